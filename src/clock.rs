@@ -1,0 +1,161 @@
+//! The two clocks of a replica: how much of every source it has seen, and what time it is.
+//!
+//! Both are pure: the wall clock's reading is an argument.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::Source;
+
+/// The largest whole number that a JSON reader which holds numbers as doubles, such as a browser,
+/// reads exactly: 2^53 - 1. Ids and times are at most this.
+pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+/// Microseconds since 1970-01-01T00:00:00Z, at most [`MAX_SAFE_INTEGER`].
+///
+/// A transaction's time is a reading of a [`HybridClock`], so it may be ahead of the wall clock.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Time(u64);
+
+impl Time {
+    /// The latest time there is.
+    pub const MAX: Self = Self(MAX_SAFE_INTEGER);
+
+    /// A time from microseconds since 1970; none where they are more than [`Time::MAX`].
+    pub fn from_micros(micros: u64) -> Option<Self> {
+        (micros <= MAX_SAFE_INTEGER).then_some(Self(micros))
+    }
+
+    /// Microseconds since 1970.
+    pub fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How far this time is after `other`, in microseconds; 0 where it is not.
+    pub fn micros_after(self, other: Self) -> u64 {
+        self.0.saturating_sub(other.0)
+    }
+}
+
+/// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall
+/// clock, raised to one more than the greatest time seen where the wall clock is not ahead of that.
+///
+/// Invariant: every reading is greater than all earlier readings and all observed times (until
+/// [`Time::MAX`], which the wall clock reaches in the year 2255).
+#[derive(Clone, Debug, Default)]
+pub struct HybridClock {
+    greatest: Time,
+}
+
+impl HybridClock {
+    /// Takes a reading where the wall clock says `now`.
+    pub fn tick(&mut self, now: Time) -> Time {
+        let next = Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER));
+        self.greatest = now.max(next);
+        self.greatest
+    }
+
+    /// Takes note of a time that another clock gave.
+    pub fn observe(&mut self, time: Time) {
+        self.greatest = self.greatest.max(time);
+    }
+
+    /// The greatest time seen so far.
+    pub fn greatest(&self) -> Time {
+        self.greatest
+    }
+}
+
+/// For every source, the Id that is expected next: the last accepted Id + 1.
+///
+/// A source that is absent was not seen. As JSON an object of numbers, sorted by source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VectorClock(BTreeMap<Source, u64>);
+
+impl VectorClock {
+    /// The Id that is expected next from `source`; 0 where nothing was seen.
+    pub fn next_id(&self, source: &Source) -> u64 {
+        self.0.get(source).copied().unwrap_or(0)
+    }
+
+    /// Whether the transaction `id` of `source` was seen, or one after it.
+    pub fn has_seen(&self, source: &Source, id: u64) -> bool {
+        self.next_id(source) > id
+    }
+
+    /// Takes note that `source` was seen up to and with `id`. Never goes back.
+    pub fn advance(&mut self, source: &Source, id: u64) {
+        match self.0.get_mut(source) {
+            Some(next) => *next = (*next).max(id + 1),
+            None => {
+                self.0.insert(source.clone(), id + 1);
+            }
+        }
+    }
+
+    /// Lists `source`, with 0 where nothing was seen of it.
+    pub fn include(&mut self, source: &Source) {
+        if !self.0.contains_key(source) {
+            self.0.insert(source.clone(), 0);
+        }
+    }
+
+    /// The sources and the Ids expected next, sorted by source.
+    pub fn iter(&self) -> impl Iterator<Item = (&Source, u64)> {
+        self.0.iter().map(|(source, next)| (source, *next))
+    }
+}
+
+impl FromIterator<(Source, u64)> for VectorClock {
+    fn from_iter<I: IntoIterator<Item = (Source, u64)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(micros: u64) -> Time {
+        Time::from_micros(micros).unwrap()
+    }
+
+    #[test]
+    fn a_reading_is_the_wall_clock_or_one_more_than_the_greatest_seen() {
+        let mut clock = HybridClock::default();
+        assert_eq!(clock.tick(time(100)), time(100));
+        assert_eq!(clock.tick(time(100)), time(101), "the wall clock stands still");
+        assert_eq!(clock.tick(time(50)), time(102), "the wall clock steps back");
+        clock.observe(time(500));
+        assert_eq!(clock.tick(time(103)), time(501), "another clock is ahead");
+        clock.observe(time(400));
+        assert_eq!(clock.tick(time(600)), time(600), "the wall clock is ahead of all");
+    }
+
+    #[test]
+    fn the_clock_stops_at_the_largest_time() {
+        let mut clock = HybridClock::default();
+        clock.observe(Time::MAX);
+        assert_eq!(clock.tick(time(1)), Time::MAX);
+        assert_eq!(Time::from_micros(MAX_SAFE_INTEGER + 1), None);
+    }
+
+    #[test]
+    fn a_vector_clock_never_goes_back() {
+        let source: Source = "a~1".parse().unwrap();
+        let mut clock = VectorClock::default();
+        assert!(!clock.has_seen(&source, 0));
+        clock.advance(&source, 0);
+        assert!(clock.has_seen(&source, 0) && !clock.has_seen(&source, 1));
+        clock.advance(&source, 7);
+        clock.advance(&source, 3);
+        clock.include(&source);
+        assert_eq!(clock.next_id(&source), 8);
+        assert_eq!(serde_json::to_string(&clock).unwrap(), r#"{"a~1":8}"#);
+    }
+}

@@ -1,0 +1,5 @@
+//! patchmesh
+
+pub mod clock;
+pub mod source;
+pub mod transaction;

@@ -1,0 +1,235 @@
+//! A transaction and its one JSON encoding, which is the same on the wire and in the journal:
+//!
+//! ```json
+//! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[{\"op\":\"add\",\"path\":\"/a\",\"value\":1}]","Time":1763888400123456}
+//! ```
+//!
+//! The writer gives the members in this order. The reader takes them in any order, ignores members
+//! that it does not know, takes their names in any case (as Go's encoding/json does), and takes a
+//! transaction without `Time`, such as a plain node sends.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::clock::{MAX_SAFE_INTEGER, Time};
+use crate::source::Source;
+
+/// The longest payload in bytes. A protocol limit: the same on every node.
+pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
+
+/// The longest encoding in bytes that is read: a payload of [`MAX_PAYLOAD_BYTES`] in which each byte
+/// is written as a `\u` escape, and room for the other members.
+pub const MAX_ENCODED_BYTES: usize = 6 * MAX_PAYLOAD_BYTES + (64 << 10);
+
+/// One JSON Patch, applied whole or not at all.
+///
+/// It is named by `source` and `id`. It is *fresh* while it has no `time`, and *ordered* from the
+/// moment a node has stamped it; the time then stays with it for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Who created it.
+    pub source: Source,
+    /// Its number among those of its source, below 2^53; they increase, with gaps.
+    pub id: u64,
+    /// The text of a JSON Patch (RFC 6902), at most [`MAX_PAYLOAD_BYTES`]. It need not be one: what
+    /// is not a JSON Patch does not apply.
+    pub payload: Box<str>,
+    /// Its place in the history, together with `source` and `id`.
+    pub time: Option<Time>,
+}
+
+impl Transaction {
+    /// The encoding, without a line end.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers always have a JSON text")
+    }
+
+    /// Reads an encoding; white space around it, such as a line end, is allowed.
+    ///
+    /// # Errors
+    /// Where the text is not a transaction or passes a protocol limit: what and where, for a person.
+    pub fn decode(text: &[u8]) -> Result<Self, DecodeError> {
+        serde_json::from_slice(text).map_err(|error| DecodeError(error.to_string()))
+    }
+}
+
+/// Why a text is not a transaction, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError(String);
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a transaction: {}", self.0)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl Serialize for Transaction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = if self.time.is_some() { 4 } else { 3 };
+        let mut object = serializer.serialize_struct("Transaction", members)?;
+        object.serialize_field("Source", &self.source)?;
+        object.serialize_field("Id", &self.id)?;
+        object.serialize_field("Payload", &self.payload)?;
+        if let Some(time) = self.time {
+            object.serialize_field("Time", &time)?;
+        }
+        object.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Transaction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TransactionVisitor)
+    }
+}
+
+struct TransactionVisitor;
+
+impl<'de> Visitor<'de> for TransactionVisitor {
+    type Value = Transaction;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the members Source, Id and Payload")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Transaction, A::Error> {
+        let (mut source, mut id, mut payload, mut time) = (None, None, None, None);
+        while let Some(name) = members.next_key::<Name>()? {
+            match name {
+                Name::Source => source = Some(members.next_value::<Source>()?),
+                Name::Id => id = Some(members.next_value::<u64>()?),
+                Name::Payload => payload = Some(members.next_value::<Box<str>>()?),
+                Name::Time => time = members.next_value::<Option<u64>>()?,
+                Name::Other => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let id = id.ok_or_else(|| A::Error::missing_field("Id"))?;
+        if id > MAX_SAFE_INTEGER {
+            return Err(A::Error::custom(format_args!("an Id is below 2^53, this one is {id}")));
+        }
+        let payload: Box<str> = payload.ok_or_else(|| A::Error::missing_field("Payload"))?;
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            return Err(A::Error::custom(format_args!(
+                "a Payload has at most {MAX_PAYLOAD_BYTES} bytes, this one has {}",
+                payload.len()
+            )));
+        }
+        let time = time
+            .map(|micros| {
+                Time::from_micros(micros).ok_or_else(|| {
+                    A::Error::custom(format_args!("a Time is below 2^53, this one is {micros}"))
+                })
+            })
+            .transpose()?;
+        Ok(Transaction {
+            source: source.ok_or_else(|| A::Error::missing_field("Source"))?,
+            id,
+            payload,
+            time,
+        })
+    }
+}
+
+/// The name of a member, read in any case.
+enum Name {
+    Source,
+    Id,
+    Payload,
+    Time,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a member")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
+                Ok(match name {
+                    _ if name.eq_ignore_ascii_case("source") => Name::Source,
+                    _ if name.eq_ignore_ascii_case("id") => Name::Id,
+                    _ if name.eq_ignore_ascii_case("payload") => Name::Payload,
+                    _ if name.eq_ignore_ascii_case("time") => Name::Time,
+                    _ => Name::Other,
+                })
+            }
+        }
+        deserializer.deserialize_identifier(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(time: Option<u64>) -> Transaction {
+        Transaction {
+            source: "a~1".parse().unwrap(),
+            id: 7,
+            payload: r#"[{"op":"remove","path":"/ä\n"}]"#.into(),
+            time: time.map(|micros| Time::from_micros(micros).unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_encoding_reads_back_as_the_same_transaction() {
+        for time in [None, Some(0), Some(1_763_888_400_123_456), Some(MAX_SAFE_INTEGER)] {
+            let transaction = transaction(time);
+            assert_eq!(Transaction::decode(transaction.encode().as_bytes()), Ok(transaction));
+        }
+        assert_eq!(
+            transaction(Some(5)).encode(),
+            r#"{"Source":"a~1","Id":7,"Payload":"[{\"op\":\"remove\",\"path\":\"/ä\\n\"}]","Time":5}"#
+        );
+    }
+
+    #[test]
+    fn what_plain_nodes_write_is_read() {
+        let expected = Transaction { payload: "[]".into(), ..transaction(None) };
+        for text in [
+            "{\"Payload\":\"[]\",\"Id\":7,\"Source\":\"a~1\"}\n",
+            r#"{"payload":"[]","ID":7,"sOURCE":"a~1","Time":null}"#,
+            r#" {"Source":"a~1","Id":7,"Extra":{"deep":[1,{}]},"Payload":"\u005b\u005d"} "#,
+        ] {
+            assert_eq!(Transaction::decode(text.as_bytes()), Ok(expected.clone()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_transaction_says_why() {
+        let long =
+            format!(r#"{{"Source":"a","Id":1,"Payload":"{}"}}"#, "x".repeat(MAX_PAYLOAD_BYTES + 1));
+        let table: [(&str, &str); 14] = [
+            ("", "EOF"),
+            ("[]", "expected an object"),
+            ("{}", "missing field `Id`"),
+            (r#"{"Source":"a","Id":1}"#, "missing field `Payload`"),
+            (r#"{"Id":1,"Payload":"[]"}"#, "missing field `Source`"),
+            (r#"{"Source":"","Id":1,"Payload":"[]"}"#, "must not be empty"),
+            (r#"{"Source":"a\u0000","Id":1,"Payload":"[]"}"#, "control"),
+            (r#"{"Source":"a","Id":-1,"Payload":"[]"}"#, "expected u64"),
+            (r#"{"Source":"a","Id":1.5,"Payload":"[]"}"#, "expected u64"),
+            (r#"{"Source":"a","Id":9007199254740992,"Payload":"[]"}"#, "below 2^53"),
+            (r#"{"Source":"a","Id":1,"Payload":[]}"#, "expected a string"),
+            (r#"{"Source":"a","Id":1,"Payload":"[]","Time":9007199254740992}"#, "below 2^53"),
+            (r#"{"Source":"a","Id":1,"Payload":"[]"} x"#, "trailing"),
+            (&long, "at most 1048576 bytes"),
+        ];
+        for (text, why) in table {
+            let error = Transaction::decode(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error:?} does not say {why:?}");
+        }
+        assert!(Transaction::decode(b"{\"Source\":\"\xff\",\"Id\":1,\"Payload\":\"[]\"}").is_err());
+    }
+}
