@@ -1,5 +1,6 @@
 //! patchmesh
 
 pub mod clock;
+pub mod patch;
 pub mod source;
 pub mod transaction;

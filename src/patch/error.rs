@@ -1,0 +1,110 @@
+//! Why a patch does not apply.
+
+use std::fmt;
+
+/// Why a patch does not apply, and where.
+///
+/// The same patch on the same document gives the same error on every node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchError {
+    /// The index of the operation that does not apply; none where the text is no JSON Patch as a
+    /// whole.
+    pub operation: Option<usize>,
+    /// That operation's `path`, a JSON Pointer (RFC 6901); none where it has none that can be read.
+    pub path: Option<String>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an operation does not apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The text is not a JSON Patch: what is wrong with it.
+    Malformed(String),
+    /// The object has no member of this name.
+    NoMember(String),
+    /// The array has no element at this index.
+    NoElement {
+        /// The index asked for, as written.
+        index: String,
+        /// How many elements there are.
+        length: usize,
+    },
+    /// This token is not the index of an array's element: digits without a leading zero, or `-`
+    /// where something is added.
+    NotAnIndex(String),
+    /// The pointer goes on into a value that is neither an object nor an array.
+    NotAContainer {
+        /// What it is: `a string`, `null`, and so on.
+        kind: &'static str,
+        /// The token that cannot be followed.
+        token: String,
+    },
+    /// The value is not the one that the `test` asks for; this is the beginning of the one found.
+    TestFailed(String),
+    /// The reason concerns the operation's `from`.
+    From {
+        /// The operation's `from`.
+        from: String,
+        /// Why.
+        reason: Box<Reason>,
+    },
+    /// A `move` of a value to a place inside itself.
+    MoveIntoItself,
+    /// A removal of the whole document: a snapshot is always a value.
+    RemoveWhole,
+    /// The document would be nested too deep.
+    TooDeep,
+    /// The document would weigh too much.
+    TooHeavy,
+    /// The patch copies and shifts too much.
+    TooMuchEffort,
+}
+
+impl PatchError {
+    /// Whether the text was no JSON Patch in the first place, so that it applies to no document.
+    pub fn is_malformed(&self) -> bool {
+        matches!(self.reason, Reason::Malformed(_))
+    }
+}
+
+impl fmt::Display for PatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(operation) = self.operation {
+            write!(f, "operation {operation}")?;
+            if let Some(path) = &self.path {
+                write!(f, " at {path:?}")?;
+            }
+            f.write_str(": ")?;
+        }
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for PatchError {}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => f.write_str(what),
+            Self::NoMember(name) => write!(f, "there is no member {name:?}"),
+            Self::NoElement { index, length: 1 } => {
+                write!(f, "there is no element {index}: the array has 1 element")
+            }
+            Self::NoElement { index, length } => {
+                write!(f, "there is no element {index}: the array has {length} elements")
+            }
+            Self::NotAnIndex(token) => write!(f, "{token:?} is not the index of an element"),
+            Self::NotAContainer { kind, token } => {
+                write!(f, "there is nothing below {kind}, so no {token:?}")
+            }
+            Self::TestFailed(found) => write!(f, "the value is not as tested, it is {found}"),
+            Self::From { from, reason } => write!(f, "from {from:?}: {reason}"),
+            Self::MoveIntoItself => f.write_str("a value cannot be moved into itself"),
+            Self::RemoveWhole => f.write_str("the whole document cannot be removed"),
+            Self::TooDeep => f.write_str("the document would be nested too deep"),
+            Self::TooHeavy => f.write_str("the document would be too large"),
+            Self::TooMuchEffort => f.write_str("the patch copies or shifts too much"),
+        }
+    }
+}

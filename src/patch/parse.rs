@@ -1,0 +1,246 @@
+//! Text to patch, strictly as RFC 6902 has it.
+
+use std::fmt;
+
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, RemoveOperation,
+    ReplaceOperation, TestOperation,
+};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::Value;
+
+use super::error::{PatchError, Reason};
+use super::{Pointer, PointerBuf};
+
+/// Reads a JSON Patch document (RFC 6902 section 3).
+///
+/// An operation is an object; members that the RFC does not define for it are ignored, one that it
+/// does define must not be there twice.
+///
+/// # Errors
+/// [`Reason::Malformed`], with the operation it stands in where there is one.
+pub fn parse(text: &str) -> Result<Patch, PatchError> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let mut progress = Progress::default();
+    let patch = PatchSeed(&mut progress).deserialize(&mut reader);
+    // What follows the patch belongs to none of its operations.
+    if patch.is_ok() {
+        progress = Progress::default();
+    }
+    patch.and_then(|patch| reader.end().map(|()| Patch(patch))).map_err(|error| PatchError {
+        operation: progress.operation,
+        path: progress.path,
+        reason: Reason::Malformed(format!("not a JSON Patch: {error}")),
+    })
+}
+
+/// Where the reader is, for the error.
+#[derive(Default)]
+struct Progress {
+    operation: Option<usize>,
+    path: Option<String>,
+}
+
+struct PatchSeed<'a>(&'a mut Progress);
+
+impl<'de> DeserializeSeed<'de> for PatchSeed<'_> {
+    type Value = Vec<PatchOperation>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PatchSeed<'_> {
+    type Value = Vec<PatchOperation>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of operations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut operations = Vec::new();
+        loop {
+            *self.0 = Progress { operation: Some(operations.len()), path: None };
+            match elements.next_element_seed(OperationSeed(self.0))? {
+                Some(operation) => operations.push(operation),
+                None => return Ok(operations),
+            }
+        }
+    }
+}
+
+struct OperationSeed<'a>(&'a mut Progress);
+
+impl<'de> DeserializeSeed<'de> for OperationSeed<'_> {
+    type Value = PatchOperation;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OperationSeed<'_> {
+    type Value = PatchOperation;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an operation, which is an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<PatchOperation, A::Error> {
+        let mut kind: Option<Kind> = None;
+        let mut path: Option<PointerBuf> = None;
+        let mut from: Option<Value> = None;
+        let mut value: Option<Value> = None;
+        while let Some(name) = members.next_key::<Name>()? {
+            match name {
+                Name::Op => set_once(&mut kind, members.next_value()?, "op")?,
+                Name::Path => {
+                    let pointer = pointer(members.next_value()?, "path")?;
+                    set_once(&mut path, pointer, "path")?;
+                }
+                // Whether it must be a pointer depends on `op`, which may come later.
+                Name::From => set_once(&mut from, members.next_value()?, "from")?,
+                Name::Value => set_once(&mut value, members.next_value()?, "value")?,
+                Name::Other => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let kind = kind.ok_or_else(|| A::Error::missing_field("op"))?;
+        let path = path.ok_or_else(|| A::Error::missing_field("path"))?;
+        let from = |path: &Pointer, progress: &mut Progress| {
+            progress.path = Some(path.to_string());
+            match from {
+                Some(Value::String(from)) => pointer(from, "from"),
+                Some(_) => Err(A::Error::custom("`from` is not a string")),
+                None => Err(A::Error::missing_field("from")),
+            }
+        };
+        let value = |path: &Pointer, progress: &mut Progress| {
+            value.ok_or_else(|| {
+                progress.path = Some(path.to_string());
+                A::Error::missing_field("value")
+            })
+        };
+        Ok(match kind {
+            Kind::Add => {
+                let value = value(&path, self.0)?;
+                PatchOperation::Add(AddOperation { path, value })
+            }
+            Kind::Remove => PatchOperation::Remove(RemoveOperation { path }),
+            Kind::Replace => {
+                let value = value(&path, self.0)?;
+                PatchOperation::Replace(ReplaceOperation { path, value })
+            }
+            Kind::Move => {
+                let from = from(&path, self.0)?;
+                PatchOperation::Move(MoveOperation { from, path })
+            }
+            Kind::Copy => {
+                let from = from(&path, self.0)?;
+                PatchOperation::Copy(CopyOperation { from, path })
+            }
+            Kind::Test => {
+                let value = value(&path, self.0)?;
+                PatchOperation::Test(TestOperation { path, value })
+            }
+        })
+    }
+}
+
+fn set_once<T, E: Error>(member: &mut Option<T>, value: T, name: &'static str) -> Result<(), E> {
+    match member.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
+fn pointer<E: Error>(text: String, name: &str) -> Result<PointerBuf, E> {
+    if !text.is_empty() && !text.starts_with('/') {
+        return Err(E::custom(format_args!(
+            "`{name}` is {text:?}, but a JSON Pointer is empty or begins with /"
+        )));
+    }
+    PointerBuf::parse(text).map_err(|error| {
+        let text = error.decompose().1;
+        E::custom(format_args!(
+            "`{name}` is {text:?}, but in a JSON Pointer ~ is followed by 0 or 1"
+        ))
+    })
+}
+
+/// What an operation does.
+enum Kind {
+    Add,
+    Remove,
+    Replace,
+    Move,
+    Copy,
+    Test,
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KindVisitor;
+        impl Visitor<'_> for KindVisitor {
+            type Value = Kind;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an operation, which is a string")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Kind, E> {
+                Ok(match name {
+                    "add" => Kind::Add,
+                    "remove" => Kind::Remove,
+                    "replace" => Kind::Replace,
+                    "move" => Kind::Move,
+                    "copy" => Kind::Copy,
+                    "test" => Kind::Test,
+                    _ => {
+                        return Err(E::custom(format_args!(
+                            "`op` is {name:?}, but it is one of add, remove, replace, move, copy, test"
+                        )));
+                    }
+                })
+            }
+        }
+        deserializer.deserialize_str(KindVisitor)
+    }
+}
+
+/// The name of an operation's member.
+enum Name {
+    Op,
+    Path,
+    From,
+    Value,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a member")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
+                Ok(match name {
+                    "op" => Name::Op,
+                    "path" => Name::Path,
+                    "from" => Name::From,
+                    "value" => Name::Value,
+                    _ => Name::Other,
+                })
+            }
+        }
+        deserializer.deserialize_identifier(NameVisitor)
+    }
+}
