@@ -61,6 +61,11 @@ impl Document {
         &self.root
     }
 
+    /// The part of the content at `pointer`; none where there is nothing.
+    pub fn get(&self, pointer: &Pointer) -> Option<&Value> {
+        resolve(&self.root, pointer).ok()
+    }
+
     /// Its weight, as [`MAX_WEIGHT`] defines it.
     pub fn weight(&self) -> u64 {
         self.weight
@@ -403,7 +408,7 @@ fn element(mut path: PointerBuf, index: usize) -> PointerBuf {
 }
 
 /// The value at `path` (RFC 6901 section 4).
-pub(super) fn resolve<'a>(root: &'a Value, path: &Pointer) -> Result<&'a Value, Reason> {
+fn resolve<'a>(root: &'a Value, path: &Pointer) -> Result<&'a Value, Reason> {
     path.tokens().try_fold(root, |value, token| match value {
         Value::Object(members) => {
             let name = token.decoded();

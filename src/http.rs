@@ -1,0 +1,119 @@
+//! HTTP/1.1 as bytes: bytes become a [`Request`], a [`Response`] becomes bytes. No sockets, no
+//! waiting, no clock: whoever owns the connection reads, writes and tells the time.
+//!
+//! ```text
+//! socket -> ReadBuffer -> Decoder -> Request -> (routes) -> Response -> encode -> socket
+//! ```
+//!
+//! The rules:
+//!
+//! - What can be read two ways is refused, and the connection with it ([`HttpError`]): the next
+//!   reader on the line (a proxy, a cache) may have found the requests' borders elsewhere. Where
+//!   RFC 9112 leaves a choice between tolerant and strict, this is strict: a line ends with CR LF
+//!   and with nothing else.
+//! - What comes out does not depend on how the bytes were cut on their way. The tests feed every
+//!   input split at every byte.
+//! - The work is linear in the bytes, however slowly they come: a header is looked through once
+//!   for its end and then parsed once; a body byte is copied once.
+//! - Everything that a client sends is bounded ([`Limits`]).
+//!
+//! Left out on purpose: trailers (read and dropped), transfer codings other than chunked, content
+//! codings, ranges, and answers whose length is not known when they begin.
+
+mod body;
+mod buffer;
+mod decoder;
+mod head;
+mod request;
+mod request_line;
+mod response;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+pub use buffer::ReadBuffer;
+pub use decoder::{Decoder, Phase, Progress};
+pub use request::{Request, Version, percent_decode};
+pub use response::{Body, DateCache, Delivery, Problem, Response, reason_phrase};
+
+/// What tells a client that waits with its body (`Expect: 100-continue`) to send it.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What one client, and all of them together, may take from the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The request line, without its line end. Beyond it: 414.
+    pub request_line_bytes: usize,
+    /// The header section, with its line ends and the empty line. The trailer section and the
+    /// extensions of all chunks together have the same limit. Beyond it: 431.
+    pub header_bytes: usize,
+    /// Header lines. Beyond it: 431.
+    pub headers: usize,
+    /// The body, after the chunks are joined. Beyond it: 413, as soon as it is known.
+    pub body_bytes: usize,
+    /// From the first byte of a request to the end of its header. Beyond it: 408.
+    pub header_time: Duration,
+    /// From the end of a request's header to the end of its body. Beyond it: 408.
+    pub body_time: Duration,
+    /// How long a connection may be silent between requests. Beyond it: closed without a word.
+    pub idle_time: Duration,
+    /// How long a client may take to take its answer. Beyond it: closed.
+    pub write_time: Duration,
+    /// Connections at once. Beyond it: 503.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_line_bytes: 8 * 1024,
+            header_bytes: 16 * 1024,
+            headers: 100,
+            body_bytes: 1024 * 1024,
+            header_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            idle_time: Duration::from_secs(60),
+            write_time: Duration::from_secs(30),
+            connections: 1024,
+        }
+    }
+}
+
+/// A request that is refused before anybody looked at what it asks for.
+///
+/// Where a [`Decoder`] returns one, the connection ends after the answer: nobody knows where the
+/// next request would begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    /// The status that the answer carries.
+    pub status: u16,
+    /// One line for the person who looks for the fault.
+    pub detail: Cow<'static, str>,
+}
+
+impl HttpError {
+    /// An error with its status and its line for a person.
+    pub fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
+        HttpError {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        HttpError::new(400, detail)
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HttpError { status, detail } = self;
+        write!(formatter, "{status} {}: {detail}", reason_phrase(*status))
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Bytes to requests.
+
+use super::body::BodyReader;
+use super::head::{Head, Section, line_end, parse_head};
+use super::request::{Request, RequestLine};
+use super::request_line::is_token_byte;
+use super::{HttpError, Limits, ReadBuffer};
+
+/// Empty lines that may stand before a request line (RFC 9112, 2.2: at least one).
+const EMPTY_LINES: usize = 4;
+
+/// Reads one request after the other out of the read buffer of one connection.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    state: State,
+}
+
+/// What a [`Decoder`] made of the bytes so far.
+#[derive(Debug)]
+pub enum Progress {
+    /// The request is not complete; read more.
+    Incomplete,
+    /// As `Incomplete`, and the client waits to be told [`CONTINUE`](super::CONTINUE) before it
+    /// sends the body. Said once a request, and only where nothing of the body has come yet.
+    AwaitsContinue,
+    /// A request. There may be more in the buffer.
+    Complete(Request),
+}
+
+/// Where between two requests a connection is, which decides how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of the next request has come.
+    Idle,
+    /// Some of its request line or header has come.
+    Header,
+    /// Its header is complete, its body is not.
+    Body,
+}
+
+/// Invariant: the read buffer begins where the state begins, that is, what a state is done with is
+/// consumed, except that the request line and the header section stay in it until both are
+/// complete.
+#[derive(Debug)]
+enum State {
+    /// Before the request line, after so many empty lines.
+    Start { empty_lines: usize },
+    /// In the request line, of which so many bytes were looked at in vain.
+    Line { scanned: usize },
+    /// In the header section.
+    Fields {
+        line: RequestLine,
+        section_start: usize,
+        section: Section,
+    },
+    /// In the body.
+    Body {
+        request: Request,
+        reader: BodyReader,
+        awaits_continue: bool,
+    },
+}
+
+const START: State = State::Start { empty_lines: 0 };
+
+impl Decoder {
+    /// A decoder for a new connection.
+    pub fn new(limits: Limits) -> Self {
+        Decoder {
+            limits,
+            state: START,
+        }
+    }
+
+    /// Where it is. Right only after [`decode`](Self::decode) has seen all that was read.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Start { .. } => Phase::Idle,
+            State::Line { .. } | State::Fields { .. } => Phase::Header,
+            State::Body { .. } => Phase::Body,
+        }
+    }
+
+    /// Goes on with what is in the buffer. After an error the connection is to be closed, and the
+    /// decoder not to be used.
+    pub fn decode(&mut self, buffer: &mut ReadBuffer) -> Result<Progress, HttpError> {
+        loop {
+            match &mut self.state {
+                State::Start { empty_lines } => match buffer.unread() {
+                    [] | [b'\r'] => return Ok(Progress::Incomplete),
+                    [b'\r', b'\n', ..] if *empty_lines < EMPTY_LINES => {
+                        buffer.consume(2);
+                        *empty_lines += 1;
+                    }
+                    [first, ..] if is_token_byte(*first) => {
+                        self.state = State::Line { scanned: 0 };
+                    }
+                    // Found at the first byte, because what is no HTTP at all (TLS, say) has no
+                    // lines to wait for the end of.
+                    _ => {
+                        return Err(HttpError::bad_request(
+                            "a request begins with its method (is this client speaking HTTP?)",
+                        ));
+                    }
+                },
+                State::Line { scanned } => {
+                    let Some(end) = request_line_end(buffer.unread(), scanned, &self.limits)?
+                    else {
+                        return Ok(Progress::Incomplete);
+                    };
+                    self.state = State::Fields {
+                        line: RequestLine::parse(&buffer.unread()[..end - 2])?,
+                        section_start: end,
+                        section: Section::default(),
+                    };
+                }
+                State::Fields {
+                    line,
+                    section_start,
+                    section,
+                } => {
+                    let limits = &self.limits;
+                    let bytes = &buffer.unread()[*section_start..];
+                    let Some(length) = section.end(bytes, limits.header_bytes, limits)? else {
+                        return Ok(Progress::Incomplete);
+                    };
+                    let end = *section_start + length;
+                    let head = parse_head(
+                        &buffer.unread()[..end],
+                        line.clone(),
+                        *section_start,
+                        section,
+                        limits,
+                    )?;
+                    buffer.consume(end);
+                    self.state = body_state(head, limits);
+                }
+                State::Body {
+                    request,
+                    reader,
+                    awaits_continue,
+                } => {
+                    let awaits_continue =
+                        std::mem::take(awaits_continue) && buffer.unread().is_empty();
+                    if !reader.read(buffer, &mut request.body, &self.limits)? {
+                        return Ok(if awaits_continue {
+                            Progress::AwaitsContinue
+                        } else {
+                            Progress::Incomplete
+                        });
+                    }
+                    let State::Body { request, .. } = std::mem::replace(&mut self.state, START)
+                    else {
+                        unreachable!("the state was matched above");
+                    };
+                    return Ok(Progress::Complete(request));
+                }
+            }
+        }
+    }
+}
+
+fn request_line_end(
+    bytes: &[u8],
+    scanned: &mut usize,
+    limits: &Limits,
+) -> Result<Option<usize>, HttpError> {
+    let limit = limits.request_line_bytes + 2;
+    let window = &bytes[..bytes.len().min(limit)];
+    let end = line_end(window, scanned)?;
+    if end.is_none() && bytes.len() >= limit {
+        return Err(HttpError::new(
+            414,
+            format!(
+                "the request line is longer than {} bytes",
+                limits.request_line_bytes
+            ),
+        ));
+    }
+    Ok(end)
+}
+
+fn body_state(head: Head, limits: &Limits) -> State {
+    State::Body {
+        reader: BodyReader::new(head.framing, limits),
+        awaits_continue: head.expects_continue,
+        request: head.request,
+    }
+}

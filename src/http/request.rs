@@ -1,0 +1,244 @@
+//! A request as the routes see it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use super::HttpError;
+
+/// The version of a request. A later 1.x is read as 1.1 (RFC 9110, 2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// A complete request.
+///
+/// `text` is the request line and the header section as they came; all else are places in it.
+/// Header values that are not UTF-8 have U+FFFD where they are not.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    pub(super) text: String,
+    pub(super) line: RequestLine,
+    pub(super) fields: Vec<Field>,
+    pub(super) host: Option<Span>,
+    pub(super) keep_alive: bool,
+    /// The body, its chunks joined. Empty where there was none.
+    pub body: Vec<u8>,
+}
+
+/// Where the parts of the request line are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RequestLine {
+    pub method: Span,
+    /// Of the absolute form: `http://authority/path`.
+    pub authority: Option<Span>,
+    /// Empty where the absolute form has none.
+    pub path: Span,
+    pub query: Option<Span>,
+    pub version: Version,
+}
+
+/// One header line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub name: Span,
+    pub value: Span,
+}
+
+/// A place in a request's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Span {
+    /// The place of a part of `text` that was cut out of it, as parsers do.
+    pub fn within(text: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr().addr() - text.as_ptr().addr();
+        let end = start + part.len();
+        assert!(end <= text.len(), "the part was not cut out of this text");
+        Span { start, end }
+    }
+
+    pub fn of(self, text: &str) -> &str {
+        &text[self.start..self.end]
+    }
+}
+
+impl Request {
+    /// The method, in the case in which it came.
+    pub fn method(&self) -> &str {
+        self.line.method.of(&self.text)
+    }
+
+    /// The path as it came, percent-encoded; `*` for `OPTIONS *`.
+    pub fn path(&self) -> &str {
+        match self.line.path.of(&self.text) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// What stands behind the `?`, as it came.
+    pub fn query(&self) -> Option<&str> {
+        self.line.query.map(|span| span.of(&self.text))
+    }
+
+    /// The version, which decides what the client understands.
+    pub fn version(&self) -> Version {
+        self.line.version
+    }
+
+    /// Whom the client believes to talk to, with the port if it gave one: the authority of an
+    /// absolute target (RFC 9112, 3.2.2), else the Host header. Always there in HTTP/1.1.
+    pub fn host(&self) -> Option<&str> {
+        self.host.map(|span| span.of(&self.text))
+    }
+
+    /// Whether the client wants to go on with this connection.
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// The value of the first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.header_values(name).next()
+    }
+
+    /// The values of all headers of that name, in any case, in their order.
+    pub fn header_values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.headers()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// All headers, name and value, in their order.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.fields
+            .iter()
+            .map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
+    }
+
+    /// Whether a header that is a list of tokens, such as Connection or Upgrade, has this one.
+    pub fn has_token(&self, header: &str, token: &str) -> bool {
+        self.header_values(header)
+            .flat_map(list_elements)
+            .any(|found| found.eq_ignore_ascii_case(token))
+    }
+
+    /// The path, percent-decoded. An error of status 400 where that is not possible.
+    pub fn decoded_path(&self) -> Result<Cow<'_, str>, HttpError> {
+        percent_decode(self.path()).ok_or_else(|| {
+            HttpError::bad_request("the path is not UTF-8 in correct percent-encoding")
+        })
+    }
+
+    /// The value of the first query parameter of that name, percent-decoded; a `+` stays a `+`.
+    /// Empty for a parameter without `=`. An error of status 400 where it cannot be decoded.
+    pub fn query_parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, HttpError> {
+        for parameter in self.query().unwrap_or("").split('&') {
+            let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if percent_decode(found).is_some_and(|found| found == name) {
+                return match percent_decode(value) {
+                    Some(value) => Ok(Some(value)),
+                    None => Err(HttpError::bad_request(format!(
+                        "the query parameter {name} is not UTF-8 in correct percent-encoding"
+                    ))),
+                };
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of headers and the query stay out: they may carry a token, and this text
+        // may end in a log.
+        formatter
+            .debug_struct("Request")
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("headers", &self.fields.len())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Percent-decoding that takes no guesses: `None` for a `%` without two hex digits, and for bytes
+/// that are not UTF-8.
+pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    let mut escapes = text.split('%');
+    escapes.next();
+    for escape in escapes {
+        let digits = escape.as_bytes().get(..2)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+    }
+    percent_decode_str(text).decode_utf8().ok()
+}
+
+/// The elements of a comma-separated header value; empty ones do not count (RFC 9110, 5.6.1.2).
+pub(super) fn list_elements(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(trim_white_space)
+        .filter(|element| !element.is_empty())
+}
+
+/// Without the white space around it, in HTTP's sense: only SP and HTAB.
+pub(super) fn trim_white_space(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_decoding_takes_no_guesses() {
+        let table = [
+            ("", Some("")),
+            ("/get/a/0", Some("/get/a/0")),
+            ("a+b", Some("a+b")),
+            ("%7B%22a%22%3a1%7D", Some(r#"{"a":1}"#)),
+            ("%2525", Some("%25")),
+            ("%D0%B9", Some("й")),
+            ("й", Some("й")),
+            ("%00", Some("\0")),
+            ("%", None),
+            ("a%", None),
+            ("%4", None),
+            ("%%41", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%4й", None),
+            ("%ff", None),
+            ("%D0", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(percent_decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_list_elements_do_not_count() {
+        let table: [(&str, &[&str]); 5] = [
+            ("", &[]),
+            (" , ,", &[]),
+            ("close", &["close"]),
+            ("keep-alive, Upgrade", &["keep-alive", "Upgrade"]),
+            ("\ta ,,b c\t", &["a", "b c"]),
+        ];
+        for (value, expected) in table {
+            assert_eq!(list_elements(value).collect::<Vec<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The request line: method, target, version.
+
+use std::net::Ipv6Addr;
+
+use super::HttpError;
+use super::request::{RequestLine, Span, Version};
+
+impl RequestLine {
+    /// Reads a request line, its line end left out.
+    pub fn parse(line: &[u8]) -> Result<RequestLine, HttpError> {
+        let malformed = || HttpError::bad_request("the request line is not METHOD TARGET HTTP/1.1");
+        let text = std::str::from_utf8(line)
+            .map_err(|_| HttpError::bad_request("the request line is not UTF-8"))?;
+        let (method, rest) = text.split_once(' ').ok_or_else(malformed)?;
+        let (target, version) = rest.split_once(' ').ok_or_else(malformed)?;
+        if method.is_empty() || !method.bytes().all(is_token_byte) {
+            return Err(malformed());
+        }
+        let version = parse_version(version).ok_or_else(malformed)??;
+        let target = Target::parse(method, target)?;
+        let span = |part: &str| Span::within(line, part.as_bytes());
+        Ok(RequestLine {
+            method: span(method),
+            authority: target.authority.map(span),
+            path: span(target.path),
+            query: target.query.map(span),
+            version,
+        })
+    }
+}
+
+/// A version or the error for one that is not spoken here; `None` where it is none at all.
+fn parse_version(text: &str) -> Option<Result<Version, HttpError>> {
+    let &[major, b'.', minor] = text.strip_prefix("HTTP/")?.as_bytes() else {
+        return None;
+    };
+    match (major, minor) {
+        (b'1', b'0') => Some(Ok(Version::Http10)),
+        (b'1', b'1'..=b'9') => Some(Ok(Version::Http11)),
+        (b'0'..=b'9', b'0'..=b'9') => Some(Err(HttpError::new(
+            505,
+            format!("{text} is not spoken here, HTTP/1.1 is"),
+        ))),
+        _ => None,
+    }
+}
+
+/// The parts of a request target.
+struct Target<'a> {
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+}
+
+impl<'a> Target<'a> {
+    /// Takes the origin form and the absolute form, and `*` for OPTIONS. Characters that should
+    /// have been percent-encoded are let through (curl sends `{` and Cyrillic letters as they
+    /// were typed), since they move no border; a fragment and control characters are not.
+    fn parse(method: &str, target: &'a str) -> Result<Target<'a>, HttpError> {
+        if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(HttpError::bad_request(
+                "the request target has a control character or white space in it",
+            ));
+        }
+        if target.contains('#') {
+            return Err(HttpError::bad_request(
+                "the request target has a fragment (#)",
+            ));
+        }
+        if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+            let (path, query) = split_query(target);
+            return Ok(Target {
+                authority: None,
+                path,
+                query,
+            });
+        }
+        let Some(rest) = strip_scheme(target) else {
+            return Err(HttpError::bad_request(
+                "the request target is neither a path nor an http:// URL",
+            ));
+        };
+        let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(authority_end);
+        if !is_host(authority) {
+            return Err(HttpError::bad_request(
+                "the authority of the request target is not HOST or HOST:PORT",
+            ));
+        }
+        let (path, query) = split_query(rest);
+        Ok(Target {
+            authority: Some(authority),
+            path,
+            query,
+        })
+    }
+}
+
+fn split_query(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+fn strip_scheme(target: &str) -> Option<&str> {
+    const SCHEME: &str = "http://";
+    let scheme = target.get(..SCHEME.len())?;
+    scheme
+        .eq_ignore_ascii_case(SCHEME)
+        .then(|| &target[SCHEME.len()..])
+}
+
+/// RFC 3986: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. A user
+/// before an `@` is refused (RFC 9110, 4.2.4).
+pub(super) fn is_host(text: &str) -> bool {
+    if let Some(rest) = text.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(address, rest)| {
+            address.parse::<Ipv6Addr>().is_ok()
+                && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+        });
+    }
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    !name.is_empty() && name.bytes().all(is_name_byte) && is_port(port)
+}
+
+/// An empty port is the scheme's own (RFC 3986, 3.2.3).
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.is_empty() || text.parse::<u16>().is_ok())
+}
+
+/// Percent-encoding is not among them: no name that DNS knows needs it.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+}
+
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

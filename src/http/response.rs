@@ -1,0 +1,475 @@
+//! A response, and its bytes.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{HttpError, Version};
+
+/// The last second of the year 9999, the last that the format of a date has digits for.
+const LAST_DATE_SECONDS: u64 = 253_402_300_799;
+
+/// An answer.
+///
+/// `Date`, `Content-Length` and `Connection: close` or `keep-alive` are not among the headers:
+/// [`encode`](Self::encode) adds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The headers, in the order in which they are sent.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The body, also where the request is HEAD.
+    pub body: Body,
+}
+
+/// The bytes of an answer, which can be shared with other answers.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Part of the program.
+    Static(&'static [u8]),
+    /// Made for this answer.
+    Owned(Vec<u8>),
+    /// Kept elsewhere, too.
+    Shared(Arc<[u8]>),
+}
+
+/// What the form of an answer owes to the request and to the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The version of the request.
+    pub version: Version,
+    /// The request was HEAD: the body is left out.
+    pub head_only: bool,
+    /// The connection goes on after this answer.
+    pub keep_alive: bool,
+    /// The time in HTTP's format; see [`DateCache`].
+    pub date: &'a str,
+}
+
+impl Response {
+    /// An answer without headers and body.
+    pub fn new(status: u16) -> Self {
+        Response {
+            status,
+            headers: Vec::new(),
+            body: Body::Static(b""),
+        }
+    }
+
+    /// Adds a header. Control characters in the value (a CR LF above all) are sent as spaces.
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sets the body and says its type.
+    pub fn with_body(self, content_type: &'static str, body: impl Into<Body>) -> Self {
+        let mut response = self.with_header("Content-Type", content_type);
+        response.body = body.into();
+        response
+    }
+
+    /// An error that has nothing more to say than this.
+    pub fn problem(status: u16, detail: impl Into<String>) -> Self {
+        Problem::new(status, detail).into()
+    }
+
+    /// The value of the first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_ref())
+    }
+
+    /// Appends the status line and the header section to `out`. Returns the body that is to be
+    /// sent after them; it is for the caller to decide whether to copy it or to write it by itself.
+    #[must_use = "the body is not in `out`"]
+    pub fn encode(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> &[u8] {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, usize::from(self.status));
+        push_all(out, &[" ", reason_phrase(self.status), "\r\nDate: "]);
+        push_all(out, &[delivery.date, "\r\n"]);
+        for (name, value) in &self.headers {
+            push_all(out, &[name, ": "]);
+            push_value(out, value);
+            out.extend_from_slice(b"\r\n");
+        }
+        // RFC 9110, 8.6 and 15.4.5: these have no body, and saying its length would be wrong or,
+        // for 304, of no use.
+        let bodiless = matches!(self.status, 100..=199 | 204 | 304);
+        if !bodiless {
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(out, self.body.len());
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.status == 101 {
+            // The other protocol decides from here on.
+        } else if !delivery.keep_alive {
+            out.extend_from_slice(b"Connection: close\r\n");
+        } else if delivery.version == Version::Http10 {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if bodiless || delivery.head_only {
+            b""
+        } else {
+            self.body.as_ref()
+        }
+    }
+}
+
+impl From<HttpError> for Response {
+    fn from(error: HttpError) -> Self {
+        Response::problem(error.status, error.detail)
+    }
+}
+
+impl Body {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.as_ref().is_empty()
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Owned(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Bodies are equal where their bytes are, whoever holds them.
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_ref() == other.as_ref()
+    }
+}
+
+impl Eq for Body {}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::Static(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Body::Static(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Owned(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Owned(bytes)
+    }
+}
+
+impl From<Arc<[u8]>> for Body {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Body::Shared(bytes)
+    }
+}
+
+impl From<Arc<str>> for Body {
+    fn from(text: Arc<str>) -> Self {
+        Body::Shared(text.into())
+    }
+}
+
+/// An error for people and programs: `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What kind of problem it is, as a URI reference.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The kind of problem, for a person.
+    pub title: Cow<'static, str>,
+    /// The status code.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// What else there is to say. Not to be named like the members above.
+    #[serde(flatten)]
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem that is nothing else than its status: of type `about:blank`.
+    pub fn new(status: u16, detail: impl Into<String>) -> Self {
+        Problem {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(reason_phrase(status)),
+            status,
+            detail: detail.into(),
+            members: Map::new(),
+        }
+    }
+
+    /// Sets the type and what it is called.
+    pub fn with_kind(mut self, kind: &'static str, title: &'static str) -> Self {
+        self.kind = Cow::Borrowed(kind);
+        self.title = Cow::Borrowed(title);
+        self
+    }
+
+    /// Adds a member.
+    pub fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let body = serde_json::to_vec(&problem).expect("strings and JSON values are JSON");
+        Response::new(problem.status).with_body("application/problem+json", body)
+    }
+}
+
+/// The text of the `Date` header, made once a second.
+#[derive(Debug, Default)]
+pub struct DateCache {
+    seconds: Option<u64>,
+    text: String,
+}
+
+impl DateCache {
+    /// The time in HTTP's format.
+    pub fn text(&mut self, now: SystemTime) -> &str {
+        // A clock that is far off must not end in a panic, which httpdate has for such years.
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = since_epoch.as_secs().min(LAST_DATE_SECONDS);
+        if self.seconds != Some(seconds) {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            self.text = httpdate::fmt_http_date(time);
+            self.seconds = Some(seconds);
+        }
+        &self.text
+    }
+}
+
+fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, number: usize) {
+    write!(out, "{number}").expect("writing to memory does not fail");
+}
+
+/// A value that came from outside must not begin a header of its own.
+fn push_value(out: &mut Vec<u8>, value: &str) {
+    let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+    if value.bytes().any(is_control) {
+        let spaced = |byte| if is_control(byte) { b' ' } else { byte };
+        out.extend(value.bytes().map(spaced));
+    } else {
+        out.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// The phrase that stands behind the status code; empty for a code that has none.
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIVERY: Delivery<'static> = Delivery {
+        version: Version::Http11,
+        head_only: false,
+        keep_alive: true,
+        date: "Thu, 01 Jan 1970 00:00:00 GMT",
+    };
+
+    fn encode(response: &Response, delivery: &Delivery<'_>) -> String {
+        let mut out = Vec::new();
+        let body = response.encode(delivery, &mut out);
+        out.extend_from_slice(body);
+        String::from_utf8(out).expect("the test's answers are text")
+    }
+
+    #[test]
+    fn an_answer_is_these_bytes() {
+        let response = Response::new(200)
+            .with_header("ETag", "\"x\"")
+            .with_body("text/plain", "hello");
+        assert_eq!(
+            encode(&response, &DELIVERY),
+            "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"x\"\r\n\
+             Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+        );
+        assert_eq!(response.header("etag"), Some("\"x\""));
+    }
+
+    #[test]
+    fn the_answer_to_head_has_the_length_of_the_body_that_it_leaves_out() {
+        let head = Delivery {
+            head_only: true,
+            ..DELIVERY
+        };
+        let text = encode(&Response::new(200).with_body("text/plain", "hello"), &head);
+        assert!(text.contains("\r\nContent-Length: 5\r\n"));
+        assert!(text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn answers_that_have_no_body_have_no_length() {
+        for status in [101, 204, 304] {
+            let response = Response::new(status).with_body("text/plain", "hello");
+            let text = encode(&response, &DELIVERY);
+            assert!(!text.contains("Content-Length"), "{text}");
+            assert!(text.ends_with("\r\n\r\n"), "{text}");
+        }
+        let text = encode(&Response::new(200), &DELIVERY);
+        assert!(text.contains("\r\nContent-Length: 0\r\n"), "{text}");
+    }
+
+    #[test]
+    fn the_connection_header_says_only_what_is_not_understood_anyway() {
+        let table = [
+            (200, Version::Http11, true, None),
+            (200, Version::Http11, false, Some("close")),
+            (200, Version::Http10, true, Some("keep-alive")),
+            (200, Version::Http10, false, Some("close")),
+            (101, Version::Http11, false, None),
+        ];
+        for (status, version, keep_alive, expected) in table {
+            let delivery = Delivery {
+                version,
+                keep_alive,
+                ..DELIVERY
+            };
+            let text = encode(&Response::new(status), &delivery);
+            let found = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Connection: "));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_begin_a_header_of_its_own() {
+        let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
+        let text = encode(&response, &DELIVERY);
+        assert!(
+            text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_problem_says_what_rfc_9457_asks_for() {
+        let plain = Response::problem(404, "nothing there");
+        assert_eq!(plain.status, 404);
+        assert_eq!(
+            plain.header("content-type"),
+            Some("application/problem+json")
+        );
+        assert_eq!(
+            plain.body,
+            Body::from(
+                r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#
+            )
+        );
+        let full: Response = Problem::new(409, "no")
+            .with_kind("/problems/patch", "The patch does not apply")
+            .with_member("operation", 0)
+            .with_member("path", "/a")
+            .into();
+        assert_eq!(
+            full.body,
+            Body::from(
+                r#"{"type":"/problems/patch","title":"The patch does not apply","status":409,"detail":"no","operation":0,"path":"/a"}"#
+            )
+        );
+        let error = HttpError::new(431, "too much");
+        assert_eq!(
+            error.to_string(),
+            "431 Request Header Fields Too Large: too much"
+        );
+        assert_eq!(Response::from(error).status, 431);
+    }
+
+    #[test]
+    fn dates_of_clocks_that_are_far_off_do_not_panic() {
+        let mut cache = DateCache::default();
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(cache.text(at(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(cache.text(at(784_111_778)), "Sun, 06 Nov 1994 08:49:38 GMT");
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(cache.text(before), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            cache.text(at(300_000_000_000)),
+            "Fri, 31 Dec 9999 23:59:59 GMT"
+        );
+    }
+}
