@@ -95,10 +95,7 @@ pub struct HttpError {
 impl HttpError {
     /// An error with its status and its line for a person.
     pub fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
-        HttpError {
-            status,
-            detail: detail.into(),
-        }
+        HttpError { status, detail: detail.into() }
     }
 
     fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -116,4 +113,4 @@ impl fmt::Display for HttpError {
 impl std::error::Error for HttpError {}
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -129,10 +129,7 @@ fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
 /// The size that a size line says, and how many bytes its extensions have.
 fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
     let malformed = || HttpError::bad_request("a chunk's size line is malformed");
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let (digits, extension) = line.split_at(digits);
     if digits.is_empty() || digits.len() > SIZE_DIGITS {
         return Err(malformed());
@@ -154,9 +151,6 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
 fn spare_bytes_exceeded(limits: &Limits) -> HttpError {
     HttpError::new(
         431,
-        format!(
-            "the extensions of the chunks are larger than {} bytes",
-            limits.header_bytes
-        ),
+        format!("the extensions of the chunks are larger than {} bytes", limits.header_bytes),
     )
 }

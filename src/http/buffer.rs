@@ -22,11 +22,7 @@ pub struct ReadBuffer {
 impl ReadBuffer {
     /// An empty buffer.
     pub fn new() -> Self {
-        ReadBuffer {
-            bytes: vec![0; INITIAL_BYTES],
-            start: 0,
-            end: 0,
-        }
+        ReadBuffer { bytes: vec![0; INITIAL_BYTES], start: 0, end: 0 }
     }
 
     /// What came and was not consumed.
@@ -57,10 +53,7 @@ impl ReadBuffer {
     /// Takes note that `count` bytes were written to the beginning of [`space`](Self::space).
     pub fn filled(&mut self, count: usize) {
         self.end += count;
-        assert!(
-            self.end <= self.bytes.len(),
-            "more was filled than there was space"
-        );
+        assert!(self.end <= self.bytes.len(), "more was filled than there was space");
         if self.end == self.bytes.len() && self.end < READ_BYTES {
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
@@ -69,10 +62,7 @@ impl ReadBuffer {
     /// Takes note that the first `count` unread bytes are done with.
     pub fn consume(&mut self, count: usize) {
         self.start += count;
-        assert!(
-            self.start <= self.end,
-            "more was consumed than there was to read"
-        );
+        assert!(self.start <= self.end, "more was consumed than there was to read");
     }
 
     /// Appends bytes that were read elsewhere.

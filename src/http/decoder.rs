@@ -49,17 +49,9 @@ enum State {
     /// In the request line, of which so many bytes were looked at in vain.
     Line { scanned: usize },
     /// In the header section.
-    Fields {
-        line: RequestLine,
-        section_start: usize,
-        section: Section,
-    },
+    Fields { line: RequestLine, section_start: usize, section: Section },
     /// In the body.
-    Body {
-        request: Request,
-        reader: BodyReader,
-        awaits_continue: bool,
-    },
+    Body { request: Request, reader: BodyReader, awaits_continue: bool },
 }
 
 const START: State = State::Start { empty_lines: 0 };
@@ -67,10 +59,7 @@ const START: State = State::Start { empty_lines: 0 };
 impl Decoder {
     /// A decoder for a new connection.
     pub fn new(limits: Limits) -> Self {
-        Decoder {
-            limits,
-            state: START,
-        }
+        Decoder { limits, state: START }
     }
 
     /// Where it is. Right only after [`decode`](Self::decode) has seen all that was read.
@@ -115,11 +104,7 @@ impl Decoder {
                         section: Section::default(),
                     };
                 }
-                State::Fields {
-                    line,
-                    section_start,
-                    section,
-                } => {
+                State::Fields { line, section_start, section } => {
                     let limits = &self.limits;
                     let bytes = &buffer.unread()[*section_start..];
                     let Some(length) = section.end(bytes, limits.header_bytes, limits)? else {
@@ -136,11 +121,7 @@ impl Decoder {
                     buffer.consume(end);
                     self.state = body_state(head, limits);
                 }
-                State::Body {
-                    request,
-                    reader,
-                    awaits_continue,
-                } => {
+                State::Body { request, reader, awaits_continue } => {
                     let awaits_continue =
                         std::mem::take(awaits_continue) && buffer.unread().is_empty();
                     if !reader.read(buffer, &mut request.body, &self.limits)? {
@@ -172,10 +153,7 @@ fn request_line_end(
     if end.is_none() && bytes.len() >= limit {
         return Err(HttpError::new(
             414,
-            format!(
-                "the request line is longer than {} bytes",
-                limits.request_line_bytes
-            ),
+            format!("the request line is longer than {} bytes", limits.request_line_bytes),
         ));
     }
     Ok(end)

@@ -84,9 +84,7 @@ pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize
     };
     let end = *scanned + found + 1;
     if !bytes[..end].ends_with(b"\r\n") {
-        return Err(HttpError::bad_request(
-            "a line ends with LF instead of CR LF",
-        ));
+        return Err(HttpError::bad_request("a line ends with LF instead of CR LF"));
     }
     *scanned = end;
     Ok(Some(end))
@@ -104,24 +102,14 @@ pub(super) fn parse_head(
     // The request line is UTF-8, so replacing what is not moves only what comes after it.
     let text = String::from_utf8_lossy(bytes).into_owned();
     let fields = parse_fields(&text, section_start, section.lines())?;
-    let mut request = Request {
-        text,
-        line,
-        fields,
-        host: None,
-        keep_alive: false,
-        body: Vec::new(),
-    };
+    let mut request =
+        Request { text, line, fields, host: None, keep_alive: false, body: Vec::new() };
     let facts = Facts::gather(&request)?;
     request.host = facts.host(&request)?;
     request.keep_alive = facts.keep_alive(request.version());
     let framing = facts.framing(request.version(), limits)?;
     let expects_continue = facts.expects_continue(request.version())?;
-    Ok(Head {
-        request,
-        framing,
-        expects_continue,
-    })
+    Ok(Head { request, framing, expects_continue })
 }
 
 /// The header lines of the section that goes from `section_start` to the end of `text`.
@@ -140,10 +128,7 @@ pub(super) fn parse_fields(
     let span = |part: &[u8]| Span::within(text.as_bytes(), part);
     Ok(parsed
         .iter()
-        .map(|field| Field {
-            name: span(field.name.as_bytes()),
-            value: span(field.value),
-        })
+        .map(|field| Field { name: span(field.name.as_bytes()), value: span(field.value) })
         .collect())
 }
 
@@ -212,9 +197,7 @@ impl Facts {
             let digits = !element.is_empty() && element.bytes().all(|byte| byte.is_ascii_digit());
             let length = digits.then(|| element.parse().ok()).flatten();
             let Some(length) = length else {
-                return Err(HttpError::bad_request(
-                    "the Content-Length is not a number of bytes",
-                ));
+                return Err(HttpError::bad_request("the Content-Length is not a number of bytes"));
             };
             if self.length.is_some_and(|known| known != length) {
                 return Err(HttpError::bad_request(
@@ -244,9 +227,9 @@ impl Facts {
 
     fn host(&self, request: &Request) -> Result<Option<Span>, HttpError> {
         match self.host {
-            Some(host) if !is_host(host.of(&request.text)) => Err(HttpError::bad_request(
-                "the Host header is not HOST or HOST:PORT",
-            )),
+            Some(host) if !is_host(host.of(&request.text)) => {
+                Err(HttpError::bad_request("the Host header is not HOST or HOST:PORT"))
+            }
             None if request.version() == Version::Http11 => {
                 Err(HttpError::bad_request("there is no Host header"))
             }
@@ -275,15 +258,10 @@ impl Facts {
             ));
         }
         if !self.chunked {
-            return Err(HttpError::bad_request(
-                "the last transfer coding is not chunked",
-            ));
+            return Err(HttpError::bad_request("the last transfer coding is not chunked"));
         }
         if self.unknown_coding {
-            return Err(HttpError::new(
-                501,
-                "the only transfer coding understood here is chunked",
-            ));
+            return Err(HttpError::new(501, "the only transfer coding understood here is chunked"));
         }
         Ok(Framing::Chunked)
     }
@@ -304,8 +282,5 @@ impl Facts {
 }
 
 pub(super) fn body_too_large(limits: &Limits) -> HttpError {
-    HttpError::new(
-        413,
-        format!("the body is larger than {} bytes", limits.body_bytes),
-    )
+    HttpError::new(413, format!("the body is larger than {} bytes", limits.body_bytes))
 }

@@ -120,9 +120,7 @@ impl Request {
 
     /// All headers, name and value, in their order.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.fields
-            .iter()
-            .map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
+        self.fields.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
     }
 
     /// Whether a header that is a list of tokens, such as Connection or Upgrade, has this one.
@@ -187,10 +185,7 @@ pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
 
 /// The elements of a comma-separated header value; empty ones do not count (RFC 9110, 5.6.1.2).
 pub(super) fn list_elements(value: &str) -> impl Iterator<Item = &str> {
-    value
-        .split(',')
-        .map(trim_white_space)
-        .filter(|element| !element.is_empty())
+    value.split(',').map(trim_white_space).filter(|element| !element.is_empty())
 }
 
 /// Without the white space around it, in HTTP's sense: only SP and HTAB.

@@ -37,10 +37,9 @@ fn parse_version(text: &str) -> Option<Result<Version, HttpError>> {
     match (major, minor) {
         (b'1', b'0') => Some(Ok(Version::Http10)),
         (b'1', b'1'..=b'9') => Some(Ok(Version::Http11)),
-        (b'0'..=b'9', b'0'..=b'9') => Some(Err(HttpError::new(
-            505,
-            format!("{text} is not spoken here, HTTP/1.1 is"),
-        ))),
+        (b'0'..=b'9', b'0'..=b'9') => {
+            Some(Err(HttpError::new(505, format!("{text} is not spoken here, HTTP/1.1 is"))))
+        }
         _ => None,
     }
 }
@@ -63,17 +62,11 @@ impl<'a> Target<'a> {
             ));
         }
         if target.contains('#') {
-            return Err(HttpError::bad_request(
-                "the request target has a fragment (#)",
-            ));
+            return Err(HttpError::bad_request("the request target has a fragment (#)"));
         }
         if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
             let (path, query) = split_query(target);
-            return Ok(Target {
-                authority: None,
-                path,
-                query,
-            });
+            return Ok(Target { authority: None, path, query });
         }
         let Some(rest) = strip_scheme(target) else {
             return Err(HttpError::bad_request(
@@ -88,11 +81,7 @@ impl<'a> Target<'a> {
             ));
         }
         let (path, query) = split_query(rest);
-        Ok(Target {
-            authority: Some(authority),
-            path,
-            query,
-        })
+        Ok(Target { authority: Some(authority), path, query })
     }
 }
 
@@ -106,9 +95,7 @@ fn split_query(target: &str) -> (&str, Option<&str>) {
 fn strip_scheme(target: &str) -> Option<&str> {
     const SCHEME: &str = "http://";
     let scheme = target.get(..SCHEME.len())?;
-    scheme
-        .eq_ignore_ascii_case(SCHEME)
-        .then(|| &target[SCHEME.len()..])
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| &target[SCHEME.len()..])
 }
 
 /// RFC 3986: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. A user

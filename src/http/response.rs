@@ -54,11 +54,7 @@ pub struct Delivery<'a> {
 impl Response {
     /// An answer without headers and body.
     pub fn new(status: u16) -> Self {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: Body::Static(b""),
-        }
+        Response { status, headers: Vec::new(), body: Body::Static(b"") }
     }
 
     /// Adds a header. Control characters in the value (a CR LF above all) are sent as spaces.
@@ -82,9 +78,7 @@ impl Response {
     /// The value of the first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
+        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 
     /// Appends the status line and the header section to `out`. Returns the body that is to be
@@ -116,11 +110,7 @@ impl Response {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        if bodiless || delivery.head_only {
-            b""
-        } else {
-            self.body.as_ref()
-        }
+        if bodiless || delivery.head_only { b"" } else { self.body.as_ref() }
     }
 }
 
@@ -359,9 +349,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_these_bytes() {
-        let response = Response::new(200)
-            .with_header("ETag", "\"x\"")
-            .with_body("text/plain", "hello");
+        let response =
+            Response::new(200).with_header("ETag", "\"x\"").with_body("text/plain", "hello");
         assert_eq!(
             encode(&response, &DELIVERY),
             "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"x\"\r\n\
@@ -372,10 +361,7 @@ mod tests {
 
     #[test]
     fn the_answer_to_head_has_the_length_of_the_body_that_it_leaves_out() {
-        let head = Delivery {
-            head_only: true,
-            ..DELIVERY
-        };
+        let head = Delivery { head_only: true, ..DELIVERY };
         let text = encode(&Response::new(200).with_body("text/plain", "hello"), &head);
         assert!(text.contains("\r\nContent-Length: 5\r\n"));
         assert!(text.ends_with("\r\n\r\n"));
@@ -403,15 +389,9 @@ mod tests {
             (101, Version::Http11, false, None),
         ];
         for (status, version, keep_alive, expected) in table {
-            let delivery = Delivery {
-                version,
-                keep_alive,
-                ..DELIVERY
-            };
+            let delivery = Delivery { version, keep_alive, ..DELIVERY };
             let text = encode(&Response::new(status), &delivery);
-            let found = text
-                .lines()
-                .find_map(|line| line.strip_prefix("Connection: "));
+            let found = text.lines().find_map(|line| line.strip_prefix("Connection: "));
             assert_eq!(found, expected, "{text}");
         }
     }
@@ -420,20 +400,14 @@ mod tests {
     fn a_value_cannot_begin_a_header_of_its_own() {
         let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
         let text = encode(&response, &DELIVERY);
-        assert!(
-            text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"), "{text}");
     }
 
     #[test]
     fn a_problem_says_what_rfc_9457_asks_for() {
         let plain = Response::problem(404, "nothing there");
         assert_eq!(plain.status, 404);
-        assert_eq!(
-            plain.header("content-type"),
-            Some("application/problem+json")
-        );
+        assert_eq!(plain.header("content-type"), Some("application/problem+json"));
         assert_eq!(
             plain.body,
             Body::from(
@@ -452,10 +426,7 @@ mod tests {
             )
         );
         let error = HttpError::new(431, "too much");
-        assert_eq!(
-            error.to_string(),
-            "431 Request Header Fields Too Large: too much"
-        );
+        assert_eq!(error.to_string(), "431 Request Header Fields Too Large: too much");
         assert_eq!(Response::from(error).status, 431);
     }
 
@@ -467,9 +438,6 @@ mod tests {
         assert_eq!(cache.text(at(784_111_778)), "Sun, 06 Nov 1994 08:49:38 GMT");
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(cache.text(before), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(
-            cache.text(at(300_000_000_000)),
-            "Fri, 31 Dec 9999 23:59:59 GMT"
-        );
+        assert_eq!(cache.text(at(300_000_000_000)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

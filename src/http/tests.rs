@@ -21,18 +21,12 @@ fn feed<'a>(limits: &Limits, parts: impl IntoIterator<Item = &'a [u8]>) -> Outco
                 Ok(Progress::Complete(request)) => requests.push(request),
                 Ok(Progress::Incomplete | Progress::AwaitsContinue) => break,
                 Err(error) => {
-                    return Outcome {
-                        requests,
-                        end: Err(error),
-                    };
+                    return Outcome { requests, end: Err(error) };
                 }
             }
         }
     }
-    Outcome {
-        requests,
-        end: Ok((decoder.phase(), buffer.into_unread())),
-    }
+    Outcome { requests, end: Ok((decoder.phase(), buffer.into_unread())) }
 }
 
 fn read_with(limits: &Limits, input: &[u8]) -> Outcome {
@@ -52,7 +46,7 @@ fn read(input: impl AsRef<[u8]>) -> Outcome {
 }
 
 /// The one request that the input is.
-fn request(input: impl AsRef<[u8]>) -> Request {
+pub(crate) fn request(input: impl AsRef<[u8]>) -> Request {
     let input = input.as_ref();
     let mut outcome = read(input);
     let text = input.escape_ascii();
@@ -85,10 +79,7 @@ fn a_request_has_what_was_sent() {
     assert_eq!(request.body, b"hello");
     assert_eq!(request.headers().len(), 5);
     assert_eq!(request.header("ACCEPT"), Some("a"));
-    assert_eq!(
-        request.header_values("accept").collect::<Vec<_>>(),
-        ["a", "b c"]
-    );
+    assert_eq!(request.header_values("accept").collect::<Vec<_>>(), ["a", "b c"]);
     assert_eq!(request.header("x-empty"), Some(""));
     assert_eq!(request.header("x-absent"), None);
     assert_eq!(request.query_parameter("a").unwrap().unwrap(), "1");
@@ -101,13 +92,7 @@ fn query_parameters_are_decoded_and_the_first_counts() {
     let request =
         request("GET /get/%D0%B9?+=a+b&x=1&x=2&%79=%41&bare&=none&bad=%f HTTP/1.0\r\n\r\n");
     assert_eq!(request.decoded_path().unwrap(), "/get/й");
-    let table = [
-        ("+", "a+b"),
-        ("x", "1"),
-        ("y", "A"),
-        ("bare", ""),
-        ("", "none"),
-    ];
+    let table = [("+", "a+b"), ("x", "1"), ("y", "A"), ("bare", ""), ("", "none")];
     for (name, value) in table {
         assert_eq!(request.query_parameter(name).unwrap().unwrap(), value);
     }
@@ -152,11 +137,7 @@ fn targets_in_every_form() {
         "GET /\0",
     ];
     for start in refused {
-        assert_eq!(
-            refusal(format!("{start} HTTP/1.1\r\nHost: h\r\n\r\n")),
-            400,
-            "{start}"
-        );
+        assert_eq!(refusal(format!("{start} HTTP/1.1\r\nHost: h\r\n\r\n")), 400, "{start}");
     }
 }
 
@@ -265,10 +246,7 @@ fn what_could_be_read_two_ways_is_refused() {
         let input = format!("POST / HTTP/1.1\r\n{header}\r\n\r\n0\r\n\r\n");
         assert_eq!(refusal(&input), 400, "{}", input.escape_debug());
     }
-    assert_eq!(
-        refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        400
-    );
+    assert_eq!(refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400);
 }
 
 #[test]
@@ -304,16 +282,10 @@ fn chunks_are_joined_and_extensions_and_trailers_dropped() {
         ("5\r\nhello\r\n0\r\n\r\n", "hello"),
         ("1\r\nh\r\n4\r\nello\r\n00\r\n\r\n", "hello"),
         ("0000000000000005\r\nhello\r\n0\r\n\r\n", "hello"),
-        (
-            "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n",
-            "01234567890123456789a",
-        ),
+        ("a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n", "01234567890123456789a"),
         ("5;a=b;c=\"d;e\"\r\nhello\r\n0 ; last\r\n\r\n", "hello"),
         ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n"),
-        (
-            "5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\n",
-            "hello",
-        ),
+        ("5\r\nhello\r\n0\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\n", "hello"),
     ];
     for (chunks, body) in table {
         let request = request(format!(
@@ -371,10 +343,7 @@ fn the_connection_goes_on_where_the_client_says_so() {
         ("HTTP/1.1\r\nHost: h\r\nConnection: close", false),
         ("HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, CLOSE", false),
         ("HTTP/1.1\r\nHost: h\r\nConnection: closed", true),
-        (
-            "HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close",
-            false,
-        ),
+        ("HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nConnection: close", false),
         ("HTTP/1.0", false),
         ("HTTP/1.0\r\nConnection: Keep-Alive", true),
         ("HTTP/1.0\r\nConnection: keep-alive, close", false),
@@ -399,11 +368,7 @@ fn tokens_are_found_in_any_case_and_in_any_line() {
 
 #[test]
 fn unknown_transfer_codings_are_not_implemented() {
-    for codings in [
-        "gzip, chunked",
-        "x\r\nTransfer-Encoding: chunked",
-        ", chunked",
-    ] {
+    for codings in ["gzip, chunked", "x\r\nTransfer-Encoding: chunked", ", chunked"] {
         let input = format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {codings}\r\n\r\n");
         assert_eq!(refusal(input), 501, "{codings}");
     }
@@ -441,10 +406,7 @@ fn a_client_that_waits_is_told_once_to_go_on() {
     let empty = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n";
     let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
     assert_eq!(steps(&[length, "a", "b"]), ["continue", "more", "done"]);
-    assert_eq!(
-        steps(&[chunked, "0\r\n", "\r\n"]),
-        ["continue", "more", "done"]
-    );
+    assert_eq!(steps(&[chunked, "0\r\n", "\r\n"]), ["continue", "more", "done"]);
     assert_eq!(steps(&[&format!("{length}a"), "b"]), ["more", "done"]);
     assert_eq!(steps(&[&format!("{length}ab")]), ["done"]);
     assert_eq!(steps(&[empty]), ["done"]);
@@ -458,11 +420,8 @@ fn pipelined_requests_come_out_one_by_one() {
          abc\r\n\r\nPOST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
          1\r\nd\r\n0\r\n\r\nGET /4 HTTP/1.1\r\nHo",
     );
-    let requests: Vec<_> = outcome
-        .requests
-        .iter()
-        .map(|request| (request.path(), request.body.as_slice()))
-        .collect();
+    let requests: Vec<_> =
+        outcome.requests.iter().map(|request| (request.path(), request.body.as_slice())).collect();
     assert_eq!(requests, [("/1", &b""[..]), ("/2", b"abc"), ("/3", b"d")]);
     let rest = b"GET /4 HTTP/1.1\r\nHo".to_vec();
     assert_eq!(outcome.end, Ok((Phase::Header, rest)));
@@ -473,10 +432,7 @@ fn what_follows_a_request_is_left_in_the_buffer() {
     let mut buffer = ReadBuffer::new();
     buffer.push(b"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n\x81\x85\x00\x01");
     let mut decoder = Decoder::new(Limits::default());
-    assert!(matches!(
-        decoder.decode(&mut buffer),
-        Ok(Progress::Complete(_))
-    ));
+    assert!(matches!(decoder.decode(&mut buffer), Ok(Progress::Complete(_))));
     assert_eq!(buffer.into_unread(), b"\x81\x85\x00\x01");
 }
 
@@ -490,14 +446,8 @@ fn the_phase_says_what_is_missing() {
         ("GET / HTTP/1.1\r\n", Phase::Header),
         ("GET / HTTP/1.1\r\nHost: h\r\n\r", Phase::Header),
         ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", Phase::Idle),
-        (
-            "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n",
-            Phase::Body,
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
-            Phase::Body,
-        ),
+        ("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", Phase::Body),
+        ("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", Phase::Body),
     ];
     for (input, expected) in table {
         let (phase, _) = read(input).end.expect("well-formed so far");
@@ -584,50 +534,14 @@ fn every_limit_holds_to_the_byte() {
 fn the_default_limits_are_those_of_the_design() {
     let body = 1024 * 1024;
     let table = [
-        (
-            format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8178)),
-            200,
-        ),
-        (
-            format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8179)),
-            414,
-        ),
-        (
-            format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(99)),
-            200,
-        ),
-        (
-            format!(
-                "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
-                "X: y\r\n".repeat(100)
-            ),
-            431,
-        ),
-        (
-            format!(
-                "GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
-                "a".repeat(16368)
-            ),
-            200,
-        ),
-        (
-            format!(
-                "GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
-                "a".repeat(16369)
-            ),
-            431,
-        ),
-        (
-            format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n"),
-            200,
-        ),
-        (
-            format!(
-                "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n",
-                body + 1
-            ),
-            413,
-        ),
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8178)), 200),
+        (format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(8179)), 414),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(99)), 200),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(100)), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "a".repeat(16368)), 200),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "a".repeat(16369)), 431),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n"), 200),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body + 1), 413),
     ];
     for (input, expected) in table {
         let outcome = feed(&Limits::default(), [input.as_bytes()]);
@@ -719,25 +633,12 @@ fn mutated_requests_never_panic_and_never_depend_on_the_split() {
         let parts = [1, 2, random.usize(1..=40)];
         for size in parts {
             let split = feed(&limits, input.chunks(size));
-            assert_eq!(
-                split,
-                whole,
-                "seed {seed}, parts of {size}: {}",
-                input.escape_ascii()
-            );
+            assert_eq!(split, whole, "seed {seed}, parts of {size}: {}", input.escape_ascii());
         }
         let at = random.usize(..=input.len());
         let (first, second) = input.split_at(at);
         let split = feed(&limits, [first, second]);
-        assert_eq!(
-            split,
-            whole,
-            "seed {seed}, split at {at}: {}",
-            input.escape_ascii()
-        );
+        assert_eq!(split, whole, "seed {seed}, split at {at}: {}", input.escape_ascii());
     }
-    assert!(
-        complete > SEEDS as usize / 2,
-        "the mutations leave too little to read: {complete}"
-    );
+    assert!(complete > SEEDS as usize / 2, "the mutations leave too little to read: {complete}");
 }
