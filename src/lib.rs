@@ -1,6 +1,7 @@
 //! patchmesh
 
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod journal;
 pub mod manager;

@@ -1,0 +1,285 @@
+//! The command line: a documented [`Config`] and a pure [`parse`].
+
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::source::{MAX_NAME_BYTES, Source};
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+patchmesh: one JSON document, kept on several nodes at once
+
+Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
+
+  ADDRESS            host:port to listen on; port 0 takes a free one
+  PEER               host:port or ws://host:port of a node to receive from;
+                     several as arguments of their own or separated by commas
+
+Options:
+  --source NAME      this node's name [default: ADDRESS]
+  --token TOKEN      what clients and peers must present; also sent to peers
+                     [default: the environment variable PATCHMESH_TOKEN, else none]
+  -h, --help         print this
+  -V, --version      print the version
+
+Two nodes on one machine:
+  patchmesh 127.0.0.1:8080 127.0.0.1:8081
+  patchmesh 127.0.0.1:8081 127.0.0.1:8080
+
+The environment variable RUST_LOG sets what is logged: error, warn, info (the default), debug.
+";
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run a node.
+    Run(Config),
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// How a node is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where it listens: `host:port`.
+    pub address: String,
+    /// The nodes it dials, each once, without itself.
+    pub peers: Vec<Peer>,
+    /// The node's name, from which each life's source is made; none where it is the address.
+    pub name: Option<String>,
+    /// What clients and peers must present, and what is sent to peers.
+    pub token: Option<String>,
+}
+
+/// A node to dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    /// Where it listens: `host:port`.
+    pub address: String,
+    /// The path of its replication stream, `/ws` unless given.
+    pub path: String,
+}
+
+/// What is wrong with a command line, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)?;
+        if self.path == "/ws" { Ok(()) } else { f.write_str(&self.path) }
+    }
+}
+
+/// Reads the arguments after the program's name. `token` is the environment's `PATCHMESH_TOKEN`.
+///
+/// # Errors
+/// The first argument that is wrong, and why.
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    token: Option<String>,
+) -> Result<Command, UsageError> {
+    use lexopt::Arg::{Long, Short, Value};
+
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let (mut address, mut name) = (None, None);
+    let mut token = token.filter(|token| !token.is_empty());
+    let mut peers: Vec<Peer> = Vec::new();
+    while let Some(argument) = parser.next().map_err(usage)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
+            Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
+            Value(value) => {
+                let value = text(value)?;
+                if address.is_none() {
+                    address = Some(check_address(&value)?.to_owned());
+                    continue;
+                }
+                for peer in value.split(',').map(str::trim).filter(|peer| !peer.is_empty()) {
+                    let peer = parse_peer(peer)?;
+                    if !peers.contains(&peer) {
+                        peers.push(peer);
+                    }
+                }
+            }
+            _ => return Err(usage(argument.unexpected())),
+        }
+    }
+    let address = address.ok_or_else(|| usage("the address to listen on is missing"))?;
+    // All nodes may be started with one and the same list of peers.
+    peers.retain(|peer| peer.address != address);
+    if let Some(name) = &name {
+        check_name(name)?;
+    }
+    if let Some(token) = &token
+        && (token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        return Err(usage("a token has visible ASCII characters only, and at least one"));
+    }
+    Ok(Command::Run(Config { address, peers, name, token }))
+}
+
+fn usage(error: impl fmt::Display) -> UsageError {
+    UsageError(error.to_string())
+}
+
+fn text(value: OsString) -> Result<String, UsageError> {
+    value.into_string().map_err(|value| usage(format!("{value:?} is not UTF-8")))
+}
+
+fn check_name(name: &str) -> Result<(), UsageError> {
+    let why = match Source::begin_life(name, 0) {
+        Ok(_) => return Ok(()),
+        Err(_) if name.len() > MAX_NAME_BYTES => {
+            format!("it has {} bytes, and {MAX_NAME_BYTES} are allowed", name.len())
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(usage(format!("{name:?} cannot name this node: {why}")))
+}
+
+/// Checks that `text` is `host:port`, where an IPv6 host stands in brackets.
+fn check_address(text: &str) -> Result<&str, UsageError> {
+    let wrong = |why: &str| usage(format!("{text:?} is not an address: {why}"));
+    let (host, port) =
+        text.rsplit_once(':').ok_or_else(|| wrong("it has no port, as in 127.0.0.1:8080"))?;
+    port.parse::<u16>().map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bracketed {
+        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(text),
+        Some(_) => Err(wrong("what stands in brackets is not an IPv6 address")),
+        _ if text.len() > MAX_NAME_BYTES => Err(wrong("it is too long")),
+        None if host.is_empty() => Err(wrong("it has no host; 0.0.0.0 listens on all")),
+        None if host.contains(':') => Err(wrong("an IPv6 host stands in brackets, as in [::1]:80")),
+        None if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
+            Ok(text)
+        }
+        None => Err(wrong("the host has a character that no host name has")),
+    }
+}
+
+fn parse_peer(text: &str) -> Result<Peer, UsageError> {
+    let rest = match text.split_once("://") {
+        None => text,
+        Some(("ws", rest)) => rest,
+        Some(("wss", _)) => {
+            return Err(usage(format!(
+                "{text:?}: nodes speak ws:// only; for TLS put a proxy or a tunnel between them"
+            )));
+        }
+        Some((scheme, _)) => {
+            return Err(usage(format!("{text:?}: a peer is host:port or ws://, not {scheme}://")));
+        }
+    };
+    let (address, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    if path.bytes().any(|byte| !byte.is_ascii_graphic() || b"?#".contains(&byte)) {
+        return Err(usage(format!("{text:?}: a peer's path has no query and no white space")));
+    }
+    let path = if path == "/" { "/ws" } else { path };
+    Ok(Peer { address: check_address(address)?.to_owned(), path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Config {
+        match parse(arguments, None) {
+            Ok(Command::Run(config)) => config,
+            other => panic!("{arguments:?} gave {other:?}"),
+        }
+    }
+
+    fn peers(arguments: &[&str]) -> Vec<String> {
+        run(arguments).peers.iter().map(Peer::to_string).collect()
+    }
+
+    #[test]
+    fn an_address_is_enough() {
+        let config = run(&["127.0.0.1:8080"]);
+        assert_eq!(config.address, "127.0.0.1:8080");
+        assert_eq!((config.peers, config.name, config.token), (vec![], None, None));
+    }
+
+    #[test]
+    fn peers_are_arguments_or_separated_by_commas() {
+        let expected = ["b:1", "c:2", "[::1]:3"];
+        assert_eq!(peers(&["a:1", "b:1", "c:2", "[::1]:3"]), expected);
+        assert_eq!(peers(&["a:1", "b:1,c:2, [::1]:3,"]), expected);
+        assert_eq!(peers(&["a:1", "ws://b:1", "ws://c:2/", "ws://[::1]:3/ws"]), expected);
+        assert_eq!(peers(&["a:1", "ws://b:1/mesh/ws"]), ["b:1/mesh/ws"]);
+    }
+
+    #[test]
+    fn a_node_is_not_its_own_peer_and_none_is_dialed_twice() {
+        assert_eq!(peers(&["a:1", "a:1", "b:1", "ws://b:1/ws"]), ["b:1"]);
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let config = run(&["--source", "edge", "a:1", "--token=secret", "b:2"]);
+        assert_eq!(config.name.as_deref(), Some("edge"));
+        assert_eq!(config.token.as_deref(), Some("secret"));
+        assert_eq!(config.peers.len(), 1);
+        assert_eq!(parse(["a:1", "-h"], None), Ok(Command::Help));
+        assert_eq!(parse(["--version"], None), Ok(Command::Version));
+    }
+
+    #[test]
+    fn the_environment_gives_a_token_that_an_option_overrides() {
+        let token = |arguments: &[&str], environment: &str| match parse(
+            arguments,
+            Some(environment.to_owned()),
+        )
+        .unwrap()
+        {
+            Command::Run(config) => config.token,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(token(&["a:1"], "env").as_deref(), Some("env"));
+        assert_eq!(token(&["a:1", "--token", "flag"], "env").as_deref(), Some("flag"));
+        assert_eq!(token(&["a:1"], ""), None);
+    }
+
+    #[test]
+    fn a_bad_argument_is_one_clear_line() {
+        let long = "n".repeat(MAX_NAME_BYTES + 1);
+        let table: [(&[&str], &str); 15] = [
+            (&[], "address to listen on is missing"),
+            (&["8080"], "has no port"),
+            (&[":8080"], "has no host"),
+            (&["a:http"], "not a number"),
+            (&["a:65536"], "not a number"),
+            (&["::1:80"], "in brackets"),
+            (&["[::g]:80"], "not an IPv6"),
+            (&["a b:80"], "no host name has"),
+            (&["a:1", "wss://b:1"], "TLS"),
+            (&["a:1", "http://b:1"], "not http://"),
+            (&["a:1", "ws://b:1/ws?x"], "no query"),
+            (&["a:1", "--frob"], "--frob"),
+            (&["a:1", "--source"], "--source"),
+            (&["a:1", "--source", &long], "119 are allowed"),
+            (&["a:1", "--token", "with space"], "visible ASCII"),
+        ];
+        for (arguments, why) in table {
+            let error = parse(arguments, None).unwrap_err().to_string();
+            assert!(error.contains(why), "{error:?} does not say {why:?}");
+            assert!(!error.contains('\n'), "{error:?}");
+        }
+    }
+}
