@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod downstream;
 pub mod http;
 pub mod journal;
 pub mod manager;
@@ -9,3 +10,5 @@ pub mod patch;
 pub mod replica;
 pub mod source;
 pub mod transaction;
+pub mod upstream;
+pub mod websocket;

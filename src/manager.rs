@@ -351,7 +351,8 @@ fn snapshot(value: &serde_json::Value) -> Snapshot {
     Snapshot { text: text.into(), hash: hash.into() }
 }
 
-fn wall_clock() -> Time {
+/// The wall clock's reading.
+pub fn wall_clock() -> Time {
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
     u64::try_from(micros).ok().and_then(Time::from_micros).unwrap_or(Time::MAX)
 }

@@ -1,0 +1,456 @@
+//! One task a peer: dials it, reads its `/ws`, submits what comes, and dials again. Only receives.
+//!
+//! Streams may break, repeat and overlap in any way: the manager drops what is known. What a stream
+//! may not do is leave out a transaction and go on after it, since the vector clock would then hide
+//! the gap for ever. So the task submits in the order of arrival, and ends the stream at the first
+//! transaction that is not kept.
+
+mod backoff;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use async_tungstenite::tungstenite::client::IntoClientRequest;
+use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use async_tungstenite::tungstenite::protocol::WebSocketConfig;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::{Error, Message};
+use async_tungstenite::{WebSocketStream, client_async_with_config};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::net::TcpStream;
+use smol::stream::{Stream, StreamExt};
+
+use crate::clock::{Time, VectorClock};
+use crate::config::Peer;
+use crate::manager::{Handle, Stopped, Submitted, wall_clock};
+use crate::transaction::{DecodeError, MAX_ENCODED_BYTES, Transaction};
+use crate::websocket;
+use backoff::Backoff;
+
+/// How long finding, connecting and shaking hands may take in all.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a peer that has pinged before may be silent. A plain node never pings.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How many transactions, and about how many bytes of them, are submitted in one go.
+const BATCH_TRANSACTIONS: usize = 1024;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
+const MAX_SINCE_BYTES: usize = 6 << 10;
+
+/// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the task does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It dials.
+    Connecting,
+    /// It receives.
+    Connected,
+    /// It waits for the next try.
+    Waiting,
+}
+
+/// One upstream as `/peers` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// The peer that is dialed.
+    pub address: String,
+    /// What the task does at the moment.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// Why the last stream ended; none where all is well.
+    pub error: Option<String>,
+    /// How many transactions came, known ones among them.
+    pub received: u64,
+    /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
+    pub delay_ms: Option<u64>,
+}
+
+/// The task of one peer.
+pub struct Upstream {
+    peer: Peer,
+    token: Option<String>,
+    handle: Handle,
+    status: Arc<Mutex<UpstreamStatus>>,
+}
+
+/// Why a stream ended, or did not begin.
+#[derive(Debug)]
+enum End {
+    /// The node is stopping.
+    Stopping,
+    /// The peer closed the stream in order; its reason.
+    Closed(String),
+    /// The host name or the address is not known.
+    NoSuchHost(io::Error),
+    /// Nothing listens there.
+    Refused,
+    /// It took longer than [`DIAL_LIMIT`].
+    DialTimeout,
+    /// The peer wants another token, or any.
+    WrongToken,
+    /// The peer refuses this node: its status and reason.
+    Rejected(StatusCode, String),
+    /// What answers is no WebSocket server.
+    NotWebSocket(String),
+    /// The connection broke.
+    Broken(String),
+    /// Silent for [`SILENCE_LIMIT`] though it had pinged before.
+    Silent,
+    /// A message that is no transaction.
+    Garbage(DecodeError),
+    /// A message over the limit.
+    TooLarge,
+    /// This node's journal cannot grow.
+    Unkept(Arc<io::Error>),
+}
+
+impl End {
+    /// What the peer is told, where something still can be told.
+    fn farewell(&self) -> Option<(CloseCode, String)> {
+        match self {
+            Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
+            Self::Garbage(error) => Some((CloseCode::Policy, error.to_string())),
+            Self::TooLarge => Some((CloseCode::Size, self.to_string())),
+            Self::Unkept(_) => Some((CloseCode::Error, "the journal cannot grow".into())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopping => f.write_str("this node is stopping"),
+            Self::Closed(reason) if reason.is_empty() => f.write_str("the peer closed the stream"),
+            Self::Closed(reason) => write!(f, "the peer closed the stream: {reason}"),
+            Self::NoSuchHost(error) => write!(f, "no such host: {error}"),
+            Self::Refused => f.write_str("connection refused: nothing listens there"),
+            Self::DialTimeout => write!(f, "no answer within {} s", DIAL_LIMIT.as_secs()),
+            Self::WrongToken => {
+                f.write_str("wrong token: the peer wants the one it was started with")
+            }
+            Self::Rejected(status, reason) => {
+                write!(f, "the peer answers {status}")?;
+                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+            }
+            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {error}"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
+            Self::Garbage(error) => error.fmt(f),
+            Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
+            Self::Unkept(error) => write!(f, "this node's journal cannot grow: {error}"),
+        }
+    }
+}
+
+impl From<Stopped> for End {
+    fn from(_: Stopped) -> Self {
+        Self::Stopping
+    }
+}
+
+impl Upstream {
+    /// The task for `peer`, and where its status can be read.
+    pub fn new(
+        peer: Peer,
+        token: Option<String>,
+        handle: Handle,
+    ) -> (Self, Arc<Mutex<UpstreamStatus>>) {
+        let status = Arc::new(Mutex::new(UpstreamStatus {
+            address: peer.to_string(),
+            state: State::Connecting,
+            since: wall_clock(),
+            error: None,
+            received: 0,
+            delay_ms: None,
+        }));
+        (Self { peer, token, handle, status: status.clone() }, status)
+    }
+
+    /// Dials and receives, again and again, until `shutdown` closes.
+    pub async fn run(self, shutdown: Receiver<Infallible>) {
+        let peer = &self.peer;
+        let mut backoff = Backoff::default();
+        // The trouble that was told and has not ended yet: it is told once, not once a try.
+        let mut trouble: Option<std::mem::Discriminant<End>> = None;
+        loop {
+            self.enter(State::Connecting, None);
+            let mut lasted = Duration::ZERO;
+            let end = match self.dial().or(stopping(&shutdown)).await {
+                Ok(mut socket) => {
+                    if trouble.take().is_some() {
+                        log::info!("peer {peer}: connected again");
+                    } else {
+                        log::info!("peer {peer}: connected");
+                    }
+                    self.enter(State::Connected, None);
+                    let begin = Instant::now();
+                    let end = match self.receive(&mut socket).or(stopping(&shutdown)).await {
+                        Ok(never) => match never {},
+                        Err(end) => end,
+                    };
+                    lasted = begin.elapsed();
+                    if let Some((code, reason)) = end.farewell() {
+                        websocket::close(&mut socket, code, &reason).await;
+                    }
+                    end
+                }
+                Err(end) => end,
+            };
+            if matches!(end, End::Stopping) {
+                return;
+            }
+            let wait = backoff.after(lasted, fastrand::f64());
+            self.enter(State::Waiting, Some(end.to_string()));
+            let kind = std::mem::discriminant(&end);
+            if trouble.replace(kind) == Some(kind) {
+                log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
+            } else {
+                log::warn!("peer {peer}: {end}; trying again until it works");
+            }
+            let over = async {
+                Timer::after(wait).await;
+                false
+            };
+            if over.or(async { shutdown.recv().await.is_err() }).await {
+                return;
+            }
+        }
+    }
+
+    fn enter(&self, state: State, error: Option<String>) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.state = state;
+        status.since = wall_clock();
+        // While it tries again, the reason for that stays to be seen.
+        if error.is_some() || state == State::Connected {
+            status.error = error;
+        }
+    }
+
+    async fn dial(&self) -> Result<WebSocketStream<TcpStream>, End> {
+        let timeout = async {
+            Timer::after(DIAL_LIMIT).await;
+            Err(End::DialTimeout)
+        };
+        self.connect().or(timeout).await
+    }
+
+    async fn connect(&self) -> Result<WebSocketStream<TcpStream>, End> {
+        let Peer { address, path } = &self.peer;
+        let addresses = smol::net::resolve(address.as_str()).await.map_err(End::NoSuchHost)?;
+        let stream = TcpStream::connect(&*addresses).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => End::Refused,
+            _ => End::Broken(error.to_string()),
+        })?;
+        stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
+        let since = since(&self.handle.vclock().await?);
+        let mut request = format!("ws://{address}{path}?since={since}")
+            .into_client_request()
+            .map_err(|error| End::NotWebSocket(error.to_string()))?;
+        if let Some(token) = &self.token {
+            let value = HeaderValue::try_from(format!("Bearer {token}"))
+                .expect("a token has visible ASCII characters only");
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MAX_ENCODED_BYTES))
+            .max_frame_size(Some(MAX_ENCODED_BYTES));
+        match client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                Err(End::WrongToken)
+            }
+            Err(Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                Err(End::Rejected(response.status(), problem_detail(body)))
+            }
+            Err(Error::Io(error)) => Err(End::Broken(error.to_string())),
+            Err(error) => Err(End::NotWebSocket(error.to_string())),
+        }
+    }
+
+    /// Reads the stream until it ends, which is always for a reason.
+    async fn receive(&self, socket: &mut WebSocketStream<TcpStream>) -> Result<Infallible, End> {
+        let mut pinged = false;
+        let mut waiting_refused = 0u64;
+        loop {
+            let first = if pinged {
+                let silent = async {
+                    Timer::after(SILENCE_LIMIT).await;
+                    Err(End::Silent)
+                };
+                async { Ok(socket.next().await) }.or(silent).await?
+            } else {
+                socket.next().await
+            };
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            let mut next = first;
+            // What is ready is submitted in one go; and before the stream's end is looked into.
+            let end = loop {
+                match read(next) {
+                    Ok(Heard::Transaction(transaction)) => {
+                        bytes += transaction.payload.len();
+                        batch.push(transaction);
+                    }
+                    Ok(Heard::Ping) => pinged = true,
+                    Ok(Heard::Other) => (),
+                    Err(end) => break Some(end),
+                }
+                if batch.len() >= BATCH_TRANSACTIONS || bytes >= BATCH_BYTES {
+                    break None;
+                }
+                match poll_fn(|context| Poll::Ready(Pin::new(&mut *socket).poll_next(context)))
+                    .await
+                {
+                    Poll::Ready(message) => next = message,
+                    Poll::Pending => break None,
+                }
+            };
+            if !batch.is_empty() {
+                self.submit(batch, &mut waiting_refused).await?;
+            }
+            if let Some(end) = end {
+                return Err(end);
+            }
+        }
+    }
+
+    async fn submit(&self, batch: Vec<Transaction>, refused: &mut u64) -> Result<(), End> {
+        let received = batch.len() as u64;
+        let delay_ms = batch
+            .last()
+            .and_then(|transaction| transaction.time)
+            .map(|time| wall_clock().micros_after(time) / 1000);
+        let answers = self.handle.submit(batch).await?;
+        {
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.received += received;
+            status.delay_ms = delay_ms;
+        }
+        for answer in answers {
+            match answer {
+                Submitted::Accepted(_) | Submitted::Known { .. } => (),
+                Submitted::Refused(error) => {
+                    *refused += 1;
+                    if *refused == 1 {
+                        log::warn!(
+                            "peer {}: a transaction without Time does not apply and is left out: \
+                             {error}; further ones are only counted",
+                            self.peer
+                        );
+                    }
+                }
+                Submitted::Unkept(error) => return Err(End::Unkept(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a message means here.
+enum Heard {
+    Transaction(Transaction),
+    Ping,
+    Other,
+}
+
+fn read(message: Option<Result<Message, Error>>) -> Result<Heard, End> {
+    match message {
+        Some(Ok(Message::Text(text))) => {
+            Transaction::decode(text.as_bytes()).map(Heard::Transaction).map_err(End::Garbage)
+        }
+        // Some plain nodes send the text as binary.
+        Some(Ok(Message::Binary(bytes))) => {
+            Transaction::decode(&bytes).map(Heard::Transaction).map_err(End::Garbage)
+        }
+        Some(Ok(Message::Ping(_))) => Ok(Heard::Ping),
+        Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(Heard::Other),
+        Some(Ok(Message::Close(frame))) => {
+            Err(End::Closed(frame.map(|frame| frame.to_string()).unwrap_or_default()))
+        }
+        Some(Err(Error::Capacity(_))) => Err(End::TooLarge),
+        Some(Err(error)) => Err(End::Broken(error.to_string())),
+        None => Err(End::Closed(String::new())),
+    }
+}
+
+/// Waits for `shutdown` to close.
+async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
+    match shutdown.recv().await {
+        Ok(never) => match never {},
+        Err(_) => Err(End::Stopping),
+    }
+}
+
+/// The clock as the query's `since`. Where it is too long, the sources with the most transactions are
+/// named: the peer then sends more than it would have to, which does no harm.
+fn since(vclock: &VectorClock) -> String {
+    let encode = |clock: &VectorClock| {
+        let text = serde_json::to_string(clock).expect("a vector clock always has a JSON text");
+        utf8_percent_encode(&text, ESCAPED).to_string()
+    };
+    let whole = encode(vclock);
+    if whole.len() <= MAX_SINCE_BYTES {
+        return whole;
+    }
+    let mut entries: Vec<_> = vclock.iter().collect();
+    entries.sort_by_key(|(_, next)| std::cmp::Reverse(*next));
+    let mut bytes = 0;
+    let most = entries.into_iter().take_while(|(source, next)| {
+        let entry = std::iter::once(((*source).clone(), *next)).collect();
+        bytes += encode(&entry).len();
+        bytes <= MAX_SINCE_BYTES
+    });
+    encode(&most.map(|(source, next)| (source.clone(), next)).collect())
+}
+
+/// The `detail` of a problem (RFC 9457), where the answer is one.
+fn problem_detail(body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    problem["detail"].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(sources: u64) -> VectorClock {
+        (0..sources).map(|n| (format!("node{n}~abcdefgh").parse().unwrap(), n)).collect()
+    }
+
+    #[test]
+    fn since_is_the_percent_encoded_clock() {
+        assert_eq!(since(&clock(0)), "%7B%7D");
+        assert_eq!(since(&clock(1)), "%7B%22node0~abcdefgh%22%3A0%7D");
+    }
+
+    #[test]
+    fn a_long_since_names_the_sources_with_the_most_transactions() {
+        let text = since(&clock(1000));
+        assert!(text.len() <= MAX_SINCE_BYTES && text.len() > MAX_SINCE_BYTES / 2);
+        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8().unwrap();
+        let named: VectorClock = serde_json::from_str(&decoded).unwrap();
+        let named: Vec<u64> = named.iter().map(|(_, next)| next).collect();
+        let fewest = 1000 - named.len() as u64;
+        assert!(named.iter().all(|next| *next >= fewest));
+    }
+}
