@@ -1,3 +1,86 @@
-//! The patchmesh command.
+//! The patchmesh command: arguments, node, wait for a signal, exit status.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use async_signal::{Signal, Signals};
+use patchmesh::config::{self, Command, Config};
+use patchmesh::node::Node;
+use smol::stream::StreamExt;
+
+/// The exit status of a bad command line.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let token = std::env::var("PATCHMESH_TOKEN").ok();
+    match config::parse(std::env::args_os().skip(1), token) {
+        Ok(Command::Run(config)) => {
+            start_log();
+            smol::block_on(run(config))
+        }
+        Ok(Command::Help) => print(config::HELP.trim_end()),
+        Ok(Command::Version) => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
+        Err(error) => {
+            complain(format_args!("{error}; see patchmesh --help"));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+async fn run(config: Config) -> ExitCode {
+    // Before anything is said to run, so that a signal from then on ends it in order.
+    let mut signals = match Signals::new([Signal::Int, Signal::Term]) {
+        Ok(signals) => signals,
+        Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+    };
+    let node = match Node::bind(config, fastrand::u64(..)).await {
+        Ok(node) => node,
+        Err(error) => return fail(error),
+    };
+    print(&node.to_string());
+    if node.is_open_to_all() {
+        log::warn!(
+            "everyone who reaches {} can read and write the document: no --token was given",
+            node.address()
+        );
+    }
+    let (stop, shutdown) = async_channel::bounded(1);
+    let wait = async move {
+        if let Some(Ok(signal)) = signals.next().await {
+            log::info!("{signal:?}: stopping");
+        }
+        drop(stop);
+        // A second signal does not wait for the others' good-byes.
+        signals.next().await;
+        log::warn!("stopped without waiting for open connections");
+    };
+    smol::future::or(node.run(shutdown), wait).await;
+    ExitCode::SUCCESS
+}
+
+fn print(line: &str) -> ExitCode {
+    // Whoever reads standard output may have gone; the node does not stop for that.
+    writeln!(std::io::stdout(), "{line}").ok();
+    ExitCode::SUCCESS
+}
+
+fn fail(error: impl std::fmt::Display) -> ExitCode {
+    complain(error);
+    ExitCode::FAILURE
+}
+
+fn complain(error: impl std::fmt::Display) {
+    // Nor does it panic where nobody reads standard error.
+    writeln!(std::io::stderr(), "patchmesh: {error}").ok();
+}
+
+fn start_log() {
+    let environment = env_logger::Env::default().default_filter_or("info");
+    env_logger::Builder::from_env(environment)
+        .format(|line, record| {
+            let time = httpdate::fmt_http_date(SystemTime::now());
+            writeln!(line, "{time} {:5} {}", record.level(), record.args())
+        })
+        .init();
+}

@@ -1,0 +1,146 @@
+//! A node: puts the parts together, and takes them apart in order.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+use smol::future::FutureExt;
+use smol::net::TcpListener;
+
+use crate::config::{Config, Peer};
+use crate::downstream::Downstreams;
+use crate::http::Limits;
+use crate::journal::Journal;
+use crate::manager::{Handle, Manager};
+use crate::routes::{Access, Requests, Routes};
+use crate::server;
+use crate::source::{Source, SourceError};
+use crate::upstream::Upstream;
+
+/// A node that listens, and has not begun to answer.
+pub struct Node {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    manager: Manager,
+    handle: Handle,
+}
+
+/// Why a node cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// It cannot listen on the address.
+    Listen(String, io::Error),
+    /// Its address cannot name it.
+    Name(SourceError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Name(error) => write!(f, "the address cannot name this node: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Node {
+    /// Binds the address and begins a life. `random` makes the life's suffix.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on.
+    pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
+        let listen = |error| StartError::Listen(config.address.clone(), error);
+        let listener = TcpListener::bind(config.address.as_str()).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let name = match &config.name {
+            Some(name) => name.clone(),
+            // Port 0 names nobody.
+            None if config.address.ends_with(":0") => address.to_string(),
+            None => config.address.clone(),
+        };
+        let source = Source::begin_life(&name, random).map_err(StartError::Name)?;
+        let (manager, handle) = Manager::new(Journal::in_memory(), source);
+        Ok(Self { config, listener, address, manager, handle })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it listens beyond this machine and lets everyone in.
+    pub fn is_open_to_all(&self) -> bool {
+        !self.address.ip().is_loopback() && self.config.token.is_none()
+    }
+
+    /// Answers, dials and replicates until `shutdown` closes, and then ends in order: no new
+    /// requests, pending ones answered, streams closed.
+    pub async fn run(self, shutdown: Receiver<Infallible>) {
+        let Self { config, listener, address, manager, handle } = self;
+        let manager = smol::spawn(manager.run());
+        let (upstreams, statuses): (Vec<_>, Vec<_>) = config
+            .peers
+            .iter()
+            .map(|peer| Upstream::new(peer.clone(), config.token.clone(), handle.clone()))
+            .unzip();
+        let dialers: Vec<_> = upstreams
+            .into_iter()
+            .map(|upstream| smol::spawn(upstream.run(shutdown.clone())))
+            .collect();
+        let routes = Arc::new(Routes {
+            handle,
+            access: Access::new(config.token.as_deref(), address.ip()),
+            downstreams: Arc::new(Downstreams::default()),
+            upstreams: statuses,
+            requests: Requests::default(),
+        });
+        let work = async {
+            server::serve(listener, routes, Limits::default(), shutdown).await;
+            for dialer in dialers {
+                dialer.await;
+            }
+        };
+        // The manager ends after all others, which hold it; should it panic, so does this.
+        let manager = async {
+            manager.await;
+        };
+        work.or(manager).await;
+    }
+}
+
+/// The line that says how a node runs.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peers: Vec<_> = self.config.peers.iter().map(Peer::to_string).collect();
+        let peers = if peers.is_empty() { "none".to_owned() } else { peers.join(", ") };
+        write!(
+            f,
+            "patchmesh listens on {}, source {}, peers: {peers}, journal in memory, \
+             debug page http://{}/test",
+            self.address,
+            self.handle.source(),
+            self.page_host()
+        )
+    }
+}
+
+impl Node {
+    /// A host that a browser on this machine can go to.
+    fn page_host(&self) -> SocketAddr {
+        let mut host = self.address;
+        if host.ip().is_unspecified() {
+            host.set_ip(if host.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                [0u16, 0, 0, 0, 0, 0, 0, 1].into()
+            });
+        }
+        host
+    }
+}

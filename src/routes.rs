@@ -1,0 +1,288 @@
+//! Request to answer: what each path of the HTTP interface does.
+
+mod access;
+mod metrics;
+mod page;
+mod upgrade;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::downstream::{DownstreamStatus, Downstreams, Session};
+use crate::http::{Body, Problem, Request, Response};
+use crate::manager::{Handle, Snapshot, Stopped, Submitted};
+use crate::patch::{PatchError, PointerBuf};
+use crate::upstream::UpstreamStatus;
+
+pub use access::Access;
+pub use metrics::Requests;
+
+/// How many transactions `/log` gives unless asked for fewer or more, and at most.
+const LOG_LIMIT: usize = 1000;
+const LOG_MOST: usize = 10_000;
+
+/// About how many bytes `/log` gives at most.
+const LOG_BYTES: usize = 8 << 20;
+
+/// What the handlers hold.
+pub struct Routes {
+    /// To the manager.
+    pub handle: Handle,
+    /// Who may come in.
+    pub access: Access,
+    /// The sessions on `/ws`.
+    pub downstreams: Arc<Downstreams>,
+    /// The tasks that dial peers.
+    pub upstreams: Vec<Arc<Mutex<UpstreamStatus>>>,
+    /// Counts the answers.
+    pub requests: Requests,
+}
+
+/// What is done about a request.
+pub enum Answer {
+    /// This is sent.
+    Response(Response),
+    /// This is sent, and then the connection is a WebSocket of this session.
+    Upgrade(Response, Session),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+impl From<Problem> for Answer {
+    fn from(problem: Problem) -> Self {
+        Self::Response(problem.into())
+    }
+}
+
+impl From<Stopped> for Response {
+    fn from(_: Stopped) -> Self {
+        Response::problem(503, "the node is stopping")
+    }
+}
+
+#[derive(Serialize)]
+struct Peers<'a> {
+    source: &'a str,
+    length: u64,
+    upstreams: Vec<UpstreamStatus>,
+    downstreams: Vec<DownstreamStatus>,
+}
+
+impl Routes {
+    /// Answers `request`, which came from the address `from`.
+    pub async fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
+        let answer = match self.dispatch(request, from).await {
+            Ok(answer) => answer,
+            Err(response) => Answer::Response(response),
+        };
+        let (Answer::Response(response) | Answer::Upgrade(response, _)) = &answer;
+        self.requests.count(response.status);
+        answer
+    }
+
+    async fn dispatch(&self, request: &Request, from: SocketAddr) -> Result<Answer, Response> {
+        self.access.check(request)?;
+        let path = request.path();
+        if let Some(pointer) =
+            path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
+            only(request, &["GET", "HEAD"])?;
+            return Ok(self.get(request, pointer).await?.into());
+        }
+        let allowed: &[&str] = match path {
+            "/replace" | "/post" => &["POST"],
+            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/peers" | "/metrics" | "/healthz" => {
+                &["GET", "HEAD"]
+            }
+            _ => {
+                let detail = format!(
+                    "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
+                     /log, /peers, /metrics and /healthz"
+                );
+                return Err(Response::problem(404, detail));
+            }
+        };
+        only(request, allowed)?;
+        Ok(match path {
+            "/" => Response::new(302).with_header("Location", "/test").into(),
+            "/test" => page::response().into(),
+            "/replace" | "/post" => self.replace(request).await?.into(),
+            "/vclock" => self.vclock().await?.into(),
+            "/log" => self.log(request).await?.into(),
+            "/peers" => self.peers().into(),
+            "/metrics" => self.metrics().await?.into(),
+            "/healthz" => self.healthz().await?.into(),
+            _ => {
+                let (response, since) = upgrade::agree(request)?;
+                let session = Session {
+                    handle: self.handle.clone(),
+                    downstreams: self.downstreams.clone(),
+                    address: from,
+                    since,
+                };
+                Answer::Upgrade(response, session)
+            }
+        })
+    }
+
+    async fn get(&self, request: &Request, pointer: &str) -> Result<Response, Response> {
+        let pointer = crate::http::percent_decode(pointer)
+            .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
+        let pointer = PointerBuf::parse(pointer).map_err(|error| {
+            let pointer = error.decompose().1;
+            bad_request(format!(
+                "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
+            ))
+        })?;
+        let name = pointer.to_string();
+        match self.handle.snapshot(pointer).await? {
+            Some(snapshot) => Ok(snapshot_response(request, snapshot)),
+            None => Err(Problem::new(404, format!("there is nothing at {name:?} in the document"))
+                .with_member("path", name)
+                .into()),
+        }
+    }
+
+    async fn replace(&self, request: &Request) -> Result<Response, Response> {
+        let payload = std::str::from_utf8(&request.body)
+            .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
+        match self.handle.create(payload.into()).await? {
+            Submitted::Accepted(record) => {
+                Ok(Response::new(200).with_body("application/json", record.line))
+            }
+            Submitted::Refused(error) => Err(patch_problem(&error).into()),
+            Submitted::Unkept(error) => {
+                let detail = format!("the journal cannot grow: {error}; nothing was changed");
+                Err(Response::problem(507, detail))
+            }
+            Submitted::Known { .. } => {
+                let detail = "peers are still sending this node its own earlier transactions, or \
+                              its source has no Ids left; nothing was changed";
+                Err(Response::problem(503, detail))
+            }
+        }
+    }
+
+    async fn vclock(&self) -> Result<Response, Response> {
+        let mut vclock = self.handle.vclock().await?;
+        vclock.include(self.handle.source());
+        Ok(json(&vclock))
+    }
+
+    async fn log(&self, request: &Request) -> Result<Response, Response> {
+        let from = number(request, "from")?.unwrap_or(0);
+        let limit = number(request, "limit")?.unwrap_or(LOG_LIMIT).min(LOG_MOST);
+        let journal = self.handle.journal();
+        let records = journal.read(from, limit, LOG_BYTES).await.map_err(|error| {
+            Response::problem(500, format!("the journal cannot be read: {error}"))
+        })?;
+        let bytes = records.iter().map(|record| record.line.len() + 1).sum();
+        let mut lines = Vec::with_capacity(bytes);
+        for record in records {
+            lines.extend_from_slice(record.line.as_bytes());
+            lines.push(b'\n');
+        }
+        Ok(Response::new(200).with_body("application/x-ndjson", lines))
+    }
+
+    fn peers(&self) -> Response {
+        let length = self.handle.journal().length();
+        json(&Peers {
+            source: self.handle.source().as_str(),
+            length,
+            upstreams: self.upstreams(),
+            downstreams: self.downstreams.status(length),
+        })
+    }
+
+    async fn metrics(&self) -> Result<Response, Response> {
+        let length = self.handle.journal().length();
+        let text = metrics::text(&metrics::Readings {
+            counters: self.handle.counters().await?,
+            length,
+            requests: &self.requests,
+            upstreams: &self.upstreams(),
+            downstreams: &self.downstreams.status(length),
+        });
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Ok(Response::new(200).with_body(content_type, text.into_bytes()))
+    }
+
+    async fn healthz(&self) -> Result<Response, Response> {
+        // A manager that answers is alive, and so is what it owns.
+        self.handle.counters().await?;
+        Ok(Response::new(200).with_body("application/json", Body::Static(br#"{"status":"ok"}"#)))
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamStatus> {
+        let copy = |status: &Arc<Mutex<UpstreamStatus>>| {
+            status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        self.upstreams.iter().map(copy).collect()
+    }
+}
+
+fn bad_request(detail: impl Into<String>) -> Response {
+    Response::problem(400, detail)
+}
+
+/// Refuses methods but those `allowed` (RFC 9110 section 15.5.6).
+fn only(request: &Request, allowed: &[&str]) -> Result<(), Response> {
+    let method = request.method();
+    if allowed.contains(&method) {
+        return Ok(());
+    }
+    let allowed = allowed.join(", ");
+    let detail = format!("{} does not take {method}, only {allowed}", request.path());
+    Err(Response::problem(405, detail).with_header("Allow", allowed))
+}
+
+/// A query parameter that is a number; none where it is absent.
+fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Option<T>, Response> {
+    let Some(text) = request.query_parameter(name)? else { return Ok(None) };
+    match text.parse() {
+        Ok(number) => Ok(Some(number)),
+        Err(error) => Err(bad_request(format!("the query parameter {name} is {text:?}: {error}"))),
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
+    Response::new(200).with_body("application/json", text).with_header("Cache-Control", "no-store")
+}
+
+fn snapshot_response(request: &Request, snapshot: Snapshot) -> Response {
+    let etag = format!("\"{}\"", snapshot.hash);
+    let known = request
+        .header_values("If-None-Match")
+        .flat_map(|list| list.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == etag || known == "*");
+    let response = Response::new(if known { 304 } else { 200 })
+        .with_header("ETag", etag)
+        .with_header("Cache-Control", "no-cache");
+    if known { response } else { response.with_body("application/json", snapshot.text) }
+}
+
+/// What a person and a program are told of a patch that does not apply.
+fn patch_problem(error: &PatchError) -> Problem {
+    let (status, kind, title) = if error.is_malformed() {
+        (400, "/problems/not-a-json-patch", "Not a JSON Patch")
+    } else {
+        (409, "/problems/does-not-apply", "The patch does not apply")
+    };
+    Problem::new(status, format!("{error}; nothing was changed"))
+        .with_kind(kind, title)
+        .with_member("operation", error.operation)
+        .with_member("path", error.path.clone())
+        .with_member("reason", Value::String(error.reason.to_string()))
+}

@@ -1,0 +1,193 @@
+//! Who may come in.
+
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+
+use crate::http::{Request, Response};
+
+/// The paths that are open to everyone: they show nothing and change nothing.
+const OPEN_PATHS: [&str; 3] = ["/", "/test", "/healthz"];
+
+/// What a request must present to be answered.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The token, hashed.
+    token: Option<[u8; 32]>,
+    /// Whether the node listens on a loopback address only.
+    loopback: bool,
+}
+
+impl Access {
+    /// The rules of a node that listens on the address `listening`.
+    pub fn new(token: Option<&str>, listening: IpAddr) -> Self {
+        Self { token: token.map(hash), loopback: listening.is_loopback() }
+    }
+
+    /// Lets a request pass, or says why not.
+    ///
+    /// # Errors
+    /// 401 without the token; 403 for a request that a web page elsewhere had a browser make.
+    pub fn check(&self, request: &Request) -> Result<(), Response> {
+        self.check_host(request)?;
+        check_origin(request)?;
+        self.check_token(request)
+    }
+
+    /// A page elsewhere can give its own name this machine's address, and then counts for the browser
+    /// as coming from here; but the request then carries that name as its Host (DNS rebinding).
+    fn check_host(&self, request: &Request) -> Result<(), Response> {
+        let Some(host) = request.host() else { return Ok(()) };
+        if !self.loopback || self.token.is_some() || is_loopback(host) {
+            return Ok(());
+        }
+        let detail = format!(
+            "this node listens on a loopback address without a token, and answers only requests \
+             whose Host is a loopback address or localhost, not {host:?}"
+        );
+        Err(Response::problem(403, detail))
+    }
+
+    fn check_token(&self, request: &Request) -> Result<(), Response> {
+        let Some(token) = self.token else { return Ok(()) };
+        if OPEN_PATHS.contains(&request.path()) {
+            return Ok(());
+        }
+        let mut presented = request.header("Authorization").and_then(bearer).map(hash);
+        // A browser cannot send a header with a WebSocket's handshake.
+        if presented.is_none() && request.path() == "/ws" {
+            presented = request.query_parameter("token")?.as_deref().map(hash);
+        }
+        let detail = match presented {
+            Some(presented) if equal_in_constant_time(&presented, &token) => return Ok(()),
+            Some(_) => "this is not the token that the node was started with",
+            None => "this node wants the header Authorization: Bearer TOKEN",
+        };
+        Err(Response::problem(401, detail).with_header("WWW-Authenticate", "Bearer"))
+    }
+}
+
+/// A web page elsewhere must not write to this node: browsers name the page's origin when they post.
+fn check_origin(request: &Request) -> Result<(), Response> {
+    let Some(origin) = request.header("Origin") else { return Ok(()) };
+    if matches!(request.method(), "GET" | "HEAD") {
+        return Ok(());
+    }
+    let own = origin.split_once("://").zip(request.host()).is_some_and(|((scheme, from), host)| {
+        let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+        let bare = |authority: &str| {
+            authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
+        };
+        bare(from) == bare(host)
+    });
+    if own {
+        return Ok(());
+    }
+    let detail = format!("a page of {origin:?} must not write to this node");
+    Err(Response::problem(403, detail))
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
+}
+
+/// Tokens are compared by their hashes, so that neither their length nor where they differ shows in
+/// the time it takes.
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+fn equal_in_constant_time(left: &[u8; 32], right: &[u8; 32]) -> bool {
+    left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    fn status(access: &Access, text: &str) -> u16 {
+        access
+            .check(&request(format!("{text}\r\n")))
+            .map_or_else(|response| response.status, |()| 200)
+    }
+
+    #[test]
+    fn with_a_token_only_the_open_paths_go_without() {
+        let access = Access::new(Some("s3cret"), [127, 0, 0, 1].into());
+        let table = [
+            ("GET /get HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\n", 200),
+            ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: bearer  s3cret\r\n", 200),
+            ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cre\r\n", 401),
+            ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Basic s3cret\r\n", 401),
+            ("GET /get?token=s3cret HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /ws?token=s3cret HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /ws?token=s3cre%74 HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /ws?token=other HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /ws HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /nothing HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /test HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /healthz HTTP/1.1\r\nHost: a\r\n", 200),
+        ];
+        for (text, expected) in table {
+            assert_eq!(status(&access, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_elsewhere_must_not_write() {
+        let access = Access::new(None, [0, 0, 0, 0].into());
+        let table = [
+            ("http://node:8080", "node:8080", 200),
+            ("http://NODE", "node:80", 200),
+            ("https://node", "node", 200),
+            ("http://evil", "node:8080", 403),
+            ("http://node:8081", "node:8080", 403),
+            ("http://node:8080.evil", "node:8080", 403),
+            ("null", "node:8080", 403),
+        ];
+        for (origin, host, expected) in table {
+            let head = |method| {
+                format!("{method} /replace HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n")
+            };
+            assert_eq!(status(&access, &head("POST")), expected, "{origin} to {host}");
+            assert_eq!(status(&access, &head("GET")), 200, "reading is for every origin");
+        }
+    }
+
+    #[test]
+    fn a_loopback_node_without_a_token_knows_only_loopback_names() {
+        let open = Access::new(None, [127, 0, 0, 1].into());
+        let with_token = Access::new(Some("t"), [127, 0, 0, 1].into());
+        let beyond = Access::new(None, [10, 0, 0, 1].into());
+        for (host, expected) in [
+            ("127.0.0.1:8080", 200),
+            ("127.9.9.9", 200),
+            ("localhost:8080", 200),
+            ("LOCALHOST", 200),
+            ("[::1]:8080", 200),
+            ("[::ffff:127.0.0.1]", 200),
+            ("evil.example:8080", 403),
+            ("localhost.evil.example", 403),
+            ("10.0.0.1", 403),
+            ("[::2]", 403),
+        ] {
+            let text = format!("GET /test HTTP/1.1\r\nHost: {host}\r\n");
+            assert_eq!(status(&open, &text), expected, "{host}");
+            assert_eq!(status(&with_token, &text), 200, "{host} with a token");
+            assert_eq!(status(&beyond, &text), 200, "{host} beyond loopback");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The accept loop, the connection loop, and the hand-over after an upgrade.
+//!
+//! The rules:
+//!
+//! - One task a connection, in which requests are answered in the order in which they came. What
+//!   goes wrong in one, a panic too, ends that one only.
+//! - No client can make the node wait for ever: every wait for a client has a time limit
+//!   ([`Limits`]), and so has the end of all of them.
+//! - Shutdown races only against waiting for the next bytes, never inside an answer: a request that
+//!   was taken is answered, with `Connection: close`.
+//! - A client that is told why it is refused gets to read it: closing a socket with bytes in it
+//!   that nobody read resets the connection, so what is still coming is read and dropped first.
+//!
+//! Left out on purpose: TLS, and noticing that a client left while its request is being answered.
+
+mod connection;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use smol::Timer;
+use smol::future::{self, FutureExt};
+use smol::net::{TcpListener, TcpStream};
+
+use crate::http::{Limits, Request, Response};
+use crate::routes::{Answer, Routes};
+
+use connection::{Connection, End, Upgraded};
+
+/// How long the accept loop pauses when it runs out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long the connections may take to end after the shutdown.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
+/// How many connections above the limit are told so at the same time. Any more are just closed.
+const REFUSALS: usize = 64;
+
+/// Who answers the requests. A trait, so that the server can be tested without a node.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to one request from that address.
+    fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send;
+}
+
+impl Handler for Routes {
+    fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send {
+        Routes::answer(self, request, from)
+    }
+}
+
+/// Accepts connections and answers what they ask until `shutdown` is closed. Returns when every
+/// connection has ended, or after three seconds.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    handler: Arc<H>,
+    limits: Limits,
+    shutdown: Receiver<Infallible>,
+) {
+    // Nothing is ever sent here. Every connection holds a sender, so the number of senders is the
+    // number of connections and one, and the end of the channel is the end of them all. A task
+    // that panics drops its sender like any other.
+    let (alive, all_ended) = async_channel::bounded::<Infallible>(1);
+    let limits = Arc::new(limits);
+    let mut trouble = AcceptTrouble::default();
+    while let Some(accepted) = accept(&listener, &shutdown).await {
+        match accepted {
+            Ok((stream, from)) => {
+                trouble.is_over();
+                let client = Client {
+                    stream,
+                    from,
+                    limits: limits.clone(),
+                    shutdown: shutdown.clone(),
+                    alive: alive.clone(),
+                };
+                admit(client, &handler);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                log::debug!("a connection failed before it was accepted: {error}");
+            }
+            Err(error) => {
+                trouble.begins(&error);
+                let pause = async {
+                    Timer::after(ACCEPT_PAUSE).await;
+                };
+                future::or(pause, closed(&shutdown)).await;
+            }
+        }
+    }
+    // From here on the system refuses connections; those that wait in its queue are reset.
+    drop(listener);
+    drop(alive);
+    let ended = async {
+        closed(&all_ended).await;
+        true
+    };
+    let deadline = async {
+        Timer::after(SHUTDOWN_TIME).await;
+        false
+    };
+    if !future::or(ended, deadline).await {
+        let abandoned = all_ended.sender_count();
+        log::warn!(
+            "{abandoned} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned"
+        );
+    }
+}
+
+/// The next connection; `None` after the shutdown.
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &Receiver<Infallible>,
+) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let shut_down = async {
+        closed(shutdown).await;
+        None
+    };
+    let accepted = async { Some(listener.accept().await) };
+    future::or(shut_down, accepted).await
+}
+
+/// Waits for the end of a channel on which nothing is sent.
+async fn closed(channel: &Receiver<Infallible>) {
+    let Err(async_channel::RecvError) = channel.recv().await;
+}
+
+/// Whether only the connection that was to be accepted is concerned, so that the next one may fare
+/// better at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// An accept loop in trouble says so once, and once when it is over.
+#[derive(Default)]
+struct AcceptTrouble {
+    since: Option<Instant>,
+}
+
+impl AcceptTrouble {
+    fn begins(&mut self, error: &io::Error) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            log::warn!(
+                "cannot accept connections: {error}; trying again every {ACCEPT_PAUSE:?} \
+                 (too many open files? see `ulimit -n`)"
+            );
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(since) = self.since.take() {
+            let seconds = since.elapsed().as_secs_f32();
+            log::warn!("accepting connections again, after {seconds:.1} s");
+        }
+    }
+}
+
+/// A connection that was accepted.
+struct Client {
+    stream: TcpStream,
+    from: SocketAddr,
+    limits: Arc<Limits>,
+    shutdown: Receiver<Infallible>,
+    /// Held for as long as the connection lives.
+    alive: Sender<Infallible>,
+}
+
+/// Gives the connection a task of its own, unless there are too many.
+fn admit<H: Handler>(client: Client, handler: &Arc<H>) {
+    // The senders: one for each connection, this one included, and the accept loop's own.
+    let connections = client.alive.sender_count() - 1;
+    let Client { from, limits, .. } = &client;
+    let from = *from;
+    if let Err(error) = client.stream.set_nodelay(true) {
+        log::debug!("{from}: TCP_NODELAY cannot be set: {error}");
+    }
+    if connections <= limits.connections {
+        let handler = handler.clone();
+        let task = async move {
+            let conversation = AssertUnwindSafe(converse(client, &*handler));
+            if conversation.catch_unwind().await.is_err() {
+                log::error!("{from}: closed, because answering it ended in a panic (a bug)");
+            }
+        };
+        smol::spawn(task).detach();
+    } else if connections <= limits.connections + REFUSALS {
+        log::debug!("{from}: refused, there are {} connections", limits.connections);
+        smol::spawn(refuse(client)).detach();
+    } else {
+        log::debug!("{from}: closed, there are {connections} connections");
+    }
+}
+
+async fn converse<H: Handler>(client: Client, handler: &H) {
+    let Client { stream, from, limits, shutdown, alive: _alive } = client;
+    let shut_down = pin!(shutdown.recv());
+    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down);
+    let end = connection.converse(handler).await;
+    log::debug!("{from}: {end}");
+    if let End::Upgraded(upgraded) = end {
+        let Upgraded { session, stream, read_ahead } = *upgraded;
+        session.run(stream, read_ahead, shutdown.clone()).await;
+    }
+}
+
+/// Tells a client that there are too many.
+async fn refuse(client: Client) {
+    let Client { stream, from, limits, shutdown, alive: _alive } = client;
+    let shut_down = pin!(shutdown.recv());
+    let response = Response::problem(503, "there are too many connections; try again later")
+        .with_header("Retry-After", "1");
+    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down);
+    connection.refuse(&response).await;
+}
+
+#[cfg(test)]
+mod tests;

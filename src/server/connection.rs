@@ -1,0 +1,362 @@
+//! One connection: reads requests, has them answered, writes the answers.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_channel::{Receiver, Recv};
+use smol::Timer;
+use smol::future;
+use smol::io::{AsyncRead, AsyncWrite};
+use smol::net::TcpStream;
+
+use super::Handler;
+use crate::downstream::Session;
+use crate::http::{
+    CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Progress, ReadBuffer,
+    Request, Response, Version,
+};
+use crate::routes::Answer;
+
+/// Answers to pipelined requests are gathered up to this size before they are written.
+const GATHER_BYTES: usize = 64 * 1024;
+/// A body of at most this size is copied behind its header, so that more answers can follow it in
+/// the same write. A larger one is written from where it is.
+const COPY_BYTES: usize = 16 * 1024;
+/// How long a client whose connection is being closed may go on sending.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How much it may send in that time.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// The time limit for telling a client that there are too many.
+const REFUSAL_TIME: Duration = Duration::from_millis(500);
+
+/// A connection, what has been read from it, and what is to be written to it.
+pub(super) struct Connection<'a> {
+    stream: TcpStream,
+    from: SocketAddr,
+    limits: &'a Limits,
+    input: ReadBuffer,
+    output: Vec<u8>,
+    alarm: Alarm,
+    date: DateCache,
+    shutdown: &'a Receiver<Infallible>,
+    /// Waits for the shutdown, one for the whole connection: a new one for every read would have
+    /// to be registered every time. Not to be polled again when it was ready.
+    shut_down: Pin<&'a mut Recv<'a, Infallible>>,
+}
+
+/// Why a conversation ended.
+pub(super) enum End {
+    /// The client closed the connection after the last answer.
+    Left,
+    /// The client closed the connection in the middle of a request.
+    LeftInside,
+    /// The client asked for it.
+    AskedFor,
+    /// Nothing came for too long.
+    Idle,
+    /// A request could not be taken, or did not come to its end in time.
+    Refused(HttpError),
+    /// The client did not take its answer.
+    Unread,
+    /// The system says that the connection is broken.
+    Failed(io::Error),
+    /// The node shuts down.
+    ShutDown,
+    /// The connection goes on with another protocol.
+    Upgraded(Box<Upgraded>),
+}
+
+/// What the other protocol goes on with.
+pub(super) struct Upgraded {
+    pub session: Session,
+    pub stream: TcpStream,
+    pub read_ahead: Vec<u8>,
+}
+
+/// What came of waiting for the client.
+enum Wait {
+    Read(io::Result<usize>),
+    TimedOut,
+    ShutDown,
+}
+
+impl<'a> Connection<'a> {
+    pub fn new(
+        stream: TcpStream,
+        from: SocketAddr,
+        limits: &'a Limits,
+        shutdown: &'a Receiver<Infallible>,
+        shut_down: Pin<&'a mut Recv<'a, Infallible>>,
+    ) -> Self {
+        Connection {
+            stream,
+            from,
+            limits,
+            input: ReadBuffer::new(),
+            output: Vec::new(),
+            alarm: Alarm::new(),
+            date: DateCache::default(),
+            shutdown,
+            shut_down,
+        }
+    }
+
+    /// Answers one request after the other until there is a reason to end.
+    pub async fn converse<H: Handler>(mut self, handler: &H) -> End {
+        match self.answer_all(handler).await {
+            Err(end) => end,
+            Ok(session) => End::Upgraded(Box::new(Upgraded {
+                session,
+                stream: self.stream,
+                read_ahead: self.input.into_unread(),
+            })),
+        }
+    }
+
+    /// Gives the client that one answer, whatever it wants.
+    pub async fn refuse(mut self, response: &Response) {
+        let told = async {
+            // Why it could not be told is of no interest any more.
+            let _ = self.end_with(response).await;
+        };
+        let too_late = async {
+            Timer::after(REFUSAL_TIME).await;
+        };
+        future::or(told, too_late).await;
+    }
+
+    /// Ends with an upgrade or with another reason.
+    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Session, End> {
+        let mut decoder = Decoder::new(self.limits.clone());
+        let mut phase = Phase::Idle;
+        let mut deadline = self.deadline(phase);
+        loop {
+            match decoder.decode(&mut self.input) {
+                Ok(Progress::Complete(request)) => {
+                    if let Some(session) = self.answer(&request, handler).await? {
+                        return Ok(session);
+                    }
+                    phase = Phase::Idle;
+                    deadline = self.deadline(phase);
+                    continue;
+                }
+                Ok(Progress::AwaitsContinue) => self.output.extend_from_slice(CONTINUE),
+                Ok(Progress::Incomplete) => {}
+                Err(error) => return Err(self.end_with_error(error).await),
+            }
+            self.flush(b"").await?;
+            if phase != decoder.phase() {
+                phase = decoder.phase();
+                deadline = self.deadline(phase);
+            }
+            match self.read(deadline).await {
+                Wait::Read(Ok(0)) if phase == Phase::Idle => return Err(End::Left),
+                Wait::Read(Ok(0)) => return Err(End::LeftInside),
+                Wait::Read(Ok(count)) => self.input.filled(count),
+                Wait::Read(Err(error)) => return Err(End::Failed(error)),
+                Wait::TimedOut => return Err(self.end_too_late(phase).await),
+                Wait::ShutDown => return Err(End::ShutDown),
+            }
+        }
+    }
+
+    /// Until when the client has to do the next thing in this phase, which begins now.
+    fn deadline(&self, phase: Phase) -> Instant {
+        Instant::now() + self.phase_time(phase)
+    }
+
+    fn phase_time(&self, phase: Phase) -> Duration {
+        match phase {
+            Phase::Idle => self.limits.idle_time,
+            Phase::Header => self.limits.header_time,
+            Phase::Body => self.limits.body_time,
+        }
+    }
+
+    /// Answers one request. Returns the session if the answer is an upgrade.
+    async fn answer<H: Handler>(
+        &mut self,
+        request: &Request,
+        handler: &H,
+    ) -> Result<Option<Session>, End> {
+        let (response, session) = match handler.answer(request, self.from).await {
+            Answer::Response(response) => (response, None),
+            Answer::Upgrade(response, session) => (response, Some(session)),
+        };
+        let is_shut_down = self.shutdown.is_closed();
+        let goes_on = session.is_some() || (request.keep_alive() && !is_shut_down);
+        let delivery = Delivery {
+            version: request.version(),
+            head_only: request.method() == "HEAD",
+            keep_alive: goes_on,
+            date: self.date.text(SystemTime::now()),
+        };
+        let body = response.encode(&delivery, &mut self.output);
+        if body.len() > COPY_BYTES {
+            self.flush(body).await?;
+        } else {
+            self.output.extend_from_slice(body);
+        }
+        if self.output.len() > GATHER_BYTES || session.is_some() {
+            self.flush(b"").await?;
+        }
+        if goes_on {
+            return Ok(session);
+        }
+        self.flush(b"").await?;
+        self.linger().await;
+        Err(if is_shut_down { End::ShutDown } else { End::AskedFor })
+    }
+
+    async fn end_too_late(&mut self, phase: Phase) -> End {
+        let part = match phase {
+            Phase::Idle => return End::Idle,
+            Phase::Header => "header",
+            Phase::Body => "body",
+        };
+        let time = self.phase_time(phase);
+        let detail = format!("the {part} of the request did not come within {time:?}");
+        self.end_with_error(HttpError::new(408, detail)).await
+    }
+
+    async fn end_with_error(&mut self, error: HttpError) -> End {
+        match self.end_with(&error.clone().into()).await {
+            Ok(()) => End::Refused(error),
+            Err(end) => end,
+        }
+    }
+
+    /// Writes an answer that is not a handler's, and that is the last one.
+    async fn end_with(&mut self, response: &Response) -> Result<(), End> {
+        let delivery = Delivery {
+            version: Version::Http11,
+            head_only: false,
+            keep_alive: false,
+            date: self.date.text(SystemTime::now()),
+        };
+        let body = response.encode(&delivery, &mut self.output);
+        self.flush(body).await?;
+        self.linger().await;
+        Ok(())
+    }
+
+    /// Lets the client read its last answer: closing a socket in which something is unread resets
+    /// the connection, and a reset takes away what the client had not read yet.
+    async fn linger(&mut self) {
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let deadline = Instant::now() + LINGER_TIME;
+        let mut dropped = self.input.unread().len();
+        self.input.consume(dropped);
+        while dropped < LINGER_BYTES {
+            match self.read(deadline).await {
+                Wait::Read(Ok(count)) if count > 0 => dropped += count,
+                _ => return,
+            }
+        }
+    }
+
+    /// Reads what the client sends, into the free space of the input. During a shutdown only what
+    /// is there already.
+    async fn read(&mut self, deadline: Instant) -> Wait {
+        poll_fn(|context| {
+            let stream = Pin::new(&mut self.stream);
+            if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
+                return Poll::Ready(Wait::Read(result));
+            }
+            if self.shut_down.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Wait::ShutDown);
+            }
+            self.alarm.poll(deadline, context).map(|()| Wait::TimedOut)
+        })
+        .await
+    }
+
+    /// Writes the output, and behind it a body that was not copied there.
+    async fn flush(&mut self, body: &[u8]) -> Result<(), End> {
+        let mut output = std::mem::take(&mut self.output);
+        let written = self.write_all([&output, body]).await;
+        output.clear();
+        self.output = output;
+        written
+    }
+
+    async fn write_all(&mut self, [mut first, mut second]: [&[u8]; 2]) -> Result<(), End> {
+        while !first.is_empty() || !second.is_empty() {
+            let mut deadline = None;
+            let slices = [IoSlice::new(first), IoSlice::new(second)];
+            let count = poll_fn(|context| {
+                let stream = Pin::new(&mut self.stream);
+                if let Poll::Ready(result) = stream.poll_write_vectored(context, &slices) {
+                    return Poll::Ready(result.map_err(End::Failed));
+                }
+                let deadline =
+                    *deadline.get_or_insert_with(|| Instant::now() + self.limits.write_time);
+                self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
+            })
+            .await?;
+            if count == 0 {
+                return Err(End::Failed(io::ErrorKind::WriteZero.into()));
+            }
+            let of_first = count.min(first.len());
+            first = &first[of_first..];
+            second = &second[count - of_first..];
+        }
+        Ok(())
+    }
+}
+
+/// A timer whose deadline is moved with every request.
+///
+/// Setting a timer costs a registration and a wake-up of the reactor; most deadlines are moved on
+/// long before they are reached. So the timer is set anew only where it would ring too late. Where
+/// it rings too early, it is set to what the deadline is by then.
+struct Alarm {
+    timer: Timer,
+    rings_at: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Alarm { timer: Timer::never(), rings_at: None }
+    }
+
+    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.rings_at.is_none_or(|rings_at| deadline < rings_at) {
+                self.timer.set_at(deadline);
+                self.rings_at = Some(deadline);
+            }
+            if Pin::new(&mut self.timer).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.rings_at = None;
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Left => formatter.write_str("closed by the client"),
+            End::LeftInside => formatter.write_str("closed by the client inside a request"),
+            End::AskedFor => formatter.write_str("closed after the answer, as asked"),
+            End::Idle => formatter.write_str("closed, nothing came any more"),
+            End::Refused(error) => write!(formatter, "closed after {error}"),
+            End::Unread => formatter.write_str("closed, the client does not read its answer"),
+            End::Failed(error) => write!(formatter, "broken: {error}"),
+            End::ShutDown => formatter.write_str("closed by the shutdown"),
+            End::Upgraded(_) => formatter.write_str("upgraded"),
+        }
+    }
+}

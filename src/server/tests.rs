@@ -1,0 +1,371 @@
+//! The server over real sockets, with a handler that does what the path says. The clients are
+//! blocking ones, of the kind that writes its whole request before it reads.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::LazyLock;
+
+use smol::Task;
+
+use super::*;
+
+/// More than a socket's buffers hold.
+static LARGE: LazyLock<Arc<[u8]>> = LazyLock::new(|| vec![b'x'; 32 << 20].into());
+
+struct Script;
+
+impl Handler for Script {
+    async fn answer(&self, request: &Request, _from: SocketAddr) -> Answer {
+        let text = |text: String| Response::new(200).with_body("text/plain", text);
+        Answer::Response(match request.path() {
+            "/large" => Response::new(200).with_body("text/plain", LARGE.clone()),
+            "/panic" => panic!("as the test wants it"),
+            "/slow" => {
+                Timer::after(Duration::from_millis(300)).await;
+                text("slow".to_owned())
+            }
+            "/hang" => future::pending().await,
+            path => text(format!("{} {path} {}", request.method(), request.body.len())),
+        })
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: Sender<Infallible>,
+    served: Task<()>,
+}
+
+fn start(limits: Limits) -> Server {
+    let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let (shutdown, receiver) = async_channel::bounded(1);
+    let served = smol::spawn(serve(listener, Arc::new(Script), limits, receiver));
+    Server { address, shutdown, served }
+}
+
+impl Server {
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("not zero");
+        Client { stream }
+    }
+
+    /// What a new client that asks for a path gets.
+    fn ask(&self, path: &str) -> String {
+        let mut client = self.connect();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+        client.rest()
+    }
+
+    /// Asks until the server has noticed that another connection has ended.
+    fn ask_until_there_is_room(&self) {
+        let begin = Instant::now();
+        while !self.ask("/").contains("200 OK") {
+            assert!(begin.elapsed() < Duration::from_secs(5), "there is still no room");
+        }
+    }
+
+    /// Shuts down, and says how long that took.
+    fn stop(self) -> Duration {
+        let begin = Instant::now();
+        self.shutdown.close();
+        smol::block_on(self.served);
+        begin.elapsed()
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+}
+
+impl Client {
+    fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).expect("the server reads");
+    }
+
+    fn get(&mut self, path: &str) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
+    }
+
+    /// What one read gives. Empty at the end.
+    fn read(&mut self) -> String {
+        let mut buffer = [0; 4096];
+        let count = self.stream.read(&mut buffer).expect("an answer or the end");
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    /// All up to the end of the connection, which has to be a clean one.
+    fn rest(&mut self) -> String {
+        let mut text = String::new();
+        self.stream.read_to_string(&mut text).expect("an end that is not a reset");
+        text
+    }
+
+    /// Whether the connection ends, in whatever way, without another byte.
+    fn is_cut(&mut self) -> bool {
+        !matches!(self.stream.read(&mut [0; 1]), Ok(1..))
+    }
+}
+
+fn patient() -> Limits {
+    Limits::default()
+}
+
+/// With limits that a test can wait for.
+fn impatient() -> Limits {
+    Limits {
+        header_time: Duration::from_millis(200),
+        body_time: Duration::from_millis(200),
+        idle_time: Duration::from_millis(200),
+        write_time: Duration::from_millis(200),
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_and_in_one_write() {
+    let server = start(patient());
+    let mut client = server.connect();
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send(&(request("/1") + &request("/2") + &request("/3")));
+    let answers = client.read();
+    let place = |body: &str| answers.find(body).expect("the answer is there");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 3);
+    assert!(place("GET /1 0") < place("GET /2 0"));
+    assert!(place("GET /2 0") < place("GET /3 0"));
+}
+
+#[test]
+fn large_answers_and_small_ones_keep_their_order() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.get("/1");
+    client.get("/large");
+    client.send("GET /3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let answers = client.rest();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 3);
+    assert!(answers.len() > LARGE.len());
+    assert!(answers.ends_with("\r\n\r\nGET /3 0"));
+}
+
+#[test]
+fn many_pipelined_requests_do_not_wait_for_each_other_to_be_read() {
+    let server = start(patient());
+    let mut client = server.connect();
+    let count = 20_000;
+    let mut writer = client.stream.try_clone().expect("a second handle");
+    let sender = std::thread::spawn(move || {
+        let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(count - 1);
+        writer.write_all(requests.as_bytes()).expect("the server reads");
+        let last = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        writer.write_all(last).expect("the server reads");
+    });
+    assert_eq!(client.rest().matches("HTTP/1.1 200 OK\r\n").count(), count);
+    sender.join().expect("all was sent");
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_gets_it() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.send("POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.read(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    assert!(client.read().ends_with("POST /p 5"));
+}
+
+#[test]
+fn head_has_no_body_and_the_next_answer_follows() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.send("HEAD /large HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    let answers = client.read();
+    assert!(answers.contains("Content-Length: 33554432\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answers}");
+}
+
+#[test]
+fn http_1_0_keeps_the_connection_only_if_asked_to() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.send("GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(client.read().contains("\r\nConnection: keep-alive\r\n"));
+    client.send("GET /2 HTTP/1.0\r\n\r\n");
+    let last = client.rest();
+    assert!(last.contains("\r\nConnection: close\r\n"), "{last}");
+}
+
+#[test]
+fn a_request_that_comes_too_slowly_gets_408() {
+    let head = "GET / HTTP/1.1\r\nHo";
+    let body = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab";
+    for (begin, part) in [(head, "header"), (body, "body")] {
+        let server = start(impatient());
+        let mut client = server.connect();
+        client.get("/first");
+        assert!(client.read().contains("GET /first 0"));
+        client.send(begin);
+        // Bytes that trickle in do not buy time.
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(60));
+            client.send("s");
+        }
+        let answer = client.rest();
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert!(answer.contains(&format!("the {part} of the request")), "{answer}");
+    }
+}
+
+#[test]
+fn a_silent_connection_is_closed_without_a_word() {
+    let server = start(impatient());
+    let begin = Instant::now();
+    assert_eq!(server.connect().rest(), "");
+    assert!(begin.elapsed() >= Duration::from_millis(200));
+    let mut client = server.connect();
+    client.get("/1");
+    assert!(client.rest().ends_with("GET /1 0"));
+}
+
+#[test]
+fn the_time_of_one_phase_does_not_end_the_next() {
+    let limits = Limits { idle_time: Duration::from_secs(60), ..impatient() };
+    let server = start(limits);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\n");
+        std::thread::sleep(Duration::from_millis(50));
+        client.send("Host: h\r\n\r\n");
+        assert!(client.read().contains("GET / 0"));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up() {
+    let server = start(Limits { connections: 1, ..impatient() });
+    let mut client = server.connect();
+    client.get("/large");
+    server.ask_until_there_is_room();
+    let (mut taken, mut buffer) = (0, vec![0; 1 << 20]);
+    while let Ok(count @ 1..) = client.stream.read(&mut buffer) {
+        taken += count;
+    }
+    assert!(taken < LARGE.len());
+}
+
+#[test]
+fn connections_beyond_the_limit_are_told_so() {
+    let server = start(Limits { connections: 2, ..patient() });
+    let mut first = server.connect();
+    let mut second = server.connect();
+    for client in [&mut first, &mut second] {
+        client.get("/");
+        assert!(client.read().contains("200 OK"));
+    }
+    let refused = server.ask("/");
+    assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
+    assert!(refused.contains("application/problem+json"), "{refused}");
+    drop(first);
+    server.ask_until_there_is_room();
+    second.get("/");
+    assert!(second.read().contains("200 OK"));
+}
+
+#[test]
+fn a_client_that_is_still_sending_gets_to_read_why_it_is_refused() {
+    let server = start(patient());
+    let large = "x".repeat(5 << 20);
+    let length = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", large.len());
+    let chunked = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        large.len()
+    );
+    let table = [(length.as_str(), 413), (&chunked, 413), ("\0", 400), ("GET / HTTP/3.0\r\n", 505)];
+    for (head, status) in table {
+        let mut client = server.connect();
+        client.send(head);
+        client.send(&large);
+        let answer = client.rest();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn requests_before_a_bad_one_are_answered() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.get("/1");
+    client.send("BAD\r\n");
+    let answers = client.rest();
+    assert!(answers.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
+    assert!(answers.contains("GET /1 0HTTP/1.1 400 Bad Request\r\n"), "{answers}");
+}
+
+#[test]
+fn a_panic_ends_its_connection_only() {
+    let server = start(Limits { connections: 2, ..patient() });
+    let mut other = server.connect();
+    for _ in 0..5 {
+        let mut client = server.connect();
+        client.get("/panic");
+        assert!(client.is_cut());
+    }
+    other.get("/");
+    assert!(other.read().contains("200 OK"));
+    drop(other);
+    assert!(server.stop() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_shutdown_ends_what_is_idle_or_half_sent_at_once() {
+    let server = start(patient());
+    let mut fresh = server.connect();
+    let mut idle = server.connect();
+    idle.get("/");
+    assert!(idle.read().contains("200 OK"));
+    let mut half = server.connect();
+    half.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
+    std::thread::sleep(Duration::from_millis(100));
+    let address = server.address;
+    assert!(server.stop() < Duration::from_secs(1));
+    for client in [&mut fresh, &mut idle, &mut half] {
+        assert!(client.is_cut());
+    }
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_shutdown_waits_for_pending_answers() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.get("/slow");
+    client.get("/not-taken-any-more");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(server.stop() < Duration::from_secs(1));
+    let answer = client.rest();
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("slow"), "{answer}");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.get("/hang");
+    std::thread::sleep(Duration::from_millis(100));
+    let time = server.stop();
+    assert!(time >= SHUTDOWN_TIME && time < SHUTDOWN_TIME + Duration::from_secs(2));
+}
+
+#[test]
+fn only_the_faults_of_one_connection_are_passed_over_without_a_pause() {
+    const EMFILE: i32 = 24;
+    const ECONNABORTED: i32 = 103;
+    assert!(!is_of_one_connection(&io::Error::from_raw_os_error(EMFILE)));
+    if cfg!(target_os = "linux") {
+        assert!(is_of_one_connection(&io::Error::from_raw_os_error(ECONNABORTED)));
+    }
+}
