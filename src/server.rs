@@ -35,6 +35,8 @@ use connection::{Connection, End, Upgraded};
 
 /// How long the accept loop pauses when it runs out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often it says so, while that lasts.
+const ACCEPT_SILENCE: Duration = Duration::from_secs(60);
 /// How long the connections may take to end after the shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// How many connections above the limit are told so at the same time. Any more are just closed.
@@ -69,7 +71,6 @@ pub async fn serve<H: Handler>(
     while let Some(accepted) = accept(&listener, &shutdown).await {
         match accepted {
             Ok((stream, from)) => {
-                trouble.is_over();
                 let client = Client {
                     stream,
                     from,
@@ -83,7 +84,7 @@ pub async fn serve<H: Handler>(
                 log::debug!("a connection failed before it was accepted: {error}");
             }
             Err(error) => {
-                trouble.begins(&error);
+                trouble.say(&error);
                 let pause = async {
                     Timer::after(ACCEPT_PAUSE).await;
                 };
@@ -135,27 +136,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// An accept loop in trouble says so once, and once when it is over.
+/// An accept loop in trouble would say so several times a second.
 #[derive(Default)]
 struct AcceptTrouble {
-    since: Option<Instant>,
+    said_at: Option<Instant>,
 }
 
 impl AcceptTrouble {
-    fn begins(&mut self, error: &io::Error) {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
+    fn say(&mut self, error: &io::Error) {
+        if self.said_at.is_none_or(|said_at| said_at.elapsed() >= ACCEPT_SILENCE) {
+            self.said_at = Some(Instant::now());
             log::warn!(
-                "cannot accept connections: {error}; trying again every {ACCEPT_PAUSE:?} \
-                 (too many open files? see `ulimit -n`)"
+                "cannot accept connections: {error} (too many open files? see `ulimit -n`); trying \
+                 again every {ACCEPT_PAUSE:?}, saying so every {ACCEPT_SILENCE:?}"
             );
-        }
-    }
-
-    fn is_over(&mut self) {
-        if let Some(since) = self.since.take() {
-            let seconds = since.elapsed().as_secs_f32();
-            log::warn!("accepting connections again, after {seconds:.1} s");
         }
     }
 }

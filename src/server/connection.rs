@@ -28,6 +28,9 @@ const GATHER_BYTES: usize = 64 * 1024;
 /// A body of at most this size is copied behind its header, so that more answers can follow it in
 /// the same write. A larger one is written from where it is.
 const COPY_BYTES: usize = 16 * 1024;
+/// How many requests and reads in a row make one turn. A client that sends as fast as it is
+/// answered never has to be waited for, and so would never let the other connections in.
+const TURN_STEPS: u32 = 32;
 /// How long a client whose connection is being closed may go on sending.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much it may send in that time.
@@ -136,7 +139,12 @@ impl<'a> Connection<'a> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
         let mut deadline = self.deadline(phase);
+        let mut steps = 0_u32;
         loop {
+            steps = steps.wrapping_add(1);
+            if steps.is_multiple_of(TURN_STEPS) {
+                future::yield_now().await;
+            }
             match decoder.decode(&mut self.input) {
                 Ok(Progress::Complete(request)) => {
                     if let Some(session) = self.answer(&request, handler).await? {

@@ -166,6 +166,29 @@ fn many_pipelined_requests_do_not_wait_for_each_other_to_be_read() {
 }
 
 #[test]
+fn a_flood_of_requests_does_not_keep_others_waiting() {
+    let server = start(patient());
+    let mut flood = server.connect();
+    let mut writer = flood.stream.try_clone().expect("a second handle");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let sender = std::thread::spawn(move || {
+        let requests = "GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000);
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            writer.write_all(requests.as_bytes()).expect("the server reads");
+        }
+        writer.shutdown(std::net::Shutdown::Write).expect("the server has not closed");
+    });
+    let reader = std::thread::spawn(move || flood.rest());
+    std::thread::sleep(Duration::from_millis(200));
+    let begin = Instant::now();
+    assert!(server.ask("/").contains("200 OK"));
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    stop.send(()).expect("the flood goes on until here");
+    sender.join().expect("all was sent");
+    assert!(reader.join().expect("all was read").ends_with("GET / 0"));
+}
+
+#[test]
 fn a_client_that_waits_for_100_continue_gets_it() {
     let server = start(patient());
     let mut client = server.connect();
@@ -230,15 +253,15 @@ fn a_silent_connection_is_closed_without_a_word() {
 
 #[test]
 fn the_time_of_one_phase_does_not_end_the_next() {
-    let limits = Limits { idle_time: Duration::from_secs(60), ..impatient() };
+    let limits = Limits { header_time: Duration::from_millis(500), ..patient() };
     let server = start(limits);
     let mut client = server.connect();
-    for _ in 0..3 {
+    for _ in 0..2 {
         client.send("GET / HTTP/1.1\r\n");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
         client.send("Host: h\r\n\r\n");
         assert!(client.read().contains("GET / 0"));
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(700));
     }
 }
 
