@@ -44,7 +44,7 @@ impl Time {
 /// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall
 /// clock, raised to one more than the greatest time seen where the wall clock is not ahead of that.
 ///
-/// Invariant: every reading is greater than all earlier readings and all observed times (until
+/// Invariant: every reading is greater than all observed times (until
 /// [`Time::MAX`], which the wall clock reaches in the year 2255).
 #[derive(Clone, Debug, Default)]
 pub struct HybridClock {
@@ -52,21 +52,15 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
-    /// Takes a reading where the wall clock says `now`.
-    pub fn tick(&mut self, now: Time) -> Time {
-        let next = Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER));
-        self.greatest = now.max(next);
-        self.greatest
+    /// The reading that would be taken where the wall clock says `now`. It is taken by
+    /// [`observe`](Self::observe).
+    pub fn next(&self, now: Time) -> Time {
+        now.max(Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER)))
     }
 
-    /// Takes note of a time that another clock gave.
+    /// Takes note of a time, that of another clock or of this one's own reading.
     pub fn observe(&mut self, time: Time) {
         self.greatest = self.greatest.max(time);
-    }
-
-    /// The greatest time seen so far.
-    pub fn greatest(&self) -> Time {
-        self.greatest
     }
 }
 
@@ -88,13 +82,22 @@ impl VectorClock {
         self.next_id(source) > id
     }
 
-    /// Takes note that `source` was seen up to and with `id`. Never goes back.
+    /// Takes note that `source` was seen up to and with `id`.
     pub fn advance(&mut self, source: &Source, id: u64) {
         match self.0.get_mut(source) {
             Some(next) => *next = (*next).max(id + 1),
             None => {
                 self.0.insert(source.clone(), id + 1);
             }
+        }
+    }
+
+    /// Goes back to `next` for `source`, where what was accepted of it was undone.
+    pub fn restore(&mut self, source: &Source, next: u64) {
+        if next == 0 {
+            self.0.remove(source);
+        } else {
+            self.0.insert(source.clone(), next);
         }
     }
 
@@ -128,20 +131,25 @@ mod tests {
     #[test]
     fn a_reading_is_the_wall_clock_or_one_more_than_the_greatest_seen() {
         let mut clock = HybridClock::default();
-        assert_eq!(clock.tick(time(100)), time(100));
-        assert_eq!(clock.tick(time(100)), time(101), "the wall clock stands still");
-        assert_eq!(clock.tick(time(50)), time(102), "the wall clock steps back");
+        let tick = |clock: &mut HybridClock, now| {
+            let reading = clock.next(time(now));
+            clock.observe(reading);
+            reading
+        };
+        assert_eq!(tick(&mut clock, 100), time(100));
+        assert_eq!(tick(&mut clock, 100), time(101), "the wall clock stands still");
+        assert_eq!(tick(&mut clock, 50), time(102), "the wall clock steps back");
         clock.observe(time(500));
-        assert_eq!(clock.tick(time(103)), time(501), "another clock is ahead");
+        assert_eq!(tick(&mut clock, 103), time(501), "another clock is ahead");
         clock.observe(time(400));
-        assert_eq!(clock.tick(time(600)), time(600), "the wall clock is ahead of all");
+        assert_eq!(tick(&mut clock, 600), time(600), "the wall clock is ahead of all");
     }
 
     #[test]
     fn the_clock_stops_at_the_largest_time() {
         let mut clock = HybridClock::default();
         clock.observe(Time::MAX);
-        assert_eq!(clock.tick(time(1)), Time::MAX);
+        assert_eq!(clock.next(time(1)), Time::MAX);
         assert_eq!(Time::from_micros(MAX_SAFE_INTEGER + 1), None);
     }
 

@@ -274,7 +274,10 @@ impl Session {
                 }
                 Event::Tick if last_heard.elapsed() >= SILENCE_LIMIT => return End::Silent,
                 Event::Tick => {
-                    let ping = Message::Ping(Vec::new().into());
+                    let Ok(state) = self.handle.state_hash().await else { return End::Stopping };
+                    // A peer that knows how compares it with its own; a plain one just answers.
+                    let payload = state.map(|state| state.to_string()).unwrap_or_default();
+                    let ping = Message::Ping(payload.into());
                     if let Err(error) = Pin::new(&mut *socket).start_send(ping) {
                         return End::Failed(error);
                     }
@@ -304,7 +307,7 @@ impl Session {
                 let seen = self
                     .since
                     .as_ref()
-                    .is_some_and(|seen| seen.has_seen(&record.source, record.id));
+                    .is_some_and(|seen| seen.has_seen(&record.place.source, record.place.id));
                 if !seen {
                     // Without waiting for room: what is queued is this batch at the most, since
                     // the next one is fed only when all is written.

@@ -6,29 +6,7 @@
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::source::Source;
-use crate::transaction::Transaction;
-
-/// One transaction of the journal, encoded once for the wire, the file and every answer.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The transaction's source.
-    pub source: Source,
-    /// The transaction's Id.
-    pub id: u64,
-    /// The transaction's encoding, without a line end.
-    pub line: Arc<str>,
-}
-
-impl From<&Transaction> for Record {
-    fn from(transaction: &Transaction) -> Self {
-        Self {
-            source: transaction.source.clone(),
-            id: transaction.id,
-            line: transaction.encode().into(),
-        }
-    }
-}
+use crate::transaction::Record;
 
 /// The journal as its one owner holds it.
 #[derive(Debug, Default)]
@@ -77,6 +55,19 @@ impl JournalReader {
     /// # Errors
     /// Where the journal cannot be read.
     pub async fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
+        self.read_blocking(position, most, bytes)
+    }
+
+    /// The same where waiting for the disk holds nobody up.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    pub fn read_blocking(
+        &self,
+        position: u64,
+        most: usize,
+        bytes: usize,
+    ) -> io::Result<Vec<Record>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         let start = usize::try_from(position).unwrap_or(usize::MAX).min(records.len());
         let mut room = bytes;
@@ -96,13 +87,16 @@ impl JournalReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Time;
+    use crate::transaction::Place;
 
     fn record(id: u64) -> Record {
-        Record { source: "a".parse().unwrap(), id, line: format!("line {id}").into() }
+        let place = Place { time: Time::MAX, source: "a".parse().unwrap(), id };
+        Record { place, line: format!("line {id}").into() }
     }
 
     fn ids(records: &[Record]) -> Vec<u64> {
-        records.iter().map(|record| record.id).collect()
+        records.iter().map(|record| record.place.id).collect()
     }
 
     #[test]

@@ -54,9 +54,12 @@ async fn run(config: Config) -> ExitCode {
         // A second signal does not wait for the others' good-byes.
         signals.next().await;
         log::warn!("stopped without waiting for open connections");
+        Ok(())
     };
-    smol::future::or(node.run(shutdown), wait).await;
-    ExitCode::SUCCESS
+    match smol::future::or(node.run(shutdown), wait).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
 }
 
 fn print(line: &str) -> ExitCode {

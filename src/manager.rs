@@ -6,25 +6,37 @@
 //! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.
 //! It never waits for a socket.
 
+mod past;
+mod state;
+
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, TrySendError};
-use sha2::{Digest, Sha256};
 use smol::lock::Mutex;
 
 use crate::clock::{MAX_SAFE_INTEGER, Time, VectorClock};
-use crate::journal::{Journal, JournalReader, Record};
+use crate::journal::{Journal, JournalReader};
 use crate::patch::{PatchError, PointerBuf};
-use crate::replica::{Outcome, Replica};
+use crate::replica::history::{Skip, Whereabouts};
+use crate::replica::{Acceptance, Outcome, Replica};
 use crate::source::Source;
-use crate::transaction::Transaction;
+use crate::transaction::{Place, Record, Transaction};
+use past::JournalPast;
+
+pub use state::{Snapshot, StateHash};
 
 /// How many events wait for the manager before their senders wait too.
 const INBOX_EVENTS: usize = 1024;
 
-/// How many transactions the manager takes before it appends them and answers.
+/// How many transactions the manager takes before it appends them and answers; one submission more
+/// than that where it passes.
 const BATCH_TRANSACTIONS: usize = 1024;
+
+/// How many changes of fate are logged for one batch; the others are only counted.
+const LOGGED_CHANGES: usize = 10;
 
 /// How often a transaction of this node is created anew because its Id turned out to be known.
 const CREATE_TRIES: usize = 8;
@@ -44,21 +56,29 @@ pub enum Submitted {
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
+    /// Its time is more than an hour ahead of this node's clock. Neither it nor what came after it
+    /// was taken in.
+    Early {
+        /// How far its time is ahead, in microseconds.
+        ahead_micros: u64,
+    },
     /// The journal cannot grow: it left no trace.
-    Unkept(Arc<std::io::Error>),
+    Unkept(Arc<io::Error>),
 }
 
 /// The manager has ended: the node is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-/// A document, or a part of one, as readers get it.
+/// Where a transaction of the history is, and what becomes of it.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The JSON text.
-    pub text: Arc<[u8]>,
-    /// A hash of what it depends on, in hexadecimal digits: equal hashes, equal text.
-    pub hash: Arc<str>,
+pub struct Fate {
+    /// Where it is.
+    pub whereabouts: Whereabouts,
+    /// Why it is skipped; none where it is applied.
+    pub skipped: Option<Skip>,
+    /// Whether it is so far back that it would not be listed if it were skipped.
+    pub unknown: bool,
 }
 
 /// The manager's counters and gauges.
@@ -72,6 +92,14 @@ pub struct Counters {
     pub known: u64,
     /// Transactions refused because the journal could not grow.
     pub unkept: u64,
+    /// Transactions that are skipped now.
+    pub skipped: u64,
+    /// Times that an applied transaction came to be skipped.
+    pub newly_skipped: u64,
+    /// Times that a skipped transaction came to be applied.
+    pub newly_applied: u64,
+    /// Transactions dropped that differ from the known one with the same source and Id.
+    pub equivocations: u64,
     /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
     pub document_weight: u64,
     /// Sources in the vector clock.
@@ -82,6 +110,9 @@ pub struct Counters {
 enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
     ReadSnapshot { pointer: PointerBuf, reply: Sender<Option<Snapshot>> },
+    ReadStateHash { reply: Sender<Option<StateHash>> },
+    ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
+    ReadFate { place: Place, reply: Sender<Fate> },
     ReadVclock { reply: Sender<VectorClock> },
     ReadCounters { reply: Sender<Counters> },
     Subscribe { growth: Sender<()> },
@@ -160,6 +191,30 @@ impl Handle {
         self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
     }
 
+    /// The state's hash; none where it is not at hand, since the document is large and changing.
+    ///
+    /// # Errors
+    /// Where the node is stopping.
+    pub async fn state_hash(&self) -> Result<Option<StateHash>, Stopped> {
+        self.ask(|reply| Event::ReadStateHash { reply }).await
+    }
+
+    /// The transactions that are skipped now, or the latest ones of them.
+    ///
+    /// # Errors
+    /// Where the node is stopping.
+    pub async fn skipped(&self) -> Result<BTreeMap<Place, Skip>, Stopped> {
+        self.ask(|reply| Event::ReadSkipped { reply }).await
+    }
+
+    /// What becomes of the transaction at `place`, which must be one of the journal.
+    ///
+    /// # Errors
+    /// Where the node is stopping.
+    pub async fn fate(&self, place: Place) -> Result<Fate, Stopped> {
+        self.ask(|reply| Event::ReadFate { place, reply }).await
+    }
+
     /// The vector clock.
     ///
     /// # Errors
@@ -206,6 +261,7 @@ pub struct Manager {
     counters: Counters,
     /// The whole snapshot as it was last read; none where it has changed since.
     snapshot: Option<Snapshot>,
+    changed: Instant,
 }
 
 impl Manager {
@@ -225,81 +281,172 @@ impl Manager {
             subscribers: Vec::new(),
             counters: Counters::default(),
             snapshot: None,
+            changed: Instant::now(),
         };
         (manager, handle)
     }
 
     /// Works until the last handle is dropped.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// Where the journal cannot be read although the document depends on it.
+    pub async fn run(mut self) -> io::Result<()> {
         while let Ok(event) = self.inbox.recv().await {
-            self.turn(event).await;
+            self.turn(event).await?;
         }
+        Ok(())
     }
 
     /// Takes `event` and what else waits in the inbox; answers each once.
-    async fn turn(&mut self, event: Event) {
-        let mut batch = Batch::default();
+    async fn turn(&mut self, event: Event) -> io::Result<()> {
+        let mut submissions = Vec::new();
+        let mut replies = Vec::new();
         let mut reads = Vec::new();
+        let mut count = 0;
         let mut next = Some(event);
         while let Some(event) = next {
             match event {
                 Event::Submit { transactions, reply } => {
-                    self.apply(transactions, reply, &mut batch);
+                    count += transactions.len();
+                    submissions.push(transactions);
+                    replies.push(reply);
                 }
                 read => reads.push(read),
             }
-            next = if batch.transactions < BATCH_TRANSACTIONS {
-                self.inbox.try_recv().ok()
-            } else {
-                None
-            };
+            next = if count < BATCH_TRANSACTIONS { self.inbox.try_recv().ok() } else { None };
         }
-        self.keep(batch).await;
+        if !submissions.is_empty() {
+            let answers = self.take_in(submissions).await?;
+            for (reply, answer) in replies.into_iter().zip(answers) {
+                // Who asked may have gone; what it submitted stays.
+                reply.try_send(answer).ok();
+            }
+        }
         for read in reads {
             self.answer(read);
         }
+        Ok(())
     }
 
-    fn apply(
+    /// Applies submissions and appends them to the journal; only then wakes who waits for the journal
+    /// to grow, and says what became of them.
+    async fn take_in(
         &mut self,
-        transactions: Vec<Transaction>,
-        reply: Sender<Vec<Submitted>>,
-        batch: &mut Batch,
-    ) {
-        batch.transactions += transactions.len();
+        submissions: Vec<Vec<Transaction>>,
+    ) -> io::Result<Vec<Vec<Submitted>>> {
         let now = wall_clock();
-        let answers = transactions.into_iter().map(|transaction| {
-            match self.replica.accept(transaction, now) {
-                Outcome::Accepted(transaction) => {
-                    let record = Record::from(&transaction);
-                    batch.records.push(record.clone());
-                    Submitted::Accepted(record)
-                }
-                Outcome::Known { next_id } => {
-                    self.counters.known += 1;
-                    Submitted::Known { next_id }
-                }
-                Outcome::Refused(error) => {
-                    self.counters.refused += 1;
-                    Submitted::Refused(error)
-                }
+        let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
+        let needs_past = self.replica.needs_past(&submissions);
+        let accepted = self
+            .with_replica(needs_past, move |replica, past| replica.accept(submissions, now, past))
+            .await;
+        let acceptance = match accepted {
+            Ok(acceptance) => acceptance,
+            Err(error) => {
+                log::error!(
+                    "the journal cannot be read, so nothing can be put before its end: {error}"
+                );
+                return Ok(self.all_unkept(&sizes, error));
             }
-        });
-        batch.replies.push((reply, answers.collect()));
-    }
-
-    /// Appends the batch to the journal; only then answers, and wakes who waits for the journal.
-    async fn keep(&mut self, batch: Batch) {
-        if !batch.records.is_empty() {
-            self.journal.append(&batch.records).await.expect("a journal in memory can grow");
-            self.counters.accepted += batch.records.len() as u64;
+        };
+        if !acceptance.records.is_empty() {
+            if let Err(error) = self.journal.append(&acceptance.records).await {
+                self.with_replica(needs_past, move |replica, past| {
+                    replica.retract(&acceptance, now, past)
+                })
+                .await?;
+                return Ok(self.all_unkept(&sizes, error));
+            }
             self.snapshot = None;
+            self.changed = Instant::now();
             self.subscribers
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
         }
-        for (reply, answers) in batch.replies {
-            // Who asked may have gone; what it submitted stays.
-            reply.try_send(answers).ok();
+        self.tell(&acceptance);
+        Ok(acceptance
+            .outcomes
+            .into_iter()
+            .map(|outcomes| outcomes.into_iter().map(Submitted::from).collect())
+            .collect())
+    }
+
+    /// Lets `work` at the replica: here, or away from the executor where it has to read the journal
+    /// and replay what is there.
+    async fn with_replica<T: Send + 'static>(
+        &mut self,
+        needs_past: bool,
+        work: impl FnOnce(&mut Replica, &JournalPast) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let past = JournalPast(self.journal.reader());
+        if !needs_past {
+            return work(&mut self.replica, &past);
+        }
+        let mut replica = std::mem::take(&mut self.replica);
+        let (replica, result) = smol::unblock(move || {
+            let result = work(&mut replica, &past);
+            (replica, result)
+        })
+        .await;
+        self.replica = replica;
+        result
+    }
+
+    fn all_unkept(&mut self, sizes: &[usize], error: io::Error) -> Vec<Vec<Submitted>> {
+        let error = Arc::new(error);
+        self.counters.unkept += sizes.iter().sum::<usize>() as u64;
+        sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
+    }
+
+    /// Counts what happened, and logs what a person may want to know.
+    fn tell(&mut self, acceptance: &Acceptance) {
+        for outcome in acceptance.outcomes.iter().flatten() {
+            match outcome {
+                Outcome::Accepted(_) => self.counters.accepted += 1,
+                Outcome::Known { .. } => self.counters.known += 1,
+                Outcome::Refused(_) => self.counters.refused += 1,
+                Outcome::Early { .. } => (),
+            }
+        }
+        for (count, change) in acceptance.changes.iter().enumerate() {
+            let Place { source, id, .. } = &change.place;
+            let logged = count < LOGGED_CHANGES;
+            match &change.skipped {
+                Some(error) => {
+                    self.counters.newly_skipped += 1;
+                    if logged {
+                        log::warn!(
+                            "transaction {id} of {source} was applied and is skipped from now on, \
+                             as an earlier one arrived: {error}"
+                        );
+                    }
+                }
+                None => {
+                    self.counters.newly_applied += 1;
+                    if logged {
+                        log::info!("transaction {id} of {source} was skipped and is applied now");
+                    }
+                }
+            }
+        }
+        if acceptance.changes.len() > LOGGED_CHANGES {
+            let more = acceptance.changes.len() - LOGGED_CHANGES;
+            log::warn!(
+                "{more} more transactions changed between applied and skipped; see /conflicts"
+            );
+        }
+        for equivocation in &acceptance.equivocations {
+            self.counters.equivocations += 1;
+            let (known, dropped) = (&equivocation.known, &equivocation.dropped);
+            log::error!(
+                "there are two transactions {} of {}; the known one stays: time {}, {}; the other one \
+                 is dropped: time {}, {}",
+                known.place.id,
+                known.place.source,
+                known.place.time.as_micros(),
+                beginning(&known.payload),
+                dropped.time.map_or(0, Time::as_micros),
+                beginning(&dropped.payload),
+            );
         }
     }
 
@@ -309,11 +456,21 @@ impl Manager {
             Event::ReadSnapshot { pointer, reply } => {
                 reply.try_send(self.read_snapshot(&pointer)).ok();
             }
+            Event::ReadStateHash { reply } => {
+                reply.try_send(self.read_state_hash()).ok();
+            }
+            Event::ReadSkipped { reply } => {
+                reply.try_send(self.replica.history().skipped().clone()).ok();
+            }
+            Event::ReadFate { place, reply } => {
+                reply.try_send(self.read_fate(&place)).ok();
+            }
             Event::ReadVclock { reply } => {
                 reply.try_send(self.replica.vclock().clone()).ok();
             }
             Event::ReadCounters { reply } => {
                 let counters = Counters {
+                    skipped: self.replica.history().skipped_count(),
                     document_weight: self.replica.snapshot().weight(),
                     sources: self.replica.vclock().iter().count() as u64,
                     ..self.counters
@@ -327,28 +484,54 @@ impl Manager {
 
     fn read_snapshot(&mut self, pointer: &PointerBuf) -> Option<Snapshot> {
         if pointer.is_root() {
-            if self.snapshot.is_none() {
-                self.snapshot = Some(snapshot(self.replica.snapshot().root()));
-            }
-            return self.snapshot.clone();
+            return Some(self.whole().clone());
         }
-        self.replica.snapshot().get(pointer).map(snapshot)
+        self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+    }
+
+    fn read_state_hash(&mut self) -> Option<StateHash> {
+        let settled = self.changed.elapsed() >= state::SETTLED_AFTER;
+        let cheap = self.replica.snapshot().weight() <= state::CHEAP_WEIGHT;
+        if self.snapshot.is_none() && !settled && !cheap {
+            return None;
+        }
+        let state = self.whole().hash.clone();
+        Some(StateHash { clock: state::clock_hash(self.replica.vclock()), state })
+    }
+
+    fn whole(&mut self) -> &Snapshot {
+        let replica = &self.replica;
+        self.snapshot
+            .get_or_insert_with(|| Snapshot::of_whole(replica.snapshot().root(), replica.vclock()))
+    }
+
+    fn read_fate(&self, place: &Place) -> Fate {
+        let history = self.replica.history();
+        let skipped = history.skipped().get(place).cloned();
+        let all_listed = history.skipped().len() as u64 == history.skipped_count();
+        let is_before_listed = history.skipped().keys().next().is_some_and(|first| place < first);
+        Fate {
+            whereabouts: history.whereabouts(place),
+            skipped,
+            unknown: !all_listed && is_before_listed,
+        }
     }
 }
 
-/// What one turn of the manager gathers.
-#[derive(Default)]
-struct Batch {
-    transactions: usize,
-    records: Vec<Record>,
-    replies: Vec<(Sender<Vec<Submitted>>, Vec<Submitted>)>,
+impl From<Outcome> for Submitted {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(record) => Self::Accepted(record),
+            Outcome::Known { next_id } => Self::Known { next_id },
+            Outcome::Refused(error) => Self::Refused(error),
+            Outcome::Early { ahead_micros } => Self::Early { ahead_micros },
+        }
+    }
 }
 
-fn snapshot(value: &serde_json::Value) -> Snapshot {
-    let text = serde_json::to_vec(value).expect("a JSON value always has a text");
-    let hash: String =
-        Sha256::digest(&text)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    Snapshot { text: text.into(), hash: hash.into() }
+/// As much of a payload as a line of the log has room for.
+fn beginning(payload: &str) -> &str {
+    &payload[..payload.floor_char_boundary(200)]
 }
 
 /// The wall clock's reading.
@@ -361,7 +544,7 @@ pub fn wall_clock() -> Time {
 mod tests {
     use super::*;
 
-    fn start() -> (Handle, smol::Task<()>) {
+    fn start() -> (Handle, smol::Task<io::Result<()>>) {
         let (manager, handle) = Manager::new(Journal::in_memory(), "me~1".parse().unwrap());
         (handle, smol::spawn(manager.run()))
     }
@@ -383,7 +566,7 @@ mod tests {
             let Submitted::Accepted(record) = handle.create(add("/a")).await.unwrap() else {
                 panic!("it applies");
             };
-            assert_eq!(record.id, 1);
+            assert_eq!(record.place.id, 1);
             assert_eq!(handle.journal().length(), 1);
             assert_eq!(text(&handle, "").await.unwrap(), r#"{"a":1}"#);
             assert_eq!(text(&handle, "/a").await.unwrap(), "1");
@@ -401,7 +584,7 @@ mod tests {
             let Submitted::Accepted(record) = handle.create(add("/a")).await.unwrap() else {
                 panic!("it applies");
             };
-            assert_eq!(record.id, 2);
+            assert_eq!(record.place.id, 2);
             assert_eq!(handle.counters().await.unwrap().refused, 1);
         });
     }
@@ -420,7 +603,7 @@ mod tests {
             let Submitted::Accepted(record) = handle.create(add("/new")).await.unwrap() else {
                 panic!("it applies");
             };
-            assert_eq!(record.id, 41);
+            assert_eq!(record.place.id, 41);
             assert_eq!(text(&handle, "").await.unwrap(), r#"{"new":1,"old":1}"#);
         });
     }
@@ -439,7 +622,7 @@ mod tests {
                 assert!(matches!(task.await, Ok(Submitted::Accepted(_))));
             }
             let records = handle.journal().read(0, 1000, usize::MAX).await.unwrap();
-            assert!(records.iter().map(|record| record.id).eq(1..=200));
+            assert!(records.iter().map(|record| record.place.id).eq(1..=200));
         });
     }
 
@@ -461,7 +644,7 @@ mod tests {
         smol::block_on(async {
             let (handle, task) = start();
             drop(handle);
-            task.await;
+            task.await.unwrap();
         });
     }
 }

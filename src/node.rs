@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use async_channel::Receiver;
@@ -81,7 +81,10 @@ impl Node {
 
     /// Answers, dials and replicates until `shutdown` closes, and then ends in order: no new
     /// requests, pending ones answered, streams closed.
-    pub async fn run(self, shutdown: Receiver<Infallible>) {
+    ///
+    /// # Errors
+    /// Where the node cannot go on.
+    pub async fn run(self, shutdown: Receiver<Infallible>) -> io::Result<()> {
         let Self { config, listener, address, manager, handle } = self;
         let manager = smol::spawn(manager.run());
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config
@@ -105,12 +108,10 @@ impl Node {
             for dialer in dialers {
                 dialer.await;
             }
+            Ok(())
         };
-        // The manager ends after all others, which hold it; should it panic, so does this.
-        let manager = async {
-            manager.await;
-        };
-        work.or(manager).await;
+        // The manager ends after all others, which hold it, unless it cannot go on.
+        work.or(manager).await
     }
 }
 
@@ -135,10 +136,9 @@ impl Node {
     fn page_host(&self) -> SocketAddr {
         let mut host = self.address;
         if host.ip().is_unspecified() {
-            host.set_ip(if host.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                [0u16, 0, 0, 0, 0, 0, 0, 1].into()
+            host.set_ip(match host {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
         host

@@ -17,7 +17,7 @@ mod equality;
 mod error;
 mod parse;
 
-pub use document::{Document, MAX_DEPTH, MAX_EFFORT, MAX_WEIGHT};
+pub use document::{Document, MAX_DEPTH, MAX_EFFORT, MAX_WEIGHT, weight};
 pub use equality::equal;
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};

@@ -1,28 +1,42 @@
 //! The pure core: what a node has seen, and the document that follows from it.
 //!
 //! Transactions go in at one door, [`Replica::accept`], and outcomes come out. There is no I/O here, no
-//! wall clock and no randomness: the time is an argument.
+//! wall clock and no randomness: the time is an argument, and so is the journal, as [`Past`].
+//!
+//! Replicas that have accepted the same ordered transactions have the same document, byte for byte,
+//! in whatever order and batches they came: the document is the fold of the [`history`], and the
+//! history is a set in an order that its members carry.
+
+mod checkpoint;
+pub mod history;
+mod past;
+
+use std::convert::Infallible;
 
 use crate::clock::{HybridClock, Time, VectorClock};
-use crate::patch::{Document, PatchError, parse};
-use crate::transaction::Transaction;
+use crate::patch::{Document, PatchError};
+use crate::source::Source;
+use crate::transaction::{Place, Record, Transaction};
+use history::{Bounds, FateChange, History, Placed};
 
-/// Snapshot, vector clock and hybrid clock of one node.
-///
-/// Invariant: the snapshot is `{}` with the patches of all accepted transactions applied, where a
-/// patch that does not apply is skipped whole.
+pub use past::Past;
+
+/// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
+pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
+
+/// Vector clock, hybrid clock and history of one node.
 #[derive(Debug, Default)]
 pub struct Replica {
-    document: Document,
     vclock: VectorClock,
     clock: HybridClock,
+    history: History,
 }
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It is part of the history now, and has a `Time`.
-    Accepted(Transaction),
+    /// It is part of the history now.
+    Accepted(Record),
     /// It was known, and is dropped.
     Known {
         /// The Id that is expected next from its source.
@@ -30,34 +44,258 @@ pub enum Outcome {
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
+    /// Its time is more than an hour ahead of this node's clock. Neither it nor what came after it
+    /// was taken in.
+    Early {
+        /// How far its time is ahead, in microseconds.
+        ahead_micros: u64,
+    },
+}
+
+/// What became of the transactions of some submissions.
+#[derive(Debug, Default)]
+pub struct Acceptance {
+    /// For each submission what became of each of its transactions, in their order. Shorter than they
+    /// are where one is [`Outcome::Early`], which then is the last.
+    pub outcomes: Vec<Vec<Outcome>>,
+    /// What the journal has to take in, in this order.
+    pub records: Vec<Record>,
+    /// What changed for transactions that were there before.
+    pub changes: Vec<FateChange>,
+    /// Transactions that are known under the same source and Id with another content.
+    pub equivocations: Vec<Equivocation>,
+    /// The entries of the vector clock that changed, as they were.
+    clock_before: Vec<(Source, u64)>,
+}
+
+/// Two different transactions with the same source and Id: a node was restored from an old copy, or
+/// a plain node was heard by two nodes which both stamped what it sent, or somebody does not play by
+/// the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Equivocation {
+    /// The transaction that is part of the history.
+    pub known: Placed,
+    /// The one that came later, and is dropped.
+    pub dropped: Transaction,
 }
 
 impl Replica {
-    /// Takes a transaction in, where the wall clock says `now`.
-    pub fn accept(&mut self, mut transaction: Transaction, now: Time) -> Outcome {
-        let next_id = self.vclock.next_id(&transaction.source);
-        if next_id > transaction.id {
-            return Outcome::Known { next_id };
+    /// An empty replica.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { history: History::new(bounds), ..Self::default() }
+    }
+
+    /// Takes transactions in, where the wall clock says `now` and `past` is the journal as it is.
+    /// All ordered ones are taken in first, in one pass, and then the fresh ones.
+    ///
+    /// The records of all that is accepted are to be appended to the journal before this is called
+    /// again; where that fails, [`retract`](Self::retract) makes it undone.
+    ///
+    /// # Errors
+    /// Where the journal had to be read and could not be. Nothing was taken in then.
+    pub fn accept<P: Past>(
+        &mut self,
+        submissions: Vec<Vec<Transaction>>,
+        now: Time,
+        past: &P,
+    ) -> Result<Acceptance, P::Error> {
+        let mut turn = Turn::new(self.history.length(), now);
+        let mut fresh = Vec::new();
+        for (submission, transactions) in submissions.into_iter().enumerate() {
+            let mut outcomes = Vec::with_capacity(transactions.len());
+            for transaction in transactions {
+                if transaction.time.is_none() {
+                    // Its outcome is put in here when its turn comes.
+                    fresh.push((submission, outcomes.len(), transaction));
+                    outcomes.push(Outcome::Known { next_id: 0 });
+                    continue;
+                }
+                let outcome = self.accept_ordered(transaction, &mut turn);
+                let is_early = matches!(outcome, Outcome::Early { .. });
+                outcomes.push(outcome);
+                // What comes after an early one in its stream must not hide that it is missing.
+                if is_early {
+                    break;
+                }
+            }
+            turn.acceptance.outcomes.push(outcomes);
         }
-        let applied =
-            parse(&transaction.payload).and_then(|patch| self.document.apply(patch).map(drop));
-        match (transaction.time, applied) {
-            (None, Err(error)) => return Outcome::Refused(error),
-            (None, Ok(())) => transaction.time = Some(self.clock.tick(now)),
-            (Some(time), _) => self.clock.observe(time),
+        if let Err(error) = self.merge(&mut turn, past) {
+            self.restore_clock(&turn.acceptance);
+            return Err(error);
         }
-        self.vclock.advance(&transaction.source, transaction.id);
-        Outcome::Accepted(transaction)
+        for (submission, index, transaction) in fresh {
+            let outcome = self.accept_fresh(transaction, &mut turn);
+            turn.acceptance.outcomes[submission][index] = outcome;
+        }
+        self.history.checkpoint_where_due(turn.position(), now);
+        Ok(turn.acceptance)
+    }
+
+    /// Whether one of the transactions belongs before the recent part of the history, so that
+    /// [`accept`](Self::accept) will read the journal.
+    pub fn needs_past(&self, submissions: &[Vec<Transaction>]) -> bool {
+        let Some(past_end) = self.history.past_end() else { return false };
+        submissions
+            .iter()
+            .flatten()
+            .any(|transaction| transaction.time.is_some_and(|time| time <= past_end.time))
+    }
+
+    fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
+        let Some(place) = transaction.place() else {
+            unreachable!("an ordered transaction has a time")
+        };
+        if let Some(known) = self.known(&place) {
+            turn.acceptance.equivocations.extend(self.equivocation(&place, transaction));
+            return known;
+        }
+        let ahead_micros = place.time.micros_after(turn.now);
+        if ahead_micros > MAX_AHEAD_MICROS {
+            return Outcome::Early { ahead_micros };
+        }
+        self.clock.observe(place.time);
+        let payload = std::mem::take(&mut transaction.payload);
+        let record = Record::new(place.clone(), &payload);
+        let position = turn.position();
+        self.take_note(&record, turn);
+        turn.ordered.push(Placed { place, position, payload });
+        Outcome::Accepted(record)
+    }
+
+    fn accept_fresh(&mut self, transaction: Transaction, turn: &mut Turn) -> Outcome {
+        let Transaction { source, id, payload, .. } = transaction;
+        let place = Place { time: self.clock.next(turn.now), source, id };
+        if let Some(known) = self.known(&place) {
+            return known;
+        }
+        let inverse = match self.history.apply(&payload) {
+            Ok(inverse) => inverse,
+            Err(error) => return Outcome::Refused(error),
+        };
+        self.clock.observe(place.time);
+        let record = Record::new(place.clone(), &payload);
+        let position = turn.position();
+        self.take_note(&record, turn);
+        self.history.append_applied(Placed { place, position, payload }, inverse);
+        Outcome::Accepted(record)
+    }
+
+    fn known(&self, place: &Place) -> Option<Outcome> {
+        let next_id = self.vclock.next_id(&place.source);
+        (next_id > place.id).then_some(Outcome::Known { next_id })
+    }
+
+    /// The recent transaction with the same source and Id as one that is known, where they differ.
+    fn equivocation(&self, place: &Place, transaction: Transaction) -> Option<Equivocation> {
+        if self.history.is_past(place) {
+            return None;
+        }
+        let known = match self.history.recent(place) {
+            Some(known) => known,
+            // With another time it stands elsewhere; or it is before the recent part, or it never was.
+            None => self.history.recent_from_end().find(|recent| {
+                recent.place.id == place.id && recent.place.source == place.source
+            })?,
+        };
+        let differs = known.place != *place || known.payload != transaction.payload;
+        differs.then(|| Equivocation { known: known.clone(), dropped: transaction })
+    }
+
+    fn take_note(&mut self, record: &Record, turn: &mut Turn) {
+        let Place { source, id, .. } = &record.place;
+        let before = self.vclock.next_id(source);
+        self.vclock.advance(source, *id);
+        turn.acceptance.clock_before.push((source.clone(), before));
+        turn.acceptance.records.push(record.clone());
+    }
+
+    /// Puts the turn's ordered transactions into the history.
+    fn merge<P: Past>(&mut self, turn: &mut Turn, past: &P) -> Result<(), P::Error> {
+        let ordered = std::mem::take(&mut turn.ordered);
+        let in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
+        let at_end =
+            ordered.first().zip(self.history.end()).is_none_or(|(first, end)| first.place > *end);
+        if in_order && at_end {
+            for placed in ordered {
+                self.history.append(placed, turn.now);
+            }
+            return Ok(());
+        }
+        turn.acceptance.changes = self.history.insert(ordered, turn.now, past)?;
+        Ok(())
+    }
+
+    /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.
+    ///
+    /// # Errors
+    /// Where the journal had to be read and could not be. This replica then differs from the journal
+    /// and must not be used any more.
+    pub fn retract<P: Past>(
+        &mut self,
+        acceptance: &Acceptance,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        self.restore_clock(acceptance);
+        let Some(first) = acceptance.records.iter().map(|record| &record.place).min() else {
+            return Ok(());
+        };
+        let journal_length = self.history.length() - acceptance.records.len() as u64;
+        self.history.remove(first, |placed| placed.position < journal_length, now, past)
+    }
+
+    fn restore_clock(&mut self, acceptance: &Acceptance) {
+        for (source, before) in acceptance.clock_before.iter().rev() {
+            self.vclock.restore(source, *before);
+        }
     }
 
     /// The document now.
     pub fn snapshot(&self) -> &Document {
-        &self.document
+        self.history.document()
     }
 
     /// What was seen of every source.
     pub fn vclock(&self) -> &VectorClock {
         &self.vclock
+    }
+
+    /// The transactions in the order in which they count.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+}
+
+/// A call of [`Replica::accept`] at work.
+struct Turn {
+    now: Time,
+    journal_length: u64,
+    acceptance: Acceptance,
+    /// Ordered transactions that are accepted and not yet in the history.
+    ordered: Vec<Placed>,
+}
+
+impl Turn {
+    fn new(journal_length: u64, now: Time) -> Self {
+        Self { now, journal_length, acceptance: Acceptance::default(), ordered: Vec::new() }
+    }
+
+    /// Where in the journal the next record will be.
+    fn position(&self) -> u64 {
+        self.journal_length + self.acceptance.records.len() as u64
+    }
+}
+
+/// A journal that is wholly at hand.
+impl Past for Vec<Transaction> {
+    type Error = Infallible;
+
+    fn read(&self, position: u64) -> Result<Vec<Transaction>, Infallible> {
+        const STRETCH: usize = 1024;
+        let start = usize::try_from(position).unwrap_or(usize::MAX).min(self.len());
+        let end = (start + STRETCH).min(self.len());
+        Ok(self[start..end].to_vec())
     }
 }
 
@@ -74,64 +312,198 @@ mod tests {
         }
     }
 
-    fn now() -> Time {
-        Time::from_micros(1000).unwrap()
+    const NOW: u64 = 1_000_000;
+
+    /// A replica with its journal.
+    #[derive(Default)]
+    struct Node {
+        replica: Replica,
+        journal: Vec<Transaction>,
+    }
+
+    impl Node {
+        fn accept(&mut self, transactions: &[Transaction]) -> Acceptance {
+            let now = Time::from_micros(NOW).unwrap();
+            let submissions = vec![transactions.to_vec()];
+            let acceptance = self.replica.accept(submissions, now, &self.journal).unwrap();
+            let decode = |record: &Record| Transaction::decode(record.line.as_bytes()).unwrap();
+            self.journal.extend(acceptance.records.iter().map(decode));
+            acceptance
+        }
+
+        fn accept_one(&mut self, transaction: Transaction) -> Outcome {
+            self.accept(&[transaction]).outcomes.remove(0).remove(0)
+        }
+
+        fn text(&self) -> String {
+            self.replica.snapshot().root().to_string()
+        }
+
+        fn skipped(&self) -> Vec<(String, u64)> {
+            let skipped = self.replica.history().skipped().keys();
+            skipped.map(|place| (place.source.to_string(), place.id)).collect()
+        }
+    }
+
+    fn accepted(transaction: &Transaction) -> Outcome {
+        Outcome::Accepted(Record::new(transaction.place().unwrap(), &transaction.payload))
     }
 
     const SET_A: &str = r#"[{"op":"add","path":"/a","value":1}]"#;
+    const SET_B: &str = r#"[{"op":"add","path":"/b","value":2}]"#;
+    const REMOVE_A: &str = r#"[{"op":"remove","path":"/a"}]"#;
     const REMOVE_B: &str = r#"[{"op":"remove","path":"/b"}]"#;
 
     #[test]
     fn a_fresh_transaction_is_stamped_and_applied() {
-        let mut replica = Replica::default();
-        assert_eq!(
-            replica.accept(transaction("x", 0, SET_A, None), now()),
-            Outcome::Accepted(transaction("x", 0, SET_A, Some(1000)))
-        );
-        assert_eq!(replica.snapshot().root().to_string(), r#"{"a":1}"#);
+        let mut node = Node::default();
+        let outcome = node.accept_one(transaction("x", 0, SET_A, None));
+        assert_eq!(outcome, accepted(&transaction("x", 0, SET_A, Some(NOW))));
+        assert_eq!(node.text(), r#"{"a":1}"#);
     }
 
     #[test]
     fn a_known_transaction_is_dropped() {
-        let mut replica = Replica::default();
-        replica.accept(transaction("x", 4, SET_A, None), now());
+        let mut node = Node::default();
+        node.accept_one(transaction("x", 4, SET_A, None));
         for id in 0..=4 {
-            assert_eq!(
-                replica.accept(transaction("x", id, "[]", None), now()),
-                Outcome::Known { next_id: 5 }
-            );
+            let outcome = node.accept_one(transaction("x", id, "[]", None));
+            assert_eq!(outcome, Outcome::Known { next_id: 5 });
         }
     }
 
     #[test]
     fn a_refused_transaction_leaves_no_trace() {
-        let mut replica = Replica::default();
+        let mut node = Node::default();
         for payload in [REMOVE_B, "no patch"] {
-            let outcome = replica.accept(transaction("x", 1, payload, None), now());
+            let outcome = node.accept_one(transaction("x", 1, payload, None));
             assert!(matches!(outcome, Outcome::Refused(_)));
         }
-        assert_eq!(replica.snapshot(), &Document::default());
-        assert_eq!(replica.vclock(), &VectorClock::default());
+        assert_eq!(node.replica.snapshot(), &Document::default());
+        assert_eq!(node.replica.vclock(), &VectorClock::default());
+        assert_eq!(node.journal, []);
     }
 
     #[test]
     fn an_ordered_transaction_is_accepted_even_where_it_does_not_apply() {
-        let mut replica = Replica::default();
+        let mut node = Node::default();
         for (id, payload) in [(1, REMOVE_B), (2, "no patch")] {
             let ordered = transaction("x", id, payload, Some(id));
-            assert_eq!(replica.accept(ordered.clone(), now()), Outcome::Accepted(ordered));
+            assert_eq!(node.accept_one(ordered.clone()), accepted(&ordered));
         }
-        assert_eq!(replica.snapshot(), &Document::default());
-        assert_eq!(replica.vclock().next_id(&"x".parse().unwrap()), 3);
+        assert_eq!(node.replica.snapshot(), &Document::default());
+        assert_eq!(node.skipped(), [("x".into(), 1), ("x".into(), 2)]);
     }
 
     #[test]
     fn a_stamp_is_later_than_all_that_was_seen() {
-        let mut replica = Replica::default();
-        replica.accept(transaction("x", 1, SET_A, Some(5000)), now());
-        assert_eq!(
-            replica.accept(transaction("y", 1, SET_A, None), now()),
-            Outcome::Accepted(transaction("y", 1, SET_A, Some(5001)))
-        );
+        let mut node = Node::default();
+        node.accept_one(transaction("x", 1, SET_A, Some(NOW + 500)));
+        let outcome = node.accept_one(transaction("y", 1, SET_A, None));
+        assert_eq!(outcome, accepted(&transaction("y", 1, SET_A, Some(NOW + 501))));
+    }
+
+    #[test]
+    fn the_document_follows_from_the_times_and_not_from_the_arrivals() {
+        let transactions = [
+            transaction("x", 1, SET_A, Some(10)),
+            transaction("y", 1, REMOVE_A, Some(20)),
+            transaction("x", 2, SET_B, Some(20)),
+            transaction("z", 1, REMOVE_A, Some(30)),
+        ];
+        let orders =
+            [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2], [3, 0, 1, 2], [1, 0, 2, 3]];
+        for order in orders {
+            let in_order = order.map(|index| transactions[index].clone());
+            // Of one source they come in the order of their Ids.
+            if order.iter().position(|at| *at == 0) > order.iter().position(|at| *at == 2) {
+                continue;
+            }
+            let (mut one_by_one, mut together) = (Node::default(), Node::default());
+            for transaction in &in_order {
+                one_by_one.accept_one(transaction.clone());
+            }
+            together.accept(&in_order);
+            for node in [one_by_one, together] {
+                assert_eq!(node.text(), r#"{"b":2}"#, "{order:?}");
+                assert_eq!(node.skipped(), [("z".into(), 1)], "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_late_arrival_can_change_the_fate_of_others_and_change_it_back() {
+        let mut node = Node::default();
+        let fates = |acceptance: Acceptance| -> Vec<(String, bool)> {
+            let changes = acceptance.changes.into_iter();
+            changes
+                .map(|change| (change.place.source.to_string(), change.skipped.is_some()))
+                .collect()
+        };
+        node.accept(&[
+            transaction("x", 1, SET_A, Some(10)),
+            transaction("y", 1, REMOVE_A, Some(50)),
+        ]);
+        let earlier = node.accept(&[transaction("z", 1, REMOVE_A, Some(40))]);
+        assert_eq!(fates(earlier), [("y".into(), true)]);
+        let between = node.accept(&[transaction("w", 1, SET_A, Some(45))]);
+        assert_eq!(fates(between), [("y".into(), false)]);
+        assert_eq!(node.replica.history().skipped_count(), 0);
+    }
+
+    #[test]
+    fn a_time_of_more_than_an_hour_ahead_is_not_accepted_yet() {
+        let mut node = Node::default();
+        let latest = NOW + MAX_AHEAD_MICROS;
+        let acceptance = node.accept(&[
+            transaction("x", 1, SET_A, Some(latest)),
+            transaction("x", 2, SET_B, Some(latest + 7)),
+            transaction("x", 3, REMOVE_A, Some(latest)),
+            transaction("y", 1, REMOVE_A, None),
+        ]);
+        let ahead_micros = MAX_AHEAD_MICROS + 7;
+        let outcomes = &acceptance.outcomes[0];
+        assert_eq!(outcomes.len(), 2, "what comes after it is not taken in");
+        assert_eq!(outcomes[1], Outcome::Early { ahead_micros });
+        assert_eq!(node.text(), r#"{"a":1}"#);
+        assert_eq!(node.replica.vclock().next_id(&"x".parse().unwrap()), 2);
+    }
+
+    #[test]
+    fn what_was_retracted_leaves_no_trace() {
+        let now = Time::from_micros(NOW).unwrap();
+        let mut node = Node::default();
+        node.accept(&[
+            transaction("x", 1, SET_A, Some(10)),
+            transaction("y", 1, REMOVE_A, Some(50)),
+        ]);
+        let (text, vclock) = (node.text(), node.replica.vclock().clone());
+        let submissions = vec![
+            vec![transaction("z", 1, REMOVE_A, Some(40)), transaction("z", 2, SET_B, Some(60))],
+            vec![transaction("w", 1, SET_A, None)],
+        ];
+        let acceptance = node.replica.accept(submissions, now, &node.journal).unwrap();
+        assert_eq!(acceptance.records.len(), 3);
+        node.replica.retract(&acceptance, now, &node.journal).unwrap();
+        assert_eq!((node.text(), node.replica.vclock()), (text, &vclock));
+        assert_eq!(node.skipped(), []);
+        assert_eq!(node.replica.history().length(), 2);
+    }
+
+    #[test]
+    fn the_same_id_with_another_content_is_told_and_dropped() {
+        let mut node = Node::default();
+        let known = transaction("x", 1, SET_A, Some(10));
+        node.accept(&[known.clone(), transaction("y", 1, SET_B, Some(20))]);
+        assert_eq!(node.accept(std::slice::from_ref(&known)).equivocations, []);
+        for other in [transaction("x", 1, SET_B, Some(10)), transaction("x", 1, SET_A, Some(15))] {
+            let acceptance = node.accept(std::slice::from_ref(&other));
+            assert_eq!(acceptance.outcomes, [[Outcome::Known { next_id: 2 }]]);
+            let [Equivocation { known: found, dropped }] = &acceptance.equivocations[..] else {
+                panic!("{acceptance:?}");
+            };
+            assert_eq!((Some(&found.place), dropped), (known.place().as_ref(), &other));
+        }
+        assert_eq!(node.text(), r#"{"a":1,"b":2}"#);
     }
 }

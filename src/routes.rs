@@ -1,6 +1,7 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
+mod fate;
 mod metrics;
 mod page;
 mod upgrade;
@@ -17,7 +18,7 @@ use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Problem, Request, Response};
 use crate::manager::{Handle, Snapshot, Stopped, Submitted};
 use crate::patch::{PatchError, PointerBuf};
-use crate::upstream::UpstreamStatus;
+use crate::upstream::{Divergence, UpstreamStatus};
 
 pub use access::Access;
 pub use metrics::Requests;
@@ -100,13 +101,12 @@ impl Routes {
         }
         let allowed: &[&str] = match path {
             "/replace" | "/post" => &["POST"],
-            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/peers" | "/metrics" | "/healthz" => {
-                &["GET", "HEAD"]
-            }
+            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/transaction" | "/conflicts"
+            | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
             _ => {
                 let detail = format!(
                     "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                     /log, /peers, /metrics and /healthz"
+                     /log, /transaction, /conflicts, /peers, /metrics and /healthz"
                 );
                 return Err(Response::problem(404, detail));
             }
@@ -118,6 +118,8 @@ impl Routes {
             "/replace" | "/post" => self.replace(request).await?.into(),
             "/vclock" => self.vclock().await?.into(),
             "/log" => self.log(request).await?.into(),
+            "/transaction" => fate::transaction(&self.handle, request).await?.into(),
+            "/conflicts" => fate::conflicts(&self.handle).await?.into(),
             "/peers" => self.peers().into(),
             "/metrics" => self.metrics().await?.into(),
             "/healthz" => self.healthz().await?.into(),
@@ -164,7 +166,7 @@ impl Routes {
                 let detail = format!("the journal cannot grow: {error}; nothing was changed");
                 Err(Response::problem(507, detail))
             }
-            Submitted::Known { .. } => {
+            Submitted::Known { .. } | Submitted::Early { .. } => {
                 let detail = "peers are still sending this node its own earlier transactions, or \
                               its source has no Ids left; nothing was changed";
                 Err(Response::problem(503, detail))
@@ -220,6 +222,20 @@ impl Routes {
     async fn healthz(&self) -> Result<Response, Response> {
         // A manager that answers is alive, and so is what it owns.
         self.handle.counters().await?;
+        for UpstreamStatus { address, divergence, .. } in self.upstreams() {
+            if let Some(Divergence { here, there }) = divergence {
+                let detail = format!(
+                    "peer {address} has the same transactions and another document: state hash \
+                     {here} here, {there} there"
+                );
+                return Err(Problem::new(503, detail)
+                    .with_kind("/problems/divergence", "Replicas differ")
+                    .with_member("peer", address)
+                    .with_member("here", here)
+                    .with_member("there", there)
+                    .into());
+            }
+        }
         Ok(Response::new(200).with_body("application/json", Body::Static(br#"{"status":"ok"}"#)))
     }
 

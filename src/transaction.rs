@@ -9,9 +9,10 @@
 //! transaction without `Time`, such as a plain node sends.
 
 use std::fmt;
+use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::clock::{MAX_SAFE_INTEGER, Time};
 use crate::source::Source;
@@ -41,9 +42,16 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Its place in the history; none while it is fresh.
+    pub fn place(&self) -> Option<Place> {
+        let (source, id) = (self.source.clone(), self.id);
+        self.time.map(|time| Place { time, source, id })
+    }
+
     /// The encoding, without a line end.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers always have a JSON text")
+        let Self { source, id, payload, time } = self;
+        Encoding { source, id: *id, payload, time: *time }.text()
     }
 
     /// Reads an encoding; white space around it, such as a line end, is allowed.
@@ -53,6 +61,26 @@ impl Transaction {
     pub fn decode(text: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(text).map_err(|error| DecodeError(error.to_string()))
     }
+}
+
+/// The place of a transaction in the history: the order of `Time`, then `Source`, then `Id`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The transaction's time.
+    pub time: Time,
+    /// The transaction's source.
+    pub source: Source,
+    /// The transaction's Id.
+    pub id: u64,
+}
+
+/// An ordered transaction, encoded once for the wire, the journal and every answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where in the history the transaction belongs.
+    pub place: Place,
+    /// The transaction's encoding, without a line end.
+    pub line: Arc<str>,
 }
 
 /// Why a text is not a transaction, in words.
@@ -67,17 +95,29 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-impl Serialize for Transaction {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let members = if self.time.is_some() { 4 } else { 3 };
-        let mut object = serializer.serialize_struct("Transaction", members)?;
-        object.serialize_field("Source", &self.source)?;
-        object.serialize_field("Id", &self.id)?;
-        object.serialize_field("Payload", &self.payload)?;
-        if let Some(time) = self.time {
-            object.serialize_field("Time", &time)?;
-        }
-        object.end()
+impl Record {
+    /// Encodes the transaction at `place`.
+    pub fn new(place: Place, payload: &str) -> Self {
+        let Place { time, source, id } = &place;
+        let line = Encoding { source, id: *id, payload, time: Some(*time) }.text().into();
+        Self { place, line }
+    }
+}
+
+/// The members of an encoding, in their order.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Encoding<'a> {
+    source: &'a Source,
+    id: u64,
+    payload: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Time>,
+}
+
+impl Encoding<'_> {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers always have a JSON text")
     }
 }
 

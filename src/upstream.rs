@@ -28,11 +28,11 @@ use serde::Serialize;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::net::TcpStream;
-use smol::stream::{Stream, StreamExt};
+use smol::stream::Stream;
 
 use crate::clock::{Time, VectorClock};
 use crate::config::Peer;
-use crate::manager::{Handle, Stopped, Submitted, wall_clock};
+use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES, Transaction};
 use crate::websocket;
 use backoff::Backoff;
@@ -43,9 +43,17 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a peer that has pinged before may be silent. A plain node never pings.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many transactions, and about how many bytes of them, are submitted in one go.
-const BATCH_TRANSACTIONS: usize = 1024;
-const BATCH_BYTES: usize = 1 << 20;
+/// How many transactions, and about how many bytes of them, are gathered while the manager is at
+/// work on those before. What comes in late makes the manager apply again what comes after it, so
+/// a peer that was cut off for long is caught up with in few large batches.
+const BATCH_TRANSACTIONS: usize = 1 << 18;
+const BATCH_BYTES: usize = 32 << 20;
+
+/// How many messages are read before other tasks get their turn.
+const MESSAGES_A_TURN: usize = 256;
+
+/// How often a peer's silence is looked at.
+const TICK: Duration = Duration::from_secs(10);
 
 /// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
 const MAX_SINCE_BYTES: usize = 6 << 10;
@@ -80,6 +88,24 @@ pub struct UpstreamStatus {
     pub received: u64,
     /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
     pub delay_ms: Option<u64>,
+    /// Whether the peer has the same document, as far as could be told when both had last accepted
+    /// the same transactions; none where that was not so yet.
+    pub agrees: Option<bool>,
+    /// The state hashes of this node and of the peer, where they differ though both nodes have
+    /// accepted the same transactions.
+    pub divergence: Option<Divergence>,
+    /// How often that began.
+    #[serde(skip)]
+    pub divergences: u64,
+}
+
+/// Two hashes that must never differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Divergence {
+    /// This node's.
+    pub here: String,
+    /// The peer's.
+    pub there: String,
 }
 
 /// The task of one peer.
@@ -117,6 +143,8 @@ enum End {
     Garbage(DecodeError),
     /// A message over the limit.
     TooLarge,
+    /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
+    Early(u64),
     /// This node's journal cannot grow.
     Unkept(Arc<io::Error>),
 }
@@ -128,6 +156,7 @@ impl End {
             Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
             Self::Garbage(error) => Some((CloseCode::Policy, error.to_string())),
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
+            Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
             Self::Unkept(_) => Some((CloseCode::Error, "the journal cannot grow".into())),
             _ => None,
         }
@@ -155,6 +184,12 @@ impl fmt::Display for End {
             Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
             Self::Garbage(error) => error.fmt(f),
             Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
+            Self::Early(ahead_micros) => write!(
+                f,
+                "a transaction's time is {} s ahead of this node's clock, and an hour is allowed: \
+                 one of the clocks is wrong",
+                ahead_micros / 1_000_000
+            ),
             Self::Unkept(error) => write!(f, "this node's journal cannot grow: {error}"),
         }
     }
@@ -180,6 +215,9 @@ impl Upstream {
             error: None,
             received: 0,
             delay_ms: None,
+            agrees: None,
+            divergence: None,
+            divergences: 0,
         }));
         (Self { peer, token, handle, status: status.clone() }, status)
     }
@@ -289,87 +327,179 @@ impl Upstream {
 
     /// Reads the stream until it ends, which is always for a reason.
     async fn receive(&self, socket: &mut WebSocketStream<TcpStream>) -> Result<Infallible, End> {
-        let mut pinged = false;
-        let mut waiting_refused = 0u64;
+        let mut gathered = Gathered::default();
+        let mut submission: Option<Submission> = None;
+        let mut end: Option<End> = None;
+        let mut refused = Refused { peer: &self.peer, count: 0 };
+        let mut ticks = Timer::interval(TICK);
+        // None until the peer pings for the first time: a plain node never does.
+        let mut silent_ticks: Option<u32> = None;
+        let mut messages = 0;
         loop {
-            let first = if pinged {
-                let silent = async {
-                    Timer::after(SILENCE_LIMIT).await;
-                    Err(End::Silent)
-                };
-                async { Ok(socket.next().await) }.or(silent).await?
-            } else {
-                socket.next().await
-            };
-            let mut batch = Vec::new();
-            let mut bytes = 0;
-            let mut next = first;
-            // What is ready is submitted in one go; and before the stream's end is looked into.
-            let end = loop {
-                match read(next) {
-                    Ok(Heard::Transaction(transaction)) => {
-                        bytes += transaction.payload.len();
-                        batch.push(transaction);
-                    }
-                    Ok(Heard::Ping) => pinged = true,
-                    Ok(Heard::Other) => (),
-                    Err(end) => break Some(end),
-                }
-                if batch.len() >= BATCH_TRANSACTIONS || bytes >= BATCH_BYTES {
-                    break None;
-                }
-                match poll_fn(|context| Poll::Ready(Pin::new(&mut *socket).poll_next(context)))
-                    .await
-                {
-                    Poll::Ready(message) => next = message,
-                    Poll::Pending => break None,
-                }
-            };
-            if !batch.is_empty() {
-                self.submit(batch, &mut waiting_refused).await?;
+            if submission.is_none() && !gathered.transactions.is_empty() {
+                submission = Some(self.submit(&mut gathered));
             }
-            if let Some(end) = end {
+            // What came before the stream's end is submitted before the end is looked into.
+            if submission.is_none()
+                && let Some(end) = end
+            {
                 return Err(end);
+            }
+            let event = poll_fn(|context| {
+                if let Some(submission) = &mut submission
+                    && let Poll::Ready(answers) = submission.as_mut().poll(context)
+                {
+                    return Poll::Ready(Event::Answered(answers));
+                }
+                if end.is_none()
+                    && gathered.has_room()
+                    && let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context)
+                {
+                    return Poll::Ready(Event::Heard(message));
+                }
+                Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
+            })
+            .await;
+            match event {
+                Event::Answered(answers) => {
+                    submission = None;
+                    answers?.into_iter().try_for_each(|answer| refused.check(answer))?;
+                }
+                Event::Heard(message) => {
+                    silent_ticks = silent_ticks.map(|_| 0);
+                    match read(message) {
+                        Ok(Heard::Transaction(transaction)) => gathered.push(transaction),
+                        Ok(Heard::Ping(state)) => {
+                            silent_ticks = Some(0);
+                            if let Some(theirs) = state {
+                                self.compare(&theirs).await?;
+                            }
+                        }
+                        Ok(Heard::Other) => (),
+                        Err(reason) => end = Some(reason),
+                    }
+                    messages += 1;
+                    if messages % MESSAGES_A_TURN == 0 {
+                        smol::future::yield_now().await;
+                    }
+                }
+                // While there is no room, the silence is this node's own.
+                Event::Tick if !gathered.has_room() => silent_ticks = silent_ticks.map(|_| 0),
+                Event::Tick => {
+                    silent_ticks = silent_ticks.map(|ticks| ticks + 1);
+                    if silent_ticks.is_some_and(|ticks| TICK * ticks > SILENCE_LIMIT) {
+                        return Err(End::Silent);
+                    }
+                }
             }
         }
     }
 
-    async fn submit(&self, batch: Vec<Transaction>, refused: &mut u64) -> Result<(), End> {
-        let received = batch.len() as u64;
-        let delay_ms = batch
-            .last()
-            .and_then(|transaction| transaction.time)
-            .map(|time| wall_clock().micros_after(time) / 1000);
-        let answers = self.handle.submit(batch).await?;
+    /// Submits what was gathered.
+    fn submit(&self, gathered: &mut Gathered) -> Submission {
+        let Gathered { transactions, .. } = std::mem::take(gathered);
         {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.received += received;
-            status.delay_ms = delay_ms;
+            status.received += transactions.len() as u64;
+            status.delay_ms = transactions
+                .last()
+                .and_then(|transaction| transaction.time)
+                .map(|time| wall_clock().micros_after(time) / 1000);
         }
-        for answer in answers {
-            match answer {
-                Submitted::Accepted(_) | Submitted::Known { .. } => (),
-                Submitted::Refused(error) => {
-                    *refused += 1;
-                    if *refused == 1 {
-                        log::warn!(
-                            "peer {}: a transaction without Time does not apply and is left out: \
-                             {error}; further ones are only counted",
-                            self.peer
-                        );
-                    }
-                }
-                Submitted::Unkept(error) => return Err(End::Unkept(error)),
+        let handle = self.handle.clone();
+        Box::pin(async move { handle.submit(transactions).await })
+    }
+
+    /// Compares this node's state with a peer's: with the same transactions the document is the same.
+    async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
+        let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
+        if ours.clock != theirs.clock {
+            return Ok(());
+        }
+        let agrees = ours.state == theirs.state;
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.agrees = Some(agrees);
+        let before = status.divergence.take();
+        if !agrees {
+            let (here, there) = (ours.state.to_string(), theirs.state.to_string());
+            if before.is_none() {
+                status.divergences += 1;
+                log::error!(
+                    "peer {}: it has the same transactions and another document: state hash {here} \
+                     here, {there} there; please report this",
+                    self.peer
+                );
             }
+            status.divergence = Some(Divergence { here, there });
+        } else if before.is_some() {
+            log::info!("peer {}: it has the same document again", self.peer);
         }
         Ok(())
+    }
+}
+
+/// What `receive` waits for.
+enum Event {
+    Answered(Result<Vec<Submitted>, Stopped>),
+    Heard(Option<Result<Message, Error>>),
+    Tick,
+}
+
+/// Transactions that the manager is at work on.
+type Submission = Pin<Box<dyn Future<Output = Result<Vec<Submitted>, Stopped>> + Send>>;
+
+/// Transactions that came and are not submitted yet.
+#[derive(Default)]
+struct Gathered {
+    transactions: Vec<Transaction>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, transaction: Transaction) {
+        self.bytes += transaction.payload.len();
+        self.transactions.push(transaction);
+    }
+
+    fn has_room(&self) -> bool {
+        self.transactions.len() < BATCH_TRANSACTIONS && self.bytes < BATCH_BYTES
+    }
+}
+
+/// How many of a stream's transactions do not apply: those without `Time` only, from a plain node.
+struct Refused<'a> {
+    peer: &'a Peer,
+    count: u64,
+}
+
+impl Refused<'_> {
+    /// Looks at what became of a transaction. Ends the stream where it was not kept: what follows
+    /// must not hide that it is missing.
+    fn check(&mut self, answer: Submitted) -> Result<(), End> {
+        match answer {
+            Submitted::Accepted(_) | Submitted::Known { .. } => Ok(()),
+            Submitted::Refused(error) => {
+                self.count += 1;
+                if self.count == 1 {
+                    log::warn!(
+                        "peer {}: a transaction without Time does not apply and is left out: \
+                         {error}; further ones of this stream are only counted",
+                        self.peer
+                    );
+                }
+                Ok(())
+            }
+            Submitted::Early { ahead_micros } => Err(End::Early(ahead_micros)),
+            Submitted::Unkept(error) => Err(End::Unkept(error)),
+        }
     }
 }
 
 /// What a message means here.
 enum Heard {
     Transaction(Transaction),
-    Ping,
+    /// With the peer's state, where it says it.
+    Ping(Option<StateHash>),
     Other,
 }
 
@@ -382,7 +512,10 @@ fn read(message: Option<Result<Message, Error>>) -> Result<Heard, End> {
         Some(Ok(Message::Binary(bytes))) => {
             Transaction::decode(&bytes).map(Heard::Transaction).map_err(End::Garbage)
         }
-        Some(Ok(Message::Ping(_))) => Ok(Heard::Ping),
+        Some(Ok(Message::Ping(payload))) => {
+            let state = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
+            Ok(Heard::Ping(state))
+        }
         Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(Heard::Other),
         Some(Ok(Message::Close(frame))) => {
             Err(End::Closed(frame.map(|frame| frame.to_string()).unwrap_or_default()))

@@ -103,6 +103,22 @@ impl Document {
     }
 }
 
+/// About the memory that a patch takes, in bytes.
+pub fn weight(patch: &Patch) -> u64 {
+    let operation_weight = |operation: &PatchOperation| {
+        let other = match operation {
+            PatchOperation::Add(AddOperation { value, .. })
+            | PatchOperation::Replace(ReplaceOperation { value, .. })
+            | PatchOperation::Test(TestOperation { value, .. }) => Measure::of(value).weight,
+            PatchOperation::Move(MoveOperation { from, .. })
+            | PatchOperation::Copy(CopyOperation { from, .. }) => name_weight(from.as_str()),
+            PatchOperation::Remove(_) => 0,
+        };
+        name_weight(operation.path().as_str()) + other
+    };
+    patch.iter().map(operation_weight).sum()
+}
+
 /// A patch being applied: the document, and what takes it back to where it was.
 ///
 /// Invariant: before and after each step, the document is the old one with the steps so far, and
@@ -176,17 +192,18 @@ impl<'a> Application<'a> {
             Err(reason) => return Err((path, reason)),
         };
         self.document.weight += measure.weight;
-        let undo = match met {
-            Met::Value(old) => {
-                self.document.weight -= Measure::of(&old).weight;
-                PatchOperation::Replace(ReplaceOperation { path, value: old })
-            }
+        if let Met::Value(old) = &met {
+            self.document.weight -= Measure::of(old).weight;
+        }
+        let weighed = self.weigh().map_err(|reason| (path.clone(), reason));
+        self.undo.push(match met {
+            Met::Value(old) => PatchOperation::Replace(ReplaceOperation { path, value: old }),
             Met::Gap => PatchOperation::Remove(RemoveOperation { path }),
             Met::Element(index) => {
                 PatchOperation::Remove(RemoveOperation { path: element(path, index) })
             }
-        };
-        self.push_undo(undo)
+        });
+        weighed
     }
 
     fn replace(&mut self, path: PointerBuf, value: Value) -> Result<(), (PointerBuf, Reason)> {
@@ -200,7 +217,9 @@ impl<'a> Application<'a> {
         let old = std::mem::replace(place, value);
         self.document.weight += measure.weight;
         self.document.weight -= Measure::of(&old).weight;
-        self.push_undo(PatchOperation::Replace(ReplaceOperation { path, value: old }))
+        let weighed = self.weigh().map_err(|reason| (path.clone(), reason));
+        self.undo.push(PatchOperation::Replace(ReplaceOperation { path, value: old }));
+        weighed
     }
 
     /// A copy of the value at `from`, measured before it is made: the copy itself must not pass
@@ -232,7 +251,8 @@ impl<'a> Application<'a> {
             spend(&mut self.effort_left, measure.weight)?;
             admit(path, measure)?;
         }
-        let value = self.take(&from).map_err(|reason| at_from(&from, reason))?;
+        // The value is there, so this fails only where the whole patch's effort runs out.
+        let value = self.take(&from)?;
         let (path, old) = match self.put(path, value) {
             Ok(Met::Value(old)) => (path.to_buf(), Some(old)),
             Ok(Met::Gap) => (path.to_buf(), None),
@@ -246,8 +266,8 @@ impl<'a> Application<'a> {
             }
         };
         if old.is_none() && !is_inside(&from, &path) {
-            let undo = MoveOperation { from: path, path: from };
-            return self.push_undo(PatchOperation::Move(undo)).map_err(|(_, reason)| reason);
+            self.undo.push(PatchOperation::Move(MoveOperation { from: path, path: from }));
+            return self.weigh();
         }
         // A move back is no JSON Patch where `from` lies inside `path`; and where an old value has
         // to come back to `path` as well, the two steps would shift each other's pointers. So the
@@ -256,24 +276,20 @@ impl<'a> Application<'a> {
         let measure = Measure::of(value);
         let value = value.clone();
         self.undo.push(PatchOperation::Add(AddOperation { path: from, value }));
-        let undo = match old {
+        self.undo.push(match old {
             Some(old) => {
                 self.document.weight -= Measure::of(&old).weight;
                 PatchOperation::Replace(ReplaceOperation { path, value: old })
             }
             None => PatchOperation::Remove(RemoveOperation { path }),
-        };
-        self.push_undo(undo).map_err(|(_, reason)| reason)?;
+        });
+        self.weigh()?;
         spend(&mut self.effort_left, measure.weight)
     }
 
-    /// Notes how to take back what a step has just done, and fails where that made the document too
-    /// heavy.
-    fn push_undo(&mut self, undo: PatchOperation) -> Result<(), (PointerBuf, Reason)> {
-        let too_heavy = self.document.weight > MAX_WEIGHT;
-        let path = too_heavy.then(|| undo.path().to_buf());
-        self.undo.push(undo);
-        path.map_or(Ok(()), |path| Err((path, Reason::TooHeavy)))
+    /// Fails where the step just done made the document too heavy.
+    fn weigh(&self) -> Result<(), Reason> {
+        if self.document.weight <= MAX_WEIGHT { Ok(()) } else { Err(Reason::TooHeavy) }
     }
 
     /// Puts `value` where `path` says, as an add does, and gives back what was there; or gives back

@@ -38,6 +38,26 @@ pub fn text(readings: &Readings) -> String {
         ("transactions_accepted_total", "Transactions accepted", counters.accepted),
         ("transactions_refused_total", "Fresh transactions that do not apply", counters.refused),
         ("transactions_known_total", "Transactions dropped as known", counters.known),
+        (
+            "transactions_newly_skipped_total",
+            "Applied transactions that came to be skipped",
+            counters.newly_skipped,
+        ),
+        (
+            "transactions_newly_applied_total",
+            "Skipped transactions that came to be applied",
+            counters.newly_applied,
+        ),
+        (
+            "equivocations_total",
+            "Transactions dropped that differ from the known one of the same name",
+            counters.equivocations,
+        ),
+        (
+            "divergences_total",
+            "Times a peer with the same transactions had another document",
+            upstreams.iter().map(|upstream| upstream.divergences).sum(),
+        ),
         ("transactions_unkept_total", "Refused since the journal cannot grow", counters.unkept),
     ] {
         page.metric(name, "counter", help);
@@ -45,6 +65,7 @@ pub fn text(readings: &Readings) -> String {
     }
     for (name, help, value) in [
         ("journal_transactions", "Transactions in the journal", *length),
+        ("transactions_skipped", "Transactions that are skipped now", counters.skipped),
         ("document_weight_bytes", "About the memory of the document", counters.document_weight),
         ("sources", "Sources in the vector clock", counters.sources),
         ("downstreams", "Sessions that are sent the journal", downstreams.len() as u64),

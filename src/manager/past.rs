@@ -1,0 +1,29 @@
+//! The journal as the replica sees it.
+
+use std::io;
+
+use crate::journal::JournalReader;
+use crate::replica::Past;
+use crate::transaction::Transaction;
+
+/// How many transactions, and about how many bytes of them, are read at once.
+const STRETCH_RECORDS: usize = 1024;
+const STRETCH_BYTES: usize = 1 << 20;
+
+/// Reads the journal back, waiting for the disk where it has to.
+pub struct JournalPast(pub JournalReader);
+
+impl Past for JournalPast {
+    type Error = io::Error;
+
+    fn read(&self, position: u64) -> io::Result<Vec<Transaction>> {
+        let records = self.0.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
+        records
+            .iter()
+            .map(|record| {
+                Transaction::decode(record.line.as_bytes())
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            })
+            .collect()
+    }
+}

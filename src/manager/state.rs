@@ -1,0 +1,140 @@
+//! What readers are given of the state: its text, and hashes by which states are compared.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::clock::VectorClock;
+
+/// A document up to this weight is cheap enough to be hashed whenever somebody asks.
+pub const CHEAP_WEIGHT: u64 = 4 << 20;
+
+/// A heavier one is hashed when it has not changed for this long.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// What a state hash begins with as text, so that it is not taken for something else.
+const MARK: &str = "patchmesh-state";
+
+/// A document, or a part of one, as readers get it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The JSON text.
+    pub text: Arc<[u8]>,
+    /// A hash of the text, and for the whole document of the vector clock with it.
+    pub hash: Hash,
+}
+
+/// The first half of a SHA-256 hash, in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash(Arc<str>);
+
+/// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
+/// have an equal `state`.
+///
+/// As text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateHash {
+    /// A hash of the vector clock.
+    pub clock: Hash,
+    /// A hash of the document's text and of the vector clock.
+    pub state: Hash,
+}
+
+impl Snapshot {
+    /// The whole document, with what was seen of every source.
+    pub fn of_whole(root: &Value, vclock: &VectorClock) -> Self {
+        let text = text(root);
+        // A JSON text has no zero byte, so that it is clear where one ends and the other begins.
+        let clock = clock_text(vclock);
+        let hash = Hash::of(&[text.as_slice(), b"\0", clock.as_slice()]);
+        Self { text: text.into(), hash }
+    }
+
+    /// A part of the document.
+    pub fn of_part(value: &Value) -> Self {
+        let text = text(value);
+        let hash = Hash::of(&[text.as_slice()]);
+        Self { text: text.into(), hash }
+    }
+}
+
+/// A hash of the vector clock.
+pub fn clock_hash(vclock: &VectorClock) -> Hash {
+    Hash::of(&[&clock_text(vclock)])
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a JSON value always has a text")
+}
+
+fn clock_text(vclock: &VectorClock) -> Vec<u8> {
+    serde_json::to_vec(vclock).expect("a vector clock always has a text")
+}
+
+impl Hash {
+    fn of(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        let half = &hasher.finalize()[..16];
+        Self(half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for StateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{MARK} {} {}", self.clock, self.state)
+    }
+}
+
+impl FromStr for StateHash {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut words = text.split(' ');
+        if words.next() != Some(MARK) {
+            return Err(());
+        }
+        let mut hash = || {
+            let digits =
+                |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            words.next().filter(digits).map(|word| Hash(word.into())).ok_or(())
+        };
+        Ok(Self { clock: hash()?, state: hash()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn equal_states_have_equal_hashes_and_others_do_not() {
+        let clock = |next| [("a~1".parse().unwrap(), next)].into_iter().collect();
+        let hash = |value: &Value, next| Snapshot::of_whole(value, &clock(next)).hash;
+        assert_eq!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 1}), 5));
+        assert_ne!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 2}), 5));
+        assert_ne!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 1}), 6));
+    }
+
+    #[test]
+    fn a_state_hash_fits_a_ping_and_reads_back() {
+        let hash = StateHash { clock: Hash::of(&[b"c"]), state: Hash::of(&[b"s"]) };
+        let text = hash.to_string();
+        assert!(text.len() <= 125, "{text}");
+        assert_eq!(text.parse(), Ok(hash));
+        for other in ["", "patchmesh-state", "patchmesh-state 12 34", "hello"] {
+            assert_eq!(other.parse::<StateHash>(), Err(()), "{other}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Checkpoints: the document as it was at some places of the history before its recent part.
+//!
+//! They are bounded in number and in bytes. What has to go is the one that is least missed, which
+//! leaves many near the end and few far from it.
+
+use super::history::Bounds;
+use crate::patch::Document;
+use crate::transaction::Place;
+
+/// How many transactions are between two at least, for each that has to be applied again.
+const SPACING_REWORKS: u64 = 8;
+
+/// The document at one place of the history.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The last transaction that counts.
+    pub place: Place,
+    /// How many transactions count.
+    pub index: u64,
+    /// All transactions that do not count are in the journal from here on; some that do may be too.
+    pub position: u64,
+    /// How many of those that count are skipped.
+    pub skipped: u64,
+    /// The document's JSON text: a fraction of the memory of its values.
+    text: std::sync::Arc<[u8]>,
+}
+
+impl Checkpoint {
+    /// The `document` at `place`.
+    pub fn new(place: Place, index: u64, position: u64, skipped: u64, document: &Document) -> Self {
+        let text = serde_json::to_vec(document.root()).expect("a JSON value always has a text");
+        Self { place, index, position, skipped, text: text.into() }
+    }
+
+    /// The document.
+    pub fn document(&self) -> Document {
+        let root = serde_json::from_slice(&self.text).expect("a document's text can be read back");
+        Document::new(root).expect("it was a document")
+    }
+}
+
+/// The checkpoints of one history, sorted by place.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoints {
+    list: Vec<Checkpoint>,
+    /// How many transactions have come since one was last taken, and bytes of payload.
+    transactions: u64,
+    bytes: u64,
+}
+
+impl Checkpoints {
+    /// Takes note of a transaction that was appended.
+    pub fn count(&mut self, payload_bytes: usize) {
+        self.transactions += 1;
+        self.bytes += payload_bytes as u64;
+    }
+
+    /// Whether enough has come since the last one, where taking it means to apply `rework`
+    /// transactions again.
+    pub fn is_due(&self, document: &Document, rework: usize, bounds: &Bounds) -> bool {
+        self.transactions >= bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64
+            && self.bytes >= bounds.checkpoint_weights * document.weight()
+    }
+
+    /// Adds one that is after all others.
+    pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
+        (self.transactions, self.bytes) = (0, 0);
+        if checkpoint.text.len() > bounds.checkpoint_bytes {
+            return;
+        }
+        self.list.push(checkpoint);
+        while self.list.len() > bounds.checkpoints || self.total_bytes() > bounds.checkpoint_bytes {
+            self.list.remove(self.least_missed(bounds.checkpoint_spacing));
+        }
+    }
+
+    /// Drops those at or after `place`: a transaction comes in there, and they lack it.
+    pub fn invalidate(&mut self, place: &Place) {
+        let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
+        self.list.truncate(count);
+    }
+
+    /// The last one.
+    pub fn last(&self) -> Option<&Checkpoint> {
+        self.list.last()
+    }
+
+    /// The last one before `place`.
+    pub fn before(&self, place: &Place) -> Option<&Checkpoint> {
+        let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
+        self.list[..count].last()
+    }
+
+    fn total_bytes(&self) -> usize {
+        self.list.iter().map(|checkpoint| checkpoint.text.len()).sum()
+    }
+
+    /// The one without which a replay would be longer by the least part of itself: a replay that
+    /// would begin at it begins at the one before it instead.
+    fn least_missed(&self, spacing: u64) -> usize {
+        let end = self.list.last().map_or(0, |last| last.index) + spacing;
+        let longer = |at: usize| {
+            let before = if at == 0 { 0 } else { self.list[at - 1].index };
+            (end - before) as f64 / (end - self.list[at].index) as f64
+        };
+        (0..self.list.len())
+            .min_by(|left, right| longer(*left).total_cmp(&longer(*right)))
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+
+    fn place(micros: u64) -> Place {
+        Place { time: Time::from_micros(micros).unwrap(), source: "a".parse().unwrap(), id: 1 }
+    }
+
+    fn checkpoint(index: u64) -> Checkpoint {
+        Checkpoint::new(place(index), index, index, 0, &Document::default())
+    }
+
+    #[test]
+    fn they_thin_out_with_age() {
+        let (mut checkpoints, bounds) = (Checkpoints::default(), Bounds::default());
+        for count in 1..=10_000 {
+            checkpoints.add(checkpoint(count * bounds.checkpoint_spacing), &bounds);
+        }
+        assert_eq!(checkpoints.list.len(), bounds.checkpoints);
+        let end = 10_001 * bounds.checkpoint_spacing;
+        let distances: Vec<u64> =
+            checkpoints.list.iter().map(|checkpoint| end - checkpoint.index).collect();
+        assert_eq!(distances.last(), Some(&bounds.checkpoint_spacing));
+        // From any place, a replay is at most about twice as long as it has to be.
+        for pair in distances.windows(2) {
+            assert!(pair[0] <= 2 * pair[1], "{distances:?}");
+        }
+        assert!(distances[0] > end / 4, "{distances:?}");
+    }
+
+    #[test]
+    fn those_after_a_late_transaction_are_dropped() {
+        let mut checkpoints = Checkpoints::default();
+        (1..=5).for_each(|index| checkpoints.add(checkpoint(index), &Bounds::default()));
+        assert_eq!(checkpoints.before(&place(3)).unwrap().index, 2);
+        checkpoints.invalidate(&place(3));
+        assert_eq!(checkpoints.last().unwrap().index, 2);
+        assert!(checkpoints.before(&place(1)).is_none());
+    }
+}

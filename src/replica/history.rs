@@ -1,0 +1,449 @@
+//! The history: the same transactions as in the journal, in the order in which they count.
+//!
+//! The document is, by definition, `{}` with the patches of the history applied in its order, where a
+//! patch that does not apply is skipped whole (Bayou; Terry et al., SOSP 1995). A transaction that
+//! belongs before the end is put there by taking back what comes after it, applying it, and applying
+//! the rest again.
+//!
+//! Taking back needs the inverses of what was applied. They are kept for the recent part of the
+//! history; a place before that is reached from a checkpoint, and what comes after the checkpoint is
+//! read from the journal. So what a history takes in memory does not grow with its age.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::checkpoint::{Checkpoint, Checkpoints};
+use super::past::{Past, Suffix};
+use crate::clock::Time;
+use crate::patch::{Document, Patch, PatchError, parse, weight};
+use crate::transaction::Place;
+
+/// How much of a history is kept in memory. What the document is does not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How many transactions the recent part has at most: those that can be taken back.
+    pub recent_transactions: usize,
+    /// About how many bytes of payloads and inverses the recent part has at most.
+    pub recent_bytes: u64,
+    /// How many checkpoints there are at most.
+    pub checkpoints: usize,
+    /// About how many bytes all of them have at most. A document with a longer text has none.
+    pub checkpoint_bytes: usize,
+    /// How many transactions are between two checkpoints at least.
+    pub checkpoint_spacing: u64,
+    /// How many bytes of payload are between two at least, in weights of the document: taking one is
+    /// then a small part of the work of applying them.
+    pub checkpoint_weights: u64,
+    /// How many skipped transactions are listed; beyond that the ones latest in the history are.
+    pub skipped_listed: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            recent_transactions: 32_768,
+            recent_bytes: 16 << 20,
+            checkpoints: 32,
+            checkpoint_bytes: 32 << 20,
+            checkpoint_spacing: 4096,
+            checkpoint_weights: 4,
+            skipped_listed: 10_000,
+        }
+    }
+}
+
+/// A transaction on its way into the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    /// Where it belongs.
+    pub place: Place,
+    /// Where it is in the journal.
+    pub position: u64,
+    /// The text of its patch.
+    pub payload: Box<str>,
+}
+
+/// Why a transaction is skipped, and since when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skip {
+    /// Why its patch does not apply.
+    pub error: PatchError,
+    /// When this node began to skip it.
+    pub since: Time,
+}
+
+/// A transaction whose fate changed because another one came in before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FateChange {
+    /// The transaction.
+    pub place: Place,
+    /// Why it is skipped now; none where it was skipped and is applied now.
+    pub skipped: Option<PatchError>,
+}
+
+/// Where a transaction of the history is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Whereabouts {
+    /// In the recent part.
+    Recent {
+        /// How many transactions are before it in the history.
+        index: u64,
+    },
+    /// Before the recent part: this many transactions are before or at the place `after`, which is
+    /// before it, and all others that are before it are in the journal from `position` on.
+    Past {
+        /// The place counted up to; none for the beginning.
+        after: Option<Place>,
+        /// How many transactions are up to there.
+        index: u64,
+        /// Where in the journal the others begin.
+        position: u64,
+    },
+}
+
+/// One transaction of the recent part.
+#[derive(Debug)]
+struct Entry {
+    placed: Placed,
+    /// What takes it back; none where it is skipped.
+    inverse: Option<Patch>,
+    /// Its share of [`Bounds::recent_bytes`].
+    bytes: u64,
+}
+
+/// Document and history of one replica.
+///
+/// Invariants: `recent` is sorted by place, and all of the history that is not in it comes before it.
+/// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its
+/// place. `skipped` lists exactly the skipped transactions, or the latest ones of them.
+#[derive(Debug, Default)]
+pub struct History {
+    bounds: Bounds,
+    document: Document,
+    recent: VecDeque<Entry>,
+    recent_bytes: u64,
+    /// The greatest place before the recent part.
+    past_end: Option<Place>,
+    /// How many transactions are before the recent part.
+    past_length: u64,
+    checkpoints: Checkpoints,
+    skipped: BTreeMap<Place, Skip>,
+    skipped_count: u64,
+    /// How far before the end transactions have come in of late; a checkpoint nearer to the end
+    /// would not last.
+    lateness: usize,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, ..Self::default() }
+    }
+
+    /// The fold of the history.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// How many transactions there are.
+    pub fn length(&self) -> u64 {
+        self.past_length + self.recent.len() as u64
+    }
+
+    /// The greatest place.
+    pub fn end(&self) -> Option<&Place> {
+        self.recent.back().map(|entry| &entry.placed.place).or(self.past_end.as_ref())
+    }
+
+    /// The greatest place before the recent part; none where all is recent.
+    pub fn past_end(&self) -> Option<&Place> {
+        self.past_end.as_ref()
+    }
+
+    /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them.
+    pub fn skipped(&self) -> &BTreeMap<Place, Skip> {
+        &self.skipped
+    }
+
+    /// How many transactions are skipped.
+    pub fn skipped_count(&self) -> u64 {
+        self.skipped_count
+    }
+
+    /// Applies a patch at the end. [`append_applied`](Self::append_applied) must follow.
+    ///
+    /// # Errors
+    /// Where it does not apply. The history is then what it was.
+    pub fn apply(&mut self, payload: &str) -> Result<Patch, PatchError> {
+        parse(payload).and_then(|patch| self.document.apply(patch))
+    }
+
+    /// Appends the transaction whose patch was just applied with this inverse; its place is after all
+    /// others.
+    pub fn append_applied(&mut self, placed: Placed, inverse: Patch) {
+        self.push(placed, Some(inverse));
+    }
+
+    /// Appends a transaction whose place is after all others, and skips it where its patch does not
+    /// apply.
+    pub fn append(&mut self, placed: Placed, now: Time) {
+        match self.apply(&placed.payload) {
+            Ok(inverse) => self.push(placed, Some(inverse)),
+            Err(error) => {
+                self.skipped_count += 1;
+                self.skipped.insert(placed.place.clone(), Skip { error, since: now });
+                if self.skipped.len() > self.bounds.skipped_listed {
+                    self.skipped.pop_first();
+                }
+                self.push(placed, None);
+            }
+        }
+    }
+
+    fn push(&mut self, placed: Placed, inverse: Option<Patch>) {
+        let bytes = placed.payload.len() as u64 + inverse.as_ref().map_or(0, weight);
+        self.recent_bytes += bytes;
+        self.checkpoints.count(placed.payload.len());
+        self.recent.push_back(Entry { placed, inverse, bytes });
+        while self.recent.len() > self.bounds.recent_transactions
+            || self.recent_bytes > self.bounds.recent_bytes
+        {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.recent_bytes -= oldest.bytes;
+            self.past_length += 1;
+            self.past_end = Some(oldest.placed.place);
+        }
+    }
+
+    /// Puts transactions where they belong, all in one pass, and says whose fate that changed.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read, for a place before the recent part. The history is then
+    /// what it was.
+    pub fn insert<P: Past>(
+        &mut self,
+        mut late: Vec<Placed>,
+        now: Time,
+        past: &P,
+    ) -> Result<Vec<FateChange>, P::Error> {
+        late.sort_by(|left, right| left.place.cmp(&right.place));
+        let Some(first) = late.first().map(|placed| placed.place.clone()) else {
+            return Ok(Vec::new());
+        };
+        let mut before = self.skipped_from(&first);
+        let added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
+        self.rewrite(&first, late, |_| true, now, past)?;
+        // A transaction that was skipped before, and still is, has been since then.
+        let mut changes = Vec::new();
+        for (place, skip) in self.skipped.range_mut(&first..) {
+            match before.remove(place) {
+                Some(Skip { since, .. }) => skip.since = since,
+                None if added.binary_search(place).is_ok() => (),
+                None => changes
+                    .push(FateChange { place: place.clone(), skipped: Some(skip.error.clone()) }),
+            }
+        }
+        changes.extend(before.into_keys().map(|place| FateChange { place, skipped: None }));
+        Ok(changes)
+    }
+
+    /// Takes transactions out again, from `first` on those that `keep` does not want: what could not
+    /// be journaled after all.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read, for a place before the recent part. The history is then
+    /// what it was.
+    pub fn remove<P: Past>(
+        &mut self,
+        first: &Place,
+        keep: impl Fn(&Placed) -> bool,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let before = self.skipped_from(first);
+        self.rewrite(first, Vec::new(), keep, now, past)?;
+        for (place, skip) in self.skipped.range_mut(first..) {
+            if let Some(Skip { since, .. }) = before.get(place) {
+                skip.since = *since;
+            }
+        }
+        Ok(())
+    }
+
+    fn skipped_from(&self, first: &Place) -> BTreeMap<Place, Skip> {
+        self.skipped.range(first..).map(|(place, skip)| (place.clone(), skip.clone())).collect()
+    }
+
+    /// Makes the history from `first` on anew: of what is there, what `keep` wants, and `late`,
+    /// which is sorted.
+    fn rewrite<P: Past>(
+        &mut self,
+        first: &Place,
+        late: Vec<Placed>,
+        keep: impl Fn(&Placed) -> bool,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        if self.past_end.as_ref().is_some_and(|past_end| first <= past_end) {
+            return self.replay(first, late, now, past);
+        }
+        let index = self.recent.partition_point(|entry| entry.placed.place < *first);
+        self.lateness = self.lateness.max(self.recent.len() - index);
+        self.checkpoints.invalidate(first);
+        let mut tail = self.take_back(index);
+        tail.retain(keep);
+        for placed in merge(tail, late) {
+            self.append(placed, now);
+        }
+        Ok(())
+    }
+
+    /// Takes back the recent part from `index` on.
+    fn take_back(&mut self, index: usize) -> Vec<Placed> {
+        let mut tail = Vec::with_capacity(self.recent.len() - index);
+        while self.recent.len() > index {
+            let Some(Entry { placed, inverse, bytes }) = self.recent.pop_back() else { break };
+            self.recent_bytes -= bytes;
+            match inverse {
+                Some(inverse) => self.document.revert(inverse),
+                None => {
+                    self.skipped.remove(&placed.place);
+                    self.skipped_count -= 1;
+                }
+            }
+            tail.push(placed);
+        }
+        tail.reverse();
+        tail
+    }
+
+    /// Makes the history anew from the last checkpoint before `first`, with what the journal has
+    /// after that, and `late`. What the journal does not have is gone.
+    fn replay<P: Past>(
+        &mut self,
+        first: &Place,
+        late: Vec<Placed>,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let mut history = self.at_checkpoint(first);
+        let base = history.checkpoints.last();
+        let (after, position) =
+            base.map_or((None, 0), |base| (Some(base.place.clone()), base.position));
+        let mut suffix = Suffix::collect(past, after.as_ref(), position)?;
+        let end = position + suffix.read();
+        let mut late = late.into_iter().peekable();
+        loop {
+            let next = match (suffix.peek(), late.peek()) {
+                (Some(kept), Some(late)) if *kept < late.place => suffix.next(past)?,
+                (_, Some(_)) => late.next(),
+                (Some(_), None) => suffix.next(past)?,
+                (None, None) => break,
+            };
+            let Some(placed) = next else { break };
+            history.append(placed, now);
+            if history.checkpoints.is_due(&history.document, 0, &history.bounds) {
+                // What comes after this place is in the journal from the least position of the rest
+                // on, or will be appended to it.
+                history.checkpoint(suffix.least_position().unwrap_or(end).min(end));
+            }
+        }
+        *self = history;
+        Ok(())
+    }
+
+    /// The history as it was at the last checkpoint before `first`.
+    fn at_checkpoint(&self, first: &Place) -> Self {
+        let mut checkpoints = self.checkpoints.clone();
+        checkpoints.invalidate(first);
+        let mut history = match checkpoints.last() {
+            None => Self::new(self.bounds),
+            Some(base) => Self {
+                document: base.document(),
+                past_end: Some(base.place.clone()),
+                past_length: base.index,
+                skipped_count: base.skipped,
+                skipped: self
+                    .skipped
+                    .range(..=&base.place)
+                    .map(|(place, skip)| (place.clone(), skip.clone()))
+                    .collect(),
+                ..Self::new(self.bounds)
+            },
+        };
+        history.checkpoints = checkpoints;
+        history
+    }
+
+    /// Takes a checkpoint where one is due, as far before the end as transactions have been late.
+    /// `journal_length` is the position after all transactions of the history.
+    pub fn checkpoint_where_due(&mut self, journal_length: u64, now: Time) {
+        let back = (2 * self.lateness).min(self.recent.len());
+        if !self.checkpoints.is_due(&self.document, back, &self.bounds) {
+            return;
+        }
+        self.lateness /= 2;
+        if back == 0 {
+            return self.checkpoint(journal_length);
+        }
+        let since = self.skipped.clone();
+        let tail = self.take_back(self.recent.len() - back);
+        let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
+        self.checkpoint(position);
+        for placed in tail {
+            self.append(placed, now);
+        }
+        self.skipped = since;
+    }
+
+    /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.
+    fn checkpoint(&mut self, position: u64) {
+        let Some(place) = self.end().cloned() else { return };
+        let (index, skipped) = (self.length(), self.skipped_count);
+        let checkpoint = Checkpoint::new(place, index, position, skipped, &self.document);
+        self.checkpoints.add(checkpoint, &self.bounds);
+    }
+
+    /// The transaction at `place` in the recent part.
+    pub fn recent(&self, place: &Place) -> Option<&Placed> {
+        let index = self.recent.partition_point(|entry| entry.placed.place < *place);
+        self.recent.get(index).map(|entry| &entry.placed).filter(|placed| placed.place == *place)
+    }
+
+    /// The transactions of the recent part, from the end.
+    pub fn recent_from_end(&self) -> impl Iterator<Item = &Placed> {
+        self.recent.iter().rev().map(|entry| &entry.placed)
+    }
+
+    /// Whether `place` is before the recent part, so that what is there has to be read from the
+    /// journal.
+    pub fn is_past(&self, place: &Place) -> bool {
+        self.past_end.as_ref().is_some_and(|past_end| place <= past_end)
+    }
+
+    /// Where the transaction at `place` is, which is in the history.
+    pub fn whereabouts(&self, place: &Place) -> Whereabouts {
+        if !self.is_past(place) {
+            let index = self.recent.partition_point(|entry| entry.placed.place < *place);
+            return Whereabouts::Recent { index: self.past_length + index as u64 };
+        }
+        match self.checkpoints.before(place) {
+            None => Whereabouts::Past { after: None, index: 0, position: 0 },
+            Some(base) => Whereabouts::Past {
+                after: Some(base.place.clone()),
+                index: base.index,
+                position: base.position,
+            },
+        }
+    }
+}
+
+/// Merges two sorted lists.
+fn merge(left: Vec<Placed>, right: Vec<Placed>) -> impl Iterator<Item = Placed> {
+    let mut left = left.into_iter().peekable();
+    let mut right = right.into_iter().peekable();
+    std::iter::from_fn(move || match (left.peek(), right.peek()) {
+        (Some(first), Some(second)) if first.place < second.place => left.next(),
+        (_, Some(_)) => right.next(),
+        (_, None) => left.next(),
+    })
+}
