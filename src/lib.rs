@@ -1,4 +1,42 @@
-//! patchmesh
+//! patchmesh: one JSON document, kept on several nodes at once.
+//!
+//! A write is a JSON Patch (RFC 6902) that any node takes at any time, also while it is cut off.
+//! Nodes exchange their journals over WebSocket, and nodes that have the same transactions have the
+//! same document, byte for byte.
+//!
+//! # Where things are
+//!
+//! The core is pure: no I/O, no wall clock, no randomness.
+//!
+//! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
+//! - [`transaction`]: a transaction and its JSON encoding.
+//! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
+//! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
+//!
+//! Around it:
+//!
+//! - [`journal`]: all accepted transactions, append-only.
+//! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
+//!   others reach it.
+//! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
+//! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
+//!   [`websocket`]: what both ends do alike.
+//! - [`config`]: the command line. [`node`]: puts the parts together.
+//!
+//! # What always holds
+//!
+//! - The document is `{}` with the patches of the history applied in the order of `Time`, `Source` and
+//!   `Id`, where a patch that does not apply is skipped whole ([`replica::history`]).
+//! - A transaction is accepted at most once, and those of one source in the order of their Ids
+//!   ([`replica::Replica::accept`]).
+//! - What is acknowledged, shown or sent is in the journal ([`manager`]).
+//! - For the manager a user's transaction and a peer's are the same ([`manager`]).
+//! - Every queue is bounded by a named constant and every wait for somebody else by a time limit.
+//!
+//! # What is deliberately absent
+//!
+//! TLS (a proxy or a tunnel does that), users and permissions beyond one token, several documents, a
+//! leader or any coordinator, and rounding: a number is what was written, as far as 64 bits hold it.
 
 pub mod clock;
 pub mod config;

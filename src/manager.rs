@@ -1,6 +1,6 @@
 //! The manager: the one task that owns replica and journal.
 //!
-//! Everything reaches it as a [`Event`] through one bounded channel. A transaction that a user posted
+//! Everything reaches it as an `Event` through one bounded channel. A transaction that a user posted
 //! and one that a peer sent are the same variant with the same content, so it has no way to tell them
 //! apart. It works at its own pace: it drains the inbox, applies what came, appends it to the journal
 //! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.

@@ -24,6 +24,7 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Error, Message};
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::net::sockopt;
 use serde::Serialize;
 use smol::Timer;
 use smol::future::FutureExt;
@@ -299,6 +300,7 @@ impl Upstream {
             _ => End::Broken(error.to_string()),
         })?;
         stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
+        keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
         let since = since(&self.handle.vclock().await?);
         let mut request = format!("ws://{address}{path}?since={since}")
             .into_client_request()
@@ -524,6 +526,15 @@ fn read(message: Option<Result<Message, Error>>) -> Result<Heard, End> {
         Some(Err(error)) => Err(End::Broken(error.to_string())),
         None => Err(End::Closed(String::new())),
     }
+}
+
+/// Has the system find out whether the peer is still there. A plain node sends nothing unless there
+/// is a transaction, so that its silence says nothing.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, SILENCE_LIMIT)?;
+    sockopt::set_tcp_keepintvl(stream, TICK)?;
+    Ok(sockopt::set_tcp_keepcnt(stream, 3)?)
 }
 
 /// Waits for `shutdown` to close.

@@ -18,8 +18,8 @@ use super::{Pointer, PointerBuf};
 /// makes 128 levels, the most that serde_json reads back.
 pub const MAX_DEPTH: usize = 127;
 
-/// The greatest weight of a document: 1 GiB. Every value weighs [`VALUE_WEIGHT`] and the bytes of
-/// its string, every member's name [`VALUE_WEIGHT`] and its bytes. This is about the memory that the
+/// The greatest weight of a document: 1 GiB. Every value weighs 32 bytes and those of its string,
+/// every member's name 32 bytes and its own. This is about the memory that the
 /// document takes, and independent of the machine.
 pub const MAX_WEIGHT: u64 = 1 << 30;
 
