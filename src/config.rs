@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::source::{MAX_NAME_BYTES, Source};
 
@@ -17,6 +18,7 @@ Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
 
 Options:
   --source NAME      this node's name [default: ADDRESS]
+  --data DIR         keep the journal in DIR [default: in memory, until the node ends]
   --token TOKEN      what clients and peers must present; also sent to peers
                      [default: the environment variable PATCHMESH_TOKEN, else none]
   -h, --help         print this
@@ -49,6 +51,8 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// The node's name, from which each life's source is made; none where it is the address.
     pub name: Option<String>,
+    /// Where the journal is kept; none where it is in memory.
+    pub data: Option<PathBuf>,
     /// What clients and peers must present, and what is sent to peers.
     pub token: Option<String>,
 }
@@ -92,7 +96,7 @@ pub fn parse(
     use lexopt::Arg::{Long, Short, Value};
 
     let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut address, mut name) = (None, None);
+    let (mut address, mut name, mut data) = (None, None, None);
     let mut token = token.filter(|token| !token.is_empty());
     let mut peers: Vec<Peer> = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
@@ -100,6 +104,7 @@ pub fn parse(
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
+            Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
             Value(value) => {
                 let value = text(value)?;
@@ -128,7 +133,7 @@ pub fn parse(
     {
         return Err(usage("a token has visible ASCII characters only, and at least one"));
     }
-    Ok(Command::Run(Config { address, peers, name, token }))
+    Ok(Command::Run(Config { address, peers, name, data, token }))
 }
 
 fn usage(error: impl fmt::Display) -> UsageError {

@@ -2,51 +2,113 @@
 //!
 //! The manager appends; everyone else reads, at a pace of their own, by position. A position is the
 //! number of transactions before it, so positions are 0, 1, 2 and so on and never change.
+//!
+//! A journal is in memory or in a directory. In a directory, a batch is one write and one sync, and is
+//! shown to readers only after that; readers read from the file what is not among the latest.
+
+mod directory;
+mod file;
+mod format;
+mod memory;
+mod scan;
+mod storage;
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::transaction::Record;
+use memory::MemoryJournal;
+
+pub use directory::{Directory, DirectoryError, StoredCheckpoint, read_checkpoint, write_durably};
+pub use file::{
+    AppendError, Extent, FileJournal, FileReader, Mark, OpenError, Visit, read_header, read_through,
+};
+pub use format::Header;
+pub use storage::Storage;
 
 /// The journal as its one owner holds it.
-#[derive(Debug, Default)]
-pub struct Journal {
-    records: Arc<RwLock<Vec<Record>>>,
+pub enum Journal {
+    /// In memory.
+    Memory(MemoryJournal),
+    /// In a file; none while a batch is being written, by another thread.
+    File(Option<Box<FileJournal>>, FileReader),
 }
 
 /// The journal as everyone else holds it: read only, cheap to clone.
-#[derive(Clone, Debug)]
-pub struct JournalReader {
-    records: Arc<RwLock<Vec<Record>>>,
+#[derive(Clone)]
+pub enum JournalReader {
+    /// In memory.
+    Memory(MemoryJournal),
+    /// In a file.
+    File(FileReader),
 }
 
 impl Journal {
     /// An empty journal in memory.
     pub fn in_memory() -> Self {
-        Self::default()
+        Self::Memory(MemoryJournal::default())
+    }
+
+    /// A journal in a file.
+    pub fn in_file(file: FileJournal) -> Self {
+        let reader = file.reader();
+        Self::File(Some(Box::new(file)), reader)
     }
 
     /// Appends a batch, whole or not at all. When this returns the batch is durable, as far as this
     /// journal is, and readers see it.
     ///
     /// # Errors
-    /// Where the batch cannot be kept; the journal is then what it was.
-    pub async fn append(&mut self, batch: &[Record]) -> io::Result<()> {
-        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.extend_from_slice(batch);
-        Ok(())
+    /// Where the batch is not kept.
+    pub async fn append(&mut self, batch: &[Record]) -> Result<(), AppendError> {
+        match self {
+            Self::Memory(memory) => {
+                memory.append(batch);
+                Ok(())
+            }
+            Self::File(slot, _) => {
+                let Some(mut file) = slot.take() else {
+                    let error = io::Error::other("a batch was given up while it was written");
+                    return Err(AppendError::Broken(error));
+                };
+                let batch = batch.to_vec();
+                let (file, result) = smol::unblock(move || {
+                    let result = file.append(&batch);
+                    (file, result)
+                })
+                .await;
+                *slot = Some(file);
+                result
+            }
+        }
     }
 
     /// A reader of this journal.
     pub fn reader(&self) -> JournalReader {
-        JournalReader { records: self.records.clone() }
+        match self {
+            Self::Memory(memory) => JournalReader::Memory(memory.clone()),
+            Self::File(_, reader) => JournalReader::File(reader.clone()),
+        }
+    }
+
+    /// Gives back what the file has in reserve.
+    ///
+    /// # Errors
+    /// Where that cannot be done; what was appended is kept all the same.
+    pub fn close(self) -> io::Result<()> {
+        match self {
+            Self::File(Some(mut file), _) => file.close(),
+            Self::File(None, _) | Self::Memory(_) => Ok(()),
+        }
     }
 }
 
 impl JournalReader {
     /// How many transactions the journal has: the position after the last one.
     pub fn length(&self) -> u64 {
-        self.records.read().unwrap_or_else(PoisonError::into_inner).len() as u64
+        match self {
+            Self::Memory(memory) => memory.length(),
+            Self::File(file) => file.length(),
+        }
     }
 
     /// The records from `position` on: at most `most`, and no more than one that passes `bytes` in
@@ -55,7 +117,16 @@ impl JournalReader {
     /// # Errors
     /// Where the journal cannot be read.
     pub async fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
-        self.read_blocking(position, most, bytes)
+        match self {
+            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
+            Self::File(file) => match file.read_tail(position, most, bytes) {
+                Some(records) => Ok(records),
+                None => {
+                    let file = file.clone();
+                    smol::unblock(move || file.read(position, most, bytes)).await
+                }
+            },
+        }
     }
 
     /// The same where waiting for the disk holds nobody up.
@@ -68,20 +139,25 @@ impl JournalReader {
         most: usize,
         bytes: usize,
     ) -> io::Result<Vec<Record>> {
-        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        let start = usize::try_from(position).unwrap_or(usize::MAX).min(records.len());
-        let mut room = bytes;
-        Ok(records[start..]
-            .iter()
-            .take(most)
-            .take_while(|record| {
-                let fits = room > 0;
-                room = room.saturating_sub(record.line.len());
-                fits
-            })
-            .cloned()
-            .collect())
+        match self {
+            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
+            Self::File(file) => file.read(position, most, bytes),
+        }
     }
+}
+
+/// Of `records` at most `most`, and no more than one that passes `bytes` in all.
+fn within<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    most: usize,
+    bytes: usize,
+) -> impl Iterator<Item = &'a Record> {
+    let mut room = bytes;
+    records.take(most).take_while(move |record| {
+        let fits = room > 0;
+        room = room.saturating_sub(record.line.len());
+        fits
+    })
 }
 
 #[cfg(test)]

@@ -34,9 +34,15 @@ async fn run(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
-    let node = match Node::bind(config, fastrand::u64(..)).await {
-        Ok(node) => node,
-        Err(error) => return fail(error),
+    let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
+    let interrupted = async {
+        signals.next().await;
+        None
+    };
+    let node = match smol::future::or(begin, interrupted).await {
+        Some(Ok(node)) => node,
+        Some(Err(error)) => return fail(error),
+        None => return ExitCode::SUCCESS,
     };
     print(&node.to_string());
     if node.is_open_to_all() {

@@ -6,11 +6,14 @@
 //! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.
 //! It never waits for a socket.
 
+mod keeper;
 mod past;
+mod recovery;
 mod state;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,13 +21,15 @@ use async_channel::{Receiver, Sender, TrySendError};
 use smol::lock::Mutex;
 
 use crate::clock::{MAX_SAFE_INTEGER, Time, VectorClock};
-use crate::journal::{Journal, JournalReader};
+use crate::journal::{AppendError, DirectoryError, Journal, JournalReader};
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::history::{Skip, Whereabouts};
 use crate::replica::{Acceptance, Outcome, Replica};
 use crate::source::Source;
 use crate::transaction::{Place, Record, Transaction};
+use keeper::Keeper;
 use past::JournalPast;
+use recovery::Recovered;
 
 pub use state::{Snapshot, StateHash};
 
@@ -259,27 +264,53 @@ pub struct Manager {
     journal: Journal,
     subscribers: Vec<Sender<()>>,
     counters: Counters,
+    /// Where checkpoints are kept; none where the journal is in memory.
+    keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
     snapshot: Option<Snapshot>,
     changed: Instant,
 }
 
 impl Manager {
-    /// A manager of an empty replica, and the first handle to it.
-    pub fn new(journal: Journal, source: Source) -> (Self, Handle) {
+    /// A manager of an empty replica with a journal in memory, and the first handle to it.
+    pub fn in_memory(source: Source) -> (Self, Handle) {
+        Self::new(Replica::default(), Journal::in_memory(), source, None)
+    }
+
+    /// A manager of what the data directory `path` has, and the first handle to it. Where there is no
+    /// journal yet, one is begun whose source is a new life of `name`. Waits for the disk.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used.
+    pub fn open(path: &Path, name: &str, random: u64) -> Result<(Self, Handle), DirectoryError> {
+        let recovered = recovery::open(path, name, random, wall_clock())?;
+        let Recovered { directory, source, journal, replica } = recovered;
+        let keeper = Keeper::new(directory, source.clone(), replica.history().length());
+        let journal = Journal::in_file(journal);
+        Ok(Self::new(replica, journal, source, Some(keeper)))
+    }
+
+    fn new(
+        replica: Replica,
+        journal: Journal,
+        source: Source,
+        keeper: Option<Keeper>,
+    ) -> (Self, Handle) {
         let (sender, inbox) = async_channel::bounded(INBOX_EVENTS);
+        let next_id = replica.vclock().next_id(&source).max(FIRST_ID);
         let handle = Handle {
             inbox: sender,
             journal: journal.reader(),
             source,
-            next_id: Arc::new(Mutex::new(FIRST_ID)),
+            next_id: Arc::new(Mutex::new(next_id)),
         };
         let manager = Self {
             inbox,
-            replica: Replica::default(),
+            replica,
             journal,
             subscribers: Vec::new(),
             counters: Counters::default(),
+            keeper,
             snapshot: None,
             changed: Instant::now(),
         };
@@ -289,12 +320,18 @@ impl Manager {
     /// Works until the last handle is dropped.
     ///
     /// # Errors
-    /// Where the journal cannot be read although the document depends on it.
+    /// Where it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
         while let Ok(event) = self.inbox.recv().await {
             self.turn(event).await?;
+            if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
+                keeper.keep_where_due(&mut self.replica, reader);
+            }
         }
-        Ok(())
+        if let (Some(mut keeper), Journal::File(_, reader)) = (self.keeper, &self.journal) {
+            keeper.finish(&mut self.replica, reader).await;
+        }
+        self.journal.close()
     }
 
     /// Takes `event` and what else waits in the inbox; answers each once.
@@ -351,6 +388,16 @@ impl Manager {
         };
         if !acceptance.records.is_empty() {
             if let Err(error) = self.journal.append(&acceptance.records).await {
+                let error = match error {
+                    AppendError::Full(error) => error,
+                    AppendError::Broken(error) => {
+                        let text = format!(
+                            "the journal cannot be written, and what reached the disk is not known: \
+                             {error}"
+                        );
+                        return Err(io::Error::new(error.kind(), text));
+                    }
+                };
                 self.with_replica(needs_past, move |replica, past| {
                     replica.retract(&acceptance, now, past)
                 })
@@ -545,7 +592,7 @@ mod tests {
     use super::*;
 
     fn start() -> (Handle, smol::Task<io::Result<()>>) {
-        let (manager, handle) = Manager::new(Journal::in_memory(), "me~1".parse().unwrap());
+        let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
         (handle, smol::spawn(manager.run()))
     }
 

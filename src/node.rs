@@ -5,20 +5,25 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_channel::Receiver;
+use smol::Timer;
 use smol::future::FutureExt;
 use smol::net::TcpListener;
 
 use crate::config::{Config, Peer};
 use crate::downstream::Downstreams;
 use crate::http::Limits;
-use crate::journal::Journal;
+use crate::journal::DirectoryError;
 use crate::manager::{Handle, Manager};
 use crate::routes::{Access, Requests, Routes};
 use crate::server;
 use crate::source::{Source, SourceError};
 use crate::upstream::Upstream;
+
+/// How long the manager may take to end after all others: it may have a checkpoint to write.
+const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
 
 /// A node that listens, and has not begun to answer.
 pub struct Node {
@@ -36,6 +41,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// Its address cannot name it.
     Name(SourceError),
+    /// Its data directory cannot be used.
+    Data(DirectoryError),
 }
 
 impl fmt::Display for StartError {
@@ -43,6 +50,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Name(error) => write!(f, "the address cannot name this node: {error}"),
+            Self::Data(error) => error.fmt(f),
         }
     }
 }
@@ -50,10 +58,11 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Node {
-    /// Binds the address and begins a life. `random` makes the life's suffix.
+    /// Binds the address, and reads the data directory back or begins a life. `random` makes the suffix
+    /// of a life that begins.
     ///
     /// # Errors
-    /// Where the address cannot be listened on.
+    /// Where the address cannot be listened on, or the data directory not be used.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let listener = TcpListener::bind(config.address.as_str()).await.map_err(listen)?;
@@ -64,8 +73,18 @@ impl Node {
             None if config.address.ends_with(":0") => address.to_string(),
             None => config.address.clone(),
         };
-        let source = Source::begin_life(&name, random).map_err(StartError::Name)?;
-        let (manager, handle) = Manager::new(Journal::in_memory(), source);
+        let (manager, handle) = match &config.data {
+            None => {
+                let source = Source::begin_life(&name, random).map_err(StartError::Name)?;
+                Manager::in_memory(source)
+            }
+            Some(data) => {
+                let data = data.clone();
+                smol::unblock(move || Manager::open(&data, &name, random))
+                    .await
+                    .map_err(StartError::Data)?
+            }
+        };
         Ok(Self { config, listener, address, manager, handle })
     }
 
@@ -108,10 +127,12 @@ impl Node {
             for dialer in dialers {
                 dialer.await;
             }
+            Timer::after(LAST_ANSWERS_LIMIT).await;
+            log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())
         };
-        // The manager ends after all others, which hold it, unless it cannot go on.
-        work.or(manager).await
+        // The manager ends after all others, which hold it; or before, where it cannot go on.
+        manager.or(work).await
     }
 }
 
@@ -120,9 +141,15 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers: Vec<_> = self.config.peers.iter().map(Peer::to_string).collect();
         let peers = if peers.is_empty() { "none".to_owned() } else { peers.join(", ") };
+        let journal = match &self.config.data {
+            None => "memory".to_owned(),
+            Some(data) => {
+                format!("{} ({} transactions)", data.display(), self.handle.journal().length())
+            }
+        };
         write!(
             f,
-            "patchmesh listens on {}, source {}, peers: {peers}, journal in memory, \
+            "patchmesh listens on {}, source {}, peers: {peers}, journal in {journal}, \
              debug page http://{}/test",
             self.address,
             self.handle.source(),

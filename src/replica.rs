@@ -10,6 +10,7 @@
 mod checkpoint;
 pub mod history;
 mod past;
+mod saved;
 
 use std::convert::Infallible;
 
@@ -20,6 +21,7 @@ use crate::transaction::{Place, Record, Transaction};
 use history::{Bounds, FateChange, History, Placed};
 
 pub use past::Past;
+pub use saved::{Resume, Saved};
 
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
 pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
@@ -213,17 +215,27 @@ impl Replica {
     /// Puts the turn's ordered transactions into the history.
     fn merge<P: Past>(&mut self, turn: &mut Turn, past: &P) -> Result<(), P::Error> {
         let ordered = std::mem::take(&mut turn.ordered);
-        let in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
-        let at_end =
-            ordered.first().zip(self.history.end()).is_none_or(|(first, end)| first.place > *end);
-        if in_order && at_end {
-            for placed in ordered {
-                self.history.append(placed, turn.now);
-            }
-            return Ok(());
-        }
-        turn.acceptance.changes = self.history.insert(ordered, turn.now, past)?;
+        turn.acceptance.changes = self.put_in(ordered, turn.now, past)?;
         Ok(())
+    }
+
+    /// Puts ordered transactions where they belong, which mostly is the end.
+    fn put_in<P: Past>(
+        &mut self,
+        ordered: Vec<Placed>,
+        now: Time,
+        past: &P,
+    ) -> Result<Vec<FateChange>, P::Error> {
+        let in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
+        let first = ordered.first().map(|first| &first.place);
+        let at_end = first.zip(self.history.end()).is_none_or(|(first, end)| first > end);
+        if !in_order || !at_end {
+            return self.history.insert(ordered, now, past);
+        }
+        for placed in ordered {
+            self.history.append(placed, now);
+        }
+        Ok(Vec::new())
     }
 
     /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.

@@ -11,8 +11,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{MAX_SAFE_INTEGER, Time};
 use crate::source::Source;
@@ -64,7 +64,7 @@ impl Transaction {
 }
 
 /// The place of a transaction in the history: the order of `Time`, then `Source`, then `Id`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The transaction's time.
     pub time: Time,

@@ -477,7 +477,7 @@ fn not_a_container(value: &Value, token: &Token) -> Reason {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Reason::NotAContainer { kind, token: token.decoded().into_owned() }
+    Reason::NotAContainer { kind: kind.into(), token: token.decoded().into_owned() }
 }
 
 fn at_from(from: &Pointer, reason: Reason) -> Reason {

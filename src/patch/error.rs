@@ -1,11 +1,14 @@
 //! Why a patch does not apply.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Why a patch does not apply, and where.
 ///
 /// The same patch on the same document gives the same error on every node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchError {
     /// The index of the operation that does not apply; none where the text is no JSON Patch as a
     /// whole.
@@ -17,7 +20,7 @@ pub struct PatchError {
 }
 
 /// Why an operation does not apply.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// The text is not a JSON Patch: what is wrong with it.
     Malformed(String),
@@ -36,7 +39,7 @@ pub enum Reason {
     /// The pointer goes on into a value that is neither an object nor an array.
     NotAContainer {
         /// What it is: `a string`, `null`, and so on.
-        kind: &'static str,
+        kind: Cow<'static, str>,
         /// The token that cannot be followed.
         token: String,
     },

@@ -32,6 +32,11 @@ impl Checkpoint {
         Self { place, index, position, skipped, text: text.into() }
     }
 
+    /// The document's JSON text.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The document.
     pub fn document(&self) -> Document {
         let root = serde_json::from_slice(&self.text).expect("a document's text can be read back");

@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::past::{Past, Suffix};
 use crate::clock::Time;
@@ -63,7 +65,7 @@ pub struct Placed {
 }
 
 /// Why a transaction is skipped, and since when.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Skip {
     /// Why its patch does not apply.
     pub error: PatchError,
@@ -374,6 +376,46 @@ impl History {
         history
     }
 
+    /// A history up to a checkpoint: its document, the place of its last transaction, how many there
+    /// are, where in the journal the others begin, and which are skipped.
+    pub fn resume(
+        bounds: Bounds,
+        document: Document,
+        place: Place,
+        (index, position): (u64, u64),
+        skipped_count: u64,
+        skipped: BTreeMap<Place, Skip>,
+    ) -> Self {
+        let mut history = Self {
+            document,
+            past_end: Some(place.clone()),
+            past_length: index,
+            skipped,
+            skipped_count,
+            ..Self::new(bounds)
+        };
+        history.checkpoint(position);
+        history
+    }
+
+    /// A checkpoint so far before the end that it is likely to last; none where there is nothing.
+    /// `journal_length` is the position after all transactions of the history.
+    pub fn last_lasting(&mut self, journal_length: u64, now: Time) -> Option<Checkpoint> {
+        let back = (2 * self.lateness).min(self.recent.len());
+        let since = self.skipped.clone();
+        let tail = self.take_back(self.recent.len() - back);
+        let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
+        let checkpoint = self.end().cloned().map(|place| {
+            let (index, skipped) = (self.length(), self.skipped_count);
+            Checkpoint::new(place, index, position, skipped, &self.document)
+        });
+        for placed in tail {
+            self.append(placed, now);
+        }
+        self.skipped = since;
+        checkpoint
+    }
+
     /// Takes a checkpoint where one is due, as far before the end as transactions have been late.
     /// `journal_length` is the position after all transactions of the history.
     pub fn checkpoint_where_due(&mut self, journal_length: u64, now: Time) {
@@ -381,18 +423,10 @@ impl History {
         if !self.checkpoints.is_due(&self.document, back, &self.bounds) {
             return;
         }
+        if let Some(checkpoint) = self.last_lasting(journal_length, now) {
+            self.checkpoints.add(checkpoint, &self.bounds);
+        }
         self.lateness /= 2;
-        if back == 0 {
-            return self.checkpoint(journal_length);
-        }
-        let since = self.skipped.clone();
-        let tail = self.take_back(self.recent.len() - back);
-        let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
-        self.checkpoint(position);
-        for placed in tail {
-            self.append(placed, now);
-        }
-        self.skipped = since;
     }
 
     /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.

@@ -1,0 +1,75 @@
+//! Keeps checkpoints in the data directory, so that a start costs the journal's end only.
+
+use std::sync::Arc;
+
+use smol::Task;
+
+use super::wall_clock;
+use crate::journal::{Directory, FileReader, StoredCheckpoint};
+use crate::replica::{Replica, Saved};
+use crate::source::Source;
+
+/// How many transactions are between two checkpoints at least.
+const SPACING_TRANSACTIONS: u64 = 1 << 16;
+
+/// How many bytes of a document's weight count as one transaction more between two checkpoints: that
+/// of a large document is a lot of work.
+const WEIGHT_A_TRANSACTION: u64 = 64;
+
+/// How many transactions make a checkpoint worthwhile when the node stops.
+const WORTHWHILE_TRANSACTIONS: u64 = 1000;
+
+/// The one that keeps checkpoints. One at a time is written, by another thread.
+pub struct Keeper {
+    directory: Arc<Directory>,
+    source: Source,
+    /// How many transactions the journal had at the last checkpoint.
+    kept_length: u64,
+    writing: Option<Task<()>>,
+}
+
+impl Keeper {
+    /// A keeper for a journal that had `length` transactions when it was opened.
+    pub fn new(directory: Directory, source: Source, length: u64) -> Self {
+        Self { directory: Arc::new(directory), source, kept_length: length, writing: None }
+    }
+
+    /// Begins to write a checkpoint where one is due.
+    pub fn keep_where_due(&mut self, replica: &mut Replica, journal: &FileReader) {
+        let heavy = replica.snapshot().weight() / WEIGHT_A_TRANSACTION;
+        let since = replica.history().length().saturating_sub(self.kept_length);
+        if since < SPACING_TRANSACTIONS + heavy {
+            return;
+        }
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
+        }
+        self.writing = self.write(replica, journal);
+    }
+
+    /// Writes a last checkpoint where it is worthwhile, and waits until all is written.
+    pub async fn finish(&mut self, replica: &mut Replica, journal: &FileReader) {
+        if let Some(writing) = self.writing.take() {
+            writing.await;
+        }
+        let since = replica.history().length().saturating_sub(self.kept_length);
+        if since >= WORTHWHILE_TRANSACTIONS
+            && let Some(writing) = self.write(replica, journal)
+        {
+            writing.await;
+        }
+    }
+
+    fn write(&mut self, replica: &mut Replica, journal: &FileReader) -> Option<Task<()>> {
+        let Saved { summary, document, length, position } = replica.save(wall_clock())?;
+        self.kept_length = length;
+        let checkpoint = StoredCheckpoint { marks: journal.marks(position), summary, document };
+        let (directory, source) = (self.directory.clone(), self.source.clone());
+        Some(smol::unblock(move || match directory.keep_checkpoint(&source, length, checkpoint) {
+            Ok(()) => log::debug!("a checkpoint after {length} transactions is kept"),
+            Err(error) => {
+                log::warn!("no checkpoint is kept, so the next start takes longer: {error}");
+            }
+        }))
+    }
+}

@@ -1,0 +1,123 @@
+//! What a replica writes down to go on from after a restart.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Replica;
+use super::history::{Bounds, History, Placed, Skip};
+use super::past::Past;
+use crate::clock::{HybridClock, Time, VectorClock};
+use crate::patch::Document;
+use crate::transaction::{Place, Transaction};
+
+/// A replica as it was, but for what its journal has after that.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// All that is not the document, as JSON.
+    pub summary: String,
+    /// The document at `place`.
+    pub document: Vec<u8>,
+    /// How much of the journal it takes note of.
+    pub length: u64,
+    /// Where the journal has to be read on from.
+    pub position: u64,
+}
+
+/// Where the journal goes on after a [`Saved`].
+#[derive(Clone, Debug)]
+pub struct Resume {
+    place: Place,
+    length: u64,
+    /// From here on the journal has to be read.
+    pub position: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Summary {
+    /// The last transaction of the history whose patch the document has.
+    place: Place,
+    /// How many there are up to it.
+    index: u64,
+    /// All others are in the journal from here on.
+    position: u64,
+    /// How many transactions the journal had. Those that it has from there on may belong before
+    /// `place`.
+    length: u64,
+    skipped_count: u64,
+    skipped: Vec<(Place, Skip)>,
+    vclock: VectorClock,
+}
+
+impl Replica {
+    /// What to write down; none where there is nothing yet.
+    pub fn save(&mut self, now: Time) -> Option<Saved> {
+        let length = self.history.length();
+        let checkpoint = self.history.last_lasting(length, now)?;
+        let up_to_it = self.history.skipped().range(..=&checkpoint.place);
+        let summary = Summary {
+            index: checkpoint.index,
+            position: checkpoint.position,
+            length,
+            skipped_count: checkpoint.skipped,
+            skipped: up_to_it.map(|(place, skip)| (place.clone(), skip.clone())).collect(),
+            vclock: self.vclock.clone(),
+            place: checkpoint.place.clone(),
+        };
+        Some(Saved {
+            summary: serde_json::to_string(&summary).expect("a summary always has a JSON text"),
+            document: checkpoint.text().to_vec(),
+            length,
+            position: checkpoint.position,
+        })
+    }
+
+    /// The replica as it was saved, and where to read on.
+    ///
+    /// # Errors
+    /// Where this cannot have been saved; in words.
+    pub fn load(summary: &str, document: &[u8], bounds: Bounds) -> Result<(Self, Resume), String> {
+        let summary: Summary = serde_json::from_str(summary).map_err(|error| error.to_string())?;
+        let root: Value = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+        let document = Document::new(root).ok_or("the document is too large")?;
+        let Summary { place, index, position, length, skipped_count, skipped, vclock } = summary;
+        let mut clock = HybridClock::default();
+        clock.observe(place.time);
+        let resume = Resume { place: place.clone(), length, position };
+        let skipped = skipped.into_iter().collect();
+        let history =
+            History::resume(bounds, document, place, (index, position), skipped_count, skipped);
+        Ok((Self { vclock, clock, history }, resume))
+    }
+
+    /// Takes in again what the journal has from `position` on. `resume` is where this replica was
+    /// loaded, if it was. All of the journal before has been taken in again already, and `past` can
+    /// read it.
+    ///
+    /// # Errors
+    /// Where the journal had to be read and could not be.
+    pub fn recover<P: Past>(
+        &mut self,
+        position: u64,
+        transactions: Vec<Transaction>,
+        resume: Option<&Resume>,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let mut ordered = Vec::with_capacity(transactions.len());
+        for (position, transaction) in (position..).zip(transactions) {
+            let Some(place) = transaction.place() else { continue };
+            self.vclock.advance(&place.source, place.id);
+            self.clock.observe(place.time);
+            let counted = resume.is_some_and(|resume| {
+                position < resume.position || (position < resume.length && place <= resume.place)
+            });
+            if !counted {
+                ordered.push(Placed { place, position, payload: transaction.payload });
+            }
+        }
+        ordered.sort_by(|left, right| left.place.cmp(&right.place));
+        self.put_in(ordered, now, past)?;
+        self.history.checkpoint_where_due(self.history.length(), now);
+        Ok(())
+    }
+}
