@@ -11,6 +11,9 @@ pub const HELP: &str = "\
 patchmesh: one JSON document, kept on several nodes at once
 
 Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
+       patchmesh verify DIR
+       patchmesh backup DIR|http://host:port FILE [--token TOKEN]
+       patchmesh restore FILE DIR [--source NAME]
 
   ADDRESS            host:port to listen on; port 0 takes a free one
   PEER               host:port or ws://host:port of a node to receive from;
@@ -24,6 +27,10 @@ Options:
   -h, --help         print this
   -V, --version      print the version
 
+verify checks a data directory which no node uses, backup copies its journal to
+a file, or that of a running node, and restore makes a data directory from such
+a file, with a new life of its source.
+
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
   patchmesh 127.0.0.1:8081 127.0.0.1:8080
@@ -36,10 +43,42 @@ The environment variable RUST_LOG sets what is logged: error, warn, info (the de
 pub enum Command {
     /// Run a node.
     Run(Config),
+    /// Check a data directory.
+    Verify {
+        /// The directory.
+        data: PathBuf,
+    },
+    /// Copy a journal to a file.
+    Backup {
+        /// Whose journal.
+        from: BackupFrom,
+        /// The file, which must not exist.
+        file: PathBuf,
+        /// What the node wants to be presented, where it runs.
+        token: Option<String>,
+    },
+    /// Make a data directory from such a file.
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// The directory, without a journal.
+        data: PathBuf,
+        /// The node's name; none where it stays.
+        name: Option<String>,
+    },
     /// Print [`HELP`].
     Help,
     /// Print the version.
     Version,
+}
+
+/// Whose journal is backed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackupFrom {
+    /// That of a data directory which no node uses.
+    Directory(PathBuf),
+    /// That of the node which listens at this `host:port`.
+    Node(String),
 }
 
 /// How a node is to run.
@@ -96,44 +135,79 @@ pub fn parse(
     use lexopt::Arg::{Long, Short, Value};
 
     let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut address, mut name, mut data) = (None, None, None);
+    let (mut name, mut data) = (None, None);
     let mut token = token.filter(|token| !token.is_empty());
-    let mut peers: Vec<Peer> = Vec::new();
+    let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
-            Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
-            Value(value) => {
-                let value = text(value)?;
-                if address.is_none() {
-                    address = Some(check_address(&value)?.to_owned());
-                    continue;
-                }
-                for peer in value.split(',').map(str::trim).filter(|peer| !peer.is_empty()) {
-                    let peer = parse_peer(peer)?;
-                    if !peers.contains(&peer) {
-                        peers.push(peer);
-                    }
-                }
-            }
+            Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
+            Value(value) => values.push(value),
             _ => return Err(usage(argument.unexpected())),
         }
     }
-    let address = address.ok_or_else(|| usage("the address to listen on is missing"))?;
-    // All nodes may be started with one and the same list of peers.
-    peers.retain(|peer| peer.address != address);
     if let Some(name) = &name {
         check_name(name)?;
     }
-    if let Some(token) = &token
-        && (token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
+    if let Some(token) = &token {
+        check_token(token)?;
+    }
+    let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
+    match (command, &values[1.min(values.len())..]) {
+        ("verify", [data]) => Ok(Command::Verify { data: data.into() }),
+        ("verify", _) => Err(usage("verify takes one argument: the data directory")),
+        ("backup", [from, file]) => {
+            Ok(Command::Backup { from: backup_from(from)?, file: file.into(), token })
+        }
+        ("backup", _) => Err(usage(
+            "backup takes two arguments: a data directory or the URL of a node, and a file",
+        )),
+        ("restore", [file, data]) => {
+            Ok(Command::Restore { file: file.into(), data: data.into(), name })
+        }
+        ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
+        _ => {
+            let (address, peers) = addresses(values)?;
+            Ok(Command::Run(Config { address, peers, name, data, token }))
+        }
+    }
+}
+
+/// The address to listen on, and the peers.
+fn addresses(values: Vec<OsString>) -> Result<(String, Vec<Peer>), UsageError> {
+    let mut values = values.into_iter();
+    let address = values.next().ok_or_else(|| usage("the address to listen on is missing"))?;
+    let address = check_address(&text(address)?)?.to_owned();
+    let mut peers: Vec<Peer> = Vec::new();
+    for value in values {
+        let value = text(value)?;
+        for peer in value.split(',').map(str::trim).filter(|peer| !peer.is_empty()) {
+            let peer = parse_peer(peer)?;
+            // All nodes may be started with one and the same list of peers.
+            if peer.address != address && !peers.contains(&peer) {
+                peers.push(peer);
+            }
+        }
+    }
+    Ok((address, peers))
+}
+
+fn backup_from(value: &OsString) -> Result<BackupFrom, UsageError> {
+    let Some(url) = value.to_str().and_then(|text| text.strip_prefix("http://")) else {
+        return Ok(BackupFrom::Directory(value.into()));
+    };
+    let address = check_address(url.strip_suffix('/').unwrap_or(url))?;
+    Ok(BackupFrom::Node(address.to_owned()))
+}
+
+fn check_token(token: &str) -> Result<(), UsageError> {
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(usage("a token has visible ASCII characters only, and at least one"));
     }
-    Ok(Command::Run(Config { address, peers, name, data, token }))
+    Ok(())
 }
 
 fn usage(error: impl fmt::Display) -> UsageError {
@@ -262,9 +336,39 @@ mod tests {
     }
 
     #[test]
+    fn directories_are_looked_after_by_commands_of_their_own() {
+        let table: [(&[&str], Command); 4] = [
+            (&["verify", "d"], Command::Verify { data: "d".into() }),
+            (
+                &["backup", "d", "f"],
+                Command::Backup {
+                    from: BackupFrom::Directory("d".into()),
+                    file: "f".into(),
+                    token: None,
+                },
+            ),
+            (
+                &["backup", "http://a:1/", "f", "--token", "t"],
+                Command::Backup {
+                    from: BackupFrom::Node("a:1".into()),
+                    file: "f".into(),
+                    token: Some("t".into()),
+                },
+            ),
+            (
+                &["restore", "f", "d", "--source", "n"],
+                Command::Restore { file: "f".into(), data: "d".into(), name: Some("n".into()) },
+            ),
+        ];
+        for (arguments, command) in table {
+            assert_eq!(parse(arguments, None), Ok(command), "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn a_bad_argument_is_one_clear_line() {
         let long = "n".repeat(MAX_NAME_BYTES + 1);
-        let table: [(&[&str], &str); 15] = [
+        let table: [(&[&str], &str); 19] = [
             (&[], "address to listen on is missing"),
             (&["8080"], "has no port"),
             (&[":8080"], "has no host"),
@@ -280,6 +384,10 @@ mod tests {
             (&["a:1", "--source"], "--source"),
             (&["a:1", "--source", &long], "119 are allowed"),
             (&["a:1", "--token", "with space"], "visible ASCII"),
+            (&["verify"], "one argument"),
+            (&["backup", "d"], "two arguments"),
+            (&["backup", "http://a", "f"], "has no port"),
+            (&["restore", "f", "d", "e"], "two arguments"),
         ];
         for (arguments, why) in table {
             let error = parse(arguments, None).unwrap_err().to_string();

@@ -22,7 +22,7 @@ pub use directory::{Directory, DirectoryError, StoredCheckpoint, read_checkpoint
 pub use file::{
     AppendError, Extent, FileJournal, FileReader, Mark, OpenError, Visit, read_header, read_through,
 };
-pub use format::Header;
+pub use format::{Header, push_batch};
 pub use storage::Storage;
 
 /// The journal as its one owner holds it.

@@ -21,7 +21,8 @@
 //! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
 //! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
 //!   [`websocket`]: what both ends do alike.
-//! - [`config`]: the command line. [`node`]: puts the parts together.
+//! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
+//!   with a data directory while no node runs on it.
 //!
 //! # What always holds
 //!
@@ -43,6 +44,7 @@ pub mod config;
 pub mod downstream;
 pub mod http;
 pub mod journal;
+pub mod maintenance;
 pub mod manager;
 pub mod node;
 pub mod patch;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use async_signal::{Signal, Signals};
 use patchmesh::config::{self, Command, Config};
+use patchmesh::maintenance;
 use patchmesh::node::Node;
 use smol::stream::StreamExt;
 
@@ -13,11 +14,28 @@ use smol::stream::StreamExt;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    start_log();
     let token = std::env::var("PATCHMESH_TOKEN").ok();
     match config::parse(std::env::args_os().skip(1), token) {
-        Ok(Command::Run(config)) => {
-            start_log();
-            smol::block_on(run(config))
+        Ok(Command::Run(config)) => smol::block_on(run(config)),
+        Ok(Command::Verify { data }) => match maintenance::verify(&data, &mut std::io::stdout()) {
+            Ok(()) => print("all is well"),
+            Err(error) => fail(error),
+        },
+        Ok(Command::Backup { from, file, token }) => {
+            match smol::block_on(maintenance::backup(&from, token.as_deref(), &file)) {
+                Ok(length) => print(&format!("{length} transactions are in {}", file.display())),
+                Err(error) => fail(error),
+            }
+        }
+        Ok(Command::Restore { file, data, name }) => {
+            match maintenance::restore(&file, &data, name.as_deref(), fastrand::u64(..)) {
+                Ok((length, source)) => print(&format!(
+                    "{length} transactions are in {}, whose source is {source}",
+                    data.display()
+                )),
+                Err(error) => fail(error),
+            }
         }
         Ok(Command::Help) => print(config::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
@@ -54,7 +72,8 @@ async fn run(config: Config) -> ExitCode {
     let (stop, shutdown) = async_channel::bounded(1);
     let wait = async move {
         if let Some(Ok(signal)) = signals.next().await {
-            log::info!("{signal:?}: stopping");
+            let name = if signal == Signal::Int { "SIGINT" } else { "SIGTERM" };
+            log::info!("{name}: stopping");
         }
         drop(stop);
         // A second signal does not wait for the others' good-byes.

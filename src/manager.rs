@@ -8,7 +8,7 @@
 
 mod keeper;
 mod past;
-mod recovery;
+pub mod recovery;
 mod state;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("upstream", &["clock", "transaction", "manager", "websocket", "config"]),
     ("routes", &["source", "clock", "transaction", "patch", "replica::history", "manager", "http"]),
     ("server", &["http", "routes", "downstream"]),
+    ("maintenance", &["source", "transaction", "config", "journal", "manager"]),
     ("node", &["*"]),
 ];
 

@@ -122,6 +122,18 @@ pub fn push_line(out: &mut Vec<u8>, object: &str, batch: u64, left: u64) {
     out.extend_from_slice(format!("{checksum:08x}\"\n").as_bytes());
 }
 
+/// Appends a batch of at least one line.
+pub fn push_batch<'a>(
+    out: &mut Vec<u8>,
+    objects: impl ExactSizeIterator<Item = &'a str>,
+    batch: u64,
+) {
+    let count = objects.len() as u64;
+    for (at, object) in objects.enumerate() {
+        push_line(out, object, batch, count - 1 - at as u64);
+    }
+}
+
 /// Reads a line, without its line feed.
 ///
 /// # Errors

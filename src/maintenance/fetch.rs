@@ -1,0 +1,100 @@
+//! Reads a running node's journal over HTTP.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Deserialize;
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::TcpStream;
+
+use crate::source::Source;
+use crate::transaction::Transaction;
+
+/// How long one answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The largest answer. The node gives `/log` in parts that are much smaller.
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
+
+/// How many transactions are asked for at once.
+const LOG_LIMIT: usize = 10_000;
+
+/// A running node.
+pub struct Node<'a> {
+    address: &'a str,
+    token: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    source: Source,
+}
+
+impl<'a> Node<'a> {
+    /// The node that listens at `address`.
+    pub fn new(address: &'a str, token: Option<&'a str>) -> Self {
+        Self { address, token }
+    }
+
+    /// Its source.
+    pub async fn source(&mut self) -> Result<Source, String> {
+        let peers: Peers = serde_json::from_slice(&self.get("/peers").await?)
+            .map_err(|error| format!("{}/peers: {error}", self.address))?;
+        Ok(peers.source)
+    }
+
+    /// The lines of its journal from `position` on, as many as it gives at once.
+    pub async fn log(&mut self, position: u64) -> Result<Vec<String>, String> {
+        let text = self.get(&format!("/log?from={position}&limit={LOG_LIMIT}")).await?;
+        let text = String::from_utf8(text).map_err(|error| error.to_string())?;
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for line in &lines {
+            let transaction = Transaction::decode(line.as_bytes());
+            transaction.map_err(|error| format!("{}/log: {error}", self.address))?;
+        }
+        Ok(lines)
+    }
+
+    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let timeout = async {
+            Timer::after(ANSWER_LIMIT).await;
+            Err(io::ErrorKind::TimedOut.into())
+        };
+        let answer = self.ask(path).or(timeout).await;
+        let answer = answer.map_err(|error| format!("{}: {error}", self.address))?;
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut response = httparse::Response::new(&mut headers);
+        let head = match response.parse(&answer) {
+            Ok(httparse::Status::Complete(length)) => length,
+            _ => return Err(format!("{}: what answers is no node", self.address)),
+        };
+        let body = &answer[head..];
+        let length = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+        match response.code {
+            Some(200) if length == Some(body.len()) => Ok(body.to_vec()),
+            Some(200) => Err(format!("{}: the answer is cut off", self.address)),
+            Some(401) => Err(format!("{}: it wants another token", self.address)),
+            code => Err(format!("{}: it answers {}", self.address, code.unwrap_or_default())),
+        }
+    }
+
+    async fn ask(&self, path: &str) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let authorization = self.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\n",
+            self.address,
+            authorization.unwrap_or_default()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
+        Ok(answer)
+    }
+}
