@@ -52,6 +52,8 @@ async fn run(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
+    // A file that may not grow further is an error of the write then, and does not end the process.
+    let _file_too_large = Signals::new([Signal::Xfsz]);
     let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
     let interrupted = async {
         signals.next().await;

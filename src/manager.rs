@@ -105,6 +105,8 @@ pub struct Counters {
     pub newly_applied: u64,
     /// Transactions dropped that differ from the known one with the same source and Id.
     pub equivocations: u64,
+    /// Whether the journal could not grow when it last should.
+    pub journal_full: bool,
     /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
     pub document_weight: u64,
     /// Sources in the vector clock.
@@ -389,7 +391,16 @@ impl Manager {
         if !acceptance.records.is_empty() {
             if let Err(error) = self.journal.append(&acceptance.records).await {
                 let error = match error {
-                    AppendError::Full(error) => error,
+                    AppendError::Full(error) => {
+                        if !self.counters.journal_full {
+                            log::error!(
+                                "the journal cannot grow: {error}; transactions are refused until \
+                                 there is room, reads go on"
+                            );
+                        }
+                        self.counters.journal_full = true;
+                        error
+                    }
                     AppendError::Broken(error) => {
                         let text = format!(
                             "the journal cannot be written, and what reached the disk is not known: \
@@ -403,6 +414,9 @@ impl Manager {
                 })
                 .await?;
                 return Ok(self.all_unkept(&sizes, error));
+            }
+            if std::mem::take(&mut self.counters.journal_full) {
+                log::info!("the journal can grow again");
             }
             self.snapshot = None;
             self.changed = Instant::now();

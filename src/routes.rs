@@ -221,7 +221,10 @@ impl Routes {
 
     async fn healthz(&self) -> Result<Response, Response> {
         // A manager that answers is alive, and so is what it owns.
-        self.handle.counters().await?;
+        if self.handle.counters().await?.journal_full {
+            let detail = "the journal cannot grow, so transactions are refused; reads go on";
+            return Err(Response::problem(503, detail));
+        }
         for UpstreamStatus { address, divergence, .. } in self.upstreams() {
             if let Some(Divergence { here, there }) = divergence {
                 let detail = format!(

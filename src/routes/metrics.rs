@@ -67,6 +67,11 @@ pub fn text(readings: &Readings) -> String {
         ("journal_transactions", "Transactions in the journal", *length),
         ("transactions_skipped", "Transactions that are skipped now", counters.skipped),
         ("document_weight_bytes", "About the memory of the document", counters.document_weight),
+        (
+            "journal_full",
+            "Whether the journal could not grow when it last should",
+            u64::from(counters.journal_full),
+        ),
         ("sources", "Sources in the vector clock", counters.sources),
         ("downstreams", "Sessions that are sent the journal", downstreams.len() as u64),
         (
