@@ -538,7 +538,11 @@ impl Manager {
                 };
                 reply.try_send(counters).ok();
             }
-            Event::Subscribe { growth } => self.subscribers.push(growth),
+            Event::Subscribe { growth } => {
+                // The journal may have grown since it was asked for.
+                growth.try_send(()).ok();
+                self.subscribers.push(growth);
+            }
             Event::Submit { .. } => unreachable!("a submission is no read"),
         }
     }
