@@ -67,10 +67,12 @@ impl Checkpoints {
             && self.bytes >= bounds.checkpoint_weights * document.weight()
     }
 
-    /// Adds one that is after all others.
+    /// Adds one, where it is after all others. It may be before one of them, since what was taken back
+    /// and applied again was counted again: then there is one that is better.
     pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
         (self.transactions, self.bytes) = (0, 0);
-        if checkpoint.text.len() > bounds.checkpoint_bytes {
+        let is_last = self.list.last().is_none_or(|last| last.place < checkpoint.place);
+        if !is_last || checkpoint.text.len() > bounds.checkpoint_bytes {
             return;
         }
         self.list.push(checkpoint);

@@ -349,6 +349,12 @@ impl History {
                 history.checkpoint(suffix.least_position().unwrap_or(end).min(end));
             }
         }
+        // What is skipped before `first` was skipped before, too.
+        for (place, skip) in history.skipped.range_mut(..first) {
+            if let Some(Skip { since, .. }) = self.skipped.get(place) {
+                skip.since = *since;
+            }
+        }
         *self = history;
         Ok(())
     }

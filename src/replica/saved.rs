@@ -104,16 +104,21 @@ impl Replica {
         past: &P,
     ) -> Result<(), P::Error> {
         let mut ordered = Vec::with_capacity(transactions.len());
+        let mut counted = Vec::new();
         for (position, transaction) in (position..).zip(transactions) {
             let Some(place) = transaction.place() else { continue };
             self.vclock.advance(&place.source, place.id);
             self.clock.observe(place.time);
-            let counted = resume.is_some_and(|resume| {
+            let is_counted = resume.is_some_and(|resume| {
                 position < resume.position || (position < resume.length && place <= resume.place)
             });
-            if !counted {
-                ordered.push(Placed { place, position, payload: transaction.payload });
-            }
+            let placed = Placed { place, position, payload: transaction.payload };
+            if is_counted { &mut counted } else { &mut ordered }.push(placed);
+        }
+        // One that belongs before the end of what was saved has all of that made anew: of what `past`
+        // can read, and of these.
+        if resume.is_some_and(|resume| ordered.iter().any(|late| late.place <= resume.place)) {
+            ordered.append(&mut counted);
         }
         ordered.sort_by(|left, right| left.place.cmp(&right.place));
         self.put_in(ordered, now, past)?;
