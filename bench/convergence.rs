@@ -1,0 +1,546 @@
+//! What convergence costs: the usual path, where transactions come at the end of the history, and the
+//! rare one, where they come late and what is after them is taken back and applied again.
+//!
+//! All transactions are of one kind, 100 bytes that replace a record's name, and all of them apply. A
+//! replica takes in some 40,000 before it is measured, so that its history has its full length. Only
+//! [`Replica::accept`] is timed: what it is given is made before, and what it gives back for the
+//! journal is dropped or kept after.
+//!
+//! After criterion's own report comes a table, in Markdown. Its ratios are medians over rounds in which
+//! the two that are compared take turns, so that a slow moment of the machine meets both of them. What
+//! takes seconds is in the table only.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use patchmesh::clock::Time;
+use patchmesh::patch::{Document, parse};
+use patchmesh::replica::{Acceptance, Past, Replica};
+use patchmesh::source::Source;
+use patchmesh::transaction::{Place, Record, Transaction};
+use serde_json::{Map, Value, json};
+
+const KB: usize = 1000;
+const SIZES: [(&str, usize); 2] = [("1 KB", KB), ("1 MB", KB * KB)];
+
+/// More than the recent part of a history has.
+const SETTLED: u64 = 40_000;
+
+/// How many transactions are made before the clock starts, at most.
+const BATCH: u64 = 1000;
+
+/// How long a contender's turn in a round of the table is, at least, and how many rounds there are.
+const TURN: Duration = Duration::from_millis(20);
+const ROUNDS: usize = 15;
+
+/// How many rounds there are of what takes long.
+const LONG_ROUNDS: usize = 3;
+
+/// How many transactions are taken back for a late one.
+const TAKEN_BACK: [u64; 3] = [1, 100, 10_000];
+
+/// How many transactions of one of two writers come at once.
+const WRITERS_BATCHES: [u64; 4] = [1, 10, 100, 1000];
+
+/// How many of a peer's transactions come at once after it was cut off, and of how many batches only
+/// some are measured, where all would take minutes.
+const CATCH_UP_BATCHES: [(u64, Option<u64>); 3] =
+    [(1024, Some(6)), (65_536, None), (262_144, None)];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |argument: &str| arguments.iter().any(|other| other == argument);
+    // Without `--bench`, which is cargo's, criterion runs everything once.
+    let is_test = has("--test") || !has("--bench");
+    let is_measured = !is_test && !has("--list");
+
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(400))
+        .nresamples(2000)
+        .sample_size(10)
+        .configure_from_args();
+    let mut table = Vec::new();
+    for contest in contests() {
+        let mut contenders = contest.contenders();
+        report(&mut criterion, &contest, &mut contenders);
+        if is_measured {
+            table.push(contest.row(&mut contenders));
+        }
+    }
+    criterion.final_summary();
+    if is_measured || is_test {
+        // A test has no time for a million.
+        let history = if is_test { 10_000 } else { 1_000_000 };
+        table.extend(late_batches(history));
+        table
+            .extend(CATCH_UP_BATCHES.map(|(batch, samples)| catch_up(history / 2, batch, samples)));
+    }
+    if is_measured {
+        print(&table);
+    }
+}
+
+/// A document whose text is this long: records by their key.
+fn document(bytes: usize) -> Value {
+    let mut records = Map::new();
+    let mut length = 0;
+    while length < bytes {
+        let (key, record) = (key(records.len()), record(records.len()));
+        length += key.len() + record.to_string().len();
+        records.insert(key, record);
+    }
+    json!({ "records": records })
+}
+
+fn key(number: usize) -> String {
+    format!("record-{number:06}")
+}
+
+fn record(number: usize) -> Value {
+    json!({
+        "name": format!("Name of record {number}"),
+        "version": 1,
+        "score": number as f64 / 8.0,
+        "tags": ["first", "second"],
+        "note": "As much text as a record of this kind usually has, or somewhat more than that."
+    })
+}
+
+/// Makes payloads for one document, no two alike.
+struct Payloads {
+    records: u64,
+    made: u64,
+}
+
+impl Payloads {
+    fn new(document: &Value) -> Self {
+        let records = document["records"].as_object().expect("it has records").len() as u64;
+        Self { records, made: 0 }
+    }
+
+    fn next(&mut self) -> Box<str> {
+        // A prime stride, so that neighbours in the history are not neighbours in the document.
+        let key = key((self.made * 7919 % self.records) as usize);
+        self.made += 1;
+        json!([{
+            "op": "replace", "path": format!("/records/{key}/name"),
+            "value": format!("Name number {:>12}", self.made)
+        }])
+        .to_string()
+        .into()
+    }
+}
+
+/// A replica and its journal.
+struct Node {
+    replica: Replica,
+    /// Kept only where a replay may need it.
+    journal: Option<Journal>,
+    payloads: Payloads,
+    /// The time of the last transaction. That of the nth one in order is n.
+    time: u64,
+    next_id: u64,
+}
+
+/// The writers. The one whose transactions are late is before the other where times are equal.
+const LATE: &str = "a~late";
+const USUAL: &str = "b~usual";
+
+impl Node {
+    /// A node that has a document of so many bytes.
+    fn new(bytes: usize, journal: Option<Journal>) -> Self {
+        let document = document(bytes);
+        let payloads = Payloads::new(&document);
+        let (replica, time, next_id) = (Replica::default(), 0, 0);
+        let mut node = Self { replica, journal, payloads, time, next_id };
+        let patch = json!([{"op": "add", "path": "", "value": document}]);
+        let first = Transaction { payload: patch.to_string().into(), ..node.in_order(1).remove(0) };
+        node.accept(vec![first]);
+        node
+    }
+
+    /// The same where the recent part of the history has its full length.
+    fn settled(bytes: usize) -> Self {
+        let mut node = Self::new(bytes, None);
+        node.append(SETTLED, BATCH);
+        node
+    }
+
+    fn transaction(&mut self, source: &str, time: u64) -> Transaction {
+        self.next_id += 1;
+        Transaction {
+            source: source.parse().expect("it is a source"),
+            id: self.next_id,
+            payload: self.payloads.next(),
+            time: Time::from_micros(time),
+        }
+    }
+
+    fn in_order(&mut self, count: u64) -> Vec<Transaction> {
+        let first = self.time + 1;
+        self.time += count;
+        (first..first + count).map(|time| self.transaction(USUAL, time)).collect()
+    }
+
+    /// How long it takes to accept these at once.
+    fn accept(&mut self, transactions: Vec<Transaction>) -> Duration {
+        let (count, now) = (transactions.len(), self.now());
+        let submissions = vec![transactions];
+        let start = Instant::now();
+        let acceptance = match &self.journal {
+            Some(journal) => self.replica.accept(submissions, now, journal),
+            None => self.replica.accept(submissions, now, &OutOfReach),
+        };
+        let Ok(Acceptance { outcomes, records, .. }) = acceptance;
+        drop(black_box(outcomes));
+        let taken = start.elapsed();
+        assert_eq!(records.len(), count, "all are accepted");
+        assert_eq!(self.replica.history().skipped_count(), 0, "and all apply");
+        if let Some(journal) = &mut self.journal {
+            journal.0.extend(records);
+        }
+        taken
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(self.time).expect("it is small")
+    }
+
+    /// Fresh transactions, each submitted on its own.
+    fn fresh(&mut self, count: u64) -> Duration {
+        let mut fresh = self.in_order(count);
+        fresh.iter_mut().for_each(|transaction| transaction.time = None);
+        let submissions: Vec<_> = fresh.into_iter().map(|fresh| vec![vec![fresh]]).collect();
+        let now = self.now();
+        let start = Instant::now();
+        for submission in submissions {
+            let Ok(acceptance) = self.replica.accept(submission, now, &OutOfReach);
+            assert_eq!(black_box(acceptance).records.len(), 1, "it is accepted");
+        }
+        start.elapsed()
+    }
+
+    /// Ordered transactions at the end, so many at once.
+    fn append(&mut self, count: u64, batch: u64) -> Duration {
+        in_batches(count, batch, |batch| {
+            let transactions = self.in_order(batch);
+            self.accept(transactions)
+        })
+    }
+
+    /// Late transactions, each on its own and before the last `taken_back` of those in order.
+    fn late(&mut self, count: u64, taken_back: u64) -> Duration {
+        (0..count).map(|_| self.late_batch(1, taken_back)).sum()
+    }
+
+    /// Late transactions at once, with places that are spread over the last `over` of those in order.
+    fn late_batch(&mut self, count: u64, over: u64) -> Duration {
+        let first = self.time - over + 1;
+        let times = (0..count).map(|number| first + number * over / count);
+        let late = times.map(|time| self.transaction(LATE, time)).collect();
+        self.accept(late)
+    }
+
+    /// Ordered transactions of two writers who write at the same time. So many of one come at once,
+    /// then as many of the other with times between theirs.
+    fn two_writers(&mut self, count: u64, batch: u64) -> Duration {
+        in_batches(count.div_ceil(2), batch, |batch| {
+            let usual = self.in_order(batch);
+            self.accept(usual) + self.late_batch(batch, batch)
+        })
+    }
+}
+
+fn in_batches(count: u64, batch: u64, mut run: impl FnMut(u64) -> Duration) -> Duration {
+    let (whole, rest) = (count / batch, count % batch);
+    let mut taken: Duration = (0..whole).map(|_| run(batch)).sum();
+    if rest > 0 {
+        taken += run(rest);
+    }
+    taken
+}
+
+/// The journal of what stays within the recent part of the history.
+struct OutOfReach;
+
+impl Past for OutOfReach {
+    type Error = Infallible;
+
+    fn read(&self, _: u64) -> Result<Vec<Transaction>, Infallible> {
+        unreachable!("the recent part is at hand")
+    }
+}
+
+/// A journal in memory, read as a node does: decoded anew.
+#[derive(Default)]
+struct Journal(Vec<Record>);
+
+impl Past for Journal {
+    type Error = Infallible;
+
+    fn read(&self, position: u64) -> Result<Vec<Transaction>, Infallible> {
+        let rest = self.0.iter().skip(position as usize);
+        let decode = |record: &Record| Transaction::decode(record.line.as_bytes());
+        Ok(rest.take(1024).map(|record| decode(record).expect("it was encoded")).collect())
+    }
+}
+
+/// What is left of a transaction where nothing can come late and nothing is undone: its payload is
+/// read and applied.
+struct Bare {
+    document: Document,
+    payloads: Payloads,
+    /// Whether its line for the wire and the journal is encoded as well.
+    encodes: bool,
+}
+
+impl Bare {
+    fn new(bytes: usize, encodes: bool) -> Self {
+        let document = document(bytes);
+        let payloads = Payloads::new(&document);
+        let document = Document::new(document).expect("it is within the limits");
+        Self { document, payloads, encodes }
+    }
+
+    fn run(&mut self, count: u64) -> Duration {
+        let payloads: Vec<_> = (0..count).map(|_| self.payloads.next()).collect();
+        let source: Source = USUAL.parse().expect("it is a source");
+        let time = Time::from_micros(1_763_888_400_123_456).expect("it is small");
+        let start = Instant::now();
+        for payload in payloads {
+            let patch = parse(black_box(&payload)).expect("it is a JSON Patch");
+            black_box(self.document.apply(patch)).expect("it applies");
+            if self.encodes {
+                let place = Place { time, source: source.clone(), id: 1 };
+                black_box(Record::new(place, &payload));
+            }
+        }
+        start.elapsed()
+    }
+}
+
+/// Something that is measured beside what it is compared to.
+struct Contest {
+    what: String,
+    kind: Kind,
+    size: &'static str,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Fresh { encodes: bool },
+    Ordered { batch: u64 },
+    Late { taken_back: u64 },
+    TwoWriters { batch: u64 },
+}
+
+/// Times so many transactions.
+type Contender = Box<dyn FnMut(u64) -> Duration>;
+
+fn contests() -> Vec<Contest> {
+    let mut contests = Vec::new();
+    for (size, bytes) in SIZES {
+        let mut add = |what: String, kind| contests.push(Contest { what, kind, size, bytes });
+        add("a fresh one".into(), Kind::Fresh { encodes: false });
+        add("a fresh one".into(), Kind::Fresh { encodes: true });
+        add(format!("ordered ones, {BATCH} at once"), Kind::Ordered { batch: BATCH });
+        for taken_back in TAKEN_BACK {
+            let what = format!("one before the last {}", grouped(taken_back));
+            add(what, Kind::Late { taken_back });
+        }
+    }
+    let (size, bytes) = SIZES[0];
+    for batch in WRITERS_BATCHES {
+        let what = format!("two writers at the same time, {batch} at once");
+        contests.push(Contest { what, kind: Kind::TwoWriters { batch }, size, bytes });
+    }
+    contests
+}
+
+impl Contest {
+    /// The one that is measured, and the one that it is compared to.
+    fn contenders(&self) -> [Contender; 2] {
+        let bare = |encodes| -> Contender {
+            let mut bare = Bare::new(self.bytes, encodes);
+            Box::new(move |count| in_batches(count, BATCH, |count| bare.run(count)))
+        };
+        let node = |run: fn(&mut Node, u64, u64) -> Duration, parameter| -> Contender {
+            let mut node = Node::settled(self.bytes);
+            Box::new(move |count| run(&mut node, count, parameter))
+        };
+        let fresh =
+            || node(|node, count, batch| in_batches(count, batch, |n| node.fresh(n)), BATCH);
+        match self.kind {
+            Kind::Fresh { encodes } => [fresh(), bare(encodes)],
+            Kind::Ordered { batch } => [node(Node::append, batch), bare(false)],
+            Kind::Late { taken_back } => [node(Node::late, taken_back), fresh()],
+            Kind::TwoWriters { batch } => {
+                [node(Node::two_writers, batch), node(Node::append, batch)]
+            }
+        }
+    }
+
+    fn against(&self) -> &'static str {
+        match self.kind {
+            Kind::Fresh { encodes: true } => "read, applied and encoded",
+            Kind::Fresh { .. } | Kind::Ordered { .. } => "its payload read and applied, no more",
+            Kind::Late { .. } => "a fresh one, for each taken back",
+            Kind::TwoWriters { .. } => "one writer",
+        }
+    }
+
+    fn row(&self, contenders: &mut [Contender; 2]) -> Row {
+        let counts = contenders.each_mut().map(|contender| {
+            let mut count = 1;
+            while contender(count) < TURN {
+                count *= 2;
+            }
+            count
+        });
+        let rounds: Vec<[f64; 2]> = (0..ROUNDS)
+            .map(|_| {
+                std::array::from_fn(|index| {
+                    let count = counts[index];
+                    contenders[index](count).as_secs_f64() / count as f64
+                })
+            })
+            .collect();
+        let ratio = |[this, other]: &[f64; 2]| match self.kind {
+            // The late one itself is applied once, as if it were fresh.
+            Kind::Late { taken_back } => (this - other) / taken_back as f64 / other,
+            _ => this / other,
+        };
+        Row {
+            what: self.what.clone(),
+            size: self.size,
+            seconds: median(&rounds, |[this, _]| *this),
+            ratio: median(&rounds, ratio),
+            against: self.against(),
+        }
+    }
+}
+
+fn median<T>(rounds: &[T], number: impl Fn(&T) -> f64) -> f64 {
+    let mut numbers: Vec<_> = rounds.iter().map(number).collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+fn report(criterion: &mut Criterion, contest: &Contest, contenders: &mut [Contender; 2]) {
+    let mut group = criterion.benchmark_group(&contest.what);
+    group.throughput(Throughput::Elements(1));
+    let names = ["patchmesh", contest.against()];
+    for (contender, name) in contenders.iter_mut().zip(names) {
+        group.bench_function(BenchmarkId::new(name, contest.size), |bencher| {
+            bencher.iter_custom(&mut *contender);
+        });
+    }
+    group.finish();
+}
+
+/// A late batch of 10,000, or of as large a part of a shorter history, once near the end and once deep.
+fn late_batches(history: u64) -> [Row; 2] {
+    let (size, bytes) = SIZES[0];
+    let count = history / 100;
+    let mut node = Node::new(bytes, Some(Journal::default()));
+    node.append(history, BATCH);
+    // In each round comes first what it is compared to, and what the late ones come in between.
+    let near: Vec<[f64; 2]> = (0..LONG_ROUNDS)
+        .map(|_| {
+            let end = (node.append(count, count) + node.append(count, count)) / 2;
+            [node.late_batch(count, 2 * count), end].map(|taken| taken.as_secs_f64())
+        })
+        .collect();
+    let deep: Vec<[f64; 2]> = (0..LONG_ROUNDS)
+        .map(|_| {
+            let end = node.append(count, count);
+            [node.late_batch(count, node.time / 2), end].map(|taken| taken.as_secs_f64())
+        })
+        .collect();
+    let row = |over: String, rounds: &[[f64; 2]]| Row {
+        what: format!("{} over the last {over} of {}", grouped(count), grouped(history)),
+        size,
+        seconds: median(rounds, |[this, _]| *this),
+        ratio: median(rounds, |[this, other]| this / other),
+        against: "as many at the end",
+    };
+    [row(grouped(2 * count), &near), row("half".into(), &deep)]
+}
+
+/// A node and its peer each wrote so many, all the time, and did not hear each other. Now the peer's
+/// come, `batch` at once. Where `samples` says so only that many batches are measured, at equal
+/// distances, and stand for all.
+fn catch_up(count: u64, batch: u64, samples: Option<u64>) -> Row {
+    let (size, bytes) = SIZES[0];
+    let mut node = Node::new(bytes, Some(Journal::default()));
+    let end = node.append(count, batch);
+    let mut peers: std::vec::IntoIter<_> =
+        (2..count + 2).map(|time| node.transaction(LATE, time)).collect::<Vec<_>>().into_iter();
+    let mut next = |count: u64| node.accept(peers.by_ref().take(count as usize).collect());
+    let taken = match samples {
+        Some(samples) if samples * batch < count => {
+            let share = count / samples;
+            let others = (share - batch) / 2;
+            let measured = (0..samples).map(|_| {
+                next(others);
+                let taken = next(batch);
+                next(share - batch - others);
+                taken
+            });
+            measured.sum::<Duration>().mul_f64(share as f64 / batch as f64)
+        }
+        _ => in_batches(count, batch, next),
+    };
+    let (taken, end) = (taken.as_secs_f64(), end.as_secs_f64());
+    let what = format!("a peer's {} among as many, {} at once", grouped(count), grouped(batch));
+    Row { what, size, seconds: taken, ratio: taken / end, against: "as many at the end" }
+}
+
+struct Row {
+    what: String,
+    size: &'static str,
+    seconds: f64,
+    ratio: f64,
+    against: &'static str,
+}
+
+fn print(table: &[Row]) {
+    println!("| transactions | document | time | ratio | to |");
+    println!("| --- | ---: | ---: | ---: | --- |");
+    for Row { what, size, seconds, ratio, against } in table {
+        println!("| {what} | {size} | {} | {ratio:.2} | {against} |", time(*seconds));
+    }
+}
+
+/// The time with three digits that count.
+fn time(seconds: f64) -> String {
+    let units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| seconds >= *unit).unwrap_or(units[units.len() - 1]);
+    let number = seconds / unit;
+    let decimals = if number < 10.0 {
+        2
+    } else if number < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{number:.decimals$} {name}")
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

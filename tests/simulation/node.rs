@@ -1,0 +1,368 @@
+//! A node under test: a replica and a durable journal, with the model beside them that says what they
+//! must be.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+
+use patchmesh::clock::{Time, VectorClock};
+use patchmesh::replica::history::{Bounds, Placed, Whereabouts};
+use patchmesh::replica::{Acceptance, Equivocation, Outcome, Past, Replica, Saved};
+use patchmesh::source::Source;
+use patchmesh::transaction::{Place, Transaction};
+
+use crate::definition::{Book, Number, order};
+use crate::lab::Lab;
+use crate::model::{Expectation, Member, Model};
+
+/// A node.
+pub struct Node {
+    /// Its source.
+    pub source: Source,
+    /// How much its replica keeps in memory.
+    pub bounds: Bounds,
+    /// How far its wall clock is off, in microseconds.
+    pub clock_error: i64,
+    /// The Id of the next transaction that is created here.
+    pub next_id: u64,
+    /// Fresh transactions that were created here and not yet looked at.
+    pub inbox: VecDeque<Transaction>,
+    replica: Replica,
+    journal: Vec<Number>,
+    saved: Option<Saved>,
+    model: Model,
+}
+
+/// What the disk with the journal does while a node takes something in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// How often the journal can be read.
+    pub most_reads: u32,
+    /// What happens when it is to grow.
+    pub growth: Growth,
+}
+
+/// What happens when the journal is to grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// It grows.
+    Sound,
+    /// The disk is full.
+    Full,
+    /// The node ends before that.
+    Crash,
+}
+
+impl Disk {
+    /// Nothing is wrong.
+    pub const SOUND: Self = Self { most_reads: u32::MAX, growth: Growth::Sound };
+}
+
+/// What a node did with what it was given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It has taken it in, but for the submissions that ended early.
+    Kept {
+        /// Which did.
+        early: Vec<bool>,
+    },
+    /// It has taken nothing in.
+    Unkept,
+    /// It has ended, and must be restarted.
+    Ended,
+}
+
+impl Node {
+    /// A node with an empty journal.
+    pub fn new(source: Source, bounds: Bounds) -> Self {
+        Self {
+            source,
+            bounds,
+            clock_error: 0,
+            next_id: 1,
+            inbox: VecDeque::new(),
+            replica: Replica::new(bounds),
+            journal: Vec::new(),
+            saved: None,
+            model: Model::default(),
+        }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &[Number] {
+        &self.journal
+    }
+
+    /// What it must be.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its replica.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Writes down what the next start can begin with.
+    pub fn save(&mut self, now: Time, lab: &mut Lab) {
+        lab.tally.saved += 1;
+        self.saved = self.replica.save(now);
+        self.check(&lab.book);
+    }
+
+    /// Ends, and starts again from the journal and what was saved.
+    pub fn restart(&mut self, now: Time, lab: &mut Lab) {
+        lab.tally.restarts += 1;
+        self.inbox.clear();
+        let mut position = 0;
+        let mut resume = None;
+        self.replica = Replica::new(self.bounds);
+        if let Some(Saved { summary, document, .. }) = &self.saved {
+            let loaded = Replica::load(summary, document, self.bounds);
+            let (replica, from) = loaded.expect("what was saved can be loaded");
+            // Reading may begin before it has to.
+            position = from.position.saturating_sub(lab.rng.u64(0..3)) as usize;
+            (self.replica, resume) = (replica, Some(from));
+        }
+        let longest = if lab.rng.bool() { self.journal.len() } else { lab.rng.usize(0..10) } + 1;
+        while position < self.journal.len() {
+            let (before, rest) = self.journal.split_at(position);
+            let stretch = &rest[..lab.rng.usize(1..=longest).min(rest.len())];
+            let transactions = stretch.iter().map(|number| lab.book.transaction(*number).clone());
+            let transactions = transactions.collect();
+            let past = JournalPast::new(before, Disk::SOUND, lab);
+            let at = position as u64;
+            let recovered = self.replica.recover(at, transactions, resume.as_ref(), now, &past);
+            recovered.expect("the journal can be read");
+            position += stretch.len();
+        }
+
+        let journal = self.journal.iter().map(|number| lab.book.transaction(*number));
+        let submissions = [journal.cloned().collect()];
+        // What was journaled is not early, whatever the clock says now.
+        self.model = Model::default();
+        self.model.accept(&submissions, Time::MAX, &mut lab.book);
+        let skipped = self.replica.history().skipped();
+        let since = |number| skipped.get(lab.book.place(number)).map(|skip| skip.since);
+        let is_saved = self.saved.is_some();
+        self.model.set_since(|number| since(number).filter(|_| is_saved).unwrap_or(now));
+        self.check(&lab.book);
+        self.next_id = self.model.next_id(&self.source).max(1);
+    }
+
+    /// Takes submissions in where the wall clock says `now`, and compares all that can be seen to the
+    /// model.
+    pub fn accept(
+        &mut self,
+        submissions: Vec<Vec<Transaction>>,
+        now: Time,
+        disk: Disk,
+        lab: &mut Lab,
+    ) -> Turn {
+        let vclock = self.replica.vclock().clone();
+        let before = (disk != Disk::SOUND).then(|| self.model.clone());
+        let past_end = self.replica.history().past_end().cloned();
+        let may_read = self.replica.needs_past(&submissions);
+        let expectation = self.model.accept(&submissions, now, &mut lab.book);
+
+        let past = JournalPast::new(&self.journal, disk, lab);
+        let forged = forged(&submissions, &past);
+        let result = self.replica.accept(submissions, now, &past);
+        assert!(may_read || past.reads.get() == 0, "the journal is read only where that was said");
+        let reads = past.reads.get();
+        lab.tally.journal_reads += u64::from(reads > 0);
+        let acceptance = match (result, before) {
+            (Ok(acceptance), before) => {
+                compare(&acceptance, &expectation, &lab.book);
+                compare_equivocations(&acceptance, forged, past_end.as_ref());
+                if let (Growth::Full, Some(before)) = (disk.growth, before)
+                    && !acceptance.records.is_empty()
+                {
+                    return self.retract(&acceptance, before, now, disk, lab);
+                }
+                acceptance
+            }
+            (Err(Unreadable), Some(before)) => {
+                lab.tally.unreadable += 1;
+                self.model = before;
+                self.model.seen_micros = expectation.seen_micros;
+                self.check(&lab.book);
+                return Turn::Unkept;
+            }
+            (Err(Unreadable), None) => panic!("the journal could be read"),
+        };
+        if disk.growth == Growth::Crash {
+            return Turn::Ended;
+        }
+        self.journal.extend(&expectation.accepted);
+        lab.tally.count(&acceptance);
+        self.check(&lab.book);
+        assert!(
+            vclock.iter().all(|(source, next)| self.replica.vclock().next_id(source) >= next),
+            "the vector clock goes back"
+        );
+        let is_early =
+            |outcomes: &Vec<Outcome>| matches!(outcomes.last(), Some(Outcome::Early { .. }));
+        Turn::Kept { early: acceptance.outcomes.iter().map(is_early).collect() }
+    }
+
+    fn retract(
+        &mut self,
+        acceptance: &Acceptance,
+        before: Model,
+        now: Time,
+        disk: Disk,
+        lab: &mut Lab,
+    ) -> Turn {
+        let past = JournalPast::new(&self.journal, disk, lab);
+        let Ok(()) = self.replica.retract(acceptance, now, &past) else { return Turn::Ended };
+        lab.tally.retracted += 1;
+        let skipped = self.replica.history().skipped();
+        self.model.retract(before, now, |number| {
+            skipped.get(lab.book.place(number)).map(|skip| skip.since)
+        });
+        self.check(&lab.book);
+        Turn::Unkept
+    }
+
+    /// Compares the replica to the model.
+    pub fn check(&self, book: &Book) {
+        let (replica, model) = (&self.replica, &self.model);
+        let history = replica.history();
+        let members = model.history();
+        let document = book.document(model.document());
+        assert_eq!(replica.snapshot().root().to_string(), book.text(model.document()));
+        assert_eq!(replica.snapshot().weight(), document.weight(), "the document's weight");
+        let vclock: VectorClock = model.vclock().clone().into_iter().collect();
+        assert_eq!(replica.vclock(), &vclock);
+
+        assert_eq!(self.journal.len(), members.len(), "what is accepted is in the journal");
+        assert_eq!(history.length(), members.len() as u64, "the history's length");
+        let skipped =
+            history.skipped().iter().map(|(place, skip)| (place, &skip.error, skip.since));
+        let expected =
+            model.skipped().map(|(number, error, since)| (book.place(number), error, since));
+        assert!(skipped.eq(expected), "what is skipped is {:?}", history.skipped());
+        assert_eq!(history.skipped_count(), model.skipped().count() as u64);
+
+        let mut recent = 0;
+        for (placed, member) in history.recent_from_end().zip(members.iter().rev()) {
+            let transaction = book.transaction(member.number);
+            assert_eq!(&placed.place, book.place(member.number), "the recent part is the end");
+            assert_eq!(placed.payload, transaction.payload);
+            assert_eq!(self.journal[placed.position as usize], member.number, "a position");
+            recent += 1;
+        }
+        assert!(recent <= self.bounds.recent_transactions, "the recent part is bounded");
+        let place = |member: &Member| book.place(member.number);
+        assert_eq!(history.past_end(), members[..members.len() - recent].last().map(place));
+        assert_eq!(history.end(), members.last().map(place));
+    }
+
+    /// Asks where the transaction at this index of the history is.
+    pub fn check_whereabouts(&self, index: usize, book: &Book) {
+        let place = book.place(self.model.history()[index].number);
+        let found = match self.replica.history().whereabouts(place) {
+            Whereabouts::Recent { index } => index,
+            Whereabouts::Past { after, index, position } => {
+                let stretch = self.journal[position as usize..].iter().map(|at| book.place(*at));
+                let between = stretch.filter(|other| {
+                    order(other, place).is_lt()
+                        && after.as_ref().is_none_or(|after| order(other, after).is_gt())
+                });
+                index + between.count() as u64
+            }
+        };
+        assert_eq!(found, index as u64, "where {place:?} is");
+    }
+}
+
+fn compare(acceptance: &Acceptance, expectation: &Expectation, book: &Book) {
+    assert_eq!(acceptance.outcomes, expectation.outcomes);
+    let records = expectation.accepted.iter().map(|number| book.record(*number));
+    assert!(acceptance.records.iter().eq(records), "{:?}", acceptance.records);
+
+    let mut changes = BTreeMap::new();
+    for change in &acceptance.changes {
+        let double = changes.insert(&change.place, change.skipped.as_ref());
+        assert_eq!(double, None, "a change is told once");
+    }
+    let expected = expectation.changes.iter();
+    let expected: BTreeMap<&Place, _> =
+        expected.map(|(number, skipped)| (book.place(*number), skipped.as_deref())).collect();
+    assert_eq!(changes, expected, "the changes of fate");
+}
+
+/// Forged transactions are told where both they and the known ones belong to the recent part, and
+/// nothing else is.
+fn compare_equivocations(
+    acceptance: &Acceptance,
+    forged: Vec<(Transaction, Placed)>,
+    past_end: Option<&Place>,
+) {
+    let is_recent = |place: &Place| past_end.is_none_or(|past_end| order(place, past_end).is_gt());
+    let expected: Vec<Equivocation> = forged
+        .into_iter()
+        .filter(|(dropped, known)| {
+            let place = dropped.place().expect("what is forged is ordered");
+            is_recent(&place) && is_recent(&known.place)
+        })
+        .map(|(dropped, known)| Equivocation { known, dropped })
+        .collect();
+    assert_eq!(acceptance.equivocations, expected);
+}
+
+/// The transactions that a journal knows with another time or payload, and how it knows them.
+fn forged(submissions: &[Vec<Transaction>], past: &JournalPast) -> Vec<(Transaction, Placed)> {
+    let JournalPast { book, journal, .. } = past;
+    let mut forged = Vec::new();
+    for transaction in submissions.iter().flatten() {
+        if transaction.time.is_none() || book.number(transaction).is_some() {
+            continue;
+        }
+        let position = journal.iter().position(|number| {
+            let known = book.transaction(*number);
+            known.id == transaction.id && known.source == transaction.source
+        });
+        if let Some(position) = position {
+            let number = journal[position];
+            let payload = book.transaction(number).payload.clone();
+            let (place, position) = (book.place(number).clone(), position as u64);
+            forged.push((transaction.clone(), Placed { place, position, payload }));
+        }
+    }
+    forged
+}
+
+/// The journal as the replica reads it.
+struct JournalPast<'a> {
+    book: &'a Book,
+    journal: &'a [Number],
+    stretch: usize,
+    reads: Cell<u32>,
+    most_reads: u32,
+}
+
+/// The journal cannot be read.
+#[derive(Debug)]
+struct Unreadable;
+
+impl<'a> JournalPast<'a> {
+    fn new(journal: &'a [Number], disk: Disk, lab: &'a mut Lab) -> Self {
+        let stretch = lab.rng.usize(1..20);
+        Self { book: &lab.book, journal, stretch, reads: Cell::new(0), most_reads: disk.most_reads }
+    }
+}
+
+impl Past for JournalPast<'_> {
+    type Error = Unreadable;
+
+    fn read(&self, position: u64) -> Result<Vec<Transaction>, Unreadable> {
+        if self.reads.get() == self.most_reads {
+            return Err(Unreadable);
+        }
+        self.reads.set(self.reads.get() + 1);
+        let rest = &self.journal[position as usize..];
+        let stretch = rest.iter().take(self.stretch);
+        Ok(stretch.map(|number| self.book.transaction(*number).clone()).collect())
+    }
+}
