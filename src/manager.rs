@@ -6,6 +6,7 @@
 //! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.
 //! It never waits for a socket.
 
+mod at;
 mod keeper;
 mod past;
 pub mod recovery;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, TrySendError};
-use smol::lock::Mutex;
+use smol::lock::{Mutex, Semaphore};
 
 use crate::clock::{MAX_SAFE_INTEGER, Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal, JournalReader};
@@ -31,7 +32,8 @@ use keeper::Keeper;
 use past::JournalPast;
 use recovery::Recovered;
 
-pub use state::{Snapshot, StateHash};
+pub use at::{AtError, Listing};
+pub use state::{Reading, Snapshot, StateHash};
 
 /// How many events wait for the manager before their senders wait too.
 const INBOX_EVENTS: usize = 1024;
@@ -116,11 +118,13 @@ pub struct Counters {
 /// What reaches the manager.
 enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
-    ReadSnapshot { pointer: PointerBuf, reply: Sender<Option<Snapshot>> },
+    ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
+    ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
+    ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
     ReadStateHash { reply: Sender<Option<StateHash>> },
     ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
     ReadFate { place: Place, reply: Sender<Fate> },
-    ReadVclock { reply: Sender<VectorClock> },
+    ReadVclock { reply: Sender<Arc<VectorClock>> },
     ReadCounters { reply: Sender<Counters> },
     Subscribe { growth: Sender<()> },
 }
@@ -135,6 +139,8 @@ pub struct Handle {
     /// The Id of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
     next_id: Arc<Mutex<u64>>,
+    /// Taken by whoever computes something of the history's past.
+    computations: Arc<Semaphore>,
 }
 
 impl Handle {
@@ -190,11 +196,11 @@ impl Handle {
         self.ask(|reply| Event::Submit { transactions, reply }).await
     }
 
-    /// The snapshot, or the part of it at `pointer`; none where there is nothing.
+    /// The snapshot, or the part of it at `pointer`.
     ///
     /// # Errors
     /// Where the node is stopping.
-    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Option<Snapshot>, Stopped> {
+    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Reading, Stopped> {
         self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
     }
 
@@ -226,7 +232,7 @@ impl Handle {
     ///
     /// # Errors
     /// Where the node is stopping.
-    pub async fn vclock(&self) -> Result<VectorClock, Stopped> {
+    pub async fn vclock(&self) -> Result<Arc<VectorClock>, Stopped> {
         self.ask(|reply| Event::ReadVclock { reply }).await
     }
 
@@ -270,6 +276,8 @@ pub struct Manager {
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
     snapshot: Option<Snapshot>,
+    /// The vector clock as it was last read; none where it has changed since.
+    vclock: Option<Arc<VectorClock>>,
     changed: Instant,
 }
 
@@ -305,6 +313,7 @@ impl Manager {
             journal: journal.reader(),
             source,
             next_id: Arc::new(Mutex::new(next_id)),
+            computations: Arc::new(Semaphore::new(at::COMPUTATIONS)),
         };
         let manager = Self {
             inbox,
@@ -314,6 +323,7 @@ impl Manager {
             counters: Counters::default(),
             keeper,
             snapshot: None,
+            vclock: None,
             changed: Instant::now(),
         };
         (manager, handle)
@@ -418,7 +428,7 @@ impl Manager {
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
-            self.snapshot = None;
+            (self.snapshot, self.vclock) = (None, None);
             self.changed = Instant::now();
             self.subscribers
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
@@ -517,6 +527,12 @@ impl Manager {
             Event::ReadSnapshot { pointer, reply } => {
                 reply.try_send(self.read_snapshot(&pointer)).ok();
             }
+            Event::ReadBasis { count, reply } => {
+                reply.try_send(self.read_basis(count)).ok();
+            }
+            Event::ReadWindow { from, most, reply } => {
+                reply.try_send(self.read_window(from, most)).ok();
+            }
             Event::ReadStateHash { reply } => {
                 reply.try_send(self.read_state_hash()).ok();
             }
@@ -527,7 +543,7 @@ impl Manager {
                 reply.try_send(self.read_fate(&place)).ok();
             }
             Event::ReadVclock { reply } => {
-                reply.try_send(self.replica.vclock().clone()).ok();
+                reply.try_send(self.vclock()).ok();
             }
             Event::ReadCounters { reply } => {
                 let counters = Counters {
@@ -538,16 +554,27 @@ impl Manager {
                 };
                 reply.try_send(counters).ok();
             }
-            Event::Subscribe { growth } => self.subscribers.push(growth),
+            Event::Subscribe { growth } => {
+                // Where nothing grows, those that left are not noticed otherwise.
+                self.subscribers.retain(|subscriber| !subscriber.is_closed());
+                self.subscribers.push(growth);
+            }
             Event::Submit { .. } => unreachable!("a submission is no read"),
         }
     }
 
-    fn read_snapshot(&mut self, pointer: &PointerBuf) -> Option<Snapshot> {
-        if pointer.is_root() {
-            return Some(self.whole().clone());
-        }
-        self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+    fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
+        let snapshot = if pointer.is_root() {
+            Some(self.whole().clone())
+        } else {
+            self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+        };
+        Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
+    }
+
+    fn vclock(&mut self) -> Arc<VectorClock> {
+        let vclock = self.replica.vclock();
+        self.vclock.get_or_insert_with(|| Arc::new(vclock.clone())).clone()
     }
 
     fn read_state_hash(&mut self) -> Option<StateHash> {
@@ -616,7 +643,7 @@ mod tests {
 
     async fn text(handle: &Handle, pointer: &str) -> Option<String> {
         let pointer = PointerBuf::parse(pointer).unwrap();
-        let snapshot = handle.snapshot(pointer).await.unwrap()?;
+        let snapshot = handle.snapshot(pointer).await.unwrap().snapshot?;
         Some(String::from_utf8(snapshot.text.to_vec()).unwrap())
     }
 

@@ -2,22 +2,27 @@
 
 mod access;
 mod fate;
+mod get;
+mod history;
 mod metrics;
 mod page;
 mod upgrade;
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_channel::Receiver;
 use serde::Serialize;
 use serde_json::Value;
+use smol::future::FutureExt;
 
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Problem, Request, Response};
-use crate::manager::{Handle, Snapshot, Stopped, Submitted};
-use crate::patch::{PatchError, PointerBuf};
+use crate::manager::{Handle, Stopped, Submitted};
+use crate::patch::PatchError;
 use crate::upstream::{Divergence, UpstreamStatus};
 
 pub use access::Access;
@@ -42,6 +47,8 @@ pub struct Routes {
     pub upstreams: Vec<Arc<Mutex<UpstreamStatus>>>,
     /// Counts the answers.
     pub requests: Requests,
+    /// Closes when the node stops: who waits for something is then told so.
+    pub stopping: Receiver<Infallible>,
 }
 
 /// What is done about a request.
@@ -97,16 +104,16 @@ impl Routes {
             path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         {
             only(request, &["GET", "HEAD"])?;
-            return Ok(self.get(request, pointer).await?.into());
+            return Ok(get::get(self, request, pointer).await?.into());
         }
         let allowed: &[&str] = match path {
             "/replace" | "/post" => &["POST"],
-            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/transaction" | "/conflicts"
-            | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
+            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction"
+            | "/conflicts" | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
             _ => {
                 let detail = format!(
                     "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                     /log, /transaction, /conflicts, /peers, /metrics and /healthz"
+                     /log, /history, /transaction, /conflicts, /peers, /metrics and /healthz"
                 );
                 return Err(Response::problem(404, detail));
             }
@@ -118,6 +125,9 @@ impl Routes {
             "/replace" | "/post" => self.replace(request).await?.into(),
             "/vclock" => self.vclock().await?.into(),
             "/log" => self.log(request).await?.into(),
+            "/history" => {
+                self.unless_stopping(history::history(&self.handle, request)).await?.into()
+            }
             "/transaction" => fate::transaction(&self.handle, request).await?.into(),
             "/conflicts" => fate::conflicts(&self.handle).await?.into(),
             "/peers" => self.peers().into(),
@@ -136,22 +146,18 @@ impl Routes {
         })
     }
 
-    async fn get(&self, request: &Request, pointer: &str) -> Result<Response, Response> {
-        let pointer = crate::http::percent_decode(pointer)
-            .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
-        let pointer = PointerBuf::parse(pointer).map_err(|error| {
-            let pointer = error.decompose().1;
-            bad_request(format!(
-                "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
-            ))
-        })?;
-        let name = pointer.to_string();
-        match self.handle.snapshot(pointer).await? {
-            Some(snapshot) => Ok(snapshot_response(request, snapshot)),
-            None => Err(Problem::new(404, format!("there is nothing at {name:?} in the document"))
-                .with_member("path", name)
-                .into()),
-        }
+    /// Waits for an answer that takes its time, and no longer than the node runs.
+    async fn unless_stopping<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Response>>,
+    ) -> Result<T, Response> {
+        let stopped = async {
+            match self.stopping.recv().await {
+                Ok(never) => match never {},
+                Err(_) => Err(Stopped.into()),
+            }
+        };
+        answer.or(stopped).await
     }
 
     async fn replace(&self, request: &Request) -> Result<Response, Response> {
@@ -175,7 +181,7 @@ impl Routes {
     }
 
     async fn vclock(&self) -> Result<Response, Response> {
-        let mut vclock = self.handle.vclock().await?;
+        let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
         vclock.include(self.handle.source());
         Ok(json(&vclock))
     }
@@ -277,19 +283,6 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
 fn json(value: &impl Serialize) -> Response {
     let text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
     Response::new(200).with_body("application/json", text).with_header("Cache-Control", "no-store")
-}
-
-fn snapshot_response(request: &Request, snapshot: Snapshot) -> Response {
-    let etag = format!("\"{}\"", snapshot.hash);
-    let known = request
-        .header_values("If-None-Match")
-        .flat_map(|list| list.split(','))
-        .map(|known| known.trim().trim_start_matches("W/"))
-        .any(|known| known == etag || known == "*");
-    let response = Response::new(if known { 304 } else { 200 })
-        .with_header("ETag", etag)
-        .with_header("Cache-Control", "no-cache");
-    if known { response } else { response.with_body("application/json", snapshot.text) }
 }
 
 /// What a person and a program are told of a patch that does not apply.

@@ -301,7 +301,7 @@ impl Upstream {
         })?;
         stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
         keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
-        let since = since(&self.handle.vclock().await?);
+        let since = since(&*self.handle.vclock().await?);
         let mut request = format!("ws://{address}{path}?since={since}")
             .into_client_request()
             .map_err(|error| End::NotWebSocket(error.to_string()))?;

@@ -28,6 +28,17 @@ pub struct Snapshot {
     pub hash: Hash,
 }
 
+/// What was read of the document, and at which point.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The document, or the part asked for; none where there is nothing.
+    pub snapshot: Option<Snapshot>,
+    /// What had been seen of every source.
+    pub vclock: Arc<VectorClock>,
+    /// How many transactions the history had.
+    pub length: u64,
+}
+
 /// The first half of a SHA-256 hash, in hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash(Arc<str>);

@@ -9,6 +9,8 @@
 //! history; a place before that is reached from a checkpoint, and what comes after the checkpoint is
 //! read from the journal. So what a history takes in memory does not grow with its age.
 
+pub mod at;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
