@@ -6,6 +6,7 @@
 //! transaction that is not kept.
 
 mod backoff;
+mod trouble;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -36,7 +37,8 @@ use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES, Transaction};
 use crate::websocket;
-use backoff::Backoff;
+use backoff::{Backoff, GOOD};
+use trouble::Trouble;
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -53,8 +55,8 @@ const BATCH_BYTES: usize = 32 << 20;
 /// How many messages are read before other tasks get their turn.
 const MESSAGES_A_TURN: usize = 256;
 
-/// How often a peer's silence is looked at.
-const TICK: Duration = Duration::from_secs(10);
+/// How often a peer's silence is looked at. A stream that lives to see it was a good one.
+const TICK: Duration = GOOD;
 
 /// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
 const MAX_SINCE_BYTES: usize = 6 << 10;
@@ -227,21 +229,17 @@ impl Upstream {
     pub async fn run(self, shutdown: Receiver<Infallible>) {
         let peer = &self.peer;
         let mut backoff = Backoff::default();
-        // The trouble that was told and has not ended yet: it is told once, not once a try.
-        let mut trouble: Option<std::mem::Discriminant<End>> = None;
+        let mut trouble = Trouble::new(peer);
         loop {
             self.enter(State::Connecting, None);
             let mut lasted = Duration::ZERO;
             let end = match self.dial().or(stopping(&shutdown)).await {
                 Ok(mut socket) => {
-                    if trouble.take().is_some() {
-                        log::info!("peer {peer}: connected again");
-                    } else {
-                        log::info!("peer {peer}: connected");
-                    }
+                    trouble.connected();
                     self.enter(State::Connected, None);
                     let begin = Instant::now();
-                    let end = match self.receive(&mut socket).or(stopping(&shutdown)).await {
+                    let received = self.receive(&mut socket, &mut trouble);
+                    let end = match received.or(stopping(&shutdown)).await {
                         Ok(never) => match never {},
                         Err(end) => end,
                     };
@@ -258,12 +256,7 @@ impl Upstream {
             }
             let wait = backoff.after(lasted, fastrand::f64());
             self.enter(State::Waiting, Some(end.to_string()));
-            let kind = std::mem::discriminant(&end);
-            if trouble.replace(kind) == Some(kind) {
-                log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
-            } else {
-                log::warn!("peer {peer}: {end}; trying again until it works");
-            }
+            trouble.ended(&end, lasted, wait);
             let over = async {
                 Timer::after(wait).await;
                 false
@@ -328,7 +321,11 @@ impl Upstream {
     }
 
     /// Reads the stream until it ends, which is always for a reason.
-    async fn receive(&self, socket: &mut WebSocketStream<TcpStream>) -> Result<Infallible, End> {
+    async fn receive(
+        &self,
+        socket: &mut WebSocketStream<TcpStream>,
+        trouble: &mut Trouble<'_>,
+    ) -> Result<Infallible, End> {
         let mut gathered = Gathered::default();
         let mut submission: Option<Submission> = None;
         let mut end: Option<End> = None;
@@ -388,6 +385,7 @@ impl Upstream {
                 // While there is no room, the silence is this node's own.
                 Event::Tick if !gathered.has_room() => silent_ticks = silent_ticks.map(|_| 0),
                 Event::Tick => {
+                    trouble.is_over();
                     silent_ticks = silent_ticks.map(|ticks| ticks + 1);
                     if silent_ticks.is_some_and(|ticks| TICK * ticks > SILENCE_LIMIT) {
                         return Err(End::Silent);

@@ -82,10 +82,10 @@ impl fmt::Display for Damage {
 /// Reads batches from an offset on.
 pub struct Scanner<'a> {
     storage: &'a dyn Storage,
-    /// What was read and not yet consumed, from the offset `start` on.
+    /// What was read, from the offset `start` on.
     buffer: Vec<u8>,
     start: u64,
-    /// How much of the buffer the batch that was last given takes.
+    /// How much of the buffer the batches take that were given.
     given: usize,
     /// The batch that comes next.
     batch: u64,
@@ -95,7 +95,8 @@ pub struct Scanner<'a> {
 
 /// What became of reading a batch's lines.
 enum Lines {
-    /// All of them, each with where it is in the buffer and its length; and where the batch ends.
+    /// All of them, each with where it is in the buffer and the length of its object; and where the
+    /// batch ends.
     Complete(Vec<(usize, usize)>, usize),
     /// A whole line that does not belong here.
     Wrong { at: usize, why: Why },
@@ -129,9 +130,6 @@ impl<'a> Scanner<'a> {
     /// # Errors
     /// Where the file cannot be read.
     pub fn next(&mut self) -> io::Result<Result<Batch<'_>, End>> {
-        self.buffer.drain(..self.given);
-        self.start += self.given as u64;
-        self.given = 0;
         if self.unterminated {
             return Ok(Err(End::Clean));
         }
@@ -146,17 +144,16 @@ impl<'a> Scanner<'a> {
             }
         }
         match lines {
-            Lines::Complete(lines, length) => {
-                self.given = length;
+            Lines::Complete(lines, end) => {
+                self.given = end;
                 let number = self.batch;
                 self.batch += 1;
                 let object = |(at, length): (usize, usize)| {
-                    let line = read_line(&self.buffer[at..at + length]);
-                    let line = line.expect("the line was read before");
-                    (self.start + at as u64, line.object)
+                    let object = std::str::from_utf8(&self.buffer[at..at + length]);
+                    (self.start + at as u64, object.expect("the line was read as text before"))
                 };
                 let objects = lines.into_iter().map(object).collect();
-                Ok(Ok(Batch { number, end: self.start + length as u64, objects }))
+                Ok(Ok(Batch { number, end: self.offset(), objects }))
             }
             Lines::Wrong { at, why } => {
                 Ok(Err(End::Damaged(Damage { offset: self.start + at as u64, why })))
@@ -166,8 +163,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn lines(&mut self) -> io::Result<Lines> {
+        self.make_room();
         let mut lines: Vec<(usize, usize)> = Vec::new();
-        let mut at = 0;
+        let mut at = self.given;
         let mut expected_left = None;
         loop {
             let length = match self.line_length(at)? {
@@ -187,7 +185,7 @@ impl<'a> Scanner<'a> {
                 return Ok(Lines::Wrong { at, why });
             }
             expected_left = line.left.checked_sub(1);
-            lines.push((at, length));
+            lines.push((at, line.object.len()));
             at += length + 1;
             if expected_left.is_none() {
                 return Ok(Lines::Complete(lines, at));
@@ -212,6 +210,15 @@ impl<'a> Scanner<'a> {
             if !self.read_more()? {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Forgets what was given, where that is most of the buffer.
+    fn make_room(&mut self) {
+        if self.given > self.buffer.len() / 2 {
+            self.buffer.drain(..self.given);
+            self.start += self.given as u64;
+            self.given = 0;
         }
     }
 
@@ -242,7 +249,7 @@ impl<'a> Scanner<'a> {
         if let Some(hole_end) = rest.data_start {
             // Something comes after the NUL bytes: sectors are missing, or a byte was changed. One byte
             // is never a hole: it would be too easily taken for one.
-            let is_hole = (is_edge(cut) || cut == self.start)
+            let is_hole = (is_edge(cut) || cut == self.offset())
                 && is_edge(hole_end)
                 && hole_end - cut > 1
                 && !rest.has_later_batch;
@@ -252,7 +259,7 @@ impl<'a> Scanner<'a> {
                 damaged(Why::Line(LineError::Unsealed))
             };
         }
-        if cut == self.start {
+        if cut == self.offset() {
             return Ok(Some(End::Clean));
         }
         if is_last {

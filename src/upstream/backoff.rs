@@ -10,7 +10,7 @@ const LAST: Duration = Duration::from_secs(10);
 
 /// A connection that lasted this long was a good one. A peer that accepts and closes at once must
 /// not be hammered.
-const GOOD: Duration = Duration::from_secs(10);
+pub const GOOD: Duration = Duration::from_secs(10);
 
 /// Exponential back-off with full jitter: a random part of a bound that doubles with every failure.
 #[derive(Debug)]
