@@ -7,6 +7,7 @@ mod history;
 mod metrics;
 mod page;
 mod upgrade;
+mod wait;
 
 use std::convert::Infallible;
 use std::fmt::Display;

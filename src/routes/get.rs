@@ -1,5 +1,6 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
+use super::wait::{Wait, Waited};
 use super::{Routes, bad_request, number};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{AtError, Handle, Reading, Snapshot};
@@ -7,6 +8,12 @@ use crate::patch::PointerBuf;
 
 /// How many transactions the history has. On every answer of `/get`.
 const LENGTH: &str = "Patchmesh-Length";
+
+/// What had been seen of every source, where the answer is the document now.
+const CLOCK: &str = "Patchmesh-Clock";
+
+/// A longer clock is not sent in a header: clients would refuse it. `/vclock` has it.
+const CLOCK_BYTES: usize = 4 << 10;
 
 /// Answers a request for the document, or for the part at `pointer`, which is as in the path.
 pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
@@ -22,12 +29,29 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         let answer = as_it_was(&routes.handle, request, count, pointer);
         return routes.unless_stopping(answer).await;
     }
+    if let Some(wait) = Wait::of(request)? {
+        let waited = routes.unless_stopping(wait.wait(&routes.handle)).await?;
+        return as_it_is(&routes.handle, request, pointer, waited == Waited::Unmoved).await;
+    }
+    as_it_is(&routes.handle, request, pointer, false).await
+}
+
+/// The document now; `unmoved` where the client knows it since nothing was accepted after that.
+async fn as_it_is(
+    handle: &Handle,
+    request: &Request,
+    pointer: PointerBuf,
+    unmoved: bool,
+) -> Result<Response, Response> {
     let name = pointer.to_string();
-    let Reading { snapshot, length, .. } = routes.handle.snapshot(pointer).await?;
-    let response = match snapshot {
-        Some(snapshot) => found(request, snapshot),
+    let Reading { snapshot, vclock, length } = handle.snapshot(pointer).await?;
+    let mut response = match snapshot {
+        Some(snapshot) => found(request, snapshot, unmoved),
         None => nothing(&name),
     };
+    if let Some(clock) = vclock.ascii(CLOCK_BYTES) {
+        response = response.with_header(CLOCK, clock);
+    }
     Ok(response.with_header(LENGTH, length.to_string()))
 }
 
@@ -42,7 +66,7 @@ async fn as_it_was(
     match handle.document_at(count, pointer).await {
         Ok((snapshot, length)) => {
             let response = match snapshot {
-                Some(snapshot) => found(request, snapshot),
+                Some(snapshot) => found(request, snapshot, false),
                 None => nothing(&name),
             };
             Ok(response.with_header(LENGTH, length.to_string()))
@@ -80,13 +104,14 @@ fn nothing(pointer: &str) -> Response {
         .into()
 }
 
-fn found(request: &Request, snapshot: Snapshot) -> Response {
+fn found(request: &Request, snapshot: Snapshot, unmoved: bool) -> Response {
     let etag = format!("\"{}\"", snapshot.hash);
     let known = request
         .header_values("If-None-Match")
         .flat_map(|list| list.split(','))
         .map(|known| known.trim().trim_start_matches("W/"))
         .any(|known| known == etag || known == "*");
+    let known = known || unmoved;
     let response = Response::new(if known { 304 } else { 200 })
         .with_header("ETag", etag)
         .with_header("Cache-Control", "no-cache");
