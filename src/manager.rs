@@ -11,6 +11,7 @@ mod keeper;
 mod past;
 pub mod recovery;
 mod state;
+mod update;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,6 +35,7 @@ use recovery::Recovered;
 
 pub use at::{AtError, Listing};
 pub use state::{Reading, Snapshot, StateHash};
+pub use update::{Change, Known, Update};
 
 /// How many events wait for the manager before their senders wait too.
 const INBOX_EVENTS: usize = 1024;
@@ -121,6 +123,7 @@ enum Event {
     ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
     ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
     ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
+    ReadUpdate { known: Known, reply: Sender<Update> },
     ReadStateHash { reply: Sender<Option<StateHash>> },
     ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
     ReadFate { place: Place, reply: Sender<Fate> },
@@ -526,6 +529,9 @@ impl Manager {
         match read {
             Event::ReadSnapshot { pointer, reply } => {
                 reply.try_send(self.read_snapshot(&pointer)).ok();
+            }
+            Event::ReadUpdate { known, reply } => {
+                reply.try_send(self.read_update(known)).ok();
             }
             Event::ReadBasis { count, reply } => {
                 reply.try_send(self.read_basis(count)).ok();

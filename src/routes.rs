@@ -1,6 +1,7 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
+mod events;
 mod fate;
 mod get;
 mod history;
@@ -58,6 +59,8 @@ pub enum Answer {
     Response(Response),
     /// This is sent, and then the connection is a WebSocket of this session.
     Upgrade(Response, Session),
+    /// This is sent, and then its body follows from this session until the connection ends.
+    Stream(Response, crate::events::Session),
 }
 
 impl From<Response> for Answer {
@@ -93,7 +96,9 @@ impl Routes {
             Ok(answer) => answer,
             Err(response) => Answer::Response(response),
         };
-        let (Answer::Response(response) | Answer::Upgrade(response, _)) = &answer;
+        let (Answer::Response(response)
+        | Answer::Upgrade(response, _)
+        | Answer::Stream(response, _)) = &answer;
         self.requests.count(response.status);
         answer
     }
@@ -105,6 +110,9 @@ impl Routes {
             path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         {
             only(request, &["GET", "HEAD"])?;
+            if events::are_wanted(request) {
+                return events::agree(self, request, from, pointer);
+            }
             return Ok(get::get(self, request, pointer).await?.into());
         }
         let allowed: &[&str] = match path {
