@@ -9,6 +9,7 @@
 mod at;
 mod keeper;
 mod past;
+mod proposal;
 pub mod recovery;
 mod state;
 mod update;
@@ -34,6 +35,7 @@ use past::JournalPast;
 use recovery::Recovered;
 
 pub use at::{AtError, Listing};
+pub use proposal::{Content, Decision, Proposal};
 pub use state::{Reading, Snapshot, StateHash};
 pub use update::{Change, Known, Update};
 
@@ -120,6 +122,7 @@ pub struct Counters {
 /// What reaches the manager.
 enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
+    Propose(proposal::Proposed),
     ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
     ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
     ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
@@ -162,33 +165,46 @@ impl Handle {
     /// # Errors
     /// Where the node is stopping.
     pub async fn create(&self, payload: Box<str>) -> Result<Submitted, Stopped> {
-        let mut outcome = Submitted::Known { next_id: 0 };
-        for _ in 0..CREATE_TRIES {
-            let answer = {
+        let event = |id, reply| {
+            let (source, payload) = (self.source.clone(), payload.clone());
+            let transaction = Transaction { source, id, payload, time: None };
+            Event::Submit { transactions: vec![transaction], reply }
+        };
+        let taken = |answers: &Vec<Submitted>| match answers.last() {
+            Some(Submitted::Known { next_id }) => Some(*next_id),
+            _ => None,
+        };
+        self.with_next_id(event, taken).await?.pop().ok_or(Stopped)
+    }
+
+    /// Sends the event that makes a transaction with the next Id. Where that Id turns out to be
+    /// `taken`, which says from where on Ids are free, it tries again: a peer knew Ids of this source
+    /// that this journal has not.
+    async fn with_next_id<T>(
+        &self,
+        event: impl Fn(u64, Sender<T>) -> Event,
+        taken: impl Fn(&T) -> Option<u64>,
+    ) -> Result<T, Stopped> {
+        let mut free = 0;
+        let mut tries = 1;
+        loop {
+            let (reply, answer) = async_channel::bounded(1);
+            {
                 let mut next_id = self.next_id.lock().await;
-                // A peer knew Ids of this source that this journal has not: count on from there.
-                if let Submitted::Known { next_id: expected } = outcome {
-                    *next_id = expected.max(*next_id);
-                }
-                let transaction = Transaction {
-                    source: self.source.clone(),
-                    id: *next_id,
-                    payload: payload.clone(),
-                    time: None,
-                };
-                if *next_id < MAX_SAFE_INTEGER {
+                *next_id = free.max(*next_id);
+                let id = *next_id;
+                if id < MAX_SAFE_INTEGER {
                     *next_id += 1;
                 }
-                let (reply, answer) = async_channel::bounded(1);
-                self.send(Event::Submit { transactions: vec![transaction], reply }).await?;
-                answer
-            };
-            outcome = answer.recv().await.map_err(|_| Stopped)?.pop().ok_or(Stopped)?;
-            if !matches!(outcome, Submitted::Known { .. }) {
-                break;
+                self.send(event(id, reply)).await?;
             }
+            let outcome = answer.recv().await.map_err(|_| Stopped)?;
+            match taken(&outcome) {
+                Some(next_id) if tries < CREATE_TRIES => free = next_id,
+                _ => return Ok(outcome),
+            }
+            tries += 1;
         }
-        Ok(outcome)
     }
 
     /// Submits transactions, and says of each what became of it.
@@ -354,6 +370,7 @@ impl Manager {
         let mut submissions = Vec::new();
         let mut replies = Vec::new();
         let mut reads = Vec::new();
+        let mut proposed = None;
         let mut count = 0;
         let mut next = Some(event);
         while let Some(event) = next {
@@ -362,6 +379,11 @@ impl Manager {
                     count += transactions.len();
                     submissions.push(transactions);
                     replies.push(reply);
+                }
+                // It has a turn of its own, after what came before it.
+                Event::Propose(proposal) => {
+                    proposed = Some(proposal);
+                    break;
                 }
                 read => reads.push(read),
             }
@@ -373,6 +395,9 @@ impl Manager {
                 // Who asked may have gone; what it submitted stays.
                 reply.try_send(answer).ok();
             }
+        }
+        if let Some(proposed) = proposed {
+            self.decide(proposed).await?;
         }
         for read in reads {
             self.answer(read);
@@ -565,7 +590,7 @@ impl Manager {
                 self.subscribers.retain(|subscriber| !subscriber.is_closed());
                 self.subscribers.push(growth);
             }
-            Event::Submit { .. } => unreachable!("a submission is no read"),
+            Event::Submit { .. } | Event::Propose(_) => unreachable!("a submission is no read"),
         }
     }
 

@@ -9,6 +9,7 @@ mod metrics;
 mod page;
 mod upgrade;
 mod wait;
+mod write;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -18,13 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_channel::Receiver;
 use serde::Serialize;
-use serde_json::Value;
 use smol::future::FutureExt;
 
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Problem, Request, Response};
-use crate::manager::{Handle, Stopped, Submitted};
-use crate::patch::PatchError;
+use crate::manager::{Handle, Stopped};
 use crate::upstream::{Divergence, UpstreamStatus};
 
 pub use access::Access;
@@ -109,7 +108,11 @@ impl Routes {
         if let Some(pointer) =
             path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         {
-            only(request, &["GET", "HEAD"])?;
+            if pointer.is_empty() && request.method() == "PATCH" {
+                return Ok(write::write(&self.handle, request).await?.into());
+            }
+            let whole: &[_] = &["GET", "HEAD", "PATCH"];
+            only(request, if pointer.is_empty() { whole } else { &whole[..2] })?;
             if events::are_wanted(request) {
                 return events::agree(self, request, from, pointer);
             }
@@ -131,7 +134,7 @@ impl Routes {
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
-            "/replace" | "/post" => self.replace(request).await?.into(),
+            "/replace" | "/post" => write::write(&self.handle, request).await?.into(),
             "/vclock" => self.vclock().await?.into(),
             "/log" => self.log(request).await?.into(),
             "/history" => {
@@ -167,26 +170,6 @@ impl Routes {
             }
         };
         answer.or(stopped).await
-    }
-
-    async fn replace(&self, request: &Request) -> Result<Response, Response> {
-        let payload = std::str::from_utf8(&request.body)
-            .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
-        match self.handle.create(payload.into()).await? {
-            Submitted::Accepted(record) => {
-                Ok(Response::new(200).with_body("application/json", record.line))
-            }
-            Submitted::Refused(error) => Err(patch_problem(&error).into()),
-            Submitted::Unkept(error) => {
-                let detail = format!("the journal cannot grow: {error}; nothing was changed");
-                Err(Response::problem(507, detail))
-            }
-            Submitted::Known { .. } | Submitted::Early { .. } => {
-                let detail = "peers are still sending this node its own earlier transactions, or \
-                              its source has no Ids left; nothing was changed";
-                Err(Response::problem(503, detail))
-            }
-        }
     }
 
     async fn vclock(&self) -> Result<Response, Response> {
@@ -292,18 +275,4 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
 fn json(value: &impl Serialize) -> Response {
     let text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
     Response::new(200).with_body("application/json", text).with_header("Cache-Control", "no-store")
-}
-
-/// What a person and a program are told of a patch that does not apply.
-fn patch_problem(error: &PatchError) -> Problem {
-    let (status, kind, title) = if error.is_malformed() {
-        (400, "/problems/not-a-json-patch", "Not a JSON Patch")
-    } else {
-        (409, "/problems/does-not-apply", "The patch does not apply")
-    };
-    Problem::new(status, format!("{error}; nothing was changed"))
-        .with_kind(kind, title)
-        .with_member("operation", error.operation)
-        .with_member("path", error.path.clone())
-        .with_member("reason", Value::String(error.reason.to_string()))
 }

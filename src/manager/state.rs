@@ -87,6 +87,11 @@ fn clock_text(vclock: &VectorClock) -> Vec<u8> {
 }
 
 impl Hash {
+    /// Whether these are its digits.
+    pub fn is(&self, digits: &str) -> bool {
+        *self.0 == *digits
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         parts.iter().for_each(|part| hasher.update(part));
