@@ -21,9 +21,10 @@ use async_channel::Receiver;
 use serde::Serialize;
 use smol::future::FutureExt;
 
+use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Problem, Request, Response};
-use crate::manager::{Handle, Stopped};
+use crate::manager::{Handle, StateHash, Stopped};
 use crate::upstream::{Divergence, UpstreamStatus};
 
 pub use access::Access;
@@ -84,6 +85,9 @@ impl From<Stopped> for Response {
 struct Peers<'a> {
     source: &'a str,
     length: u64,
+    vclock: VectorClock,
+    /// None where it is not at hand, since the document is large and changing.
+    hash: Option<StateHash>,
     upstreams: Vec<UpstreamStatus>,
     downstreams: Vec<DownstreamStatus>,
 }
@@ -135,14 +139,14 @@ impl Routes {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
             "/replace" | "/post" => write::write(&self.handle, request).await?.into(),
-            "/vclock" => self.vclock().await?.into(),
+            "/vclock" => json(&self.own_vclock().await?).into(),
             "/log" => self.log(request).await?.into(),
             "/history" => {
                 self.unless_stopping(history::history(&self.handle, request)).await?.into()
             }
             "/transaction" => fate::transaction(&self.handle, request).await?.into(),
             "/conflicts" => fate::conflicts(&self.handle).await?.into(),
-            "/peers" => self.peers().into(),
+            "/peers" => self.peers().await?.into(),
             "/metrics" => self.metrics().await?.into(),
             "/healthz" => self.healthz().await?.into(),
             _ => {
@@ -172,10 +176,11 @@ impl Routes {
         answer.or(stopped).await
     }
 
-    async fn vclock(&self) -> Result<Response, Response> {
+    /// The vector clock, with this node's source always in it.
+    async fn own_vclock(&self) -> Result<VectorClock, Response> {
         let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
         vclock.include(self.handle.source());
-        Ok(json(&vclock))
+        Ok(vclock)
     }
 
     async fn log(&self, request: &Request) -> Result<Response, Response> {
@@ -194,14 +199,16 @@ impl Routes {
         Ok(Response::new(200).with_body("application/x-ndjson", lines))
     }
 
-    fn peers(&self) -> Response {
+    async fn peers(&self) -> Result<Response, Response> {
         let length = self.handle.journal().length();
-        json(&Peers {
+        Ok(json(&Peers {
             source: self.handle.source().as_str(),
             length,
+            vclock: self.own_vclock().await?,
+            hash: self.handle.state_hash().await?,
             upstreams: self.upstreams(),
             downstreams: self.downstreams.status(length),
-        })
+        }))
     }
 
     async fn metrics(&self) -> Result<Response, Response> {

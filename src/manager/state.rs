@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -43,11 +44,17 @@ pub struct Reading {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash(Arc<str>);
 
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
 /// have an equal `state`.
 ///
-/// As text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// As JSON an object of the two; as text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StateHash {
     /// A hash of the vector clock.
     pub clock: Hash,
@@ -103,6 +110,13 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl StateHash {
+    /// Whether it is that of a node that has seen this.
+    pub fn is_of(&self, vclock: &VectorClock) -> bool {
+        clock_hash(vclock) == self.clock
     }
 }
 
