@@ -41,6 +41,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 const BATCH_RECORDS: usize = 1024;
 const BATCH_BYTES: usize = 256 << 10;
 
+/// How many messages are heard before other tasks get their turn.
+const MESSAGES_A_TURN: usize = 64;
+
 /// The largest message that is taken in; none has a meaning here.
 const MAX_HEARD_BYTES: usize = 64 << 10;
 
@@ -231,6 +234,7 @@ impl Session {
         let progress = self.downstreams.begin(self.address);
         let mut ping = Timer::interval(PING_INTERVAL);
         let mut last_heard = Instant::now();
+        let mut messages = 0;
         let (mut grown, mut shutdown) = (Box::pin(grown), Box::pin(shutdown));
         let mut flushing = match self.feed(socket, &progress).await {
             Ok(fed) => fed,
@@ -238,11 +242,11 @@ impl Session {
         };
         loop {
             let event = poll_fn(|context| {
-                if let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context) {
-                    return Poll::Ready(Event::Heard(message));
-                }
                 if shutdown.as_mut().poll_next(context).is_ready() {
                     return Poll::Ready(Event::Stop);
+                }
+                if let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context) {
+                    return Poll::Ready(Event::Heard(message));
                 }
                 if flushing {
                     if let Poll::Ready(result) = Pin::new(&mut *socket).poll_flush(context) {
@@ -262,7 +266,14 @@ impl Session {
                     let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                     return if too_large { End::TooLarge } else { End::Closed };
                 }
-                Event::Heard(Some(Ok(_))) => last_heard = Instant::now(),
+                Event::Heard(Some(Ok(_))) => {
+                    last_heard = Instant::now();
+                    messages += 1;
+                    // A reader that talks without end must not keep other tasks waiting.
+                    if messages % MESSAGES_A_TURN == 0 {
+                        smol::future::yield_now().await;
+                    }
+                }
                 Event::Flushed(Err(error)) => return End::Failed(error),
                 Event::Flushed(Ok(())) | Event::Grown => {
                     // A reader that is never behind its socket must not keep other tasks waiting.

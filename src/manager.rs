@@ -588,6 +588,8 @@ impl Manager {
             Event::Subscribe { growth } => {
                 // Where nothing grows, those that left are not noticed otherwise.
                 self.subscribers.retain(|subscriber| !subscriber.is_closed());
+                // The journal may have grown since it was asked for.
+                growth.try_send(()).ok();
                 self.subscribers.push(growth);
             }
             Event::Submit { .. } | Event::Propose(_) => unreachable!("a submission is no read"),

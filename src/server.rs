@@ -66,6 +66,7 @@ pub async fn serve<H: Handler>(
     // number of connections and one, and the end of the channel is the end of them all. A task
     // that panics drops its sender like any other.
     let (alive, all_ended) = async_channel::bounded::<Infallible>(1);
+    let (patience, abandoned) = async_channel::bounded::<Infallible>(1);
     let limits = Arc::new(limits);
     let mut trouble = AcceptTrouble::default();
     while let Some(accepted) = accept(&listener, &shutdown).await {
@@ -77,6 +78,7 @@ pub async fn serve<H: Handler>(
                     limits: limits.clone(),
                     shutdown: shutdown.clone(),
                     alive: alive.clone(),
+                    abandoned: abandoned.clone(),
                 };
                 admit(client, &handler);
             }
@@ -104,10 +106,11 @@ pub async fn serve<H: Handler>(
         false
     };
     if !future::or(ended, deadline).await {
-        let abandoned = all_ended.sender_count();
-        log::warn!(
-            "{abandoned} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned"
-        );
+        let count = all_ended.sender_count();
+        log::warn!("{count} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned");
+        // They hold the handler, which whoever waits for the end of the server wants to end, too.
+        drop(patience);
+        closed(&all_ended).await;
     }
 }
 
@@ -162,6 +165,8 @@ struct Client {
     shutdown: Receiver<Infallible>,
     /// Held for as long as the connection lives.
     alive: Sender<Infallible>,
+    /// Closes when its end is not waited for any longer.
+    abandoned: Receiver<Infallible>,
 }
 
 /// Gives the connection a task of its own, unless there are too many.
@@ -175,9 +180,14 @@ fn admit<H: Handler>(client: Client, handler: &Arc<H>) {
     }
     if connections <= limits.connections {
         let handler = handler.clone();
+        let abandoned = client.abandoned.clone();
         let task = async move {
-            let conversation = AssertUnwindSafe(converse(client, &*handler));
-            if conversation.catch_unwind().await.is_err() {
+            let conversation = AssertUnwindSafe(converse(client, &*handler)).catch_unwind();
+            let abandoned = async {
+                closed(&abandoned).await;
+                Ok(())
+            };
+            if future::or(conversation, abandoned).await.is_err() {
                 log::error!("{from}: closed, because answering it ended in a panic (a bug)");
             }
         };
@@ -191,7 +201,7 @@ fn admit<H: Handler>(client: Client, handler: &Arc<H>) {
 }
 
 async fn converse<H: Handler>(client: Client, handler: &H) {
-    let Client { stream, from, limits, shutdown, alive: _alive } = client;
+    let Client { stream, from, limits, shutdown, alive: _alive, .. } = client;
     let shut_down = pin!(shutdown.recv());
     let connection = Connection::new(stream, from, &limits, &shutdown, shut_down);
     let end = connection.converse(handler).await;
@@ -210,7 +220,7 @@ async fn converse<H: Handler>(client: Client, handler: &H) {
 
 /// Tells a client that there are too many.
 async fn refuse(client: Client) {
-    let Client { stream, from, limits, shutdown, alive: _alive } = client;
+    let Client { stream, from, limits, shutdown, alive: _alive, .. } = client;
     let shut_down = pin!(shutdown.recv());
     let response = Response::problem(503, "there are too many connections; try again later")
         .with_header("Retry-After", "1");

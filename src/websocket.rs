@@ -37,7 +37,10 @@ pub async fn finish(socket: &mut WebSocketStream<TcpStream>) {
 }
 
 async fn drain(socket: &mut WebSocketStream<TcpStream>) {
-    while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut *socket).poll_next(context)).await {}
+    while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut *socket).poll_next(context)).await {
+        // The other side may talk without end; the time limit and other tasks get their turn.
+        smol::future::yield_now().await;
+    }
 }
 
 async fn limit() {

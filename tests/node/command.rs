@@ -1,0 +1,194 @@
+//! The command: its arguments, what it says, and its exit status.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::harness::{Client, Port, binary, node, run, wait_for};
+
+/// The exit status, standard output and standard error.
+fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = run(command);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn check_one_line(text: &str, contains: &str) {
+    assert_eq!(text.matches('\n').count(), 1, "{text}");
+    assert!(text.ends_with('\n') && text.starts_with("patchmesh: "), "{text}");
+    assert!(text.contains(contains), "{text:?} does not say {contains:?}");
+}
+
+#[test]
+fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
+    let long = "n".repeat(200);
+    let table: [(&[&str], &str); 12] = [
+        (&[], "address to listen on is missing"),
+        (&["8080"], "8080"),
+        (&["127.0.0.1:http"], "127.0.0.1:http"),
+        (&["127.0.0.1:99999"], "99999"),
+        (&["127.0.0.1:0", "nowhere"], "nowhere"),
+        (&["127.0.0.1:0", "127.0.0.1:1,nowhere"], "nowhere"),
+        (&["127.0.0.1:0", "https://node:1"], "https://"),
+        (&["127.0.0.1:0", "--frobnicate"], "--frobnicate"),
+        (&["127.0.0.1:0", "--source"], "--source"),
+        (&["127.0.0.1:0", "--source", &long], "200 bytes"),
+        (&["127.0.0.1:0", "--source", "two\nlines"], "control"),
+        (&["127.0.0.1:0", "--token", ""], "token"),
+    ];
+    for (arguments, contains) in table {
+        let (status, stdout, stderr) = outcome(binary().args(arguments));
+        assert_eq!(status, Some(2), "{arguments:?}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?}");
+        check_one_line(&stderr, contains);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_argument_that_is_not_utf_8_is_a_bad_argument() {
+    use std::os::unix::ffi::OsStrExt;
+    let argument = std::ffi::OsStr::from_bytes(b"127.0.0.1:\xff");
+    let (status, _, stderr) = outcome(binary().arg(argument));
+    assert_eq!(status, Some(2));
+    check_one_line(&stderr, "UTF-8");
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_one_line_and_status_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
+    for (address, contains) in [
+        (taken.1.as_str(), "in use"),
+        // Of no machine (RFC 5737) and of no name (RFC 6761).
+        ("192.0.2.1:0", "192.0.2.1:0"),
+        ("nobody.invalid:0", "nobody.invalid:0"),
+    ] {
+        let (status, stdout, stderr) = outcome(binary().arg(address));
+        assert_eq!(status, Some(1), "{address}: {stderr}");
+        assert_eq!(stdout, "");
+        check_one_line(&stderr, contains);
+        assert!(stderr.contains(address), "{stderr}");
+    }
+}
+
+#[test]
+fn help_and_version_are_on_standard_output() {
+    for argument in ["--help", "-h"] {
+        let (status, stdout, stderr) = outcome(binary().args(["127.0.0.1:0", argument]));
+        assert_eq!((status, stderr.as_str()), (Some(0), ""));
+        for word in ["Usage: patchmesh ADDRESS", "--source", "--token", "PATCHMESH_TOKEN"] {
+            assert!(stdout.contains(word), "{word}: {stdout}");
+        }
+        assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");
+    }
+    for argument in ["--version", "-V"] {
+        let (status, stdout, stderr) = outcome(binary().arg(argument));
+        assert_eq!((status, stderr.as_str()), (Some(0), ""));
+        assert_eq!(stdout, format!("patchmesh {}\n", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn the_start_line_says_all_that_one_wants_to_know() {
+    let (first, second) = (Port::reserve(), Port::reserve());
+    let peers = format!("ws://{first}/ws,{second}");
+    let named = node().source("edge").peer(peers).start();
+    let line = &named.start_line;
+    let (address, source) = (named.address, &named.source);
+    assert!(line.starts_with(&format!("patchmesh listens on {address}, source edge~")), "{line}");
+    assert_eq!(source.len(), "edge~12345678".len());
+    for part in [
+        format!("peers: {first}, {second}, "),
+        "journal in memory".to_owned(),
+        format!("http://{address}/test"),
+    ] {
+        assert!(line.contains(&part), "{line} does not say {part}");
+    }
+    // Without a name it is the address; and the line is there before anything is dialed or logged.
+    let unnamed = node().start();
+    assert!(unnamed.source.starts_with(&format!("{}~", unnamed.address)), "{}", unnamed.source);
+    assert!(unnamed.start_line.contains("peers: none"), "{}", unnamed.start_line);
+    assert_eq!(unnamed.log_lines(""), Vec::<String>::new());
+}
+
+#[test]
+fn a_node_is_not_its_own_peer() {
+    let port = Port::reserve();
+    let other = node().start();
+    let peers = format!("{port},{}", other.address);
+    let node = node().at(&port).peer(peers).start();
+    assert_eq!(node.peers()["upstreams"].as_array().unwrap().len(), 1);
+    assert_eq!(node.upstream()["address"], other.address.to_string());
+}
+
+#[test]
+fn beyond_loopback_a_node_without_a_token_warns() {
+    let warning = "everyone who reaches 0.0.0.0:";
+    let open = node().at("0.0.0.0:0").start();
+    assert!(open.wait_for_log(warning).contains("--token"));
+    assert!(open.start_line.contains(&format!("http://{}/test", open.address)));
+    for closed in [node().at("0.0.0.0:0").token("secret").start(), node().start()] {
+        assert_eq!(closed.get("/vclock").status, 200);
+        assert_eq!(closed.log_lines("everyone"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn it_listens_on_ipv6_and_on_names() {
+    let by_name = node().at("localhost:0").start();
+    assert_eq!(by_name.get("/get").status, 200);
+    // Not every machine has IPv6.
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let over_6 = node().at("[::1]:0").start();
+        let reader = node().at("[::1]:0").peer(over_6.address).start();
+        let mut stream = reader.stream();
+        assert_eq!(over_6.post_patch("[]"), stream.next());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn nobody_has_to_read_what_it_says() {
+    // Where a reader has gone, writing fails; where a stream was never open, so does every use of it.
+    for redirection in ["", ">&-", "2>&-", ">&- 2>&-"] {
+        let (port, nobody) = (Port::reserve(), Port::reserve());
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")])
+            .arg(binary().get_program())
+            // A peer that is not there, so that it has something to say.
+            .args([port.address.to_string(), nobody.to_string()])
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let address = port.address;
+        let host = [("Host", address.to_string())];
+        wait_for("the node to listen", || std::net::TcpStream::connect(address).ok());
+        for patch in ["[]", "[]"] {
+            let answer =
+                Client::connect(address).request("POST", "/replace", &host, patch.as_bytes());
+            assert_eq!(answer.status, 200, "{redirection}");
+        }
+        // Until it has had something to say.
+        wait_for("a trouble with the peer", || {
+            let answer = Client::connect(address).request("GET", "/peers", &host, b"");
+            (answer.json()["upstreams"][0]["error"] != serde_json::Value::Null).then_some(())
+        });
+        let answer = Client::connect(address).request("GET", "/healthz", &host, b"");
+        assert_eq!(answer.status, 200, "{redirection}");
+        assert_eq!(child.try_wait().unwrap(), None, "{redirection}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // Nor does a run that only prints fall over.
+    for (argument, status) in [("--help", 0), ("--frobnicate", 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = binary();
+        command.arg(argument).stdout(writer.try_clone().unwrap()).stderr(writer);
+        assert_eq!(command.status().unwrap().code(), Some(status), "{argument}");
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of the real binary: one file a family of claims, each test one claim.
+
+mod access;
+mod command;
+mod ends;
+mod harness;
+mod interface;
+mod line;
+mod plain_nodes;
+mod restarts;
+mod slow_reader;
+mod streams;
+mod troubles;
+mod two_nodes;

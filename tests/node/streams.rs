@@ -1,0 +1,180 @@
+//! What a reader of `/ws` gets.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tungstenite::Message;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::harness::{Node, Stream, node, pair, percent_encoded, wait_for, wait_until_equal};
+
+fn add(name: &str) -> String {
+    format!(r#"[{{"op":"add","path":"/{name}","value":1}}]"#)
+}
+
+#[test]
+fn a_reader_gets_the_journal_from_its_start_and_then_what_comes() {
+    let node = node().start();
+    node.post_patches((0..100).map(|n| add(&format!("before{n}"))));
+    let mut streams = [node.stream(), node.stream()];
+    node.post_patches((0..100).map(|n| add(&format!("after{n}"))));
+    let journal = node.journal();
+    assert_eq!(journal.len(), 200);
+    for stream in &mut streams {
+        for line in &journal {
+            // Byte for byte what the journal has.
+            assert_eq!(stream.next_line(), *line);
+        }
+    }
+}
+
+#[test]
+fn a_reader_gets_what_its_since_has_not_seen() {
+    let node = node().start();
+    node.post_patches((1..=5).map(|n| add(&n.to_string())));
+    let source = &node.source;
+    for (since, ids) in [
+        ("{}".to_owned(), vec![1, 2, 3, 4, 5, 6]),
+        (format!(r#"{{"{source}":0,"other":9}}"#), vec![1, 2, 3, 4, 5, 6]),
+        (format!(r#"{{"{source}":4}}"#), vec![4, 5, 6]),
+        (format!(r#"{{"{source}":6}}"#), vec![6]),
+    ] {
+        let mut stream = Stream::open(&node, &format!("/ws?since={}", percent_encoded(&since)));
+        // The last one comes while the first stream is open.
+        if node.length() == 5 {
+            node.post_patch(&add("6"));
+        }
+        let got: Vec<_> = ids.iter().map(|_| stream.next()["Id"].as_u64().unwrap()).collect();
+        assert_eq!(got, ids, "{since}");
+    }
+}
+
+#[test]
+fn what_is_posted_while_a_stream_begins_is_sent_at_once() {
+    let node = node().start();
+    for id in 1..=100 {
+        let since = percent_encoded(&format!(r#"{{"{}":{id}}}"#, node.source));
+        let mut stream = Stream::open(&node, &format!("/ws?since={since}"));
+        // Sooner than the first ping, which would make up for it.
+        stream.socket.get_ref().set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+        assert_eq!(node.post_patch(&add("a"))["Id"], id);
+        assert_eq!(stream.next()["Id"], id);
+    }
+}
+
+#[test]
+fn what_a_reader_says_is_ignored() {
+    let node = node().start();
+    let mut stream = node.stream();
+    let transaction = r#"{"Source":"reader","Id":1,"Payload":"[]"}"#;
+    for message in [
+        Message::text("hello"),
+        Message::text(transaction),
+        Message::binary(transaction),
+        Message::Ping(b"are you there?".to_vec().into()),
+        Message::Pong(Vec::new().into()),
+    ] {
+        stream.socket.send(message).unwrap();
+    }
+    assert_eq!(stream.socket.read().unwrap(), Message::Pong(b"are you there?".to_vec().into()));
+    let posted = node.post_patch(&add("a"));
+    assert_eq!(stream.next(), posted);
+    assert_eq!(node.length(), 1);
+    // An end in order is answered in order.
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "enough".into() };
+    stream.socket.close(Some(frame)).unwrap();
+    assert_eq!(stream.close_frame().code, CloseCode::Normal);
+}
+
+#[test]
+fn a_reader_that_says_too_much_or_nonsense_is_closed_with_why() {
+    let node = node().start();
+    let mut stream = node.stream();
+    stream.socket.send(Message::text("x".repeat(1 << 20))).unwrap();
+    assert_eq!(stream.close_frame().code, CloseCode::Size);
+    let mut stream = node.stream();
+    // A client's frame that is not masked (RFC 6455 section 5.1).
+    stream.socket.get_mut().write_all(b"\x81\x01x").unwrap();
+    assert_eq!(stream.close_frame().code, CloseCode::Protocol);
+    assert_eq!(node.stream().socket.get_ref().peer_addr().unwrap(), node.address);
+    assert_eq!(node.log_lines("panic"), Vec::<String>::new());
+}
+
+#[test]
+fn a_reader_that_talks_without_end_stops_nobody() {
+    let mut node = node().start();
+    let mut reader = node.stream();
+    let talker = node.stream();
+    let mut talking = talker.socket.get_ref().try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        // Empty pongs, masked with zeros.
+        let pongs = [0x8a, 0x80, 0, 0, 0, 0].repeat(10_000);
+        while talking.write_all(&pongs).is_ok() {}
+    });
+    for id in 1..=100 {
+        assert_eq!(node.post_patch(&add("a"))["Id"], id);
+        assert_eq!(reader.next()["Id"], id);
+    }
+    assert!(!thread.is_finished());
+    let begin = Instant::now();
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait_for_exit().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(node.log_lines("have not ended"), Vec::<String>::new());
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_stream_is_pinged_every_ten_seconds() {
+    let node = node().start();
+    let mut stream = node.stream();
+    let begin = Instant::now();
+    let ping = stream.socket.read().unwrap();
+    assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+    assert!(begin.elapsed() > Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+#[ignore = "takes 40 s"]
+fn a_reader_that_answers_no_ping_is_given_up_after_thirty_seconds() {
+    let node = node().start();
+    let silent = node.stream();
+    let mut lively = node.stream();
+    wait_for("both to be known", || (sessions(&node) == 2).then_some(()));
+    let begin = Instant::now();
+    while sessions(&node) == 2 {
+        assert!(begin.elapsed() < Duration::from_secs(50));
+        // Reading answers the pings.
+        assert!(matches!(lively.socket.read().unwrap(), Message::Ping(_)));
+    }
+    assert!(begin.elapsed() > Duration::from_secs(25), "{:?}", begin.elapsed());
+    let posted = node.post_patch(&add("a"));
+    assert_eq!(lively.next(), posted);
+    drop(silent);
+}
+
+#[test]
+#[ignore = "takes 50 s"]
+fn a_frozen_peer_is_given_up_after_thirty_seconds() {
+    let (running, frozen) = pair();
+    running.wait_until_connected();
+    // A peer's silence means something once it has pinged.
+    std::thread::sleep(Duration::from_secs(12));
+    frozen.signal(Signal::STOP);
+    let begin = Instant::now();
+    while running.upstream()["state"] == "connected" {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(begin.elapsed() > Duration::from_secs(15), "{:?}", begin.elapsed());
+    running.wait_for_log("silent for 30 s");
+    running.post_patch(&add("a"));
+    frozen.signal(Signal::CONT);
+    wait_until_equal(&[&running, &frozen]);
+}
+
+fn sessions(node: &Node) -> usize {
+    node.peers()["downstreams"].as_array().unwrap().len()
+}

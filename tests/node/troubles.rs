@@ -1,0 +1,161 @@
+//! What a node says of peers that it cannot receive from.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::{Node, Nonsense, PlainNode, Port, node, pair, wait_for, wait_until_equal};
+
+/// Waits until the upstream has failed that often since the first look.
+#[track_caller]
+fn wait_for_failures(node: &Node, upstream: usize, count: usize) {
+    let mut seen = BTreeSet::new();
+    wait_for(format!("{count} failures"), || {
+        let status = &node.peers()["upstreams"][upstream];
+        if status["state"] == "waiting" {
+            seen.insert(status["since"].as_u64().unwrap());
+        }
+        (seen.len() >= count).then_some(())
+    });
+}
+
+/// The lines in the log about a peer.
+fn told_of(node: &Node, peer: &str) -> Vec<String> {
+    node.log_lines(&format!("peer {peer}: "))
+}
+
+#[test]
+fn a_refused_connection_is_told_once_and_again_when_it_ends() {
+    let port = Port::reserve();
+    let node = node().peer(&port).start();
+    wait_for_failures(&node, 0, 3);
+    let name = port.to_string();
+    let told = told_of(&node, &name);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains(" WARN ") && told[0].contains("nothing listens there"), "{told:?}");
+    assert_eq!(node.upstream()["error"], "connection refused: nothing listens there");
+    let late = crate::harness::node().at(&port).start();
+    assert!(node.wait_for_log("connected again").contains(" INFO "));
+    assert_eq!(node.upstream()["error"], serde_json::Value::Null);
+    assert_eq!(told_of(&node, &name).len(), 2);
+    // And the next time it is told again.
+    late.kill();
+    wait_for("the same trouble", || {
+        let told = told_of(&node, &name);
+        (told.iter().filter(|line| line.contains("refused")).count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn a_name_that_nobody_has_is_told_once() {
+    // RFC 6761: no such name, ever. Where nobody can be asked for names, that takes its time.
+    let node = node().peer("nobody.invalid:8080").start();
+    wait_for_failures(&node, 0, 2);
+    let told = told_of(&node, "nobody.invalid:8080");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let why = ["no such host", "no answer within"];
+    assert!(why.iter().any(|why| told[0].contains(why)), "{told:?}");
+}
+
+#[test]
+fn what_is_no_websocket_server_is_told_once_each() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    let elsewhere = "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n";
+    let problem = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+        Content-Length: 27\r\n\r\n{\"detail\":\"full up, sorry\"}";
+    let accepts_wrongly = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n";
+    let table = [
+        ("SSH-2.0-OpenSSH_9.2\r\n", "not a WebSocket server"),
+        ("\x15\x03\x01\x00\x02\x02\x46", "not a WebSocket server"),
+        (accepts_wrongly, "not a WebSocket server"),
+        (ok, "answers 200 OK"),
+        (elsewhere, "answers 302 Found"),
+        (problem, "answers 503 Service Unavailable: full up, sorry"),
+        // It closes the connection without a word.
+        ("", ""),
+    ];
+    let peers = table.map(|(answer, _)| Nonsense::listen(answer));
+    let node = peers.iter().fold(node(), |setup, peer| setup.peer(peer.address())).start();
+    for (index, (peer, (answer, expected))) in peers.iter().zip(table).enumerate() {
+        peer.wait_for_visits(4);
+        let name = peer.address().to_string();
+        let told = told_of(&node, &name);
+        assert_eq!(told.len(), 1, "{answer:?}: {told:#?}");
+        assert!(told[0].contains(" WARN ") && told[0].contains(expected), "{answer:?}: {told:?}");
+        let shown = &node.peers()["upstreams"][index];
+        assert_eq!(shown["address"], name);
+        assert!(shown["error"].as_str().unwrap().contains(expected), "{shown}");
+    }
+    assert_eq!(node.log_lines("panic"), Vec::<String>::new());
+    assert_eq!(node.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_peer_that_never_answers_is_told() {
+    // The system accepts for it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = node().peer(listener.local_addr().unwrap()).start();
+    node.wait_for_log("no answer within 10 s");
+    assert_eq!(node.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_peer_that_stops_is_told_to_have_stopped() {
+    let (mut first, second) = pair();
+    second.wait_until_connected();
+    first.signal(Signal::TERM);
+    let line = second.wait_for_log("closed the stream");
+    assert!(line.contains(&format!("peer {}: ", first.address)), "{line}");
+    assert!(line.contains("the node is stopping"), "{line}");
+    assert_eq!(first.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn a_peer_that_closes_every_stream_is_told_once_and_not_hammered() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let begin = Instant::now();
+    let mut visits = 0;
+    while begin.elapsed() < Duration::from_secs(2) {
+        visits += usize::from(peer.try_accept(Duration::from_millis(100)).is_some());
+    }
+    // The pauses are random parts of 0.1, 0.2, 0.4, 0.8, … s.
+    assert!((2..=12).contains(&visits), "{visits} visits");
+    let told = told_of(&node, &peer.address().to_string());
+    let warnings: Vec<_> = told.iter().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 1, "{told:#?}");
+    assert!(told.len() <= 2, "{told:#?}");
+}
+
+#[test]
+fn what_takes_the_peers_place_and_goes_again_is_told_once() {
+    let port = Port::reserve();
+    let node = node().peer(&port).start();
+    node.wait_for_log("nothing listens there");
+    let impostor = Nonsense::listen_at(&port, "220 smtp.example.org ESMTP\r\n");
+    impostor.wait_for_visits(2);
+    node.wait_for_log("not a WebSocket server");
+    drop(impostor);
+    let peer = crate::harness::node().at(&port).start();
+    peer.post_patch(r#"[{"op":"add","path":"/a","value":1}]"#);
+    node.wait_for_log("connected again");
+    wait_until_equal(&[&node, &peer]);
+    assert_eq!(node.log_lines("not a WebSocket server").len(), 1);
+}
+
+#[test]
+fn two_nodes_that_find_each_other_have_nothing_to_complain_of() {
+    let (first, second) = pair();
+    first.wait_until_connected();
+    second.wait_until_connected();
+    // The first one may have looked before the second one was there.
+    for node in [&first, &second] {
+        let warnings = node.log_lines(" WARN ");
+        assert!(warnings.iter().all(|line| line.contains("nothing listens there")), "{warnings:?}");
+        assert_eq!(node.log_lines(" ERROR "), Vec::<String>::new());
+        assert_eq!(node.log_lines("connected").len(), 1);
+    }
+}
