@@ -82,6 +82,33 @@ impl VectorClock {
         self.next_id(source) > id
     }
 
+    /// Whether all that `other` has seen was seen.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.iter().all(|(source, next)| self.next_id(source) >= next)
+    }
+
+    /// The JSON in ASCII, as a header wants it; none where it has more than `most` bytes.
+    pub fn ascii(&self, most: usize) -> Option<String> {
+        let mut text = String::from("{");
+        for (source, next) in self.iter() {
+            let comma = if text.len() == 1 { "" } else { "," };
+            let name = serde_json::to_string(source).expect("a string always has a JSON text");
+            text.push_str(comma);
+            for unit in name.encode_utf16() {
+                match char::from_u32(unit.into()).filter(char::is_ascii) {
+                    Some(ascii) => text.push(ascii),
+                    None => text.push_str(&format!("\\u{unit:04x}")),
+                }
+            }
+            text.push_str(&format!(":{next}"));
+            if text.len() >= most {
+                return None;
+            }
+        }
+        text.push('}');
+        Some(text)
+    }
+
     /// Takes note that `source` was seen up to and with `id`.
     pub fn advance(&mut self, source: &Source, id: u64) {
         match self.0.get_mut(source) {
@@ -151,6 +178,38 @@ mod tests {
         clock.observe(Time::MAX);
         assert_eq!(clock.next(time(1)), Time::MAX);
         assert_eq!(Time::from_micros(MAX_SAFE_INTEGER + 1), None);
+    }
+
+    #[test]
+    fn a_clock_covers_what_has_seen_no_more() {
+        let clock = |entries: &[(&str, u64)]| -> VectorClock {
+            entries.iter().map(|(source, next)| (source.parse().unwrap(), *next)).collect()
+        };
+        let table = [
+            (clock(&[]), clock(&[]), true, true),
+            (clock(&[("a", 2)]), clock(&[]), true, false),
+            (clock(&[("a", 0)]), clock(&[]), true, true),
+            (clock(&[("a", 2), ("b", 1)]), clock(&[("a", 1), ("b", 1)]), true, false),
+            (clock(&[("a", 2)]), clock(&[("b", 1)]), false, false),
+        ];
+        for (left, right, over, under) in table {
+            assert_eq!((left.covers(&right), right.covers(&left)), (over, under));
+        }
+    }
+
+    #[test]
+    fn a_clock_in_ascii_reads_back() {
+        let sources = ["a~1", "quote\"\\", "й", "\u{1f600}"];
+        let clock: VectorClock = sources
+            .into_iter()
+            .zip(1..)
+            .map(|(name, next)| (name.parse().unwrap(), next))
+            .collect();
+        let text = clock.ascii(1000).unwrap();
+        assert!(text.is_ascii(), "{text}");
+        assert_eq!(serde_json::from_str::<VectorClock>(&text).unwrap(), clock);
+        assert_eq!(VectorClock::default().ascii(10).unwrap(), "{}");
+        assert_eq!(clock.ascii(30), None);
     }
 
     #[test]

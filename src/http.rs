@@ -18,7 +18,7 @@
 //! - Everything that a client sends is bounded ([`Limits`]).
 //!
 //! Left out on purpose: trailers (read and dropped), transfer codings other than chunked, content
-//! codings, ranges, and answers whose length is not known when they begin.
+//! codings, and ranges.
 
 mod body;
 mod buffer;
@@ -27,6 +27,7 @@ mod head;
 mod request;
 mod request_line;
 mod response;
+mod stream;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,6 +37,7 @@ pub use buffer::ReadBuffer;
 pub use decoder::{Decoder, Phase, Progress};
 pub use request::{Request, Version, percent_decode};
 pub use response::{Body, DateCache, Delivery, Problem, Response, reason_phrase};
+pub use stream::Coding;
 
 /// What tells a client that waits with its body (`Expect: 100-continue`) to send it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

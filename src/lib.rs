@@ -19,6 +19,7 @@
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
 //! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
+//! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
 //!   [`websocket`]: what both ends do alike.
 //! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
@@ -42,6 +43,7 @@
 pub mod clock;
 pub mod config;
 pub mod downstream;
+pub mod events;
 pub mod http;
 pub mod journal;
 pub mod maintenance;

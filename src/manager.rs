@@ -6,10 +6,13 @@
 //! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.
 //! It never waits for a socket.
 
+mod at;
 mod keeper;
 mod past;
+mod proposal;
 pub mod recovery;
 mod state;
+mod update;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, TrySendError};
-use smol::lock::Mutex;
+use smol::lock::{Mutex, Semaphore};
 
 use crate::clock::{MAX_SAFE_INTEGER, Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal, JournalReader};
@@ -31,7 +34,10 @@ use keeper::Keeper;
 use past::JournalPast;
 use recovery::Recovered;
 
-pub use state::{Snapshot, StateHash};
+pub use at::{AtError, Listing};
+pub use proposal::{Content, Decision, Proposal};
+pub use state::{Reading, Snapshot, StateHash};
+pub use update::{Change, Known, Update};
 
 /// How many events wait for the manager before their senders wait too.
 const INBOX_EVENTS: usize = 1024;
@@ -116,11 +122,15 @@ pub struct Counters {
 /// What reaches the manager.
 enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
-    ReadSnapshot { pointer: PointerBuf, reply: Sender<Option<Snapshot>> },
+    Propose(proposal::Proposed),
+    ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
+    ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
+    ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
+    ReadUpdate { known: Known, reply: Sender<Update> },
     ReadStateHash { reply: Sender<Option<StateHash>> },
     ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
     ReadFate { place: Place, reply: Sender<Fate> },
-    ReadVclock { reply: Sender<VectorClock> },
+    ReadVclock { reply: Sender<Arc<VectorClock>> },
     ReadCounters { reply: Sender<Counters> },
     Subscribe { growth: Sender<()> },
 }
@@ -135,6 +145,8 @@ pub struct Handle {
     /// The Id of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
     next_id: Arc<Mutex<u64>>,
+    /// Taken by whoever computes something of the history's past.
+    computations: Arc<Semaphore>,
 }
 
 impl Handle {
@@ -153,33 +165,46 @@ impl Handle {
     /// # Errors
     /// Where the node is stopping.
     pub async fn create(&self, payload: Box<str>) -> Result<Submitted, Stopped> {
-        let mut outcome = Submitted::Known { next_id: 0 };
-        for _ in 0..CREATE_TRIES {
-            let answer = {
+        let event = |id, reply| {
+            let (source, payload) = (self.source.clone(), payload.clone());
+            let transaction = Transaction { source, id, payload, time: None };
+            Event::Submit { transactions: vec![transaction], reply }
+        };
+        let taken = |answers: &Vec<Submitted>| match answers.last() {
+            Some(Submitted::Known { next_id }) => Some(*next_id),
+            _ => None,
+        };
+        self.with_next_id(event, taken).await?.pop().ok_or(Stopped)
+    }
+
+    /// Sends the event that makes a transaction with the next Id. Where that Id turns out to be
+    /// `taken`, which says from where on Ids are free, it tries again: a peer knew Ids of this source
+    /// that this journal has not.
+    async fn with_next_id<T>(
+        &self,
+        event: impl Fn(u64, Sender<T>) -> Event,
+        taken: impl Fn(&T) -> Option<u64>,
+    ) -> Result<T, Stopped> {
+        let mut free = 0;
+        let mut tries = 1;
+        loop {
+            let (reply, answer) = async_channel::bounded(1);
+            {
                 let mut next_id = self.next_id.lock().await;
-                // A peer knew Ids of this source that this journal has not: count on from there.
-                if let Submitted::Known { next_id: expected } = outcome {
-                    *next_id = expected.max(*next_id);
-                }
-                let transaction = Transaction {
-                    source: self.source.clone(),
-                    id: *next_id,
-                    payload: payload.clone(),
-                    time: None,
-                };
-                if *next_id < MAX_SAFE_INTEGER {
+                *next_id = free.max(*next_id);
+                let id = *next_id;
+                if id < MAX_SAFE_INTEGER {
                     *next_id += 1;
                 }
-                let (reply, answer) = async_channel::bounded(1);
-                self.send(Event::Submit { transactions: vec![transaction], reply }).await?;
-                answer
-            };
-            outcome = answer.recv().await.map_err(|_| Stopped)?.pop().ok_or(Stopped)?;
-            if !matches!(outcome, Submitted::Known { .. }) {
-                break;
+                self.send(event(id, reply)).await?;
             }
+            let outcome = answer.recv().await.map_err(|_| Stopped)?;
+            match taken(&outcome) {
+                Some(next_id) if tries < CREATE_TRIES => free = next_id,
+                _ => return Ok(outcome),
+            }
+            tries += 1;
         }
-        Ok(outcome)
     }
 
     /// Submits transactions, and says of each what became of it.
@@ -190,11 +215,11 @@ impl Handle {
         self.ask(|reply| Event::Submit { transactions, reply }).await
     }
 
-    /// The snapshot, or the part of it at `pointer`; none where there is nothing.
+    /// The snapshot, or the part of it at `pointer`.
     ///
     /// # Errors
     /// Where the node is stopping.
-    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Option<Snapshot>, Stopped> {
+    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Reading, Stopped> {
         self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
     }
 
@@ -226,7 +251,7 @@ impl Handle {
     ///
     /// # Errors
     /// Where the node is stopping.
-    pub async fn vclock(&self) -> Result<VectorClock, Stopped> {
+    pub async fn vclock(&self) -> Result<Arc<VectorClock>, Stopped> {
         self.ask(|reply| Event::ReadVclock { reply }).await
     }
 
@@ -270,6 +295,8 @@ pub struct Manager {
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
     snapshot: Option<Snapshot>,
+    /// The vector clock as it was last read; none where it has changed since.
+    vclock: Option<Arc<VectorClock>>,
     changed: Instant,
 }
 
@@ -305,6 +332,7 @@ impl Manager {
             journal: journal.reader(),
             source,
             next_id: Arc::new(Mutex::new(next_id)),
+            computations: Arc::new(Semaphore::new(at::COMPUTATIONS)),
         };
         let manager = Self {
             inbox,
@@ -314,6 +342,7 @@ impl Manager {
             counters: Counters::default(),
             keeper,
             snapshot: None,
+            vclock: None,
             changed: Instant::now(),
         };
         (manager, handle)
@@ -341,6 +370,7 @@ impl Manager {
         let mut submissions = Vec::new();
         let mut replies = Vec::new();
         let mut reads = Vec::new();
+        let mut proposed = None;
         let mut count = 0;
         let mut next = Some(event);
         while let Some(event) = next {
@@ -349,6 +379,11 @@ impl Manager {
                     count += transactions.len();
                     submissions.push(transactions);
                     replies.push(reply);
+                }
+                // It has a turn of its own, after what came before it.
+                Event::Propose(proposal) => {
+                    proposed = Some(proposal);
+                    break;
                 }
                 read => reads.push(read),
             }
@@ -360,6 +395,9 @@ impl Manager {
                 // Who asked may have gone; what it submitted stays.
                 reply.try_send(answer).ok();
             }
+        }
+        if let Some(proposed) = proposed {
+            self.decide(proposed).await?;
         }
         for read in reads {
             self.answer(read);
@@ -418,7 +456,7 @@ impl Manager {
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
-            self.snapshot = None;
+            (self.snapshot, self.vclock) = (None, None);
             self.changed = Instant::now();
             self.subscribers
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
@@ -517,6 +555,15 @@ impl Manager {
             Event::ReadSnapshot { pointer, reply } => {
                 reply.try_send(self.read_snapshot(&pointer)).ok();
             }
+            Event::ReadUpdate { known, reply } => {
+                reply.try_send(self.read_update(known)).ok();
+            }
+            Event::ReadBasis { count, reply } => {
+                reply.try_send(self.read_basis(count)).ok();
+            }
+            Event::ReadWindow { from, most, reply } => {
+                reply.try_send(self.read_window(from, most)).ok();
+            }
             Event::ReadStateHash { reply } => {
                 reply.try_send(self.read_state_hash()).ok();
             }
@@ -527,7 +574,7 @@ impl Manager {
                 reply.try_send(self.read_fate(&place)).ok();
             }
             Event::ReadVclock { reply } => {
-                reply.try_send(self.replica.vclock().clone()).ok();
+                reply.try_send(self.vclock()).ok();
             }
             Event::ReadCounters { reply } => {
                 let counters = Counters {
@@ -539,19 +586,28 @@ impl Manager {
                 reply.try_send(counters).ok();
             }
             Event::Subscribe { growth } => {
+                // Where nothing grows, those that left are not noticed otherwise.
+                self.subscribers.retain(|subscriber| !subscriber.is_closed());
                 // The journal may have grown since it was asked for.
                 growth.try_send(()).ok();
                 self.subscribers.push(growth);
             }
-            Event::Submit { .. } => unreachable!("a submission is no read"),
+            Event::Submit { .. } | Event::Propose(_) => unreachable!("a submission is no read"),
         }
     }
 
-    fn read_snapshot(&mut self, pointer: &PointerBuf) -> Option<Snapshot> {
-        if pointer.is_root() {
-            return Some(self.whole().clone());
-        }
-        self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+    fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
+        let snapshot = if pointer.is_root() {
+            Some(self.whole().clone())
+        } else {
+            self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+        };
+        Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
+    }
+
+    fn vclock(&mut self) -> Arc<VectorClock> {
+        let vclock = self.replica.vclock();
+        self.vclock.get_or_insert_with(|| Arc::new(vclock.clone())).clone()
     }
 
     fn read_state_hash(&mut self) -> Option<StateHash> {
@@ -620,7 +676,7 @@ mod tests {
 
     async fn text(handle: &Handle, pointer: &str) -> Option<String> {
         let pointer = PointerBuf::parse(pointer).unwrap();
-        let snapshot = handle.snapshot(pointer).await.unwrap()?;
+        let snapshot = handle.snapshot(pointer).await.unwrap().snapshot?;
         Some(String::from_utf8(snapshot.text.to_vec()).unwrap())
     }
 

@@ -121,6 +121,7 @@ impl Node {
             downstreams: Arc::new(Downstreams::default()),
             upstreams: statuses,
             requests: Requests::default(),
+            stopping: shutdown.clone(),
         });
         let work = async {
             server::serve(listener, routes, Limits::default(), shutdown).await;

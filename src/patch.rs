@@ -15,6 +15,7 @@
 mod document;
 mod equality;
 mod error;
+mod merge;
 mod parse;
 
 pub use document::{Document, MAX_DEPTH, MAX_EFFORT, MAX_WEIGHT, weight};
@@ -22,4 +23,5 @@ pub use equality::equal;
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
 pub use json_patch::{Patch, PatchOperation};
+pub use merge::merge;
 pub use parse::parse;

@@ -18,6 +18,7 @@ use crate::clock::{HybridClock, Time, VectorClock};
 use crate::patch::{Document, PatchError};
 use crate::source::Source;
 use crate::transaction::{Place, Record, Transaction};
+use history::changes::Changes;
 use history::{Bounds, FateChange, History, Placed};
 
 pub use past::Past;
@@ -271,6 +272,11 @@ impl Replica {
     /// What was seen of every source.
     pub fn vclock(&self) -> &VectorClock {
         &self.vclock
+    }
+
+    /// What was done to the document of late.
+    pub fn changes(&mut self) -> &mut Changes {
+        self.history.changes()
     }
 
     /// The transactions in the order in which they count.

@@ -1,23 +1,30 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
+mod events;
 mod fate;
+mod get;
+mod history;
 mod metrics;
 mod page;
 mod upgrade;
+mod wait;
+mod write;
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_channel::Receiver;
 use serde::Serialize;
-use serde_json::Value;
+use smol::future::FutureExt;
 
+use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Problem, Request, Response};
-use crate::manager::{Handle, Snapshot, Stopped, Submitted};
-use crate::patch::{PatchError, PointerBuf};
+use crate::manager::{Handle, StateHash, Stopped};
 use crate::upstream::{Divergence, UpstreamStatus};
 
 pub use access::Access;
@@ -42,6 +49,8 @@ pub struct Routes {
     pub upstreams: Vec<Arc<Mutex<UpstreamStatus>>>,
     /// Counts the answers.
     pub requests: Requests,
+    /// Closes when the node stops: who waits for something is then told so.
+    pub stopping: Receiver<Infallible>,
 }
 
 /// What is done about a request.
@@ -50,6 +59,8 @@ pub enum Answer {
     Response(Response),
     /// This is sent, and then the connection is a WebSocket of this session.
     Upgrade(Response, Session),
+    /// This is sent, and then its body follows from this session until the connection ends.
+    Stream(Response, crate::events::Session),
 }
 
 impl From<Response> for Answer {
@@ -74,6 +85,9 @@ impl From<Stopped> for Response {
 struct Peers<'a> {
     source: &'a str,
     length: u64,
+    vclock: VectorClock,
+    /// None where it is not at hand, since the document is large and changing.
+    hash: Option<StateHash>,
     upstreams: Vec<UpstreamStatus>,
     downstreams: Vec<DownstreamStatus>,
 }
@@ -85,7 +99,9 @@ impl Routes {
             Ok(answer) => answer,
             Err(response) => Answer::Response(response),
         };
-        let (Answer::Response(response) | Answer::Upgrade(response, _)) = &answer;
+        let (Answer::Response(response)
+        | Answer::Upgrade(response, _)
+        | Answer::Stream(response, _)) = &answer;
         self.requests.count(response.status);
         answer
     }
@@ -96,17 +112,24 @@ impl Routes {
         if let Some(pointer) =
             path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
         {
-            only(request, &["GET", "HEAD"])?;
-            return Ok(self.get(request, pointer).await?.into());
+            if pointer.is_empty() && request.method() == "PATCH" {
+                return Ok(write::write(&self.handle, request).await?.into());
+            }
+            let whole: &[_] = &["GET", "HEAD", "PATCH"];
+            only(request, if pointer.is_empty() { whole } else { &whole[..2] })?;
+            if events::are_wanted(request) {
+                return events::agree(self, request, from, pointer);
+            }
+            return Ok(get::get(self, request, pointer).await?.into());
         }
         let allowed: &[&str] = match path {
             "/replace" | "/post" => &["POST"],
-            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/transaction" | "/conflicts"
-            | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
+            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction"
+            | "/conflicts" | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
             _ => {
                 let detail = format!(
                     "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                     /log, /transaction, /conflicts, /peers, /metrics and /healthz"
+                     /log, /history, /transaction, /conflicts, /peers, /metrics and /healthz"
                 );
                 return Err(Response::problem(404, detail));
             }
@@ -115,12 +138,15 @@ impl Routes {
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
-            "/replace" | "/post" => self.replace(request).await?.into(),
-            "/vclock" => self.vclock().await?.into(),
+            "/replace" | "/post" => write::write(&self.handle, request).await?.into(),
+            "/vclock" => json(&self.own_vclock().await?).into(),
             "/log" => self.log(request).await?.into(),
+            "/history" => {
+                self.unless_stopping(history::history(&self.handle, request)).await?.into()
+            }
             "/transaction" => fate::transaction(&self.handle, request).await?.into(),
             "/conflicts" => fate::conflicts(&self.handle).await?.into(),
-            "/peers" => self.peers().into(),
+            "/peers" => self.peers().await?.into(),
             "/metrics" => self.metrics().await?.into(),
             "/healthz" => self.healthz().await?.into(),
             _ => {
@@ -136,48 +162,25 @@ impl Routes {
         })
     }
 
-    async fn get(&self, request: &Request, pointer: &str) -> Result<Response, Response> {
-        let pointer = crate::http::percent_decode(pointer)
-            .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
-        let pointer = PointerBuf::parse(pointer).map_err(|error| {
-            let pointer = error.decompose().1;
-            bad_request(format!(
-                "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
-            ))
-        })?;
-        let name = pointer.to_string();
-        match self.handle.snapshot(pointer).await? {
-            Some(snapshot) => Ok(snapshot_response(request, snapshot)),
-            None => Err(Problem::new(404, format!("there is nothing at {name:?} in the document"))
-                .with_member("path", name)
-                .into()),
-        }
+    /// Waits for an answer that takes its time, and no longer than the node runs.
+    async fn unless_stopping<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Response>>,
+    ) -> Result<T, Response> {
+        let stopped = async {
+            match self.stopping.recv().await {
+                Ok(never) => match never {},
+                Err(_) => Err(Stopped.into()),
+            }
+        };
+        answer.or(stopped).await
     }
 
-    async fn replace(&self, request: &Request) -> Result<Response, Response> {
-        let payload = std::str::from_utf8(&request.body)
-            .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
-        match self.handle.create(payload.into()).await? {
-            Submitted::Accepted(record) => {
-                Ok(Response::new(200).with_body("application/json", record.line))
-            }
-            Submitted::Refused(error) => Err(patch_problem(&error).into()),
-            Submitted::Unkept(error) => {
-                let detail = format!("the journal cannot grow: {error}; nothing was changed");
-                Err(Response::problem(507, detail))
-            }
-            Submitted::Known { .. } | Submitted::Early { .. } => {
-                let detail = "peers are still sending this node its own earlier transactions, or \
-                              its source has no Ids left; nothing was changed";
-                Err(Response::problem(503, detail))
-            }
-        }
-    }
-
-    async fn vclock(&self) -> Result<Response, Response> {
-        let mut vclock = self.handle.vclock().await?;
+    /// The vector clock, with this node's source always in it.
+    async fn own_vclock(&self) -> Result<VectorClock, Response> {
+        let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
         vclock.include(self.handle.source());
-        Ok(json(&vclock))
+        Ok(vclock)
     }
 
     async fn log(&self, request: &Request) -> Result<Response, Response> {
@@ -196,14 +199,16 @@ impl Routes {
         Ok(Response::new(200).with_body("application/x-ndjson", lines))
     }
 
-    fn peers(&self) -> Response {
+    async fn peers(&self) -> Result<Response, Response> {
         let length = self.handle.journal().length();
-        json(&Peers {
+        Ok(json(&Peers {
             source: self.handle.source().as_str(),
             length,
+            vclock: self.own_vclock().await?,
+            hash: self.handle.state_hash().await?,
             upstreams: self.upstreams(),
             downstreams: self.downstreams.status(length),
-        })
+        }))
     }
 
     async fn metrics(&self) -> Result<Response, Response> {
@@ -277,31 +282,4 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
 fn json(value: &impl Serialize) -> Response {
     let text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
     Response::new(200).with_body("application/json", text).with_header("Cache-Control", "no-store")
-}
-
-fn snapshot_response(request: &Request, snapshot: Snapshot) -> Response {
-    let etag = format!("\"{}\"", snapshot.hash);
-    let known = request
-        .header_values("If-None-Match")
-        .flat_map(|list| list.split(','))
-        .map(|known| known.trim().trim_start_matches("W/"))
-        .any(|known| known == etag || known == "*");
-    let response = Response::new(if known { 304 } else { 200 })
-        .with_header("ETag", etag)
-        .with_header("Cache-Control", "no-cache");
-    if known { response } else { response.with_body("application/json", snapshot.text) }
-}
-
-/// What a person and a program are told of a patch that does not apply.
-fn patch_problem(error: &PatchError) -> Problem {
-    let (status, kind, title) = if error.is_malformed() {
-        (400, "/problems/not-a-json-patch", "Not a JSON Patch")
-    } else {
-        (409, "/problems/does-not-apply", "The patch does not apply")
-    };
-    Problem::new(status, format!("{error}; nothing was changed"))
-        .with_kind(kind, title)
-        .with_member("operation", error.operation)
-        .with_member("path", error.path.clone())
-        .with_member("reason", Value::String(error.reason.to_string()))
 }

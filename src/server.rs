@@ -31,7 +31,7 @@ use smol::net::{TcpListener, TcpStream};
 use crate::http::{Limits, Request, Response};
 use crate::routes::{Answer, Routes};
 
-use connection::{Connection, End, Upgraded};
+use connection::{Connection, End, Successor, Upgraded};
 
 /// How long the accept loop pauses when it runs out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -207,8 +207,14 @@ async fn converse<H: Handler>(client: Client, handler: &H) {
     let end = connection.converse(handler).await;
     log::debug!("{from}: {end}");
     if let End::Upgraded(upgraded) = end {
-        let Upgraded { session, stream, read_ahead } = *upgraded;
-        session.run(stream, read_ahead, shutdown.clone()).await;
+        let Upgraded { successor, stream, read_ahead } = *upgraded;
+        match successor {
+            Successor::WebSocket(session) => {
+                session.run(stream, read_ahead, shutdown.clone()).await;
+            }
+            // There are no requests behind an answer that does not end.
+            Successor::Events(session) => session.run(stream, shutdown.clone()).await,
+        }
     }
 }
 

@@ -61,6 +61,9 @@ const TICK: Duration = GOOD;
 /// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
 const MAX_SINCE_BYTES: usize = 6 << 10;
 
+/// Of how many sources it is noted what a peer has seen.
+const MAX_PEER_SOURCES: usize = 1024;
+
 /// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -97,6 +100,9 @@ pub struct UpstreamStatus {
     /// The state hashes of this node and of the peer, where they differ though both nodes have
     /// accepted the same transactions.
     pub divergence: Option<Divergence>,
+    /// What the peer has seen of each source, as far as it is known: from what it sent on this
+    /// connection, and from its state hash where that is this node's. None where nothing is.
+    pub vclock: Option<VectorClock>,
     /// How often that began.
     #[serde(skip)]
     pub divergences: u64,
@@ -220,6 +226,7 @@ impl Upstream {
             delay_ms: None,
             agrees: None,
             divergence: None,
+            vclock: None,
             divergences: 0,
         }));
         (Self { peer, token, handle, status: status.clone() }, status)
@@ -275,6 +282,10 @@ impl Upstream {
         if error.is_some() || state == State::Connected {
             status.error = error;
         }
+        if state == State::Connected {
+            // It may have lost its journal since.
+            status.vclock = None;
+        }
     }
 
     async fn dial(&self) -> Result<WebSocketStream<TcpStream>, End> {
@@ -294,7 +305,7 @@ impl Upstream {
         })?;
         stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
         keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
-        let since = since(&self.handle.vclock().await?);
+        let since = since(&*self.handle.vclock().await?);
         let mut request = format!("ws://{address}{path}?since={since}")
             .into_client_request()
             .map_err(|error| End::NotWebSocket(error.to_string()))?;
@@ -401,6 +412,12 @@ impl Upstream {
         {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
             status.received += transactions.len() as u64;
+            let vclock = status.vclock.get_or_insert_default();
+            for Transaction { source, id, .. } in &transactions {
+                if vclock.next_id(source) > 0 || vclock.iter().count() < MAX_PEER_SOURCES {
+                    vclock.advance(source, *id);
+                }
+            }
             status.delay_ms = transactions
                 .last()
                 .and_then(|transaction| transaction.time)
@@ -412,6 +429,11 @@ impl Upstream {
 
     /// Compares this node's state with a peer's: with the same transactions the document is the same.
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
+        let vclock = self.handle.vclock().await?;
+        if theirs.is_of(&vclock) && vclock.iter().count() <= MAX_PEER_SOURCES {
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.vclock = Some(Arc::unwrap_or_clone(vclock));
+        }
         let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
         if ours.clock != theirs.clock {
             return Ok(());

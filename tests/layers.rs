@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
@@ -16,15 +16,16 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("journal", &["source", "clock", "transaction"]),
     ("manager", &["source", "clock", "transaction", "patch", "replica", "journal"]),
     ("downstream", &["clock", "transaction", "manager", "websocket"]),
+    ("events", &["clock", "patch", "manager", "http"]),
     ("upstream", &["clock", "transaction", "manager", "websocket", "config"]),
     ("routes", &["source", "clock", "transaction", "patch", "replica::history", "manager", "http"]),
-    ("server", &["http", "routes", "downstream"]),
+    ("server", &["http", "routes", "downstream", "events"]),
     ("maintenance", &["source", "transaction", "config", "journal", "manager"]),
     ("node", &["*"]),
 ];
 
 /// Besides those above: the routes hand out sessions and show how the streams are.
-const ROUTES_MAY_SHOW: [&str; 2] = ["downstream", "upstream"];
+const ROUTES_MAY_SHOW: [&str; 3] = ["downstream", "events", "upstream"];
 
 const CORE: [&str; 5] = ["source", "clock", "transaction", "patch", "replica"];
 

@@ -36,7 +36,7 @@ fn not_an_index(token: &str) -> Reason {
 }
 
 fn not_a_container(kind: &'static str, token: &str) -> Reason {
-    Reason::NotAContainer { kind, token: token.into() }
+    Reason::NotAContainer { kind: kind.into(), token: token.into() }
 }
 
 fn from(pointer: &str, reason: Reason) -> Reason {

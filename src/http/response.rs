@@ -36,6 +36,8 @@ pub enum Body {
     Owned(Vec<u8>),
     /// Kept elsewhere, too.
     Shared(Arc<[u8]>),
+    /// Not known yet: it follows in parts, see [`Coding`](super::Coding).
+    Stream,
 }
 
 /// What the form of an answer owes to the request and to the connection.
@@ -97,7 +99,11 @@ impl Response {
         // RFC 9110, 8.6 and 15.4.5: these have no body, and saying its length would be wrong or,
         // for 304, of no use.
         let bodiless = matches!(self.status, 100..=199 | 204 | 304);
-        if !bodiless {
+        if matches!(self.body, Body::Stream) {
+            if delivery.version == Version::Http11 {
+                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            }
+        } else if !bodiless {
             out.extend_from_slice(b"Content-Length: ");
             push_number(out, self.body.len());
             out.extend_from_slice(b"\r\n");
@@ -121,7 +127,7 @@ impl From<HttpError> for Response {
 }
 
 impl Body {
-    /// How many bytes there are.
+    /// How many bytes there are; none of a stream's.
     pub fn len(&self) -> usize {
         self.as_ref().len()
     }
@@ -138,6 +144,7 @@ impl AsRef<[u8]> for Body {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
+            Body::Stream => b"",
         }
     }
 }
@@ -365,6 +372,17 @@ mod tests {
         let text = encode(&Response::new(200).with_body("text/plain", "hello"), &head);
         assert!(text.contains("\r\nContent-Length: 5\r\n"));
         assert!(text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_stream_is_in_chunks_where_the_client_knows_them() {
+        let stream = Response::new(200).with_body("text/event-stream", Body::Stream);
+        let text = encode(&stream, &Delivery { keep_alive: false, ..DELIVERY });
+        assert!(text.ends_with("\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
+        assert!(!text.contains("Content-Length"), "{text}");
+        let old = Delivery { version: Version::Http10, keep_alive: false, ..DELIVERY };
+        let text = encode(&stream, &old);
+        assert!(!text.contains("Transfer-Encoding") && !text.contains("Content-Length"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -28,15 +29,32 @@ pub struct Snapshot {
     pub hash: Hash,
 }
 
+/// What was read of the document, and at which point.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The document, or the part asked for; none where there is nothing.
+    pub snapshot: Option<Snapshot>,
+    /// What had been seen of every source.
+    pub vclock: Arc<VectorClock>,
+    /// How many transactions the history had.
+    pub length: u64,
+}
+
 /// The first half of a SHA-256 hash, in hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash(Arc<str>);
 
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
 /// have an equal `state`.
 ///
-/// As text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// As JSON an object of the two; as text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StateHash {
     /// A hash of the vector clock.
     pub clock: Hash,
@@ -76,6 +94,11 @@ fn clock_text(vclock: &VectorClock) -> Vec<u8> {
 }
 
 impl Hash {
+    /// Whether these are its digits.
+    pub fn is(&self, digits: &str) -> bool {
+        *self.0 == *digits
+    }
+
     fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         parts.iter().for_each(|part| hasher.update(part));
@@ -87,6 +110,13 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl StateHash {
+    /// Whether it is that of a node that has seen this.
+    pub fn is_of(&self, vclock: &VectorClock) -> bool {
+        clock_hash(vclock) == self.clock
     }
 }
 

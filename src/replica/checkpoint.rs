@@ -37,6 +37,11 @@ impl Checkpoint {
         &self.text
     }
 
+    /// The same, held on to.
+    pub fn shared_text(&self) -> std::sync::Arc<[u8]> {
+        self.text.clone()
+    }
+
     /// The document.
     pub fn document(&self) -> Document {
         let root = serde_json::from_slice(&self.text).expect("a document's text can be read back");
@@ -96,6 +101,11 @@ impl Checkpoints {
     pub fn before(&self, place: &Place) -> Option<&Checkpoint> {
         let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
         self.list[..count].last()
+    }
+
+    /// The last one up to which at most `count` transactions count.
+    pub fn up_to(&self, count: u64) -> Option<&Checkpoint> {
+        self.list[..self.list.partition_point(|checkpoint| checkpoint.index <= count)].last()
     }
 
     fn total_bytes(&self) -> usize {

@@ -9,6 +9,9 @@
 //! history; a place before that is reached from a checkpoint, and what comes after the checkpoint is
 //! read from the journal. So what a history takes in memory does not grow with its age.
 
+pub mod at;
+pub mod changes;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,7 @@ use super::past::{Past, Suffix};
 use crate::clock::Time;
 use crate::patch::{Document, Patch, PatchError, parse, weight};
 use crate::transaction::Place;
+use changes::Changes;
 
 /// How much of a history is kept in memory. What the document is does not depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +134,8 @@ pub struct History {
     checkpoints: Checkpoints,
     skipped: BTreeMap<Place, Skip>,
     skipped_count: u64,
+    /// What was done to the document of late.
+    changes: Changes,
     /// How far before the end transactions have come in of late; a checkpoint nearer to the end
     /// would not last.
     lateness: usize,
@@ -176,7 +182,14 @@ impl History {
     /// # Errors
     /// Where it does not apply. The history is then what it was.
     pub fn apply(&mut self, payload: &str) -> Result<Patch, PatchError> {
-        parse(payload).and_then(|patch| self.document.apply(patch))
+        let inverse = parse(payload).and_then(|patch| self.document.apply(patch))?;
+        self.changes.note(|| payload.into());
+        Ok(inverse)
+    }
+
+    /// What was done to the document of late.
+    pub fn changes(&mut self) -> &mut Changes {
+        &mut self.changes
     }
 
     /// Appends the transaction whose patch was just applied with this inverse; its place is after all
@@ -306,7 +319,10 @@ impl History {
             let Some(Entry { placed, inverse, bytes }) = self.recent.pop_back() else { break };
             self.recent_bytes -= bytes;
             match inverse {
-                Some(inverse) => self.document.revert(inverse),
+                Some(inverse) => {
+                    self.changes.note(|| text(&inverse).into());
+                    self.document.revert(inverse);
+                }
                 None => {
                     self.skipped.remove(&placed.place);
                     self.skipped_count -= 1;
@@ -355,6 +371,8 @@ impl History {
                 skip.since = *since;
             }
         }
+        history.changes = std::mem::take(&mut self.changes);
+        history.changes.cut();
         *self = history;
         Ok(())
     }
@@ -409,6 +427,8 @@ impl History {
     pub fn last_lasting(&mut self, journal_length: u64, now: Time) -> Option<Checkpoint> {
         let back = (2 * self.lateness).min(self.recent.len());
         let since = self.skipped.clone();
+        // In the end the document is what it was.
+        let changes = std::mem::take(&mut self.changes);
         let tail = self.take_back(self.recent.len() - back);
         let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
         let checkpoint = self.end().cloned().map(|place| {
@@ -419,6 +439,7 @@ impl History {
             self.append(placed, now);
         }
         self.skipped = since;
+        self.changes = changes;
         checkpoint
     }
 
@@ -475,6 +496,10 @@ impl History {
             },
         }
     }
+}
+
+fn text(patch: &Patch) -> String {
+    serde_json::to_string(patch).expect("a patch always has a JSON text")
 }
 
 /// Merges two sorted lists.

@@ -41,12 +41,31 @@ impl Suffix {
         after: Option<&Place>,
         position: u64,
     ) -> Result<Self, P::Error> {
-        let mut rest = Vec::new();
+        Self::collect_first(past, after, position, u64::MAX)
+    }
+
+    /// The same, but only the first `most` of it in the order of the history. All of the journal is
+    /// read for that, as any of it may be late; but only about so many places are held.
+    pub fn collect_first<P: Past>(
+        past: &P,
+        after: Option<&Place>,
+        position: u64,
+        most: u64,
+    ) -> Result<Self, P::Error> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut rest: Vec<(Place, u64)> = Vec::new();
         let mut read = 0;
         loop {
+            if most == 0 {
+                break;
+            }
             let stretch = past.read(position + read)?;
             if stretch.is_empty() {
                 break;
+            }
+            if rest.len() / 2 > most {
+                rest.select_nth_unstable(most);
+                rest.truncate(most);
             }
             for transaction in stretch {
                 if let Some(place) = transaction.place()
@@ -58,6 +77,7 @@ impl Suffix {
             }
         }
         rest.sort_unstable_by(|left, right| right.cmp(left));
+        rest.drain(..rest.len().saturating_sub(most));
         let mut least: Vec<u64> = rest.iter().map(|(_, position)| *position).collect();
         for at in 1..least.len() {
             least[at] = least[at].min(least[at - 1]);
@@ -68,6 +88,12 @@ impl Suffix {
     /// How many transactions were read to collect it.
     pub fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Leaves out the next `count` transactions.
+    pub fn skip(&mut self, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.rest.truncate(self.rest.len().saturating_sub(count));
     }
 
     /// The next place.

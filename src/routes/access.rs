@@ -54,8 +54,13 @@ impl Access {
             return Ok(());
         }
         let mut presented = request.header("Authorization").and_then(bearer).map(hash);
-        // A browser cannot send a header with a WebSocket's handshake.
-        if presented.is_none() && request.path() == "/ws" {
+        // A browser cannot send a header with a WebSocket's handshake, nor where it reads events.
+        let is_live = match request.path() {
+            "/ws" => true,
+            "/get" => request.method() == "GET" && super::events::are_wanted(request),
+            _ => false,
+        };
+        if presented.is_none() && is_live {
             presented = request.query_parameter("token")?.as_deref().map(hash);
         }
         let detail = match presented {
@@ -132,6 +137,9 @@ mod tests {
             ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cre\r\n", 401),
             ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Basic s3cret\r\n", 401),
             ("GET /get?token=s3cret HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /get?token=s3cret HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n", 200),
+            ("GET /get?token=other HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n", 401),
+            ("GET /log?token=s3cret HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n", 401),
             ("GET /ws?token=s3cret HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET /ws?token=s3cre%74 HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET /ws?token=other HTTP/1.1\r\nHost: a\r\n", 401),

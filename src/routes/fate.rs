@@ -16,7 +16,7 @@ const STRETCH_BYTES: usize = 4 << 20;
 
 /// Why a transaction is skipped, as JSON.
 #[derive(Serialize)]
-struct Reason {
+pub struct Reason {
     operation: Option<usize>,
     path: Option<String>,
     reason: String,

@@ -16,7 +16,8 @@ use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 
 use super::Handler;
-use crate::downstream::Session;
+use crate::downstream;
+use crate::events;
 use crate::http::{
     CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Progress, ReadBuffer,
     Request, Response, Version,
@@ -71,13 +72,21 @@ pub(super) enum End {
     Failed(io::Error),
     /// The node shuts down.
     ShutDown,
-    /// The connection goes on with another protocol.
+    /// The connection belongs to a session.
     Upgraded(Box<Upgraded>),
 }
 
-/// What the other protocol goes on with.
+/// To whom the connection goes after an answer.
+pub(super) enum Successor {
+    /// It is a WebSocket from then on.
+    WebSocket(downstream::Session),
+    /// The answer's body is events, for as long as there is somebody to read them.
+    Events(events::Session),
+}
+
+/// What a session goes on with.
 pub(super) struct Upgraded {
-    pub session: Session,
+    pub successor: Successor,
     pub stream: TcpStream,
     pub read_ahead: Vec<u8>,
 }
@@ -114,8 +123,8 @@ impl<'a> Connection<'a> {
     pub async fn converse<H: Handler>(mut self, handler: &H) -> End {
         match self.answer_all(handler).await {
             Err(end) => end,
-            Ok(session) => End::Upgraded(Box::new(Upgraded {
-                session,
+            Ok(successor) => End::Upgraded(Box::new(Upgraded {
+                successor,
                 stream: self.stream,
                 read_ahead: self.input.into_unread(),
             })),
@@ -134,8 +143,8 @@ impl<'a> Connection<'a> {
         future::or(told, too_late).await;
     }
 
-    /// Ends with an upgrade or with another reason.
-    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Session, End> {
+    /// Ends with a session to go on with, or with another reason.
+    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Successor, End> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
         let mut deadline = self.deadline(phase);
@@ -147,8 +156,8 @@ impl<'a> Connection<'a> {
             }
             match decoder.decode(&mut self.input) {
                 Ok(Progress::Complete(request)) => {
-                    if let Some(session) = self.answer(&request, handler).await? {
-                        return Ok(session);
+                    if let Some(successor) = self.answer(&request, handler).await? {
+                        return Ok(successor);
                     }
                     phase = Phase::Idle;
                     deadline = self.deadline(phase);
@@ -187,22 +196,24 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers one request. Returns the session if the answer is an upgrade.
+    /// Answers one request. Returns to whom the connection goes, if the answer says so.
     async fn answer<H: Handler>(
         &mut self,
         request: &Request,
         handler: &H,
-    ) -> Result<Option<Session>, End> {
-        let (response, session) = match handler.answer(request, self.from).await {
+    ) -> Result<Option<Successor>, End> {
+        let (response, successor) = match handler.answer(request, self.from).await {
             Answer::Response(response) => (response, None),
-            Answer::Upgrade(response, session) => (response, Some(session)),
+            Answer::Upgrade(response, session) => (response, Some(Successor::WebSocket(session))),
+            Answer::Stream(response, session) => (response, Some(Successor::Events(session))),
         };
         let is_shut_down = self.shutdown.is_closed();
-        let goes_on = session.is_some() || (request.keep_alive() && !is_shut_down);
+        let keep_alive = request.keep_alive() && successor.is_none() && !is_shut_down;
+        let goes_on = successor.is_some() || keep_alive;
         let delivery = Delivery {
             version: request.version(),
             head_only: request.method() == "HEAD",
-            keep_alive: goes_on,
+            keep_alive,
             date: self.date.text(SystemTime::now()),
         };
         let body = response.encode(&delivery, &mut self.output);
@@ -211,11 +222,11 @@ impl<'a> Connection<'a> {
         } else {
             self.output.extend_from_slice(body);
         }
-        if self.output.len() > GATHER_BYTES || session.is_some() {
+        if self.output.len() > GATHER_BYTES || successor.is_some() {
             self.flush(b"").await?;
         }
         if goes_on {
-            return Ok(session);
+            return Ok(successor);
         }
         self.flush(b"").await?;
         self.linger().await;
@@ -364,7 +375,7 @@ impl fmt::Display for End {
             End::Unread => formatter.write_str("closed, the client does not read its answer"),
             End::Failed(error) => write!(formatter, "broken: {error}"),
             End::ShutDown => formatter.write_str("closed by the shutdown"),
-            End::Upgraded(_) => formatter.write_str("upgraded"),
+            End::Upgraded(_) => formatter.write_str("handed over to a session"),
         }
     }
 }

@@ -1,0 +1,263 @@
+//! One live read: the document and then its changes, as Server-Sent Events (HTML, section 9.2).
+//!
+//! ```text
+//! event: put                                     event: patch
+//! id: {"a~1":7}                                  id: {"a~1":8}
+//! data: {"a":1}                                  data: [{"op":"add","path":"/b","value":2}]
+//! ```
+//!
+//! The id is the vector clock. A `patch`, a JSON Patch, makes the document of the event before it the one
+//! that the node has by then; it says what was done, which is more than what is different in the end
+//! where something late came in. Where too much was done since, there is a `put` again.
+//!
+//! A session is a cursor like a downstream's: it holds no queue and no document, and looks for what is new
+//! when the last event is written. So a slow reader costs the node nothing, and gets fewer and larger
+//! events.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::TcpStream;
+
+use crate::clock::VectorClock;
+use crate::http::Coding;
+use crate::manager::{Change, Handle, Known, Update};
+use crate::patch::{Patch, PatchOperation, parse};
+
+/// What is sent where there was nothing to send for this long, so that proxies keep the connection.
+const KEEP_ALIVE: &str = ": keep-alive\n\n";
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How soon a reader is to come again when the connection ended, in milliseconds.
+const RETRY: &str = "retry: 1000\n\n";
+
+/// How long after an event the next one is sent at the earliest; that much more for each megabyte of it.
+const PACE: Duration = Duration::from_millis(20);
+
+/// How long a reader may take nothing of what is sent to it.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long an event that is being written may still take when the node stops.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// A longer clock is no id: a reader sends it back in a header, which is limited. Who comes again
+/// without one gets the document again.
+const MAX_ID_BYTES: usize = 4 << 10;
+
+/// A session that has been agreed on and not yet begun.
+pub struct Session {
+    /// To read the document from.
+    pub handle: Handle,
+    /// Who asked.
+    pub address: SocketAddr,
+    /// The id of the last event that the reader has got before.
+    pub last: Option<VectorClock>,
+    /// How the answer is sent.
+    pub coding: Coding,
+}
+
+/// Why a session ended.
+enum End {
+    /// The reader is gone.
+    Left,
+    /// It took nothing for [`STALL_LIMIT`].
+    Stalled,
+    /// The node is stopping.
+    Stopping,
+    /// The stream failed.
+    Failed(io::Error),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("closed by the reader"),
+            Self::Stalled => write!(f, "took nothing for {} s, given up", STALL_LIMIT.as_secs()),
+            Self::Stopping => f.write_str("this node is stopping"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Session {
+    /// Sends events until the reader goes or `shutdown` closes.
+    pub async fn run(self, stream: TcpStream, shutdown: Receiver<Infallible>) {
+        let address = self.address;
+        log::debug!("events to {address}: begin");
+        let output =
+            Output { stream: stream.clone(), coding: self.coding, inside: AtomicBool::new(false) };
+        let stopped = async {
+            let Err(async_channel::RecvError) = shutdown.recv().await;
+            let limit = Instant::now() + FAREWELL_LIMIT;
+            while output.inside.load(Ordering::Relaxed) && Instant::now() < limit {
+                Timer::after(PACE).await;
+            }
+            End::Stopping
+        };
+        let end = self.send(&output).or(stopped).or(left(stream)).await;
+        output.finish().await;
+        log::debug!("events to {address}: {end}");
+    }
+
+    async fn send(&self, output: &Output) -> End {
+        match self.send_all(output).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn send_all(&self, output: &Output) -> Result<Infallible, End> {
+        let grown = self.handle.subscribe().await.map_err(|_| End::Stopping)?;
+        output.write(&[RETRY.as_bytes()]).await?;
+        let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
+        let mut sent = self.last.clone().map(Arc::new);
+        loop {
+            let update = self.handle.update(known).await.map_err(|_| End::Stopping)?;
+            let Update { change, vclock, version } = update;
+            known = Known::Version(version);
+            let is_known =
+                sent.as_ref().is_some_and(|sent| sent.covers(&vclock) && vclock.covers(sent));
+            let bytes = match change {
+                Change::Put(snapshot) => {
+                    output.event("put", &vclock, &snapshot.text).await?;
+                    snapshot.text.len()
+                }
+                Change::Patches(patches) if patches.is_empty() && is_known => 0,
+                Change::Patches(patches) => {
+                    let patch = compose(&patches);
+                    output.event("patch", &vclock, &patch).await?;
+                    patch.len()
+                }
+            };
+            sent = Some(vclock);
+            let megabytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+            Timer::after(PACE.saturating_mul(megabytes.saturating_add(1))).await;
+            loop {
+                let growth = async { grown.recv().await.map_or(Err(End::Stopping), |()| Ok(true)) };
+                let silence = async {
+                    Timer::after(KEEP_ALIVE_INTERVAL).await;
+                    Ok(false)
+                };
+                if growth.or(silence).await? {
+                    break;
+                }
+                output.write(&[KEEP_ALIVE.as_bytes()]).await?;
+            }
+        }
+    }
+}
+
+/// Returns when the reader is gone. What it says is of no interest.
+async fn left(mut stream: TcpStream) -> End {
+    let mut buffer = [0; 512];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => return End::Left,
+            Ok(_) => smol::future::yield_now().await,
+            Err(error) => return End::Failed(error),
+        }
+    }
+}
+
+/// One patch that does what these do, which were applied one after the other.
+fn compose(patches: &[Arc<str>]) -> Vec<u8> {
+    let operations = patches.iter().flat_map(|patch| {
+        let Patch(operations) = parse(patch).expect("a patch that was applied is one");
+        operations
+    });
+    // What was tested held; not every reader compares numbers alike.
+    let operations = operations.filter(|operation| !matches!(operation, PatchOperation::Test(_)));
+    serde_json::to_vec(&Patch(operations.collect())).expect("a patch always has a JSON text")
+}
+
+/// Where the events go.
+struct Output {
+    stream: TcpStream,
+    coding: Coding,
+    /// Whether a part is being written.
+    inside: AtomicBool,
+}
+
+impl Output {
+    async fn event(&self, kind: &str, vclock: &VectorClock, data: &[u8]) -> Result<(), End> {
+        // A JSON text as the node writes it is one line.
+        let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
+        let head = format!("event: {kind}\nid: {id}\ndata: ");
+        self.write(&[head.as_bytes(), data, b"\n\n"]).await
+    }
+
+    /// Writes one part of the body.
+    async fn write(&self, pieces: &[&[u8]]) -> Result<(), End> {
+        self.inside.store(true, Ordering::Relaxed);
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        self.write_bytes(self.coding.before(length).as_bytes()).await?;
+        for piece in pieces {
+            self.write_bytes(piece).await?;
+        }
+        self.write_bytes(self.coding.behind().as_bytes()).await?;
+        self.inside.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn write_bytes(&self, mut bytes: &[u8]) -> Result<(), End> {
+        let mut stream = self.stream.clone();
+        while !bytes.is_empty() {
+            let written = async { stream.write(bytes).await.map_err(End::Failed) };
+            let stalled = async {
+                Timer::after(STALL_LIMIT).await;
+                Err(End::Stalled)
+            };
+            match written.or(stalled).await? {
+                0 => return Err(End::Failed(io::ErrorKind::WriteZero.into())),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body, unless it breaks off inside a part.
+    async fn finish(&self) {
+        if !self.inside.load(Ordering::Relaxed) {
+            let end = async {
+                // Where it cannot be written, there is nobody to read it.
+                let _ = self.write_bytes(self.coding.end().as_bytes()).await;
+            };
+            let limit = async {
+                Timer::after(FAREWELL_LIMIT).await;
+            };
+            end.or(limit).await;
+        }
+        // The reader may have closed before.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_become_one_without_tests_in_one_line() {
+        let patches: Vec<Arc<str>> = vec![
+            "[{\"op\":\"test\",\"path\":\"\",\"value\":{}},\n {\"op\":\"add\",\"path\":\"/a~1b\",\"value\":\"x\\ny\"}]"
+                .into(),
+            "[]".into(),
+            r#"[{"op":"move","from":"/a~1b","path":"/c","note":1}]"#.into(),
+        ];
+        let text = String::from_utf8(compose(&patches)).unwrap();
+        assert_eq!(
+            text,
+            r#"[{"op":"add","path":"/a~1b","value":"x\ny"},{"op":"move","from":"/a~1b","path":"/c"}]"#
+        );
+        assert_eq!(compose(&[]), b"[]");
+    }
+}

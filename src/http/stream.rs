@@ -1,0 +1,47 @@
+//! The body of an answer whose length is not known when it begins.
+
+use super::Version;
+
+/// How the parts of such a body are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// In chunks (RFC 9112, 7.1).
+    Chunked,
+    /// Not at all: it ends with the connection, as HTTP/1.0 has it.
+    UntilClose,
+}
+
+impl Coding {
+    /// The one for an answer to a request of this version.
+    pub fn of(version: Version) -> Self {
+        match version {
+            Version::Http11 => Self::Chunked,
+            Version::Http10 => Self::UntilClose,
+        }
+    }
+
+    /// What goes before a part of `length` bytes, which are some.
+    pub fn before(self, length: usize) -> String {
+        assert!(length > 0, "an empty chunk would be the last one");
+        match self {
+            Self::Chunked => format!("{length:x}\r\n"),
+            Self::UntilClose => String::new(),
+        }
+    }
+
+    /// What goes behind each part.
+    pub fn behind(self) -> &'static str {
+        match self {
+            Self::Chunked => "\r\n",
+            Self::UntilClose => "",
+        }
+    }
+
+    /// What says that there are no more parts.
+    pub fn end(self) -> &'static str {
+        match self {
+            Self::Chunked => "0\r\n\r\n",
+            Self::UntilClose => "",
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Transactions that depend on what the document is: on its ETag, or on what a merge patch meets.
+//!
+//! The manager looks at the document when it is their turn, with all before them taken in, and makes an
+//! ordinary fresh transaction of them or refuses. From there on they are like any other.
+
+use std::io;
+use std::sync::Arc;
+
+use async_channel::Sender;
+use serde_json::Value;
+
+use super::state::Hash;
+use super::{Event, Handle, Manager, Stopped, Submitted};
+use crate::patch::merge;
+use crate::source::Source;
+use crate::transaction::{MAX_PAYLOAD_BYTES, Transaction};
+
+/// A transaction to be.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// The hash that the document must have, one of these; none where any will do.
+    pub hashes: Option<Vec<String>>,
+    /// What to do to it.
+    pub content: Content,
+}
+
+/// What to do to the document.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The text of a JSON Patch.
+    Patch(Box<str>),
+    /// A JSON Merge Patch (RFC 7396).
+    Merge(Value),
+}
+
+/// What became of a [`Proposal`].
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It was made a transaction.
+    Submitted(Submitted),
+    /// The document's hash is this one.
+    Moved(Hash),
+    /// As a JSON Patch it has so many bytes, which is more than a transaction may have.
+    TooLarge(usize),
+}
+
+/// A proposal on its way to the manager.
+pub(super) struct Proposed {
+    proposal: Arc<Proposal>,
+    source: Source,
+    id: u64,
+    reply: Sender<Decision>,
+}
+
+impl Handle {
+    /// Has the manager create a transaction of this node from `proposal`, with the next Id.
+    ///
+    /// # Errors
+    /// Where the node is stopping.
+    pub async fn propose(&self, proposal: Proposal) -> Result<Decision, Stopped> {
+        let proposal = Arc::new(proposal);
+        let event = |id, reply| {
+            let (proposal, source) = (proposal.clone(), self.source.clone());
+            Event::Propose(Proposed { proposal, source, id, reply })
+        };
+        let taken = |decision: &Decision| match decision {
+            Decision::Submitted(Submitted::Known { next_id }) => Some(*next_id),
+            _ => None,
+        };
+        self.with_next_id(event, taken).await
+    }
+}
+
+impl Manager {
+    pub(super) async fn decide(&mut self, proposed: Proposed) -> io::Result<()> {
+        let Proposed { proposal, source, id, reply } = proposed;
+        let decision = self.decision(&proposal, source, id).await?;
+        // Who asked may have gone; what was made of it stays.
+        reply.try_send(decision).ok();
+        Ok(())
+    }
+
+    async fn decision(
+        &mut self,
+        proposal: &Proposal,
+        source: Source,
+        id: u64,
+    ) -> io::Result<Decision> {
+        let Proposal { hashes, content } = proposal;
+        if let Some(hashes) = hashes {
+            let hash = &self.whole().hash;
+            if !hashes.iter().any(|wanted| hash.is(wanted)) {
+                return Ok(Decision::Moved(hash.clone()));
+            }
+        }
+        let payload: Box<str> = match content {
+            Content::Patch(text) => text.clone(),
+            Content::Merge(wanted) => {
+                let patch = merge(self.replica.snapshot().root(), wanted.clone());
+                serde_json::to_string(&patch).expect("a patch always has a JSON text").into()
+            }
+        };
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            return Ok(Decision::TooLarge(payload.len()));
+        }
+        let transaction = Transaction { source, id, payload, time: None };
+        let mut answers = self.take_in(vec![vec![transaction]]).await?;
+        let answer = answers.pop().and_then(|mut answers| answers.pop());
+        Ok(Decision::Submitted(answer.expect("what is submitted is answered")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn start() -> (Handle, smol::Task<io::Result<()>>) {
+        let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
+        (handle, smol::spawn(manager.run()))
+    }
+
+    fn merging(wanted: Value) -> Proposal {
+        Proposal { hashes: None, content: Content::Merge(wanted) }
+    }
+
+    fn line(decision: Decision) -> Value {
+        match decision {
+            Decision::Submitted(Submitted::Accepted(record)) => {
+                serde_json::from_str(&record.line).unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_merge_patch_is_made_a_patch_of_the_document_at_its_turn() {
+        smol::block_on(async {
+            let (handle, _task) = start();
+            let first = line(handle.propose(merging(json!({"a": {"b": 1}}))).await.unwrap());
+            assert_eq!(first["Payload"], r#"[{"op":"add","path":"/a","value":{"b":1}}]"#);
+            let second = line(handle.propose(merging(json!({"a": {"b": null}}))).await.unwrap());
+            assert_eq!(second["Payload"], r#"[{"op":"remove","path":"/a/b"}]"#);
+            let nothing = line(handle.propose(merging(json!({}))).await.unwrap());
+            assert_eq!((&nothing["Payload"], &nothing["Id"]), (&json!("[]"), &json!(3)));
+        });
+    }
+
+    #[test]
+    fn of_many_at_once_that_want_the_same_document_one_gets_it() {
+        smol::block_on(async {
+            let (handle, _task) = start();
+            let root = crate::patch::PointerBuf::new();
+            let reading = handle.snapshot(root.clone()).await.unwrap();
+            let hash = reading.snapshot.unwrap().hash.to_string();
+            let tasks: Vec<_> = (0..50)
+                .map(|number| {
+                    let text = format!(r#"[{{"op":"add","path":"/{number}","value":1}}]"#);
+                    let content = Content::Patch(text.into());
+                    let hashes = Some(vec!["other".into(), hash.clone()]);
+                    let handle = handle.clone();
+                    smol::spawn(async move { handle.propose(Proposal { hashes, content }).await })
+                })
+                .collect();
+            let mut accepted = 0;
+            for task in tasks {
+                match task.await.unwrap() {
+                    Decision::Submitted(Submitted::Accepted(_)) => accepted += 1,
+                    Decision::Moved(now) => assert_ne!(now.to_string(), hash),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!((accepted, handle.journal().length()), (1, 1));
+        });
+    }
+
+    #[test]
+    fn ids_stay_in_order_among_all_that_is_created() {
+        smol::block_on(async {
+            let (handle, _task) = start();
+            let tasks: Vec<_> = (0..100)
+                .map(|number| {
+                    let handle = handle.clone();
+                    smol::spawn(async move {
+                        if number % 2 == 0 {
+                            handle.create("[]".into()).await.map(|_| ())
+                        } else {
+                            handle.propose(merging(json!({"n": number}))).await.map(|_| ())
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            let records = handle.journal().read(0, 1000, usize::MAX).await.unwrap();
+            assert!(records.iter().map(|record| record.place.id).eq(1..=100));
+        });
+    }
+
+    #[test]
+    fn what_is_too_large_as_a_patch_is_refused() {
+        smol::block_on(async {
+            let (handle, _task) = start();
+            let members = (0..40_000).map(|number| (number.to_string(), json!(1)));
+            let decision = handle.propose(merging(Value::Object(members.collect()))).await;
+            assert!(matches!(decision, Ok(Decision::TooLarge(bytes)) if bytes > MAX_PAYLOAD_BYTES));
+            assert_eq!(handle.journal().length(), 0);
+        });
+    }
+}

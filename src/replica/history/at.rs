@@ -1,0 +1,329 @@
+//! The history as it was after so many transactions, and its transactions in their order.
+//!
+//! Nothing here touches the document. What an answer is made from is handed out with little work
+//! ([`Basis`], [`Window`]), and making it is for whoever asks, away from the one who owns the history:
+//! from the document and the inverses of what comes after, for the recent part; from a checkpoint and
+//! the journal, for what is before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{History, Placed, Skip};
+use crate::patch::{Document, Patch, parse};
+use crate::replica::past::{Past, Suffix};
+use crate::transaction::Place;
+
+/// What the document after so many transactions is made from.
+#[derive(Clone, Debug)]
+pub enum Basis {
+    /// The document now: these take back what comes after, one after the other.
+    Now(Vec<Patch>),
+    /// An earlier place.
+    Base(Base),
+}
+
+/// A place of the history from which later ones are reached with the journal: a checkpoint, or the
+/// beginning.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The last transaction up to there; none at the beginning.
+    after: Option<Place>,
+    /// How many there are up to there.
+    index: u64,
+    /// All others are in the journal from here on.
+    position: u64,
+    /// The text of the document there; none at the beginning.
+    text: Option<Arc<[u8]>>,
+}
+
+/// A transaction of the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// How many are before it in the history.
+    pub index: u64,
+    /// The transaction.
+    pub placed: Placed,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It is applied.
+    Applied,
+    /// It is skipped.
+    Skipped(Skip),
+    /// It is so far back that it would not be listed if it were skipped.
+    Unknown,
+}
+
+/// The skipped transactions of a part of the history.
+#[derive(Clone, Debug)]
+pub struct Skips {
+    listed: BTreeMap<Place, Skip>,
+    /// Which ones before this place are skipped is not known.
+    known_from: Option<Place>,
+}
+
+/// Some transactions of the history in a row.
+#[derive(Clone, Debug)]
+pub enum Window {
+    /// These.
+    Recent(Vec<Listed>),
+    /// They are to be read from the journal.
+    Past(Base, Skips),
+}
+
+impl History {
+    /// What the document after `count` transactions is made from; none where there are fewer.
+    pub fn basis(&self, count: u64) -> Option<Basis> {
+        if count > self.length() {
+            return None;
+        }
+        let Some(kept) = count.checked_sub(self.past_length) else {
+            return Some(Basis::Base(self.base(count)));
+        };
+        let after = self.recent.iter().skip(usize::try_from(kept).ok()?).rev();
+        Some(Basis::Now(after.filter_map(|entry| entry.inverse.clone()).collect()))
+    }
+
+    /// At most `most` transactions from index `from` on, and no more than one that passes `bytes` of
+    /// payload in all.
+    pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
+        let Some(start) = from.checked_sub(self.past_length) else {
+            let base = self.base(from);
+            let listed = match &base.after {
+                None => self.skipped.clone(),
+                Some(after) => self
+                    .skipped
+                    .range(after..)
+                    .map(|(place, skip)| (place.clone(), skip.clone()))
+                    .collect(),
+            };
+            return Window::Past(base, Skips { listed, known_from: self.skips_known_from() });
+        };
+        let mut room = bytes;
+        let known_from = self.skips_known_from();
+        let entries = self.recent.iter().skip(usize::try_from(start).unwrap_or(usize::MAX));
+        let listed = (from..).zip(entries).take(most).take_while(|(_, entry)| {
+            let fits = room > 0;
+            room = room.saturating_sub(entry.placed.payload.len());
+            fits
+        });
+        Window::Recent(
+            listed
+                .map(|(index, entry)| Listed {
+                    index,
+                    fate: fate(&self.skipped, known_from.as_ref(), &entry.placed.place),
+                    placed: entry.placed.clone(),
+                })
+                .collect(),
+        )
+    }
+
+    /// The last checkpoint up to `count` transactions, or the beginning.
+    fn base(&self, count: u64) -> Base {
+        match self.checkpoints.up_to(count) {
+            None => Base { after: None, index: 0, position: 0, text: None },
+            Some(checkpoint) => Base {
+                after: Some(checkpoint.place.clone()),
+                index: checkpoint.index,
+                position: checkpoint.position,
+                text: Some(checkpoint.shared_text()),
+            },
+        }
+    }
+
+    /// From where on all skipped transactions are listed; none where all of them are.
+    fn skips_known_from(&self) -> Option<Place> {
+        let all_listed = self.skipped.len() as u64 == self.skipped_count;
+        if all_listed { None } else { self.skipped.keys().next().cloned() }
+    }
+}
+
+fn fate(skipped: &BTreeMap<Place, Skip>, known_from: Option<&Place>, place: &Place) -> Fate {
+    match skipped.get(place) {
+        Some(skip) => Fate::Skipped(skip.clone()),
+        None if known_from.is_some_and(|known_from| place < known_from) => Fate::Unknown,
+        None => Fate::Applied,
+    }
+}
+
+impl Basis {
+    /// The document after `count` transactions, for which this is the basis. `now` is the text of the
+    /// document as it was when the basis was taken, and `past` the journal as it was then.
+    ///
+    /// # Errors
+    /// Where the journal had to be read and could not be.
+    pub fn document<P: Past>(self, count: u64, now: &[u8], past: &P) -> Result<Document, P::Error> {
+        match self {
+            Self::Now(inverses) => {
+                let mut document = read(now);
+                inverses.into_iter().for_each(|inverse| document.revert(inverse));
+                Ok(document)
+            }
+            Self::Base(base) => base.document(count, past),
+        }
+    }
+}
+
+impl Base {
+    fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
+        let mut document = self.text.as_deref().map(read).unwrap_or_default();
+        let left = count.saturating_sub(self.index);
+        let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, left)?;
+        while let Some(placed) = suffix.next(past)? {
+            // What does not apply is skipped whole, and leaves the document as it was.
+            let _ = parse(&placed.payload).and_then(|patch| document.apply(patch));
+        }
+        Ok(document)
+    }
+
+    /// At most `most` transactions from index `from` on, which is not before this place, and no more
+    /// than one that passes `bytes` of payload in all.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    pub fn list<P: Past>(
+        &self,
+        from: u64,
+        most: usize,
+        bytes: usize,
+        skips: &Skips,
+        past: &P,
+    ) -> Result<Vec<Listed>, P::Error> {
+        let before = from.saturating_sub(self.index);
+        let count = before.saturating_add(most as u64);
+        let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, count)?;
+        suffix.skip(before);
+        let mut list = Vec::new();
+        let mut room = bytes;
+        while room > 0
+            && let Some(placed) = suffix.next(past)?
+        {
+            room = room.saturating_sub(placed.payload.len());
+            let index = from + list.len() as u64;
+            let fate = fate(&skips.listed, skips.known_from.as_ref(), &placed.place);
+            list.push(Listed { index, placed, fate });
+        }
+        Ok(list)
+    }
+}
+
+fn read(text: &[u8]) -> Document {
+    let root = serde_json::from_slice(text).expect("a document's text can be read back");
+    Document::new(root).expect("it was a document")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::replica::history::Bounds;
+    use crate::transaction::Transaction;
+
+    /// Keeps next to nothing in memory, so that most of a history is past.
+    const TIGHT: Bounds = Bounds {
+        recent_transactions: 7,
+        recent_bytes: 1 << 20,
+        checkpoints: 3,
+        checkpoint_bytes: 1 << 20,
+        checkpoint_spacing: 10,
+        checkpoint_weights: 0,
+        skipped_listed: 5,
+    };
+
+    fn now() -> Time {
+        Time::from_micros(1_000_000).unwrap()
+    }
+
+    /// A history of adds, removals of what may not be there, and late arrivals; with its journal.
+    fn busy(bounds: Bounds) -> (History, Vec<Transaction>) {
+        let mut history = History::new(bounds);
+        let mut journal = Vec::new();
+        for number in 0..200u64 {
+            // Every fifth one belongs some places before the end.
+            let time = 100 + 10 * number - if number % 5 == 4 { 45 } else { 0 };
+            let member = number % 9;
+            let payload = match number % 3 {
+                0 => format!(r#"[{{"op":"add","path":"/{member}","value":{number}}}]"#),
+                1 => format!(r#"[{{"op":"remove","path":"/{}"}}]"#, member / 2),
+                _ => format!(r#"[{{"op":"add","path":"/{member}","value":[{number},"ä"]}}]"#),
+            };
+            let transaction = Transaction {
+                source: "a".parse().unwrap(),
+                id: number,
+                payload: payload.into(),
+                time: Time::from_micros(time),
+            };
+            let placed = Placed {
+                place: transaction.place().unwrap(),
+                position: number,
+                payload: transaction.payload.clone(),
+            };
+            if history.end().is_none_or(|end| placed.place > *end) {
+                history.append(placed, now());
+            } else {
+                history.insert(vec![placed], now(), &journal).unwrap();
+            }
+            journal.push(transaction);
+            history.checkpoint_where_due(journal.len() as u64, now());
+        }
+        (history, journal)
+    }
+
+    fn in_order(journal: &[Transaction]) -> Vec<(u64, &Transaction)> {
+        let mut order: Vec<_> = (0..).zip(journal).collect();
+        order.sort_by_key(|(_, transaction)| transaction.place());
+        order
+    }
+
+    #[test]
+    fn the_document_at_any_place_is_the_fold_up_to_there() {
+        for bounds in [TIGHT, Bounds::default()] {
+            let (history, journal) = busy(bounds);
+            let text = serde_json::to_vec(history.document().root()).unwrap();
+            let mut fold = Document::default();
+            let order = in_order(&journal);
+            for count in 0..=order.len() {
+                let basis = history.basis(count as u64).unwrap();
+                let document = basis.document(count as u64, &text, &journal).unwrap();
+                assert_eq!(document, fold, "after {count}");
+                if let Some((_, next)) = order.get(count) {
+                    let _ = parse(&next.payload).and_then(|patch| fold.apply(patch));
+                }
+            }
+            assert_eq!(history.document(), &fold);
+            assert!(history.basis(201).is_none() && history.basis(u64::MAX).is_none());
+        }
+    }
+
+    #[test]
+    fn a_window_lists_the_history_in_its_order() {
+        let (history, journal) = busy(TIGHT);
+        let order = in_order(&journal);
+        let list = |from, most, bytes| match history.window(from, most, bytes) {
+            Window::Recent(list) => list,
+            Window::Past(base, skips) => base.list(from, most, bytes, &skips, &journal).unwrap(),
+        };
+        for from in 0..=201 {
+            let list = list(from, 10, usize::MAX);
+            let expected = order.iter().skip(from as usize).take(10);
+            assert_eq!(list.len(), expected.len());
+            for ((index, listed), (position, transaction)) in (from..).zip(&list).zip(expected) {
+                assert_eq!((listed.index, listed.placed.position), (index, *position));
+                assert_eq!(Some(&listed.placed.place), transaction.place().as_ref());
+                assert_eq!(listed.placed.payload, transaction.payload);
+            }
+        }
+        for from in [0, 196] {
+            assert_eq!(list(from, 10, 1).len(), 1, "one passes the bytes");
+        }
+        let fates = list(0, 200, usize::MAX);
+        let skipped = fates.iter().filter(|listed| matches!(listed.fate, Fate::Skipped(_)));
+        assert_eq!(skipped.count(), TIGHT.skipped_listed);
+        assert_eq!(fates[0].fate, Fate::Unknown);
+        assert!(fates.iter().any(|listed| listed.fate == Fate::Applied));
+    }
+}

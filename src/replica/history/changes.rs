@@ -1,0 +1,218 @@
+//! What was done to the document of late, for those who keep a copy of it.
+//!
+//! It is the very steps: every patch that was applied, and the inverse of every one that was taken back
+//! to put a late one before it. Whoever applies them to the document as it was then has the document
+//! as it is now. They are noted only while somebody reads them, and as many as the bounds allow; who is
+//! further behind starts with the document again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many steps are kept, and how many bytes of them.
+const STEPS: usize = 4096;
+const BYTES: usize = 1 << 20;
+
+/// A point in the course of the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which run of notes it belongs to.
+    run: u64,
+    /// How many steps were noted before it.
+    step: u64,
+}
+
+/// The latest steps.
+///
+/// Invariant: while `noting`, `steps` are the last ones of all that were done to the document, and `end`
+/// is the version that they lead to.
+#[derive(Debug)]
+pub struct Changes {
+    steps: VecDeque<Arc<str>>,
+    bytes: usize,
+    end: Version,
+    noting: bool,
+    /// How many steps had been noted when somebody last read.
+    read_at: u64,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        let end = Version { run: 0, step: 0 };
+        Self { steps: VecDeque::new(), bytes: 0, end, noting: false, read_at: 0 }
+    }
+}
+
+impl Changes {
+    /// Notes a step, the text of a JSON Patch, that was done to the document.
+    pub fn note(&mut self, patch: impl FnOnce() -> Arc<str>) {
+        if !self.noting {
+            return;
+        }
+        let patch = patch();
+        self.bytes += patch.len();
+        self.steps.push_back(patch);
+        self.end.step += 1;
+        while self.steps.len() > STEPS || self.bytes > BYTES {
+            let Some(oldest) = self.steps.pop_front() else { break };
+            self.bytes -= oldest.len();
+            if self.read_at + (self.steps.len() as u64) < self.end.step {
+                // Nobody has read any of what is kept: nobody reads any more.
+                self.cut();
+                self.noting = false;
+                return;
+            }
+        }
+    }
+
+    /// Takes note that the document was made anew, or changed unnoted.
+    pub fn cut(&mut self) {
+        self.steps.clear();
+        self.bytes = 0;
+        self.end = Version { run: self.end.run + 1, step: 0 };
+        self.read_at = 0;
+    }
+
+    /// The version that the document has now. From now on its changes are noted.
+    pub fn version(&mut self) -> Version {
+        if !self.noting {
+            self.cut();
+            self.noting = true;
+        }
+        self.read_at = self.end.step;
+        self.end
+    }
+
+    /// The steps since `version`, in their order; none where that is too far back.
+    pub fn since(&self, version: Version) -> Option<Vec<Arc<str>>> {
+        let is_of_this_run = self.noting && version.run == self.end.run;
+        let behind = is_of_this_run.then(|| self.end.step - version.step)?;
+        let kept = self.steps.len().checked_sub(usize::try_from(behind).ok()?)?;
+        Some(self.steps.iter().skip(kept).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(changes: &mut Changes, text: &str) {
+        changes.note(|| text.into());
+    }
+
+    #[test]
+    fn steps_are_noted_from_the_first_reader_on() {
+        let mut changes = Changes::default();
+        note(&mut changes, "before");
+        let first = changes.version();
+        assert_eq!(changes.since(first), Some(Vec::new()));
+        note(&mut changes, "a");
+        let second = changes.version();
+        note(&mut changes, "b");
+        assert_eq!(changes.since(first), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(changes.since(second), Some(vec!["b".into()]));
+        changes.cut();
+        assert_eq!(changes.since(second), None);
+        let third = changes.version();
+        note(&mut changes, "c");
+        assert_eq!(changes.since(third), Some(vec!["c".into()]));
+    }
+
+    #[test]
+    fn who_is_too_far_behind_starts_again_and_where_nobody_reads_nothing_is_noted() {
+        let mut changes = Changes::default();
+        let first = changes.version();
+        (0..STEPS).for_each(|_| note(&mut changes, "x"));
+        assert_eq!(changes.since(first).unwrap().len(), STEPS);
+        let second = changes.version();
+        note(&mut changes, "y");
+        assert_eq!(changes.since(first), None);
+        assert_eq!(changes.since(second), Some(vec!["y".into()]));
+        (0..STEPS).for_each(|_| note(&mut changes, "z"));
+        assert!(!changes.noting && changes.steps.is_empty());
+        assert_eq!(changes.since(second), None);
+        assert_ne!(changes.version(), first);
+    }
+
+    /// Random histories with late arrivals near and far, what could not be kept after all, and
+    /// checkpoints; and readers that look at random moments.
+    #[test]
+    fn the_steps_since_any_version_lead_to_the_document() {
+        use crate::clock::Time;
+        use crate::patch::{Document, parse};
+        use crate::replica::history::{Bounds, History, Placed};
+        use crate::transaction::Transaction;
+
+        let now = Time::from_micros(1 << 40).unwrap();
+        let bounds = Bounds { recent_transactions: 20, checkpoint_spacing: 9, ..Bounds::default() };
+        let (mut patched, mut put) = (0, 0);
+        for seed in 0..40 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut history = History::new(bounds);
+            let mut journal: Vec<Transaction> = Vec::new();
+            let mut copies = vec![(history.changes().version(), Document::default()); 3];
+            for id in 1..=300 {
+                let back = if random.u8(..10) == 0 { random.u64(..200) } else { random.u64(..5) };
+                let (member, value) = (random.u8(..6), random.u8(..));
+                let payload = match random.u8(..6) {
+                    0 => format!(r#"[{{"op":"remove","path":"/{member}"}}]"#),
+                    1 => format!(r#"[{{"op":"add","path":"/{member}","value":[{value}]}}]"#),
+                    2 => format!(r#"[{{"op":"add","path":"/{member}/0","value":{value}}}]"#),
+                    3 => {
+                        format!(r#"[{{"op":"move","from":"/{member}","path":"/{}"}}]"#, member / 2)
+                    }
+                    4 => format!(
+                        r#"[{{"op":"remove","path":"/{member}/0"}},{{"op":"copy","from":"","path":"/x"}},{{"op":"remove","path":"/x"}}]"#
+                    ),
+                    _ => format!(r#"[{{"op":"replace","path":"/{member}","value":{value}}}]"#),
+                };
+                let transaction = Transaction {
+                    source: "a".parse().unwrap(),
+                    id,
+                    payload: payload.into(),
+                    time: Time::from_micros((1000 + 2 * id).saturating_sub(back)),
+                };
+                let placed = Placed {
+                    place: transaction.place().unwrap(),
+                    position: journal.len() as u64,
+                    payload: transaction.payload.clone(),
+                };
+                let place = placed.place.clone();
+                history.insert(vec![placed], now, &journal).unwrap();
+                if random.u8(..20) == 0 {
+                    let length = journal.len() as u64;
+                    history
+                        .remove(&place, |placed| placed.position < length, now, &journal)
+                        .unwrap();
+                } else {
+                    journal.push(transaction);
+                }
+                history.checkpoint_where_due(journal.len() as u64, now);
+                let (version, copy) = random.choice(&mut copies).unwrap();
+                match history.changes().since(*version) {
+                    None => {
+                        *copy = history.document().clone();
+                        put += 1;
+                    }
+                    Some(steps) => {
+                        for step in steps {
+                            copy.apply(parse(&step).unwrap()).unwrap();
+                        }
+                        patched += 1;
+                    }
+                }
+                *version = history.changes().version();
+                assert_eq!(&*copy, history.document(), "seed {seed}, after {id}");
+            }
+        }
+        assert!(patched > 5000 && put > 1000, "{patched} {put}");
+    }
+
+    #[test]
+    fn a_step_that_is_too_large_is_not_kept() {
+        let mut changes = Changes::default();
+        let first = changes.version();
+        note(&mut changes, &"x".repeat(BYTES + 1));
+        assert_eq!(changes.since(first), None);
+        assert_eq!(changes.bytes, 0);
+    }
+}

@@ -1,0 +1,87 @@
+//! `/get` as a stream of events.
+
+use std::net::SocketAddr;
+
+use super::{Answer, Routes};
+use crate::events::Session;
+use crate::http::{Body, Coding, Request, Response};
+
+const MEDIA_TYPE: &str = "text/event-stream";
+
+/// Whether a request asks for events. Only who names them does: not every client that takes anything
+/// expects an answer that does not end.
+pub fn are_wanted(request: &Request) -> bool {
+    request.header_values("Accept").flat_map(|list| list.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(MEDIA_TYPE));
+        let is_refused = |parameter: &str| {
+            let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
+            weight.and_then(|weight| weight.parse().ok()) == Some(0.0)
+        };
+        is_named && !parts.any(is_refused)
+    })
+}
+
+/// Agrees to send the events of the whole document.
+pub fn agree(
+    routes: &Routes,
+    request: &Request,
+    from: SocketAddr,
+    pointer: &str,
+) -> Result<Answer, Response> {
+    for other in ["at", "after", "seen"] {
+        if request.query_parameter(other)?.is_some() {
+            let detail = format!("there are no events with {other}=; they are of the document now");
+            return Err(Response::problem(406, detail));
+        }
+    }
+    if !pointer.is_empty() {
+        let detail = "events are of the whole document; ask /get for them";
+        return Err(Response::problem(406, detail));
+    }
+    let last = match request.header("Last-Event-ID") {
+        Some(id) => Some(id.into()),
+        None => request.query_parameter("last-event-id")?,
+    };
+    let response = Response::new(200)
+        .with_body(MEDIA_TYPE, Body::Stream)
+        .with_header("Cache-Control", "no-store")
+        // A proxy that gathers answers would hold the events back.
+        .with_header("X-Accel-Buffering", "no");
+    if request.method() == "HEAD" {
+        return Ok(response.into());
+    }
+    let session = Session {
+        handle: routes.handle.clone(),
+        address: from,
+        // What is no clock is not this node's id, and says nothing.
+        last: last.and_then(|id| serde_json::from_str(&id).ok()),
+        coding: Coding::of(request.version()),
+    };
+    Ok(Answer::Stream(response, session))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    #[test]
+    fn events_are_for_those_who_name_them() {
+        let table = [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; q=0.5", true),
+            ("application/json, text/event-stream", true),
+            ("text/event-stream;q=0", false),
+            ("text/event-stream; q=0.0, */*", false),
+            ("*/*", false),
+            ("text/*", false),
+            ("application/json", false),
+            ("", false),
+        ];
+        for (accept, expected) in table {
+            let head = format!("GET /get HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+            assert_eq!(are_wanted(&request(head)), expected, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `/get`: the document now, or as it was, or a part of it.
+
+use super::wait::{Wait, Waited};
+use super::{Routes, bad_request, number};
+use crate::http::{Problem, Request, Response};
+use crate::manager::{AtError, Handle, Reading, Snapshot};
+use crate::patch::PointerBuf;
+
+/// How many transactions the history has. On every answer of `/get`.
+const LENGTH: &str = "Patchmesh-Length";
+
+/// What had been seen of every source, where the answer is the document now.
+const CLOCK: &str = "Patchmesh-Clock";
+
+/// A longer clock is not sent in a header: clients would refuse it. `/vclock` has it.
+const CLOCK_BYTES: usize = 4 << 10;
+
+/// Answers a request for the document, or for the part at `pointer`, which is as in the path.
+pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
+    let pointer = crate::http::percent_decode(pointer)
+        .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
+    let pointer = PointerBuf::parse(pointer).map_err(|error| {
+        let pointer = error.decompose().1;
+        bad_request(format!(
+            "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
+        ))
+    })?;
+    if let Some(count) = number(request, "at")? {
+        let answer = as_it_was(&routes.handle, request, count, pointer);
+        return routes.unless_stopping(answer).await;
+    }
+    if let Some(wait) = Wait::of(request)? {
+        let waited = routes.unless_stopping(wait.wait(&routes.handle)).await?;
+        return as_it_is(&routes.handle, request, pointer, waited == Waited::Unmoved).await;
+    }
+    as_it_is(&routes.handle, request, pointer, false).await
+}
+
+/// The document now; `unmoved` where the client knows it since nothing was accepted after that.
+async fn as_it_is(
+    handle: &Handle,
+    request: &Request,
+    pointer: PointerBuf,
+    unmoved: bool,
+) -> Result<Response, Response> {
+    let name = pointer.to_string();
+    let Reading { snapshot, vclock, length } = handle.snapshot(pointer).await?;
+    let mut response = match snapshot {
+        Some(snapshot) => found(request, snapshot, unmoved),
+        None => nothing(&name),
+    };
+    if let Some(clock) = vclock.ascii(CLOCK_BYTES) {
+        response = response.with_header(CLOCK, clock);
+    }
+    Ok(response.with_header(LENGTH, length.to_string()))
+}
+
+/// The document after the first `count` transactions of the history.
+async fn as_it_was(
+    handle: &Handle,
+    request: &Request,
+    count: u64,
+    pointer: PointerBuf,
+) -> Result<Response, Response> {
+    let name = pointer.to_string();
+    match handle.document_at(count, pointer).await {
+        Ok((snapshot, length)) => {
+            let response = match snapshot {
+                Some(snapshot) => found(request, snapshot, false),
+                None => nothing(&name),
+            };
+            Ok(response.with_header(LENGTH, length.to_string()))
+        }
+        Err(AtError::Beyond(length)) => {
+            let detail = format!("the history has {length} transactions, so there is no {count}");
+            let problem = Problem::new(404, detail).with_member("length", length);
+            Ok(Response::from(problem).with_header(LENGTH, length.to_string()))
+        }
+        Err(error) => Err(untold(error)),
+    }
+}
+
+/// Why something of the history's past is not told.
+pub fn untold(error: AtError) -> Response {
+    match error {
+        AtError::Beyond(length) => {
+            Response::problem(404, format!("the history has {length} transactions"))
+        }
+        AtError::TooLong => {
+            let detail = "this is far back, and takes too long while others ask for the past too; \
+                          try again later";
+            Response::problem(503, detail).with_header("Retry-After", "10")
+        }
+        AtError::Journal(error) => {
+            Response::problem(500, format!("the journal cannot be read: {error}"))
+        }
+        AtError::Stopped => Response::from(crate::manager::Stopped),
+    }
+}
+
+fn nothing(pointer: &str) -> Response {
+    Problem::new(404, format!("there is nothing at {pointer:?} in the document"))
+        .with_member("path", pointer)
+        .into()
+}
+
+fn found(request: &Request, snapshot: Snapshot, unmoved: bool) -> Response {
+    let etag = format!("\"{}\"", snapshot.hash);
+    let known = request
+        .header_values("If-None-Match")
+        .flat_map(|list| list.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == etag || known == "*");
+    let known = known || unmoved;
+    let response = Response::new(if known { 304 } else { 200 })
+        .with_header("ETag", etag)
+        .with_header("Cache-Control", "no-cache");
+    if known { response } else { response.with_body("application/json", snapshot.text) }
+}

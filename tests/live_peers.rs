@@ -1,0 +1,47 @@
+//! `/peers` tells what this node has seen, and what its peers have, as far as it knows.
+
+mod live;
+
+use live::{Node, Peer, add};
+use serde_json::{Value, json};
+
+#[test]
+fn peers_tells_what_a_peer_has_sent() {
+    let mut peer = Peer::new();
+    let node = Node::start(&[&peer.address()]);
+    let before = node.get("/peers").json();
+    assert_eq!(before["upstreams"][0]["vclock"], Value::Null);
+    peer.tell("p~1", 4, 1000, &add("/a", 1));
+    peer.tell("q~1", 0, 2000, &add("/b", 1));
+    let answer = node.wait_for("/peers", |answer| answer.json()["length"] == 2);
+    let peers = answer.json();
+    let known = json!({"p~1": 5, "q~1": 1});
+    assert_eq!(peers["upstreams"][0]["vclock"], known);
+    assert_eq!(peers["vclock"], node.get("/vclock").json());
+    let hash = peers["hash"].clone();
+    let written = node.post(&add("/c", 1));
+    let peers = node.get("/peers").json();
+    assert_eq!(peers["upstreams"][0]["vclock"], known, "that it has this is not known");
+    let own = written["Source"].as_str().expect("a source");
+    assert_eq!(peers["vclock"], json!({"p~1": 5, "q~1": 1, own: 2}));
+    for part in ["clock", "state"] {
+        let digits = peers["hash"][part].as_str().expect("a hash");
+        assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(peers["hash"][part], hash[part]);
+    }
+    // A state hash like this node's says that the peer has seen the same.
+    let (clock, state) = (&peers["hash"]["clock"], &peers["hash"]["state"]);
+    let (clock, state) = (clock.as_str().expect("one"), state.as_str().expect("one"));
+    peer.ping(&format!("patchmesh-state {clock} {state}"));
+    let answer = node.wait_for("/peers", |answer| answer.json()["upstreams"][0]["agrees"] == true);
+    assert_eq!(answer.json()["upstreams"][0]["vclock"], answer.json()["vclock"]);
+}
+
+#[test]
+fn the_hash_is_the_etag_of_the_document() {
+    let node = Node::start(&[]);
+    node.post(&add("/a", 1));
+    let etag = node.get("/get").header("ETag").map(str::to_owned);
+    let state = node.get("/peers").json()["hash"]["state"].as_str().map(str::to_owned);
+    assert_eq!(etag, state.map(|state| format!("\"{state}\"")));
+}
