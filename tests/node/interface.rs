@@ -185,16 +185,22 @@ fn a_wrong_method_is_told_the_right_ones() {
     let reading = [
         "/",
         "/test",
-        "/get",
         "/get/a",
         "/vclock",
         "/ws",
         "/log",
+        "/history",
+        "/transaction",
         "/conflicts",
         "/peers",
         "/metrics",
         "/healthz",
     ];
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW", "get"] {
+        let answer = node.request(method, "/get", "[]");
+        check_problem(&answer, 405);
+        assert_eq!(answer.header("Allow"), Some("GET, HEAD, PATCH"), "{method}");
+    }
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "get"] {
         for path in reading {
             let answer = node.request(method, path, "[]");
@@ -451,7 +457,7 @@ fn peers_are_shown_both_ways() {
     wait_until_equal(&[&first, &second]);
     let shown = second.peers();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&shown), ["downstreams", "length", "source", "upstreams"]);
+    assert_eq!(keys(&shown), ["downstreams", "hash", "length", "source", "upstreams", "vclock"]);
     assert_eq!(shown["source"], second.source.as_str());
     assert_eq!(shown["length"], 1);
     let upstream = &shown["upstreams"][0];
