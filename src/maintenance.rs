@@ -214,10 +214,9 @@ fn copy(
     extent: &Extent,
     target: &mut dyn Write,
 ) -> io::Result<()> {
-    let end = extent.end - u64::from(extent.unterminated);
     let mut buffer = vec![0; COPY_BYTES];
-    while offset < end {
-        let room = usize::try_from(end - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
+    while offset < extent.last {
+        let room = usize::try_from(extent.last - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
         let read = storage.read_at(&mut buffer[..room], offset)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -225,7 +224,7 @@ fn copy(
         target.write_all(&buffer[..read])?;
         offset += read as u64;
     }
-    if extent.unterminated { target.write_all(b"\n") } else { Ok(()) }
+    target.write_all(&extent.last_batch(storage)?.0)
 }
 
 /// Writes to a storage from an offset on.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::file::{FileJournal, Mark, OpenError};
-use super::format::{Header, VERSION, push_line, read_line};
+use super::format::{Header, Seal, VERSION, push_line, read_line};
 use super::storage::Storage;
 use crate::source::Source;
 
@@ -29,6 +29,9 @@ const CHECKPOINT: &str = "checkpoint-";
 
 /// What a file is called until it is whole.
 const UNFINISHED: &str = ".new";
+
+/// How many lines a checkpoint has.
+const LINES: u64 = 3;
 
 /// How many checkpoints are kept: the last one, and one to fall back on.
 const CHECKPOINTS: usize = 2;
@@ -223,8 +226,8 @@ impl Directory {
         let header = serde_json::to_string(&header).expect("a header always has a JSON text");
         let document = String::from_utf8_lossy(&document);
         let mut text = Vec::with_capacity(header.len() + summary.len() + document.len() + 256);
-        for (left, object) in [(2, &*header), (1, &*summary), (0, &*document)] {
-            push_line(&mut text, object, 0, left);
+        for (line, object) in [(1, &*header), (2, &*summary), (3, &*document)] {
+            push_line(&mut text, object, Seal { batch: 0, line, lines: LINES });
         }
         let path = self.path.join(format!("{CHECKPOINT}{length:016}"));
         write_durably(&path, &text)?;
@@ -266,12 +269,13 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
     let text = fs::read(path).map_err(|error| error.to_string())?;
     let text = text.strip_suffix(b"\n").ok_or("its last line is cut off")?;
     let mut lines = text.split(|byte| *byte == b'\n');
-    let mut object = |left| {
+    let mut object = |line| {
+        let seal = Seal { batch: 0, line, lines: LINES };
         let line = lines.next().ok_or("a line is missing")?;
         let line = read_line(line).map_err(|error| error.to_string())?;
-        if line.left == left { Ok(line.object) } else { Err("a line is missing".to_owned()) }
+        if line.seal == seal { Ok(line.object) } else { Err("a line is missing".to_owned()) }
     };
-    let (header, summary, document) = (object(2)?, object(1)?, object(0)?);
+    let (header, summary, document) = (object(1)?, object(2)?, object(3)?);
     let header: CheckpointHeader =
         serde_json::from_str(header).map_err(|error| error.to_string())?;
     if header.patchmesh != "checkpoint" || header.version != VERSION {

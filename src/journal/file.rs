@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::format::{Header, push_line, read_line};
+use super::format::{FIRST_BYTE, Header, Seal, push_line, read_line};
 use super::scan::{Damage, End, Scanner};
 use super::storage::Storage;
 use super::within;
@@ -136,13 +136,18 @@ pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
         Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
         Err(_) => return Err(OpenError::Header("there is no whole header".into())),
     };
+    if scanner.unterminated() {
+        return Err(OpenError::Header("the header does not end with a line feed".into()));
+    }
     Ok((header, Mark { offset: scanner.offset(), batch: scanner.next_batch() }))
 }
 
 /// What stands at the end of a journal that was read through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The offset after the last complete batch.
+    /// The offset of the last complete batch, or of the part of it that was read.
+    pub last: u64,
+    /// The offset after the last complete batch, and its last line feed.
     pub end: u64,
     /// The number of the batch that comes next.
     pub next_batch: u64,
@@ -150,8 +155,24 @@ pub struct Extent {
     pub length: u64,
     /// Whether a torn batch follows.
     pub torn: bool,
-    /// Whether the last line feed is missing at `end`, which counts it.
-    pub unterminated: bool,
+}
+
+impl Extent {
+    /// The text of the last complete batch, and whether it is not as the file has it: the first byte
+    /// and the last line feed may be missing there.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn last_batch(&self, storage: &dyn Storage) -> io::Result<(Vec<u8>, bool)> {
+        let mut text = vec![0; (self.end - self.last) as usize];
+        storage.read_at(&mut text, self.last)?;
+        let mut is_mended = false;
+        if let [first, .., last] = &mut *text {
+            is_mended = (*first, *last) != (FIRST_BYTE, b'\n');
+            (*first, *last) = (FIRST_BYTE, b'\n');
+        }
+        Ok((text, is_mended))
+    }
 }
 
 /// Reads the records from the last of the reader's marks on, and shows them to `visit`; from the line
@@ -164,12 +185,19 @@ pub fn read_through(
     first: Mark,
     visit: &mut Visit,
 ) -> Result<Extent, OpenError> {
-    let (mut position, from) = reader.last_mark().unwrap_or((0, first));
     let file_length = reader.storage.length()?;
-    let mut scanner = Scanner::new(&*reader.storage, from.offset, from.batch);
+    let (mut position, mut scanner) = match reader.last_mark() {
+        None => (0, Scanner::new(&*reader.storage, first.offset, first.batch)),
+        Some((position, mark)) => {
+            (position, Scanner::resume(&*reader.storage, mark.offset, mark.batch))
+        }
+    };
+    let mut last = scanner.offset();
     loop {
+        let offset = scanner.offset();
         match scanner.next()? {
             Ok(batch) => {
+                last = offset;
                 let mut transactions = Vec::with_capacity(batch.objects.len());
                 for (count, (offset, object)) in batch.objects.iter().enumerate() {
                     let at = position + count as u64;
@@ -187,11 +215,11 @@ pub fn read_through(
             Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
             Err(end @ (End::Clean | End::Torn)) => {
                 return Ok(Extent {
+                    last,
                     end: scanner.offset(),
                     next_batch: scanner.next_batch(),
                     length: position,
                     torn: end == End::Torn,
-                    unterminated: scanner.unterminated(),
                 });
             }
         }
@@ -214,17 +242,19 @@ impl FileJournal {
     /// Where the file cannot be written.
     pub fn open(extent: &Extent, reader: FileReader) -> Result<Self, OpenError> {
         let storage = reader.storage.clone();
-        if extent.unterminated {
-            storage.write_at(b"\n", extent.end - 1)?;
-        }
         // What is torn must never be found between what is written later.
-        let length = storage.length()?;
-        if length > extent.end {
+        if storage.length()? > extent.end {
             storage.set_length(extent.end)?;
         }
-        if extent.unterminated || length > extent.end {
-            storage.sync()?;
+        // Who wrote the last batch may not have come to sync it, and where a sync has failed, the
+        // system may take for durable what is not. So it is written once more before it is shown.
+        let (text, is_mended) = extent.last_batch(&*storage)?;
+        match storage.write_at(&text, extent.last) {
+            // A disk that is too full for that is no reason not to start.
+            Err(error) if is_full(&error) && !is_mended => (),
+            written => written?,
         }
+        storage.sync()?;
         reader.reach(extent.length);
         Ok(Self {
             storage,
@@ -253,8 +283,9 @@ impl FileJournal {
                 let offset = self.end + text.len() as u64;
                 marks.push(Mark { offset, batch: self.next_batch });
             }
-            let left = batch.len() - 1 - count;
-            push_line(&mut text, &record.line, self.next_batch, left as u64);
+            let line = count as u64 + 1;
+            let seal = Seal { batch: self.next_batch, line, lines: batch.len() as u64 };
+            push_line(&mut text, &record.line, seal);
         }
         let end = self.end + text.len() as u64;
         self.write(&text, end)?;
@@ -352,15 +383,14 @@ impl FileReader {
         let most = most.min(usize::try_from(length - position).unwrap_or(usize::MAX));
         let (mut records, mut room) = (Vec::new(), bytes);
         let (mut buffer, mut start, mut offset) = (Vec::new(), 0, mark.offset);
+        let mut chunk = vec![0; CHUNK_BYTES];
         while records.len() < most && room > 0 {
             let found = buffer[start..].iter().position(|byte| *byte == b'\n');
             let Some(found) = found else {
                 buffer.drain(..start);
                 start = 0;
-                let filled = buffer.len();
-                buffer.resize(filled + CHUNK_BYTES, 0);
-                let read = self.storage.read_at(&mut buffer[filled..], offset)?;
-                buffer.truncate(filled + read);
+                let read = self.storage.read_at(&mut chunk, offset)?;
+                buffer.extend_from_slice(&chunk[..read]);
                 offset += read as u64;
                 if read == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());

@@ -3,15 +3,17 @@
 //! A file of lines, each with its checksum, that `less` shows and `jq objects` reads:
 //!
 //! ```text
-//! {"patchmesh":"journal","version":1,"source":"filonenko~k3x9q2pd"} "0.0.5d1c2a90"
-//! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[...]","Time":1763888400123456} "1.1.07f9b3c4"
-//! {"Source":"filonenko~k3x9q2pd","Id":2,"Payload":"[...]","Time":1763888400123457} "1.0.91be0d22"
+//! {"patchmesh":"journal","version":1,"source":"filonenko~k3x9q2pd"} "0.1/1.5d1c2a90"
+//! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[...]","Time":1763888400123456} "1.1/2.07f9b3c4"
+//! {"Source":"filonenko~k3x9q2pd","Id":2,"Payload":"[...]","Time":1763888400123457} "1.2/2.91be0d22"
 //! ```
 //!
-//! A line is a JSON object, a space, a JSON string and a line feed. The string is `BATCH.LEFT.CHECKSUM`:
+//! A line is a JSON object, a space, a JSON string and a line feed. The string is
+//! `BATCH.LINE/LINES.CHECKSUM`:
 //! - `BATCH`, decimal: which batch the line belongs to. The header is batch 0; batches count up by one.
-//! - `LEFT`, decimal: how many lines of this batch are left after this one. A batch is complete with
-//!   the line that says 0.
+//! - `LINE`, decimal: which line of its batch it is, from 1 on.
+//! - `LINES`, decimal: how many lines the batch has. It is complete with the line that is the last of
+//!   them.
 //! - `CHECKSUM`, eight lower-case hexadecimal digits: CRC-32 (ISO-HDLC, that of gzip) of the line's
 //!   bytes before it, from the object's `{` to the dot.
 //!
@@ -22,9 +24,12 @@
 //!
 //! A batch is written when the one before it is durable. So only the last batch can be torn, by a crash
 //! before it was durable, and then nobody was told of it; and what is missing of it was never written:
-//! the file ends early, or whole sectors of it are NUL bytes. Where a line is wrong, and a line of a
-//! later batch follows, or nothing is missing in this way, then what is there was changed after it was
-//! written: it is damaged.
+//! the file ends early, or whole sectors of it are NUL bytes. Where a line is wrong, and the end of a
+//! line of a later batch follows, or nothing is missing in this way, then what is there was changed
+//! after it was written: it is damaged.
+//!
+//! Where nothing is missing of the last batch but its first byte, alone in its sector, or its last line
+//! feed, the batch is complete: what these are is known, and the checksums say that all else is right.
 
 use std::fmt;
 
@@ -38,8 +43,11 @@ pub const VERSION: u32 = 1;
 /// What a disk writes whole or not at all, at the least, in bytes.
 pub const SECTOR_BYTES: u64 = 512;
 
+/// What every line begins with.
+pub const FIRST_BYTE: u8 = b'{';
+
 /// How many bytes a line has beside its object, at the most.
-pub const MAX_SEAL_BYTES: usize = 64;
+pub const MAX_SEAL_BYTES: usize = 80;
 
 /// The object of the first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,15 +67,37 @@ pub enum LineError {
     Checksum,
 }
 
+/// Which line of which batch a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// The batch.
+    pub batch: u64,
+    /// Which line of it, from 1 on.
+    pub line: u64,
+    /// How many lines it has.
+    pub lines: u64,
+}
+
 /// One line that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     /// The JSON object.
     pub object: &'a str,
-    /// Which batch it belongs to.
-    pub batch: u64,
-    /// How many lines of the batch are left.
-    pub left: u64,
+    /// Which line it is.
+    pub seal: Seal,
+}
+
+impl Seal {
+    /// The next line of the same batch; none after the last one.
+    pub fn next(self) -> Option<Self> {
+        (self.line < self.lines).then_some(Self { line: self.line + 1, ..self })
+    }
+}
+
+impl fmt::Display for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of {} of batch {}", self.line, self.lines, self.batch)
+    }
 }
 
 impl fmt::Display for LineError {
@@ -108,16 +138,17 @@ impl Header {
     pub fn line(&self) -> Vec<u8> {
         let object = serde_json::to_string(self).expect("a header always has a JSON text");
         let mut line = Vec::new();
-        push_line(&mut line, &object, 0, 0);
+        push_line(&mut line, &object, Seal { batch: 0, line: 1, lines: 1 });
         line
     }
 }
 
 /// Appends a line.
-pub fn push_line(out: &mut Vec<u8>, object: &str, batch: u64, left: u64) {
+pub fn push_line(out: &mut Vec<u8>, object: &str, seal: Seal) {
     let start = out.len();
+    let Seal { batch, line, lines } = seal;
     out.extend_from_slice(object.as_bytes());
-    out.extend_from_slice(format!(" \"{batch}.{left}.").as_bytes());
+    out.extend_from_slice(format!(" \"{batch}.{line}/{lines}.").as_bytes());
     let checksum = crc32fast::hash(&out[start..]);
     out.extend_from_slice(format!("{checksum:08x}\"\n").as_bytes());
 }
@@ -128,9 +159,9 @@ pub fn push_batch<'a>(
     objects: impl ExactSizeIterator<Item = &'a str>,
     batch: u64,
 ) {
-    let count = objects.len() as u64;
-    for (at, object) in objects.enumerate() {
-        push_line(out, object, batch, count - 1 - at as u64);
+    let lines = objects.len() as u64;
+    for (line, object) in (1..).zip(objects) {
+        push_line(out, object, Seal { batch, line, lines });
     }
 }
 
@@ -139,16 +170,32 @@ pub fn push_batch<'a>(
 /// # Errors
 /// Where it is none.
 pub fn read_line(line: &[u8]) -> Result<Line<'_>, LineError> {
+    let (sealed, seal, checksum) = split(line).ok_or(LineError::Unsealed)?;
+    if crc32fast::hash(sealed) != checksum {
+        return Err(LineError::Checksum);
+    }
+    let object = sealed.iter().rposition(|byte| *byte == b' ').map(|end| &sealed[..end]);
+    let object = object.and_then(|object| std::str::from_utf8(object).ok());
+    let object = object.ok_or(LineError::Unsealed)?;
+    Ok(Line { object, seal })
+}
+
+/// Which line it is whose end `text` has, by its own account.
+pub fn read_seal(text: &[u8]) -> Option<Seal> {
+    split(text).map(|(_, seal, _)| seal)
+}
+
+/// What the checksum is of, the seal, and the checksum.
+fn split(line: &[u8]) -> Option<(&[u8], Seal, u32)> {
     const CHECKSUM: usize = "00000000\"".len();
-    let (sealed, checksum) = line
-        .len()
-        .checked_sub(CHECKSUM)
-        .and_then(|at| line.split_at_checked(at))
-        .ok_or(LineError::Unsealed)?;
-    let checksum = checksum.strip_suffix(b"\"").and_then(parse_checksum);
-    let checksum = checksum.ok_or(LineError::Unsealed)?;
-    let line = parse_seal(sealed).ok_or(LineError::Unsealed)?;
-    if crc32fast::hash(sealed) == checksum { Ok(line) } else { Err(LineError::Checksum) }
+    let (sealed, checksum) = line.split_at_checked(line.len().checked_sub(CHECKSUM)?)?;
+    let checksum = parse_checksum(checksum.strip_suffix(b"\"")?)?;
+    let seal = sealed.iter().rposition(|byte| *byte == b' ').map(|start| &sealed[start..])?;
+    let seal = std::str::from_utf8(seal).ok()?.strip_prefix(" \"")?.strip_suffix('.')?;
+    let (batch, lines) = seal.split_once('.')?;
+    let (line, lines) = lines.split_once('/')?;
+    let [batch, line, lines] = [batch, line, lines].map(parse_number);
+    Some((sealed, Seal { batch: batch?, line: line?, lines: lines? }, checksum))
 }
 
 /// Exactly eight lower-case digits, so that no changed byte means the same.
@@ -163,13 +210,6 @@ fn parse_checksum(digits: &[u8]) -> Option<u32> {
     })
 }
 
-fn parse_seal(sealed: &[u8]) -> Option<Line<'_>> {
-    let sealed = std::str::from_utf8(sealed).ok()?.strip_suffix('.')?;
-    let (rest, left) = sealed.rsplit_once('.')?;
-    let (object, batch) = rest.rsplit_once(" \"")?;
-    Some(Line { object, batch: parse_number(batch)?, left: parse_number(left)? })
-}
-
 /// Decimal digits only: no sign, which the standard parser takes.
 fn parse_number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
@@ -179,25 +219,27 @@ fn parse_number(digits: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn line(object: &str, batch: u64, left: u64) -> Vec<u8> {
+    fn line(object: &str, seal: Seal) -> Vec<u8> {
         let mut line = Vec::new();
-        push_line(&mut line, object, batch, left);
+        push_line(&mut line, object, seal);
         line
     }
 
     #[test]
     fn a_line_reads_back() {
-        let object = r#"{"Payload":"[] \"1.2.3\""}"#;
-        let text = line(object, 17, 3);
-        assert!(text.starts_with(br#"{"Payload":"[] \"1.2.3\""} "17.3."#));
+        let object = r#"{"Payload":"[] \"1.2/2.3\""}"#;
+        let seal = Seal { batch: 17, line: 3, lines: 12 };
+        let text = line(object, seal);
+        assert!(text.starts_with(br#"{"Payload":"[] \"1.2/2.3\""} "17.3/12."#));
         let (end, text) = text.split_last().unwrap();
         assert_eq!(*end, b'\n');
-        assert_eq!(read_line(text), Ok(Line { object, batch: 17, left: 3 }));
+        assert_eq!(read_line(text), Ok(Line { object, seal }));
+        assert_eq!(read_seal(&text[10..]), Some(seal));
     }
 
     #[test]
     fn no_byte_can_be_another_one() {
-        let text = line(r#"{"a":1}"#, 1, 0);
+        let text = line(r#"{"a":1}"#, Seal { batch: 1, line: 1, lines: 1 });
         let text = text.strip_suffix(b"\n").unwrap();
         for at in 0..text.len() {
             for byte in (0..=255).filter(|byte| *byte != text[at]) {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use super::format::{LineError, MAX_SEAL_BYTES, SECTOR_BYTES, read_line};
+use super::format::{
+    FIRST_BYTE, LineError, MAX_SEAL_BYTES, SECTOR_BYTES, Seal, read_line, read_seal,
+};
 use super::storage::Storage;
 use crate::transaction::MAX_ENCODED_BYTES;
 
@@ -12,6 +14,9 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// The longest line. What is longer without a line feed is no line.
 const MAX_LINE_BYTES: usize = MAX_ENCODED_BYTES + MAX_SEAL_BYTES;
+
+/// A sector that was never written.
+const NUL: [u8; SECTOR_BYTES as usize] = [0; SECTOR_BYTES as usize];
 
 /// A complete batch.
 #[derive(Debug)]
@@ -51,14 +56,44 @@ pub enum Why {
     Line(LineError),
     /// It is in a place where another one belongs.
     Sequence {
-        /// The batch and the number of lines left that it should have; none of the latter where it
-        /// should be the first of its batch.
-        expected: (u64, Option<u64>),
-        /// Those it has.
-        found: (u64, u64),
+        /// The one that belongs there.
+        expected: Expected,
+        /// The one that it is.
+        found: Seal,
     },
     /// The batch is complete but for its last line feed.
     LineFeed,
+}
+
+/// Which line belongs somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Any one of this batch.
+    Batch(u64),
+    /// The first one of this batch.
+    First(u64),
+    /// This one.
+    Line(Seal),
+}
+
+impl Expected {
+    fn is(self, seal: Seal) -> bool {
+        match self {
+            Self::Batch(batch) => seal.batch == batch,
+            Self::First(batch) => seal.batch == batch && seal.line == 1,
+            Self::Line(line) => seal == line,
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(batch) => write!(f, "a line of batch {batch}"),
+            Self::First(batch) => write!(f, "the first line of batch {batch}"),
+            Self::Line(seal) => seal.fmt(f),
+        }
+    }
 }
 
 impl fmt::Display for Damage {
@@ -67,14 +102,9 @@ impl fmt::Display for Damage {
         match &self.why {
             Why::Line(error) => error.fmt(f),
             Why::LineFeed => f.write_str("the line does not end with a line feed"),
-            Why::Sequence { expected: (batch, None), found } => {
-                write!(f, "a line of batch {} where batch {batch} should begin", found.0)
+            Why::Sequence { expected, found } => {
+                write!(f, "{found}, where {expected} belongs")
             }
-            Why::Sequence { expected: (batch, Some(left)), found } => write!(
-                f,
-                "a line of batch {} with {} left, where batch {batch} goes on with {left} left",
-                found.0, found.1
-            ),
         }
     }
 }
@@ -85,10 +115,14 @@ pub struct Scanner<'a> {
     /// What was read, from the offset `start` on.
     buffer: Vec<u8>,
     start: u64,
+    /// Where each read goes to first.
+    chunk: Box<[u8]>,
     /// How much of the buffer the batches take that were given.
     given: usize,
     /// The batch that comes next.
     batch: u64,
+    /// The line that comes next.
+    next: Expected,
     /// Whether the last batch is all there but for its line feed, which was put into the buffer.
     unterminated: bool,
 }
@@ -100,14 +134,28 @@ enum Lines {
     Complete(Vec<(usize, usize)>, usize),
     /// A whole line that does not belong here.
     Wrong { at: usize, why: Why },
-    /// A line that a NUL byte or the end of the file cuts off; `left` is that of a right one.
-    CutOff { at: usize, left: Option<u64> },
+    /// A line that a NUL byte or the end of the file cuts off; it should be the `expected` one.
+    CutOff { at: usize, expected: Expected },
 }
 
 impl<'a> Scanner<'a> {
-    /// Begins at `offset`, with a line of batch `batch`. It need not be the batch's first.
+    /// Begins at `offset`, with the first line of batch `batch`.
     pub fn new(storage: &'a dyn Storage, offset: u64, batch: u64) -> Self {
-        Self { storage, buffer: Vec::new(), start: offset, given: 0, batch, unterminated: false }
+        Self {
+            storage,
+            buffer: Vec::new(),
+            start: offset,
+            chunk: vec![0; CHUNK_BYTES].into(),
+            given: 0,
+            batch,
+            next: Expected::First(batch),
+            unterminated: false,
+        }
+    }
+
+    /// Begins at `offset`, with any line of batch `batch`.
+    pub fn resume(storage: &'a dyn Storage, offset: u64, batch: u64) -> Self {
+        Self { next: Expected::Batch(batch), ..Self::new(storage, offset, batch) }
     }
 
     /// The offset after the last complete batch.
@@ -133,21 +181,22 @@ impl<'a> Scanner<'a> {
         if self.unterminated {
             return Ok(Err(End::Clean));
         }
-        let mut lines = self.lines()?;
-        if let Lines::CutOff { at, left } = lines {
-            match self.judge(at, left)? {
-                Some(end) => return Ok(Err(end)),
-                None => {
-                    self.unterminated = true;
-                    lines = self.lines()?;
+        let lines = loop {
+            match self.lines()? {
+                Lines::CutOff { at, expected } => {
+                    if let Some(end) = self.judge(at, expected)? {
+                        return Ok(Err(end));
+                    }
                 }
+                lines => break lines,
             }
-        }
+        };
         match lines {
             Lines::Complete(lines, end) => {
                 self.given = end;
                 let number = self.batch;
                 self.batch += 1;
+                self.next = Expected::First(self.batch);
                 let object = |(at, length): (usize, usize)| {
                     let object = std::str::from_utf8(&self.buffer[at..at + length]);
                     (self.start + at as u64, object.expect("the line was read as text before"))
@@ -158,7 +207,7 @@ impl<'a> Scanner<'a> {
             Lines::Wrong { at, why } => {
                 Ok(Err(End::Damaged(Damage { offset: self.start + at as u64, why })))
             }
-            Lines::CutOff { at, .. } => unreachable!("the line at {at} now has its line feed"),
+            Lines::CutOff { .. } => unreachable!("it was judged"),
         }
     }
 
@@ -166,29 +215,29 @@ impl<'a> Scanner<'a> {
         self.make_room();
         let mut lines: Vec<(usize, usize)> = Vec::new();
         let mut at = self.given;
-        let mut expected_left = None;
+        let mut expected = self.next;
         loop {
             let length = match self.line_length(at)? {
                 Some(length) if length <= MAX_LINE_BYTES => length,
                 Some(_) => {
                     return Ok(Lines::Wrong { at, why: Why::Line(LineError::Unsealed) });
                 }
-                None => return Ok(Lines::CutOff { at, left: expected_left }),
+                None => return Ok(Lines::CutOff { at, expected }),
             };
             let line = match read_line(&self.buffer[at..at + length]) {
                 Ok(line) => line,
                 Err(error) => return Ok(Lines::Wrong { at, why: Why::Line(error) }),
             };
-            if line.batch != self.batch || expected_left.is_some_and(|left| left != line.left) {
-                let expected = (self.batch, expected_left);
-                let why = Why::Sequence { expected, found: (line.batch, line.left) };
+            if !expected.is(line.seal) {
+                let why = Why::Sequence { expected, found: line.seal };
                 return Ok(Lines::Wrong { at, why });
             }
-            expected_left = line.left.checked_sub(1);
+            let next = line.seal.next();
             lines.push((at, line.object.len()));
             at += length + 1;
-            if expected_left.is_none() {
-                return Ok(Lines::Complete(lines, at));
+            match next {
+                Some(next) => expected = Expected::Line(next),
+                None => return Ok(Lines::Complete(lines, at)),
             }
         }
     }
@@ -223,40 +272,41 @@ impl<'a> Scanner<'a> {
     }
 
     fn read_more(&mut self) -> io::Result<bool> {
-        let length = self.buffer.len();
-        self.buffer.resize(length + CHUNK_BYTES, 0);
-        let read = self.storage.read_at(&mut self.buffer[length..], self.start + length as u64)?;
-        self.buffer.truncate(length + read);
+        let offset = self.start + self.buffer.len() as u64;
+        let read = self.storage.read_at(&mut self.chunk, offset)?;
+        self.buffer.extend_from_slice(&self.chunk[..read]);
         Ok(read > 0)
     }
 
-    /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None where nothing
-    /// but the last line feed is missing, which then is put into the buffer.
-    fn judge(&mut self, at: usize, left: Option<u64>) -> io::Result<Option<End>> {
+    /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None where the
+    /// batch's first byte or its last line feed was missing, and now is in the buffer.
+    fn judge(&mut self, at: usize, expected: Expected) -> io::Result<Option<End>> {
         let stop = self.buffer[at..].iter().position(|byte| *byte == 0);
         let line = &self.buffer[at..stop.map_or(self.buffer.len(), |stop| at + stop)];
         let (offset, cut) = (self.start + at as u64, self.start + (at + line.len()) as u64);
-        let lines_left = |line: &[u8]| {
-            let line = read_line(line).ok().filter(|line| line.batch == self.batch)?;
-            left.is_none_or(|left| left == line.left).then_some(line.left)
-        };
-        let is_last = lines_left(line) == Some(0);
-        let lacks_line_feed = line.split_last().is_some_and(|(_, line)| lines_left(line).is_some());
+        let expected_line =
+            |line| read_line(line).ok().map(|line| line.seal).filter(|seal| expected.is(*seal));
+        let is_last = expected_line(line).is_some_and(|seal| seal.next().is_none());
+        let lacks_line_feed =
+            line.split_last().is_some_and(|(_, line)| expected_line(line).is_some());
         let end = at + line.len();
         let rest = Rest::read(self.storage, cut, self.batch)?;
         let damaged = |why| Ok(Some(End::Damaged(Damage { offset, why })));
         let is_edge = |offset: u64| offset.is_multiple_of(SECTOR_BYTES);
         if let Some(hole_end) = rest.data_start {
-            // Something comes after the NUL bytes: sectors are missing, or a byte was changed. One byte
-            // is never a hole: it would be too easily taken for one.
+            // Something comes after the NUL bytes: sectors are missing, or a byte was changed.
             let is_hole = (is_edge(cut) || cut == self.offset())
                 && is_edge(hole_end)
-                && hole_end - cut > 1
                 && !rest.has_later_batch;
-            return if is_hole {
-                Ok(Some(End::Torn))
-            } else {
+            return if !is_hole {
                 damaged(Why::Line(LineError::Unsealed))
+            } else if hole_end - cut == 1 {
+                // Only the batch's first byte is missing, which is known: whether or not it was durable
+                // once, what is there is the batch if the checksums say so.
+                self.buffer[at] = FIRST_BYTE;
+                Ok(None)
+            } else {
+                Ok(Some(End::Torn))
             };
         }
         if cut == self.offset() {
@@ -283,13 +333,14 @@ struct Rest {
     /// The offset of the first byte that is not NUL.
     data_start: Option<u64>,
     file_end: u64,
-    /// Whether there is a line of a later batch than the one that is cut off.
+    /// Whether there is the end of a line of a later batch than the one that is cut off.
     has_later_batch: bool,
 }
 
 impl Rest {
     fn read(storage: &dyn Storage, cut: u64, batch: u64) -> io::Result<Self> {
         let mut rest = Self { data_start: None, file_end: cut, has_later_batch: false };
+        // What there is of a line: no line has a NUL byte.
         let mut line: Vec<u8> = Vec::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -297,16 +348,27 @@ impl Rest {
             if read == 0 || rest.has_later_batch {
                 return Ok(rest);
             }
-            for byte in &chunk[..read] {
-                if *byte != 0 {
-                    rest.data_start.get_or_insert(rest.file_end);
-                }
-                rest.file_end += 1;
-                if *byte == b'\n' {
-                    rest.has_later_batch |= read_line(&line).is_ok_and(|line| line.batch > batch);
+            for sector in chunk[..read].chunks(NUL.len()) {
+                if *sector == NUL[..sector.len()] {
                     line.clear();
-                } else if line.len() <= MAX_LINE_BYTES {
-                    line.push(*byte);
+                    rest.file_end += sector.len() as u64;
+                    continue;
+                }
+                for byte in sector {
+                    if *byte != 0 {
+                        rest.data_start.get_or_insert(rest.file_end);
+                    }
+                    rest.file_end += 1;
+                    match byte {
+                        0 => line.clear(),
+                        b'\n' => {
+                            let seal = read_seal(&line);
+                            rest.has_later_batch |= seal.is_some_and(|seal| seal.batch > batch);
+                            line.clear();
+                        }
+                        _ if line.len() <= MAX_LINE_BYTES => line.push(*byte),
+                        _ => (),
+                    }
                 }
             }
         }
