@@ -15,6 +15,8 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     start_log();
+    // A file that may not grow further is an error of the write then, and does not end the process.
+    let _file_too_large = Signals::new([Signal::Xfsz]);
     let token = std::env::var("PATCHMESH_TOKEN").ok();
     match config::parse(std::env::args_os().skip(1), token) {
         Ok(Command::Run(config)) => smol::block_on(run(config)),
@@ -52,8 +54,6 @@ async fn run(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
-    // A file that may not grow further is an error of the write then, and does not end the process.
-    let _file_too_large = Signals::new([Signal::Xfsz]);
     let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
     let interrupted = async {
         signals.next().await;

@@ -122,7 +122,14 @@ impl Directory {
             return Err(DirectoryError::NoJournal(path.to_owned()));
         }
         let lock_path = path.join(LOCK);
-        let lock = OpenOptions::new().create(true).append(true).open(&lock_path);
+        let lock = match OpenOptions::new().create(true).append(true).open(&lock_path) {
+            // Who only reads needs no more than a file that is there: a disk that has failed is often
+            // mounted read-only.
+            Err(error) if !create && is_read_only(&error) => {
+                File::open(&lock_path).or_else(|_| File::open(path.join(JOURNAL)))
+            }
+            lock => lock,
+        };
         let lock = lock.map_err(|error| DirectoryError::Io(lock_path, error))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -286,6 +293,10 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
     }
     let document = document.as_bytes().to_vec();
     Ok(StoredCheckpoint { marks: header.marks, summary: summary.to_owned(), document })
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

@@ -42,6 +42,8 @@ fn a_transaction_is_skipped_and_applied_again_as_earlier_ones_turn_up_and_all_ar
     let latest = b.post_patch(
         r#"[{"op":"test","path":"/n","value":1},{"op":"add","path":"/b","value":true}]"#,
     );
+    // Before this one the others come in at the third.
+    c.post_patch(r#"[{"op":"add","path":"/last","value":true}]"#);
     for (node, transaction) in [(a, &middle), (b, &latest), (c, &earliest)] {
         assert_eq!(fate(node, transaction)["state"], "applied");
         assert_eq!(fate(node, transaction)["index"], 1);
@@ -80,7 +82,7 @@ fn a_transaction_is_skipped_and_applied_again_as_earlier_ones_turn_up_and_all_ar
     cluster.wait_until_equal();
     cluster.check_equal();
     for node in [a, b, c] {
-        assert_eq!(node.document(), r#"{"b":true,"n":1,"owner":"c"}"#);
+        assert_eq!(node.document(), r#"{"b":true,"last":true,"n":1,"owner":"c"}"#);
         assert_eq!(fate(node, &latest)["state"], "applied");
         assert_eq!(fate(node, &latest)["index"], 3);
         let told = fate(node, &middle);
@@ -120,4 +122,24 @@ fn what_is_skipped_stays_so_over_a_restart_and_is_not_told_again() {
     assert_eq!(times_told(a, &second, SKIPPED), 0);
     let again = client::get(a.address, "/conflicts").json();
     assert_eq!(again["skipped"][0]["reason"], conflicts["skipped"][0]["reason"]);
+}
+
+#[test]
+fn a_node_that_lost_its_journal_while_it_was_cut_off_takes_nothing_from_its_earlier_life() {
+    let mut cluster = Cluster::start("dm", &[(0, 1)]);
+    let write = |node: &Node, name: &str| {
+        node.post_patch(&format!(r#"[{{"op":"add","path":"/{name}","value":1}}]"#));
+    };
+    ["a", "b", "c"].iter().for_each(|name| write(cluster.node(1), name));
+    cluster.wait_until_equal();
+    cluster.between(0, 1).for_each(Link::go_down);
+    cluster.members[1].kill();
+    cluster.members[1].start();
+    // It counts from the start again, and nobody can tell it of its earlier life.
+    ["d", "e"].iter().for_each(|name| write(cluster.node(1), name));
+    cluster.between(0, 1).for_each(Link::heal);
+    cluster.wait_until_equal();
+    let (lines, _) = cluster.check_equal();
+    assert_eq!(lines.len(), 5);
+    assert_eq!(cluster.node(0).document(), r#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#);
 }

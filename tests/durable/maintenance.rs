@@ -132,7 +132,8 @@ fn a_torn_last_batch_is_cut_off_and_told() {
     let told = format!("the last batch is torn and was cut off at offset {}", good.len());
     assert!(node.stderr().contains(&told), "{}", node.stderr());
     assert_eq!(client::log(address), log);
-    node.stop();
+    // Before anything is written.
+    node.kill();
     assert_eq!(fs::read(&journal).unwrap(), good);
 }
 

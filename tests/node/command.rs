@@ -1,6 +1,7 @@
 //! The command: its arguments, what it says, and its exit status.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use crate::harness::{Client, Port, binary, node, run, wait_for};
@@ -105,6 +106,12 @@ fn the_start_line_says_all_that_one_wants_to_know() {
     ] {
         assert!(line.contains(&part), "{line} does not say {part}");
     }
+    let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("start-{}", std::process::id()));
+    let kept = node().argument("--data").argument(data.display()).start();
+    let journal = format!("journal in {} (0 transactions)", data.display());
+    assert!(kept.start_line.contains(&journal), "{}", kept.start_line);
+    drop(kept);
+    std::fs::remove_dir_all(data).unwrap();
     // Without a name it is the address; and the line is there before anything is dialed or logged.
     let unnamed = node().start();
     assert!(unnamed.source.starts_with(&format!("{}~", unnamed.address)), "{}", unnamed.source);

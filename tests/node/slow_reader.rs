@@ -52,7 +52,7 @@ fn a_reader_that_does_not_read_stops_nobody_and_loses_nothing() {
 #[cfg(target_os = "linux")]
 fn readers_that_do_not_read_take_no_memory() {
     const READERS: usize = 20;
-    const JOURNAL_BYTES: u64 = 32 << 20;
+    const JOURNAL_BYTES: u64 = 16 << 20;
     let mut node = node().start();
     let text = "x".repeat(32 << 10);
     node.post_patches(

@@ -114,6 +114,14 @@ impl Client {
         body
     }
 
+    /// Reads all up to the end of the connection, which has to be one in order.
+    #[track_caller]
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).unwrap();
+        rest
+    }
+
     /// Whether the connection ends, in order or not, without another byte.
     pub fn is_cut(&mut self) -> bool {
         match self.stream.fill_buf() {
