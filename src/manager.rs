@@ -7,6 +7,7 @@
 //! It never waits for a socket.
 
 mod at;
+mod handle;
 mod keeper;
 mod past;
 mod proposal;
@@ -14,7 +15,6 @@ pub mod recovery;
 mod state;
 mod update;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,18 +23,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use async_channel::{Receiver, Sender, TrySendError};
 use smol::lock::{Mutex, Semaphore};
 
-use crate::clock::{MAX_SAFE_INTEGER, Time, VectorClock};
-use crate::journal::{AppendError, DirectoryError, Journal, JournalReader};
-use crate::patch::{PatchError, PointerBuf};
-use crate::replica::history::{Skip, Whereabouts};
+use crate::clock::{Time, VectorClock};
+use crate::journal::{AppendError, DirectoryError, Journal};
+use crate::patch::PointerBuf;
 use crate::replica::{Acceptance, Outcome, Replica};
 use crate::source::Source;
-use crate::transaction::{Place, Record, Transaction};
+use crate::transaction::{Place, Transaction};
+use handle::Event;
 use keeper::Keeper;
 use past::JournalPast;
 use recovery::Recovered;
 
 pub use at::{AtError, Listing};
+pub use handle::{Counters, Fate, Handle, Stopped, Submitted};
 pub use proposal::{Content, Decision, Proposal};
 pub use state::{Reading, Snapshot, StateHash};
 pub use update::{Change, Known, Update};
@@ -49,240 +50,8 @@ const BATCH_TRANSACTIONS: usize = 1024;
 /// How many changes of fate are logged for one batch; the others are only counted.
 const LOGGED_CHANGES: usize = 10;
 
-/// How often a transaction of this node is created anew because its Id turned out to be known.
-const CREATE_TRIES: usize = 8;
-
 /// The Id of a node's first transaction: many plain nodes hold 0 to be seen already.
 const FIRST_ID: u64 = 1;
-
-/// What became of a submitted transaction.
-#[derive(Clone, Debug)]
-pub enum Submitted {
-    /// It is in the journal.
-    Accepted(Record),
-    /// It was known, and is dropped.
-    Known {
-        /// The Id that is expected next from its source.
-        next_id: u64,
-    },
-    /// It is fresh and does not apply: it left no trace.
-    Refused(PatchError),
-    /// Its time is more than an hour ahead of this node's clock. Neither it nor what came after it
-    /// was taken in.
-    Early {
-        /// How far its time is ahead, in microseconds.
-        ahead_micros: u64,
-    },
-    /// The journal cannot grow: it left no trace.
-    Unkept(Arc<io::Error>),
-}
-
-/// The manager has ended: the node is stopping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
-
-/// Where a transaction of the history is, and what becomes of it.
-#[derive(Clone, Debug)]
-pub struct Fate {
-    /// Where it is.
-    pub whereabouts: Whereabouts,
-    /// Why it is skipped; none where it is applied.
-    pub skipped: Option<Skip>,
-    /// Whether it is so far back that it would not be listed if it were skipped.
-    pub unknown: bool,
-}
-
-/// The manager's counters and gauges.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Transactions accepted.
-    pub accepted: u64,
-    /// Transactions refused because they do not apply.
-    pub refused: u64,
-    /// Transactions dropped because they were known.
-    pub known: u64,
-    /// Transactions refused because the journal could not grow.
-    pub unkept: u64,
-    /// Transactions that are skipped now.
-    pub skipped: u64,
-    /// Times that an applied transaction came to be skipped.
-    pub newly_skipped: u64,
-    /// Times that a skipped transaction came to be applied.
-    pub newly_applied: u64,
-    /// Transactions dropped that differ from the known one with the same source and Id.
-    pub equivocations: u64,
-    /// Whether the journal could not grow when it last should.
-    pub journal_full: bool,
-    /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
-    pub document_weight: u64,
-    /// Sources in the vector clock.
-    pub sources: u64,
-}
-
-/// What reaches the manager.
-enum Event {
-    Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
-    Propose(proposal::Proposed),
-    ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
-    ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
-    ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
-    ReadUpdate { known: Known, reply: Sender<Update> },
-    ReadStateHash { reply: Sender<Option<StateHash>> },
-    ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
-    ReadFate { place: Place, reply: Sender<Fate> },
-    ReadVclock { reply: Sender<Arc<VectorClock>> },
-    ReadCounters { reply: Sender<Counters> },
-    Subscribe { growth: Sender<()> },
-}
-
-/// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
-/// dropped.
-#[derive(Clone)]
-pub struct Handle {
-    inbox: Sender<Event>,
-    journal: JournalReader,
-    source: Source,
-    /// The Id of this node's next transaction. Held while one is put into the inbox, so that they
-    /// arrive in the order of their Ids.
-    next_id: Arc<Mutex<u64>>,
-    /// Taken by whoever computes something of the history's past.
-    computations: Arc<Semaphore>,
-}
-
-impl Handle {
-    /// This node's source.
-    pub fn source(&self) -> &Source {
-        &self.source
-    }
-
-    /// The journal, to read from.
-    pub fn journal(&self) -> &JournalReader {
-        &self.journal
-    }
-
-    /// Creates a transaction of this node with the next Id, and submits it.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn create(&self, payload: Box<str>) -> Result<Submitted, Stopped> {
-        let event = |id, reply| {
-            let (source, payload) = (self.source.clone(), payload.clone());
-            let transaction = Transaction { source, id, payload, time: None };
-            Event::Submit { transactions: vec![transaction], reply }
-        };
-        let taken = |answers: &Vec<Submitted>| match answers.last() {
-            Some(Submitted::Known { next_id }) => Some(*next_id),
-            _ => None,
-        };
-        self.with_next_id(event, taken).await?.pop().ok_or(Stopped)
-    }
-
-    /// Sends the event that makes a transaction with the next Id. Where that Id turns out to be
-    /// `taken`, which says from where on Ids are free, it tries again: a peer knew Ids of this source
-    /// that this journal has not.
-    async fn with_next_id<T>(
-        &self,
-        event: impl Fn(u64, Sender<T>) -> Event,
-        taken: impl Fn(&T) -> Option<u64>,
-    ) -> Result<T, Stopped> {
-        let mut free = 0;
-        let mut tries = 1;
-        loop {
-            let (reply, answer) = async_channel::bounded(1);
-            {
-                let mut next_id = self.next_id.lock().await;
-                *next_id = free.max(*next_id);
-                let id = *next_id;
-                if id < MAX_SAFE_INTEGER {
-                    *next_id += 1;
-                }
-                self.send(event(id, reply)).await?;
-            }
-            let outcome = answer.recv().await.map_err(|_| Stopped)?;
-            match taken(&outcome) {
-                Some(next_id) if tries < CREATE_TRIES => free = next_id,
-                _ => return Ok(outcome),
-            }
-            tries += 1;
-        }
-    }
-
-    /// Submits transactions, and says of each what became of it.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
-        self.ask(|reply| Event::Submit { transactions, reply }).await
-    }
-
-    /// The snapshot, or the part of it at `pointer`.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Reading, Stopped> {
-        self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
-    }
-
-    /// The state's hash; none where it is not at hand, since the document is large and changing.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn state_hash(&self) -> Result<Option<StateHash>, Stopped> {
-        self.ask(|reply| Event::ReadStateHash { reply }).await
-    }
-
-    /// The transactions that are skipped now, or the latest ones of them.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn skipped(&self) -> Result<BTreeMap<Place, Skip>, Stopped> {
-        self.ask(|reply| Event::ReadSkipped { reply }).await
-    }
-
-    /// What becomes of the transaction at `place`, which must be one of the journal.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn fate(&self, place: Place) -> Result<Fate, Stopped> {
-        self.ask(|reply| Event::ReadFate { place, reply }).await
-    }
-
-    /// The vector clock.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn vclock(&self) -> Result<Arc<VectorClock>, Stopped> {
-        self.ask(|reply| Event::ReadVclock { reply }).await
-    }
-
-    /// The manager's counters.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn counters(&self) -> Result<Counters, Stopped> {
-        self.ask(|reply| Event::ReadCounters { reply }).await
-    }
-
-    /// A channel that has something in it whenever the journal has grown since it was last emptied.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn subscribe(&self) -> Result<Receiver<()>, Stopped> {
-        let (growth, grown) = async_channel::bounded(1);
-        self.send(Event::Subscribe { growth }).await?;
-        Ok(grown)
-    }
-
-    async fn ask<T>(&self, event: impl FnOnce(Sender<T>) -> Event) -> Result<T, Stopped> {
-        let (reply, answer) = async_channel::bounded(1);
-        self.send(event(reply)).await?;
-        answer.recv().await.map_err(|_| Stopped)
-    }
-
-    async fn send(&self, event: Event) -> Result<(), Stopped> {
-        self.inbox.send(event).await.map_err(|_| Stopped)
-    }
-}
 
 /// The task's own state.
 pub struct Manager {
@@ -635,17 +404,6 @@ impl Manager {
             whereabouts: history.whereabouts(place),
             skipped,
             unknown: !all_listed && is_before_listed,
-        }
-    }
-}
-
-impl From<Outcome> for Submitted {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Accepted(record) => Self::Accepted(record),
-            Outcome::Known { next_id } => Self::Known { next_id },
-            Outcome::Refused(error) => Self::Refused(error),
-            Outcome::Early { ahead_micros } => Self::Early { ahead_micros },
         }
     }
 }

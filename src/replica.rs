@@ -7,9 +7,11 @@
 //! in whatever order and batches they came: the document is the fold of the [`history`], and the
 //! history is a set in an order that its members carry.
 
+mod bounds;
 mod checkpoint;
 pub mod history;
 mod past;
+mod placed;
 mod saved;
 
 use std::convert::Infallible;
@@ -19,9 +21,11 @@ use crate::patch::{Document, PatchError};
 use crate::source::Source;
 use crate::transaction::{Place, Record, Transaction};
 use history::changes::Changes;
-use history::{Bounds, FateChange, History, Placed};
+use history::{FateChange, History};
 
+pub use bounds::Bounds;
 pub use past::Past;
+pub use placed::Placed;
 pub use saved::{Resume, Saved};
 
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.

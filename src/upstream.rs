@@ -6,10 +6,12 @@
 //! transaction that is not kept.
 
 mod backoff;
+mod end;
+mod since;
+mod status;
 mod trouble;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -21,24 +23,24 @@ use async_channel::Receiver;
 use async_tungstenite::tungstenite::client::IntoClientRequest;
 use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Error, Message};
 use async_tungstenite::{WebSocketStream, client_async_with_config};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::net::sockopt;
-use serde::Serialize;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::net::TcpStream;
 use smol::stream::Stream;
 
-use crate::clock::{Time, VectorClock};
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
-use crate::transaction::{DecodeError, MAX_ENCODED_BYTES, Transaction};
+use crate::transaction::{MAX_ENCODED_BYTES, Transaction};
 use crate::websocket;
 use backoff::{Backoff, GOOD};
+use end::End;
+use since::since;
 use trouble::Trouble;
+
+pub use status::{Divergence, State, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -58,64 +60,8 @@ const MESSAGES_A_TURN: usize = 256;
 /// How often a peer's silence is looked at. A stream that lives to see it was a good one.
 const TICK: Duration = GOOD;
 
-/// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
-const MAX_SINCE_BYTES: usize = 6 << 10;
-
 /// Of how many sources it is noted what a peer has seen.
 const MAX_PEER_SOURCES: usize = 1024;
-
-/// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// What the task does at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It dials.
-    Connecting,
-    /// It receives.
-    Connected,
-    /// It waits for the next try.
-    Waiting,
-}
-
-/// One upstream as `/peers` shows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct UpstreamStatus {
-    /// The peer that is dialed.
-    pub address: String,
-    /// What the task does at the moment.
-    pub state: State,
-    /// Since when.
-    pub since: Time,
-    /// Why the last stream ended; none where all is well.
-    pub error: Option<String>,
-    /// How many transactions came, known ones among them.
-    pub received: u64,
-    /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
-    pub delay_ms: Option<u64>,
-    /// Whether the peer has the same document, as far as could be told when both had last accepted
-    /// the same transactions; none where that was not so yet.
-    pub agrees: Option<bool>,
-    /// The state hashes of this node and of the peer, where they differ though both nodes have
-    /// accepted the same transactions.
-    pub divergence: Option<Divergence>,
-    /// What the peer has seen of each source, as far as it is known: from what it sent on this
-    /// connection, and from its state hash where that is this node's. None where nothing is.
-    pub vclock: Option<VectorClock>,
-    /// How often that began.
-    #[serde(skip)]
-    pub divergences: u64,
-}
-
-/// Two hashes that must never differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Divergence {
-    /// This node's.
-    pub here: String,
-    /// The peer's.
-    pub there: String,
-}
 
 /// The task of one peer.
 pub struct Upstream {
@@ -123,91 +69,6 @@ pub struct Upstream {
     token: Option<String>,
     handle: Handle,
     status: Arc<Mutex<UpstreamStatus>>,
-}
-
-/// Why a stream ended, or did not begin.
-#[derive(Debug)]
-enum End {
-    /// The node is stopping.
-    Stopping,
-    /// The peer closed the stream in order; its reason.
-    Closed(String),
-    /// The host name or the address is not known.
-    NoSuchHost(io::Error),
-    /// Nothing listens there.
-    Refused,
-    /// It took longer than [`DIAL_LIMIT`].
-    DialTimeout,
-    /// The peer wants another token, or any.
-    WrongToken,
-    /// The peer refuses this node: its status and reason.
-    Rejected(StatusCode, String),
-    /// What answers is no WebSocket server.
-    NotWebSocket(String),
-    /// The connection broke.
-    Broken(String),
-    /// Silent for [`SILENCE_LIMIT`] though it had pinged before.
-    Silent,
-    /// A message that is no transaction.
-    Garbage(DecodeError),
-    /// A message over the limit.
-    TooLarge,
-    /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
-    Early(u64),
-    /// This node's journal cannot grow.
-    Unkept(Arc<io::Error>),
-}
-
-impl End {
-    /// What the peer is told, where something still can be told.
-    fn farewell(&self) -> Option<(CloseCode, String)> {
-        match self {
-            Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
-            Self::Garbage(error) => Some((CloseCode::Policy, error.to_string())),
-            Self::TooLarge => Some((CloseCode::Size, self.to_string())),
-            Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
-            Self::Unkept(_) => Some((CloseCode::Error, "the journal cannot grow".into())),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stopping => f.write_str("this node is stopping"),
-            Self::Closed(reason) if reason.is_empty() => f.write_str("the peer closed the stream"),
-            Self::Closed(reason) => write!(f, "the peer closed the stream: {reason}"),
-            Self::NoSuchHost(error) => write!(f, "no such host: {error}"),
-            Self::Refused => f.write_str("connection refused: nothing listens there"),
-            Self::DialTimeout => write!(f, "no answer within {} s", DIAL_LIMIT.as_secs()),
-            Self::WrongToken => {
-                f.write_str("wrong token: the peer wants the one it was started with")
-            }
-            Self::Rejected(status, reason) => {
-                write!(f, "the peer answers {status}")?;
-                if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
-            }
-            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {error}"),
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
-            Self::Garbage(error) => error.fmt(f),
-            Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
-            Self::Early(ahead_micros) => write!(
-                f,
-                "a transaction's time is {} s ahead of this node's clock, and an hour is allowed: \
-                 one of the clocks is wrong",
-                ahead_micros / 1_000_000
-            ),
-            Self::Unkept(error) => write!(f, "this node's journal cannot grow: {error}"),
-        }
-    }
-}
-
-impl From<Stopped> for End {
-    fn from(_: Stopped) -> Self {
-        Self::Stopping
-    }
 }
 
 impl Upstream {
@@ -565,56 +426,8 @@ async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
     }
 }
 
-/// The clock as the query's `since`. Where it is too long, the sources with the most transactions are
-/// named: the peer then sends more than it would have to, which does no harm.
-fn since(vclock: &VectorClock) -> String {
-    let encode = |clock: &VectorClock| {
-        let text = serde_json::to_string(clock).expect("a vector clock always has a JSON text");
-        utf8_percent_encode(&text, ESCAPED).to_string()
-    };
-    let whole = encode(vclock);
-    if whole.len() <= MAX_SINCE_BYTES {
-        return whole;
-    }
-    let mut entries: Vec<_> = vclock.iter().collect();
-    entries.sort_by_key(|(_, next)| std::cmp::Reverse(*next));
-    let mut bytes = 0;
-    let most = entries.into_iter().take_while(|(source, next)| {
-        let entry = std::iter::once(((*source).clone(), *next)).collect();
-        bytes += encode(&entry).len();
-        bytes <= MAX_SINCE_BYTES
-    });
-    encode(&most.map(|(source, next)| (source.clone(), next)).collect())
-}
-
 /// The `detail` of a problem (RFC 9457), where the answer is one.
 fn problem_detail(body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     problem["detail"].as_str().unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn clock(sources: u64) -> VectorClock {
-        (0..sources).map(|n| (format!("node{n}~abcdefgh").parse().unwrap(), n)).collect()
-    }
-
-    #[test]
-    fn since_is_the_percent_encoded_clock() {
-        assert_eq!(since(&clock(0)), "%7B%7D");
-        assert_eq!(since(&clock(1)), "%7B%22node0~abcdefgh%22%3A0%7D");
-    }
-
-    #[test]
-    fn a_long_since_names_the_sources_with_the_most_transactions() {
-        let text = since(&clock(1000));
-        assert!(text.len() <= MAX_SINCE_BYTES && text.len() > MAX_SINCE_BYTES / 2);
-        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8().unwrap();
-        let named: VectorClock = serde_json::from_str(&decoded).unwrap();
-        let named: Vec<u64> = named.iter().map(|(_, next)| next).collect();
-        let fewest = 1000 - named.len() as u64;
-        assert!(named.iter().all(|next| *next >= fewest));
-    }
 }

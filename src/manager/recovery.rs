@@ -11,8 +11,7 @@ use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, JournalReader, Mark, OpenError,
     Storage, StoredCheckpoint, read_header, read_through,
 };
-use crate::replica::history::Bounds;
-use crate::replica::{Replica, Resume};
+use crate::replica::{Bounds, Replica, Resume};
 use crate::source::{Source, SourceError};
 use crate::transaction::Transaction;
 

@@ -3,7 +3,7 @@
 //! They are bounded in number and in bytes. What has to go is the one that is least missed, which
 //! leaves many near the end and few far from it.
 
-use super::history::Bounds;
+use super::bounds::Bounds;
 use crate::patch::Document;
 use crate::transaction::Place;
 

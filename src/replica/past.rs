@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::history::Placed;
+use super::placed::Placed;
 use crate::transaction::{Place, Transaction};
 
 /// How many stretches of the journal are held at once while it is read in the order of the history:

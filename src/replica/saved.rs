@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Replica;
-use super::history::{Bounds, History, Placed, Skip};
+use super::bounds::Bounds;
+use super::history::{History, Skip};
 use super::past::Past;
+use super::placed::Placed;
 use crate::clock::{HybridClock, Time, VectorClock};
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};

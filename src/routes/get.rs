@@ -30,7 +30,10 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         return routes.unless_stopping(answer).await;
     }
     if let Some(wait) = Wait::of(request)? {
-        let waited = routes.unless_stopping(wait.wait(&routes.handle)).await?;
+        let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
+        let waited = waited.map_err(|response| {
+            response.with_header(LENGTH, routes.handle.journal().length().to_string())
+        })?;
         return as_it_is(&routes.handle, request, pointer, waited == Waited::Unmoved).await;
     }
     as_it_is(&routes.handle, request, pointer, false).await

@@ -8,7 +8,7 @@ use super::number;
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::Handle;
-use crate::replica::history::Placed;
+use crate::replica::Placed;
 use crate::replica::history::at::{Fate, Listed};
 use crate::source::Source;
 

@@ -3,8 +3,8 @@
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
-use super::End;
 use super::backoff::GOOD;
+use super::end::End;
 use crate::config::Peer;
 
 /// The trouble with one peer.

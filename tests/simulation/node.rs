@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::history::{Bounds, Placed, Whereabouts};
+use patchmesh::replica::history::Whereabouts;
 use patchmesh::replica::{Acceptance, Equivocation, Outcome, Past, Replica, Saved};
+use patchmesh::replica::{Bounds, Placed};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 

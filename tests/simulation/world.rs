@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use fastrand::Rng;
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::history::Bounds;
+use patchmesh::replica::Bounds;
 use patchmesh::source::Source;
 use patchmesh::transaction::Transaction;
 

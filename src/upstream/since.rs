@@ -1,0 +1,59 @@
+//! What a peer is told that this node has seen.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::clock::VectorClock;
+
+/// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
+const MAX_SINCE_BYTES: usize = 6 << 10;
+
+/// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The clock as the query's `since`. Where it is too long, the sources with the most transactions are
+/// named: the peer then sends more than it would have to, which does no harm.
+pub fn since(vclock: &VectorClock) -> String {
+    let encode = |clock: &VectorClock| {
+        let text = serde_json::to_string(clock).expect("a vector clock always has a JSON text");
+        utf8_percent_encode(&text, ESCAPED).to_string()
+    };
+    let whole = encode(vclock);
+    if whole.len() <= MAX_SINCE_BYTES {
+        return whole;
+    }
+    let mut entries: Vec<_> = vclock.iter().collect();
+    entries.sort_by_key(|(_, next)| std::cmp::Reverse(*next));
+    let mut bytes = 0;
+    let most = entries.into_iter().take_while(|(source, next)| {
+        let entry = std::iter::once(((*source).clone(), *next)).collect();
+        bytes += encode(&entry).len();
+        bytes <= MAX_SINCE_BYTES
+    });
+    encode(&most.map(|(source, next)| (source.clone(), next)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(sources: u64) -> VectorClock {
+        (0..sources).map(|n| (format!("node{n}~abcdefgh").parse().unwrap(), n)).collect()
+    }
+
+    #[test]
+    fn since_is_the_percent_encoded_clock() {
+        assert_eq!(since(&clock(0)), "%7B%7D");
+        assert_eq!(since(&clock(1)), "%7B%22node0~abcdefgh%22%3A0%7D");
+    }
+
+    #[test]
+    fn a_long_since_names_the_sources_with_the_most_transactions() {
+        let text = since(&clock(1000));
+        assert!(text.len() <= MAX_SINCE_BYTES && text.len() > MAX_SINCE_BYTES / 2);
+        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8().unwrap();
+        let named: VectorClock = serde_json::from_str(&decoded).unwrap();
+        let named: Vec<u64> = named.iter().map(|(_, next)| next).collect();
+        let fewest = 1000 - named.len() as u64;
+        assert!(named.iter().all(|next| *next >= fewest));
+    }
+}
