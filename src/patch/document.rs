@@ -241,19 +241,16 @@ impl<'a> Application<'a> {
         if is_inside(path, &from) {
             return Err(Reason::MoveIntoItself);
         }
-        let value = resolve(&self.document.root, &from).map_err(|reason| at_from(&from, reason))?;
         if from.as_str() == path.as_str() {
-            return Ok(());
+            let value = resolve(&self.document.root, &from);
+            return value.map(drop).map_err(|reason| at_from(&from, reason));
         }
-        // A value that does not sink cannot make the document too deep, and need not be measured.
-        if path.count() > from.count() {
-            let measure = Measure::of(value);
-            spend(&mut self.effort_left, measure.weight)?;
-            admit(path, measure)?;
-        }
-        // The value is there, so this fails only where the whole patch's effort runs out.
-        let value = self.take(&from)?;
-        let (path, old) = match self.put(path, value) {
+        let value = self.take(&from).map_err(|reason| at_from(&from, reason))?;
+        let put = match self.sink(&from, path, &value) {
+            Ok(()) => self.put(path, value),
+            Err(reason) => Err((reason, value)),
+        };
+        let (path, old) = match put {
             Ok(Met::Value(old)) => (path.to_buf(), Some(old)),
             Ok(Met::Gap) => (path.to_buf(), None),
             Ok(Met::Element(index)) => (element(path.to_buf(), index), None),
@@ -285,6 +282,17 @@ impl<'a> Application<'a> {
         });
         self.weigh()?;
         spend(&mut self.effort_left, measure.weight)
+    }
+
+    /// Whether a value may be moved to where it lies deeper. One that does not sink cannot make the
+    /// document too deep, and need not be measured.
+    fn sink(&mut self, from: &Pointer, path: &Pointer, value: &Value) -> Result<(), Reason> {
+        if path.count() <= from.count() {
+            return Ok(());
+        }
+        let measure = Measure::of(value);
+        spend(&mut self.effort_left, measure.weight)?;
+        admit(path, measure)
     }
 
     /// Fails where the step just done made the document too heavy.
@@ -481,7 +489,11 @@ fn not_a_container(value: &Value, token: &Token) -> Reason {
 }
 
 fn at_from(from: &Pointer, reason: Reason) -> Reason {
-    Reason::From { from: from.to_string(), reason: Box::new(reason) }
+    match reason {
+        // The effort is the whole patch's.
+        Reason::TooMuchEffort => reason,
+        _ => Reason::From { from: from.to_string(), reason: Box::new(reason) },
+    }
 }
 
 /// The beginning of a value's JSON text.
