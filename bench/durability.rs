@@ -1,0 +1,191 @@
+//! What it costs to keep what is acknowledged, and to start again from it.
+//!
+//! Prints two Markdown tables: durable transactions a second at several numbers of concurrent writers,
+//! beside the disk's own limit (a loop that writes the same bytes and syncs them), in alternating rounds;
+//! and the start of a node whose journal has a million transactions, beside parsing and applying the same
+//! transactions from memory. `cargo bench --bench durability -- --test` runs all of it in small.
+//!
+//! The directory is made below `CARGO_TARGET_TMPDIR`, so it is that disk which is measured.
+
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use patchmesh::clock::Time;
+use patchmesh::journal::{Directory, FileJournal, FileReader, read_header, read_through};
+use patchmesh::manager::{Manager, Submitted};
+use patchmesh::patch::{Document, parse};
+use patchmesh::transaction::{Place, Record, Transaction};
+
+/// How large the measured runs are.
+struct Size {
+    round: Duration,
+    rounds: usize,
+    journal: u64,
+}
+
+const FULL: Size = Size { round: Duration::from_millis(700), rounds: 5, journal: 1_000_000 };
+const SMALL: Size = Size { round: Duration::from_millis(20), rounds: 1, journal: 5_000 };
+
+const WRITERS: [u64; 4] = [1, 16, 64, 256];
+
+/// How many members the document has that the transactions write to.
+const MEMBERS: u64 = 1000;
+
+fn main() {
+    let size = if std::env::args().any(|argument| argument == "--test") { SMALL } else { FULL };
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("durability");
+    fs::remove_dir_all(&directory).ok();
+    fs::create_dir_all(&directory).expect("the target's folder can be written");
+    writers(&size, &directory);
+    starts(&size, &directory);
+    fs::remove_dir_all(&directory).expect("it was made here");
+}
+
+/// A payload of about 100 bytes.
+fn payload(number: u64) -> Box<str> {
+    let member = number % MEMBERS;
+    let value = format!("value {number:020} of a hundred bytes or so");
+    format!(r#"[{{"op":"add","path":"/member{member}","value":"{value}"}}]"#).into()
+}
+
+fn record(number: u64) -> Record {
+    let source = "bench~00000000".parse().expect("a source");
+    let time = Time::from_micros(1_700_000_000_000_000 + number).expect("a time");
+    Record::new(Place { time, source, id: number + 1 }, &payload(number))
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn writers(size: &Size, directory: &Path) {
+    println!("\n| writers | durable transactions/s | the disk's own limit | ratio |");
+    println!("| ---: | ---: | ---: | ---: |");
+    for writers in WRITERS {
+        let (mut ours, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..size.rounds {
+            let limit = disk_limit(writers, size.round, directory);
+            let our = node(writers, size.round, &directory.join(format!("{writers}-{round}")));
+            ours.push(our);
+            limits.push(limit);
+            ratios.push(our / limit);
+        }
+        let (ours, limits, ratio) = (median(ours), median(limits), median(ratios));
+        println!("| {writers} | {ours:.0} | {limits:.0} | {ratio:.2} |");
+    }
+}
+
+/// Transactions a second where a batch of all writers' lines is written and synced in a loop.
+fn disk_limit(writers: u64, round: Duration, directory: &Path) -> f64 {
+    let path = directory.join("limit");
+    let file = File::create(&path).expect("a file can be made");
+    let batch: String = (0..writers).map(|number| format!("{}\n", record(number).line)).collect();
+    let begin = Instant::now();
+    let mut offset = 0;
+    let mut batches = 0;
+    while begin.elapsed() < round {
+        file.write_all_at(batch.as_bytes(), offset).expect("the disk has room");
+        file.sync_data().expect("the disk can sync");
+        offset += batch.len() as u64;
+        batches += 1;
+    }
+    (batches * writers) as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// Transactions a second that a manager with a data directory acknowledges.
+fn node(writers: u64, round: Duration, directory: &Path) -> f64 {
+    let (manager, handle) = Manager::open(directory, "bench", 0).expect("a new directory");
+    let manager = smol::spawn(manager.run());
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..writers)
+        .map(|writer| {
+            let (handle, stop, count) = (handle.clone(), stop.clone(), count.clone());
+            smol::spawn(async move {
+                let mut number = writer;
+                while !stop.load(Ordering::Relaxed) {
+                    let outcome = handle.create(payload(number)).await.expect("it runs");
+                    assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
+                    count.fetch_add(1, Ordering::Relaxed);
+                    number += writers;
+                }
+            })
+        })
+        .collect();
+    smol::block_on(async {
+        smol::Timer::after(round).await;
+        let rate = count.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64();
+        stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            task.await;
+        }
+        drop(handle);
+        manager.await.expect("the disk is well");
+        rate
+    })
+}
+
+fn starts(size: &Size, directory: &Path) {
+    let directory = directory.join("start");
+    fill(size.journal, &directory);
+    let memory = median((0..size.rounds.min(3)).map(|_| from_memory(size.journal)).collect());
+    let whole = median((0..size.rounds.min(3)).map(|_| start(&directory)).collect());
+    // A node that stops in order leaves a checkpoint, which the next one starts from.
+    let (manager, handle) = Manager::open(&directory, "bench", 0).expect("a journal");
+    drop(handle);
+    smol::block_on(manager.run()).expect("the disk is well");
+    let from_checkpoint = median((0..size.rounds.min(3)).map(|_| start(&directory)).collect());
+    println!("\n| start with {} transactions | seconds | × from memory |", size.journal);
+    println!("| --- | ---: | ---: |");
+    for (name, seconds) in [
+        ("parse and apply them from memory", memory),
+        ("the whole journal", whole),
+        ("from a checkpoint", from_checkpoint),
+    ] {
+        println!("| {name} | {seconds:.2} | {:.2} |", seconds / memory);
+    }
+}
+
+fn fill(count: u64, directory: &Path) {
+    const BATCH: u64 = 10_000;
+    let directory = Directory::open(directory, true).expect("a new directory");
+    let source = "bench~00000000".parse().expect("a source");
+    let storage = directory.create_journal(&source, |_| Ok(())).expect("a new journal");
+    let (_, first) = read_header(&*storage).expect("its header");
+    let reader = FileReader::new(storage, Vec::new());
+    let extent = read_through(&reader, first, &mut |_, _| Ok(())).expect("it is empty");
+    let mut journal = FileJournal::open(&extent, reader).expect("it can be written");
+    for begin in (0..count).step_by(BATCH as usize) {
+        let batch: Vec<_> = (begin..count.min(begin + BATCH)).map(record).collect();
+        journal.append(&batch).unwrap_or_else(|error| panic!("{error}"));
+    }
+    journal.close().expect("it can be cut off");
+}
+
+fn from_memory(count: u64) -> f64 {
+    let lines: Vec<_> = (0..count).map(|number| record(number).line).collect();
+    let mut document = Document::default();
+    let begin = Instant::now();
+    for line in &lines {
+        let transaction = Transaction::decode(line.as_bytes()).expect("a transaction");
+        let patch = parse(&transaction.payload).expect("a patch");
+        document.apply(patch).expect("it applies");
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    black_box(document);
+    seconds
+}
+
+fn start(directory: &Path) -> f64 {
+    let begin = Instant::now();
+    let opened = Manager::open(directory, "bench", 0).expect("a journal");
+    let seconds = begin.elapsed().as_secs_f64();
+    drop(opened);
+    seconds
+}
