@@ -82,8 +82,8 @@ impl Manager {
     /// Where the directory cannot be used.
     pub fn open(path: &Path, name: &str, random: u64) -> Result<(Self, Handle), DirectoryError> {
         let recovered = recovery::open(path, name, random, wall_clock())?;
-        let Recovered { directory, source, journal, replica } = recovered;
-        let keeper = Keeper::new(directory, source.clone(), replica.history().length());
+        let Recovered { directory, source, journal, replica, from } = recovered;
+        let keeper = Keeper::new(directory, source.clone(), from);
         let journal = Journal::in_file(journal);
         Ok(Self::new(replica, journal, source, Some(keeper)))
     }

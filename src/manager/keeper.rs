@@ -29,9 +29,10 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper for a journal that had `length` transactions when it was opened.
-    pub fn new(directory: Directory, source: Source, length: u64) -> Self {
-        Self { directory: Arc::new(directory), source, kept_length: length, writing: None }
+    /// A keeper for a journal that was opened from a checkpoint after about `kept_length` transactions,
+    /// or from none.
+    pub fn new(directory: Directory, source: Source, kept_length: u64) -> Self {
+        Self { directory: Arc::new(directory), source, kept_length, writing: None }
     }
 
     /// Begins to write a checkpoint where one is due.

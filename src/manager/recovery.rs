@@ -32,6 +32,8 @@ pub struct Recovered {
     pub journal: FileJournal,
     /// What follows from it.
     pub replica: Replica,
+    /// Where reading began: not at the start where there was a checkpoint.
+    pub from: u64,
 }
 
 /// A journal that was read back.
@@ -81,7 +83,8 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
         read.from
     );
     let journal = FileJournal::open(&read.extent, read.reader).map_err(failed)?;
-    Ok(Recovered { directory, source: header.source, journal, replica: read.replica })
+    let (replica, from) = (read.replica, read.from);
+    Ok(Recovered { directory, source: header.source, journal, replica, from })
 }
 
 /// Reads a journal back whose first record's line is at `first`: from the first of `checkpoints` that
