@@ -22,6 +22,7 @@ use super::file::{FileJournal, Mark, OpenError};
 use super::format::{Header, Seal, VERSION, push_line, read_line};
 use super::storage::Storage;
 use crate::source::Source;
+use crate::transaction::Place;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -90,6 +91,8 @@ impl std::error::Error for DirectoryError {}
 pub struct StoredCheckpoint {
     /// The offsets of the journal's lines, up to where it is to be read on from.
     pub marks: Vec<Mark>,
+    /// The journal's last record.
+    pub last: Place,
     /// What the replica needs.
     pub summary: String,
     /// The document's text.
@@ -103,6 +106,7 @@ struct CheckpointHeader {
     version: u32,
     source: Source,
     marks: Vec<Mark>,
+    last: Place,
 }
 
 impl Directory {
@@ -113,8 +117,9 @@ impl Directory {
     pub fn open(path: &Path, create: bool) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(path.to_owned(), error);
         if create && !path.exists() {
+            let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
             fs::create_dir_all(path).map_err(failed)?;
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            for parent in missing.iter().filter_map(|made| made.parent()) {
                 sync_directory(parent).map_err(failed)?;
             }
         }
@@ -150,7 +155,14 @@ impl Directory {
     pub fn journal(&self, write: bool) -> Result<Option<Arc<dyn Storage>>, DirectoryError> {
         let path = self.journal_path();
         match OpenOptions::new().read(true).write(write).open(&path) {
-            Ok(file) => Ok(Some(Arc::new(file))),
+            Ok(file) => {
+                if write {
+                    // Who began the journal may not have come to make its name durable.
+                    sync_directory(&self.path)
+                        .map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
+                }
+                Ok(Some(Arc::new(file)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DirectoryError::Io(path, error)),
         }
@@ -223,12 +235,13 @@ impl Directory {
         length: u64,
         checkpoint: StoredCheckpoint,
     ) -> Result<(), DirectoryError> {
-        let StoredCheckpoint { marks, summary, document } = checkpoint;
+        let StoredCheckpoint { marks, last, summary, document } = checkpoint;
         let header = CheckpointHeader {
             patchmesh: "checkpoint".into(),
             version: VERSION,
             source: source.clone(),
             marks,
+            last,
         };
         let header = serde_json::to_string(&header).expect("a header always has a JSON text");
         let document = String::from_utf8_lossy(&document);
@@ -292,7 +305,8 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
         return Err(format!("it belongs to the journal of {}", header.source));
     }
     let document = document.as_bytes().to_vec();
-    Ok(StoredCheckpoint { marks: header.marks, summary: summary.to_owned(), document })
+    let CheckpointHeader { marks, last, .. } = header;
+    Ok(StoredCheckpoint { marks, last, summary: summary.to_owned(), document })
 }
 
 fn is_read_only(error: &io::Error) -> bool {

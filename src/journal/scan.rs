@@ -315,6 +315,7 @@ impl<'a> Scanner<'a> {
         if is_last {
             self.buffer.truncate(end);
             self.buffer.push(b'\n');
+            self.unterminated = true;
             return Ok(None);
         }
         if lacks_line_feed {

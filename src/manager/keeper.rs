@@ -64,9 +64,16 @@ impl Keeper {
     fn write(&mut self, replica: &mut Replica, journal: &FileReader) -> Option<Task<()>> {
         let Saved { summary, document, length, position } = replica.save(wall_clock())?;
         self.kept_length = length;
-        let checkpoint = StoredCheckpoint { marks: journal.marks(position), summary, document };
         let (directory, source) = (self.directory.clone(), self.source.clone());
-        Some(smol::unblock(move || match directory.keep_checkpoint(&source, length, checkpoint) {
+        let (journal, marks) = (journal.clone(), journal.marks(position));
+        let keep = move || {
+            let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
+            let last = last.ok_or("the journal is shorter than the history")?.place;
+            let checkpoint = StoredCheckpoint { marks, last, summary, document };
+            let kept = directory.keep_checkpoint(&source, length, checkpoint);
+            kept.map_err(|error| error.to_string())
+        };
+        Some(smol::unblock(move || match keep() {
             Ok(()) => log::debug!("a checkpoint after {length} transactions is kept"),
             Err(error) => {
                 log::warn!("no checkpoint is kept, so the next start takes longer: {error}");

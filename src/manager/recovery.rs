@@ -13,7 +13,7 @@ use crate::journal::{
 };
 use crate::replica::{Bounds, Replica, Resume};
 use crate::source::{Source, SourceError};
-use crate::transaction::Transaction;
+use crate::transaction::{Place, Transaction};
 
 /// How many transactions, and about how many bytes of them, are put into the history in one pass.
 const BATCH_TRANSACTIONS: usize = 1 << 16;
@@ -98,7 +98,7 @@ pub fn read_back(
     checkpoints: Vec<StoredCheckpoint>,
     now: Time,
 ) -> Result<ReadBack, OpenError> {
-    for StoredCheckpoint { marks, summary, document } in checkpoints {
+    for StoredCheckpoint { marks, last, summary, document } in checkpoints {
         let (replica, resume) = match Replica::load(&summary, &document, Bounds::default()) {
             Ok(loaded) => loaded,
             Err(why) => {
@@ -107,15 +107,25 @@ pub fn read_back(
             }
         };
         let reader = FileReader::new(storage.clone(), marks);
+        let length = resume.length;
         // A checkpoint is as good as a journal only as long as the two fit together.
         match Reading::new(reader, Some(resume), replica, now).through(first) {
-            Ok(read) if read.replica.history().length() == read.extent.length => return Ok(read),
+            Ok(read) if fits(&read, length, &last) => return Ok(read),
             Ok(_) => log::warn!("a checkpoint is not used, since it does not fit the journal"),
             Err(error) => log::warn!("a checkpoint is not used: {error}"),
         }
     }
     let reader = FileReader::new(storage.clone(), Vec::new());
     Reading::new(reader, None, Replica::new(Bounds::default()), now).through(first)
+}
+
+/// Whether a journal that was read back from a checkpoint on is the one of which the checkpoint was
+/// made, when it had `length` records: it may have been put back to what it was before, and have grown
+/// in another way since.
+fn fits(read: &ReadBack, length: u64, last: &Place) -> bool {
+    let record = length.checked_sub(1).and_then(|at| read.reader.read(at, 1, 1).ok()?.pop());
+    record.is_some_and(|record| record.place == *last)
+        && read.replica.history().length() == read.extent.length
 }
 
 /// A journal being read back.
@@ -167,7 +177,7 @@ impl Reading {
         let length = position + transactions.len() as u64;
         // What the replica reads back while it takes these in is what came before them.
         let past = JournalPast(JournalReader::File(self.reader.clone()));
-        self.replica.recover(position, transactions, self.resume.as_ref(), self.now, &past)?;
+        self.replica.recover(position, transactions, &mut self.resume, self.now, &past)?;
         self.reader.reach(length);
         Ok(())
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Replica;
 use super::bounds::Bounds;
-use super::history::{History, Skip};
+use super::history::{History, Skip, Whereabouts};
 use super::past::Past;
 use super::placed::Placed;
 use crate::clock::{HybridClock, Time, VectorClock};
@@ -29,7 +29,8 @@ pub struct Saved {
 #[derive(Clone, Debug)]
 pub struct Resume {
     place: Place,
-    length: u64,
+    /// How many transactions the journal had.
+    pub length: u64,
     /// From here on the journal has to be read.
     pub position: u64,
 }
@@ -92,8 +93,8 @@ impl Replica {
     }
 
     /// Takes in again what the journal has from `position` on. `resume` is where this replica was
-    /// loaded, if it was. All of the journal before has been taken in again already, and `past` can
-    /// read it.
+    /// loaded, if it was, and is taken away once all is made anew from before that. All of the journal
+    /// before has been taken in again already, and `past` can read it.
     ///
     /// # Errors
     /// Where the journal had to be read and could not be.
@@ -101,30 +102,36 @@ impl Replica {
         &mut self,
         position: u64,
         transactions: Vec<Transaction>,
-        resume: Option<&Resume>,
+        resume: &mut Option<Resume>,
         now: Time,
         past: &P,
     ) -> Result<(), P::Error> {
+        let end = position + transactions.len() as u64;
         let mut ordered = Vec::with_capacity(transactions.len());
         let mut counted = Vec::new();
         for (position, transaction) in (position..).zip(transactions) {
             let Some(place) = transaction.place() else { continue };
             self.vclock.advance(&place.source, place.id);
             self.clock.observe(place.time);
-            let is_counted = resume.is_some_and(|resume| {
+            let is_counted = resume.as_ref().is_some_and(|resume| {
                 position < resume.position || (position < resume.length && place <= resume.place)
             });
             let placed = Placed { place, position, payload: transaction.payload };
             if is_counted { &mut counted } else { &mut ordered }.push(placed);
         }
-        // One that belongs before the end of what was saved has all of that made anew: of what `past`
-        // can read, and of these.
-        if resume.is_some_and(|resume| ordered.iter().any(|late| late.place <= resume.place)) {
+        // A late one may have all made anew after a checkpoint before the saved place, of what `past` can
+        // read. What was saved counts no more then, and what it took note of is put in again.
+        if let Some(first) = ordered.iter().map(|placed| &placed.place).min()
+            && let Whereabouts::Past { after, .. } = self.history.whereabouts(first)
+            && resume.take_if(|resume| after.as_ref() < Some(&resume.place)).is_some()
+        {
+            counted.retain(|placed| Some(&placed.place) > after.as_ref());
             ordered.append(&mut counted);
         }
         ordered.sort_by(|left, right| left.place.cmp(&right.place));
         self.put_in(ordered, now, past)?;
-        self.history.checkpoint_where_due(self.history.length(), now);
+        // What was saved may count transactions that come only after these.
+        self.history.checkpoint_where_due(end, now);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Node, node, pair, wait_until_equal};
+use crate::harness::{Answer, Client, Node, node, pair, wait_for, wait_until_equal};
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -431,8 +431,7 @@ fn the_metrics_count() {
     node.post_patch("[]");
     other.post_patch("[]");
     node.request("POST", "/replace", "[1]");
-    wait_until_equal(&[&node, &other].map(|node| node).as_slice()[..1]);
-    crate::harness::wait_for("the other one's transaction", || {
+    wait_for("the other one's transaction", || {
         (value("patchmesh_transactions_accepted_total") == 2.0).then_some(())
     });
     assert_eq!(value("patchmesh_transactions_refused_total"), 1.0);
@@ -478,7 +477,7 @@ fn peers_are_shown_both_ways() {
     assert_eq!(downstream["behind"], 0);
     // Who has gone is not shown any more.
     drop(second);
-    crate::harness::wait_for("the end of the stream", || {
+    wait_for("the end of the stream", || {
         first.peers()["downstreams"].as_array().unwrap().is_empty().then_some(())
     });
 }

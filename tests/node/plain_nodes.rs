@@ -132,7 +132,7 @@ fn a_plain_transaction_that_does_not_apply_is_left_out_and_the_stream_goes_on() 
     assert_eq!(node.length(), 2);
     assert_eq!(node.vclock()["go"], 6);
     // One line for all of them, and the connection is the first one.
-    assert_eq!(node.log_lines("does not apply and is left out").len(), 1);
+    assert_eq!(node.told("does not apply and is left out").len(), 1);
     assert_eq!(node.upstream()["state"], "connected");
     assert_eq!(node.upstream()["received"], 5);
 }
@@ -178,7 +178,7 @@ fn a_transaction_from_the_far_future_is_not_taken_in_yet() {
         assert!(reason.contains("ahead of this node's clock"), "{reason}");
     }
     assert_eq!(node.document(), r#"{"a1":true}"#);
-    let told = node.log_lines("ahead of this node's clock");
+    let told = node.told("ahead of this node's clock");
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].contains(&peer.address().to_string()), "{told:?}");
     // What this node writes comes after all that it has seen.
@@ -232,9 +232,7 @@ fn garbage_is_closed_with_1008_and_a_reason_and_told_once() {
     let members = ["b0", "b1", "b2", "b3", "b4", "b5"];
     wait_for_document(&node, &members.iter().map(|name| (*name, true)).collect());
     for peer in &peers {
-        let name = format!("peer {}:", peer.address());
-        let told = node.log_lines(&name);
-        let told: Vec<_> = told.iter().filter(|line| line.contains("not a transaction")).collect();
+        let told = node.told(&format!("peer {}: not a transaction", peer.address()));
         assert_eq!(told.len(), 1, "{told:#?}");
     }
 }
@@ -312,7 +310,7 @@ fn a_plain_reader_that_finds_a_message_too_large_is_not_served_in_a_tight_loop()
     assert!(messages >= 1, "it gets what it can read");
     // The next one may be there before the close of the first one is.
     assert!(streams <= 5 && messages <= 5, "{streams} streams, {messages} messages");
-    let told = node.log_lines("too large for it").len();
+    let told = node.told("too large for it").len();
     assert!((1..=5).contains(&told), "{told} lines");
     // Others are served as ever.
     let mut other = Stream::open(&node, "/ws?since=%7B%7D");

@@ -265,7 +265,15 @@ impl Node {
         line
     }
 
-    /// The lines in its log that contain a text.
+    /// Waits for a line in its log that contains a text, and returns all that do so far. What the log
+    /// says of something that was seen otherwise may come a little later than that.
+    #[track_caller]
+    pub fn told(&self, text: &str) -> Vec<String> {
+        self.wait_for_log(text);
+        self.log_lines(text)
+    }
+
+    /// The lines in its log that contain a text, so far.
     pub fn log_lines(&self, text: &str) -> Vec<String> {
         self.log.read().lines.iter().filter(|line| line.contains(text)).cloned().collect()
     }
