@@ -270,22 +270,38 @@ struct OutOfReach;
 impl Past for OutOfReach {
     type Error = Infallible;
 
-    fn read(&self, _: u64) -> Result<Vec<Transaction>, Infallible> {
+    fn places(&self, _: u64) -> Result<Vec<(Place, usize)>, Infallible> {
+        unreachable!("the recent part is at hand")
+    }
+
+    fn payloads(&self, _: u64, _: usize) -> Result<Vec<Box<str>>, Infallible> {
         unreachable!("the recent part is at hand")
     }
 }
 
-/// A journal in memory, read as a node does: decoded anew.
+/// A journal in memory, read as a node does: so many records at once, and decoded anew.
 #[derive(Default)]
 struct Journal(Vec<Record>);
+
+const STRETCH: usize = 1024;
+
+impl Journal {
+    fn records(&self, position: u64, most: usize) -> impl Iterator<Item = Record> {
+        self.0.iter().skip(position as usize).take(most).cloned()
+    }
+}
 
 impl Past for Journal {
     type Error = Infallible;
 
-    fn read(&self, position: u64) -> Result<Vec<Transaction>, Infallible> {
-        let rest = self.0.iter().skip(position as usize);
-        let decode = |record: &Record| Transaction::decode(record.line.as_bytes());
-        Ok(rest.take(1024).map(|record| decode(record).expect("it was encoded")).collect())
+    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Infallible> {
+        let place = |record: Record| (record.place, record.line.len());
+        Ok(self.records(position, STRETCH).map(place).collect())
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        let payload = |record: Record| record.payload().expect("it was encoded");
+        Ok(self.records(position, most.min(STRETCH)).map(payload).collect())
     }
 }
 
@@ -432,7 +448,7 @@ fn median<T>(rounds: &[T], number: impl Fn(&T) -> f64) -> f64 {
 }
 
 fn report(criterion: &mut Criterion, contest: &Contest, contenders: &mut [Contender; 2]) {
-    let mut group = criterion.benchmark_group(&contest.what);
+    let mut group = criterion.benchmark_group(format!("{} to {}", contest.what, contest.against()));
     group.throughput(Throughput::Elements(1));
     let names = ["patchmesh", contest.against()];
     for (contender, name) in contenders.iter_mut().zip(names) {

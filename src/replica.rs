@@ -313,11 +313,18 @@ impl Turn {
 impl Past for Vec<Transaction> {
     type Error = Infallible;
 
-    fn read(&self, position: u64) -> Result<Vec<Transaction>, Infallible> {
+    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Infallible> {
         const STRETCH: usize = 1024;
-        let start = usize::try_from(position).unwrap_or(usize::MAX).min(self.len());
-        let end = (start + STRETCH).min(self.len());
-        Ok(self[start..end].to_vec())
+        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let place = |transaction: &Transaction| {
+            transaction.place().map(|place| (place, transaction.payload.len()))
+        };
+        Ok(rest.map_while(place).take(STRETCH).collect())
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
     }
 }
 

@@ -102,6 +102,21 @@ impl Record {
         let line = Encoding { source, id: *id, payload, time: Some(*time) }.text().into();
         Self { place, line }
     }
+
+    /// The text of its patch, read from the line.
+    ///
+    /// # Errors
+    /// Where the line is not an encoding.
+    pub fn payload(&self) -> Result<Box<str>, DecodeError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Members {
+            payload: Box<str>,
+        }
+        serde_json::from_str(&self.line)
+            .map(|Members { payload }| payload)
+            .map_err(|error| DecodeError(error.to_string()))
+    }
 }
 
 /// The members of an encoding, in their order.

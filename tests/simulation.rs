@@ -16,6 +16,8 @@
 
 #[path = "simulation/definition.rs"]
 mod definition;
+#[path = "simulation/journal.rs"]
+mod journal;
 #[path = "simulation/lab.rs"]
 mod lab;
 #[path = "simulation/model.rs"]
@@ -26,6 +28,8 @@ mod network;
 mod node;
 #[path = "simulation/patches.rs"]
 mod patches;
+#[path = "simulation/scripts.rs"]
+mod scripts;
 #[path = "simulation/tally.rs"]
 mod tally;
 #[path = "simulation/world.rs"]
@@ -84,4 +88,28 @@ fn nodes_that_have_heard_the_same_are_the_same() {
     for (name, count) in total {
         assert!(seeds < SEEDS || count >= seeds / 20, "{name}: what is rare is hardly tested");
     }
+}
+
+/// What the scripts print is written into them where `PATCHMESH_REWRITE` is set.
+#[test]
+fn histories_end_as_their_scripts_say() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulation");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be read").path();
+        if path.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        let script = std::fs::read_to_string(&path).expect("the script can be read");
+        let rewritten = scripts::rewrite(&script);
+        if std::env::var_os("PATCHMESH_REWRITE").is_some() {
+            std::fs::write(&path, rewritten).expect("the script can be written");
+        } else {
+            let differs = script.lines().zip(rewritten.lines()).find(|(said, is)| said != is);
+            assert_eq!(differs, None, "{}: what is said, and what is", path.display());
+            assert_eq!(script, rewritten, "{}", path.display());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 7, "scripts");
 }

@@ -22,7 +22,7 @@ use crate::journal::JournalReader;
 use crate::patch::PointerBuf;
 use crate::replica::Past;
 use crate::replica::history::at::{Basis, Listed, Window};
-use crate::transaction::Transaction;
+use crate::transaction::Place;
 
 /// How many computations there are at once; more wait.
 pub(super) const COMPUTATIONS: usize = 2;
@@ -184,16 +184,28 @@ struct PastUntil {
     unwanted: Receiver<Infallible>,
 }
 
-impl Past for PastUntil {
-    type Error = io::Error;
-
-    fn read(&self, position: u64) -> io::Result<Vec<Transaction>> {
+impl PastUntil {
+    /// How many transactions there were from `position` on.
+    fn left(&self, position: u64) -> io::Result<usize> {
         if self.unwanted.is_closed() {
             return Err(io::Error::other("nobody waits for it any more"));
         }
-        let left = self.length.saturating_sub(position);
-        let mut stretch = if left == 0 { Vec::new() } else { self.past.read(position)? };
-        stretch.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        Ok(stretch)
+        Ok(usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX))
+    }
+}
+
+impl Past for PastUntil {
+    type Error = io::Error;
+
+    fn places(&self, position: u64) -> io::Result<Vec<(Place, usize)>> {
+        let left = self.left(position)?;
+        let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };
+        places.truncate(left);
+        Ok(places)
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
+        let most = most.min(self.left(position)?);
+        if most == 0 { Ok(Vec::new()) } else { self.past.payloads(position, most) }
     }
 }

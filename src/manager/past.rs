@@ -4,7 +4,7 @@ use std::io;
 
 use crate::journal::JournalReader;
 use crate::replica::Past;
-use crate::transaction::Transaction;
+use crate::transaction::Place;
 
 /// How many transactions, and about how many bytes of them, are read at once.
 const STRETCH_RECORDS: usize = 1024;
@@ -16,13 +16,18 @@ pub struct JournalPast(pub JournalReader);
 impl Past for JournalPast {
     type Error = io::Error;
 
-    fn read(&self, position: u64) -> io::Result<Vec<Transaction>> {
+    fn places(&self, position: u64) -> io::Result<Vec<(Place, usize)>> {
         let records = self.0.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
+        Ok(records.into_iter().map(|record| (record.place, record.line.len())).collect())
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
+        let most = most.min(STRETCH_RECORDS);
+        let records = self.0.read_blocking(position, most, STRETCH_BYTES)?;
         records
             .iter()
             .map(|record| {
-                Transaction::decode(record.line.as_bytes())
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+                record.payload().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
             })
             .collect()
     }

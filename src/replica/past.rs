@@ -1,25 +1,32 @@
 //! The part of the history that is not in memory, read from the journal.
 
-use std::collections::VecDeque;
-
 use super::placed::Placed;
-use crate::transaction::{Place, Transaction};
+use crate::transaction::Place;
 
-/// How many stretches of the journal are held at once while it is read in the order of the history:
-/// the sources that wrote at the same time stand in as many stretches.
-const STRETCHES: usize = 16;
+/// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
+/// Those that wrote at the same time can have come long after one another, so in the journal they may
+/// be far apart; each part of it is read once however many such parts there are.
+const AHEAD_TRANSACTIONS: usize = 8192;
+const AHEAD_BYTES: usize = 8 << 20;
 
-/// The journal as the core sees it: what was accepted, by position.
+/// The journal as the core sees it: what was accepted, by position. All of it has a `Time`.
 pub trait Past {
     /// Why it cannot be read.
     type Error;
 
-    /// A stretch of ordered transactions from `position` on, as long as is handy to read at once;
-    /// empty where the journal ends there.
+    /// Where the transactions from `position` on belong in the history, and about how many bytes each
+    /// has; as many as is handy to read at once, none where the journal ends there.
     ///
     /// # Errors
     /// Where the journal cannot be read.
-    fn read(&self, position: u64) -> Result<Vec<Transaction>, Self::Error>;
+    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Self::Error>;
+
+    /// The payloads from `position` on, where there is one: at most `most`, and not more than is
+    /// handy to read at once.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Self::Error>;
 }
 
 /// The transactions after a place, in the order of the history.
@@ -27,11 +34,19 @@ pub trait Past {
 /// First only their places are collected, and sorted; their payloads are read when their turn comes.
 pub struct Suffix {
     /// What is left, the next one last.
-    rest: Vec<(Place, u64)>,
+    rest: Vec<Left>,
     /// For each of the rest the least position among it and those after it.
     least: Vec<u64>,
     read: u64,
-    stretches: VecDeque<(u64, Vec<Option<Transaction>>)>,
+    /// The payloads of the next ones, the next one last.
+    ahead: Vec<Box<str>>,
+}
+
+/// A transaction that is left.
+struct Left {
+    place: Place,
+    position: u64,
+    bytes: usize,
 }
 
 impl Suffix {
@@ -53,36 +68,38 @@ impl Suffix {
         most: u64,
     ) -> Result<Self, P::Error> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut rest: Vec<(Place, u64)> = Vec::new();
+        let mut rest: Vec<Left> = Vec::new();
         let mut read = 0;
         loop {
             if most == 0 {
                 break;
             }
-            let stretch = past.read(position + read)?;
+            let stretch = past.places(position + read)?;
             if stretch.is_empty() {
                 break;
             }
             if rest.len() / 2 > most {
-                rest.select_nth_unstable(most);
+                rest.select_nth_unstable_by(most, |left, right| left.place.cmp(&right.place));
                 rest.truncate(most);
             }
-            for transaction in stretch {
-                if let Some(place) = transaction.place()
-                    && after.is_none_or(|after| place > *after)
-                {
-                    rest.push((place, position + read));
+            for (place, bytes) in stretch {
+                if after.is_none_or(|after| place > *after) {
+                    rest.push(Left { place, position: position + read, bytes });
                 }
                 read += 1;
             }
         }
-        rest.sort_unstable_by(|left, right| right.cmp(left));
+        // A journal is made of stretches that are in order already, of which this sort makes use.
+        rest.sort_by(|left, right| right.place.cmp(&left.place));
         rest.drain(..rest.len().saturating_sub(most));
-        let mut least: Vec<u64> = rest.iter().map(|(_, position)| *position).collect();
-        for at in 1..least.len() {
-            least[at] = least[at].min(least[at - 1]);
-        }
-        Ok(Self { rest, least, read, stretches: VecDeque::new() })
+        let least = rest
+            .iter()
+            .scan(u64::MAX, |least, left| {
+                *least = left.position.min(*least);
+                Some(*least)
+            })
+            .collect();
+        Ok(Self { rest, least, read, ahead: Vec::new() })
     }
 
     /// How many transactions were read to collect it.
@@ -94,11 +111,12 @@ impl Suffix {
     pub fn skip(&mut self, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         self.rest.truncate(self.rest.len().saturating_sub(count));
+        self.ahead.truncate(self.ahead.len().saturating_sub(count));
     }
 
     /// The next place.
     pub fn peek(&self) -> Option<&Place> {
-        self.rest.last().map(|(place, _)| place)
+        self.rest.last().map(|left| &left.place)
     }
 
     /// The least position of what is left.
@@ -108,26 +126,70 @@ impl Suffix {
 
     /// The next transaction.
     pub fn next<P: Past>(&mut self, past: &P) -> Result<Option<Placed>, P::Error> {
-        let Some((place, position)) = self.rest.pop() else { return Ok(None) };
-        let held = self.stretches.iter().position(|(begin, stretch)| {
-            (*begin..*begin + stretch.len() as u64).contains(&position)
+        if self.ahead.is_empty() {
+            self.read_ahead(past)?;
+        }
+        let next = self.rest.pop().zip(self.ahead.pop());
+        Ok(next.map(|(Left { place, position, .. }, payload)| Placed { place, position, payload }))
+    }
+
+    /// Reads the payloads of the next ones, in the order in which they are in the journal.
+    fn read_ahead<P: Past>(&mut self, past: &P) -> Result<(), P::Error> {
+        let mut room = AHEAD_BYTES;
+        let next = self.rest.iter().rev().take(AHEAD_TRANSACTIONS).take_while(|left| {
+            let fits = room > 0;
+            room = room.saturating_sub(left.bytes);
+            fits
         });
-        let held = match held {
-            Some(held) => held,
-            None => {
-                if self.stretches.len() == STRETCHES {
-                    self.stretches.pop_front();
+        let mut wanted: Vec<(u64, usize)> =
+            next.enumerate().map(|(index, left)| (left.position, index)).collect();
+        wanted.sort_unstable();
+        let count = wanted.len();
+        let mut ahead = vec![Box::default(); count];
+        for mut run in wanted.chunk_by(|(position, _), (next, _)| position + 1 == *next) {
+            while let Some((position, _)) = run.first() {
+                let payloads = past.payloads(*position, run.len())?;
+                assert!(!payloads.is_empty(), "what was read once can be read again");
+                let (now, later) = run.split_at(payloads.len());
+                for ((_, index), payload) in now.iter().zip(payloads) {
+                    ahead[count - 1 - index] = payload;
                 }
-                let stretch = past.read(position)?.into_iter().map(Some).collect();
-                self.stretches.push_back((position, stretch));
-                self.stretches.len() - 1
+                run = later;
             }
-        };
-        let (begin, stretch) = &mut self.stretches[held];
-        let transaction = stretch
-            .get_mut((position - *begin) as usize)
-            .and_then(Option::take)
-            .expect("each position is read once, and what was read once can be read again");
-        Ok(Some(Placed { place, position, payload: transaction.payload }))
+        }
+        self.ahead = ahead;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::transaction::Transaction;
+
+    #[test]
+    fn what_came_long_after_one_another_is_read_in_the_order_of_the_history() {
+        // More stretches than a reader would keep open, and more transactions than are read ahead.
+        const STRETCHES: u64 = 100;
+        const LENGTH: u64 = 3 * AHEAD_TRANSACTIONS as u64 / STRETCHES;
+        let journal: Vec<Transaction> = (0..STRETCHES)
+            .flat_map(|stretch| (0..LENGTH).map(move |count| count * STRETCHES + stretch))
+            .map(|micros| Transaction {
+                source: "a".parse().unwrap(),
+                id: micros,
+                payload: micros.to_string().into(),
+                time: Time::from_micros(micros),
+            })
+            .collect();
+        let mut suffix = Suffix::collect(&journal, None, 0).unwrap();
+        let mut expected = 0;
+        while let Some(placed) = suffix.next(&journal).unwrap() {
+            assert_eq!(placed.place.time.as_micros(), expected);
+            assert_eq!(placed.payload.parse(), Ok(expected));
+            assert_eq!(journal[placed.position as usize].id, expected);
+            expected += 1;
+        }
+        assert_eq!(expected, STRETCHES * LENGTH);
     }
 }

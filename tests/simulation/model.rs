@@ -66,7 +66,12 @@ impl Model {
 
     /// The document.
     pub fn document(&self) -> Version {
-        self.history.last().map_or(EMPTY, |last| last.after)
+        self.document_after(self.history.len())
+    }
+
+    /// The document after the first transactions of the history.
+    pub fn document_after(&self, count: usize) -> Version {
+        count.checked_sub(1).map_or(EMPTY, |last| self.history[last].after)
     }
 
     /// The skipped transactions in the history's order: the reason, and since when.

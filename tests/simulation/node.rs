@@ -1,19 +1,20 @@
 //! A node under test: a replica and a durable journal, with the model beside them that says what they
 //! must be.
 
-use std::cell::Cell;
+mod reads;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::history::Whereabouts;
-use patchmesh::replica::{Acceptance, Equivocation, Outcome, Past, Replica, Saved};
-use patchmesh::replica::{Bounds, Placed};
+use patchmesh::replica::{Acceptance, Bounds, Equivocation, Outcome, Placed, Replica, Saved};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 
 use crate::definition::{Book, Number, order};
+use crate::journal::{Disk, Growth, JournalPast, Unreadable};
 use crate::lab::Lab;
 use crate::model::{Expectation, Member, Model};
+use reads::Follower;
 
 /// A node.
 pub struct Node {
@@ -30,32 +31,8 @@ pub struct Node {
     replica: Replica,
     journal: Vec<Number>,
     saved: Option<Saved>,
+    follower: Option<Follower>,
     model: Model,
-}
-
-/// What the disk with the journal does while a node takes something in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// How often the journal can be read.
-    pub most_reads: u32,
-    /// What happens when it is to grow.
-    pub growth: Growth,
-}
-
-/// What happens when the journal is to grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Growth {
-    /// It grows.
-    Sound,
-    /// The disk is full.
-    Full,
-    /// The node ends before that.
-    Crash,
-}
-
-impl Disk {
-    /// Nothing is wrong.
-    pub const SOUND: Self = Self { most_reads: u32::MAX, growth: Growth::Sound };
 }
 
 /// What a node did with what it was given.
@@ -84,6 +61,7 @@ impl Node {
             replica: Replica::new(bounds),
             journal: Vec::new(),
             saved: None,
+            follower: None,
             model: Model::default(),
         }
     }
@@ -116,6 +94,7 @@ impl Node {
         self.inbox.clear();
         let mut position = 0;
         let mut resume = None;
+        self.follower = None;
         self.replica = Replica::new(self.bounds);
         if let Some(Saved { summary, document, .. }) = &self.saved {
             let loaded = Replica::load(summary, document, self.bounds);
@@ -124,15 +103,15 @@ impl Node {
             position = from.position.saturating_sub(lab.rng.u64(0..3)) as usize;
             (self.replica, resume) = (replica, Some(from));
         }
-        let longest = if lab.rng.bool() { self.journal.len() } else { lab.rng.usize(0..10) } + 1;
+        let longest = [self.journal.len(), 1, 3, 10][lab.rng.usize(0..4)];
         while position < self.journal.len() {
             let (before, rest) = self.journal.split_at(position);
-            let stretch = &rest[..lab.rng.usize(1..=longest).min(rest.len())];
+            let stretch = &rest[..lab.rng.usize(0..longest).min(rest.len() - 1) + 1];
             let transactions = stretch.iter().map(|number| lab.book.transaction(*number).clone());
             let transactions = transactions.collect();
             let past = JournalPast::new(before, Disk::SOUND, lab);
             let at = position as u64;
-            let recovered = self.replica.recover(at, transactions, resume.as_ref(), now, &past);
+            let recovered = self.replica.recover(at, transactions, &mut resume, now, &past);
             recovered.expect("the journal can be read");
             position += stretch.len();
         }
@@ -258,23 +237,6 @@ impl Node {
         assert_eq!(history.past_end(), members[..members.len() - recent].last().map(place));
         assert_eq!(history.end(), members.last().map(place));
     }
-
-    /// Asks where the transaction at this index of the history is.
-    pub fn check_whereabouts(&self, index: usize, book: &Book) {
-        let place = book.place(self.model.history()[index].number);
-        let found = match self.replica.history().whereabouts(place) {
-            Whereabouts::Recent { index } => index,
-            Whereabouts::Past { after, index, position } => {
-                let stretch = self.journal[position as usize..].iter().map(|at| book.place(*at));
-                let between = stretch.filter(|other| {
-                    order(other, place).is_lt()
-                        && after.as_ref().is_none_or(|after| order(other, after).is_gt())
-                });
-                index + between.count() as u64
-            }
-        };
-        assert_eq!(found, index as u64, "where {place:?} is");
-    }
 }
 
 fn compare(acceptance: &Acceptance, expectation: &Expectation, book: &Book) {
@@ -332,38 +294,4 @@ fn forged(submissions: &[Vec<Transaction>], past: &JournalPast) -> Vec<(Transact
         }
     }
     forged
-}
-
-/// The journal as the replica reads it.
-struct JournalPast<'a> {
-    book: &'a Book,
-    journal: &'a [Number],
-    stretch: usize,
-    reads: Cell<u32>,
-    most_reads: u32,
-}
-
-/// The journal cannot be read.
-#[derive(Debug)]
-struct Unreadable;
-
-impl<'a> JournalPast<'a> {
-    fn new(journal: &'a [Number], disk: Disk, lab: &'a mut Lab) -> Self {
-        let stretch = lab.rng.usize(1..20);
-        Self { book: &lab.book, journal, stretch, reads: Cell::new(0), most_reads: disk.most_reads }
-    }
-}
-
-impl Past for JournalPast<'_> {
-    type Error = Unreadable;
-
-    fn read(&self, position: u64) -> Result<Vec<Transaction>, Unreadable> {
-        if self.reads.get() == self.most_reads {
-            return Err(Unreadable);
-        }
-        self.reads.set(self.reads.get() + 1);
-        let rest = &self.journal[position as usize..];
-        let stretch = rest.iter().take(self.stretch);
-        Ok(stretch.map(|number| self.book.transaction(*number).clone()).collect())
-    }
 }

@@ -47,6 +47,8 @@ tally! {
     unreadable,
     /// Calls of `accept` that were taken back.
     retracted,
+    /// Changes of a document that were done to a copy of it.
+    steps_followed,
     /// Times that a replica was written down.
     saved,
     /// Starts from a journal.

@@ -1,23 +1,22 @@
 //! The simulation of one seed: nodes, the streams between them, wall clocks, users, and what goes
 //! wrong.
 
-use std::collections::BTreeSet;
+mod end;
+mod faults;
+mod plan;
 
-use fastrand::Rng;
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::Bounds;
 use patchmesh::source::Source;
-use patchmesh::transaction::Transaction;
+use patchmesh::transaction::{Place, Transaction};
 
-use crate::definition::{Number, fold, order};
+use crate::definition::Number;
+use crate::journal::{Disk, Growth};
 use crate::lab::Lab;
 use crate::network::{Link, Origin, Stream, topology};
-use crate::node::{Disk, Growth, Node, Turn};
+use crate::node::{Node, Turn};
 use crate::patches;
 use crate::tally::Tally;
-
-const MINUTE_MICROS: u64 = 60_000_000;
-const DAY_MICROS: u64 = 24 * 60 * MINUTE_MICROS;
+use plan::Plan;
 
 /// When the simulations begin.
 const BEGIN_MICROS: u64 = 1_763_888_400_000_000;
@@ -50,63 +49,12 @@ struct World {
     acknowledged: Vec<Number>,
 }
 
-/// What is the same for the whole of a simulation.
-struct Plan {
-    /// Transactions that are yet to be created.
-    writes: usize,
-    /// How many of them are created at once at most.
-    burst: usize,
-    /// How coarse the wall clocks are.
-    quantum_micros: u64,
-    /// How much time passes at most from one step to the next.
-    pace_micros: u64,
-    /// How far wall clocks are off at most.
-    skew_micros: u64,
-    /// Of how many of a thousand steps something goes wrong.
-    faults: u32,
-}
-
 /// Sends transactions that no node of ours has made, and takes none.
 struct Stranger {
     source: Source,
     /// The one node that hears it, where it leaves the time to that, as plain nodes do.
     plain: Option<usize>,
     journal: Vec<Transaction>,
-}
-
-impl Plan {
-    fn new(rng: &mut Rng) -> Self {
-        let writes = match rng.u32(0..20) {
-            0..10 => rng.usize(3..30),
-            10..19 => rng.usize(30..100),
-            _ => rng.usize(100..300),
-        };
-        let skew_minutes = [0, 0, 1, 5, 5, 5, 180, 180][rng.usize(0..8)];
-        Self {
-            writes,
-            burst: [1, 5, 40][rng.usize(0..3)],
-            quantum_micros: [1, 1, 1000, MINUTE_MICROS][rng.usize(0..4)],
-            pace_micros: [2, 1000, 100_000, MINUTE_MICROS][rng.usize(0..4)],
-            skew_micros: skew_minutes * MINUTE_MICROS,
-            faults: [0, 10, 30, 70][rng.usize(0..4)],
-        }
-    }
-
-    fn bounds(rng: &mut Rng) -> Bounds {
-        if rng.u32(0..6) == 0 {
-            return Bounds::default();
-        }
-        let greatest_recent = [1, 4, 16, 65, 300][rng.usize(0..5)];
-        Bounds {
-            recent_transactions: rng.usize(0..greatest_recent),
-            recent_bytes: if rng.u32(0..5) == 0 { rng.u64(0..2000) } else { 1 << 20 },
-            checkpoints: rng.usize(0..5),
-            checkpoint_bytes: if rng.u32(0..8) == 0 { rng.usize(0..600) } else { 1 << 20 },
-            checkpoint_spacing: [1, 2, rng.u64(1..17)][rng.usize(0..3)],
-            checkpoint_weights: 0,
-            skipped_listed: 1 << 20,
-        }
-    }
 }
 
 impl World {
@@ -121,8 +69,8 @@ impl World {
             .by_ref()
             .take(count)
             .map(|source| {
-                let mut node = Node::new(source, Plan::bounds(&mut lab.rng));
-                node.clock_error = clock_error(&plan, &mut lab.rng);
+                let mut node = Node::new(source, plan::bounds(&mut lab.rng));
+                node.clock_error = plan.clock_error(&mut lab.rng);
                 node
             })
             .collect();
@@ -177,11 +125,8 @@ impl World {
         while self.plan.writes > 0 {
             self.step += 1;
             self.time_micros += self.lab.rng.u64(0..self.plan.pace_micros);
-            if self.lab.percent(1) {
-                let index = self.lab.rng.usize(0..self.nodes.len());
-                let now = self.now(index);
-                self.lab.note(|_| format!("{index} is saved"));
-                self.nodes[index].save(now, &mut self.lab);
+            if self.lab.percent(2) {
+                self.save_or_restart();
             }
             if self.lab.rng.u32(0..1000) < self.plan.faults {
                 self.fail();
@@ -198,6 +143,17 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A node writes down what it can begin with again, or ends in good order and does so.
+    fn save_or_restart(&mut self) {
+        let index = self.lab.rng.usize(0..self.nodes.len());
+        if self.lab.percent(40) {
+            return self.crash(index);
+        }
+        let now = self.now(index);
+        self.lab.note(|_| format!("{index} is saved"));
+        self.nodes[index].save(now, &mut self.lab);
     }
 
     /// Users, or strangers, create a few transactions.
@@ -237,7 +193,8 @@ impl World {
             Some(last) if lab.rng.bool() => lab.book.place(last.number).time.as_micros(),
             _ => self.time_micros - skew + lab.rng.u64(0..2 * skew),
         };
-        let time = if stranger.plain.is_some() { None } else { Time::from_micros(time_micros) };
+        let is_fresh = stranger.plain.is_some() && !lab.percent(10);
+        let time = if is_fresh { None } else { Time::from_micros(time_micros) };
         let source = stranger.source.clone();
         let transaction = Transaction { source, id, payload, time };
         lab.note(|_| format!("stranger {index} creates {}", transaction.encode()));
@@ -320,34 +277,6 @@ impl World {
         }
     }
 
-    fn disk(&mut self, index: usize) -> Disk {
-        let fails = |lab: &mut Lab, faults: u32| lab.rng.u32(0..1000) < faults;
-        let mut disk = Disk::SOUND;
-        // What is recent is not read, so most of these are never noticed.
-        if fails(&mut self.lab, 10 * self.plan.faults) {
-            disk.most_reads = self.lab.rng.u32(0..6);
-        }
-        if self.step < self.full_until[index] || fails(&mut self.lab, self.plan.faults) {
-            disk.growth = Growth::Full;
-        } else if fails(&mut self.lab, self.plan.faults) {
-            disk.growth = Growth::Crash;
-        }
-        disk
-    }
-
-    /// A transaction that a node has, with another time or payload.
-    fn forgery(&mut self, index: usize) -> Option<Transaction> {
-        let Lab { book, rng, .. } = &mut self.lab;
-        let mut forgery = book.transaction(*rng.choice(self.nodes[index].journal())?).clone();
-        if rng.bool() {
-            forgery.payload = format!("{} ", forgery.payload).into();
-        } else {
-            let micros = forgery.time.map_or(0, Time::as_micros);
-            forgery.time = Time::from_micros(micros - 5 + rng.u64(0..5));
-        }
-        book.number(&forgery).is_none().then_some(forgery)
-    }
-
     fn take_in(
         &mut self,
         index: usize,
@@ -365,26 +294,28 @@ impl World {
         });
         let node = &mut self.nodes[index];
         let length = node.journal().len();
-        if disk.growth == Growth::Full && self.lab.percent(20) {
+        if disk.growth == Growth::Full && self.lab.percent(40) {
             // Whoever was told that it is not kept comes again, and again.
-            for _ in 0..self.lab.rng.u32(0..30) {
-                if node.accept(submissions.clone(), now, disk, &mut self.lab) == Turn::Ended {
-                    return self.crash(index);
+            for _ in 0..self.lab.rng.u32(0..50) {
+                match node.accept(submissions.clone(), now, disk, &mut self.lab) {
+                    Turn::Unkept => (),
+                    Turn::Kept { .. } => break,
+                    Turn::Ended => return self.crash(index),
                 }
             }
         }
         let turn = node.accept(submissions, now, disk, &mut self.lab);
         self.lab.note(|book| {
-            for number in &node.journal()[length..] {
-                println!("    {length}.. {}", book.record(*number).line);
-            }
-            let skipped: Vec<_> =
-                node.replica().history().skipped().keys().map(|at| (&at.source, at.id)).collect();
-            format!("    {turn:?}: {}, skipped {skipped:?}", node.replica().snapshot().root())
+            let line = |number: &Number| format!("    {}\n", book.record(*number).line);
+            let lines: String = node.journal()[length..].iter().map(line).collect();
+            let skipped: Vec<String> =
+                node.model().skipped().map(|(number, ..)| label(book.place(number))).collect();
+            let document = node.replica().snapshot().root();
+            format!("{lines}    {turn:?}: {document}, skipped: {}", skipped.join(", "))
         });
         self.acknowledged.extend(&node.journal()[length..]);
-        if turn != Turn::Ended && !node.journal().is_empty() {
-            node.check_whereabouts(self.lab.rng.usize(0..node.journal().len()), &self.lab.book);
+        if turn != Turn::Ended && self.lab.percent(25) {
+            node.check_reads(&mut self.lab);
         }
         let own = node.model().next_id(&node.source);
         node.next_id = node.next_id.max(own);
@@ -417,166 +348,10 @@ impl World {
         let micros = micros - micros % self.plan.quantum_micros;
         Time::from_micros(micros).expect("it is long until 2255")
     }
-
-    /// Something goes wrong.
-    fn fail(&mut self) {
-        let node = self.lab.rng.usize(0..self.nodes.len());
-        let link = self.lab.rng.usize(0..self.links.len());
-        match self.lab.rng.u32(0..10) {
-            0..2 => self.crash(node),
-            2..4 => {
-                self.nodes[node].clock_error = clock_error(&self.plan, &mut self.lab.rng);
-                let error = self.nodes[node].clock_error;
-                self.lab.note(|_| format!("{node}: the clock is off by {error} µs from now on"));
-            }
-            4 => {
-                self.full_until[node] = self.step + self.lab.rng.u64(0..300);
-                self.lab.note(|_| format!("{node}: the disk is full for a while"));
-            }
-            5..7 => {
-                let blocked_until = self.step + self.lab.rng.u64(0..100);
-                self.cut(link, blocked_until);
-            }
-            7 => {
-                // A partition: some on one side, the others on the other.
-                let sides: Vec<bool> = self.nodes.iter().map(|_| self.lab.rng.bool()).collect();
-                let blocked_until = self.step + self.lab.rng.u64(0..300);
-                for index in 0..self.links.len() {
-                    let Link { from, to, .. } = self.links[index];
-                    if let Origin::Node(from) = from
-                        && sides[from] != sides[to]
-                    {
-                        self.cut(index, blocked_until);
-                    }
-                }
-            }
-            _ => {
-                // The stream goes back, and sends again what it has sent.
-                let Self { lab, links, .. } = self;
-                if let Some(stream) = &mut links[link].stream
-                    && stream.submitted.is_none()
-                {
-                    stream.answered = lab.rng.usize(0..=stream.answered);
-                    lab.note(|_| format!("link {link} repeats from {}", stream.answered));
-                }
-            }
-        }
-    }
-
-    fn cut(&mut self, index: usize, blocked_until: u64) {
-        let link = &mut self.links[index];
-        link.stream = None;
-        link.blocked_until = blocked_until;
-        self.lab.note(|_| format!("link {index} from {:?} to {} is cut", link.from, link.to));
-    }
-
-    /// A node ends, loses what is not in its journal, and starts again.
-    fn crash(&mut self, index: usize) {
-        self.lab.note(|_| format!("{index} restarts"));
-        for link in &mut self.links {
-            if link.to == index || link.from == Origin::Node(index) {
-                link.stream = None;
-            }
-        }
-        let now = self.now(index);
-        if self.lab.percent(30) {
-            self.nodes[index].bounds = Plan::bounds(&mut self.lab.rng);
-        }
-        self.nodes[index].restart(now, &mut self.lab);
-    }
-
-    /// All is well from now on: the clocks are right, nothing breaks, and everything arrives.
-    fn drain(&mut self) {
-        self.lab.note(|_| "all is well from now on".into());
-        self.plan = Plan { quantum_micros: 1, faults: 0, ..self.plan };
-        self.time_micros += DAY_MICROS;
-        self.nodes.iter_mut().for_each(|node| node.clock_error = 0);
-        self.full_until.fill(0);
-        // In each round what is new anywhere goes one link further; a round more finds nothing new.
-        for _ in 0..self.nodes.len() + 2 {
-            if self.is_drained() {
-                return;
-            }
-            for index in 0..self.links.len() {
-                let length = self.length(self.links[index].from);
-                let repeats = self.lab.percent(20);
-                let Self { lab, links, nodes, .. } = self;
-                let link = &mut links[index];
-                if link.stream.is_none() {
-                    connect(link, repeats, &nodes[link.to], lab);
-                }
-                if let Some(stream) = &mut link.stream {
-                    (stream.sent, stream.submitted) = (length, Some(length));
-                }
-            }
-            for node in 0..self.nodes.len() {
-                while !self.nodes[node].inbox.is_empty()
-                    || self.links.iter().any(|link| {
-                        link.to == node
-                            && link.stream.as_ref().is_some_and(|stream| stream.submitted.is_some())
-                    })
-                {
-                    self.turn(node);
-                }
-            }
-        }
-        assert!(self.is_drained(), "transactions never come to rest");
-    }
-
-    fn is_drained(&self) -> bool {
-        let has_arrived = |link: &Link| {
-            let length = self.length(link.from);
-            link.stream.as_ref().is_some_and(|stream| stream.answered == length)
-        };
-        self.nodes.iter().all(|node| node.inbox.is_empty()) && self.links.iter().all(has_arrived)
-    }
-
-    /// All nodes have the same, and what the definition says.
-    fn check_end(&mut self) {
-        let restarted = self.lab.rng.usize(0..self.nodes.len());
-        self.crash(restarted);
-        let numbers = |node: &Node| node.journal().iter().copied().collect::<BTreeSet<Number>>();
-        let set = numbers(&self.nodes[0]);
-        let lost = self.acknowledged.iter().find(|number| !set.contains(number));
-        assert_eq!(lost, None, "an acknowledged transaction is gone");
-
-        let book = &self.lab.book;
-        let (text, skipped) =
-            fold(set.iter().map(|number| book.transaction(*number).clone()).collect());
-        let vclock = self.nodes[0].replica().vclock();
-        for (index, node) in self.nodes.iter().enumerate() {
-            assert_eq!(numbers(node), set, "the transactions of {index}");
-            assert_eq!(node.replica().vclock(), vclock, "the vector clock of {index}");
-            assert_eq!(
-                node.replica().snapshot().root().to_string(),
-                text,
-                "the document of {index}"
-            );
-            let history = node.replica().history();
-            let found = history.skipped().iter().map(|(place, skip)| (place.clone(), &skip.error));
-            let expected = skipped
-                .iter()
-                .map(|(transaction, error)| (transaction.place().expect("it is ordered"), error));
-            assert!(found.eq(expected), "what {index} skips: {:?}", history.skipped());
-            node.check(book);
-            (0..node.journal().len()).step_by(5).for_each(|at| node.check_whereabouts(at, book));
-        }
-
-        let mut places: Vec<_> = set.iter().map(|number| book.place(*number)).collect();
-        places.sort_by(|left, right| order(left, right));
-        let is_tie = |pair: &&[&_]| {
-            let [left, right]: [&patchmesh::transaction::Place; 2] = [pair[0], pair[1]];
-            left.time == right.time && left.source != right.source
-        };
-        self.lab.tally.ties += places.windows(2).filter(is_tie).count() as u64;
-        self.lab.tally.transactions += set.len() as u64;
-        self.lab.tally.skipped += skipped.len() as u64;
-    }
 }
 
-fn clock_error(plan: &Plan, rng: &mut Rng) -> i64 {
-    let skew = i64::try_from(plan.skew_micros).expect("it is some hours");
-    rng.i64(-skew..=skew)
+fn label(Place { source, id, .. }: &Place) -> String {
+    format!("{source} {id}")
 }
 
 fn connect(link: &mut Link, repeats: bool, receiver: &Node, lab: &mut Lab) {
