@@ -81,8 +81,7 @@ impl Model {
         })
     }
 
-    /// Where in the history a transaction is.
-    pub fn index(&self, number: Number, book: &Book) -> usize {
+    fn index(&self, number: Number, book: &Book) -> usize {
         let place = book.place(number);
         self.history.partition_point(|member| order(book.place(member.number), place).is_lt())
     }
@@ -190,7 +189,7 @@ impl Model {
         self.history.extend(added.iter().map(newcomer));
         self.history[first..]
             .sort_by(|left, right| order(book.place(left.number), book.place(right.number)));
-        let mut document = first.checked_sub(1).map_or(EMPTY, |before| self.history[before].after);
+        let mut document = self.document_after(first);
         for member in &mut self.history[first..] {
             let before = member.skip.take();
             match book.apply(document, member.number) {

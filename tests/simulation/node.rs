@@ -85,6 +85,8 @@ impl Node {
     pub fn save(&mut self, now: Time, lab: &mut Lab) {
         lab.tally.saved += 1;
         self.saved = self.replica.save(now);
+        let is_before_end = |saved: &Saved| saved.position < saved.length;
+        lab.tally.saved_before_end += u64::from(self.saved.as_ref().is_some_and(is_before_end));
         self.check(&lab.book);
     }
 

@@ -51,6 +51,8 @@ tally! {
     steps_followed,
     /// Times that a replica was written down.
     saved,
+    /// Times that it was done as of a place before the end.
+    saved_before_end,
     /// Starts from a journal.
     restarts,
     /// Streams that began.
