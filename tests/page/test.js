@@ -142,7 +142,11 @@ const tests = {
 		await press(page, 'Enter');
 		await until('added by keys', async () => (await get(a, '/y')) === true);
 		await until('focus is back in the tree', () => page.evaluate(() => document.activeElement.role === 'treeitem'));
-		await press(page, 'Delete', 'Escape', 'Delete', 'Enter');
+		await hasRow(page, /^y/);
+		await press(page, 'Delete', 'Escape');
+		await until('focus is back in the tree', () => page.evaluate(() => document.activeElement.role === 'treeitem'));
+		await pathIs(page, '/z');
+		await press(page, 'Delete', 'Enter');
 		await until('removed by keys', async () => !('z' in await get(a)));
 		await page.focus('#entries summary');
 		await press(page, 'Enter');
@@ -373,9 +377,15 @@ const tests = {
 	},
 };
 
+// A browser on a busy machine may be late for a key: a test that fails has one more try, and says so.
+const TRIES = 2;
+
 let passed = 0, failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-	if (process.argv[2] && !name.includes(process.argv[2])) continue;
+const runs = Object.entries(tests)
+	.filter(([name]) => !process.argv[2] || name.includes(process.argv[2]))
+	.map(([name, test]) => ({ name, test, tries: TRIES }));
+for (const run of runs) {
+	const { name, test } = run;
 	const began = Date.now();
 	complaints = [];
 	fakes = [];
@@ -391,8 +401,9 @@ for (const [name, test] of Object.entries(tests)) {
 		passed++;
 		console.log(`ok    ${name} (${Date.now() - began} ms)`);
 	} catch (error) {
-		failed++;
-		console.log(`FAIL  ${name}\n      ${String(error.stack).slice(0, 1500)}`);
+		if (--run.tries) runs.push(run);
+		else failed++;
+		console.log(`${run.tries ? 'AGAIN' : 'FAIL '} ${name}\n      ${String(error.stack).slice(0, 1500)}`);
 		for (const [i, page] of context.pages().entries()) if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/fail-${failed}-${i}.png` }).catch(() => {});
 	}
 	await context.close();
