@@ -21,7 +21,7 @@ use patchmesh::journal::{
 use patchmesh::transaction::{Place, Record, Transaction};
 
 /// How many seeds are run unless the environment says otherwise.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 3000;
 
 /// How often the journal of one seed is opened.
 const GENERATIONS: usize = 6;

@@ -99,7 +99,7 @@ impl World {
             }
         }
         let now = self.now(index);
-        if self.lab.percent(30) {
+        if self.lab.percent(50) {
             self.nodes[index].bounds = plan::bounds(&mut self.lab.rng);
         }
         self.nodes[index].restart(now, &mut self.lab);

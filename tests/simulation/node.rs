@@ -128,6 +128,7 @@ impl Node {
         let is_saved = self.saved.is_some();
         self.model.set_since(|number| since(number).filter(|_| is_saved).unwrap_or(now));
         self.check(&lab.book);
+        (0..3).for_each(|_| self.check_reads(lab));
         self.next_id = self.model.next_id(&self.source).max(1);
     }
 

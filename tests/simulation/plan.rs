@@ -53,13 +53,13 @@ pub fn bounds(rng: &mut Rng) -> Bounds {
     if rng.u32(0..6) == 0 {
         return Bounds::default();
     }
-    let greatest_recent = [1, 4, 16, 65, 300][rng.usize(0..5)];
+    let greatest_recent = [1, 4, 30, 300][rng.usize(0..4)];
     Bounds {
         recent_transactions: rng.usize(0..greatest_recent),
         recent_bytes: if rng.u32(0..5) == 0 { rng.u64(0..2000) } else { 1 << 20 },
         checkpoints: rng.usize(0..5),
         checkpoint_bytes: if rng.u32(0..4) == 0 { rng.usize(0..600) } else { 1 << 20 },
-        checkpoint_spacing: [1, 2, rng.u64(1..17)][rng.usize(0..3)],
+        checkpoint_spacing: [1, 2, rng.u64(1..17), 50][rng.usize(0..4)],
         checkpoint_weights: 0,
         skipped_listed: 1 << 20,
     }
