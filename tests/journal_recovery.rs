@@ -1,0 +1,444 @@
+//! A node that starts again is the node that it was: clock, document, skipped transactions and state
+//! hash, with checkpoints and without, whatever came late and however it ended; and its own Ids and
+//! times go on after the old ones.
+//!
+//! What it should be is worked out anew from the definition: the patches of all transactions applied
+//! in the order of their places. `PATCHMESH_SEEDS=1000` runs as many seeds, `PATCHMESH_SEED=7` that one.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fastrand::Rng;
+use patchmesh::clock::{Time, VectorClock};
+use patchmesh::journal::Directory;
+use patchmesh::manager::{Handle, Manager, Snapshot, Submitted};
+use patchmesh::patch::{Document, PointerBuf, parse};
+use patchmesh::transaction::{Place, Transaction};
+
+/// How many seeds are run unless the environment says otherwise.
+const SEEDS: u64 = 8;
+
+/// How often the node of one seed starts.
+const STARTS: usize = 7;
+
+/// How many transactions make a node keep a checkpoint when it stops.
+const WORTHWHILE: usize = 1000;
+
+/// How many make it keep one while it runs.
+const SPACING: usize = 1 << 16;
+
+/// When the first transaction of the peers was made.
+const BEGIN: u64 = 1_700_000_000_000_000;
+
+/// A directory that is removed in the end.
+struct TemporaryDirectory(PathBuf);
+
+impl TemporaryDirectory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&path).ok();
+        fs::create_dir_all(&path).expect("a directory can be made");
+        Self(path)
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+thread_local! {
+    /// What this thread has logged: a test opens its directories itself.
+    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+struct ThreadLog;
+
+impl log::Log for ThreadLog {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        LOG.with_borrow_mut(|log| log.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// What a node shows to others.
+#[derive(PartialEq)]
+struct State {
+    length: u64,
+    vclock: VectorClock,
+    document: String,
+    hash: String,
+    /// Which are skipped, and why.
+    skipped: BTreeMap<Place, String>,
+}
+
+/// In short: the hash is that of the document.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { length, vclock, hash, skipped, .. } = self;
+        let vclock = serde_json::to_string(vclock).expect("a clock has a text");
+        write!(f, "{length} transactions, {vclock}, {} skipped, {hash}", skipped.len())
+    }
+}
+
+/// What a node should be that has these transactions.
+fn expected(transactions: &BTreeMap<Place, Box<str>>) -> State {
+    let (mut document, mut vclock) = (Document::default(), VectorClock::default());
+    let mut skipped = BTreeMap::new();
+    for (place, payload) in transactions {
+        vclock.advance(&place.source, place.id);
+        if let Err(error) = parse(payload).and_then(|patch| document.apply(patch)) {
+            skipped.insert(place.clone(), error.to_string());
+        }
+    }
+    let Snapshot { text, hash } = Snapshot::of_whole(document.root(), &vclock);
+    State {
+        length: transactions.len() as u64,
+        vclock,
+        document: String::from_utf8(text.to_vec()).expect("JSON is UTF-8"),
+        hash: hash.to_string(),
+        skipped,
+    }
+}
+
+/// A node without its sockets.
+struct Node {
+    handle: Handle,
+    manager: smol::Task<std::io::Result<()>>,
+    /// What was logged when it was opened.
+    log: Vec<String>,
+}
+
+impl Node {
+    fn start(path: &Path) -> Self {
+        static LOGGER: Once = Once::new();
+        LOGGER.call_once(|| {
+            log::set_logger(&ThreadLog).expect("no other logger is set");
+            log::set_max_level(log::LevelFilter::Info);
+        });
+        LOG.take();
+        let (manager, handle) = Manager::open(path, "node", 5).expect("the directory is good");
+        Self { handle, manager: smol::spawn(manager.run()), log: LOG.take() }
+    }
+
+    /// Whether it was started from a checkpoint.
+    fn had_checkpoint(&self) -> bool {
+        !self.log.iter().any(|line| line.contains("read from 0 on"))
+    }
+
+    fn stop(self) {
+        drop(self.handle);
+        smol::block_on(self.manager).expect("the journal can be closed");
+    }
+
+    /// Ends as kill does: no checkpoint is kept, nothing is given back.
+    fn kill(self) {
+        smol::block_on(self.manager.cancel());
+    }
+
+    fn state(&self) -> State {
+        smol::block_on(async {
+            let handle = &self.handle;
+            let snapshot = handle.snapshot(PointerBuf::new()).await.expect("it runs");
+            let Snapshot { text, hash } = snapshot.snapshot.expect("there is a root");
+            let skipped = handle.skipped().await.expect("it runs");
+            assert_eq!(
+                handle.counters().await.expect("it runs").skipped,
+                skipped.len() as u64,
+                "all are listed"
+            );
+            State {
+                length: handle.journal().length(),
+                vclock: (*handle.vclock().await.expect("it runs")).clone(),
+                document: String::from_utf8(text.to_vec()).expect("JSON is UTF-8"),
+                hash: hash.to_string(),
+                skipped: skipped
+                    .into_iter()
+                    .map(|(place, skip)| (place, skip.error.to_string()))
+                    .collect(),
+            }
+        })
+    }
+}
+
+/// The history of one seed.
+struct Run {
+    random: Rng,
+    directory: TemporaryDirectory,
+    transactions: BTreeMap<Place, Box<str>>,
+    /// How many transactions each peer has made.
+    made: [u64; 4],
+    /// How many instants have passed.
+    now: u64,
+    story: Vec<String>,
+    /// How many starts were from a checkpoint.
+    with_checkpoint: usize,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: Rng::with_seed(seed),
+            directory: TemporaryDirectory::new(&format!("recovery-{seed}")),
+            transactions: BTreeMap::new(),
+            made: [0; 4],
+            now: 5000,
+            story: Vec::new(),
+            with_checkpoint: 0,
+        }
+    }
+
+    fn all(&mut self) {
+        for start in 0..STARTS {
+            let node = Node::start(&self.directory.0);
+            self.story.push(format!("start {start}: {:?}", node.log));
+            self.with_checkpoint += usize::from(node.had_checkpoint());
+            self.check(&node, "after a start");
+            if start > 0 {
+                self.create(&node);
+            }
+            let count = match self.random.u8(..4) {
+                0 => self.random.usize(..300),
+                _ => WORTHWHILE + self.random.usize(..300),
+            };
+            self.story.push(format!("{count} transactions"));
+            self.submit(&node, count);
+            self.create(&node);
+            self.check(&node, "at the end");
+            if self.random.u8(..4) > 0 {
+                node.stop();
+                self.story.push("stopped".into());
+            } else {
+                node.kill();
+                self.story.push("killed".into());
+            }
+            self.tamper();
+        }
+        let node = Node::start(&self.directory.0);
+        self.check(&node, "at the last start");
+        node.kill();
+    }
+
+    fn check(&mut self, node: &Node, when: &str) {
+        assert_eq!(node.state(), expected(&self.transactions), "{when}");
+    }
+
+    /// Creates some of the node's own transactions: they are after all others.
+    fn create(&mut self, node: &Node) {
+        if self.random.u8(..4) == 0 {
+            self.submit_ahead(node);
+        }
+        let source = node.handle.source();
+        let mut last_id = self
+            .transactions
+            .keys()
+            .filter(|place| place.source == *source)
+            .map(|place| place.id)
+            .max();
+        for _ in 0..self.random.usize(..6) {
+            let payload = self.payload();
+            let made = smol::block_on(node.handle.create(payload.clone())).expect("it runs");
+            let Submitted::Accepted(record) = made else { continue };
+            let place = record.place;
+            assert!(Some(place.id) > last_id, "{place:?} is not after {last_id:?}");
+            let end = self.transactions.last_key_value().map(|(end, _)| end);
+            assert!(Some(&place) > end, "{place:?} is not after {end:?}");
+            last_id = Some(place.id);
+            self.transactions.insert(place, payload);
+        }
+    }
+
+    /// A peer whose clock is ahead: what this node makes from then on is after that.
+    fn submit_ahead(&mut self, node: &Node) {
+        const HALF_AN_HOUR: u64 = 1_800_000_000;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_micros();
+        let id = self.transactions.len() as u64 + 1;
+        let transaction = Transaction {
+            source: "ahead~1".parse().expect("a source"),
+            id,
+            payload: self.payload(),
+            time: Time::from_micros(now as u64 + HALF_AN_HOUR),
+        };
+        self.take(node, vec![transaction]);
+    }
+
+    fn submit(&mut self, node: &Node, mut count: usize) {
+        while count > 0 {
+            let batch = count.min(self.random.usize(1..120));
+            count -= batch;
+            // A peer that was cut off sends what it made in the meantime, which is late.
+            let (peer, lag) = match self.random.u8(..40) {
+                0 => (0, self.random.u64(..3000)),
+                1..8 => (1, self.random.u64(..60)),
+                8..20 => (2, 1),
+                _ => (3, 0),
+            };
+            let mut transactions = Vec::with_capacity(batch);
+            for step in 0..batch {
+                if lag < 2 {
+                    self.now += 1;
+                }
+                self.made[peer] += 1;
+                transactions.push(Transaction {
+                    source: format!("peer{peer}~1").parse().expect("a source"),
+                    id: self.made[peer],
+                    payload: self.payload(),
+                    time: Time::from_micros(BEGIN + 1000 * (self.now - lag) + step as u64),
+                });
+            }
+            self.take(node, transactions);
+        }
+    }
+
+    fn take(&mut self, node: &Node, transactions: Vec<Transaction>) {
+        let submitted = smol::block_on(node.handle.submit(transactions.clone()));
+        for (transaction, outcome) in transactions.into_iter().zip(submitted.expect("it runs")) {
+            assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
+            let place = transaction.place().expect("it has a time");
+            self.transactions.insert(place, transaction.payload);
+        }
+    }
+
+    /// A small document that many patches do not apply to.
+    fn payload(&mut self) -> Box<str> {
+        let (key, value) = (self.random.u8(..6), self.random.u16(..));
+        let text = match self.random.u8(..8) {
+            0 | 1 => format!(r#"[{{"op":"add","path":"/{key}","value":{value}}}]"#),
+            2 => format!(r#"[{{"op":"add","path":"/{key}","value":[{value}]}}]"#),
+            3 => format!(r#"[{{"op":"add","path":"/{key}/-","value":{value}}}]"#),
+            4 => format!(r#"[{{"op":"remove","path":"/{key}"}}]"#),
+            5 => format!(r#"[{{"op":"move","from":"/{key}","path":"/{}"}}]"#, value % 6),
+            6 => format!(r#"[{{"op":"copy","from":"/{key}","path":"/{}"}}]"#, value % 6),
+            _ => format!(
+                r#"[{{"op":"replace","path":"/{key}","value":{{"v":{value}}}}},{{"op":"test","path":"/{}","value":1}}]"#,
+                value % 6
+            ),
+        };
+        text.into()
+    }
+
+    /// Does to the checkpoints what time and people may do to them.
+    fn tamper(&mut self) {
+        let directory = Directory::open(&self.directory.0, false).expect("nobody uses it");
+        let paths = directory.checkpoint_paths();
+        let what = self.random.u8(..8);
+        match (what, paths.last()) {
+            (0, _) => paths.iter().for_each(|path| fs::remove_file(path).expect("it is there")),
+            (1, Some(last)) => fs::remove_file(last).expect("it is there"),
+            (2, Some(last)) => {
+                let mut text = fs::read(last).expect("it is there");
+                let at = self.random.usize(..text.len());
+                text[at] ^= 1;
+                fs::write(last, text).expect("it can be written");
+            }
+            _ => (),
+        }
+        self.story.push(format!("{} checkpoints, done {what} to them", paths.len()));
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("PATCHMESH_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("PATCHMESH_SEEDS").unwrap_or(SEEDS),
+    }
+}
+
+#[test]
+fn a_node_that_starts_again_is_what_it_was() {
+    let mut with_checkpoint = 0;
+    let seeds = seeds();
+    for seed in seeds.clone() {
+        let mut run = Run::new(seed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.all())) {
+            for line in &run.story {
+                eprintln!("    {line}");
+            }
+            eprintln!("this was PATCHMESH_SEED={seed}");
+            resume_unwind(panic);
+        }
+        with_checkpoint += run.with_checkpoint;
+    }
+    println!("{with_checkpoint} starts from a checkpoint");
+    assert!(with_checkpoint > 0 || seeds.end - seeds.start < SEEDS);
+}
+
+/// Many transactions: more than are in memory, so that what is late is put in from the journal, and so
+/// many that a checkpoint is kept while the node runs.
+#[test]
+fn a_node_with_a_long_journal_starts_again_as_what_it_was() {
+    let directory = TemporaryDirectory::new("recovery-long");
+    let mut run = Run { directory, ..Run::new(u64::MAX) };
+    let node = Node::start(&run.directory.0);
+    let mut count = 0;
+    while count < SPACING + 1000 {
+        let transactions: Vec<Transaction> = (0..1000)
+            .map(|_| {
+                run.now += 1;
+                run.made[3] += 1;
+                let key = run.random.u16(..300);
+                let payload = match run.random.u8(..4) {
+                    0 => format!(r#"[{{"op":"replace","path":"/{key}","value":{}}}]"#, run.now),
+                    _ => format!(r#"[{{"op":"add","path":"/{key}","value":{}}}]"#, run.now),
+                };
+                Transaction {
+                    source: "peer3~1".parse().expect("a source"),
+                    id: run.made[3],
+                    payload: payload.into(),
+                    time: Time::from_micros(BEGIN + 1000 * run.now),
+                }
+            })
+            .collect();
+        count += transactions.len();
+        run.take(&node, transactions);
+    }
+    let late = |id, before| Transaction {
+        source: "late~1".parse().expect("a source"),
+        id,
+        payload: format!(r#"[{{"op":"remove","path":"/{}"}}]"#, id % 300).into(),
+        time: Time::from_micros(BEGIN + 1000 * (5000 + SPACING as u64 - before) + 1),
+    };
+    // Within what is in memory, and before that.
+    run.take(&node, vec![late(1, 20_000)]);
+    run.take(&node, vec![late(2, 60_000), late(3, 40_000)]);
+    run.check(&node, "at the end");
+    // It was written by another thread, which may take a while.
+    let kept = || {
+        fs::read_dir(&run.directory.0)
+            .expect("it is there")
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .any(|name| name.starts_with("checkpoint-") && !name.ends_with(".new"))
+    };
+    while !kept() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    node.kill();
+
+    // The checkpoint was made before the late ones came.
+    let node = Node::start(&run.directory.0);
+    run.check(&node, "after a start with an old checkpoint");
+    run.submit(&node, WORTHWHILE);
+    run.create(&node);
+    node.stop();
+
+    let node = Node::start(&run.directory.0);
+    assert!(node.had_checkpoint(), "{:?}", node.log);
+    run.check(&node, "after a start from a checkpoint");
+    run.take(&node, vec![late(4, 65_500), late(5, 1)]);
+    run.check(&node, "after late ones");
+    node.kill();
+}
