@@ -7,19 +7,21 @@
 //!
 //! The directory is made below `CARGO_TARGET_TMPDIR`, so it is that disk which is measured.
 
+#[path = "common/journal.rs"]
+mod journal;
+#[path = "common/median.rs"]
+mod median;
+
 use std::fs::{self, File};
-use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use patchmesh::clock::Time;
-use patchmesh::journal::{Directory, FileJournal, FileReader, read_header, read_through};
+use journal::{fill, from_memory, payload, record};
+use median::median;
 use patchmesh::manager::{Manager, Submitted};
-use patchmesh::patch::{Document, parse};
-use patchmesh::transaction::{Place, Record, Transaction};
 
 /// How large the measured runs are.
 struct Size {
@@ -33,9 +35,6 @@ const SMALL: Size = Size { round: Duration::from_millis(20), rounds: 1, journal:
 
 const WRITERS: [u64; 4] = [1, 16, 64, 256];
 
-/// How many members the document has that the transactions write to.
-const MEMBERS: u64 = 1000;
-
 fn main() {
     let size = if std::env::args().any(|argument| argument == "--test") { SMALL } else { FULL };
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("durability");
@@ -44,24 +43,6 @@ fn main() {
     writers(&size, &directory);
     starts(&size, &directory);
     fs::remove_dir_all(&directory).expect("it was made here");
-}
-
-/// A payload of about 100 bytes.
-fn payload(number: u64) -> Box<str> {
-    let member = number % MEMBERS;
-    let value = format!("value {number:020} of a hundred bytes or so");
-    format!(r#"[{{"op":"add","path":"/member{member}","value":"{value}"}}]"#).into()
-}
-
-fn record(number: u64) -> Record {
-    let source = "bench~00000000".parse().expect("a source");
-    let time = Time::from_micros(1_700_000_000_000_000 + number).expect("a time");
-    Record::new(Place { time, source, id: number + 1 }, &payload(number))
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 fn writers(size: &Size, directory: &Path) {
@@ -134,13 +115,14 @@ fn node(writers: u64, round: Duration, directory: &Path) -> f64 {
 fn starts(size: &Size, directory: &Path) {
     let directory = directory.join("start");
     fill(size.journal, &directory);
-    let memory = median((0..size.rounds.min(3)).map(|_| from_memory(size.journal)).collect());
-    let whole = median((0..size.rounds.min(3)).map(|_| start(&directory)).collect());
+    let rounds = 0..size.rounds.min(3);
+    let memory = median(rounds.clone().map(|_| from_memory(size.journal).as_secs_f64()));
+    let whole = median(rounds.clone().map(|_| start(&directory)));
     // A node that stops in order leaves a checkpoint, which the next one starts from.
     let (manager, handle) = Manager::open(&directory, "bench", 0).expect("a journal");
     drop(handle);
     smol::block_on(manager.run()).expect("the disk is well");
-    let from_checkpoint = median((0..size.rounds.min(3)).map(|_| start(&directory)).collect());
+    let from_checkpoint = median(rounds.clone().map(|_| start(&directory)));
     println!("\n| start with {} transactions | seconds | × from memory |", size.journal);
     println!("| --- | ---: | ---: |");
     for (name, seconds) in [
@@ -150,36 +132,6 @@ fn starts(size: &Size, directory: &Path) {
     ] {
         println!("| {name} | {seconds:.2} | {:.2} |", seconds / memory);
     }
-}
-
-fn fill(count: u64, directory: &Path) {
-    const BATCH: u64 = 10_000;
-    let directory = Directory::open(directory, true).expect("a new directory");
-    let source = "bench~00000000".parse().expect("a source");
-    let storage = directory.create_journal(&source, |_| Ok(())).expect("a new journal");
-    let (_, first) = read_header(&*storage).expect("its header");
-    let reader = FileReader::new(storage, Vec::new());
-    let extent = read_through(&reader, first, &mut |_, _| Ok(())).expect("it is empty");
-    let mut journal = FileJournal::open(&extent, reader).expect("it can be written");
-    for begin in (0..count).step_by(BATCH as usize) {
-        let batch: Vec<_> = (begin..count.min(begin + BATCH)).map(record).collect();
-        journal.append(&batch).unwrap_or_else(|error| panic!("{error}"));
-    }
-    journal.close().expect("it can be cut off");
-}
-
-fn from_memory(count: u64) -> f64 {
-    let lines: Vec<_> = (0..count).map(|number| record(number).line).collect();
-    let mut document = Document::default();
-    let begin = Instant::now();
-    for line in &lines {
-        let transaction = Transaction::decode(line.as_bytes()).expect("a transaction");
-        let patch = parse(&transaction.payload).expect("a patch");
-        document.apply(patch).expect("it applies");
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    black_box(document);
-    seconds
 }
 
 fn start(directory: &Path) -> f64 {

@@ -1,0 +1,106 @@
+//! Release nodes under load, over HTTP and WebSocket, beside what they are measured against.
+//!
+//! ```text
+//! cargo bench --bench cluster                                  all tables
+//! cargo bench --bench cluster -- post get durable replication delay million
+//!                                                              some of them
+//! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
+//!                                                              so for etcd and nats
+//! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
+//! ```
+//!
+//! `bench/peers` has scripts that start those servers. With `--test` all is done in small.
+//!
+//! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
+//! and the load share the machine; the load says what it needs itself.
+
+mod client;
+mod contest;
+#[path = "../common/journal.rs"]
+mod journal;
+mod load;
+#[path = "../common/median.rs"]
+mod median;
+mod million;
+mod process;
+mod protocol;
+mod reference;
+mod replication;
+mod requests;
+mod usage;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How large the measured runs are.
+#[derive(Clone, Copy)]
+pub struct Size {
+    round: Duration,
+    rounds: usize,
+    /// How many transactions are a million.
+    million: u64,
+}
+
+const FULL: Size = Size { round: Duration::from_millis(1000), rounds: 7, million: 1_000_000 };
+const SMALL: Size = Size { round: Duration::from_millis(50), rounds: 1, million: 10_000 };
+
+const TABLES: [&str; 6] = ["post", "get", "durable", "replication", "delay", "million"];
+
+fn main() {
+    let mut wanted = Vec::new();
+    let mut size = FULL;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match &*argument {
+            "serve-hyper" => return reference::hyper(),
+            "serve-echo" => return reference::echo(),
+            "serve-nothing" => return reference::nothing(),
+            // That is cargo's.
+            "--bench" => (),
+            "--test" => size = SMALL,
+            "--against" => {
+                let mut next = || arguments.next().unwrap_or_default();
+                let (product, address, process) = (next(), next(), next());
+                let address = address.parse().expect("after the product comes its address");
+                let process = process.parse().expect("after the address comes a process ID");
+                return in_directory(|data| {
+                    requests::against(&product, address, process, size, data)
+                });
+            }
+            name if TABLES.contains(&name) => wanted.push(argument),
+            other => panic!("{other:?} is none of {TABLES:?}, --against and --test"),
+        }
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
+    in_directory(|data| {
+        if is_wanted("post") {
+            requests::post(size);
+        }
+        if is_wanted("get") {
+            requests::get(size);
+        }
+        if is_wanted("durable") {
+            requests::durable(size, data);
+        }
+        if is_wanted("replication") {
+            replication::live(size);
+        }
+        if is_wanted("delay") {
+            replication::delay(size);
+        }
+        if is_wanted("million") {
+            million::million(size, data);
+        }
+    });
+}
+
+/// Gives `work` a directory below the target's, on whose disk durable writes are measured.
+fn in_directory(work: impl FnOnce(&std::path::Path)) {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cluster");
+    // It may be left from a run that was ended.
+    fs::remove_dir_all(&directory).ok();
+    fs::create_dir_all(&directory).expect("the target's folder can be written");
+    work(&directory);
+    fs::remove_dir_all(&directory).expect("it was made here");
+}

@@ -1,0 +1,60 @@
+//! The servers as child processes: nodes, and what they are compared to.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A child process that says its address in its first line; ends with this value.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    /// Kept open, so that what else it says does not fail.
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// A node on a free port that dials `peers`, with its journal in `data` or in memory.
+    pub fn node(peers: &[SocketAddr], data: Option<&Path>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchmesh"));
+        command.arg("127.0.0.1:0").args(peers.iter().map(SocketAddr::to_string));
+        command.args(["--source", "bench"]);
+        if let Some(data) = data {
+            command.arg("--data").arg(data);
+        }
+        command.env("RUST_LOG", "warn").env_remove("PATCHMESH_TOKEN");
+        Self::start(command, |line| {
+            line.strip_prefix("patchmesh listens on ")?.split(',').next()?.parse().ok()
+        })
+    }
+
+    /// This program in another role.
+    pub fn role(role: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a file"));
+        command.arg(role);
+        Self::start(command, |line| line.parse().ok())
+    }
+
+    fn start(mut command: Command, address: impl Fn(&str) -> Option<SocketAddr>) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let line = output.next().and_then(Result::ok).unwrap_or_default();
+        let address = address(&line).unwrap_or_else(|| panic!("{command:?} says {line:?}"));
+        Self { child, address, _output: output }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().expect("it is a child");
+        self.child.wait().expect("it is a child");
+    }
+}

@@ -1,0 +1,130 @@
+//! Two nodes, one of which dials the other: how much goes through, and how fast it arrives.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tungstenite::Message;
+
+use crate::Size;
+use crate::client::{Client, seen};
+use crate::contest::micros;
+use crate::journal::payload;
+use crate::load::{self, Target};
+use crate::median::median;
+use crate::process::Process;
+use crate::protocol::{Protocol, http_request};
+
+const WRITERS: usize = 64;
+
+/// How many writes and echoes make one round of the delay.
+const ECHOES: usize = 100;
+
+/// How long the nodes are left alone before each.
+const IDLE: Duration = Duration::from_millis(15);
+
+/// Transactions a second that 64 writers get through to a peer, beside those of a node without one.
+pub fn live(size: Size) {
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    for _ in 0..size.rounds {
+        let single = Process::node(&[], None);
+        let figures = load::run(&writes(&single), WRITERS, size.round).expect("it answers");
+        alone.push(figures.per_second());
+        drop(single);
+
+        let first = Process::node(&[], None);
+        let second = Process::node(&[first.address], None);
+        Client::new(second.address).wait_until_seen_of(&first);
+        let begin = Instant::now();
+        let figures = load::run(&writes(&first), WRITERS, size.round).expect("it answers");
+        Client::new(second.address).wait_until_seen_of(&first);
+        together.push(figures.answers as f64 / begin.elapsed().as_secs_f64());
+    }
+    let ratio = median(alone.iter().zip(&together).map(|(alone, together)| together / alone));
+    println!("\n| live replication, {WRITERS} writers | transactions/s | ratio |");
+    println!("| --- | ---: | ---: |");
+    println!("| a node alone | {:.0} | 1.00 |", median(alone));
+    println!("| until its peer has them too | {:.0} | {ratio:.2} |", median(together));
+}
+
+fn writes(node: &Process) -> Target {
+    let request = |number| http_request("POST", "/replace", &payload(number));
+    let requests = (0..10).map(request).collect();
+    Target { address: node.address, protocol: Protocol::Http, requests }
+}
+
+impl Client {
+    /// Waits until this node has seen all that `other` has.
+    fn wait_until_seen_of(&mut self, other: &Process) {
+        let vclock = Client::new(other.address).ask("GET", "/vclock", "");
+        let vclock: Value = serde_json::from_str(&vclock).expect("it is JSON");
+        for (source, next) in vclock.as_object().expect("a vector clock is an object") {
+            self.wait_until_seen(source, next.as_u64().expect("an Id is a number"));
+        }
+    }
+}
+
+/// From the moment in which a client of one node has the answer to its write to that in which a
+/// client of the other one has the answer to its read of it, beside an echo over a WebSocket.
+pub fn delay(size: Size) {
+    let first = Process::node(&[], None);
+    let second = Process::node(&[first.address], None);
+    let [mut writer, mut reader] = [&first, &second].map(|node| Client::new(node.address));
+    let mut echo = Echo::new(Process::role("serve-echo"));
+    let mut write = |round: usize| writer.ask("POST", "/replace", &payload(round as u64));
+    let mut id = written(&write(0)).1;
+    let mut rounds = Vec::new();
+    for round in 0..size.rounds * ECHOES {
+        // The next write's Id is known before it is made, so somebody can wait for it already.
+        let source = written(&write(round)).0;
+        id += 1;
+        reader.send("GET", &seen(&source, id + 2), "");
+        std::thread::sleep(IDLE);
+        id = written(&write(round)).1;
+        let answered = Instant::now();
+        reader.hear();
+        let delay = answered.elapsed();
+        std::thread::sleep(IDLE);
+        rounds.push((delay, echo.round_trip()));
+    }
+    let delays = rounds.iter().map(|(delay, _)| micros(*delay));
+    let echoes = rounds.iter().map(|(_, echo)| micros(*echo));
+    let (delay, echo) = (median(delays), median(echoes));
+    println!("\n| idle nodes | median | ratio |\n| --- | ---: | ---: |");
+    println!("| an echo over a WebSocket | {echo:.0} µs | 1.00 |");
+    println!(
+        "| from an answered write to an answered read at the peer | {delay:.0} µs | {:.2} |",
+        delay / echo
+    );
+}
+
+/// The source and the Id of an accepted transaction.
+fn written(answer: &str) -> (String, u64) {
+    let transaction: Value = serde_json::from_str(answer).expect("it is JSON");
+    let source = transaction["Source"].as_str().expect("a source").to_owned();
+    (source, transaction["Id"].as_u64().expect("an Id"))
+}
+
+/// A WebSocket to somebody who sends back what comes.
+struct Echo {
+    socket: tungstenite::WebSocket<TcpStream>,
+    _process: Process,
+}
+
+impl Echo {
+    fn new(process: Process) -> Self {
+        let stream = TcpStream::connect(process.address).expect("it listens");
+        stream.set_nodelay(true).expect("it is a socket");
+        let url = format!("ws://{}/", process.address);
+        let (socket, _) = tungstenite::client(url, stream).expect("a handshake");
+        Self { socket, _process: process }
+    }
+
+    fn round_trip(&mut self) -> Duration {
+        let message = Message::text(&*payload(0));
+        let begin = Instant::now();
+        self.socket.send(message).expect("it reads");
+        self.socket.read().expect("it answers");
+        begin.elapsed()
+    }
+}

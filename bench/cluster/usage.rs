@@ -1,0 +1,45 @@
+//! How much processor time and memory is used.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What the kernel tells processes' times in: USER_HZ, which is 100 on all of Linux's machines.
+const TICK_MILLIS: u64 = 10;
+
+/// Processor time that was used up to now.
+#[derive(Clone, Copy)]
+pub struct Usage(Duration);
+
+impl Usage {
+    /// Of this thread.
+    pub fn own_thread() -> Self {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Self(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
+    }
+
+    /// Of a process (proc(5), `utime` and `stime` of `/proc/PID/stat`), in steps of a tick.
+    pub fn of(process: u32) -> Self {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
+        // The name before may have spaces, and ends with the last parenthesis.
+        let fields = text.rsplit(')').next().unwrap_or_default().split(' ');
+        let ticks = fields.skip(12).take(2).map(|ticks| ticks.parse().unwrap_or(0)).sum::<u64>();
+        Self(Duration::from_millis(ticks * TICK_MILLIS))
+    }
+
+    /// What was used after `before`.
+    pub fn since(self, before: Self) -> Duration {
+        self.0.saturating_sub(before.0)
+    }
+}
+
+/// How much memory a process has for itself, in bytes (proc(5), `Private_*` of `smaps_rollup`).
+pub fn memory(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let kilobytes = text.lines().filter_map(|line| {
+        let value = line.strip_prefix("Private_Dirty:").or(line.strip_prefix("Private_Clean:"))?;
+        value.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    kilobytes.sum::<u64>() * 1024
+}
