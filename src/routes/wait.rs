@@ -14,8 +14,10 @@ use crate::manager::Handle;
 const WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait before looking again, where what came is not what is waited for: others write.
+/// The least time between two looks, once a wait has lasted: where others write all the time, most of
+/// what comes is not what is waited for. Before, it is this share of the time waited.
 const PACE: Duration = Duration::from_millis(10);
+const PACE_SHARE: u32 = 8;
 
 /// What a request waits for.
 pub struct Wait {
@@ -64,14 +66,16 @@ impl Wait {
 
     /// Waits.
     pub async fn wait(&self, handle: &Handle) -> Result<Waited, Response> {
-        let deadline = Instant::now() + self.longest;
+        let begin = Instant::now();
+        let deadline = begin + self.longest;
         let mut subscription = None;
         loop {
+            let look = Instant::now();
             let vclock = handle.vclock().await?;
             if vclock.covers(&self.clock) && !(self.past && self.clock.covers(&vclock)) {
                 return Ok(Waited::Seen);
             }
-            if Instant::now() >= deadline {
+            if look >= deadline {
                 return match missing(&vclock, &self.clock) {
                     None => Ok(Waited::Unmoved),
                     Some(problem) => Err(problem.into()),
@@ -85,7 +89,10 @@ impl Wait {
             let growth = async {
                 // Where the manager has ended, the next look says so.
                 let _ = grown.recv().await;
-                Timer::after(PACE).await;
+                let next_look = look + PACE.min(begin.elapsed() / PACE_SHARE);
+                if next_look > Instant::now() {
+                    Timer::at(next_look).await;
+                }
             };
             let time_over = async {
                 Timer::at(deadline).await;
