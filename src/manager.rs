@@ -162,7 +162,7 @@ impl Manager {
             let answers = self.take_in(submissions).await?;
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Who asked may have gone; what it submitted stays.
-                reply.try_send(answer).ok();
+                reply.send(answer).ok();
             }
         }
         if let Some(proposed) = proposed {
@@ -322,28 +322,28 @@ impl Manager {
         // Who asked may have gone: an answer that cannot be delivered is dropped.
         match read {
             Event::ReadSnapshot { pointer, reply } => {
-                reply.try_send(self.read_snapshot(&pointer)).ok();
+                reply.send(self.read_snapshot(&pointer)).ok();
             }
             Event::ReadUpdate { known, reply } => {
-                reply.try_send(self.read_update(known)).ok();
+                reply.send(self.read_update(known)).ok();
             }
             Event::ReadBasis { count, reply } => {
-                reply.try_send(self.read_basis(count)).ok();
+                reply.send(self.read_basis(count)).ok();
             }
             Event::ReadWindow { from, most, reply } => {
-                reply.try_send(self.read_window(from, most)).ok();
+                reply.send(self.read_window(from, most)).ok();
             }
             Event::ReadStateHash { reply } => {
-                reply.try_send(self.read_state_hash()).ok();
+                reply.send(self.read_state_hash()).ok();
             }
             Event::ReadSkipped { reply } => {
-                reply.try_send(self.replica.history().skipped().clone()).ok();
+                reply.send(self.replica.history().skipped().clone()).ok();
             }
             Event::ReadFate { place, reply } => {
-                reply.try_send(self.read_fate(&place)).ok();
+                reply.send(self.read_fate(&place)).ok();
             }
             Event::ReadVclock { reply } => {
-                reply.try_send(self.vclock()).ok();
+                reply.send(self.vclock()).ok();
             }
             Event::ReadCounters { reply } => {
                 let counters = Counters {
@@ -352,7 +352,7 @@ impl Manager {
                     sources: self.replica.vclock().iter().count() as u64,
                     ..self.counters
                 };
-                reply.try_send(counters).ok();
+                reply.send(counters).ok();
             }
             Event::Subscribe { growth } => {
                 // Where nothing grows, those that left are not noticed otherwise.
@@ -442,7 +442,7 @@ mod tests {
     fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
         smol::block_on(async {
             let (handle, _task) = start();
-            let Submitted::Accepted(record) = handle.create(add("/a")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/a")).await.unwrap() else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 1);
@@ -457,10 +457,10 @@ mod tests {
     fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
         smol::block_on(async {
             let (handle, _task) = start();
-            let refused = handle.create(add("/a/b")).await.unwrap();
+            let refused = handle.create(&add("/a/b")).await.unwrap();
             assert!(matches!(refused, Submitted::Refused(_)));
             assert_eq!(handle.journal().length(), 0);
-            let Submitted::Accepted(record) = handle.create(add("/a")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/a")).await.unwrap() else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 2);
@@ -479,7 +479,7 @@ mod tests {
                 time: Time::from_micros(1),
             };
             handle.submit(vec![earlier]).await.unwrap();
-            let Submitted::Accepted(record) = handle.create(add("/new")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/new")).await.unwrap() else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 41);
@@ -494,7 +494,7 @@ mod tests {
             let tasks: Vec<_> = (0..200)
                 .map(|number| {
                     let handle = handle.clone();
-                    smol::spawn(async move { handle.create(add(&format!("/{number}"))).await })
+                    smol::spawn(async move { handle.create(&add(&format!("/{number}"))).await })
                 })
                 .collect();
             for task in tasks {
@@ -511,7 +511,7 @@ mod tests {
             let (handle, _task) = start();
             let grown = handle.subscribe().await.unwrap();
             for path in ["/a", "/b", "/c"] {
-                handle.create(add(path)).await.unwrap();
+                handle.create(&add(path)).await.unwrap();
             }
             assert_eq!(grown.recv().await, Ok(()));
             assert!(grown.try_recv().is_err());

@@ -249,7 +249,7 @@ impl Run {
             .max();
         for _ in 0..self.random.usize(..6) {
             let payload = self.payload();
-            let made = smol::block_on(node.handle.create(payload.clone())).expect("it runs");
+            let made = smol::block_on(node.handle.create(&payload)).expect("it runs");
             let Submitted::Accepted(record) = made else { continue };
             let place = record.place;
             assert!(Some(place.id) > last_id, "{place:?} is not after {last_id:?}");

@@ -87,17 +87,17 @@ pub struct Counters {
 
 /// What reaches the manager.
 pub(super) enum Event {
-    Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
+    Submit { transactions: Vec<Transaction>, reply: oneshot::Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
-    ReadSnapshot { pointer: PointerBuf, reply: Sender<Reading> },
-    ReadBasis { count: u64, reply: Sender<Result<at::DocumentWork, u64>> },
-    ReadWindow { from: u64, most: usize, reply: Sender<at::ListingWork> },
-    ReadUpdate { known: Known, reply: Sender<Update> },
-    ReadStateHash { reply: Sender<Option<StateHash>> },
-    ReadSkipped { reply: Sender<BTreeMap<Place, Skip>> },
-    ReadFate { place: Place, reply: Sender<Fate> },
-    ReadVclock { reply: Sender<Arc<VectorClock>> },
-    ReadCounters { reply: Sender<Counters> },
+    ReadSnapshot { pointer: PointerBuf, reply: oneshot::Sender<Reading> },
+    ReadBasis { count: u64, reply: oneshot::Sender<Result<at::DocumentWork, u64>> },
+    ReadWindow { from: u64, most: usize, reply: oneshot::Sender<at::ListingWork> },
+    ReadUpdate { known: Known, reply: oneshot::Sender<Update> },
+    ReadStateHash { reply: oneshot::Sender<Option<StateHash>> },
+    ReadSkipped { reply: oneshot::Sender<BTreeMap<Place, Skip>> },
+    ReadFate { place: Place, reply: oneshot::Sender<Fate> },
+    ReadVclock { reply: oneshot::Sender<Arc<VectorClock>> },
+    ReadCounters { reply: oneshot::Sender<Counters> },
     Subscribe { growth: Sender<()> },
 }
 
@@ -130,9 +130,9 @@ impl Handle {
     ///
     /// # Errors
     /// Where the node is stopping.
-    pub async fn create(&self, payload: Box<str>) -> Result<Submitted, Stopped> {
+    pub async fn create(&self, payload: &str) -> Result<Submitted, Stopped> {
         let event = |id, reply| {
-            let (source, payload) = (self.source.clone(), payload.clone());
+            let (source, payload) = (self.source.clone(), payload.into());
             let transaction = Transaction { source, id, payload, time: None };
             Event::Submit { transactions: vec![transaction], reply }
         };
@@ -148,13 +148,13 @@ impl Handle {
     /// that this journal has not.
     pub(super) async fn with_next_id<T>(
         &self,
-        event: impl Fn(u64, Sender<T>) -> Event,
+        event: impl Fn(u64, oneshot::Sender<T>) -> Event,
         taken: impl Fn(&T) -> Option<u64>,
     ) -> Result<T, Stopped> {
         let mut free = 0;
         let mut tries = 1;
         loop {
-            let (reply, answer) = async_channel::bounded(1);
+            let (reply, answer) = oneshot::channel();
             {
                 let mut next_id = self.next_id.lock().await;
                 *next_id = free.max(*next_id);
@@ -164,7 +164,7 @@ impl Handle {
                 }
                 self.send(event(id, reply)).await?;
             }
-            let outcome = answer.recv().await.map_err(|_| Stopped)?;
+            let outcome = answer.await.map_err(|_| Stopped)?;
             match taken(&outcome) {
                 Some(next_id) if tries < CREATE_TRIES => free = next_id,
                 _ => return Ok(outcome),
@@ -241,11 +241,11 @@ impl Handle {
 
     pub(super) async fn ask<T>(
         &self,
-        event: impl FnOnce(Sender<T>) -> Event,
+        event: impl FnOnce(oneshot::Sender<T>) -> Event,
     ) -> Result<T, Stopped> {
-        let (reply, answer) = async_channel::bounded(1);
+        let (reply, answer) = oneshot::channel();
         self.send(event(reply)).await?;
-        answer.recv().await.map_err(|_| Stopped)
+        answer.await.map_err(|_| Stopped)
     }
 
     pub(super) async fn send(&self, event: Event) -> Result<(), Stopped> {

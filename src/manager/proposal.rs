@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::Arc;
 
-use async_channel::Sender;
 use serde_json::Value;
 
 use super::state::Hash;
@@ -49,7 +48,7 @@ pub(super) struct Proposed {
     proposal: Arc<Proposal>,
     source: Source,
     id: u64,
-    reply: Sender<Decision>,
+    reply: oneshot::Sender<Decision>,
 }
 
 impl Handle {
@@ -76,7 +75,7 @@ impl Manager {
         let Proposed { proposal, source, id, reply } = proposed;
         let decision = self.decision(&proposal, source, id).await?;
         // Who asked may have gone; what was made of it stays.
-        reply.try_send(decision).ok();
+        reply.send(decision).ok();
         Ok(())
     }
 
@@ -183,7 +182,7 @@ mod tests {
                     let handle = handle.clone();
                     smol::spawn(async move {
                         if number % 2 == 0 {
-                            handle.create("[]".into()).await.map(|_| ())
+                            handle.create("[]").await.map(|_| ())
                         } else {
                             handle.propose(merging(json!({"n": number}))).await.map(|_| ())
                         }

@@ -19,30 +19,13 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
     });
-    let content = match is_merge {
-        true => Content::Merge(merge_patch(text)?),
-        false => Content::Patch(text.into()),
-    };
-    let submitted = match (hashes, content) {
+    let submitted = if is_merge {
+        propose(handle, hashes, Content::Merge(merge_patch(text)?)).await?
+    } else if hashes.is_some() {
+        propose(handle, hashes, Content::Patch(text.into())).await?
+    } else {
         // This depends on nothing, so that it needs no turn of its own.
-        (None, Content::Patch(payload)) => handle.create(payload).await?,
-        (hashes, content) => match handle.propose(Proposal { hashes, content }).await? {
-            Decision::Submitted(submitted) => submitted,
-            Decision::Moved(hash) => {
-                let etag = format!("\"{hash}\"");
-                let detail = format!(
-                    "the document has changed, its ETag is {etag} now; nothing was changed"
-                );
-                return Err(Response::problem(412, detail).with_header("ETag", etag));
-            }
-            Decision::TooLarge(bytes) => {
-                let detail = format!(
-                    "as a JSON Patch this has {bytes} bytes, and {MAX_PAYLOAD_BYTES} are allowed; \
-                     nothing was changed"
-                );
-                return Err(Response::problem(413, detail));
-            }
-        },
+        handle.create(text).await?
     };
     match submitted {
         Submitted::Accepted(record) => {
@@ -57,6 +40,29 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
             let detail = "peers are still sending this node its own earlier transactions, or \
                           its source has no Ids left; nothing was changed";
             Err(Response::problem(503, detail))
+        }
+    }
+}
+
+async fn propose(
+    handle: &Handle,
+    hashes: Option<Vec<String>>,
+    content: Content,
+) -> Result<Submitted, Response> {
+    match handle.propose(Proposal { hashes, content }).await? {
+        Decision::Submitted(submitted) => Ok(submitted),
+        Decision::Moved(hash) => {
+            let etag = format!("\"{hash}\"");
+            let detail =
+                format!("the document has changed, its ETag is {etag} now; nothing was changed");
+            Err(Response::problem(412, detail).with_header("ETag", etag))
+        }
+        Decision::TooLarge(bytes) => {
+            let detail = format!(
+                "as a JSON Patch this has {bytes} bytes, and {MAX_PAYLOAD_BYTES} are allowed; \
+                 nothing was changed"
+            );
+            Err(Response::problem(413, detail))
         }
     }
 }
