@@ -146,11 +146,18 @@ impl Header {
 /// Appends a line.
 pub fn push_line(out: &mut Vec<u8>, object: &str, seal: Seal) {
     let start = out.len();
-    let Seal { batch, line, lines } = seal;
     out.extend_from_slice(object.as_bytes());
-    out.extend_from_slice(format!(" \"{batch}.{line}/{lines}.").as_bytes());
+    out.extend_from_slice(b" \"");
+    for (number, end) in [(seal.batch, b'.'), (seal.line, b'/'), (seal.lines, b'.')] {
+        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        out.push(end);
+    }
     let checksum = crc32fast::hash(&out[start..]);
-    out.extend_from_slice(format!("{checksum:08x}\"\n").as_bytes());
+    let digits: [u8; 8] = std::array::from_fn(|index| {
+        b"0123456789abcdef"[(checksum >> (28 - 4 * index) & 15) as usize]
+    });
+    out.extend_from_slice(&digits);
+    out.extend_from_slice(b"\"\n");
 }
 
 /// Appends a batch of at least one line.
