@@ -78,7 +78,7 @@ impl Section {
 /// Where the line ends that goes on at `scanned`, its CR LF included, if that has come. A bare LF
 /// is an error: some take it for a line end and some do not.
 pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, HttpError> {
-    let Some(found) = bytes[*scanned..].iter().position(|byte| *byte == b'\n') else {
+    let Some(found) = memchr::memchr(b'\n', &bytes[*scanned..]) else {
         *scanned = bytes.len();
         return Ok(None);
     };
@@ -100,7 +100,10 @@ pub(super) fn parse_head(
     limits: &Limits,
 ) -> Result<Head, HttpError> {
     // The request line is UTF-8, so replacing what is not moves only what comes after it.
-    let text = String::from_utf8_lossy(bytes).into_owned();
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    };
     let fields = parse_fields(&text, section_start, section.lines())?;
     let mut request =
         Request { text, line, fields, host: None, keep_alive: false, body: Vec::new() };

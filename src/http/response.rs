@@ -1,7 +1,6 @@
 //! A response, and its bytes.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -273,7 +272,7 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
 }
 
 fn push_number(out: &mut Vec<u8>, number: usize) {
-    write!(out, "{number}").expect("writing to memory does not fail");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A value that came from outside must not begin a header of its own.

@@ -6,14 +6,15 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Recv};
-use smol::Timer;
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
+use smol::{Async, Timer};
 
 use super::Handler;
 use crate::downstream;
@@ -42,6 +43,8 @@ const REFUSAL_TIME: Duration = Duration::from_millis(500);
 /// A connection, what has been read from it, and what is to be written to it.
 pub(super) struct Connection<'a> {
     stream: TcpStream,
+    /// The same socket, to ask whether it is readable without reading.
+    socket: Arc<Async<std::net::TcpStream>>,
     from: SocketAddr,
     limits: &'a Limits,
     input: ReadBuffer,
@@ -107,6 +110,7 @@ impl<'a> Connection<'a> {
         shut_down: Pin<&'a mut Recv<'a, Infallible>>,
     ) -> Self {
         Connection {
+            socket: stream.clone().into(),
             stream,
             from,
             limits,
@@ -172,7 +176,7 @@ impl<'a> Connection<'a> {
                 phase = decoder.phase();
                 deadline = self.deadline(phase);
             }
-            match self.read(deadline).await {
+            match self.read(deadline, phase).await {
                 Wait::Read(Ok(0)) if phase == Phase::Idle => return Err(End::Left),
                 Wait::Read(Ok(0)) => return Err(End::LeftInside),
                 Wait::Read(Ok(count)) => self.input.filled(count),
@@ -275,7 +279,7 @@ impl<'a> Connection<'a> {
         let mut dropped = self.input.unread().len();
         self.input.consume(dropped);
         while dropped < LINGER_BYTES {
-            match self.read(deadline).await {
+            match self.read(deadline, Phase::Body).await {
                 Wait::Read(Ok(count)) if count > 0 => dropped += count,
                 _ => return,
             }
@@ -284,11 +288,24 @@ impl<'a> Connection<'a> {
 
     /// Reads what the client sends, into the free space of the input. During a shutdown only what
     /// is there already.
-    async fn read(&mut self, deadline: Instant) -> Wait {
+    ///
+    /// Between two requests it waits before it reads: what is next is mostly not there yet, so that a
+    /// try to read it would be one more call of the system.
+    async fn read(&mut self, deadline: Instant, phase: Phase) -> Wait {
+        let mut is_readable = phase != Phase::Idle;
         poll_fn(|context| {
-            let stream = Pin::new(&mut self.stream);
-            if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
-                return Poll::Ready(Wait::Read(result));
+            if !is_readable {
+                match self.socket.poll_readable(context) {
+                    Poll::Ready(Ok(())) => is_readable = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Wait::Read(Err(error))),
+                    Poll::Pending => (),
+                }
+            }
+            if is_readable {
+                let stream = Pin::new(&mut self.stream);
+                if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
+                    return Poll::Ready(Wait::Read(result));
+                }
             }
             if self.shut_down.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Wait::ShutDown);
