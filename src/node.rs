@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
-use smol::Timer;
 use smol::future::FutureExt;
 use smol::net::TcpListener;
+use smol::{Executor, Timer};
 
 use crate::config::{Config, Peer};
 use crate::downstream::Downstreams;
@@ -105,7 +105,8 @@ impl Node {
     /// Where the node cannot go on.
     pub async fn run(self, shutdown: Receiver<Infallible>) -> io::Result<()> {
         let Self { config, listener, address, manager, handle } = self;
-        let manager = smol::spawn(manager.run());
+        let executor = Executor::new();
+        let manager = executor.spawn(manager.run());
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config
             .peers
             .iter()
@@ -113,7 +114,7 @@ impl Node {
             .unzip();
         let dialers: Vec<_> = upstreams
             .into_iter()
-            .map(|upstream| smol::spawn(upstream.run(shutdown.clone())))
+            .map(|upstream| executor.spawn(upstream.run(shutdown.clone())))
             .collect();
         let routes = Arc::new(Routes {
             handle,
@@ -124,7 +125,7 @@ impl Node {
             stopping: shutdown.clone(),
         });
         let work = async {
-            server::serve(listener, routes, Limits::default(), shutdown).await;
+            server::serve(&executor, listener, routes, Limits::default(), shutdown).await;
             for dialer in dialers {
                 dialer.await;
             }
@@ -133,7 +134,7 @@ impl Node {
             Ok(())
         };
         // The manager ends after all others, which hold it; or before, where it cannot go on.
-        manager.or(work).await
+        executor.run(manager.or(work)).await
     }
 }
 

@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use smol::Timer;
 use smol::future::{self, FutureExt};
 use smol::net::{TcpListener, TcpStream};
+use smol::{Executor, Timer};
 
 use crate::http::{Limits, Request, Response};
 use crate::routes::{Answer, Routes};
@@ -57,6 +57,7 @@ impl Handler for Routes {
 /// Accepts connections and answers what they ask until `shutdown` is closed. Returns when every
 /// connection has ended, or after three seconds.
 pub async fn serve<H: Handler>(
+    executor: &Executor<'_>,
     listener: TcpListener,
     handler: Arc<H>,
     limits: Limits,
@@ -80,7 +81,7 @@ pub async fn serve<H: Handler>(
                     alive: alive.clone(),
                     abandoned: abandoned.clone(),
                 };
-                admit(client, &handler);
+                admit(executor, client, &handler);
             }
             Err(error) if is_of_one_connection(&error) => {
                 log::debug!("a connection failed before it was accepted: {error}");
@@ -170,7 +171,7 @@ struct Client {
 }
 
 /// Gives the connection a task of its own, unless there are too many.
-fn admit<H: Handler>(client: Client, handler: &Arc<H>) {
+fn admit<H: Handler>(executor: &Executor<'_>, client: Client, handler: &Arc<H>) {
     // The senders: one for each connection, this one included, and the accept loop's own.
     let connections = client.alive.sender_count() - 1;
     let Client { from, limits, .. } = &client;
@@ -191,10 +192,10 @@ fn admit<H: Handler>(client: Client, handler: &Arc<H>) {
                 log::error!("{from}: closed, because answering it ended in a panic (a bug)");
             }
         };
-        smol::spawn(task).detach();
+        executor.spawn(task).detach();
     } else if connections <= limits.connections + REFUSALS {
         log::debug!("{from}: refused, there are {} connections", limits.connections);
-        smol::spawn(refuse(client)).detach();
+        executor.spawn(refuse(client)).detach();
     } else {
         log::debug!("{from}: closed, there are {connections} connections");
     }

@@ -40,7 +40,11 @@ fn start(limits: Limits) -> Server {
     let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
     let (shutdown, receiver) = async_channel::bounded(1);
-    let served = smol::spawn(serve(listener, Arc::new(Script), limits, receiver));
+    let served = smol::spawn(async move {
+        let executor = Executor::new();
+        let served = serve(&executor, listener, Arc::new(Script), limits, receiver);
+        executor.run(served).await;
+    });
     Server { address, shutdown, served }
 }
 
