@@ -77,6 +77,12 @@ impl VectorClock {
         self.0.get(source).copied().unwrap_or(0)
     }
 
+    /// The same source, in the memory that the clock has it in already: so that many transactions of
+    /// one source need not have a copy of its name each.
+    pub fn shared(&self, source: Source) -> Source {
+        self.0.get_key_value(&source).map_or(source, |(shared, _)| shared.clone())
+    }
+
     /// Whether the transaction `id` of `source` was seen, or one after it.
     pub fn has_seen(&self, source: &Source, id: u64) -> bool {
         self.next_id(source) > id
@@ -109,12 +115,13 @@ impl VectorClock {
         Some(text)
     }
 
-    /// Takes note that `source` was seen up to and with `id`.
-    pub fn advance(&mut self, source: &Source, id: u64) {
+    /// Takes note that `source` was seen up to and with `id`, and says which Id was expected before.
+    pub fn advance(&mut self, source: &Source, id: u64) -> u64 {
         match self.0.get_mut(source) {
-            Some(next) => *next = (*next).max(id + 1),
+            Some(next) => std::mem::replace(next, (*next).max(id + 1)),
             None => {
                 self.0.insert(source.clone(), id + 1);
+                0
             }
         }
     }

@@ -150,6 +150,7 @@ impl Replica {
     }
 
     fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
+        transaction.source = self.vclock.shared(transaction.source);
         let Some(place) = transaction.place() else {
             unreachable!("an ordered transaction has a time")
         };
@@ -211,8 +212,7 @@ impl Replica {
 
     fn take_note(&mut self, record: &Record, turn: &mut Turn) {
         let Place { source, id, .. } = &record.place;
-        let before = self.vclock.next_id(source);
-        self.vclock.advance(source, *id);
+        let before = self.vclock.advance(source, *id);
         turn.acceptance.clock_before.push((source.clone(), before));
         turn.acceptance.records.push(record.clone());
     }

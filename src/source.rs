@@ -4,6 +4,7 @@
 //! drawn anew for every new journal. Two lives never share a source, so that a node that lost its
 //! journal, and counts from the start again, is not taken for the one that peers have heard already.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,8 +23,21 @@ pub const MAX_NAME_BYTES: usize = MAX_SOURCE_BYTES - 1 - SUFFIX_CHARACTERS;
 /// The name of one life of one node's journal: 1 to 128 bytes without control characters.
 ///
 /// Cheap to clone. Ordered by bytes, which is the order that breaks ties between equal times.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source(Arc<str>);
+
+impl Ord for Source {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Mostly they are clones of one another, which need not be read.
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Source {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// Why a text is not a [`Source`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,11 +48,16 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a peer that has pinged before may be silent. A plain node never pings.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many transactions, and about how many bytes of them, are gathered while the manager is at
-/// work on those before. What comes in late makes the manager apply again what comes after it, so
-/// a peer that was cut off for long is caught up with in few large batches.
-const BATCH_TRANSACTIONS: usize = 1 << 18;
-const BATCH_BYTES: usize = 32 << 20;
+/// About how many bytes of transactions are gathered while the manager is at work on those before.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// About how many where the manager has been at work for long. What comes in late makes it apply again
+/// what comes after it, so a peer that was cut off for long is caught up with in few large batches.
+const LATE_BATCH_BYTES: usize = 64 << 20;
+const LONG_WORK: Duration = Duration::from_millis(100);
+
+/// What a transaction takes in memory beside its payload, about, in bytes.
+const TRANSACTION_BYTES: usize = 128;
 
 /// How many messages are read before other tasks get their turn.
 const MESSAGES_A_TURN: usize = 256;
@@ -200,6 +205,8 @@ impl Upstream {
     ) -> Result<Infallible, End> {
         let mut gathered = Gathered::default();
         let mut submission: Option<Submission> = None;
+        let mut is_long = false;
+        let mut long_work = Timer::never();
         let mut end: Option<End> = None;
         let mut refused = Refused { peer: &self.peer, count: 0 };
         let mut ticks = Timer::interval(TICK);
@@ -209,6 +216,8 @@ impl Upstream {
         loop {
             if submission.is_none() && !gathered.transactions.is_empty() {
                 submission = Some(self.submit(&mut gathered));
+                is_long = false;
+                long_work.set_after(LONG_WORK);
             }
             // What came before the stream's end is submitted before the end is looked into.
             if submission.is_none()
@@ -223,10 +232,13 @@ impl Upstream {
                     return Poll::Ready(Event::Answered(answers));
                 }
                 if end.is_none()
-                    && gathered.has_room()
+                    && gathered.has_room(is_long)
                     && let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context)
                 {
                     return Poll::Ready(Event::Heard(message));
+                }
+                if Pin::new(&mut long_work).poll(context).is_ready() {
+                    return Poll::Ready(Event::LongWork);
                 }
                 Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
             })
@@ -254,8 +266,11 @@ impl Upstream {
                         smol::future::yield_now().await;
                     }
                 }
+                Event::LongWork => is_long = submission.is_some(),
                 // While there is no room, the silence is this node's own.
-                Event::Tick if !gathered.has_room() => silent_ticks = silent_ticks.map(|_| 0),
+                Event::Tick if !gathered.has_room(is_long) => {
+                    silent_ticks = silent_ticks.map(|_| 0)
+                }
                 Event::Tick => {
                     trouble.is_over();
                     silent_ticks = silent_ticks.map(|ticks| ticks + 1);
@@ -325,6 +340,7 @@ impl Upstream {
 enum Event {
     Answered(Result<Vec<Submitted>, Stopped>),
     Heard(Option<Result<Message, Error>>),
+    LongWork,
     Tick,
 }
 
@@ -340,12 +356,13 @@ struct Gathered {
 
 impl Gathered {
     fn push(&mut self, transaction: Transaction) {
-        self.bytes += transaction.payload.len();
+        self.bytes += TRANSACTION_BYTES + transaction.payload.len();
         self.transactions.push(transaction);
     }
 
-    fn has_room(&self) -> bool {
-        self.transactions.len() < BATCH_TRANSACTIONS && self.bytes < BATCH_BYTES
+    /// Whether more may be gathered, where the manager has `long` been at work on those before.
+    fn has_room(&self, long: bool) -> bool {
+        self.bytes < if long { LATE_BATCH_BYTES } else { BATCH_BYTES }
     }
 }
 
