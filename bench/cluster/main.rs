@@ -9,7 +9,8 @@
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
 //! ```
 //!
-//! `bench/peers` has scripts that start those servers. With `--test` all is done in small.
+//! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and
+//! shorter, and with `--test` all is done in small.
 //!
 //! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
 //! and the load share the machine; the load says what it needs itself.
@@ -43,6 +44,8 @@ pub struct Size {
 }
 
 const FULL: Size = Size { round: Duration::from_millis(1000), rounds: 7, million: 1_000_000 };
+/// For a first look.
+const QUICK: Size = Size { round: Duration::from_millis(400), rounds: 3, million: 1_000_000 };
 const SMALL: Size = Size { round: Duration::from_millis(50), rounds: 1, million: 10_000 };
 
 const TABLES: [&str; 6] = ["post", "get", "durable", "replication", "delay", "million"];
@@ -58,6 +61,7 @@ fn main() {
             "serve-nothing" => return reference::nothing(),
             // That is cargo's.
             "--bench" => (),
+            "--quick" => size = QUICK,
             "--test" => size = SMALL,
             "--against" => {
                 let mut next = || arguments.next().unwrap_or_default();
@@ -69,7 +73,7 @@ fn main() {
                 });
             }
             name if TABLES.contains(&name) => wanted.push(argument),
-            other => panic!("{other:?} is none of {TABLES:?}, --against and --test"),
+            other => panic!("{other:?} is none of {TABLES:?}, --against, --quick and --test"),
         }
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
