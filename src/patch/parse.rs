@@ -65,7 +65,13 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
         loop {
             *self.0 = Progress { operation: Some(operations.len()), path: None };
             match elements.next_element_seed(OperationSeed(self.0))? {
-                Some(operation) => operations.push(operation),
+                Some(operation) => {
+                    // Most patches have one operation, and a history keeps the room for it.
+                    if operations.is_empty() {
+                        operations.reserve_exact(1);
+                    }
+                    operations.push(operation);
+                }
                 None => return Ok(operations),
             }
         }

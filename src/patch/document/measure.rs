@@ -1,0 +1,71 @@
+//! What values and patches weigh, and how deep values are.
+
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, ReplaceOperation,
+    TestOperation,
+};
+use serde_json::Value;
+
+pub const VALUE_WEIGHT: u64 = 32;
+
+/// What a value weighs, and how many arrays and objects lie in one another in it.
+#[derive(Clone, Copy)]
+pub struct Measure {
+    pub weight: u64,
+    pub depth: usize,
+}
+
+impl Measure {
+    /// Most values in patches are no containers; for those this is a few instructions where it is called.
+    #[inline]
+    pub fn of(value: &Value) -> Self {
+        let weight = match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => VALUE_WEIGHT,
+            Value::String(text) => VALUE_WEIGHT + text.len() as u64,
+            Value::Array(_) | Value::Object(_) => return Self::of_container(value),
+        };
+        Self { weight, depth: 0 }
+    }
+
+    fn of_container(container: &Value) -> Self {
+        let mut inside = Self { weight: VALUE_WEIGHT, depth: 0 };
+        match container {
+            Value::Array(elements) => elements.iter().for_each(|element| inside.include(element)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    inside.weight += name_weight(name);
+                    inside.include(value);
+                }
+            }
+            _ => unreachable!("only arrays and objects have an inside"),
+        }
+        inside.depth += 1;
+        inside
+    }
+
+    fn include(&mut self, value: &Value) {
+        let measure = Self::of(value);
+        self.weight += measure.weight;
+        self.depth = self.depth.max(measure.depth);
+    }
+}
+
+pub fn name_weight(name: &str) -> u64 {
+    VALUE_WEIGHT + name.len() as u64
+}
+
+/// About the memory that a patch takes, in bytes.
+pub fn weight(patch: &Patch) -> u64 {
+    let operation_weight = |operation: &PatchOperation| {
+        let other = match operation {
+            PatchOperation::Add(AddOperation { value, .. })
+            | PatchOperation::Replace(ReplaceOperation { value, .. })
+            | PatchOperation::Test(TestOperation { value, .. }) => Measure::of(value).weight,
+            PatchOperation::Move(MoveOperation { from, .. })
+            | PatchOperation::Copy(CopyOperation { from, .. }) => name_weight(from.as_str()),
+            PatchOperation::Remove(_) => 0,
+        };
+        name_weight(operation.path().as_str()) + other
+    };
+    patch.iter().map(operation_weight).sum()
+}
