@@ -2,7 +2,6 @@
 //! pointer, and take one from there.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io;
 
 use json_patch::{
@@ -13,10 +12,7 @@ use serde_json::Value;
 use serde_json::map::Entry;
 
 use super::measure::{Measure, name_weight};
-use super::place::{
-    decoded, depth, element_index, is_inside, no_member, not_a_container, resolve, resolve_mut,
-    split_last,
-};
+use super::place::{Token, depth, is_inside, no_member, not_a_container, resolve, resolve_mut};
 use super::{Document, MAX_DEPTH, MAX_WEIGHT};
 use crate::patch::PointerBuf;
 use crate::patch::equality::equal;
@@ -61,8 +57,11 @@ impl<'a> Application<'a> {
             let Some(operation) = self.operations.pop_front() else { break };
             self.left -= 1;
             if let Err((path, reason)) = self.step(operation) {
+                let index = count - self.left - 1;
+                self.operations.drain(..self.left);
+                self.left = 0;
                 return Err(PatchError {
-                    operation: Some(count - self.left - 1),
+                    operation: Some(index),
                     path: Some(path.to_string()),
                     reason,
                 });
@@ -72,8 +71,7 @@ impl<'a> Application<'a> {
     }
 
     /// What takes back the steps so far.
-    pub fn inverse(mut self) -> Patch {
-        self.operations.drain(..self.left);
+    pub fn inverse(self) -> Patch {
         let mut undo = Vec::from(self.operations);
         undo.reverse();
         // A history keeps it for long, and tests have left their room.
@@ -258,12 +256,12 @@ impl<'a> Application<'a> {
     /// document's weight it sees to the members' names only.
     fn put(&mut self, path: &str, value: &mut Value) -> Result<Met, Reason> {
         let Document { root, weight } = &mut *self.document;
-        let Some((parent, token)) = split_last(path) else {
+        let Some((parent, token)) = Token::split_last(path) else {
             std::mem::swap(root, value);
             return Ok(Met::Value);
         };
         match resolve_mut(root, parent)? {
-            Value::Object(members) => match members.entry(decoded(token)) {
+            Value::Object(members) => match members.entry(token.name()) {
                 Entry::Occupied(mut member) => {
                     std::mem::swap(member.get_mut(), value);
                     Ok(Met::Value)
@@ -276,9 +274,9 @@ impl<'a> Application<'a> {
             },
             Value::Array(elements) => {
                 let length = elements.len();
-                let index = match token {
+                let index = match token.text {
                     "-" => length,
-                    _ => element_index(token, length + 1, length)?,
+                    _ => token.index(length + 1, length)?,
                 };
                 spend(&mut self.effort_left, (length - index) as u64)?;
                 elements.insert(index, value.take());
@@ -292,12 +290,12 @@ impl<'a> Application<'a> {
     /// members' names only.
     fn take(&mut self, path: &str) -> Result<Value, Reason> {
         let Document { root, weight } = &mut *self.document;
-        let Some((parent, token)) = split_last(path) else {
+        let Some((parent, token)) = Token::split_last(path) else {
             return Err(Reason::RemoveWhole);
         };
         match resolve_mut(root, parent)? {
             Value::Object(members) => {
-                let name = decoded(token);
+                let name = token.name();
                 match members.remove(name.as_ref()) {
                     Some(value) => {
                         *weight -= name_weight(&name);
@@ -308,7 +306,7 @@ impl<'a> Application<'a> {
             }
             Value::Array(elements) => {
                 let length = elements.len();
-                let index = element_index(token, length, length)?;
+                let index = token.index(length, length)?;
                 spend(&mut self.effort_left, (length - index) as u64)?;
                 Ok(elements.remove(index))
             }
@@ -334,11 +332,17 @@ fn spend(effort_left: &mut u64, effort: u64) -> Result<(), Reason> {
 
 /// The pointer to where a value put at `path` now is: `-` is the element that it became.
 fn settled(path: PointerBuf, met: &Met) -> PointerBuf {
-    let Met::Element(index) = met else { return path };
+    let &Met::Element(index) = met else { return path };
     let Some(array) = path.as_str().strip_suffix("/-") else { return path };
     let mut element = String::with_capacity(path.len() + 8);
     element.push_str(array);
-    write!(element, "/{index}").expect("a string takes all");
+    element.push('/');
+    // By hand, since the machinery of formatting takes as long as the rest of an append.
+    let mut unit = 10_usize.pow(index.checked_ilog10().unwrap_or(0));
+    while unit > 0 {
+        element.push(char::from(b'0' + (index / unit % 10) as u8));
+        unit /= 10;
+    }
     PointerBuf::parse(element).expect("digits need no escape")
 }
 

@@ -13,14 +13,14 @@ use crate::patch::error::Reason;
 /// The value at `pointer`.
 pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Result<&'a Value, Reason> {
     let mut value = root;
-    while let Some((token, rest)) = split_first(pointer) {
+    while let Some((token, rest)) = Token::split_first(pointer) {
         value = match value {
             Value::Object(members) => {
-                let name = decoded(token);
+                let name = token.name();
                 members.get(name.as_ref()).ok_or_else(|| no_member(name))?
             }
             Value::Array(elements) => {
-                let index = element_index(token, elements.len(), elements.len())?;
+                let index = token.index(elements.len(), elements.len())?;
                 &elements[index]
             }
             scalar => return Err(not_a_container(scalar, token)),
@@ -32,14 +32,14 @@ pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Result<&'a Value, Reas
 
 pub fn resolve_mut<'a>(root: &'a mut Value, mut pointer: &str) -> Result<&'a mut Value, Reason> {
     let mut value = root;
-    while let Some((token, rest)) = split_first(pointer) {
+    while let Some((token, rest)) = Token::split_first(pointer) {
         value = match value {
             Value::Object(members) => {
-                let name = decoded(token);
+                let name = token.name();
                 members.get_mut(name.as_ref()).ok_or_else(|| no_member(name))?
             }
             Value::Array(elements) => {
-                let index = element_index(token, elements.len(), elements.len())?;
+                let index = token.index(elements.len(), elements.len())?;
                 &mut elements[index]
             }
             scalar => return Err(not_a_container(scalar, token)),
@@ -49,30 +49,65 @@ pub fn resolve_mut<'a>(root: &'a mut Value, mut pointer: &str) -> Result<&'a mut
     Ok(value)
 }
 
-/// The first token of a pointer and the pointer that goes on from there; none where it is the
-/// whole document's.
-#[inline]
-fn split_first(pointer: &str) -> Option<(&str, &str)> {
-    let tokens = pointer.strip_prefix('/')?;
-    let end = tokens.bytes().position(|byte| byte == b'/').unwrap_or(tokens.len());
-    Some(tokens.split_at(end))
+/// A token of a pointer, as it is written there.
+#[derive(Clone, Copy)]
+pub struct Token<'a> {
+    pub text: &'a str,
+    /// Whether there is a `~` in it.
+    escaped: bool,
 }
 
-/// The pointer to what a pointer's last token is looked up in, and that token; none where it is the
-/// whole document's.
-#[inline]
-pub fn split_last(pointer: &str) -> Option<(&str, &str)> {
-    let slash = pointer.bytes().rposition(|byte| byte == b'/')?;
-    Some((&pointer[..slash], &pointer[slash + 1..]))
-}
+impl<'a> Token<'a> {
+    /// The first token of a pointer and the pointer that goes on from there; none where it is the
+    /// whole document's.
+    #[inline]
+    fn split_first(pointer: &'a str) -> Option<(Self, &'a str)> {
+        let tokens = pointer.strip_prefix('/')?;
+        let mut escaped = false;
+        let end = tokens.bytes().position(|byte| {
+            escaped |= byte == b'~';
+            byte == b'/'
+        });
+        let (text, rest) = tokens.split_at(end.unwrap_or(tokens.len()));
+        Some((Self { text, escaped }, rest))
+    }
 
-/// The name of a member that `token` stands for.
-#[inline]
-pub fn decoded(token: &str) -> Cow<'_, str> {
-    if token.bytes().any(|byte| byte == b'~') {
-        Cow::Owned(token.replace("~1", "/").replace("~0", "~"))
-    } else {
-        Cow::Borrowed(token)
+    /// The pointer to what a pointer's last token is looked up in, and that token; none where it is
+    /// the whole document's.
+    #[inline]
+    pub fn split_last(pointer: &'a str) -> Option<(&'a str, Self)> {
+        let mut escaped = false;
+        let slash = pointer.bytes().rposition(|byte| {
+            escaped |= byte == b'~';
+            byte == b'/'
+        })?;
+        Some((&pointer[..slash], Self { text: &pointer[slash + 1..], escaped }))
+    }
+
+    /// The name of a member that it stands for.
+    #[inline]
+    pub fn name(self) -> Cow<'a, str> {
+        if self.escaped {
+            Cow::Owned(self.text.replace("~1", "/").replace("~0", "~"))
+        } else {
+            Cow::Borrowed(self.text)
+        }
+    }
+
+    /// The index that it names, below `end`, in an array of `length` elements.
+    pub fn index(self, end: usize, length: usize) -> Result<usize, Reason> {
+        let digits = self.text;
+        let is_index = !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        if !is_index {
+            return Err(not_an_index(self));
+        }
+        // Digits that no usize holds name an element that no array has.
+        match digits.parse() {
+            Ok(index) if index < end => Ok(index),
+            _ => Err(no_element(self, length)),
+        }
     }
 }
 
@@ -86,38 +121,23 @@ pub fn is_inside(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The index that `token` names, below `end`, in an array of `length` elements.
-pub fn element_index(token: &str, end: usize, length: usize) -> Result<usize, Reason> {
-    let is_index = !token.is_empty()
-        && token.bytes().all(|byte| byte.is_ascii_digit())
-        && (token == "0" || !token.starts_with('0'));
-    if !is_index {
-        return Err(not_an_index(token));
-    }
-    // Digits that no usize holds name an element that no array has.
-    match token.parse() {
-        Ok(index) if index < end => Ok(index),
-        _ => Err(no_element(token, length)),
-    }
-}
-
 #[cold]
 pub fn no_member(name: Cow<'_, str>) -> Reason {
     Reason::NoMember(name.into_owned())
 }
 
 #[cold]
-fn not_an_index(token: &str) -> Reason {
-    Reason::NotAnIndex(decoded(token).into_owned())
+fn not_an_index(token: Token) -> Reason {
+    Reason::NotAnIndex(token.name().into_owned())
 }
 
 #[cold]
-fn no_element(token: &str, length: usize) -> Reason {
-    Reason::NoElement { index: token.to_owned(), length }
+fn no_element(token: Token, length: usize) -> Reason {
+    Reason::NoElement { index: token.text.to_owned(), length }
 }
 
 #[cold]
-pub fn not_a_container(value: &Value, token: &str) -> Reason {
+pub fn not_a_container(value: &Value, token: Token) -> Reason {
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -126,5 +146,5 @@ pub fn not_a_container(value: &Value, token: &str) -> Reason {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Reason::NotAContainer { kind: kind.into(), token: decoded(token).into_owned() }
+    Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }
 }
