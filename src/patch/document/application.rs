@@ -2,7 +2,7 @@
 //! pointer, and take one from there.
 
 use std::collections::VecDeque;
-use std::io;
+use std::fmt::{self, Write};
 
 use json_patch::{
     AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, RemoveOperation,
@@ -62,7 +62,7 @@ impl<'a> Application<'a> {
                 self.left = 0;
                 return Err(PatchError {
                     operation: Some(index),
-                    path: Some(path.to_string()),
+                    path: Some(path.as_str().to_owned()),
                     reason,
                 });
             }
@@ -89,7 +89,7 @@ impl<'a> Application<'a> {
                 self.add(path, value, measure)
             }
             PatchOperation::Remove(RemoveOperation { path }) => match self.take(path.as_str()) {
-                Ok(value) => {
+                Ok((value, _)) => {
                     self.document.weight -= Measure::of(&value).weight;
                     self.undo(PatchOperation::Add(AddOperation { path, value }));
                     Ok(())
@@ -121,7 +121,7 @@ impl<'a> Application<'a> {
         measure: Measure,
     ) -> Result<(), (PointerBuf, Reason)> {
         let met = match admit(path.as_str(), measure)
-            .and_then(|()| self.put(path.as_str(), &mut value))
+            .and_then(|()| self.put(path.as_str(), None, &mut value))
         {
             Ok(met) => met,
             Err(reason) => return Err((path, reason)),
@@ -223,12 +223,12 @@ impl<'a> Application<'a> {
             let value = resolve(&self.document.root, from);
             return value.map(|_| None).map_err(|reason| at_from(from, reason));
         }
-        let mut value = self.take(from).map_err(|reason| at_from(from, reason))?;
-        match self.sink(from, path, &value).and_then(|()| self.put(path, &mut value)) {
+        let (mut value, name) = self.take(from).map_err(|reason| at_from(from, reason))?;
+        match self.sink(from, path, &value).and_then(|()| self.put(path, name, &mut value)) {
             Ok(met) => Ok(Some((met, value))),
             Err(reason) => {
                 let effort_left = std::mem::replace(&mut self.effort_left, u64::MAX);
-                let back = self.put(from, &mut value);
+                let back = self.put(from, None, &mut value);
                 assert!(back.is_ok(), "what was just taken fits where it was");
                 self.effort_left = effort_left;
                 Err(reason)
@@ -252,26 +252,30 @@ impl<'a> Application<'a> {
         if self.document.weight <= MAX_WEIGHT { Ok(()) } else { Err(Reason::TooHeavy) }
     }
 
-    /// Puts `value` where `path` says, as an add does; what was there is then in `value`. Of the
-    /// document's weight it sees to the members' names only.
-    fn put(&mut self, path: &str, value: &mut Value) -> Result<Met, Reason> {
+    /// Puts `value` where `path` says, as an add does; what was there is then in `value`. A member may
+    /// get the `name` that it had elsewhere, if it is the same. Of the document's weight it sees to
+    /// the members' names only.
+    fn put(&mut self, path: &str, name: Option<String>, value: &mut Value) -> Result<Met, Reason> {
         let Document { root, weight } = &mut *self.document;
         let Some((parent, token)) = Token::split_last(path) else {
             std::mem::swap(root, value);
             return Ok(Met::Value);
         };
         match resolve_mut(root, parent)? {
-            Value::Object(members) => match members.entry(token.name()) {
-                Entry::Occupied(mut member) => {
-                    std::mem::swap(member.get_mut(), value);
-                    Ok(Met::Value)
+            Value::Object(members) => {
+                let name = name.filter(|name| token.is(name));
+                match members.entry(name.unwrap_or_else(|| token.name().into_owned())) {
+                    Entry::Occupied(mut member) => {
+                        std::mem::swap(member.get_mut(), value);
+                        Ok(Met::Value)
+                    }
+                    Entry::Vacant(gap) => {
+                        *weight += name_weight(gap.key());
+                        gap.insert(value.take());
+                        Ok(Met::Gap)
+                    }
                 }
-                Entry::Vacant(gap) => {
-                    *weight += name_weight(gap.key());
-                    gap.insert(value.take());
-                    Ok(Met::Gap)
-                }
-            },
+            }
             Value::Array(elements) => {
                 let length = elements.len();
                 let index = match token.text {
@@ -286,9 +290,9 @@ impl<'a> Application<'a> {
         }
     }
 
-    /// Takes out the value at `path`, as a remove does. Of the document's weight it sees to the
+    /// Takes out the value at `path`, and a member's name, as a remove does. Of the document's weight it sees to the
     /// members' names only.
-    fn take(&mut self, path: &str) -> Result<Value, Reason> {
+    fn take(&mut self, path: &str) -> Result<(Value, Option<String>), Reason> {
         let Document { root, weight } = &mut *self.document;
         let Some((parent, token)) = Token::split_last(path) else {
             return Err(Reason::RemoveWhole);
@@ -296,10 +300,10 @@ impl<'a> Application<'a> {
         match resolve_mut(root, parent)? {
             Value::Object(members) => {
                 let name = token.name();
-                match members.remove(name.as_ref()) {
-                    Some(value) => {
+                match members.remove_entry(name.as_ref()) {
+                    Some((name, value)) => {
                         *weight -= name_weight(&name);
-                        Ok(value)
+                        Ok((value, Some(name)))
                     }
                     None => Err(no_member(name)),
                 }
@@ -308,7 +312,7 @@ impl<'a> Application<'a> {
                 let length = elements.len();
                 let index = token.index(length, length)?;
                 spend(&mut self.effort_left, (length - index) as u64)?;
-                Ok(elements.remove(index))
+                Ok((elements.remove(index), None))
             }
             scalar => Err(not_a_container(scalar, token)),
         }
@@ -356,21 +360,17 @@ fn at_from(from: &str, reason: Reason) -> Reason {
 
 /// The beginning of a value's JSON text.
 fn excerpt(value: &Value) -> String {
-    struct Beginning(Vec<u8>);
-    impl io::Write for Beginning {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    struct Beginning(String);
+    impl fmt::Write for Beginning {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
             let room = EXCERPT_BYTES - self.0.len();
-            self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
-            if bytes.len() <= room { Ok(bytes.len()) } else { Err(io::ErrorKind::WriteZero.into()) }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            self.0.push_str(&piece[..piece.floor_char_boundary(room)]);
+            if piece.len() <= room { Ok(()) } else { Err(fmt::Error) }
         }
     }
-    let mut beginning = Beginning(Vec::with_capacity(EXCERPT_BYTES));
-    let whole = serde_json::to_writer(&mut beginning, value).is_ok();
-    // The cut may have parted a character.
-    let text = beginning.0.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    if whole { text.to_owned() } else { format!("{text}…") }
+    let mut beginning = Beginning(String::new());
+    if write!(beginning, "{value}").is_err() {
+        beginning.0.push('…');
+    }
+    beginning.0
 }

@@ -94,6 +94,12 @@ impl<'a> Token<'a> {
         }
     }
 
+    /// Whether it is written as it stands for this name.
+    #[inline]
+    pub fn is(self, name: &str) -> bool {
+        !self.escaped && self.text == name
+    }
+
     /// The index that it names, below `end`, in an array of `length` elements.
     pub fn index(self, end: usize, length: usize) -> Result<usize, Reason> {
         let digits = self.text;
@@ -113,7 +119,7 @@ impl<'a> Token<'a> {
 
 /// How many tokens a pointer has.
 pub fn depth(pointer: &str) -> usize {
-    pointer.bytes().filter(|byte| *byte == b'/').count()
+    pointer.bytes().map(|byte| usize::from(byte == b'/')).sum()
 }
 
 /// Whether `inner` is a proper part of `outer`: whether `outer` is a proper prefix.
