@@ -1,0 +1,72 @@
+//! Whether patchmesh is still as fast as it was, beside others in the same process: what does not
+//! depend on the machine.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::cases::{KINDS, SIZES};
+use crate::contender::{Case, Contender, Subject};
+use crate::rounds::Rounds;
+
+/// What was measured: for a kind of transactions and a size of the document, the time of applying a
+/// patch to json_patch's; and that of reading and applying it to the reading of its text as a
+/// `Value`.
+const MEASURED: [(&str, &str, f64, f64); 10] = [
+    ("replace by key", "1 KB", 0.40, 1.00),
+    ("append to an array", "1 KB", 0.54, 0.88),
+    ("five operations", "1 KB", 0.42, 1.05),
+    ("replace, then a failing test", "1 KB", 0.39, 1.32),
+    ("move", "1 KB", 0.58, 1.35),
+    ("replace by key", "1 MB", 0.50, 1.30),
+    ("append to an array", "1 MB", 0.49, 0.90),
+    ("five operations", "1 MB", 0.52, 1.45),
+    ("replace, then a failing test", "1 MB", 0.51, 1.68),
+    ("move", "1 MB", 0.71, 1.92),
+];
+
+/// As many times what was measured is let pass: machines differ in their caches, and are noisy.
+const SLACK: f64 = 1.3;
+
+/// A machine may be busy with something else once, and once more.
+const ATTEMPTS: usize = 3;
+
+const TURN: Duration = Duration::from_millis(4);
+const ROUNDS: usize = 15;
+
+/// Measures everything, says what it found, and fails where a bound is exceeded.
+pub fn check() -> ExitCode {
+    let mut exceeded = false;
+    for (size, bytes) in SIZES {
+        let bounds: Vec<_> = MEASURED.iter().filter(|measured| measured.1 == size).collect();
+        if bounds.is_empty() {
+            continue;
+        }
+        let mut subject = Subject::new(bytes);
+        for &(name, _, apply, from_text) in bounds {
+            let kind = KINDS.iter().find(|kind| kind.name == name).expect("there is such a kind");
+            let case = Case::new(kind, &subject);
+            let bounds = [apply * SLACK, from_text * SLACK];
+            let holds = (1..=ATTEMPTS).any(|_| check_case(&mut subject, &case, size, bounds));
+            exceeded |= !holds;
+        }
+    }
+    if exceeded { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn check_case(subject: &mut Subject, case: &Case, size: &str, bounds: [f64; 2]) -> bool {
+    use Contender::{JsonPatch, Patchmesh, PatchmeshFromText, ReadValue};
+    let contenders = [Patchmesh, PatchmeshFromText, JsonPatch, ReadValue];
+    let rounds = Rounds::run(subject, case, &contenders, ROUNDS, TURN);
+    let [apply, from_text] =
+        [rounds.ratio(Patchmesh, JsonPatch), rounds.ratio(PatchmeshFromText, ReadValue)];
+    let holds = apply <= bounds[0] && from_text <= bounds[1];
+    println!(
+        "{} {}, {size}: {apply:.2} of json_patch's time (at most {:.2}), from text {from_text:.2} \
+         of reading it as a Value (at most {:.2})",
+        if holds { "ok      " } else { "EXCEEDED" },
+        case.name,
+        bounds[0],
+        bounds[1]
+    );
+    holds
+}
