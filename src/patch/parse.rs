@@ -61,17 +61,12 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let mut operations = Vec::new();
+        // Most patches have one operation, and a history keeps the room for it.
+        let mut operations = Vec::with_capacity(1);
         loop {
             *self.0 = Progress { operation: Some(operations.len()), path: None };
             match elements.next_element_seed(OperationSeed(self.0))? {
-                Some(operation) => {
-                    // Most patches have one operation, and a history keeps the room for it.
-                    if operations.is_empty() {
-                        operations.reserve_exact(1);
-                    }
-                    operations.push(operation);
-                }
+                Some(operation) => operations.push(operation),
                 None => return Ok(operations),
             }
         }

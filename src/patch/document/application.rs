@@ -341,13 +341,16 @@ fn settled(path: PointerBuf, met: &Met) -> PointerBuf {
     let mut element = String::with_capacity(path.len() + 8);
     element.push_str(array);
     element.push('/');
-    // By hand, since the machinery of formatting takes as long as the rest of an append.
-    let mut unit = 10_usize.pow(index.checked_ilog10().unwrap_or(0));
-    while unit > 0 {
-        element.push(char::from(b'0' + (index / unit % 10) as u8));
-        unit /= 10;
-    }
+    push_digits(&mut element, index);
     PointerBuf::parse(element).expect("digits need no escape")
+}
+
+/// Writes a number by hand, since the machinery of formatting takes a third of an append.
+fn push_digits(text: &mut String, number: usize) {
+    if number >= 10 {
+        push_digits(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn at_from(from: &str, reason: Reason) -> Reason {
