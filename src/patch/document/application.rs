@@ -25,12 +25,11 @@ const EXCERPT_BYTES: usize = 64;
 /// was.
 ///
 /// Invariant: before and after each step, the document is the old one with the steps so far.
-/// `operations` begins with the `left` ones to come; the others, applied from the end, take the
+/// `operations` begins with those to come, and ends with those which, applied from the end, take the
 /// document back. So the patch's own room serves for the inverse.
 pub struct Application<'a> {
     document: &'a mut Document,
     operations: VecDeque<PatchOperation>,
-    left: usize,
     effort_left: u64,
 }
 
@@ -46,25 +45,19 @@ enum Met {
 
 impl<'a> Application<'a> {
     pub fn new(document: &'a mut Document, patch: Patch, effort: u64) -> Self {
-        let (left, operations) = (patch.len(), patch.0.into());
-        Self { document, operations, left, effort_left: effort }
+        Self { document, operations: patch.0.into(), effort_left: effort }
     }
 
     /// Applies the operations up to the end, or to the first that fails.
     pub fn run(&mut self) -> Result<(), PatchError> {
-        let count = self.left;
-        while self.left > 0 {
+        let count = self.operations.len();
+        for index in 0..count {
             let Some(operation) = self.operations.pop_front() else { break };
-            self.left -= 1;
             if let Err((path, reason)) = self.step(operation) {
-                let index = count - self.left - 1;
-                self.operations.drain(..self.left);
-                self.left = 0;
-                return Err(PatchError {
-                    operation: Some(index),
-                    path: Some(path.as_str().to_owned()),
-                    reason,
-                });
+                let left = count - 1 - index;
+                self.operations.drain(..left);
+                let path = Some(path.as_str().to_owned());
+                return Err(PatchError { operation: Some(index), path, reason });
             }
         }
         Ok(())
@@ -75,7 +68,7 @@ impl<'a> Application<'a> {
         let mut undo = Vec::from(self.operations);
         undo.reverse();
         // A history keeps it for long, and tests have left their room.
-        if undo.len() < undo.capacity() / 2 {
+        if undo.len() * 2 < undo.capacity() {
             undo.shrink_to_fit();
         }
         Patch(undo)
@@ -376,4 +369,28 @@ fn excerpt(value: &Value) -> String {
         beginning.0.push('…');
     }
     beginning.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_written_as_everywhere() {
+        for number in [0, 1, 9, 10, 99, 100, 12_345, usize::MAX] {
+            let mut text = String::from("/");
+            push_digits(&mut text, number);
+            assert_eq!(text, format!("/{number}"));
+        }
+    }
+
+    #[test]
+    fn an_inverse_does_not_keep_the_room_of_tests() {
+        let mut document = Document::default();
+        let tests = vec![r#"{"op":"test","path":"","value":{}}"#; 100].join(",");
+        let patch = format!(r#"[{tests},{{"op":"add","path":"/a","value":1}}]"#);
+        let inverse = document.apply(crate::patch::parse(&patch).unwrap()).unwrap();
+        assert_eq!(inverse.0.len(), 1);
+        assert!(inverse.0.capacity() < 10);
+    }
 }

@@ -4,7 +4,7 @@ use json_patch::{
     AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, ReplaceOperation,
     TestOperation,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub const VALUE_WEIGHT: u64 = 32;
 
@@ -16,37 +16,38 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Most values in patches are no containers; for those this is a few instructions where it is called.
+    /// Most values in patches are no containers: those are measured where this is called.
     #[inline]
     pub fn of(value: &Value) -> Self {
         let weight = match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => VALUE_WEIGHT,
             Value::String(text) => VALUE_WEIGHT + text.len() as u64,
-            Value::Array(_) | Value::Object(_) => return Self::of_container(value),
+            Value::Array(elements) => return Self::of_array(elements),
+            Value::Object(members) => return Self::of_object(members),
         };
         Self { weight, depth: 0 }
     }
 
-    fn of_container(container: &Value) -> Self {
-        let mut inside = Self { weight: VALUE_WEIGHT, depth: 0 };
-        match container {
-            Value::Array(elements) => elements.iter().for_each(|element| inside.include(element)),
-            Value::Object(members) => {
-                for (name, value) in members {
-                    inside.weight += name_weight(name);
-                    inside.include(value);
-                }
-            }
-            _ => unreachable!("only arrays and objects have an inside"),
-        }
-        inside.depth += 1;
-        inside
+    fn of_array(elements: &[Value]) -> Self {
+        let mut measure = Self { weight: VALUE_WEIGHT, depth: 1 };
+        elements.iter().for_each(|element| measure.include(element));
+        measure
     }
 
+    fn of_object(members: &Map<String, Value>) -> Self {
+        let mut measure = Self { weight: VALUE_WEIGHT, depth: 1 };
+        for (name, value) in members {
+            measure.weight += name_weight(name);
+            measure.include(value);
+        }
+        measure
+    }
+
+    /// Adds what lies in the container measured.
     fn include(&mut self, value: &Value) {
-        let measure = Self::of(value);
-        self.weight += measure.weight;
-        self.depth = self.depth.max(measure.depth);
+        let inside = Self::of(value);
+        self.weight += inside.weight;
+        self.depth = self.depth.max(inside.depth + 1);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where in a document a JSON Pointer (RFC 6901) leads.
 //!
-//! Pointers are walked here as text, token by token: this is faster than by jsonptr's
-//! tokens, each of which can own its text, or of serde_json's `pointer`, which makes two strings a
-//! token. That `~` is followed by 0 or 1, and a token preceded by `/`, is what their types promise.
+//! Pointers are walked here as text, token by token. That is faster than by jsonptr's tokens, each of
+//! which may own its text, or by serde_json's `pointer`, which makes two strings of each. That `~` is
+//! followed by 0 or 1, and a token preceded by `/`, is what jsonptr's types have made sure of.
 
 use std::borrow::Cow;
 
@@ -155,4 +155,31 @@ pub fn not_a_container(value: &Value, token: Token) -> Reason {
         Value::Object(_) => "an object",
     };
     Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_decoded_once() {
+        let table =
+            [("/a", "a"), ("/~0", "~"), ("/~1", "/"), ("/~01", "~1"), ("/~10", "/0"), ("/", "")];
+        for (pointer, name) in table {
+            let (token, rest) = Token::split_first(pointer).unwrap();
+            assert_eq!((token.name().as_ref(), rest), (name, ""), "{pointer}");
+            let (parent, token) = Token::split_last(pointer).unwrap();
+            assert_eq!((parent, token.name().as_ref()), ("", name), "{pointer}");
+            assert_eq!(token.is(name), !pointer.contains('~'), "{pointer}");
+        }
+        assert!(Token::split_first("").is_none() && Token::split_last("").is_none());
+    }
+
+    #[test]
+    fn all_tokens_are_counted() {
+        for count in [0, 1, 2, 254, 255, 256, 1000] {
+            assert_eq!(depth(&"/".repeat(count)), count);
+            assert_eq!(depth(&"/ab".repeat(count)), count);
+        }
+    }
 }
