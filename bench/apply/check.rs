@@ -27,11 +27,11 @@ const MEASURED: [(&str, &str, f64, f64); 10] = [
 /// As many times what was measured is let pass: machines differ in their caches, and are noisy.
 const SLACK: f64 = 1.3;
 
-/// A machine may be busy with something else once, and once more.
-const ATTEMPTS: usize = 3;
+/// What is too slow is measured again, so often in all: a machine may be busy with something else.
+const ATTEMPTS: usize = 4;
 
-const TURN: Duration = Duration::from_millis(4);
-const ROUNDS: usize = 15;
+const TURN: Duration = Duration::from_millis(8);
+const ROUNDS: usize = 9;
 
 /// Measures everything, says what it found, and fails where a bound is exceeded.
 pub fn check() -> ExitCode {
@@ -63,7 +63,7 @@ fn check_case(subject: &mut Subject, case: &Case, size: &str, bounds: [f64; 2]) 
     println!(
         "{} {}, {size}: {apply:.2} of json_patch's time (at most {:.2}), from text {from_text:.2} \
          of reading it as a Value (at most {:.2})",
-        if holds { "ok      " } else { "EXCEEDED" },
+        if holds { "ok      " } else { "too slow" },
         case.name,
         bounds[0],
         bounds[1]
