@@ -61,7 +61,8 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let mut operations = Vec::new();
+        // Most patches have one operation, and a history keeps the room for it.
+        let mut operations = Vec::with_capacity(1);
         loop {
             *self.0 = Progress { operation: Some(operations.len()), path: None };
             match elements.next_element_seed(OperationSeed(self.0))? {
@@ -112,18 +113,16 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
         let kind = kind.ok_or_else(|| A::Error::missing_field("op"))?;
         let path = path.ok_or_else(|| A::Error::missing_field("path"))?;
         let from = |path: &Pointer, progress: &mut Progress| {
-            progress.path = Some(path.to_string());
-            match from {
+            let from = match from {
                 Some(Value::String(from)) => pointer(from, "from"),
                 Some(_) => Err(A::Error::custom("`from` is not a string")),
                 None => Err(A::Error::missing_field("from")),
-            }
+            };
+            from.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
         };
         let value = |path: &Pointer, progress: &mut Progress| {
-            value.ok_or_else(|| {
-                progress.path = Some(path.to_string());
-                A::Error::missing_field("value")
-            })
+            let value = value.ok_or_else(|| A::Error::missing_field("value"));
+            value.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
         };
         Ok(match kind {
             Kind::Add => {

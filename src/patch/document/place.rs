@@ -1,0 +1,185 @@
+//! Where in a document a JSON Pointer (RFC 6901) leads.
+//!
+//! Pointers are walked here as text, token by token. That is faster than by jsonptr's tokens, each of
+//! which may own its text, or by serde_json's `pointer`, which makes two strings of each. That `~` is
+//! followed by 0 or 1, and a token preceded by `/`, is what jsonptr's types have made sure of.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::patch::error::Reason;
+
+/// The value at `pointer`.
+pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Result<&'a Value, Reason> {
+    let mut value = root;
+    while let Some((token, rest)) = Token::split_first(pointer) {
+        value = match value {
+            Value::Object(members) => {
+                let name = token.name();
+                members.get(name.as_ref()).ok_or_else(|| no_member(name))?
+            }
+            Value::Array(elements) => {
+                let index = token.index(elements.len(), elements.len())?;
+                &elements[index]
+            }
+            scalar => return Err(not_a_container(scalar, token)),
+        };
+        pointer = rest;
+    }
+    Ok(value)
+}
+
+pub fn resolve_mut<'a>(root: &'a mut Value, mut pointer: &str) -> Result<&'a mut Value, Reason> {
+    let mut value = root;
+    while let Some((token, rest)) = Token::split_first(pointer) {
+        value = match value {
+            Value::Object(members) => {
+                let name = token.name();
+                members.get_mut(name.as_ref()).ok_or_else(|| no_member(name))?
+            }
+            Value::Array(elements) => {
+                let index = token.index(elements.len(), elements.len())?;
+                &mut elements[index]
+            }
+            scalar => return Err(not_a_container(scalar, token)),
+        };
+        pointer = rest;
+    }
+    Ok(value)
+}
+
+/// A token of a pointer, as it is written there.
+#[derive(Clone, Copy)]
+pub struct Token<'a> {
+    pub text: &'a str,
+    /// Whether there is a `~` in it.
+    escaped: bool,
+}
+
+impl<'a> Token<'a> {
+    /// The first token of a pointer and the pointer that goes on from there; none where it is the
+    /// whole document's.
+    #[inline]
+    fn split_first(pointer: &'a str) -> Option<(Self, &'a str)> {
+        let tokens = pointer.strip_prefix('/')?;
+        let mut escaped = false;
+        let end = tokens.bytes().position(|byte| {
+            escaped |= byte == b'~';
+            byte == b'/'
+        });
+        let (text, rest) = tokens.split_at(end.unwrap_or(tokens.len()));
+        Some((Self { text, escaped }, rest))
+    }
+
+    /// The pointer to what a pointer's last token is looked up in, and that token; none where it is
+    /// the whole document's.
+    #[inline]
+    pub fn split_last(pointer: &'a str) -> Option<(&'a str, Self)> {
+        let mut escaped = false;
+        let slash = pointer.bytes().rposition(|byte| {
+            escaped |= byte == b'~';
+            byte == b'/'
+        })?;
+        Some((&pointer[..slash], Self { text: &pointer[slash + 1..], escaped }))
+    }
+
+    /// The name of a member that it stands for.
+    #[inline]
+    pub fn name(self) -> Cow<'a, str> {
+        if self.escaped {
+            Cow::Owned(self.text.replace("~1", "/").replace("~0", "~"))
+        } else {
+            Cow::Borrowed(self.text)
+        }
+    }
+
+    /// Whether it is written as it stands for this name.
+    #[inline]
+    pub fn is(self, name: &str) -> bool {
+        !self.escaped && self.text == name
+    }
+
+    /// The index that it names, below `end`, in an array of `length` elements.
+    pub fn index(self, end: usize, length: usize) -> Result<usize, Reason> {
+        let digits = self.text;
+        let is_index = !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        if !is_index {
+            return Err(not_an_index(self));
+        }
+        // Digits that no usize holds name an element that no array has.
+        match digits.parse() {
+            Ok(index) if index < end => Ok(index),
+            _ => Err(no_element(self, length)),
+        }
+    }
+}
+
+/// How many tokens a pointer has.
+pub fn depth(pointer: &str) -> usize {
+    // So many at a time can be counted in a byte, sixteen of which are added at once.
+    let chunks = pointer.as_bytes().chunks(255);
+    chunks.map(|chunk| usize::from(chunk.iter().map(|b| u8::from(*b == b'/')).sum::<u8>())).sum()
+}
+
+/// Whether `inner` is a proper part of `outer`: whether `outer` is a proper prefix.
+pub fn is_inside(inner: &str, outer: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cold]
+pub fn no_member(name: Cow<'_, str>) -> Reason {
+    Reason::NoMember(name.into_owned())
+}
+
+#[cold]
+fn not_an_index(token: Token) -> Reason {
+    Reason::NotAnIndex(token.name().into_owned())
+}
+
+#[cold]
+fn no_element(token: Token, length: usize) -> Reason {
+    Reason::NoElement { index: token.text.to_owned(), length }
+}
+
+#[cold]
+pub fn not_a_container(value: &Value, token: Token) -> Reason {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_decoded_once() {
+        let table =
+            [("/a", "a"), ("/~0", "~"), ("/~1", "/"), ("/~01", "~1"), ("/~10", "/0"), ("/", "")];
+        for (pointer, name) in table {
+            let (token, rest) = Token::split_first(pointer).unwrap();
+            assert_eq!((token.name().as_ref(), rest), (name, ""), "{pointer}");
+            let (parent, token) = Token::split_last(pointer).unwrap();
+            assert_eq!((parent, token.name().as_ref()), ("", name), "{pointer}");
+            assert_eq!(token.is(name), !pointer.contains('~'), "{pointer}");
+        }
+        assert!(Token::split_first("").is_none() && Token::split_last("").is_none());
+    }
+
+    #[test]
+    fn all_tokens_are_counted() {
+        for count in [0, 1, 2, 254, 255, 256, 1000] {
+            assert_eq!(depth(&"/".repeat(count)), count);
+            assert_eq!(depth(&"/ab".repeat(count)), count);
+        }
+    }
+}
