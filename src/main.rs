@@ -8,10 +8,15 @@ use async_signal::{Signal, Signals};
 use patchmesh::config::{self, Command, Config};
 use patchmesh::maintenance;
 use patchmesh::node::Node;
+use smol::Executor;
 use smol::stream::StreamExt;
 
 /// The exit status of a bad command line.
 const USAGE: u8 = 2;
+
+/// Runs all tasks of a node, on the main thread. Even what waits for signals is one of them: what is
+/// polled beside the executor is polled again whenever any task is.
+static EXECUTOR: Executor<'static> = Executor::new();
 
 fn main() -> ExitCode {
     start_log();
@@ -19,7 +24,7 @@ fn main() -> ExitCode {
     let _file_too_large = Signals::new([Signal::Xfsz]);
     let token = std::env::var("PATCHMESH_TOKEN").ok();
     match config::parse(std::env::args_os().skip(1), token) {
-        Ok(Command::Run(config)) => smol::block_on(run(config)),
+        Ok(Command::Run(config)) => smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run(config)))),
         Ok(Command::Verify { data }) => match maintenance::verify(&data, &mut std::io::stdout()) {
             Ok(()) => print("all is well"),
             Err(error) => fail(error),
@@ -83,7 +88,7 @@ async fn run(config: Config) -> ExitCode {
         log::warn!("stopped without waiting for open connections");
         Ok(())
     };
-    match smol::future::or(node.run(shutdown), wait).await {
+    match smol::future::or(node.run(&EXECUTOR, shutdown), wait).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }

@@ -98,14 +98,17 @@ impl Node {
         !self.address.ip().is_loopback() && self.config.token.is_none()
     }
 
-    /// Answers, dials and replicates until `shutdown` closes, and then ends in order: no new
-    /// requests, pending ones answered, streams closed.
+    /// Answers, dials and replicates by tasks of `executor` until `shutdown` closes, and then ends in
+    /// order: no new requests, pending ones answered, streams closed.
     ///
     /// # Errors
     /// Where the node cannot go on.
-    pub async fn run(self, shutdown: Receiver<Infallible>) -> io::Result<()> {
+    pub async fn run(
+        self,
+        executor: &Executor<'_>,
+        shutdown: Receiver<Infallible>,
+    ) -> io::Result<()> {
         let Self { config, listener, address, manager, handle } = self;
-        let executor = Executor::new();
         let manager = executor.spawn(manager.run());
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config
             .peers
@@ -125,7 +128,7 @@ impl Node {
             stopping: shutdown.clone(),
         });
         let work = async {
-            server::serve(&executor, listener, routes, Limits::default(), shutdown).await;
+            server::serve(executor, listener, routes, Limits::default(), shutdown).await;
             for dialer in dialers {
                 dialer.await;
             }
@@ -134,7 +137,7 @@ impl Node {
             Ok(())
         };
         // The manager ends after all others, which hold it; or before, where it cannot go on.
-        executor.run(manager.or(work)).await
+        manager.or(work).await
     }
 }
 

@@ -54,7 +54,7 @@ impl Handler for Routes {
     }
 }
 
-/// Accepts connections and answers what they ask until `shutdown` is closed. Returns when every
+/// Accepts connections, and answers what they ask by tasks of `executor`, until `shutdown` is closed. Returns when every
 /// connection has ended, or after three seconds.
 pub async fn serve<H: Handler>(
     executor: &Executor<'_>,
