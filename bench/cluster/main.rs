@@ -34,6 +34,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mimalloc::MiMalloc;
+
 /// How large the measured runs are.
 #[derive(Clone, Copy)]
 pub struct Size {
@@ -47,6 +49,10 @@ const FULL: Size = Size { round: Duration::from_millis(1000), rounds: 7, million
 /// For a first look.
 const QUICK: Size = Size { round: Duration::from_millis(400), rounds: 3, million: 1_000_000 };
 const SMALL: Size = Size { round: Duration::from_millis(50), rounds: 1, million: 10_000 };
+
+/// The same as a node's, so that what is measured in this process compares.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TABLES: [&str; 6] = ["post", "get", "durable", "replication", "delay", "million"];
 
