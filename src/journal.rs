@@ -14,6 +14,7 @@ mod scan;
 mod storage;
 
 use std::io;
+use std::time::Duration;
 
 use crate::transaction::Record;
 use memory::MemoryJournal;
@@ -79,6 +80,14 @@ impl Journal {
                 *slot = Some(file);
                 result
             }
+        }
+    }
+
+    /// How long it took to write and to sync the last batch.
+    pub fn last_append(&self) -> Duration {
+        match self {
+            Self::File(Some(file), _) => file.last_append(),
+            Self::File(None, _) | Self::Memory(_) => Duration::ZERO,
         }
     }
 

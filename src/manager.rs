@@ -9,6 +9,7 @@
 mod at;
 mod handle;
 mod keeper;
+mod pace;
 mod past;
 mod proposal;
 pub mod recovery;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, TrySendError};
+use smol::Timer;
+use smol::future::FutureExt;
 use smol::lock::{Mutex, Semaphore};
 
 use crate::clock::{Time, VectorClock};
@@ -31,6 +34,7 @@ use crate::source::Source;
 use crate::transaction::{Place, Transaction};
 use handle::Event;
 use keeper::Keeper;
+use pace::Pace;
 use past::JournalPast;
 use recovery::Recovered;
 
@@ -60,6 +64,7 @@ pub struct Manager {
     journal: Journal,
     subscribers: Vec<Sender<()>>,
     counters: Counters,
+    pace: Pace,
     /// Where checkpoints are kept; none where the journal is in memory.
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
@@ -109,6 +114,7 @@ impl Manager {
             journal,
             subscribers: Vec::new(),
             counters: Counters::default(),
+            pace: Pace::new(),
             keeper,
             snapshot: None,
             vclock: None,
@@ -156,10 +162,17 @@ impl Manager {
                 }
                 read => reads.push(read),
             }
-            next = if count < BATCH_TRANSACTIONS { self.inbox.try_recv().ok() } else { None };
+            next = if count >= BATCH_TRANSACTIONS {
+                None
+            } else if let Ok(event) = self.inbox.try_recv() {
+                Some(event)
+            } else {
+                self.expected_event(submissions.len()).await
+            };
         }
         if !submissions.is_empty() {
             let answers = self.take_in(submissions).await?;
+            self.pace.appended(answers.len(), self.inbox.len(), self.journal.last_append());
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Who asked may have gone; what it submitted stays.
                 reply.send(answer).ok();
@@ -172,6 +185,20 @@ impl Manager {
             self.answer(read);
         }
         Ok(())
+    }
+
+    /// The next event, where a batch of so many submissions should wait for it.
+    async fn expected_event(&self, submissions: usize) -> Option<Event> {
+        if submissions == 0 {
+            return None;
+        }
+        let until = self.pace.wait_until(submissions)?;
+        let event = async { self.inbox.recv().await.ok() };
+        let too_late = async {
+            Timer::at(until).await;
+            None
+        };
+        event.or(too_late).await
     }
 
     /// Applies submissions and appends them to the journal; only then wakes who waits for the journal

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::format::{FIRST_BYTE, Header, Seal, push_line, read_line};
 use super::scan::{Damage, End, Scanner};
@@ -47,6 +48,8 @@ pub struct FileJournal {
     reserved: u64,
     /// The number of the batch that comes next.
     next_batch: u64,
+    /// How long it took to write and to sync the last batch.
+    last_append: Duration,
     shared: Arc<Shared>,
 }
 
@@ -261,8 +264,14 @@ impl FileJournal {
             end: extent.end,
             reserved: extent.end,
             next_batch: extent.next_batch,
+            last_append: Duration::ZERO,
             shared: reader.shared,
         })
+    }
+
+    /// How long it took to write and to sync the last batch.
+    pub fn last_append(&self) -> Duration {
+        self.last_append
     }
 
     /// A reader of this journal.
@@ -288,8 +297,10 @@ impl FileJournal {
             push_line(&mut text, &record.line, seal);
         }
         let end = self.end + text.len() as u64;
+        let begin = Instant::now();
         self.write(&text, end)?;
         self.storage.sync().map_err(AppendError::Broken)?;
+        self.last_append = begin.elapsed();
         self.end = end;
         self.next_batch += 1;
         self.shared.lock().extend(batch, marks);
