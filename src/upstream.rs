@@ -49,7 +49,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// About how many bytes of transactions are gathered while the manager is at work on those before.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// About how many where the manager has been at work for long. What comes in late makes it apply again
 /// what comes after it, so a peer that was cut off for long is caught up with in few large batches.

@@ -6,15 +6,14 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Recv};
+use smol::Timer;
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
-use smol::{Async, Timer};
 
 use super::Handler;
 use crate::downstream;
@@ -43,8 +42,6 @@ const REFUSAL_TIME: Duration = Duration::from_millis(500);
 /// A connection, what has been read from it, and what is to be written to it.
 pub(super) struct Connection<'a> {
     stream: TcpStream,
-    /// The same socket, to ask whether it is readable without reading.
-    socket: Arc<Async<std::net::TcpStream>>,
     from: SocketAddr,
     limits: &'a Limits,
     input: ReadBuffer,
@@ -110,7 +107,6 @@ impl<'a> Connection<'a> {
         shut_down: Pin<&'a mut Recv<'a, Infallible>>,
     ) -> Self {
         Connection {
-            socket: stream.clone().into(),
             stream,
             from,
             limits,
@@ -289,23 +285,16 @@ impl<'a> Connection<'a> {
     /// Reads what the client sends, into the free space of the input. During a shutdown only what
     /// is there already.
     ///
-    /// Between two requests it waits before it reads: what is next is mostly not there yet, so that a
-    /// try to read it would be one more call of the system.
+    /// Between two requests it lets the other connections have their turn first: under load the next
+    /// request is there by then, and need not be waited for with the system's help.
     async fn read(&mut self, deadline: Instant, phase: Phase) -> Wait {
-        let mut is_readable = phase != Phase::Idle;
+        if phase == Phase::Idle {
+            future::yield_now().await;
+        }
         poll_fn(|context| {
-            if !is_readable {
-                match self.socket.poll_readable(context) {
-                    Poll::Ready(Ok(())) => is_readable = true,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Wait::Read(Err(error))),
-                    Poll::Pending => (),
-                }
-            }
-            if is_readable {
-                let stream = Pin::new(&mut self.stream);
-                if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
-                    return Poll::Ready(Wait::Read(result));
-                }
+            let stream = Pin::new(&mut self.stream);
+            if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
+                return Poll::Ready(Wait::Read(result));
             }
             if self.shut_down.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Wait::ShutDown);
