@@ -54,8 +54,8 @@ impl Handler for Routes {
     }
 }
 
-/// Accepts connections, and answers what they ask by tasks of `executor`, until `shutdown` is closed. Returns when every
-/// connection has ended, or after three seconds.
+/// Accepts connections, and answers what they ask by tasks of `executor`, until `shutdown` is closed.
+/// Returns when every connection has ended, or after three seconds.
 pub async fn serve<H: Handler>(
     executor: &Executor<'_>,
     listener: TcpListener,
