@@ -114,7 +114,7 @@ impl Manager {
             journal,
             subscribers: Vec::new(),
             counters: Counters::default(),
-            pace: Pace::new(),
+            pace: Pace::default(),
             keeper,
             snapshot: None,
             vclock: None,
@@ -172,7 +172,8 @@ impl Manager {
         }
         if !submissions.is_empty() {
             let answers = self.take_in(submissions).await?;
-            self.pace.appended(answers.len(), self.inbox.len(), self.journal.last_append());
+            let (waiting, took) = (self.inbox.len(), self.journal.last_append());
+            self.pace.appended(answers.len(), waiting, took, Instant::now());
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Who asked may have gone; what it submitted stays.
                 reply.send(answer).ok();
@@ -192,7 +193,7 @@ impl Manager {
         if submissions == 0 {
             return None;
         }
-        let until = self.pace.wait_until(submissions)?;
+        let until = self.pace.wait_until(submissions, Instant::now())?;
         let event = async { self.inbox.recv().await.ok() };
         let too_late = async {
             Timer::at(until).await;
