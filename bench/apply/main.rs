@@ -35,6 +35,8 @@
 mod cases;
 mod check;
 mod contender;
+#[path = "../common/median.rs"]
+mod median;
 mod rounds;
 mod table;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::contender::{Case, Contender, Subject};
+use crate::median::median;
 
 /// In how many rounds those take part of whom one transaction fills a turn many times over: the
 /// pseudo-code, which needs a second for the largest document, give or take little.
@@ -56,23 +57,18 @@ impl<'a> Rounds<'a> {
 
     /// How many transactions a second are done, in the middle of all rounds.
     pub fn per_second(&self, contender: Contender) -> f64 {
-        1.0 / median(self.seconds(contender).to_vec())
+        1.0 / median(self.seconds(contender).iter().copied())
     }
 
     /// How many times as long the one takes as the other, in the middle of all rounds.
     pub fn ratio(&self, one: Contender, other: Contender) -> f64 {
         // There may be fewer rounds of one.
         let pairs = self.seconds(one).iter().zip(self.seconds(other));
-        median(pairs.map(|(one, other)| one / other).collect())
+        median(pairs.map(|(one, other)| one / other))
     }
 
     fn seconds(&self, contender: Contender) -> &[f64] {
         let index = self.contenders.iter().position(|other| *other == contender);
         &self.seconds[index.expect("it takes part")]
     }
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -10,10 +10,10 @@ use crate::Size;
 use crate::client::{Client, seen};
 use crate::contest::micros;
 use crate::journal::payload;
-use crate::load::{self, Target};
+use crate::load;
 use crate::median::median;
 use crate::process::Process;
-use crate::protocol::{Protocol, http_request};
+use crate::requests::writes;
 
 const WRITERS: usize = 64;
 
@@ -28,7 +28,7 @@ pub fn live(size: Size) {
     let (mut alone, mut together) = (Vec::new(), Vec::new());
     for _ in 0..size.rounds {
         let single = Process::node(&[], None);
-        let figures = load::run(&writes(&single), WRITERS, size.round).expect("it answers");
+        let figures = load::run(&writes(single.address), WRITERS, size.round).expect("it answers");
         alone.push(figures.per_second());
         drop(single);
 
@@ -36,7 +36,7 @@ pub fn live(size: Size) {
         let second = Process::node(&[first.address], None);
         Client::new(second.address).wait_until_seen_of(&first);
         let begin = Instant::now();
-        let figures = load::run(&writes(&first), WRITERS, size.round).expect("it answers");
+        let figures = load::run(&writes(first.address), WRITERS, size.round).expect("it answers");
         Client::new(second.address).wait_until_seen_of(&first);
         together.push(figures.answers as f64 / begin.elapsed().as_secs_f64());
     }
@@ -45,12 +45,6 @@ pub fn live(size: Size) {
     println!("| --- | ---: | ---: |");
     println!("| a node alone | {:.0} | 1.00 |", median(alone));
     println!("| until its peer has them too | {:.0} | {ratio:.2} |", median(together));
-}
-
-fn writes(node: &Process) -> Target {
-    let request = |number| http_request("POST", "/replace", &payload(number));
-    let requests = (0..10).map(request).collect();
-    Target { address: node.address, protocol: Protocol::Http, requests }
 }
 
 impl Client {

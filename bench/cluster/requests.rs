@@ -22,8 +22,12 @@ pub fn post(size: Size) {
     let node = Process::node(&[], None);
     let hyper = Process::role("serve-hyper");
     let contenders = [
-        writes("patchmesh", node.address, node.id()),
-        writes("hyper, doing nothing", hyper.address, hyper.id()),
+        patchmesh(&node, writes(node.address)),
+        Contender {
+            name: "hyper, doing nothing",
+            target: writes(hyper.address),
+            process: hyper.id(),
+        },
     ];
     contest("POST /replace, in memory", &contenders, &CONNECTIONS, size);
     own_ceiling(size);
@@ -36,13 +40,13 @@ pub fn get(size: Size) {
     for number in 0..MEMBERS {
         client.ask("POST", "/replace", &payload(number as u64));
     }
-    contest("GET /get of 1 KB", &[reads("patchmesh", node.address, node.id())], &CONNECTIONS, size);
+    contest("GET /get of 1 KB", &[patchmesh(&node, reads(node.address))], &CONNECTIONS, size);
 }
 
 /// `POST /replace` with a data directory.
 pub fn durable(size: Size, data: &Path) {
     let node = Process::node(&[], Some(&data.join("durable")));
-    let contenders = [writes("patchmesh", node.address, node.id())];
+    let contenders = [patchmesh(&node, writes(node.address))];
     contest("POST /replace, durable", &contenders, &DURABLE_CONNECTIONS, size);
 }
 
@@ -57,22 +61,18 @@ pub fn against(product: &str, address: SocketAddr, process: u32, size: Size, dat
         let mut client = Client::new(node.address);
         client.ask("POST", "/replace", &patch);
         assert_eq!(client.ask("GET", "/get", ""), document, "the file is as a node writes JSON");
-        let contenders = [
-            reads("patchmesh", node.address, node.id()),
-            other(reads("nginx", address, process).target),
-        ];
+        let contenders = [patchmesh(&node, reads(node.address)), other(reads(address))];
         return contest("GET /get of 1 KB", &contenders, &CONNECTIONS, size);
     }
     let node = Process::node(&[], Some(&data.join(product)));
-    let contenders = [writes("patchmesh", node.address, node.id()), other(puts(product, address))];
+    let contenders = [patchmesh(&node, writes(node.address)), other(puts(product, address))];
     contest("a durable write", &contenders, &DURABLE_CONNECTIONS, size);
 }
 
 /// What the load itself could do: asking a server that costs nothing.
 fn own_ceiling(size: Size) {
     let nothing = Process::role("serve-nothing");
-    let target = writes("nothing", nothing.address, nothing.id()).target;
-    let figures = load::run(&target, 64, size.round).expect("it answers");
+    let figures = load::run(&writes(nothing.address), 64, size.round).expect("it answers");
     let each = figures.own.as_secs_f64() / figures.answers as f64;
     println!(
         "\nThe load needs {:.1} µs of one processor a request, so it could ask for {:.0} a second.",
@@ -81,15 +81,20 @@ fn own_ceiling(size: Size) {
     );
 }
 
-fn writes(name: &str, address: SocketAddr, process: u32) -> Contender<'_> {
+/// Writes to a node, or to who answers like one.
+pub fn writes(address: SocketAddr) -> Target {
     let request = |number| http_request("POST", "/replace", &payload(number as u64));
-    let requests = (0..MEMBERS).map(request).collect();
-    Contender { name, target: Target { address, protocol: Protocol::Http, requests }, process }
+    Target { address, protocol: Protocol::Http, requests: (0..MEMBERS).map(request).collect() }
 }
 
-fn reads(name: &str, address: SocketAddr, process: u32) -> Contender<'_> {
+fn reads(address: SocketAddr) -> Target {
     let requests = vec![http_request("GET", "/get", "")];
-    Contender { name, target: Target { address, protocol: Protocol::Http, requests }, process }
+    Target { address, protocol: Protocol::Http, requests }
+}
+
+/// A node as a contender.
+fn patchmesh(node: &Process, target: Target) -> Contender<'static> {
+    Contender { name: "patchmesh", target, process: node.id() }
 }
 
 /// Writes of the same bytes to another product's server.
