@@ -68,7 +68,8 @@ pub fn delay(size: Size) {
     let second = Process::node(&[first.address], None);
     let [mut writer, mut reader] = [&first, &second].map(|node| Client::new(node.address));
     let mut echo = Echo::new(Process::role("serve-echo"));
-    let mut write = |round: usize| writer.ask("POST", "/replace", &payload((round % MEMBERS) as u64));
+    let mut write =
+        |round: usize| writer.ask("POST", "/replace", &payload((round % MEMBERS) as u64));
     let mut id = written(&write(0)).1;
     let mut rounds = Vec::new();
     for round in 0..size.rounds * ECHOES {

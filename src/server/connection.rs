@@ -32,6 +32,9 @@ const COPY_BYTES: usize = 16 * 1024;
 /// How many requests and reads in a row make one turn. A client that sends as fast as it is
 /// answered never has to be waited for, and so would never let the other connections in.
 const TURN_STEPS: u32 = 32;
+/// How many turns the other connections get before the next request is looked for: in the first they
+/// write their answers, and clients that were answered early have asked again by the end of the second.
+const OTHERS_TURNS: u32 = 2;
 /// How long a client whose connection is being closed may go on sending.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much it may send in that time.
@@ -289,7 +292,9 @@ impl<'a> Connection<'a> {
     /// request is there by then, and need not be waited for with the system's help.
     async fn read(&mut self, deadline: Instant, phase: Phase) -> Wait {
         if phase == Phase::Idle {
-            future::yield_now().await;
+            for _ in 0..OTHERS_TURNS {
+                future::yield_now().await;
+            }
         }
         poll_fn(|context| {
             let stream = Pin::new(&mut self.stream);
@@ -319,7 +324,12 @@ impl<'a> Connection<'a> {
             let slices = [IoSlice::new(first), IoSlice::new(second)];
             let count = poll_fn(|context| {
                 let stream = Pin::new(&mut self.stream);
-                if let Poll::Ready(result) = stream.poll_write_vectored(context, &slices) {
+                // One slice by itself costs the system less.
+                let written = match second {
+                    [] => stream.poll_write(context, first),
+                    _ => stream.poll_write_vectored(context, &slices),
+                };
+                if let Poll::Ready(result) = written {
                     return Poll::Ready(result.map_err(End::Failed));
                 }
                 let deadline =
