@@ -71,7 +71,8 @@ pub struct Acceptance {
     pub changes: Vec<FateChange>,
     /// Transactions that are known under the same source and Id with another content.
     pub equivocations: Vec<Equivocation>,
-    /// The entries of the vector clock that changed, as they were.
+    /// The entries of the vector clock that changed, as they were. Of one that changed more than once
+    /// in a row the first is enough.
     clock_before: Vec<(Source, u64)>,
 }
 
@@ -213,7 +214,10 @@ impl Replica {
     fn take_note(&mut self, record: &Record, turn: &mut Turn) {
         let Place { source, id, .. } = &record.place;
         let before = self.vclock.advance(source, *id);
-        turn.acceptance.clock_before.push((source.clone(), before));
+        let clock_before = &mut turn.acceptance.clock_before;
+        if clock_before.last().is_none_or(|(last, _)| last != source) {
+            clock_before.push((source.clone(), before));
+        }
         turn.acceptance.records.push(record.clone());
     }
 

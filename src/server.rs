@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
 use smol::net::{TcpListener, TcpStream};
-use smol::{Executor, Timer};
+use smol::{Executor, Task, Timer};
 
 use crate::http::{Limits, Request, Response};
 use crate::routes::{Answer, Routes};
@@ -67,7 +67,8 @@ pub async fn serve<H: Handler>(
     // number of connections and one, and the end of the channel is the end of them all. A task
     // that panics drops its sender like any other.
     let (alive, all_ended) = async_channel::bounded::<Infallible>(1);
-    let (patience, abandoned) = async_channel::bounded::<Infallible>(1);
+    // Those that ended are among them until it is time to look.
+    let mut tasks: Vec<Task<()>> = Vec::new();
     let limits = Arc::new(limits);
     let mut trouble = AcceptTrouble::default();
     while let Some(accepted) = accept(&listener, &shutdown).await {
@@ -79,9 +80,11 @@ pub async fn serve<H: Handler>(
                     limits: limits.clone(),
                     shutdown: shutdown.clone(),
                     alive: alive.clone(),
-                    abandoned: abandoned.clone(),
                 };
-                admit(executor, client, &handler);
+                if tasks.len() > 2 * alive.sender_count() {
+                    tasks.retain(|task| !task.is_finished());
+                }
+                tasks.extend(admit(executor, client, &handler));
             }
             Err(error) if is_of_one_connection(&error) => {
                 log::debug!("a connection failed before it was accepted: {error}");
@@ -110,7 +113,7 @@ pub async fn serve<H: Handler>(
         let count = all_ended.sender_count();
         log::warn!("{count} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned");
         // They hold the handler, which whoever waits for the end of the server wants to end, too.
-        drop(patience);
+        drop(tasks);
         closed(&all_ended).await;
     }
 }
@@ -166,12 +169,14 @@ struct Client {
     shutdown: Receiver<Infallible>,
     /// Held for as long as the connection lives.
     alive: Sender<Infallible>,
-    /// Closes when its end is not waited for any longer.
-    abandoned: Receiver<Infallible>,
 }
 
-/// Gives the connection a task of its own, unless there are too many.
-fn admit<H: Handler>(executor: &Executor<'_>, client: Client, handler: &Arc<H>) {
+/// Gives the connection a task of its own, unless there are too many. It ends when that is dropped.
+fn admit<H: Handler>(
+    executor: &Executor<'_>,
+    client: Client,
+    handler: &Arc<H>,
+) -> Option<Task<()>> {
     // The senders: one for each connection, this one included, and the accept loop's own.
     let connections = client.alive.sender_count() - 1;
     let Client { from, limits, .. } = &client;
@@ -181,23 +186,17 @@ fn admit<H: Handler>(executor: &Executor<'_>, client: Client, handler: &Arc<H>) 
     }
     if connections <= limits.connections {
         let handler = handler.clone();
-        let abandoned = client.abandoned.clone();
-        let task = async move {
-            let conversation = AssertUnwindSafe(converse(client, &*handler)).catch_unwind();
-            let abandoned = async {
-                closed(&abandoned).await;
-                Ok(())
-            };
-            if future::or(conversation, abandoned).await.is_err() {
+        Some(executor.spawn(async move {
+            if AssertUnwindSafe(converse(client, &*handler)).catch_unwind().await.is_err() {
                 log::error!("{from}: closed, because answering it ended in a panic (a bug)");
             }
-        };
-        executor.spawn(task).detach();
+        }))
     } else if connections <= limits.connections + REFUSALS {
         log::debug!("{from}: refused, there are {} connections", limits.connections);
-        executor.spawn(refuse(client)).detach();
+        Some(executor.spawn(refuse(client)))
     } else {
         log::debug!("{from}: closed, there are {connections} connections");
+        None
     }
 }
 

@@ -150,7 +150,7 @@ impl<'a> Connection<'a> {
     async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Successor, End> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
-        let mut deadline = self.deadline(phase);
+        let mut deadline = None;
         let mut steps = 0_u32;
         loop {
             steps = steps.wrapping_add(1);
@@ -162,8 +162,7 @@ impl<'a> Connection<'a> {
                     if let Some(successor) = self.answer(&request, handler).await? {
                         return Ok(successor);
                     }
-                    phase = Phase::Idle;
-                    deadline = self.deadline(phase);
+                    (phase, deadline) = (Phase::Idle, None);
                     continue;
                 }
                 Ok(Progress::AwaitsContinue) => self.output.extend_from_slice(CONTINUE),
@@ -172,10 +171,9 @@ impl<'a> Connection<'a> {
             }
             self.flush(b"").await?;
             if phase != decoder.phase() {
-                phase = decoder.phase();
-                deadline = self.deadline(phase);
+                (phase, deadline) = (decoder.phase(), None);
             }
-            match self.read(deadline, phase).await {
+            match self.read(&mut deadline, phase).await {
                 Wait::Read(Ok(0)) if phase == Phase::Idle => return Err(End::Left),
                 Wait::Read(Ok(0)) => return Err(End::LeftInside),
                 Wait::Read(Ok(count)) => self.input.filled(count),
@@ -184,11 +182,6 @@ impl<'a> Connection<'a> {
                 Wait::ShutDown => return Err(End::ShutDown),
             }
         }
-    }
-
-    /// Until when the client has to do the next thing in this phase, which begins now.
-    fn deadline(&self, phase: Phase) -> Instant {
-        Instant::now() + self.phase_time(phase)
     }
 
     fn phase_time(&self, phase: Phase) -> Duration {
@@ -274,11 +267,11 @@ impl<'a> Connection<'a> {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        let deadline = Instant::now() + LINGER_TIME;
+        let mut deadline = Some(Instant::now() + LINGER_TIME);
         let mut dropped = self.input.unread().len();
         self.input.consume(dropped);
         while dropped < LINGER_BYTES {
-            match self.read(deadline, Phase::Body).await {
+            match self.read(&mut deadline, Phase::Body).await {
                 Wait::Read(Ok(count)) if count > 0 => dropped += count,
                 _ => return,
             }
@@ -286,11 +279,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads what the client sends, into the free space of the input. During a shutdown only what
-    /// is there already.
+    /// is there already. Where there is no deadline yet, the time of this phase begins when there is
+    /// something to wait for.
     ///
     /// Between two requests it lets the other connections have their turn first: under load the next
     /// request is there by then, and need not be waited for with the system's help.
-    async fn read(&mut self, deadline: Instant, phase: Phase) -> Wait {
+    async fn read(&mut self, deadline: &mut Option<Instant>, phase: Phase) -> Wait {
         if phase == Phase::Idle {
             for _ in 0..OTHERS_TURNS {
                 future::yield_now().await;
@@ -304,6 +298,8 @@ impl<'a> Connection<'a> {
             if self.shut_down.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Wait::ShutDown);
             }
+            let time = self.phase_time(phase);
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
             self.alarm.poll(deadline, context).map(|()| Wait::TimedOut)
         })
         .await
