@@ -56,11 +56,11 @@ impl Journal {
     }
 
     /// Appends a batch, whole or not at all. When this returns the batch is durable, as far as this
-    /// journal is, and readers see it.
+    /// journal is, and readers see it. The disk is waited for by another thread, or `here`.
     ///
     /// # Errors
     /// Where the batch is not kept.
-    pub async fn append(&mut self, batch: &[Record]) -> Result<(), AppendError> {
+    pub async fn append(&mut self, batch: &[Record], here: bool) -> Result<(), AppendError> {
         match self {
             Self::Memory(memory) => {
                 memory.append(batch);
@@ -71,6 +71,11 @@ impl Journal {
                     let error = io::Error::other("a batch was given up while it was written");
                     return Err(AppendError::Broken(error));
                 };
+                if here {
+                    let result = file.append(batch);
+                    *slot = Some(file);
+                    return result;
+                }
                 let batch = batch.to_vec();
                 let (file, result) = smol::unblock(move || {
                     let result = file.append(&batch);
@@ -190,8 +195,8 @@ mod tests {
             let mut journal = Journal::in_memory();
             let reader = journal.reader();
             assert_eq!(reader.length(), 0);
-            journal.append(&[record(1), record(2)]).await.unwrap();
-            journal.append(&[record(3)]).await.unwrap();
+            journal.append(&[record(1), record(2)], false).await.unwrap();
+            journal.append(&[record(3)], true).await.unwrap();
             assert_eq!(reader.length(), 3);
             for (position, most, bytes, expected) in [
                 (0, 10, 1000, vec![1, 2, 3]),

@@ -182,6 +182,9 @@ impl Manager {
         if let Some(proposed) = proposed {
             self.decide(proposed).await?;
         }
+        if !reads.is_empty() {
+            self.pace.disturbed();
+        }
         for read in reads {
             self.answer(read);
         }
@@ -210,6 +213,7 @@ impl Manager {
     ) -> io::Result<Vec<Vec<Submitted>>> {
         let now = wall_clock();
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
+        let is_alone = self.pace.is_alone(sizes.iter().sum());
         let needs_past = self.replica.needs_past(&submissions);
         let accepted = self
             .with_replica(needs_past, move |replica, past| replica.accept(submissions, now, past))
@@ -224,7 +228,7 @@ impl Manager {
             }
         };
         if !acceptance.records.is_empty() {
-            if let Err(error) = self.journal.append(&acceptance.records).await {
+            if let Err(error) = self.journal.append(&acceptance.records, is_alone).await {
                 let error = match error {
                     AppendError::Full(error) => {
                         if !self.counters.journal_full {
