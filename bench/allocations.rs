@@ -9,6 +9,8 @@
 
 #[path = "apply/cases.rs"]
 mod cases;
+#[path = "common/records.rs"]
+mod records;
 
 use std::process::ExitCode;
 

@@ -10,17 +10,26 @@
 //! the two that are compared take turns, so that a slow moment of the machine meets both of them. What
 //! takes seconds is in the table only.
 
+#[path = "common/records.rs"]
+mod records;
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
+use mimalloc::MiMalloc;
 use patchmesh::clock::Time;
 use patchmesh::patch::{Document, parse};
 use patchmesh::replica::{Acceptance, Past, Replica};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Record, Transaction};
-use serde_json::{Map, Value, json};
+use records::{key, records};
+use serde_json::json;
+
+/// The same as a node's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const KB: usize = 1000;
 const SIZES: [(&str, usize); 2] = [("1 KB", KB), ("1 MB", KB * KB)];
@@ -84,44 +93,13 @@ fn main() {
     }
 }
 
-/// A document whose text is this long: records by their key.
-fn document(bytes: usize) -> Value {
-    let mut records = Map::new();
-    let mut length = 0;
-    while length < bytes {
-        let (key, record) = (key(records.len()), record(records.len()));
-        length += key.len() + record.to_string().len();
-        records.insert(key, record);
-    }
-    json!({ "records": records })
-}
-
-fn key(number: usize) -> String {
-    format!("record-{number:06}")
-}
-
-fn record(number: usize) -> Value {
-    json!({
-        "name": format!("Name of record {number}"),
-        "version": 1,
-        "score": number as f64 / 8.0,
-        "tags": ["first", "second"],
-        "note": "As much text as a record of this kind usually has, or somewhat more than that."
-    })
-}
-
-/// Makes payloads for one document, no two alike.
+/// Makes payloads for a document of so many records, no two alike.
 struct Payloads {
     records: u64,
     made: u64,
 }
 
 impl Payloads {
-    fn new(document: &Value) -> Self {
-        let records = document["records"].as_object().expect("it has records").len() as u64;
-        Self { records, made: 0 }
-    }
-
     fn next(&mut self) -> Box<str> {
         // A prime stride, so that neighbours in the history are not neighbours in the document.
         let key = key((self.made * 7919 % self.records) as usize);
@@ -153,11 +131,11 @@ const USUAL: &str = "b~usual";
 impl Node {
     /// A node that has a document of so many bytes.
     fn new(bytes: usize, journal: Option<Journal>) -> Self {
-        let document = document(bytes);
-        let payloads = Payloads::new(&document);
+        let records = records(bytes);
+        let payloads = Payloads { records: records.len() as u64, made: 0 };
         let (replica, time, next_id) = (Replica::default(), 0, 0);
         let mut node = Self { replica, journal, payloads, time, next_id };
-        let patch = json!([{"op": "add", "path": "", "value": document}]);
+        let patch = json!([{"op": "add", "path": "", "value": {"records": records}}]);
         let first = Transaction { payload: patch.to_string().into(), ..node.in_order(1).remove(0) };
         node.accept(vec![first]);
         node
@@ -316,9 +294,9 @@ struct Bare {
 
 impl Bare {
     fn new(bytes: usize, encodes: bool) -> Self {
-        let document = document(bytes);
-        let payloads = Payloads::new(&document);
-        let document = Document::new(document).expect("it is within the limits");
+        let records = records(bytes);
+        let payloads = Payloads { records: records.len() as u64, made: 0 };
+        let document = Document::new(json!({"records": records})).expect("it is within the limits");
         Self { document, payloads, encodes }
     }
 

@@ -21,7 +21,12 @@ use std::time::{Duration, Instant};
 
 use journal::{fill, from_memory, payload, record};
 use median::median;
+use mimalloc::MiMalloc;
 use patchmesh::manager::{Manager, Submitted};
+
+/// The same as a node's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How large the measured runs are.
 struct Size {

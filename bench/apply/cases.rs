@@ -1,6 +1,8 @@
 //! A document of some size, and transactions of several kinds that apply to it.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::records::{key, records};
 
 pub const KB: usize = 1000;
 pub const SIZES: [(&str, usize); 3] = [("1 KB", KB), ("1 MB", KB * KB), ("100 MB", 100 * KB * KB)];
@@ -76,30 +78,10 @@ impl Kind {
 
 /// A document whose text is this long: records by their key, and a log; and how many records.
 pub fn document(bytes: usize) -> (Value, usize) {
-    let mut records = Map::new();
-    let mut length = 0;
-    while length < bytes {
-        let (key, record) = (key(records.len()), record(records.len()));
-        length += key.len() + record.to_string().len();
-        records.insert(key, record);
-    }
+    let records = records(bytes);
     let log: Vec<_> = (0..10).map(entry).collect();
     let count = records.len();
     (json!({"records": records, "archive": {}, "log": log}), count)
-}
-
-fn key(number: usize) -> String {
-    format!("record-{number:06}")
-}
-
-fn record(number: usize) -> Value {
-    json!({
-        "name": format!("Name of record {number}"),
-        "version": 1,
-        "score": number as f64 / 8.0,
-        "tags": ["first", "second"],
-        "note": "As much text as a record of this kind usually has, or somewhat more than that."
-    })
 }
 
 fn entry(number: usize) -> Value {

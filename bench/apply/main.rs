@@ -37,6 +37,8 @@ mod check;
 mod contender;
 #[path = "../common/median.rs"]
 mod median;
+#[path = "../common/records.rs"]
+mod records;
 mod rounds;
 mod table;
 
