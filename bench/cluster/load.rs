@@ -51,6 +51,7 @@ impl Figures {
 
 struct Connection {
     stream: TcpStream,
+    requests: Vec<Vec<u8>>,
     input: Vec<u8>,
     filled: usize,
     asked: Instant,
@@ -58,17 +59,19 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(target: &Target, first: usize) -> io::Result<Self> {
+    fn open(target: &Target, number: usize) -> io::Result<Self> {
         let mut stream = TcpStream::connect(target.address)?;
         stream.set_nodelay(true)?;
-        target.protocol.greet(&mut stream)?;
+        target.protocol.greet(&mut stream, number)?;
+        let own = |request: &Vec<u8>| target.protocol.of_connection(request, number);
+        let requests = target.requests.iter().map(own).collect();
         stream.set_nonblocking(true)?;
         let (input, asked) = (vec![0; ANSWER_BYTES], Instant::now());
-        Ok(Self { stream, input, filled: 0, asked, next: first })
+        Ok(Self { stream, requests, input, filled: 0, asked, next: number })
     }
 
-    fn ask(&mut self, target: &Target) -> io::Result<()> {
-        let request = &target.requests[self.next % target.requests.len()];
+    fn ask(&mut self) -> io::Result<()> {
+        let request = &self.requests[self.next % self.requests.len()];
         self.next += 1;
         self.asked = Instant::now();
         // What one connection asks at a time always fits the socket's buffer.
@@ -112,7 +115,7 @@ pub fn run(target: &Target, connections: usize, time: Duration) -> io::Result<Fi
     let usage = Usage::own_thread();
     let begin = Instant::now();
     for connection in &mut open {
-        connection.ask(target)?;
+        connection.ask()?;
     }
     let mut under_way = connections;
     while under_way > 0 {
@@ -127,7 +130,7 @@ pub fn run(target: &Target, connections: usize, time: Duration) -> io::Result<Fi
             }
             latencies.push(connection.asked.elapsed());
             if begin.elapsed() < time {
-                connection.ask(target)?;
+                connection.ask()?;
             } else {
                 under_way -= 1;
             }

@@ -10,12 +10,12 @@ pub enum Protocol {
     Http,
     /// Redis's RESP.
     Redis,
-    /// NATS: a request's answer is a message to the inbox [`INBOX`].
+    /// NATS: a request's answer is a message to the connection's inbox.
     Nats,
 }
 
-/// Where answers of NATS arrive.
-pub const INBOX: &str = "_INBOX.bench";
+/// What stands for the connection's inbox in a request to NATS.
+const INBOX: &str = "_INBOX.bench";
 
 /// What has come of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,24 @@ pub enum Answer {
 }
 
 impl Protocol {
-    /// What has to be said on a new connection.
-    pub fn greet(self, stream: &mut TcpStream) -> io::Result<()> {
+    /// A request as the connection of this number makes it.
+    pub fn of_connection(self, request: &[u8], number: usize) -> Vec<u8> {
+        match (self, find(request, INBOX.as_bytes())) {
+            (Self::Nats, Some(at)) => {
+                let (before, after) = (&request[..at], &request[at + INBOX.len()..]);
+                [before, inbox(number).as_bytes(), after].concat()
+            }
+            _ => request.to_vec(),
+        }
+    }
+
+    /// What has to be said on a new connection, the one of this number.
+    pub fn greet(self, stream: &mut TcpStream, number: usize) -> io::Result<()> {
         if self != Self::Nats {
             return Ok(());
         }
-        let greeting = format!("CONNECT {{\"verbose\":false}}\r\nSUB {INBOX}.* 1\r\nPING\r\n");
+        let greeting =
+            format!("CONNECT {{\"verbose\":false}}\r\nSUB {}.* 1\r\nPING\r\n", inbox(number));
         stream.write_all(greeting.as_bytes())?;
         // It says INFO first, and PONG when all this was heard; nothing comes after that unasked.
         let mut lines = BufReader::new(stream);
@@ -57,6 +69,10 @@ impl Protocol {
             Self::Nats => nats(bytes),
         }
     }
+}
+
+fn inbox(number: usize) -> String {
+    format!("{INBOX}-{number}")
 }
 
 fn if_good(good: bool) -> Answer {
@@ -87,6 +103,8 @@ fn header<'a>(head: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
 
 /// `MSG subject sid length`, or with a reply-to before the length, and then so many bytes.
 fn nats(bytes: &[u8]) -> Answer {
+    // The first ping comes whatever the interval is, and need not be answered where that is long.
+    let bytes = bytes.strip_prefix(b"PING\r\n").unwrap_or(bytes);
     let Some(end) = find(bytes, b"\r\n") else { return Answer::Incomplete };
     let (line, rest) = bytes.split_at(end);
     let line = std::str::from_utf8(line).unwrap_or_default();
