@@ -179,11 +179,11 @@ impl Manager {
                 reply.send(answer).ok();
             }
         }
+        if proposed.is_some() || !reads.is_empty() {
+            self.pace.disturbed();
+        }
         if let Some(proposed) = proposed {
             self.decide(proposed).await?;
-        }
-        if !reads.is_empty() {
-            self.pace.disturbed();
         }
         for read in reads {
             self.answer(read);

@@ -48,7 +48,7 @@ impl Protocol {
         let greeting =
             format!("CONNECT {{\"verbose\":false}}\r\nSUB {}.* 1\r\nPING\r\n", inbox(number));
         stream.write_all(greeting.as_bytes())?;
-        // It says INFO first, and PONG when all this was heard; nothing comes after that unasked.
+        // It says INFO first, and PONG when all this was heard; only a ping comes after that unasked.
         let mut lines = BufReader::new(stream);
         let mut line = String::new();
         while !line.starts_with("PONG") {

@@ -13,15 +13,12 @@ use crate::journal::payload;
 use crate::load;
 use crate::median::median;
 use crate::process::Process;
-use crate::requests::writes;
+use crate::requests::{MEMBERS, writes};
 
 const WRITERS: usize = 64;
 
 /// How many writes and echoes make one round of the delay.
 const ECHOES: usize = 100;
-
-/// How many members the document gets: it is small, since the read's answer is all of it.
-const MEMBERS: usize = 10;
 
 /// How long the nodes are left alone before each.
 const IDLE: Duration = Duration::from_millis(15);
@@ -68,6 +65,7 @@ pub fn delay(size: Size) {
     let second = Process::node(&[first.address], None);
     let [mut writer, mut reader] = [&first, &second].map(|node| Client::new(node.address));
     let mut echo = Echo::new(Process::role("serve-echo"));
+    // The document stays small, since the answer to the read is all of it.
     let mut write =
         |round: usize| writer.ask("POST", "/replace", &payload((round % MEMBERS) as u64));
     let mut id = written(&write(0)).1;

@@ -12,7 +12,7 @@ use crate::process::Process;
 use crate::protocol::{Protocol, http_request, nats_request, redis_request};
 
 /// How many members the document has that is written to: it has about 1 KB.
-const MEMBERS: usize = 10;
+pub const MEMBERS: usize = 10;
 
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const DURABLE_CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
