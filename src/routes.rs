@@ -4,6 +4,7 @@ mod access;
 mod events;
 mod fate;
 mod get;
+mod health;
 mod history;
 mod metrics;
 mod page;
@@ -23,9 +24,9 @@ use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
-use crate::http::{Body, Problem, Request, Response};
+use crate::http::{Problem, Request, Response};
 use crate::manager::{Handle, StateHash, Stopped};
-use crate::upstream::{Divergence, UpstreamStatus};
+use crate::upstream::UpstreamStatus;
 
 pub use access::Access;
 pub use metrics::Requests;
@@ -125,7 +126,8 @@ impl Routes {
         let allowed: &[&str] = match path {
             "/replace" | "/post" => &["POST"],
             "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction"
-            | "/conflicts" | "/peers" | "/metrics" | "/healthz" => &["GET", "HEAD"],
+            | "/conflicts" | "/peers" | "/metrics" | "/healthz" | "/healthz/live"
+            | "/healthz/ready" => &["GET", "HEAD"],
             _ => {
                 let detail = format!(
                     "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
@@ -148,7 +150,9 @@ impl Routes {
             "/conflicts" => fate::conflicts(&self.handle).await?.into(),
             "/peers" => self.peers().await?.into(),
             "/metrics" => self.metrics().await?.into(),
-            "/healthz" => self.healthz().await?.into(),
+            "/healthz" | "/healthz/live" | "/healthz/ready" => {
+                health::health(self, request).await?.into()
+            }
             _ => {
                 let (response, since) = upgrade::agree(request)?;
                 let session = Session {
@@ -222,29 +226,6 @@ impl Routes {
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         Ok(Response::new(200).with_body(content_type, text.into_bytes()))
-    }
-
-    async fn healthz(&self) -> Result<Response, Response> {
-        // A manager that answers is alive, and so is what it owns.
-        if self.handle.counters().await?.journal_full {
-            let detail = "the journal cannot grow, so transactions are refused; reads go on";
-            return Err(Response::problem(503, detail));
-        }
-        for UpstreamStatus { address, divergence, .. } in self.upstreams() {
-            if let Some(Divergence { here, there }) = divergence {
-                let detail = format!(
-                    "peer {address} has the same transactions and another document: state hash \
-                     {here} here, {there} there"
-                );
-                return Err(Problem::new(503, detail)
-                    .with_kind("/problems/divergence", "Replicas differ")
-                    .with_member("peer", address)
-                    .with_member("here", here)
-                    .with_member("there", there)
-                    .into());
-            }
-        }
-        Ok(Response::new(200).with_body("application/json", Body::Static(br#"{"status":"ok"}"#)))
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {

@@ -45,3 +45,21 @@ fn the_hash_is_the_etag_of_the_document() {
     let state = node.get("/peers").json()["hash"]["state"].as_str().map(str::to_owned);
     assert_eq!(etag, state.map(|state| format!("\"{state}\"")));
 }
+
+#[test]
+fn a_peer_with_the_same_clock_and_another_document_is_a_trouble() {
+    let mut peer = Peer::new();
+    let node = Node::start(&[&peer.address()]);
+    peer.tell("p~1", 4, 1000, &add("/a", 1));
+    let peers = node.wait_for("/peers", |answer| answer.json()["length"] == 1).json();
+    assert_eq!(node.get("/healthz").json(), json!({"status": "ok"}));
+    let clock = peers["hash"]["clock"].as_str().expect("a hash");
+    peer.ping(&format!("patchmesh-state {clock} {}", "0".repeat(32)));
+    let problem = node.wait_for("/healthz", |answer| answer.status == 503).json();
+    assert_eq!(problem["type"], "/problems/divergence");
+    let trouble = &problem["troubles"][0];
+    assert_eq!((&trouble["kind"], &trouble["detail"]), (&json!("divergence"), &problem["detail"]));
+    // It goes on taking reads and writes.
+    assert_eq!(node.get("/healthz/ready").status, 200);
+    assert_eq!(node.get("/healthz/live").status, 200);
+}

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::http::{Request, Response};
 
 /// The paths that are open to everyone: they show nothing and change nothing.
-const OPEN_PATHS: [&str; 3] = ["/", "/test", "/healthz"];
+const OPEN_PATHS: [&str; 5] = ["/", "/test", "/healthz", "/healthz/live", "/healthz/ready"];
 
 /// What a request must present to be answered.
 #[derive(Clone, Debug)]
@@ -148,6 +148,9 @@ mod tests {
             ("GET /test HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET / HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET /healthz HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /healthz/live HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /healthz/ready HTTP/1.1\r\nHost: a\r\n", 200),
+            ("GET /healthz/other HTTP/1.1\r\nHost: a\r\n", 401),
         ];
         for (text, expected) in table {
             assert_eq!(status(&access, text), expected, "{text}");

@@ -45,6 +45,9 @@ fn check_full(node: SocketAddr, peer: SocketAddr, ledger: &mut Ledger, refusal: 
     let health = request(node, "GET", "/healthz", "");
     assert_eq!(health.status, 503);
     assert!(health.text().contains("the journal cannot grow"), "{}", health.text());
+    assert_eq!(health.json()["troubles"][0]["kind"], "journal-full");
+    assert_eq!(request(node, "GET", "/healthz/ready", "").status, 503);
+    client::get(node, "/healthz/live");
     // The peer gets all that was acknowledged, and nothing else.
     client::wait_until_equal(node, peer);
     assert_eq!(ledger.check(node), 0);

@@ -53,6 +53,8 @@ fn every_path_has_its_status_and_content_type() {
         ("/transaction", 400, Some(PROBLEM)),
         ("/metrics", 200, Some("text/plain; version=0.0.4; charset=utf-8")),
         ("/healthz", 200, Some(JSON)),
+        ("/healthz/live", 200, Some(JSON)),
+        ("/healthz/ready", 200, Some(JSON)),
         ("/ws", 426, Some(PROBLEM)),
         ("/nothing", 404, Some(PROBLEM)),
         ("/favicon.ico", 404, Some(PROBLEM)),

@@ -1,0 +1,161 @@
+//! `/healthz`: whether the node is well, `/healthz/live`: whether its process is, and `/healthz/ready`:
+//! whether it takes reads and writes.
+//!
+//! There is one list of troubles. Each kind is found by one small function of [`FINDERS`], from what was
+//! read once for all of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smol::Timer;
+use smol::future::FutureExt;
+
+use super::{Routes, json};
+use crate::http::{Problem, Request, Response};
+use crate::manager::{Counters, Stopped};
+use crate::upstream::{Divergence, UpstreamStatus};
+
+/// How long the manager may take to answer before the process does not count as well any more: longer
+/// than any replay, since a restart would only make it begin anew.
+const LIVE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Something that a person has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of trouble it is: the last part of the problem's type.
+    pub kind: &'static str,
+    /// What is wrong, in a sentence for a person.
+    pub detail: String,
+    /// Whether the node does not take reads and writes as long as it lasts.
+    pub blocks: bool,
+}
+
+/// What troubles are found in.
+pub struct Readings {
+    /// The manager's counters.
+    pub counters: Counters,
+    /// The streams from the peers.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// What finds each kind of trouble, the most pressing one first.
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 2] = [journal_full, divergence];
+
+fn journal_full(readings: &Readings) -> Vec<Trouble> {
+    if !readings.counters.journal_full {
+        return Vec::new();
+    }
+    let detail = "the journal cannot grow, so transactions are refused; reads go on";
+    vec![Trouble { kind: "journal-full", detail: detail.into(), blocks: true }]
+}
+
+fn divergence(readings: &Readings) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for UpstreamStatus { address, divergence, .. } in &readings.upstreams {
+        if let Some(Divergence { here, there }) = divergence {
+            let detail = format!(
+                "peer {address} has the same transactions and another document: state hash {here} \
+                 here, {there} there"
+            );
+            troubles.push(Trouble { kind: "divergence", detail, blocks: false });
+        }
+    }
+    troubles
+}
+
+fn find(readings: &Readings) -> Vec<Trouble> {
+    FINDERS.iter().flat_map(|finder| finder(readings)).collect()
+}
+
+/// Answers a request for one of the three paths.
+pub async fn health(routes: &Routes, request: &Request) -> Result<Response, Response> {
+    let counters = async { Some(routes.handle.counters().await) };
+    let too_long = async {
+        Timer::after(LIVE_LIMIT).await;
+        None
+    };
+    let counters = match counters.or(too_long).await {
+        Some(counters) => counters.map_err(|Stopped| Response::from(Stopped))?,
+        None => {
+            let detail = format!("the manager has not answered within {LIVE_LIMIT:?}");
+            return Err(answer(&[Trouble { kind: "stuck", detail, blocks: true }]));
+        }
+    };
+    let mut troubles = find(&Readings { counters, upstreams: routes.upstreams() });
+    match request.path() {
+        // The manager has answered.
+        "/healthz/live" => troubles.clear(),
+        "/healthz/ready" => troubles.retain(|trouble| trouble.blocks),
+        _ => {}
+    }
+    Ok(answer(&troubles))
+}
+
+/// 200 if there are no troubles; else a problem that is the first one, and has all as `troubles`.
+fn answer(troubles: &[Trouble]) -> Response {
+    let Some(first) = troubles.first() else { return json(&json!({"status": "ok"})) };
+    let all: Vec<Value> = troubles
+        .iter()
+        .map(|Trouble { kind, detail, .. }| json!({"kind": kind, "detail": detail}))
+        .collect();
+    let mut problem = Problem::new(503, first.detail.clone()).with_member("troubles", all);
+    (problem.kind, problem.title) =
+        (format!("/problems/{}", first.kind).into(), "Not all is well".into());
+    Response::from(problem).with_header("Cache-Control", "no-store")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::upstream::State;
+
+    fn upstream(address: &str, diverges: bool) -> UpstreamStatus {
+        let divergence = diverges.then(|| Divergence { here: "1".into(), there: "2".into() });
+        UpstreamStatus {
+            address: address.into(),
+            state: State::Connected,
+            since: Time::from_micros(1).unwrap(),
+            error: None,
+            received: 0,
+            delay_ms: None,
+            agrees: None,
+            divergence,
+            vclock: None,
+            divergences: 0,
+        }
+    }
+
+    #[test]
+    fn all_troubles_are_told_and_the_first_is_the_problem() {
+        let readings = |journal_full, diverging: &[bool]| Readings {
+            counters: Counters { journal_full, ..Counters::default() },
+            upstreams: diverging.iter().map(|diverges| upstream("a:1", *diverges)).collect(),
+        };
+        for (readings, kinds, blocking) in [
+            (readings(false, &[]), &[][..], 0),
+            (readings(false, &[false]), &[], 0),
+            (readings(true, &[false]), &["journal-full"], 1),
+            (readings(false, &[true, false, true]), &["divergence", "divergence"], 0),
+            (readings(true, &[true]), &["journal-full", "divergence"], 1),
+        ] {
+            let troubles = find(&readings);
+            let found: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
+            assert_eq!(found, kinds);
+            assert_eq!(troubles.iter().filter(|trouble| trouble.blocks).count(), blocking);
+            let answer = answer(&troubles);
+            let body: Value = serde_json::from_slice(answer.body.as_ref()).unwrap();
+            let Some(first) = troubles.first() else {
+                assert_eq!((answer.status, body), (200, json!({"status": "ok"})));
+                continue;
+            };
+            assert_eq!(answer.status, 503);
+            assert_eq!(body["detail"], first.detail);
+            assert_eq!(body["type"], format!("/problems/{}", first.kind));
+            let told: Vec<_> = body["troubles"].as_array().unwrap().iter().collect();
+            assert_eq!(told.len(), troubles.len());
+            assert_eq!(told[0]["kind"], first.kind);
+            assert_eq!(told[0]["detail"], first.detail);
+        }
+    }
+}
