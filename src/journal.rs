@@ -9,13 +9,17 @@
 mod directory;
 mod file;
 mod format;
+mod index;
 mod memory;
 mod scan;
 mod storage;
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
+use crate::clock::VectorClock;
+use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
 
@@ -24,6 +28,7 @@ pub use file::{
     AppendError, Extent, FileJournal, FileReader, Mark, OpenError, Visit, read_header, read_through,
 };
 pub use format::{Header, push_batch};
+pub use index::Ids;
 pub use storage::Storage;
 
 /// The journal as its one owner holds it.
@@ -156,6 +161,24 @@ impl JournalReader {
         match self {
             Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
             Self::File(file) => file.read(position, most, bytes),
+        }
+    }
+
+    /// The first position at or after `from` that may have a transaction that `seen` lacks; the
+    /// journal's length if there is none.
+    pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.next_uncovered(from, seen),
+            Self::File(file) => file.next_uncovered(from, seen),
+        }
+    }
+
+    /// Where the transaction that is counted or named by `source` and `id` may be, the likeliest
+    /// positions first.
+    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
+        match self {
+            Self::Memory(memory) => memory.candidates(source, id),
+            Self::File(file) => file.candidates(source, id),
         }
     }
 }

@@ -827,3 +827,43 @@ fn only_the_latest_records_are_in_memory() {
     assert!(is_in_memory(6006 - fit) && !is_in_memory(6006 - fit - 1));
     assert_eq!(reader.read(6000, 1, 1).expect("it can be read"), [large]);
 }
+
+#[test]
+fn after_a_start_from_a_checkpoint_the_block_index_fills_up_by_reading() {
+    const LENGTH: u64 = 41 * STRIDE + 7;
+    let temporary = TemporaryDirectory::new("blocks");
+    let source: Source = "peer~1".parse().expect("a source");
+    let clock = |next| [(source.clone(), next)].into_iter().collect();
+    let node = Node::start(&temporary.0);
+    node.submit(transactions(1..=20 * STRIDE + 5));
+    node.stop();
+    let node = Node::start(&temporary.0);
+    node.submit(transactions(20 * STRIDE + 6..=LENGTH));
+    let check = |node: &Node, begin: u64| {
+        let journal = node.handle.journal();
+        assert_eq!(journal.next_uncovered(begin, &clock(LENGTH + 1)), LENGTH);
+        // The Id at position p is p + 1.
+        assert_eq!(journal.next_uncovered(begin, &clock(40 * STRIDE + 2)), 40 * STRIDE);
+        let likely = journal.candidates(&source, 40 * STRIDE + 1);
+        assert_eq!(likely[0], 40 * STRIDE..41 * STRIDE);
+        let open = journal.candidates(&source, LENGTH);
+        assert_eq!(open[0], 41 * STRIDE..LENGTH);
+    };
+    let begin = node.read_from();
+    assert_eq!(begin, 20 * STRIDE, "it starts from a checkpoint");
+    check(&node, begin);
+    node.kill();
+    let node = Node::start(&temporary.0);
+    check(&node, begin);
+    let journal = node.handle.journal();
+    assert_eq!(journal.next_uncovered(5, &clock(LENGTH + 1)), 5);
+    assert_eq!(journal.candidates(&source, 300), std::slice::from_ref(&(0..begin)));
+    let records = journal.read_blocking(1, 700, usize::MAX).expect("it can be read");
+    assert_eq!(records.len(), 700);
+    assert_eq!(journal.next_uncovered(STRIDE, &clock(LENGTH + 1)), 2 * STRIDE);
+    assert_eq!(
+        journal.candidates(&source, 300),
+        [STRIDE..2 * STRIDE, 0..STRIDE, 2 * STRIDE..begin]
+    );
+    node.kill();
+}

@@ -6,13 +6,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::format::{FIRST_BYTE, Header, Seal, push_line, read_line};
+use super::index::{BLOCK, BlockIndex, Ids};
 use super::scan::{Damage, End, Scanner};
 use super::storage::Storage;
 use super::within;
+use crate::clock::VectorClock;
+use crate::source::Source;
 use crate::transaction::{Record, Transaction};
 
 /// By how much the file is lengthened ahead of what is written, in bytes: a sync that need not change
@@ -20,7 +24,7 @@ use crate::transaction::{Record, Transaction};
 const RESERVE_BYTES: u64 = 1 << 20;
 
 /// Every so many positions the offset is kept in memory.
-const STRIDE: u64 = 256;
+const STRIDE: u64 = BLOCK;
 
 /// How many of the latest records are kept in memory, and about how many bytes of them: most readers
 /// are near the end.
@@ -70,6 +74,8 @@ struct Index {
     length: u64,
     /// Where the records at the positions 0, [`STRIDE`], 2 * [`STRIDE`] and so on are.
     marks: Vec<Mark>,
+    /// Which Ids are where; while the journal is read through, also after `length`.
+    blocks: BlockIndex,
     /// The latest records.
     tail: VecDeque<Record>,
     tail_bytes: usize,
@@ -204,12 +210,13 @@ pub fn read_through(
                 let mut transactions = Vec::with_capacity(batch.objects.len());
                 for (count, (offset, object)) in batch.objects.iter().enumerate() {
                     let at = position + count as u64;
-                    reader.note(at, Mark { offset: *offset, batch: batch.number });
                     let transaction = Transaction::decode(object.as_bytes())
                         .map_err(|error| OpenError::Line(*offset, error.to_string()))?;
                     if transaction.time.is_none() {
                         return Err(OpenError::Line(*offset, "the transaction has no Time".into()));
                     }
+                    let mark = Mark { offset: *offset, batch: batch.number };
+                    reader.pass(at, mark, Ids::from(&transaction));
                     transactions.push(transaction);
                 }
                 position += transactions.len() as u64;
@@ -360,7 +367,7 @@ impl FileReader {
     /// A reader of a journal of which nothing but `marks` is known yet.
     pub fn new(storage: Arc<dyn Storage>, marks: Vec<Mark>) -> Self {
         let length = marked_position(marks.len());
-        let index = Index { length, marks, ..Index::default() };
+        let index = Index { length, marks, blocks: BlockIndex::after(length), ..Index::default() };
         Self { storage, shared: Arc::new(Shared(Mutex::new(index))) }
     }
 
@@ -424,6 +431,7 @@ impl FileReader {
             room = room.saturating_sub(record.line.len());
             records.push(record);
         }
+        self.note(position, records.iter().map(Ids::from));
         Ok(records)
     }
 }
@@ -446,13 +454,29 @@ impl FileReader {
         Some((marked_position(index.marks.len()), *index.marks.last()?))
     }
 
-    fn note(&self, position: u64, mark: Mark) {
-        if position.is_multiple_of(STRIDE) {
-            let mut index = self.shared.lock();
-            if index.marks.len() as u64 == position / STRIDE {
-                index.marks.push(mark);
-            }
+    /// Takes note of a record when the journal is read through.
+    fn pass(&self, position: u64, mark: Mark, ids: Ids) {
+        let mut index = self.shared.lock();
+        if position.is_multiple_of(STRIDE) && index.marks.len() as u64 == position / STRIDE {
+            index.marks.push(mark);
         }
+        index.blocks.push(ids);
+    }
+
+    /// Takes note of the Ids of records that were read, from `position` on, so that they are found
+    /// without being read.
+    pub fn note<'a>(&self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
+        self.shared.lock().blocks.note(position, records);
+    }
+
+    /// See [`super::JournalReader::next_uncovered`].
+    pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
+        self.shared.lock().blocks.next_uncovered(from, seen)
+    }
+
+    /// See [`super::JournalReader::candidates`].
+    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
+        self.shared.lock().blocks.candidates(source, id)
     }
 }
 
@@ -474,6 +498,7 @@ impl Index {
         self.length += batch.len() as u64;
         self.marks.extend(marks);
         for record in batch {
+            self.blocks.push(Ids::from(record));
             self.tail_bytes += record.line.len();
             self.tail.push_back(record.clone());
             while self.tail.len() > TAIL_RECORDS || self.tail_bytes > TAIL_BYTES {

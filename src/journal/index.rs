@@ -1,0 +1,349 @@
+//! Which Ids of which sources are in which part of the journal.
+//!
+//! For each block of [`BLOCK`] positions, and each source that occurs in it, the least and the greatest
+//! Id are kept. So what a vector clock covers need not be read, and one transaction is found without
+//! reading the whole journal. A record has two sources: the one whose Id counts it, its stamp, and the
+//! one whose Id names it; mostly the two are the same.
+//!
+//! It need not be complete. After a start from a checkpoint nothing is known of the blocks before it,
+//! until somebody reads them. A block of which nothing is known may have any transaction.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::clock::VectorClock;
+use crate::source::Source;
+use crate::transaction::{Record, Transaction};
+
+/// How many positions a block has.
+pub const BLOCK: u64 = 256;
+
+/// By which Ids a record is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids<'a> {
+    /// Source and Id by which nodes count it.
+    pub stamp: (&'a Source, u64),
+    /// Source and Id by which its author names it, if they are others.
+    pub name: Option<(&'a Source, u64)>,
+}
+
+impl<'a> From<&'a Record> for Ids<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self { stamp: (&record.place.source, record.place.id), name: None }
+    }
+}
+
+impl<'a> From<&'a Transaction> for Ids<'a> {
+    fn from(transaction: &'a Transaction) -> Self {
+        Self { stamp: (&transaction.source, transaction.id), name: None }
+    }
+}
+
+/// The index of one journal.
+///
+/// Invariant: the blocks are those before `length`, but for the `open` one, which has what comes after
+/// them.
+#[derive(Clone, Debug, Default)]
+pub struct BlockIndex {
+    /// The number of each source that stamps, and of each that names. A source that does both has two.
+    stamping: HashMap<Source, u32>,
+    naming: HashMap<Source, u32>,
+    /// None if nothing is known of a block.
+    blocks: Vec<Option<Box<[Entry]>>>,
+    open: Vec<Entry>,
+    length: u64,
+}
+
+/// The Ids of one source in one block.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    source: u32,
+    /// How far the greatest Id is from the least; [`u32::MAX`] stands for that and anything above.
+    span: u32,
+    least: u64,
+}
+
+impl BlockIndex {
+    /// The index of a journal of which nothing is known yet, and of which what comes after `length`
+    /// records, a multiple of [`BLOCK`], will be [pushed](Self::push).
+    pub fn after(length: u64) -> Self {
+        assert!(length.is_multiple_of(BLOCK), "the rest of a block would be missing");
+        let count =
+            usize::try_from(length / BLOCK).expect("the marks of these blocks are in memory");
+        Self { blocks: vec![None; count], length, ..Self::default() }
+    }
+
+    /// Takes note of the record that comes next.
+    pub fn push(&mut self, ids: Ids) {
+        let mut open = std::mem::take(&mut self.open);
+        self.add(&mut open, ids);
+        self.length += 1;
+        if self.length.is_multiple_of(BLOCK) {
+            self.blocks.push(Some(open.into()));
+        } else {
+            self.open = open;
+        }
+    }
+
+    /// Takes note of records that were read, from `position` on. What matters are the blocks that are
+    /// there as a whole and not known yet.
+    pub fn note<'a>(&mut self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
+        let mut block: Option<Vec<Entry>> = None;
+        for (position, ids) in (position..).zip(records) {
+            let Ok(number) = usize::try_from(position / BLOCK) else { return };
+            if position.is_multiple_of(BLOCK) {
+                block = matches!(self.blocks.get(number), Some(None)).then(Vec::new);
+            }
+            if let Some(entries) = &mut block {
+                self.add(entries, ids);
+            }
+            if (position + 1).is_multiple_of(BLOCK)
+                && let Some(entries) = block.take()
+            {
+                self.blocks[number] = Some(entries.into());
+            }
+        }
+    }
+
+    /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
+    /// length if there is none. What is not known is not covered.
+    pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {
+        // What names a transaction says nothing of who has seen it.
+        let mut next_ids = vec![u64::MAX; self.stamping.len() + self.naming.len()];
+        for (source, number) in &self.stamping {
+            next_ids[*number as usize] = clock.next_id(source);
+        }
+        let is_covered = |entries: &[Entry]| {
+            entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
+        };
+        let first = from / BLOCK;
+        let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
+        let uncovered = (first..)
+            .zip(blocks)
+            .find(|(_, entries)| entries.as_ref().is_none_or(|entries| !is_covered(entries)));
+        match uncovered {
+            Some((number, _)) => from.max(number * BLOCK),
+            None if is_covered(&self.open) => from.max(self.length),
+            None => from.max(self.blocks.len() as u64 * BLOCK),
+        }
+    }
+
+    /// Where the transaction of this stamp or name may be, the likeliest positions first: in the
+    /// blocks whose Ids enclose it, and then in those of which nothing is known.
+    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
+        let numbers = [self.stamping.get(source), self.naming.get(source)];
+        let is_enclosed = |entries: &[Entry]| {
+            entries.iter().any(|entry| {
+                numbers.contains(&Some(&entry.source))
+                    && (entry.least..=entry.greatest()).contains(&id)
+            })
+        };
+        let (mut likely, mut unknown) = (Vec::new(), Vec::new());
+        let open = self.blocks.len() as u64;
+        for (number, entries) in (0..open).zip(&self.blocks) {
+            let positions = number * BLOCK..(number + 1) * BLOCK;
+            match entries {
+                Some(entries) if is_enclosed(entries) => append(&mut likely, positions),
+                Some(_) => (),
+                None => append(&mut unknown, positions),
+            }
+        }
+        if is_enclosed(&self.open) {
+            append(&mut likely, open * BLOCK..self.length);
+        }
+        likely.append(&mut unknown);
+        likely
+    }
+
+    fn add(&mut self, entries: &mut Vec<Entry>, ids: Ids) {
+        let Self { stamping, naming, .. } = self;
+        let count = stamping.len() + naming.len();
+        let (source, id) = ids.stamp;
+        add(entries, number(stamping, source, count), id);
+        if let Some((source, id)) = ids.name {
+            let count = stamping.len() + naming.len();
+            add(entries, number(naming, source, count), id);
+        }
+    }
+}
+
+impl Entry {
+    fn greatest(&self) -> u64 {
+        if self.span == u32::MAX { u64::MAX } else { self.least + u64::from(self.span) }
+    }
+}
+
+/// The number of `source`: `next` if it has none yet.
+fn number(numbers: &mut HashMap<Source, u32>, source: &Source, next: usize) -> u32 {
+    if let Some(number) = numbers.get(source) {
+        return *number;
+    }
+    let next = u32::try_from(next).expect("so many sources do not fit into memory");
+    numbers.insert(source.clone(), next);
+    next
+}
+
+fn add(entries: &mut Vec<Entry>, source: u32, id: u64) {
+    // Mostly it is the one that came last.
+    let Some(entry) = entries.iter_mut().rev().find(|entry| entry.source == source) else {
+        entries.push(Entry { source, span: 0, least: id });
+        return;
+    };
+    let greatest = entry.greatest().max(id);
+    entry.least = entry.least.min(id);
+    entry.span = u32::try_from(greatest - entry.least).unwrap_or(u32::MAX);
+}
+
+/// Appends a range, to the last one if it goes on there.
+fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str) -> Source {
+        name.parse().unwrap()
+    }
+
+    fn clock(entries: &[(&str, u64)]) -> VectorClock {
+        entries.iter().map(|(name, next)| (source(name), *next)).collect()
+    }
+
+    fn stamped(source: &Source, id: u64) -> Ids<'_> {
+        Ids { stamp: (source, id), name: None }
+    }
+
+    #[test]
+    fn what_a_clock_covers_is_left_out_by_whole_blocks() {
+        let (a, b) = (source("a"), source("b"));
+        let mut index = BlockIndex::default();
+        assert_eq!(index.next_uncovered(0, &clock(&[])), 0);
+        // Three blocks of a, whose second has one of b; and the beginning of a fourth.
+        for id in 1..=3 * BLOCK + 10 {
+            let is_of_b = id == BLOCK + 5;
+            index.push(if is_of_b { stamped(&b, 7) } else { stamped(&a, id) });
+        }
+        let length = 3 * BLOCK + 10;
+        // From where on; the clock; where to go on.
+        type Row<'a> = (u64, &'a [(&'a str, u64)], u64);
+        let table: [Row; 12] = [
+            (0, &[], 0),
+            (17, &[], 17),
+            (0, &[("a", BLOCK + 1)], BLOCK),
+            (3, &[("a", BLOCK + 1)], BLOCK),
+            (0, &[("a", BLOCK)], 0),
+            (0, &[("a", 9999)], BLOCK),
+            (BLOCK + 9, &[("a", 9999), ("b", 7)], BLOCK + 9),
+            (2 * BLOCK, &[("a", 9999)], length),
+            (0, &[("a", 3 * BLOCK + 1), ("b", 8)], 3 * BLOCK),
+            (0, &[("a", 9999), ("b", 8), ("c", 1)], length),
+            (length + 5, &[], length + 5),
+            (u64::MAX, &[], u64::MAX),
+        ];
+        for (from, entries, expected) in table {
+            assert_eq!(index.next_uncovered(from, &clock(entries)), expected, "{from} {entries:?}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_looked_for_where_it_may_be() {
+        let (a, b) = (source("a"), source("b"));
+        let mut index = BlockIndex::after(4 * BLOCK);
+        for id in 0..BLOCK + 20 {
+            index.push(Ids { stamp: (&a, 10 * id), name: (id == 3).then_some((&b, 1)) });
+        }
+        let [unknown, third, fifth] =
+            [0..4, 2..3, 4..5].map(|Range { start, end }| start * BLOCK..end * BLOCK);
+        let open = 5 * BLOCK..5 * BLOCK + 20;
+        assert_eq!(index.candidates(&a, 15), [fifth.clone(), unknown.clone()]);
+        assert_eq!(index.candidates(&a, 10 * BLOCK + 1), [open, unknown.clone()]);
+        assert_eq!(index.candidates(&a, 99_999), vec![unknown.clone()]);
+        assert_eq!(index.candidates(&b, 1), [fifth, unknown]);
+        // A part of the second block says nothing of it, and of the third one all is said.
+        let records = (BLOCK + 1..3 * BLOCK).map(|_| stamped(&b, 5));
+        index.note(BLOCK + 1, records);
+        assert_eq!(index.candidates(&b, 5), [third.clone(), 0..2 * BLOCK, 3 * BLOCK..4 * BLOCK]);
+        // What is known already is not noted again, and names cover nothing.
+        index.note(2 * BLOCK, (0..BLOCK).map(|_| stamped(&a, 5)));
+        index.note(0, (0..2 * BLOCK).map(|id| stamped(&a, id)));
+        index.note(3 * BLOCK, (0..2 * BLOCK).map(|id| stamped(&a, id)));
+        assert_eq!(index.candidates(&b, 5), vec![third]);
+        assert_eq!(index.next_uncovered(0, &clock(&[("a", 99_999)])), 2 * BLOCK);
+        assert_eq!(index.next_uncovered(0, &clock(&[("a", 99_999), ("b", 6)])), 5 * BLOCK + 20);
+    }
+
+    #[test]
+    fn ids_that_are_far_apart_cover_nothing_and_hide_nothing() {
+        let a = source("a");
+        let mut index = BlockIndex::default();
+        index.push(stamped(&a, u64::from(u32::MAX) + 9));
+        index.push(stamped(&a, 5));
+        index.push(stamped(&a, 6));
+        assert_eq!(index.next_uncovered(0, &clock(&[("a", 1 << 53)])), 0);
+        for (id, found) in [(4, false), (5, true), (1 << 40, true)] {
+            assert_eq!(index.candidates(&a, id).len(), usize::from(found), "{id}");
+        }
+    }
+
+    /// A record by the numbers of its sources, and its Ids.
+    type Numbers = (usize, u64, Option<(usize, u64)>);
+
+    /// Whatever was noted in whatever order: nothing that a clock lacks is left out, and nothing that
+    /// is there is not found.
+    #[test]
+    fn random_journals_are_never_short_of_a_transaction() {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let sources: Vec<Source> =
+                (0..random.u64(1..6)).map(|number| source(&format!("s{number}"))).collect();
+            let mut next = vec![0; sources.len()];
+            let records: Vec<Numbers> = (0..random.u64(0..2000))
+                .map(|_| {
+                    let of = random.usize(..sources.len());
+                    next[of] += random.u64(1..4);
+                    let name = (random.usize(..sources.len()), random.u64(..5000));
+                    (of, next[of], (random.u8(..10) == 0).then_some(name))
+                })
+                .collect();
+            let ids = |record: &Numbers| Ids {
+                stamp: (&sources[record.0], record.1),
+                name: record.2.map(|(of, id)| (&sources[of], id)),
+            };
+            let begin = (random.u64(0..=records.len() as u64) / BLOCK * BLOCK) as usize;
+            let mut index = BlockIndex::after(begin as u64);
+            records[begin..].iter().for_each(|record| index.push(ids(record)));
+            for _ in 0..4 {
+                let from = random.usize(0..=records.len());
+                let until = random.usize(from..=records.len());
+                index.note(from as u64, records[from..until].iter().map(ids));
+            }
+            for _ in 0..20 {
+                let clock: VectorClock = sources
+                    .iter()
+                    .zip(&next)
+                    .map(|(source, next)| (source.clone(), random.u64(0..next + 2)))
+                    .collect();
+                let from = random.u64(..records.len() as u64 + 1);
+                let until = index.next_uncovered(from, &clock);
+                assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
+                for record in &records[from as usize..until as usize] {
+                    assert!(clock.has_seen(&sources[record.0], record.1), "seed {seed}");
+                }
+            }
+            for (position, record) in (0..).zip(&records) {
+                for (source, id) in std::iter::once((record.0, record.1)).chain(record.2) {
+                    let candidates = index.candidates(&sources[source], id);
+                    assert!(
+                        candidates.iter().any(|range| range.contains(&position)),
+                        "seed {seed}"
+                    );
+                }
+            }
+        }
+    }
+}
