@@ -128,8 +128,8 @@ impl Session {
                 sent.as_ref().is_some_and(|sent| sent.covers(&vclock) && vclock.covers(sent));
             let bytes = match change {
                 Change::Put(snapshot) => {
-                    output.event("put", &vclock, &snapshot.text).await?;
-                    snapshot.text.len()
+                    output.event("put", &vclock, snapshot.text()).await?;
+                    snapshot.line.len()
                 }
                 Change::Patches(patches) if patches.is_empty() && is_known => 0,
                 Change::Patches(patches) => {

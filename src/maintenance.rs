@@ -18,7 +18,7 @@ use crate::journal::{
     read_header, read_through,
 };
 use crate::manager::recovery::{ReadBack, read_back};
-use crate::manager::{Snapshot, wall_clock};
+use crate::manager::{Whole, wall_clock};
 use crate::source::Source;
 
 /// How many bytes are copied at once.
@@ -125,7 +125,7 @@ fn verify_checkpoints(
 
 fn state_hash(read: &ReadBack) -> String {
     let (document, vclock) = (read.replica.snapshot().root(), read.replica.vclock());
-    Snapshot::of_whole(document, vclock).hash.to_string()
+    Whole::new(document, vclock).state.to_string()
 }
 
 fn existing(directory: &Directory) -> Result<Arc<dyn Storage>, Failure> {

@@ -40,8 +40,8 @@ use recovery::Recovered;
 
 pub use at::{AtError, Listing};
 pub use handle::{Counters, Fate, Handle, Stopped, Submitted};
-pub use proposal::{Content, Decision, Proposal};
-pub use state::{Reading, Snapshot, StateHash};
+pub use proposal::{Condition, Content, Decision, Proposal};
+pub use state::{Hash, Reading, Snapshot, StateHash, Whole};
 pub use update::{Change, Known, Update};
 
 /// How many events wait for the manager before their senders wait too.
@@ -68,7 +68,7 @@ pub struct Manager {
     /// Where checkpoints are kept; none where the journal is in memory.
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
-    snapshot: Option<Snapshot>,
+    whole: Option<Whole>,
     /// The vector clock as it was last read; none where it has changed since.
     vclock: Option<Arc<VectorClock>>,
     changed: Instant,
@@ -116,7 +116,7 @@ impl Manager {
             counters: Counters::default(),
             pace: Pace::default(),
             keeper,
-            snapshot: None,
+            whole: None,
             vclock: None,
             changed: Instant::now(),
         };
@@ -257,7 +257,7 @@ impl Manager {
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
-            (self.snapshot, self.vclock) = (None, None);
+            (self.whole, self.vclock) = (None, None);
             self.changed = Instant::now();
             self.subscribers
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
@@ -399,9 +399,9 @@ impl Manager {
 
     fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
         let snapshot = if pointer.is_root() {
-            Some(self.whole().clone())
+            Some(self.whole().snapshot.clone())
         } else {
-            self.replica.snapshot().get(pointer).map(Snapshot::of_part)
+            self.replica.snapshot().get(pointer).map(Snapshot::new)
         };
         Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
     }
@@ -414,17 +414,16 @@ impl Manager {
     fn read_state_hash(&mut self) -> Option<StateHash> {
         let settled = self.changed.elapsed() >= state::SETTLED_AFTER;
         let cheap = self.replica.snapshot().weight() <= state::CHEAP_WEIGHT;
-        if self.snapshot.is_none() && !settled && !cheap {
+        if self.whole.is_none() && !settled && !cheap {
             return None;
         }
-        let state = self.whole().hash.clone();
+        let state = self.whole().state.clone();
         Some(StateHash { clock: state::clock_hash(self.replica.vclock()), state })
     }
 
-    fn whole(&mut self) -> &Snapshot {
+    fn whole(&mut self) -> &Whole {
         let replica = &self.replica;
-        self.snapshot
-            .get_or_insert_with(|| Snapshot::of_whole(replica.snapshot().root(), replica.vclock()))
+        self.whole.get_or_insert_with(|| Whole::new(replica.snapshot().root(), replica.vclock()))
     }
 
     fn read_fate(&self, place: &Place) -> Fate {
@@ -467,7 +466,7 @@ mod tests {
     async fn text(handle: &Handle, pointer: &str) -> Option<String> {
         let pointer = PointerBuf::parse(pointer).unwrap();
         let snapshot = handle.snapshot(pointer).await.unwrap().snapshot?;
-        Some(String::from_utf8(snapshot.text.to_vec()).unwrap())
+        Some(String::from_utf8(snapshot.text().to_vec()).unwrap())
     }
 
     #[test]

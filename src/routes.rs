@@ -8,6 +8,7 @@ mod health;
 mod history;
 mod metrics;
 mod page;
+mod preconditions;
 mod upgrade;
 mod wait;
 mod write;
@@ -97,8 +98,11 @@ impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
         let answer = match self.dispatch(request, from).await {
+            Ok(Answer::Response(response)) if matches!(request.method(), "GET" | "HEAD") => {
+                preconditions::answer_to_read(request, response).into()
+            }
             Ok(answer) => answer,
-            Err(response) => Answer::Response(response),
+            Err(response) => response.into(),
         };
         let (Answer::Response(response)
         | Answer::Upgrade(response, _)
@@ -261,6 +265,7 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
 }
 
 fn json(value: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
+    let mut text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
+    text.push(b'\n');
     Response::new(200).with_body("application/json", text).with_header("Cache-Control", "no-store")
 }

@@ -152,7 +152,7 @@ impl Node {
                 vclock: serde_json::to_string(&*handle.vclock().await.expect("it runs"))
                     .expect("a clock has a text"),
                 document: String::from_utf8(
-                    document.snapshot.expect("there is a root").text.to_vec(),
+                    document.snapshot.expect("there is a root").text().to_vec(),
                 )
                 .expect("JSON is UTF-8"),
                 hash: handle.state_hash().await.expect("it runs").expect("small").to_string(),

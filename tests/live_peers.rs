@@ -38,15 +38,6 @@ fn peers_tells_what_a_peer_has_sent() {
 }
 
 #[test]
-fn the_hash_is_the_etag_of_the_document() {
-    let node = Node::start(&[]);
-    node.post(&add("/a", 1));
-    let etag = node.get("/get").header("ETag").map(str::to_owned);
-    let state = node.get("/peers").json()["hash"]["state"].as_str().map(str::to_owned);
-    assert_eq!(etag, state.map(|state| format!("\"{state}\"")));
-}
-
-#[test]
 fn a_peer_with_the_same_clock_and_another_document_is_a_trouble() {
     let mut peer = Peer::new();
     let node = Node::start(&[&peer.address()]);

@@ -238,7 +238,8 @@ impl Problem {
 
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
-        let body = serde_json::to_vec(&problem).expect("strings and JSON values are JSON");
+        let mut body = serde_json::to_vec(&problem).expect("strings and JSON values are JSON");
+        body.push(b'\n');
         Response::new(problem.status).with_body("application/problem+json", body)
     }
 }
@@ -427,9 +428,10 @@ mod tests {
         assert_eq!(plain.header("content-type"), Some("application/problem+json"));
         assert_eq!(
             plain.body,
-            Body::from(
-                r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#
-            )
+            Body::from(concat!(
+                r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#,
+                "\n"
+            ))
         );
         let full: Response = Problem::new(409, "no")
             .with_kind("/problems/patch", "The patch does not apply")
@@ -438,9 +440,10 @@ mod tests {
             .into();
         assert_eq!(
             full.body,
-            Body::from(
-                r#"{"type":"/problems/patch","title":"The patch does not apply","status":409,"detail":"no","operation":0,"path":"/a"}"#
-            )
+            Body::from(concat!(
+                r#"{"type":"/problems/patch","title":"The patch does not apply","status":409,"detail":"no","operation":0,"path":"/a"}"#,
+                "\n"
+            ))
         );
         let error = HttpError::new(431, "too much");
         assert_eq!(error.to_string(), "431 Request Header Fields Too Large: too much");

@@ -99,7 +99,7 @@ impl Handle {
             let journal = self.journal.clone();
             away(permit, journal, length, move |past| {
                 let document = basis.document(count, &now, past)?;
-                Ok((document.get(&pointer).map(Snapshot::of_part), length))
+                Ok((document.get(&pointer).map(Snapshot::new), length))
             })
             .await
         })
@@ -139,7 +139,7 @@ impl Manager {
         let length = self.replica.history().length();
         let basis = self.replica.history().basis(count).ok_or(length)?;
         let now = match &basis {
-            Basis::Now(_) => self.whole().text.clone(),
+            Basis::Now(_) => self.whole().snapshot.line.clone(),
             Basis::Base(_) => Arc::default(),
         };
         Ok(DocumentWork { basis, now, length })

@@ -14,11 +14,13 @@ use crate::patch::merge;
 use crate::source::Source;
 use crate::transaction::{MAX_PAYLOAD_BYTES, Transaction};
 
+/// Whether something is to be done to a document of this hash.
+pub type Condition = Box<dyn Fn(&Hash) -> bool + Send + Sync>;
+
 /// A transaction to be.
-#[derive(Clone, Debug)]
 pub struct Proposal {
-    /// The hash that the document must have, one of these; none where any will do.
-    pub hashes: Option<Vec<String>>,
+    /// What must hold of the document at the proposal's turn; none if any will do.
+    pub condition: Option<Condition>,
     /// What to do to it.
     pub content: Content,
 }
@@ -37,7 +39,7 @@ pub enum Content {
 pub enum Decision {
     /// It was made a transaction.
     Submitted(Submitted),
-    /// The document's hash is this one.
+    /// The condition does not hold: the document's hash is this one.
     Moved(Hash),
     /// As a JSON Patch it has so many bytes, which is more than a transaction may have.
     TooLarge(usize),
@@ -85,10 +87,10 @@ impl Manager {
         source: Source,
         id: u64,
     ) -> io::Result<Decision> {
-        let Proposal { hashes, content } = proposal;
-        if let Some(hashes) = hashes {
-            let hash = &self.whole().hash;
-            if !hashes.iter().any(|wanted| hash.is(wanted)) {
+        let Proposal { condition, content } = proposal;
+        if let Some(condition) = condition {
+            let hash = &self.whole().snapshot.hash;
+            if !condition(hash) {
                 return Ok(Decision::Moved(hash.clone()));
             }
         }
@@ -120,7 +122,7 @@ mod tests {
     }
 
     fn merging(wanted: Value) -> Proposal {
-        Proposal { hashes: None, content: Content::Merge(wanted) }
+        Proposal { condition: None, content: Content::Merge(wanted) }
     }
 
     fn line(decision: Decision) -> Value {
@@ -156,9 +158,11 @@ mod tests {
                 .map(|number| {
                     let text = format!(r#"[{{"op":"add","path":"/{number}","value":1}}]"#);
                     let content = Content::Patch(text.into());
-                    let hashes = Some(vec!["other".into(), hash.clone()]);
+                    let wanted = hash.clone();
+                    let condition: Condition = Box::new(move |hash| hash.as_str() == wanted);
+                    let proposal = Proposal { condition: Some(condition), content };
                     let handle = handle.clone();
-                    smol::spawn(async move { handle.propose(Proposal { hashes, content }).await })
+                    smol::spawn(async move { handle.propose(proposal).await })
                 })
                 .collect();
             let mut accepted = 0;

@@ -23,10 +23,20 @@ const MARK: &str = "patchmesh-state";
 /// A document, or a part of one, as readers get it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The JSON text.
-    pub text: Arc<[u8]>,
-    /// A hash of the text, and for the whole document of the vector clock with it.
+    /// The JSON text and a line feed.
+    pub line: Arc<[u8]>,
+    /// A hash of the text, and of nothing else: equal texts have equal hashes, whichever transactions led
+    /// to them.
     pub hash: Hash,
+}
+
+/// The whole document as it was read at one point.
+#[derive(Debug)]
+pub struct Whole {
+    /// The document.
+    pub snapshot: Snapshot,
+    /// What nodes compare, see [`StateHash::state`].
+    pub state: Hash,
 }
 
 /// What was read of the document, and at which point.
@@ -63,30 +73,41 @@ pub struct StateHash {
 }
 
 impl Snapshot {
-    /// The whole document, with what was seen of every source.
-    pub fn of_whole(root: &Value, vclock: &VectorClock) -> Self {
-        let text = text(root);
-        // A JSON text has no zero byte, so that it is clear where one ends and the other begins.
-        let clock = clock_text(vclock);
-        let hash = Hash::of(&[text.as_slice(), b"\0", clock.as_slice()]);
-        Self { text: text.into(), hash }
+    /// The document or a part of it.
+    pub fn new(value: &Value) -> Self {
+        Self::hashed(value).0
     }
 
-    /// A part of the document.
-    pub fn of_part(value: &Value) -> Self {
-        let text = text(value);
-        let hash = Hash::of(&[text.as_slice()]);
-        Self { text: text.into(), hash }
+    /// The JSON text.
+    pub fn text(&self) -> &[u8] {
+        &self.line[..self.line.len() - 1]
+    }
+
+    /// That with the hasher that has gone over the text.
+    fn hashed(value: &Value) -> (Self, Sha256) {
+        let mut line = serde_json::to_vec(value).expect("a JSON value always has a text");
+        let mut hasher = Sha256::new();
+        hasher.update(&line);
+        line.push(b'\n');
+        let hash = Hash::finish(hasher.clone());
+        (Self { line: line.into(), hash }, hasher)
+    }
+}
+
+impl Whole {
+    /// The document, with what was seen of every source.
+    pub fn new(root: &Value, vclock: &VectorClock) -> Self {
+        let (snapshot, mut hasher) = Snapshot::hashed(root);
+        // A JSON text has no zero byte, so that it is clear where one ends and the other begins.
+        hasher.update(b"\0");
+        hasher.update(clock_text(vclock));
+        Self { snapshot, state: Hash::finish(hasher) }
     }
 }
 
 /// A hash of the vector clock.
 pub fn clock_hash(vclock: &VectorClock) -> Hash {
-    Hash::of(&[&clock_text(vclock)])
-}
-
-fn text(value: &Value) -> Vec<u8> {
-    serde_json::to_vec(value).expect("a JSON value always has a text")
+    Hash::of(&clock_text(vclock))
 }
 
 fn clock_text(vclock: &VectorClock) -> Vec<u8> {
@@ -94,14 +115,16 @@ fn clock_text(vclock: &VectorClock) -> Vec<u8> {
 }
 
 impl Hash {
-    /// Whether these are its digits.
-    pub fn is(&self, digits: &str) -> bool {
-        *self.0 == *digits
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
-    fn of(parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
-        parts.iter().for_each(|part| hasher.update(part));
+    fn of(bytes: &[u8]) -> Self {
+        Self::finish(Sha256::new_with_prefix(bytes))
+    }
+
+    fn finish(hasher: Sha256) -> Self {
         let half = &hasher.finalize()[..16];
         Self(half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     }
@@ -151,15 +174,34 @@ mod tests {
     #[test]
     fn equal_states_have_equal_hashes_and_others_do_not() {
         let clock = |next| [("a~1".parse().unwrap(), next)].into_iter().collect();
-        let hash = |value: &Value, next| Snapshot::of_whole(value, &clock(next)).hash;
+        let hash = |value: &Value, next| Whole::new(value, &clock(next)).state;
         assert_eq!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 1}), 5));
         assert_ne!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 2}), 5));
         assert_ne!(hash(&json!({"a": 1}), 5), hash(&json!({"a": 1}), 6));
+        // Other builds compare with this one.
+        assert_eq!(hash(&json!({"a": 1}), 5).as_str(), "b4a071d585620cb0f376a324ce547de3");
+    }
+
+    #[test]
+    fn the_hash_of_a_document_is_that_of_its_text_alone() {
+        let clock = |next| [("a~1".parse().unwrap(), next)].into_iter().collect();
+        let value = json!({"a": [1, "\n"]});
+        let part = Snapshot::new(&value);
+        for next in [1, 2] {
+            let whole = Whole::new(&value, &clock(next));
+            assert_eq!(
+                (whole.snapshot.hash, whole.snapshot.line),
+                (part.hash.clone(), part.line.clone())
+            );
+        }
+        assert_eq!(part.text(), br#"{"a":[1,"\n"]}"#);
+        assert_eq!(part.line[..], [part.text(), b"\n"].concat());
+        assert_eq!(part.hash, Hash::of(part.text()));
     }
 
     #[test]
     fn a_state_hash_fits_a_ping_and_reads_back() {
-        let hash = StateHash { clock: Hash::of(&[b"c"]), state: Hash::of(&[b"s"]) };
+        let hash = StateHash { clock: Hash::of(b"c"), state: Hash::of(b"s") };
         let text = hash.to_string();
         assert!(text.len() <= 125, "{text}");
         assert_eq!(text.parse(), Ok(hash));

@@ -68,7 +68,7 @@ impl Manager {
         };
         let change = match patches.filter(is_worthwhile) {
             Some(patches) => Change::Patches(patches),
-            None => Change::Put(self.whole().clone()),
+            None => Change::Put(self.whole().snapshot.clone()),
         };
         Update { change, vclock, version }
     }

@@ -1,7 +1,7 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
 use super::wait::{Wait, Waited};
-use super::{Routes, bad_request, number};
+use super::{Routes, bad_request, number, preconditions};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{AtError, Handle, Reading, Snapshot};
 use crate::patch::PointerBuf;
@@ -26,7 +26,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         ))
     })?;
     if let Some(count) = number(request, "at")? {
-        let answer = as_it_was(&routes.handle, request, count, pointer);
+        let answer = as_it_was(&routes.handle, count, pointer);
         return routes.unless_stopping(answer).await;
     }
     if let Some(wait) = Wait::of(request)? {
@@ -34,22 +34,22 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         let waited = waited.map_err(|response| {
             response.with_header(LENGTH, routes.handle.journal().length().to_string())
         })?;
-        return as_it_is(&routes.handle, request, pointer, waited == Waited::Unmoved).await;
+        return as_it_is(&routes.handle, pointer, waited == Waited::Unmoved).await;
     }
-    as_it_is(&routes.handle, request, pointer, false).await
+    as_it_is(&routes.handle, pointer, false).await
 }
 
 /// The document now; `unmoved` where the client knows it since nothing was accepted after that.
 async fn as_it_is(
     handle: &Handle,
-    request: &Request,
     pointer: PointerBuf,
     unmoved: bool,
 ) -> Result<Response, Response> {
     let name = pointer.to_string();
     let Reading { snapshot, vclock, length } = handle.snapshot(pointer).await?;
     let mut response = match snapshot {
-        Some(snapshot) => found(request, snapshot, unmoved),
+        Some(snapshot) if unmoved => preconditions::not_modified(found(snapshot)),
+        Some(snapshot) => found(snapshot),
         None => nothing(&name),
     };
     if let Some(clock) = vclock.ascii(CLOCK_BYTES) {
@@ -59,17 +59,12 @@ async fn as_it_is(
 }
 
 /// The document after the first `count` transactions of the history.
-async fn as_it_was(
-    handle: &Handle,
-    request: &Request,
-    count: u64,
-    pointer: PointerBuf,
-) -> Result<Response, Response> {
+async fn as_it_was(handle: &Handle, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
     match handle.document_at(count, pointer).await {
         Ok((snapshot, length)) => {
             let response = match snapshot {
-                Some(snapshot) => found(request, snapshot, false),
+                Some(snapshot) => found(snapshot),
                 None => nothing(&name),
             };
             Ok(response.with_header(LENGTH, length.to_string()))
@@ -107,16 +102,9 @@ fn nothing(pointer: &str) -> Response {
         .into()
 }
 
-fn found(request: &Request, snapshot: Snapshot, unmoved: bool) -> Response {
-    let etag = format!("\"{}\"", snapshot.hash);
-    let known = request
-        .header_values("If-None-Match")
-        .flat_map(|list| list.split(','))
-        .map(|known| known.trim().trim_start_matches("W/"))
-        .any(|known| known == etag || known == "*");
-    let known = known || unmoved;
-    let response = Response::new(if known { 304 } else { 200 })
-        .with_header("ETag", etag)
-        .with_header("Cache-Control", "no-cache");
-    if known { response } else { response.with_body("application/json", snapshot.text) }
+fn found(snapshot: Snapshot) -> Response {
+    Response::new(200)
+        .with_body("application/json", snapshot.line)
+        .with_header("ETag", format!("\"{}\"", snapshot.hash))
+        .with_header("Cache-Control", "no-cache")
 }

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::bad_request;
+use super::preconditions::{self, Preconditions, Verdict};
 use crate::http::{Problem, Request, Response};
-use crate::manager::{Content, Decision, Handle, Proposal, Submitted};
+use crate::manager::{Condition, Content, Decision, Handle, Hash, Proposal, Submitted};
 use crate::patch::PatchError;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
@@ -14,22 +15,22 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Response> {
     let text = std::str::from_utf8(&request.body)
         .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
-    let hashes = wanted_hashes(request);
+    let preconditions = Preconditions::of(request);
     let is_merge = request.header("Content-Type").is_some_and(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
     });
     let submitted = if is_merge {
-        propose(handle, hashes, Content::Merge(merge_patch(text)?)).await?
-    } else if hashes.is_some() {
-        propose(handle, hashes, Content::Patch(text.into())).await?
+        propose(handle, preconditions, Content::Merge(merge_patch(text)?)).await?
+    } else if preconditions.is_some() {
+        propose(handle, preconditions, Content::Patch(text.into())).await?
     } else {
         // This depends on nothing, so that it needs no turn of its own.
         handle.create(text).await?
     };
     match submitted {
         Submitted::Accepted(record) => {
-            Ok(Response::new(200).with_body("application/json", record.line))
+            Ok(Response::new(200).with_body("application/json", format!("{}\n", record.line)))
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
         Submitted::Unkept(error) => {
@@ -46,16 +47,25 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
 
 async fn propose(
     handle: &Handle,
-    hashes: Option<Vec<String>>,
+    preconditions: Option<Preconditions>,
     content: Content,
 ) -> Result<Submitted, Response> {
-    match handle.propose(Proposal { hashes, content }).await? {
+    let verdict = |preconditions: &Preconditions, hash: &Hash| {
+        preconditions.verdict(false, Some(hash.as_str()))
+    };
+    let condition = preconditions.clone().map(|preconditions| {
+        let holds = move |hash: &Hash| verdict(&preconditions, hash) == Verdict::Holds;
+        Box::new(holds) as Condition
+    });
+    match handle.propose(Proposal { condition, content }).await? {
         Decision::Submitted(submitted) => Ok(submitted),
         Decision::Moved(hash) => {
-            let etag = format!("\"{hash}\"");
-            let detail =
-                format!("the document has changed, its ETag is {etag} now; nothing was changed");
-            Err(Response::problem(412, detail).with_header("ETag", etag))
+            Err(match preconditions.map(|preconditions| verdict(&preconditions, &hash)) {
+                Some(Verdict::Fails(header)) => {
+                    preconditions::answer_to_write(header, hash.as_str())
+                }
+                _ => unreachable!("the condition did not hold of this hash"),
+            })
         }
         Decision::TooLarge(bytes) => {
             let detail = format!(
@@ -75,18 +85,6 @@ fn merge_patch(text: &str) -> Result<Value, Response> {
     })
 }
 
-/// The hashes of which the document must have one (RFC 9110, 13.1.1); none where any will do. A weak
-/// ETag is never the document's.
-fn wanted_hashes(request: &Request) -> Option<Vec<String>> {
-    let etags: Vec<_> =
-        request.header_values("If-Match").flat_map(|list| list.split(',')).map(str::trim).collect();
-    if etags.is_empty() || etags.contains(&"*") {
-        return None;
-    }
-    let hash = |etag: &str| Some(etag.strip_prefix('"')?.strip_suffix('"')?.to_owned());
-    Some(etags.into_iter().filter_map(hash).collect())
-}
-
 /// What a person and a program are told of a patch that does not apply.
 fn patch_problem(error: &PatchError) -> Problem {
     let (status, kind, title) = if error.is_malformed() {
@@ -99,30 +97,4 @@ fn patch_problem(error: &PatchError) -> Problem {
         .with_member("operation", error.operation)
         .with_member("path", error.path.clone())
         .with_member("reason", Value::String(error.reason.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::tests::request;
-
-    #[test]
-    fn if_match_names_strong_etags() {
-        let table: [(&str, Option<&[&str]>); 7] = [
-            ("", None),
-            ("If-Match: *\r\n", None),
-            ("If-Match: \"a\"\r\n", Some(&["a"])),
-            ("If-Match: \"a\" , \"b\"\r\nIf-Match: \"c\"\r\n", Some(&["a", "b", "c"])),
-            ("If-Match: W/\"a\"\r\n", Some(&[])),
-            ("If-Match: a\r\n", Some(&[])),
-            ("If-Match:\r\n", Some(&[])),
-        ];
-        for (header, expected) in table {
-            let text = format!("PATCH /get HTTP/1.1\r\nHost: a\r\n{header}\r\n");
-            let found = wanted_hashes(&request(text));
-            let found: Option<Vec<&str>> =
-                found.as_ref().map(|list| list.iter().map(String::as_str).collect());
-            assert_eq!(found.as_deref(), expected, "{header}");
-        }
-    }
 }

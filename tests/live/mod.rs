@@ -102,6 +102,7 @@ impl Drop for Node {
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    /// Of JSON without the line feed that ends it.
     pub body: String,
 }
 
@@ -111,7 +112,16 @@ impl Answer {
         stream.read_to_string(&mut text).expect("an answer");
         let (head, body) = text.split_once("\r\n\r\n").expect("a header");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Self { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
+        let mut answer = Self {
+            status: status.expect("a status"),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        };
+        let content_type = answer.header("Content-Type").unwrap_or_default();
+        if content_type.ends_with("json") && !answer.body.is_empty() {
+            assert_eq!(answer.body.pop(), Some('\n'), "JSON answers end in a line feed");
+        }
+        answer
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -118,7 +118,7 @@ fn an_answer_that_was_begun_is_sent_to_its_end() {
     node.signal(Signal::TERM);
     node.wait_for_log("stopping");
     let body = client.body(length);
-    assert!(body.starts_with(b"{\"0\":\"xxx") && body.ends_with(b"xxx\"}"));
+    assert!(body.starts_with(b"{\"0\":\"xxx") && body.ends_with(b"xxx\"}\n"));
     assert!(client.is_cut());
     assert_eq!(node.wait_for_exit().code(), Some(0));
 }

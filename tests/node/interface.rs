@@ -545,7 +545,7 @@ fn one_connection_takes_request_after_request() {
     client.send([add(1), get.clone(), head, post("x"), add(2), get.clone()].concat());
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().text(), r#"{"1":1}"#);
-    assert_eq!(client.head().header("Content-Length"), Some("7"));
+    assert_eq!(client.head().header("Content-Length"), Some("8"));
     assert_eq!(client.answer().status, 400);
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.answer().text(), r#"{"1":1,"2":2}"#);

@@ -150,9 +150,16 @@ impl Answer {
         value
     }
 
+    /// The body; of JSON without the line feed that ends it.
     #[track_caller]
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
+        let text = std::str::from_utf8(&self.body).unwrap();
+        match self.header("Content-Type") {
+            Some("application/json" | "application/problem+json") if !text.is_empty() => {
+                text.strip_suffix('\n').expect("JSON answers end in a line feed")
+            }
+            _ => text,
+        }
     }
 
     #[track_caller]
