@@ -21,7 +21,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use mimalloc::MiMalloc;
 use patchmesh::clock::Time;
 use patchmesh::patch::{Document, parse};
-use patchmesh::replica::{Acceptance, Past, Replica};
+use patchmesh::replica::{Acceptance, Bounds, Life, Past, PastPlace, Replica};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Record, Transaction};
 use records::{key, records};
@@ -133,7 +133,8 @@ impl Node {
     fn new(bytes: usize, journal: Option<Journal>) -> Self {
         let records = records(bytes);
         let payloads = Payloads { records: records.len() as u64, made: 0 };
-        let (replica, time, next_id) = (Replica::default(), 0, 0);
+        let life = Life::new(USUAL.parse().expect("it is a source")).expect("it is short");
+        let (replica, time, next_id) = (Replica::new(life, Bounds::default()), 0, 0);
         let mut node = Self { replica, journal, payloads, time, next_id };
         let patch = json!([{"op": "add", "path": "", "value": {"records": records}}]);
         let first = Transaction { payload: patch.to_string().into(), ..node.in_order(1).remove(0) };
@@ -150,11 +151,10 @@ impl Node {
 
     fn transaction(&mut self, source: &str, time: u64) -> Transaction {
         self.next_id += 1;
+        let source = source.parse().expect("it is a source");
         Transaction {
-            source: source.parse().expect("it is a source"),
-            id: self.next_id,
-            payload: self.payloads.next(),
             time: Time::from_micros(time),
+            ..Transaction::fresh(source, self.next_id, self.payloads.next())
         }
     }
 
@@ -248,7 +248,7 @@ struct OutOfReach;
 impl Past for OutOfReach {
     type Error = Infallible;
 
-    fn places(&self, _: u64) -> Result<Vec<(Place, usize)>, Infallible> {
+    fn places(&self, _: u64) -> Result<Vec<PastPlace>, Infallible> {
         unreachable!("the recent part is at hand")
     }
 
@@ -272,13 +272,12 @@ impl Journal {
 impl Past for Journal {
     type Error = Infallible;
 
-    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Infallible> {
-        let place = |record: Record| (record.place, record.line.len());
-        Ok(self.records(position, STRETCH).map(place).collect())
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+        Ok(self.records(position, STRETCH).map(PastPlace::from).collect())
     }
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
-        let payload = |record: Record| record.payload().expect("it was encoded");
+        let payload = |record: Record| record.transaction().expect("it was encoded").payload;
         Ok(self.records(position, most.min(STRETCH)).map(payload).collect())
     }
 }

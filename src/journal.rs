@@ -205,7 +205,7 @@ mod tests {
 
     fn record(id: u64) -> Record {
         let place = Place { time: Time::MAX, source: "a".parse().unwrap(), id };
-        Record { place, line: format!("line {id}").into() }
+        Record { place, named: None, line: format!("line {id}").into() }
     }
 
     fn ids(records: &[Record]) -> Vec<u64> {

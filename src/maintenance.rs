@@ -63,7 +63,7 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let journal_path = directory.journal_path();
     let storage = existing(&directory)?;
     let (header, first) = read_header(&*storage).map_err(damaged(&journal_path))?;
-    let read = read_back(&storage, first, Vec::new(), wall_clock());
+    let read = read_back(&storage, &header.source, first, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
     let ReadBack { replica, extent, .. } = &read;
     let hash = state_hash(&read);
@@ -102,7 +102,8 @@ fn verify_checkpoints(
     for path in directory.checkpoint_paths() {
         let checked =
             crate::journal::read_checkpoint(&path, &header.source).and_then(|checkpoint| {
-                let resumed = read_back(storage, first, vec![checkpoint], wall_clock());
+                let resumed =
+                    read_back(storage, &header.source, first, vec![checkpoint], wall_clock());
                 let resumed = resumed.map_err(|error| error.to_string())?;
                 if resumed.from == 0 && read.extent.length > 0 {
                     return Err("it does not fit the journal".to_owned());

@@ -29,7 +29,8 @@ use smol::lock::{Mutex, Semaphore};
 use crate::clock::{Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::PointerBuf;
-use crate::replica::{Acceptance, Outcome, Replica};
+use crate::replica::history::Contradiction;
+use crate::replica::{Acceptance, Bounds, Life, Outcome, Replica};
 use crate::source::Source;
 use crate::transaction::{Place, Transaction};
 use handle::Event;
@@ -77,7 +78,9 @@ pub struct Manager {
 impl Manager {
     /// A manager of an empty replica with a journal in memory, and the first handle to it.
     pub fn in_memory(source: Source) -> (Self, Handle) {
-        Self::new(Replica::default(), Journal::in_memory(), source, None)
+        let life = Life::new(source.clone()).expect("a life leaves room for its stamps");
+        let replica = Replica::new(life, Bounds::default());
+        Self::new(replica, Journal::in_memory(), source, None)
     }
 
     /// A manager of what the data directory `path` has, and the first handle to it. Where there is no
@@ -281,7 +284,8 @@ impl Manager {
         if !needs_past {
             return work(&mut self.replica, &past);
         }
-        let mut replica = std::mem::take(&mut self.replica);
+        let empty = Replica::new(self.replica.life().clone(), Bounds::default());
+        let mut replica = std::mem::replace(&mut self.replica, empty);
         let (replica, result) = smol::unblock(move || {
             let result = work(&mut replica, &past);
             (replica, result)
@@ -348,6 +352,16 @@ impl Manager {
                 beginning(&dropped.payload),
             );
         }
+        for Contradiction { earlier, repeated } in &acceptance.contradictions {
+            self.counters.equivocations += 1;
+            let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
+            log::error!(
+                "there are two transactions {id} of {source}; the earlier one counts: time {}, {}; the one \
+                 that {by} has stamped as its {stamp} is left out",
+                earlier.place.time.as_micros(),
+                beginning(&earlier.payload),
+            );
+        }
     }
 
     fn answer(&mut self, read: Event) {
@@ -377,9 +391,14 @@ impl Manager {
             Event::ReadVclock { reply } => {
                 reply.send(self.vclock()).ok();
             }
+            Event::ReadStamps { reply } => {
+                reply.send(self.replica.vclock().clone()).ok();
+            }
             Event::ReadCounters { reply } => {
                 let counters = Counters {
                     skipped: self.replica.history().skipped_count(),
+                    repeated: self.replica.history().repeated_count(),
+                    ahead_micros: self.replica.ahead_micros(wall_clock()),
                     document_weight: self.replica.snapshot().weight(),
                     sources: self.replica.vclock().iter().count() as u64,
                     ..self.counters
@@ -407,8 +426,8 @@ impl Manager {
     }
 
     fn vclock(&mut self) -> Arc<VectorClock> {
-        let vclock = self.replica.vclock();
-        self.vclock.get_or_insert_with(|| Arc::new(vclock.clone())).clone()
+        let replica = &self.replica;
+        self.vclock.get_or_insert_with(|| Arc::new(replica.whole_vclock())).clone()
     }
 
     fn read_state_hash(&mut self) -> Option<StateHash> {
@@ -504,10 +523,8 @@ mod tests {
         smol::block_on(async {
             let (handle, _task) = start();
             let earlier = Transaction {
-                source: handle.source().clone(),
-                id: 40,
-                payload: add("/old"),
                 time: Time::from_micros(1),
+                ..Transaction::fresh(handle.source().clone(), 40, add("/old"))
             };
             handle.submit(vec![earlier]).await.unwrap();
             let Submitted::Accepted(record) = handle.create(&add("/new")).await.unwrap() else {

@@ -10,30 +10,41 @@
 mod bounds;
 mod checkpoint;
 pub mod history;
+mod life;
+mod names;
 mod past;
 mod placed;
 mod saved;
 
 use std::convert::Infallible;
 
-use crate::clock::{HybridClock, Time, VectorClock};
+use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
 use crate::patch::{Document, PatchError};
-use crate::source::Source;
-use crate::transaction::{Place, Record, Transaction};
+use crate::source::{Source, SourceError};
+use crate::transaction::{Name, Place, Record, Transaction};
 use history::changes::Changes;
-use history::{FateChange, History};
+use history::{Contradiction, FateChange, History, Insertion};
 
 pub use bounds::Bounds;
-pub use past::Past;
+pub use life::Life;
+pub use past::{Past, PastPlace};
 pub use placed::Placed;
 pub use saved::{Resume, Saved};
 
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
 pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
 
-/// Vector clock, hybrid clock and history of one node.
-#[derive(Debug, Default)]
+/// The first Id that a node gives out: many plain nodes hold 0 to be seen already.
+pub const FIRST_ID: u64 = 1;
+
+/// A life with no more Ids than this left is used up: so many may still be on their way.
+const LAST_IDS: u64 = 1 << 20;
+
+/// Life, vector clock, hybrid clock and history of one node.
+#[derive(Debug)]
 pub struct Replica {
+    life: Life,
+    /// Of the sources that stamp.
     vclock: VectorClock,
     clock: HybridClock,
     history: History,
@@ -44,15 +55,15 @@ pub struct Replica {
 pub enum Outcome {
     /// It is part of the history now.
     Accepted(Record),
-    /// It was known, and is dropped.
+    /// It is known, or only its own node may stamp it, and it is dropped.
     Known {
-        /// The Id that is expected next from its source.
+        /// The least Id that its source may use for another one.
         next_id: u64,
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
-    /// Its time is more than an hour ahead of this node's clock. Neither it nor what came after it
-    /// was taken in.
+    /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
+    /// Neither it nor what came after it was taken in.
     Early {
         /// How far its time is ahead, in microseconds.
         ahead_micros: u64,
@@ -63,22 +74,23 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Acceptance {
     /// For each submission what became of each of its transactions, in their order. Shorter than they
-    /// are where one is [`Outcome::Early`], which then is the last.
+    /// are if an ordered one is [`Outcome::Early`], which then is the last.
     pub outcomes: Vec<Vec<Outcome>>,
     /// What the journal has to take in, in this order.
     pub records: Vec<Record>,
     /// What changed for transactions that were there before.
     pub changes: Vec<FateChange>,
-    /// Transactions that are known under the same source and Id with another content.
+    /// Transactions that are known under the same stamp with another content.
     pub equivocations: Vec<Equivocation>,
+    /// Transactions of one name with different payloads.
+    pub contradictions: Vec<Contradiction>,
     /// The entries of the vector clock that changed, as they were. Of one that changed more than once
     /// in a row the first is enough.
     clock_before: Vec<(Source, u64)>,
 }
 
-/// Two different transactions with the same source and Id: a node was restored from an old copy, or
-/// a plain node was heard by two nodes which both stamped what it sent, or somebody does not play by
-/// the rules.
+/// Two different transactions with the same stamp: a node goes on from an old copy of its journal, or
+/// somebody does not play by the rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equivocation {
     /// The transaction that is part of the history.
@@ -88,9 +100,10 @@ pub struct Equivocation {
 }
 
 impl Replica {
-    /// An empty replica.
-    pub fn new(bounds: Bounds) -> Self {
-        Self { history: History::new(bounds), ..Self::default() }
+    /// An empty replica of a node's `life`.
+    pub fn new(life: Life, bounds: Bounds) -> Self {
+        let history = History::new(bounds);
+        Self { life, vclock: VectorClock::default(), clock: HybridClock::default(), history }
     }
 
     /// Takes transactions in, where the wall clock says `now` and `past` is the journal as it is.
@@ -152,50 +165,104 @@ impl Replica {
 
     fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
         transaction.source = self.vclock.shared(transaction.source);
+        if let Some(by) = &mut transaction.by {
+            by.source = self.vclock.shared(by.source.clone());
+        }
         let Some(place) = transaction.place() else {
             unreachable!("an ordered transaction has a time")
         };
-        if let Some(known) = self.known(&place) {
+        if self.vclock.has_seen(&place.source, place.id) {
+            let next_id = self.vclock.next_id(&place.source);
             turn.acceptance.equivocations.extend(self.equivocation(&place, transaction));
-            return known;
+            return Outcome::Known { next_id };
         }
         let ahead_micros = place.time.micros_after(turn.now);
         if ahead_micros > MAX_AHEAD_MICROS {
             return Outcome::Early { ahead_micros };
         }
         self.clock.observe(place.time);
+        let named = transaction.by.is_some().then(|| transaction.name());
         let payload = std::mem::take(&mut transaction.payload);
-        let record = Record::new(place.clone(), &payload);
+        let request = transaction.request.as_deref();
+        let record = Record::of(place.clone(), named, &payload, request);
         let position = turn.position();
         self.take_note(&record, turn);
-        turn.ordered.push(Placed { place, position, payload });
+        turn.ordered.push(Placed { place, named: record.named.clone(), position, payload });
         Outcome::Accepted(record)
     }
 
     fn accept_fresh(&mut self, transaction: Transaction, turn: &mut Turn) -> Outcome {
-        let Transaction { source, id, payload, .. } = transaction;
-        let place = Place { time: self.clock.next(turn.now), source, id };
-        if let Some(known) = self.known(&place) {
-            return known;
+        let Transaction { source, id, payload, request, .. } = transaction;
+        if self.is_known(&source, id) || !self.life.may_stamp(&source) {
+            return Outcome::Known { next_id: self.next_id(&source) };
+        }
+        let time = self.clock.next(turn.now);
+        let ahead_micros = time.micros_after(turn.now);
+        if ahead_micros > MAX_AHEAD_MICROS {
+            return Outcome::Early { ahead_micros };
+        }
+        let (place, named) = if source == *self.life.source() {
+            (Place { time, source, id }, None)
+        } else {
+            let stamper = self.life.stamper().clone();
+            let stamp_id = self.vclock.next_id(&stamper).max(FIRST_ID);
+            (Place { time, source: stamper, id: stamp_id }, Some(Name { source, id }))
+        };
+        if place.id > MAX_SAFE_INTEGER {
+            // The manager begins a new life before it comes to that.
+            return Outcome::Known { next_id: place.id };
         }
         let inverse = match self.history.apply(&payload) {
             Ok(inverse) => inverse,
             Err(error) => return Outcome::Refused(error),
         };
         self.clock.observe(place.time);
-        let record = Record::new(place.clone(), &payload);
+        let record = Record::of(place.clone(), named, &payload, request.as_deref());
         let position = turn.position();
         self.take_note(&record, turn);
-        self.history.append_applied(Placed { place, position, payload }, inverse);
+        let named = record.named.clone();
+        self.history.append_applied(Placed { place, named, position, payload }, inverse);
         Outcome::Accepted(record)
     }
 
-    fn known(&self, place: &Place) -> Option<Outcome> {
-        let next_id = self.vclock.next_id(&place.source);
-        (next_id > place.id).then_some(Outcome::Known { next_id })
+    /// Whether a transaction is known by this name.
+    pub fn is_known(&self, source: &Source, id: u64) -> bool {
+        let is_own = source == self.life.source();
+        // Of its own Ids a node has used all up to the last one, also those that were refused.
+        (is_own && self.vclock.has_seen(source, id)) || self.history.names().contains(source, id)
     }
 
-    /// The recent transaction with the same source and Id as one that is known, where they differ.
+    /// The least Id that `source` may use for a new transaction: one more than all known ones.
+    pub fn next_id(&self, source: &Source) -> u64 {
+        self.vclock.next_id(source).max(self.history.names().next_id(source)).max(FIRST_ID)
+    }
+
+    /// Whether this life has no Ids left, its own or those of its stamps.
+    pub fn is_used_up(&self) -> bool {
+        let is_used_up = |source: &Source| self.next_id(source) > MAX_SAFE_INTEGER - LAST_IDS;
+        is_used_up(self.life.source()) || is_used_up(self.life.stamper())
+    }
+
+    /// The life that stamps.
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Begins a new life: what is created from now on is stamped by it.
+    ///
+    /// # Errors
+    /// If the source has no room for the one of its stamps.
+    pub fn begin_life(&mut self, source: Source) -> Result<(), SourceError> {
+        self.life.begin(source)
+    }
+
+    /// How far the times of fresh transactions are ahead of the wall clock, which says `now`, in
+    /// microseconds.
+    pub fn ahead_micros(&self, now: Time) -> u64 {
+        self.clock.next(now).micros_after(now)
+    }
+
+    /// The recent transaction with the same stamp as one that is known, if they differ.
     fn equivocation(&self, place: &Place, transaction: Transaction) -> Option<Equivocation> {
         if self.history.is_past(place) {
             return None;
@@ -207,7 +274,9 @@ impl Replica {
                 recent.place.id == place.id && recent.place.source == place.source
             })?,
         };
-        let differs = known.place != *place || known.payload != transaction.payload;
+        let name = (&transaction.source, transaction.id);
+        let is_same = known.place == *place && known.name() == name;
+        let differs = !is_same || known.payload != transaction.payload;
         differs.then(|| Equivocation { known: known.clone(), dropped: transaction })
     }
 
@@ -224,7 +293,9 @@ impl Replica {
     /// Puts the turn's ordered transactions into the history.
     fn merge<P: Past>(&mut self, turn: &mut Turn, past: &P) -> Result<(), P::Error> {
         let ordered = std::mem::take(&mut turn.ordered);
-        turn.acceptance.changes = self.put_in(ordered, turn.now, past)?;
+        let Insertion { changes, contradictions } = self.put_in(ordered, turn.now, past)?;
+        turn.acceptance.changes = changes;
+        turn.acceptance.contradictions = contradictions;
         Ok(())
     }
 
@@ -234,17 +305,15 @@ impl Replica {
         ordered: Vec<Placed>,
         now: Time,
         past: &P,
-    ) -> Result<Vec<FateChange>, P::Error> {
+    ) -> Result<Insertion, P::Error> {
         let in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
         let first = ordered.first().map(|first| &first.place);
         let at_end = first.zip(self.history.end()).is_none_or(|(first, end)| first > end);
         if !in_order || !at_end {
             return self.history.insert(ordered, now, past);
         }
-        for placed in ordered {
-            self.history.append(placed, now);
-        }
-        Ok(Vec::new())
+        let contradictions = self.history.append_all(ordered, now);
+        Ok(Insertion { changes: Vec::new(), contradictions })
     }
 
     /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.
@@ -277,9 +346,20 @@ impl Replica {
         self.history.document()
     }
 
-    /// What was seen of every source.
+    /// What was seen of every source that stamps.
     pub fn vclock(&self) -> &VectorClock {
         &self.vclock
+    }
+
+    /// The same, and of every plain source the Id that is expected next.
+    pub fn whole_vclock(&self) -> VectorClock {
+        let mut vclock = self.vclock.clone();
+        for (source, next_id) in self.history.names().next_ids() {
+            if source.life_name().is_none() && next_id > 0 {
+                vclock.advance(source, next_id - 1);
+            }
+        }
+        vclock
     }
 
     /// What was done to the document of late.
@@ -317,11 +397,13 @@ impl Turn {
 impl Past for Vec<Transaction> {
     type Error = Infallible;
 
-    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Infallible> {
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
         const STRETCH: usize = 1024;
         let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         let place = |transaction: &Transaction| {
-            transaction.place().map(|place| (place, transaction.payload.len()))
+            let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
+            let bytes = transaction.payload.len();
+            Some(PastPlace { place: transaction.place()?, named, bytes })
         };
         Ok(rest.map_while(place).take(STRETCH).collect())
     }
@@ -337,21 +419,26 @@ mod tests {
     use super::*;
 
     fn transaction(source: &str, id: u64, payload: &str, time: Option<u64>) -> Transaction {
-        Transaction {
-            source: source.parse().unwrap(),
-            id,
-            payload: payload.into(),
-            time: time.map(|micros| Time::from_micros(micros).unwrap()),
-        }
+        let time = time.map(|micros| Time::from_micros(micros).unwrap());
+        Transaction { time, ..Transaction::fresh(source.parse().unwrap(), id, payload) }
     }
 
     const NOW: u64 = 1_000_000;
 
+    /// The life of the nodes here.
+    const ME: &str = "me~00000000";
+
     /// A replica with its journal.
-    #[derive(Default)]
     struct Node {
         replica: Replica,
         journal: Vec<Transaction>,
+    }
+
+    impl Default for Node {
+        fn default() -> Self {
+            let life = Life::new(ME.parse().unwrap()).unwrap();
+            Self { replica: Replica::new(life, Bounds::default()), journal: Vec::new() }
+        }
     }
 
     impl Node {
@@ -390,26 +477,125 @@ mod tests {
     #[test]
     fn a_fresh_transaction_is_stamped_and_applied() {
         let mut node = Node::default();
-        let outcome = node.accept_one(transaction("x", 0, SET_A, None));
-        assert_eq!(outcome, accepted(&transaction("x", 0, SET_A, Some(NOW))));
+        let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
+        assert_eq!(outcome, accepted(&transaction(ME, 1, SET_A, Some(NOW))));
         assert_eq!(node.text(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn of_somebody_else_it_is_stamped_with_an_id_of_this_node() {
+        let mut node = Node::default();
+        for (source, id, stamp_id) in [("x", 0, 1), ("c~00000000", 9, 2), ("x", 7, 3), ("x", 5, 4)]
+        {
+            let fresh =
+                Transaction { request: Some("hash".into()), ..transaction(source, id, "[]", None) };
+            let Outcome::Accepted(record) = node.accept_one(fresh) else { panic!("it is new") };
+            assert_eq!(
+                (record.place.source.as_str(), record.place.id),
+                ("me~00000000^s", stamp_id)
+            );
+            assert_eq!((record.name().0.as_str(), record.name().1), (source, id));
+            let read = record.transaction().unwrap();
+            assert_eq!((read.place(), read.request.as_deref()), (Some(record.place), Some("hash")));
+        }
+        let clock = |clock: &VectorClock| serde_json::to_string(clock).unwrap();
+        assert_eq!(clock(node.replica.vclock()), r#"{"me~00000000^s":5}"#);
+        assert_eq!(clock(&node.replica.whole_vclock()), r#"{"me~00000000^s":5,"x":8}"#);
     }
 
     #[test]
     fn a_known_transaction_is_dropped() {
         let mut node = Node::default();
-        node.accept_one(transaction("x", 4, SET_A, None));
+        node.accept_one(transaction(ME, 4, SET_A, None));
         for id in 0..=4 {
-            let outcome = node.accept_one(transaction("x", id, "[]", None));
+            let outcome = node.accept_one(transaction(ME, id, "[]", None));
             assert_eq!(outcome, Outcome::Known { next_id: 5 });
         }
+        node.accept_one(transaction("x", 4, "[]", None));
+        assert_eq!(node.accept_one(transaction("x", 4, "[]", None)), Outcome::Known { next_id: 5 });
+        for reserved in ["main~00000000^1", "me~00000000^s", "~base"] {
+            let outcome = node.accept_one(transaction(reserved, 9, "[]", None));
+            assert!(matches!(outcome, Outcome::Known { .. }), "{reserved}");
+        }
+        assert_eq!(node.journal.len(), 2);
+    }
+
+    #[test]
+    fn of_one_name_the_first_in_the_history_counts() {
+        let stamped = |by: &str, id, payload, time| Transaction {
+            by: Some(Name { source: by.parse().unwrap(), id }),
+            ..transaction("x", 5, payload, Some(time))
+        };
+        // By two nodes that heard the same one, by its own node, and of another name.
+        let [first, second, third, other] = [
+            stamped("b~00000000^s", 1, REMOVE_B, 10),
+            stamped("a~00000000^s", 1, SET_A, 20),
+            transaction("x", 5, SET_A, Some(30)),
+            Transaction { id: 6, ..stamped("a~00000000^s", 2, SET_B, 40) },
+        ];
+        let mut node = Node::default();
+        node.accept(&[second.clone(), third.clone()]);
+        assert_eq!(node.text(), r#"{"a":1}"#);
+        assert_eq!(node.replica.history().repeated_count(), 1);
+        let Acceptance { changes, contradictions, .. } = node.accept(&[first, other]);
+        assert_eq!(node.text(), r#"{"b":2}"#, "the first one counts though it does not apply");
+        assert_eq!((changes, node.replica.history().repeated_count()), (vec![], 2));
+        assert_eq!(contradictions.len(), 1, "{contradictions:?}");
+        assert_eq!(Some(&contradictions[0].repeated), second.place().as_ref());
+        // Taken back, the others count again.
+        let now = Time::from_micros(NOW).unwrap();
+        let earliest = stamped("c~00000000^s", 1, SET_B, 5);
+        let acceptance = node.replica.accept(vec![vec![earliest]], now, &node.journal).unwrap();
+        assert_eq!(node.replica.history().repeated_count(), 3);
+        node.replica.retract(&acceptance, now, &node.journal).unwrap();
+        assert_eq!(
+            (node.replica.history().repeated_count(), node.text()),
+            (2, r#"{"b":2}"#.into())
+        );
+        let known = node.accept_one(transaction("x", 5, SET_A, None));
+        assert_eq!(known, Outcome::Known { next_id: 7 });
+    }
+
+    #[test]
+    fn a_submission_of_fresh_and_ordered_ones_of_one_source_loses_none() {
+        let mut node = Node::default();
+        let acceptance =
+            node.accept(&[transaction("x", 1, SET_A, None), transaction("x", 2, SET_B, Some(NOW))]);
+        assert_eq!(acceptance.records.len(), 2);
+        assert_eq!(node.text(), r#"{"a":1,"b":2}"#);
+    }
+
+    #[test]
+    fn while_the_clock_is_far_ahead_nothing_fresh_is_stamped() {
+        let mut node = Node::default();
+        node.accept(&[transaction("x", 1, "[]", Some(NOW + MAX_AHEAD_MICROS))]);
+        let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
+        assert_eq!(outcome, Outcome::Early { ahead_micros: MAX_AHEAD_MICROS + 1 });
+        assert_eq!((node.journal.len(), node.text().as_str()), (1, "{}"));
+    }
+
+    #[test]
+    fn a_life_ends_and_another_one_goes_on() {
+        let mut node = Node::default();
+        let last = transaction(ME, MAX_SAFE_INTEGER, SET_A, Some(10));
+        assert!(!node.replica.is_used_up());
+        assert_eq!(node.accept_one(last.clone()), accepted(&last));
+        assert!(node.replica.is_used_up());
+        let outcome = node.accept_one(transaction(ME, MAX_SAFE_INTEGER, SET_B, None));
+        assert_eq!(outcome, Outcome::Known { next_id: MAX_SAFE_INTEGER + 1 });
+        node.replica.begin_life("me~00000001".parse().unwrap()).unwrap();
+        assert!(!node.replica.is_used_up());
+        let on_its_way = node.accept_one(transaction(ME, 7, SET_B, None));
+        assert!(matches!(on_its_way, Outcome::Known { .. }), "another node may have that Id");
+        let next = transaction("me~00000001", 1, SET_B, None);
+        assert!(matches!(node.accept_one(next), Outcome::Accepted(_)));
     }
 
     #[test]
     fn a_refused_transaction_leaves_no_trace() {
         let mut node = Node::default();
         for payload in [REMOVE_B, "no patch"] {
-            let outcome = node.accept_one(transaction("x", 1, payload, None));
+            let outcome = node.accept_one(transaction(ME, 1, payload, None));
             assert!(matches!(outcome, Outcome::Refused(_)));
         }
         assert_eq!(node.replica.snapshot(), &Document::default());
@@ -432,8 +618,8 @@ mod tests {
     fn a_stamp_is_later_than_all_that_was_seen() {
         let mut node = Node::default();
         node.accept_one(transaction("x", 1, SET_A, Some(NOW + 500)));
-        let outcome = node.accept_one(transaction("y", 1, SET_A, None));
-        assert_eq!(outcome, accepted(&transaction("y", 1, SET_A, Some(NOW + 501))));
+        let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
+        assert_eq!(outcome, accepted(&transaction(ME, 1, SET_A, Some(NOW + 501))));
     }
 
     #[test]

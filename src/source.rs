@@ -3,6 +3,9 @@
 //! A source names one life of one node's journal: the node's name, `~`, and a random suffix that is
 //! drawn anew for every new journal. Two lives never share a source, so that a node that lost its
 //! journal, and counts from the start again, is not taken for the one that peers have heard already.
+//!
+//! Sources of other forms: a plain node's is any text, a client's has the form of a life's. A life followed by
+//! `^` and something stamps what the life itself does not create: `^s` the transactions of others.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -17,8 +20,15 @@ pub const MAX_SOURCE_BYTES: usize = 128;
 /// Characters of a life's suffix: 36^8 lives of one name, about 2.8 * 10^12.
 const SUFFIX_CHARACTERS: usize = 8;
 
-/// The longest node name in bytes: what is left of a source beside `~` and the suffix.
-pub const MAX_NAME_BYTES: usize = MAX_SOURCE_BYTES - 1 - SUFFIX_CHARACTERS;
+/// The longest node name in bytes: it leaves room for `~` and the suffix, and for `^` and what follows.
+pub const MAX_NAME_BYTES: usize = 112;
+
+/// What a life's source ends with if it stamps the transactions of others.
+const STAMPER: &str = "^s";
+
+/// The source of the transactions that stand for a document, for nodes that know no other way. No
+/// life has it, since a name is not empty.
+const BASE: &str = "~base";
 
 /// The name of one life of one node's journal: 1 to 128 bytes without control characters.
 ///
@@ -48,17 +58,25 @@ pub enum SourceError {
     TooLong(usize),
     /// It has a control character, the first one at this byte.
     ControlCharacter(usize),
+    /// A node's name has this character, which sets its parts apart in a source.
+    Separator(char),
 }
 
 impl Source {
     /// Begins a life: the node's `name`, `~`, and a suffix taken from `random`.
     ///
     /// # Errors
-    /// Where the whole is not a source: the name is longer than [`MAX_NAME_BYTES`] or has a control
-    /// character.
+    /// If `name` cannot name a node: it is empty or longer than [`MAX_NAME_BYTES`], or has a control
+    /// character, `~` or `^`.
     pub fn begin_life(name: &str, mut random: u64) -> Result<Self, SourceError> {
         if name.is_empty() {
             return Err(SourceError::Empty);
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return Err(SourceError::TooLong(name.len()));
+        }
+        if let Some(separator) = name.chars().find(|character| "~^".contains(*character)) {
+            return Err(SourceError::Separator(separator));
         }
         let mut source = String::with_capacity(name.len() + 1 + SUFFIX_CHARACTERS);
         source.push_str(name);
@@ -74,6 +92,28 @@ impl Source {
     /// The source as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The node's name, if this has the form of a life; a client's source has that form too.
+    pub fn life_name(&self) -> Option<&str> {
+        let (name, suffix) = self.0.rsplit_once('~')?;
+        let is_suffix = suffix.len() == SUFFIX_CHARACTERS
+            && suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        (is_suffix && !name.is_empty()).then_some(name)
+    }
+
+    /// The source by which this life stamps the transactions of others.
+    ///
+    /// # Errors
+    /// If this is no life, and has no room for more.
+    pub fn stamper(&self) -> Result<Self, SourceError> {
+        format!("{}{STAMPER}", self.0).parse()
+    }
+
+    /// Whether only a node creates transactions of this source, and never without a `Time`: it stamps
+    /// those of others, or stands for a document.
+    pub fn is_reserved(&self) -> bool {
+        self.0.contains('^') || *self.0 == *BASE
     }
 }
 
@@ -110,6 +150,7 @@ impl fmt::Display for SourceError {
             Self::ControlCharacter(at) => {
                 write!(f, "a source has no control characters, this one has one at byte {at}")
             }
+            Self::Separator(separator) => write!(f, "a node's name has no {separator:?}"),
         }
     }
 }
@@ -148,7 +189,29 @@ mod tests {
     fn a_life_is_the_name_and_a_suffix() {
         assert_eq!(Source::begin_life("filonenko", 0).unwrap().as_str(), "filonenko~00000000");
         assert_eq!(Source::begin_life("a", 35 + 36).unwrap().as_str(), "a~z1000000");
-        assert!(Source::begin_life(&"n".repeat(MAX_NAME_BYTES), u64::MAX).is_ok());
+        let longest = Source::begin_life(&"n".repeat(MAX_NAME_BYTES), u64::MAX).unwrap();
+        assert_eq!(longest.stamper().unwrap().as_str(), format!("{longest}^s"));
+    }
+
+    #[test]
+    fn the_form_of_a_source_says_what_it_is_for() {
+        // A source, its name if it has the form of a life, and whether it is reserved.
+        let table = [
+            ("a~00000000", Some("a"), false),
+            ("a b~zz9zz9zz", Some("a b"), false),
+            ("a~b~00000000", Some("a~b"), false),
+            ("a~0000000", None, false),
+            ("a~0000000A", None, false),
+            ("~00000000", None, false),
+            ("plain", None, false),
+            ("a~00000000^s", None, true),
+            ("a~00000000^1", None, true),
+            ("~base", None, true),
+        ];
+        for (text, name, is_reserved) in table {
+            let source: Source = text.parse().unwrap();
+            assert_eq!((source.life_name(), source.is_reserved()), (name, is_reserved), "{text}");
+        }
     }
 
     #[test]
@@ -164,5 +227,7 @@ mod tests {
         }
         assert_eq!(Source::begin_life("", 1), Err(SourceError::Empty));
         assert!(Source::begin_life(&"n".repeat(MAX_NAME_BYTES + 1), 1).is_err());
+        assert_eq!(Source::begin_life("a~b", 1), Err(SourceError::Separator('~')));
+        assert_eq!(Source::begin_life("a^b", 1), Err(SourceError::Separator('^')));
     }
 }

@@ -4,6 +4,9 @@
 //! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[{\"op\":\"add\",\"path\":\"/a\",\"value\":1}]","Time":1763888400123456}
 //! ```
 //!
+//! Two more members follow if there is something to say: `"By":["b~k3x9q2pd^s",17]`, the stamp, if it is
+//! not the name; and `"Request":"..."`, a hash of the request that made it, if its author named it.
+//!
 //! The writer gives the members in this order. The reader takes them in any order, ignores members
 //! that it does not know, takes their names in any case (as Go's encoding/json does), and takes a
 //! transaction without `Time`, such as a plain node sends.
@@ -24,10 +27,15 @@ pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 /// is written as a `\u` escape, and room for the other members.
 pub const MAX_ENCODED_BYTES: usize = 6 * MAX_PAYLOAD_BYTES + (64 << 10);
 
+/// The longest `Request` in bytes.
+const MAX_REQUEST_BYTES: usize = 128;
+
 /// One JSON Patch, applied whole or not at all.
 ///
-/// It is named by `source` and `id`. It is *fresh* while it has no `time`, and *ordered* from the
-/// moment a node has stamped it; the time then stays with it for ever.
+/// Its author calls it by its *name*, `source` and `id`. It is *fresh* while it has no `time`, and *ordered*
+/// from the moment a node has stamped it; the time then stays with it for ever. Nodes count it by its
+/// *stamp*: the name itself, or `by` if a node stamped it for somebody else. Only who gives out Ids in
+/// order can be counted by them, and an author whose transactions two nodes stamp does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     /// Who created it.
@@ -37,21 +45,43 @@ pub struct Transaction {
     /// The text of a JSON Patch (RFC 6902), at most [`MAX_PAYLOAD_BYTES`]. It need not be one: what
     /// is not a JSON Patch does not apply.
     pub payload: Box<str>,
-    /// Its place in the history, together with `source` and `id`.
+    /// Its place in the history, together with its stamp.
     pub time: Option<Time>,
+    /// The stamp; none if it is the name.
+    pub by: Option<Name>,
+    /// A hash of the request that made it, by which a repetition is told from another request; none
+    /// if its author did not name it.
+    pub request: Option<Box<str>>,
 }
 
 impl Transaction {
+    /// One that no node has stamped yet.
+    pub fn fresh(source: Source, id: u64, payload: impl Into<Box<str>>) -> Self {
+        Self { source, id, payload: payload.into(), time: None, by: None, request: None }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> Name {
+        Name { source: self.source.clone(), id: self.id }
+    }
+
+    /// The source and the Id by which nodes count it.
+    pub fn stamp(&self) -> (&Source, u64) {
+        self.by.as_ref().map_or((&self.source, self.id), |by| (&by.source, by.id))
+    }
+
     /// Its place in the history; none while it is fresh.
     pub fn place(&self) -> Option<Place> {
-        let (source, id) = (self.source.clone(), self.id);
-        self.time.map(|time| Place { time, source, id })
+        let (source, id) = self.stamp();
+        self.time.map(|time| Place { time, source: source.clone(), id })
     }
 
     /// The encoding, without a line end.
     pub fn encode(&self) -> String {
-        let Self { source, id, payload, time } = self;
-        Encoding { source, id: *id, payload, time: *time }.text()
+        let Self { source, id, payload, time, by, request } = self;
+        let by = by.as_ref().map(|by| (&by.source, by.id));
+        let request = request.as_deref();
+        Encoding { source, id: *id, payload, time: *time, by, request }.text()
     }
 
     /// Reads an encoding; white space around it, such as a line end, is allowed.
@@ -63,14 +93,36 @@ impl Transaction {
     }
 }
 
-/// The place of a transaction in the history: the order of `Time`, then `Source`, then `Id`.
+/// A source and one of its Ids. As JSON an array of the two.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "(Source, u64)", into = "(Source, u64)")]
+pub struct Name {
+    /// The source.
+    pub source: Source,
+    /// The Id.
+    pub id: u64,
+}
+
+impl From<(Source, u64)> for Name {
+    fn from((source, id): (Source, u64)) -> Self {
+        Self { source, id }
+    }
+}
+
+impl From<Name> for (Source, u64) {
+    fn from(Name { source, id }: Name) -> Self {
+        (source, id)
+    }
+}
+
+/// The place of a transaction in the history: the order of `Time`, then of the stamp's source and Id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The transaction's time.
     pub time: Time,
-    /// The transaction's source.
+    /// The source of the transaction's stamp.
     pub source: Source,
-    /// The transaction's Id.
+    /// The Id of the transaction's stamp.
     pub id: u64,
 }
 
@@ -79,6 +131,8 @@ pub struct Place {
 pub struct Record {
     /// Where in the history the transaction belongs.
     pub place: Place,
+    /// The transaction's name; none if it is the stamp, which the place has.
+    pub named: Option<Box<Name>>,
     /// The transaction's encoding, without a line end.
     pub line: Arc<str>,
 }
@@ -96,27 +150,61 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl Record {
-    /// Encodes the transaction at `place`.
+    /// Encodes the transaction at `place` that is called by its stamp.
     pub fn new(place: Place, payload: &str) -> Self {
-        let Place { time, source, id } = &place;
-        let line = Encoding { source, id: *id, payload, time: Some(*time) }.text().into();
-        Self { place, line }
+        Self::of(place, None, payload, None)
     }
 
-    /// The text of its patch, read from the line.
+    /// Encodes the transaction at `place`, with its name if that is not its stamp, and the hash of the
+    /// request that made it.
+    pub fn of(place: Place, named: Option<Name>, payload: &str, request: Option<&str>) -> Self {
+        let Place { time, source, id } = &place;
+        let time = Some(*time);
+        let line = match &named {
+            None => Encoding { source, id: *id, payload, time, by: None, request },
+            Some(name) => {
+                let by = Some((source, *id));
+                Encoding { source: &name.source, id: name.id, payload, time, by, request }
+            }
+        };
+        let line = line.text().into();
+        Self { place, named: named.map(Box::new), line }
+    }
+
+    /// The record whose line a journal has; none if the line has no `Time`.
     ///
     /// # Errors
-    /// Where the line is not an encoding.
-    pub fn payload(&self) -> Result<Box<str>, DecodeError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Members {
-            payload: Box<str>,
-        }
-        serde_json::from_str(&self.line)
-            .map(|Members { payload }| payload)
-            .map_err(|error| DecodeError(error.to_string()))
+    /// If the line is not an encoding.
+    pub fn read(line: &str) -> Result<Option<Self>, DecodeError> {
+        let transaction = Transaction::decode(line.as_bytes())?;
+        let Some(place) = transaction.place() else { return Ok(None) };
+        let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
+        Ok(Some(Self { place, named, line: line.into() }))
     }
+
+    /// The source and the Id by which its author calls the transaction.
+    pub fn name(&self) -> (&Source, u64) {
+        name(&self.place, self.named.as_deref())
+    }
+
+    /// Whether a journal with this line is of version 2: older programs would count it wrongly.
+    pub fn needs_version_2(&self) -> bool {
+        // A Request comes with a By: who names a transaction does not stamp it.
+        self.named.is_some()
+    }
+
+    /// The transaction, read from the line.
+    ///
+    /// # Errors
+    /// If the line is not an encoding.
+    pub fn transaction(&self) -> Result<Transaction, DecodeError> {
+        Transaction::decode(self.line.as_bytes())
+    }
+}
+
+/// The name of the transaction at `place`: its stamp, unless it is `named` otherwise.
+pub fn name<'a>(place: &'a Place, named: Option<&'a Name>) -> (&'a Source, u64) {
+    named.map_or((&place.source, place.id), |name| (&name.source, name.id))
 }
 
 /// The members of an encoding, in their order.
@@ -125,13 +213,15 @@ struct Encoding<'a> {
     id: u64,
     payload: &'a str,
     time: Option<Time>,
+    by: Option<(&'a Source, u64)>,
+    request: Option<&'a str>,
 }
 
 impl Encoding<'_> {
     /// Written by hand, since every transaction is, and a payload has many quotes: a serializer that
     /// writes what is between two of them at a time takes three times as long.
     fn text(&self) -> String {
-        let Self { source, id, payload, time } = self;
+        let Self { source, id, payload, time, by, request } = self;
         let mut out = Vec::with_capacity(source.as_str().len() + payload.len() * 3 / 2 + 96);
         out.extend_from_slice(b"{\"Source\":");
         push_string(&mut out, source.as_str());
@@ -142,6 +232,17 @@ impl Encoding<'_> {
         if let Some(time) = time {
             out.extend_from_slice(b",\"Time\":");
             push_number(&mut out, time.as_micros());
+        }
+        if let Some((source, id)) = by {
+            out.extend_from_slice(b",\"By\":[");
+            push_string(&mut out, source.as_str());
+            out.push(b',');
+            push_number(&mut out, *id);
+            out.push(b']');
+        }
+        if let Some(request) = request {
+            out.extend_from_slice(b",\"Request\":");
+            push_string(&mut out, request);
         }
         out.push(b'}');
         String::from_utf8(out).expect("what strings have is taken over, or replaced by ASCII")
@@ -206,20 +307,34 @@ impl<'de> Visitor<'de> for TransactionVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Transaction, A::Error> {
         let (mut source, mut id, mut payload, mut time) = (None, None, None, None);
-        while let Some(name) = members.next_key::<Name>()? {
+        let (mut by, mut request): (Option<Name>, Option<Box<str>>) = (None, None);
+        while let Some(name) = members.next_key::<Member>()? {
             match name {
-                Name::Source => source = Some(members.next_value::<Source>()?),
-                Name::Id => id = Some(members.next_value::<u64>()?),
-                Name::Payload => payload = Some(members.next_value::<Box<str>>()?),
-                Name::Time => time = members.next_value::<Option<u64>>()?,
-                Name::Other => {
+                Member::Source => source = Some(members.next_value::<Source>()?),
+                Member::Id => id = Some(members.next_value::<u64>()?),
+                Member::Payload => payload = Some(members.next_value::<Box<str>>()?),
+                Member::Time => time = members.next_value::<Option<u64>>()?,
+                Member::By => by = members.next_value()?,
+                Member::Request => request = members.next_value()?,
+                Member::Other => {
                     members.next_value::<IgnoredAny>()?;
                 }
             }
         }
         let id = id.ok_or_else(|| A::Error::missing_field("Id"))?;
-        if id > MAX_SAFE_INTEGER {
-            return Err(A::Error::custom(format_args!("an Id is below 2^53, this one is {id}")));
+        for id in by.iter().map(|by| by.id).chain([id]) {
+            if id > MAX_SAFE_INTEGER {
+                return Err(A::Error::custom(format_args!(
+                    "an Id is below 2^53, this one is {id}"
+                )));
+            }
+        }
+        if let Some(bytes) = request.as_ref().map(|request| request.len())
+            && bytes > MAX_REQUEST_BYTES
+        {
+            return Err(A::Error::custom(format_args!(
+                "a Request has at most {MAX_REQUEST_BYTES} bytes, this one has {bytes}"
+            )));
         }
         let payload: Box<str> = payload.ok_or_else(|| A::Error::missing_field("Payload"))?;
         if payload.len() > MAX_PAYLOAD_BYTES {
@@ -235,45 +350,50 @@ impl<'de> Visitor<'de> for TransactionVisitor {
                 })
             })
             .transpose()?;
-        Ok(Transaction {
-            source: source.ok_or_else(|| A::Error::missing_field("Source"))?,
-            id,
-            payload,
-            time,
-        })
+        let source = source.ok_or_else(|| A::Error::missing_field("Source"))?;
+        if by.is_some() && time.is_none() {
+            return Err(A::Error::custom("a transaction with By has a Time"));
+        }
+        // A stamp that is the name says nothing.
+        let by = by.filter(|by| (&by.source, by.id) != (&source, id));
+        Ok(Transaction { source, id, payload, time, by, request })
     }
 }
 
 /// The name of a member, read in any case.
-enum Name {
+enum Member {
     Source,
     Id,
     Payload,
     Time,
+    By,
+    Request,
     Other,
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
+        struct MemberVisitor;
+        impl Visitor<'_> for MemberVisitor {
+            type Value = Member;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the name of a member")
             }
 
-            fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
+            fn visit_str<E: Error>(self, name: &str) -> Result<Member, E> {
                 Ok(match name {
-                    _ if name.eq_ignore_ascii_case("source") => Name::Source,
-                    _ if name.eq_ignore_ascii_case("id") => Name::Id,
-                    _ if name.eq_ignore_ascii_case("payload") => Name::Payload,
-                    _ if name.eq_ignore_ascii_case("time") => Name::Time,
-                    _ => Name::Other,
+                    _ if name.eq_ignore_ascii_case("source") => Member::Source,
+                    _ if name.eq_ignore_ascii_case("id") => Member::Id,
+                    _ if name.eq_ignore_ascii_case("payload") => Member::Payload,
+                    _ if name.eq_ignore_ascii_case("time") => Member::Time,
+                    _ if name.eq_ignore_ascii_case("by") => Member::By,
+                    _ if name.eq_ignore_ascii_case("request") => Member::Request,
+                    _ => Member::Other,
                 })
             }
         }
-        deserializer.deserialize_identifier(NameVisitor)
+        deserializer.deserialize_identifier(MemberVisitor)
     }
 }
 
@@ -287,6 +407,8 @@ mod tests {
             id: 7,
             payload: r#"[{"op":"remove","path":"/ä\n"}]"#.into(),
             time: time.map(|micros| Time::from_micros(micros).unwrap()),
+            by: None,
+            request: None,
         }
     }
 

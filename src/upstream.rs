@@ -31,7 +31,7 @@ use smol::future::FutureExt;
 use smol::net::TcpStream;
 use smol::stream::Stream;
 
-use crate::config::{Peer, authority, host_and_port};
+use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
 use crate::transaction::{MAX_ENCODED_BYTES, Transaction};
 use crate::websocket;
@@ -164,16 +164,15 @@ impl Upstream {
 
     async fn connect(&self) -> Result<WebSocketStream<TcpStream>, End> {
         let Peer { address, path } = &self.peer;
-        let addresses =
-            smol::net::resolve(host_and_port(address)).await.map_err(End::NoSuchHost)?;
+        let addresses = smol::net::resolve(address.as_str()).await.map_err(End::NoSuchHost)?;
         let stream = TcpStream::connect(&*addresses).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => End::Refused,
             _ => End::Broken(error.to_string()),
         })?;
         stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
         keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
-        let since = since(&*self.handle.vclock().await?);
-        let mut request = format!("ws://{}{path}?since={since}", authority(address))
+        let since = since(&self.handle.stamps().await?);
+        let mut request = format!("ws://{address}{path}?since={since}")
             .into_client_request()
             .map_err(|error| End::NotWebSocket(error.to_string()))?;
         if let Some(token) = &self.token {
@@ -290,9 +289,9 @@ impl Upstream {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
             status.received += transactions.len() as u64;
             let vclock = status.vclock.get_or_insert_default();
-            for Transaction { source, id, .. } in &transactions {
+            for (source, id) in transactions.iter().map(Transaction::stamp) {
                 if vclock.next_id(source) > 0 || vclock.iter().count() < MAX_PEER_SOURCES {
-                    vclock.advance(source, *id);
+                    vclock.advance(source, id);
                 }
             }
             status.delay_ms = transactions
@@ -306,10 +305,10 @@ impl Upstream {
 
     /// Compares this node's state with a peer's: with the same transactions the document is the same.
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
-        let vclock = self.handle.vclock().await?;
+        let vclock = self.handle.stamps().await?;
         if theirs.is_of(&vclock) && vclock.iter().count() <= MAX_PEER_SOURCES {
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.vclock = Some(Arc::unwrap_or_clone(vclock));
+            status.vclock = Some(vclock);
         }
         let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
         if ours.clock != theirs.clock {

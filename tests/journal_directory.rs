@@ -180,10 +180,8 @@ fn transaction(source: &str, id: u64, number: u64) -> Transaction {
         _ => r#"[{"op":"remove","path":"/list/0"}]"#.to_owned(),
     };
     Transaction {
-        source: source.parse().expect("a source"),
-        id,
-        payload: payload.into(),
         time: Time::from_micros(BEGIN + 1000 * number),
+        ..Transaction::fresh(source.parse().expect("a source"), id, payload)
     }
 }
 

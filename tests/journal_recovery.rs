@@ -266,10 +266,8 @@ impl Run {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_micros();
         let id = self.transactions.len() as u64 + 1;
         let transaction = Transaction {
-            source: "ahead~1".parse().expect("a source"),
-            id,
-            payload: self.payload(),
             time: Time::from_micros(now as u64 + HALF_AN_HOUR),
+            ..Transaction::fresh("ahead~1".parse().expect("a source"), id, self.payload())
         };
         self.take(node, vec![transaction]);
     }
@@ -292,10 +290,12 @@ impl Run {
                 }
                 self.made[peer] += 1;
                 transactions.push(Transaction {
-                    source: format!("peer{peer}~1").parse().expect("a source"),
-                    id: self.made[peer],
-                    payload: self.payload(),
                     time: Time::from_micros(BEGIN + 1000 * (self.now - lag) + step as u64),
+                    ..Transaction::fresh(
+                        format!("peer{peer}~1").parse().expect("a source"),
+                        self.made[peer],
+                        self.payload(),
+                    )
                 });
             }
             self.take(node, transactions);
@@ -395,10 +395,8 @@ fn a_node_with_a_long_journal_starts_again_as_what_it_was() {
                     _ => format!(r#"[{{"op":"add","path":"/{key}","value":{}}}]"#, run.now),
                 };
                 Transaction {
-                    source: "peer3~1".parse().expect("a source"),
-                    id: run.made[3],
-                    payload: payload.into(),
                     time: Time::from_micros(BEGIN + 1000 * run.now),
+                    ..Transaction::fresh("peer3~1".parse().expect("a source"), run.made[3], payload)
                 }
             })
             .collect();
@@ -406,10 +404,12 @@ fn a_node_with_a_long_journal_starts_again_as_what_it_was() {
         run.take(&node, transactions);
     }
     let late = |id, before| Transaction {
-        source: "late~1".parse().expect("a source"),
-        id,
-        payload: format!(r#"[{{"op":"remove","path":"/{}"}}]"#, id % 300).into(),
         time: Time::from_micros(BEGIN + 1000 * (5000 + SPACING as u64 - before) + 1),
+        ..Transaction::fresh(
+            "late~1".parse().expect("a source"),
+            id,
+            format!(r#"[{{"op":"remove","path":"/{}"}}]"#, id % 300),
+        )
     };
     // Within what is in memory, and before that.
     run.take(&node, vec![late(1, 20_000)]);

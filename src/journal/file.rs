@@ -482,9 +482,8 @@ impl FileReader {
 
 fn record(line: &[u8]) -> Result<Record, String> {
     let object = read_line(line).map_err(|error| error.to_string())?.object;
-    let transaction = Transaction::decode(object.as_bytes()).map_err(|error| error.to_string())?;
-    let place = transaction.place().ok_or("the transaction has no Time")?;
-    Ok(Record { place, line: object.into() })
+    let record = Record::read(object).map_err(|error| error.to_string())?;
+    Ok(record.ok_or("the transaction has no Time")?)
 }
 
 impl Shared {

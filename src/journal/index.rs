@@ -29,13 +29,15 @@ pub struct Ids<'a> {
 
 impl<'a> From<&'a Record> for Ids<'a> {
     fn from(record: &'a Record) -> Self {
-        Self { stamp: (&record.place.source, record.place.id), name: None }
+        let name = record.named.as_ref().map(|name| (&name.source, name.id));
+        Self { stamp: (&record.place.source, record.place.id), name }
     }
 }
 
 impl<'a> From<&'a Transaction> for Ids<'a> {
     fn from(transaction: &'a Transaction) -> Self {
-        Self { stamp: (&transaction.source, transaction.id), name: None }
+        let name = transaction.by.as_ref().map(|_| (&transaction.source, transaction.id));
+        Self { stamp: transaction.stamp(), name }
     }
 }
 

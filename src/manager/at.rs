@@ -20,9 +20,8 @@ use super::past::JournalPast;
 use super::{Event, Handle, Manager, Snapshot, Stopped};
 use crate::journal::JournalReader;
 use crate::patch::PointerBuf;
-use crate::replica::Past;
 use crate::replica::history::at::{Basis, Listed, Window};
-use crate::transaction::Place;
+use crate::replica::{Past, PastPlace};
 
 /// How many computations there are at once; more wait.
 pub(super) const COMPUTATIONS: usize = 2;
@@ -197,7 +196,7 @@ impl PastUntil {
 impl Past for PastUntil {
     type Error = io::Error;
 
-    fn places(&self, position: u64) -> io::Result<Vec<(Place, usize)>> {
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let left = self.left(position)?;
         let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };
         places.truncate(left);

@@ -26,15 +26,15 @@ const CREATE_TRIES: usize = 8;
 pub enum Submitted {
     /// It is in the journal.
     Accepted(Record),
-    /// It was known, and is dropped.
+    /// It is known, or only its own node may stamp it, and it is dropped.
     Known {
-        /// The Id that is expected next from its source.
+        /// The least Id that its source may use for another one.
         next_id: u64,
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
-    /// Its time is more than an hour ahead of this node's clock. Neither it nor what came after it
-    /// was taken in.
+    /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
+    /// Neither it nor what came after it was taken in.
     Early {
         /// How far its time is ahead, in microseconds.
         ahead_micros: u64,
@@ -71,11 +71,15 @@ pub struct Counters {
     pub unkept: u64,
     /// Transactions that are skipped now.
     pub skipped: u64,
+    /// Transactions that are repeated: one of the same name is before them.
+    pub repeated: u64,
+    /// How far the times of fresh transactions are ahead of the wall clock, in microseconds.
+    pub ahead_micros: u64,
     /// Times that an applied transaction came to be skipped.
     pub newly_skipped: u64,
     /// Times that a skipped transaction came to be applied.
     pub newly_applied: u64,
-    /// Transactions dropped that differ from the known one with the same source and Id.
+    /// Transactions that differ from another one with the same source and Id.
     pub equivocations: u64,
     /// Whether the journal could not grow when it last should.
     pub journal_full: bool,
@@ -97,6 +101,7 @@ pub(super) enum Event {
     ReadSkipped { reply: oneshot::Sender<BTreeMap<Place, Skip>> },
     ReadFate { place: Place, reply: oneshot::Sender<Fate> },
     ReadVclock { reply: oneshot::Sender<Arc<VectorClock>> },
+    ReadStamps { reply: oneshot::Sender<VectorClock> },
     ReadCounters { reply: oneshot::Sender<Counters> },
     Subscribe { growth: Sender<()> },
 }
@@ -132,8 +137,8 @@ impl Handle {
     /// Where the node is stopping.
     pub async fn create(&self, payload: &str) -> Result<Submitted, Stopped> {
         let event = |id, reply| {
-            let (source, payload) = (self.source.clone(), payload.into());
-            let transaction = Transaction { source, id, payload, time: None };
+            let (source, payload) = (self.source.clone(), payload);
+            let transaction = Transaction::fresh(source, id, payload);
             Event::Submit { transactions: vec![transaction], reply }
         };
         let taken = |answers: &Vec<Submitted>| match answers.last() {
@@ -213,10 +218,18 @@ impl Handle {
         self.ask(|reply| Event::ReadFate { place, reply }).await
     }
 
-    /// The vector clock.
+    /// The vector clock of the sources that stamp, by which nodes compare what they have.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
+    pub async fn stamps(&self) -> Result<VectorClock, Stopped> {
+        self.ask(|reply| Event::ReadStamps { reply }).await
+    }
+
+    /// The vector clock, with the Id expected next of each plain source.
+    ///
+    /// # Errors
+    /// If the node is stopping.
     pub async fn vclock(&self) -> Result<Arc<VectorClock>, Stopped> {
         self.ask(|reply| Event::ReadVclock { reply }).await
     }

@@ -3,8 +3,7 @@
 use std::io;
 
 use crate::journal::JournalReader;
-use crate::replica::Past;
-use crate::transaction::Place;
+use crate::replica::{Past, PastPlace};
 
 /// How many transactions, and about how many bytes of them, are read at once.
 const STRETCH_RECORDS: usize = 1024;
@@ -16,9 +15,9 @@ pub struct JournalPast(pub JournalReader);
 impl Past for JournalPast {
     type Error = io::Error;
 
-    fn places(&self, position: u64) -> io::Result<Vec<(Place, usize)>> {
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let records = self.0.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
-        Ok(records.into_iter().map(|record| (record.place, record.line.len())).collect())
+        Ok(records.into_iter().map(PastPlace::from).collect())
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
@@ -26,8 +25,9 @@ impl Past for JournalPast {
         let records = self.0.read_blocking(position, most, STRETCH_BYTES)?;
         records
             .iter()
-            .map(|record| {
-                record.payload().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            .map(|record| match record.transaction() {
+                Ok(transaction) => Ok(transaction.payload),
+                Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             })
             .collect()
     }

@@ -104,7 +104,7 @@ impl Manager {
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Ok(Decision::TooLarge(payload.len()));
         }
-        let transaction = Transaction { source, id, payload, time: None };
+        let transaction = Transaction::fresh(source, id, payload);
         let mut answers = self.take_in(vec![vec![transaction]]).await?;
         let answer = answers.pop().and_then(|mut answers| answers.pop());
         Ok(Decision::Submitted(answer.expect("what is submitted is answered")))

@@ -11,7 +11,7 @@ use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, JournalReader, Mark, OpenError,
     Storage, StoredCheckpoint, read_header, read_through,
 };
-use crate::replica::{Bounds, Replica, Resume};
+use crate::replica::{Bounds, Life, Replica, Resume};
 use crate::source::{Source, SourceError};
 use crate::transaction::{Place, Transaction};
 
@@ -68,7 +68,7 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     };
     let (header, first) = read_header(&*storage).map_err(failed)?;
     let checkpoints = directory.checkpoints(&header.source);
-    let read = read_back(&storage, first, checkpoints, now).map_err(failed)?;
+    let read = read_back(&storage, &header.source, first, checkpoints, now).map_err(failed)?;
     if read.extent.torn {
         log::warn!(
             "{}: the last batch is torn and was cut off at offset {}; nobody was told of it",
@@ -87,25 +87,28 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     Ok(Recovered { directory, source: header.source, journal, replica, from })
 }
 
-/// Reads a journal back whose first record's line is at `first`: from the first of `checkpoints` that
+/// Reads back a journal of the life `source`, whose first record's line is at `first`: from the first of `checkpoints` that
 /// fits, or from the start.
 ///
 /// # Errors
 /// Where it is damaged, or cannot be read.
 pub fn read_back(
     storage: &Arc<dyn Storage>,
+    source: &Source,
     first: Mark,
     checkpoints: Vec<StoredCheckpoint>,
     now: Time,
 ) -> Result<ReadBack, OpenError> {
+    let life = Life::new(source.clone()).map_err(|error| OpenError::Header(error.to_string()))?;
     for StoredCheckpoint { marks, last, summary, document } in checkpoints {
-        let (replica, resume) = match Replica::load(&summary, &document, Bounds::default()) {
-            Ok(loaded) => loaded,
-            Err(why) => {
-                log::warn!("a checkpoint is not used, since {why}");
-                continue;
-            }
-        };
+        let (replica, resume) =
+            match Replica::load(life.clone(), &summary, &document, Bounds::default()) {
+                Ok(loaded) => loaded,
+                Err(why) => {
+                    log::warn!("a checkpoint is not used, since {why}");
+                    continue;
+                }
+            };
         let reader = FileReader::new(storage.clone(), marks);
         let length = resume.length;
         // A checkpoint is as good as a journal only as long as the two fit together.
@@ -116,7 +119,7 @@ pub fn read_back(
         }
     }
     let reader = FileReader::new(storage.clone(), Vec::new());
-    Reading::new(reader, None, Replica::new(Bounds::default()), now).through(first)
+    Reading::new(reader, None, Replica::new(life, Bounds::default()), now).through(first)
 }
 
 /// Whether a journal that was read back from a checkpoint on is the one of which the checkpoint was

@@ -4,6 +4,7 @@
 //! leaves many near the end and few far from it.
 
 use super::bounds::Bounds;
+use super::names::Names;
 use crate::patch::Document;
 use crate::transaction::Place;
 
@@ -19,17 +20,34 @@ pub struct Checkpoint {
     pub index: u64,
     /// All transactions that do not count are in the journal from here on; some that do may be too.
     pub position: u64,
-    /// How many of those that count are skipped.
-    pub skipped: u64,
+    /// What is known of those that count.
+    pub counted: Counted,
     /// The document's JSON text: a fraction of the memory of its values.
     text: std::sync::Arc<[u8]>,
 }
 
+/// What is known of the transactions up to a place of the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Their names.
+    pub names: Names,
+    /// How many of them are skipped.
+    pub skipped: u64,
+    /// How many of them are repeated: one of the same name is before them.
+    pub repeated: u64,
+}
+
 impl Checkpoint {
     /// The `document` at `place`.
-    pub fn new(place: Place, index: u64, position: u64, skipped: u64, document: &Document) -> Self {
+    pub fn new(
+        place: Place,
+        index: u64,
+        position: u64,
+        counted: Counted,
+        document: &Document,
+    ) -> Self {
         let text = serde_json::to_vec(document.root()).expect("a JSON value always has a text");
-        Self { place, index, position, skipped, text: text.into() }
+        Self { place, index, position, counted, text: text.into() }
     }
 
     /// The document's JSON text.
@@ -136,7 +154,7 @@ mod tests {
     }
 
     fn checkpoint(index: u64) -> Checkpoint {
-        Checkpoint::new(place(index), index, index, 0, &Document::default())
+        Checkpoint::new(place(index), index, index, Counted::default(), &Document::default())
     }
 
     #[test]

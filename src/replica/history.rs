@@ -8,6 +8,10 @@
 //! Taking back needs the inverses of what was applied. They are kept for the recent part of the
 //! history; a place before that is reached from a checkpoint, and what comes after the checkpoint is
 //! read from the journal. So what a history takes in memory does not grow with its age.
+//!
+//! Two nodes may have stamped one and the same transaction, if a plain node or a client brought it to both.
+//! Of several of one name the first counts, whether or not it applies, and the others are repeated:
+//! they have no effect.
 
 pub mod at;
 pub mod changes;
@@ -17,7 +21,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::bounds::Bounds;
-use super::checkpoint::{Checkpoint, Checkpoints};
+use super::checkpoint::{Checkpoint, Checkpoints, Counted};
+use super::names::Names;
 use super::past::{Past, Suffix};
 use super::placed::Placed;
 use crate::clock::Time;
@@ -63,12 +68,51 @@ pub enum Whereabouts {
     },
 }
 
+/// How many of the latest transactions are looked through for the one before of a name.
+const NAME_SEARCH: usize = 4096;
+
+/// What a transaction did to the document.
+#[derive(Debug)]
+enum Effect {
+    /// It is applied, and this takes it back.
+    Applied(Patch),
+    /// It is skipped.
+    Skipped,
+    /// It is repeated.
+    Repeated,
+}
+
+/// A transaction that is repeated.
+#[derive(Debug)]
+struct Repetition {
+    place: Place,
+    /// The one of the name before it, if that is near and has another payload.
+    differs: Option<Placed>,
+}
+
+/// Two transactions of one name with different payloads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contradiction {
+    /// The earlier one.
+    pub earlier: Placed,
+    /// The place of the later one, which is repeated.
+    pub repeated: Place,
+}
+
+/// What came of putting transactions where they belong.
+#[derive(Debug, Default)]
+pub struct Insertion {
+    /// Whose fate it changed.
+    pub changes: Vec<FateChange>,
+    /// Which of them contradict others, or are contradicted.
+    pub contradictions: Vec<Contradiction>,
+}
+
 /// One transaction of the recent part.
 #[derive(Debug)]
 struct Entry {
     placed: Placed,
-    /// What takes it back; none where it is skipped.
-    inverse: Option<Patch>,
+    effect: Effect,
     /// Its share of [`Bounds::recent_bytes`].
     bytes: u64,
 }
@@ -77,7 +121,8 @@ struct Entry {
 ///
 /// Invariants: `recent` is sorted by place, and all of the history that is not in it comes before it.
 /// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its
-/// place. `skipped` lists exactly the skipped transactions, or the latest ones of them.
+/// place. `skipped` lists exactly the skipped transactions, or the latest ones of them. `counted` is of the whole
+/// history.
 #[derive(Debug, Default)]
 pub struct History {
     bounds: Bounds,
@@ -90,7 +135,7 @@ pub struct History {
     past_length: u64,
     checkpoints: Checkpoints,
     skipped: BTreeMap<Place, Skip>,
-    skipped_count: u64,
+    counted: Counted,
     /// What was done to the document of late.
     changes: Changes,
     /// How far before the end transactions have come in of late; a checkpoint nearer to the end
@@ -131,7 +176,17 @@ impl History {
 
     /// How many transactions are skipped.
     pub fn skipped_count(&self) -> u64 {
-        self.skipped_count
+        self.counted.skipped
+    }
+
+    /// How many transactions are repeated.
+    pub fn repeated_count(&self) -> u64 {
+        self.counted.repeated
+    }
+
+    /// The names of all transactions.
+    pub fn names(&self) -> &Names {
+        &self.counted.names
     }
 
     /// Applies a patch at the end. [`append_applied`](Self::append_applied) must follow.
@@ -150,32 +205,61 @@ impl History {
     }
 
     /// Appends the transaction whose patch was just applied with this inverse; its place is after all
-    /// others.
+    /// others, and its name is new.
     pub fn append_applied(&mut self, placed: Placed, inverse: Patch) {
-        self.push(placed, Some(inverse));
+        let (source, id) = placed.name();
+        self.counted.names.insert(source, id);
+        self.push(placed, Effect::Applied(inverse));
     }
 
-    /// Appends a transaction whose place is after all others, and skips it where its patch does not
-    /// apply.
-    pub fn append(&mut self, placed: Placed, now: Time) {
-        match self.apply(&placed.payload) {
-            Ok(inverse) => self.push(placed, Some(inverse)),
+    /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and
+    /// skipped if its patch does not apply.
+    fn append(&mut self, placed: Placed, now: Time) -> Option<Repetition> {
+        let (source, id) = placed.name();
+        if !self.counted.names.insert(source, id) {
+            let repetition = self.repetition(&placed);
+            self.counted.repeated += 1;
+            self.push(placed, Effect::Repeated);
+            return Some(repetition);
+        }
+        let effect = match self.apply(&placed.payload) {
+            Ok(inverse) => Effect::Applied(inverse),
             Err(error) => {
-                self.skipped_count += 1;
+                self.counted.skipped += 1;
                 self.skipped.insert(placed.place.clone(), Skip { error, since: now });
                 if self.skipped.len() > self.bounds.skipped_listed {
                     self.skipped.pop_first();
                 }
-                self.push(placed, None);
+                Effect::Skipped
             }
-        }
+        };
+        self.push(placed, effect);
+        None
     }
 
-    fn push(&mut self, placed: Placed, inverse: Option<Patch>) {
-        let bytes = placed.payload.len() as u64 + inverse.as_ref().map_or(0, weight);
+    fn repetition(&self, placed: &Placed) -> Repetition {
+        let mut near = self.recent_from_end().take(NAME_SEARCH);
+        let earlier = near.find(|earlier| earlier.name() == placed.name());
+        let differs = earlier.filter(|earlier| earlier.payload != placed.payload).cloned();
+        Repetition { place: placed.place.clone(), differs }
+    }
+
+    /// Appends transactions in their order, whose places are after all others, and says which of them
+    /// contradict others.
+    pub fn append_all(&mut self, list: Vec<Placed>, now: Time) -> Vec<Contradiction> {
+        let repetitions = list.into_iter().filter_map(|placed| self.append(placed, now));
+        repetitions.filter_map(Repetition::contradiction).collect()
+    }
+
+    fn push(&mut self, placed: Placed, effect: Effect) {
+        let inverse = match &effect {
+            Effect::Applied(inverse) => weight(inverse),
+            Effect::Skipped | Effect::Repeated => 0,
+        };
+        let bytes = placed.payload.len() as u64 + inverse;
         self.recent_bytes += bytes;
         self.checkpoints.count(placed.payload.len());
-        self.recent.push_back(Entry { placed, inverse, bytes });
+        self.recent.push_back(Entry { placed, effect, bytes });
         while self.recent.len() > self.bounds.recent_transactions
             || self.recent_bytes > self.bounds.recent_bytes
         {
@@ -196,14 +280,14 @@ impl History {
         mut late: Vec<Placed>,
         now: Time,
         past: &P,
-    ) -> Result<Vec<FateChange>, P::Error> {
+    ) -> Result<Insertion, P::Error> {
         late.sort_by(|left, right| left.place.cmp(&right.place));
         let Some(first) = late.first().map(|placed| placed.place.clone()) else {
-            return Ok(Vec::new());
+            return Ok(Insertion::default());
         };
         let mut before = self.skipped_from(&first);
         let added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
-        self.rewrite(&first, late, |_| true, now, past)?;
+        let repetitions = self.rewrite(&first, late, |_| true, now, past)?;
         // A transaction that was skipped before, and still is, has been since then.
         let mut changes = Vec::new();
         for (place, skip) in self.skipped.range_mut(&first..) {
@@ -214,8 +298,18 @@ impl History {
                     .push(FateChange { place: place.clone(), skipped: Some(skip.error.clone()) }),
             }
         }
-        changes.extend(before.into_keys().map(|place| FateChange { place, skipped: None }));
-        Ok(changes)
+        // One that is repeated from now on is not applied: the first of its name stands for it.
+        let is_repeated = |place: &Place| {
+            repetitions.binary_search_by(|repetition| repetition.place.cmp(place)).is_ok()
+        };
+        let applied = before.into_keys().filter(|place| !is_repeated(place));
+        changes.extend(applied.map(|place| FateChange { place, skipped: None }));
+        let is_new = |contradiction: &Contradiction| {
+            let Contradiction { earlier, repeated } = contradiction;
+            [&earlier.place, repeated].iter().any(|place| added.binary_search(place).is_ok())
+        };
+        let contradictions = repetitions.into_iter().filter_map(Repetition::contradiction);
+        Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
     }
 
     /// Takes transactions out again, from `first` on those that `keep` does not want: what could not
@@ -246,7 +340,7 @@ impl History {
     }
 
     /// Makes the history from `first` on anew: of what is there, what `keep` wants, and `late`,
-    /// which is sorted.
+    /// which is sorted. Says which ones are repeated, in their order.
     fn rewrite<P: Past>(
         &mut self,
         first: &Place,
@@ -254,7 +348,7 @@ impl History {
         keep: impl Fn(&Placed) -> bool,
         now: Time,
         past: &P,
-    ) -> Result<(), P::Error> {
+    ) -> Result<Vec<Repetition>, P::Error> {
         if self.past_end.as_ref().is_some_and(|past_end| first <= past_end) {
             return self.replay(first, late, now, past);
         }
@@ -263,27 +357,28 @@ impl History {
         self.checkpoints.invalidate(first);
         let mut tail = self.take_back(index);
         tail.retain(keep);
-        for placed in merge(tail, late) {
-            self.append(placed, now);
-        }
-        Ok(())
+        Ok(merge(tail, late).filter_map(|placed| self.append(placed, now)).collect())
     }
 
     /// Takes back the recent part from `index` on.
     fn take_back(&mut self, index: usize) -> Vec<Placed> {
         let mut tail = Vec::with_capacity(self.recent.len() - index);
         while self.recent.len() > index {
-            let Some(Entry { placed, inverse, bytes }) = self.recent.pop_back() else { break };
+            let Some(Entry { placed, effect, bytes }) = self.recent.pop_back() else { break };
             self.recent_bytes -= bytes;
-            match inverse {
-                Some(inverse) => {
+            match effect {
+                Effect::Applied(inverse) => {
                     self.changes.note(|| text(&inverse).into());
                     self.document.revert(inverse);
+                    self.forget_name(&placed);
                 }
-                None => {
+                Effect::Skipped => {
                     self.skipped.remove(&placed.place);
-                    self.skipped_count -= 1;
+                    self.counted.skipped -= 1;
+                    self.forget_name(&placed);
                 }
+                // Its name is that of one before it.
+                Effect::Repeated => self.counted.repeated -= 1,
             }
             tail.push(placed);
         }
@@ -291,16 +386,22 @@ impl History {
         tail
     }
 
+    fn forget_name(&mut self, placed: &Placed) {
+        let (source, id) = placed.name();
+        self.counted.names.remove(source, id);
+    }
+
     /// Makes the history anew from the last checkpoint before `first`, with what the journal has
-    /// after that, and `late`. What the journal does not have is gone.
+    /// after that, and `late`. What the journal does not have is gone. Says which ones are repeated.
     fn replay<P: Past>(
         &mut self,
         first: &Place,
         late: Vec<Placed>,
         now: Time,
         past: &P,
-    ) -> Result<(), P::Error> {
+    ) -> Result<Vec<Repetition>, P::Error> {
         let mut history = self.at_checkpoint(first);
+        let mut repetitions = Vec::new();
         let base = history.checkpoints.last();
         let (after, position) =
             base.map_or((None, 0), |base| (Some(base.place.clone()), base.position));
@@ -315,7 +416,7 @@ impl History {
                 (None, None) => break,
             };
             let Some(placed) = next else { break };
-            history.append(placed, now);
+            repetitions.extend(history.append(placed, now));
             if history.checkpoints.is_due(&history.document, 0, &history.bounds) {
                 // What comes after this place is in the journal from the least position of the rest
                 // on, or will be appended to it.
@@ -331,7 +432,7 @@ impl History {
         history.changes = std::mem::take(&mut self.changes);
         history.changes.cut();
         *self = history;
-        Ok(())
+        Ok(repetitions)
     }
 
     /// The history as it was at the last checkpoint before `first`.
@@ -344,7 +445,7 @@ impl History {
                 document: base.document(),
                 past_end: Some(base.place.clone()),
                 past_length: base.index,
-                skipped_count: base.skipped,
+                counted: base.counted.clone(),
                 skipped: self
                     .skipped
                     .range(..=&base.place)
@@ -358,13 +459,13 @@ impl History {
     }
 
     /// A history up to a checkpoint: its document, the place of its last transaction, how many there
-    /// are, where in the journal the others begin, and which are skipped.
+    /// are, where in the journal the others begin, what is known of them, and which are skipped.
     pub fn resume(
         bounds: Bounds,
         document: Document,
         place: Place,
         (index, position): (u64, u64),
-        skipped_count: u64,
+        counted: Counted,
         skipped: BTreeMap<Place, Skip>,
     ) -> Self {
         let mut history = Self {
@@ -372,7 +473,7 @@ impl History {
             past_end: Some(place.clone()),
             past_length: index,
             skipped,
-            skipped_count,
+            counted,
             ..Self::new(bounds)
         };
         history.checkpoint(position);
@@ -389,11 +490,12 @@ impl History {
         let tail = self.take_back(self.recent.len() - back);
         let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
         let checkpoint = self.end().cloned().map(|place| {
-            let (index, skipped) = (self.length(), self.skipped_count);
-            Checkpoint::new(place, index, position, skipped, &self.document)
+            let counted = self.counted.clone();
+            Checkpoint::new(place, self.length(), position, counted, &self.document)
         });
         for placed in tail {
-            self.append(placed, now);
+            // What is repeated was found out when it came.
+            let _ = self.append(placed, now);
         }
         self.skipped = since;
         self.changes = changes;
@@ -416,8 +518,8 @@ impl History {
     /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.
     fn checkpoint(&mut self, position: u64) {
         let Some(place) = self.end().cloned() else { return };
-        let (index, skipped) = (self.length(), self.skipped_count);
-        let checkpoint = Checkpoint::new(place, index, position, skipped, &self.document);
+        let (index, counted) = (self.length(), self.counted.clone());
+        let checkpoint = Checkpoint::new(place, index, position, counted, &self.document);
         self.checkpoints.add(checkpoint, &self.bounds);
     }
 
@@ -452,6 +554,13 @@ impl History {
                 position: base.position,
             },
         }
+    }
+}
+
+impl Repetition {
+    fn contradiction(self) -> Option<Contradiction> {
+        let Self { place: repeated, differs } = self;
+        Some(Contradiction { earlier: differs?, repeated })
     }
 }
 

@@ -1,7 +1,8 @@
 //! The part of the history that is not in memory, read from the journal.
 
 use super::placed::Placed;
-use crate::transaction::Place;
+use crate::source::Source;
+use crate::transaction::{Name, Place, Record, name};
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
 /// Those that wrote at the same time can have come long after one another, so in the journal they may
@@ -14,12 +15,12 @@ pub trait Past {
     /// Why it cannot be read.
     type Error;
 
-    /// Where the transactions from `position` on belong in the history, and about how many bytes each
-    /// has; as many as is handy to read at once, none where the journal ends there.
+    /// Where the transactions from `position` on belong in the history, and what they are called; as many
+    /// as is handy to read at once, none where the journal ends there.
     ///
     /// # Errors
     /// Where the journal cannot be read.
-    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Self::Error>;
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Self::Error>;
 
     /// The payloads from `position` on, where there is one: at most `most`, and not more than is
     /// handy to read at once.
@@ -27,6 +28,23 @@ pub trait Past {
     /// # Errors
     /// Where the journal cannot be read.
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Self::Error>;
+}
+
+/// A transaction of the journal without its payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastPlace {
+    /// Where it belongs.
+    pub place: Place,
+    /// Its name; none if it is the stamp, which the place has.
+    pub named: Option<Box<Name>>,
+    /// About how many bytes its payload has.
+    pub bytes: usize,
+}
+
+impl From<Record> for PastPlace {
+    fn from(Record { place, named, line }: Record) -> Self {
+        Self { place, named, bytes: line.len() }
+    }
 }
 
 /// The transactions after a place, in the order of the history.
@@ -44,9 +62,8 @@ pub struct Suffix {
 
 /// A transaction that is left.
 struct Left {
-    place: Place,
+    at: PastPlace,
     position: u64,
-    bytes: usize,
 }
 
 impl Suffix {
@@ -79,18 +96,18 @@ impl Suffix {
                 break;
             }
             if rest.len() / 2 > most {
-                rest.select_nth_unstable_by(most, |left, right| left.place.cmp(&right.place));
+                rest.select_nth_unstable_by(most, |left, right| left.at.place.cmp(&right.at.place));
                 rest.truncate(most);
             }
-            for (place, bytes) in stretch {
-                if after.is_none_or(|after| place > *after) {
-                    rest.push(Left { place, position: position + read, bytes });
+            for at in stretch {
+                if after.is_none_or(|after| at.place > *after) {
+                    rest.push(Left { at, position: position + read });
                 }
                 read += 1;
             }
         }
         // A journal is made of stretches that are in order already, of which this sort makes use.
-        rest.sort_by(|left, right| right.place.cmp(&left.place));
+        rest.sort_by(|left, right| right.at.place.cmp(&left.at.place));
         rest.drain(..rest.len().saturating_sub(most));
         let least = rest
             .iter()
@@ -107,16 +124,19 @@ impl Suffix {
         self.read
     }
 
-    /// Leaves out the next `count` transactions.
-    pub fn skip(&mut self, count: u64) {
+    /// Leaves out the next `count` transactions, and shows `visit` what they are called.
+    pub fn skip(&mut self, count: u64, mut visit: impl FnMut((&Source, u64))) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.rest.truncate(self.rest.len().saturating_sub(count));
+        let kept = self.rest.len().saturating_sub(count);
+        for Left { at, .. } in self.rest.drain(kept..).rev() {
+            visit(name(&at.place, at.named.as_deref()));
+        }
         self.ahead.truncate(self.ahead.len().saturating_sub(count));
     }
 
     /// The next place.
     pub fn peek(&self) -> Option<&Place> {
-        self.rest.last().map(|left| &left.place)
+        self.rest.last().map(|left| &left.at.place)
     }
 
     /// The least position of what is left.
@@ -130,7 +150,12 @@ impl Suffix {
             self.read_ahead(past)?;
         }
         let next = self.rest.pop().zip(self.ahead.pop());
-        Ok(next.map(|(Left { place, position, .. }, payload)| Placed { place, position, payload }))
+        Ok(next.map(|(Left { at: PastPlace { place, named, .. }, position }, payload)| Placed {
+            place,
+            named,
+            position,
+            payload,
+        }))
     }
 
     /// Reads the payloads of the next ones, in the order in which they are in the journal.
@@ -138,7 +163,7 @@ impl Suffix {
         let mut room = AHEAD_BYTES;
         let next = self.rest.iter().rev().take(AHEAD_TRANSACTIONS).take_while(|left| {
             let fits = room > 0;
-            room = room.saturating_sub(left.bytes);
+            room = room.saturating_sub(left.at.bytes);
             fits
         });
         let mut wanted: Vec<(u64, usize)> =
@@ -176,10 +201,8 @@ mod tests {
         let journal: Vec<Transaction> = (0..STRETCHES)
             .flat_map(|stretch| (0..LENGTH).map(move |count| count * STRETCHES + stretch))
             .map(|micros| Transaction {
-                source: "a".parse().unwrap(),
-                id: micros,
-                payload: micros.to_string().into(),
                 time: Time::from_micros(micros),
+                ..Transaction::fresh("a".parse().unwrap(), micros, micros.to_string())
             })
             .collect();
         let mut suffix = Suffix::collect(&journal, None, 0).unwrap();

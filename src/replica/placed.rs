@@ -1,14 +1,24 @@
 //! A transaction with its places in history and journal.
 
-use crate::transaction::Place;
+use crate::source::Source;
+use crate::transaction::{Name, Place, name};
 
 /// A transaction on its way into the history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     /// Where it belongs.
     pub place: Place,
+    /// Its name; none if it is the stamp, which the place has.
+    pub named: Option<Box<Name>>,
     /// Where it is in the journal.
     pub position: u64,
     /// The text of its patch.
     pub payload: Box<str>,
+}
+
+impl Placed {
+    /// The source and the Id by which its author calls it.
+    pub fn name(&self) -> (&Source, u64) {
+        name(&self.place, self.named.as_deref())
+    }
 }

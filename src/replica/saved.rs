@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Replica;
 use super::bounds::Bounds;
+use super::checkpoint::Counted;
 use super::history::{History, Skip, Whereabouts};
+use super::names::Names;
 use super::past::Past;
 use super::placed::Placed;
+use super::{Life, Replica};
 use crate::clock::{HybridClock, Time, VectorClock};
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};
@@ -48,6 +50,9 @@ struct Summary {
     length: u64,
     skipped_count: u64,
     skipped: Vec<(Place, Skip)>,
+    repeated_count: u64,
+    /// The names of those up to `place`.
+    names: Names,
     vclock: VectorClock,
 }
 
@@ -61,7 +66,9 @@ impl Replica {
             index: checkpoint.index,
             position: checkpoint.position,
             length,
-            skipped_count: checkpoint.skipped,
+            skipped_count: checkpoint.counted.skipped,
+            repeated_count: checkpoint.counted.repeated,
+            names: checkpoint.counted.names.clone(),
             skipped: up_to_it.map(|(place, skip)| (place.clone(), skip.clone())).collect(),
             vclock: self.vclock.clone(),
             place: checkpoint.place.clone(),
@@ -78,18 +85,27 @@ impl Replica {
     ///
     /// # Errors
     /// Where this cannot have been saved; in words.
-    pub fn load(summary: &str, document: &[u8], bounds: Bounds) -> Result<(Self, Resume), String> {
+    pub fn load(
+        life: Life,
+        summary: &str,
+        document: &[u8],
+        bounds: Bounds,
+    ) -> Result<(Self, Resume), String> {
         let summary: Summary = serde_json::from_str(summary).map_err(|error| error.to_string())?;
         let root: Value = serde_json::from_slice(document).map_err(|error| error.to_string())?;
         let document = Document::new(root).ok_or("the document is too large")?;
-        let Summary { place, index, position, length, skipped_count, skipped, vclock } = summary;
+        let Summary { place, index, position, length, vclock, .. } = summary;
+        let counted = Counted {
+            names: summary.names,
+            skipped: summary.skipped_count,
+            repeated: summary.repeated_count,
+        };
         let mut clock = HybridClock::default();
         clock.observe(place.time);
         let resume = Resume { place: place.clone(), length, position };
-        let skipped = skipped.into_iter().collect();
-        let history =
-            History::resume(bounds, document, place, (index, position), skipped_count, skipped);
-        Ok((Self { vclock, clock, history }, resume))
+        let skipped = summary.skipped.into_iter().collect();
+        let history = History::resume(bounds, document, place, (index, position), counted, skipped);
+        Ok((Self { life, vclock, clock, history }, resume))
     }
 
     /// Takes in again what the journal has from `position` on. `resume` is where this replica was
@@ -116,7 +132,8 @@ impl Replica {
             let is_counted = resume.as_ref().is_some_and(|resume| {
                 position < resume.position || (position < resume.length && place <= resume.place)
             });
-            let placed = Placed { place, position, payload: transaction.payload };
+            let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
+            let placed = Placed { place, named, position, payload: transaction.payload };
             if is_counted { &mut counted } else { &mut ordered }.push(placed);
         }
         // A late one may have all made anew after a checkpoint before the saved place, of what `past` can

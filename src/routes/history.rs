@@ -29,9 +29,14 @@ struct Line<'a> {
     id: u64,
     #[serde(rename = "Time")]
     time: Time,
+    #[serde(rename = "By", skip_serializing_if = "Option::is_none")]
+    by: Option<(&'a Source, u64)>,
     #[serde(rename = "Payload")]
     payload: &'a str,
     skipped: Option<Reason>,
+    /// Whether one of the same name is before it, so that it has no effect.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeated: bool,
     /// Whether it is so far back that it would not be listed if it were skipped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unknown: bool,
@@ -43,20 +48,24 @@ pub async fn history(handle: &Handle, request: &Request) -> Result<Response, Res
     let limit = number(request, "limit")?.unwrap_or(LIMIT).min(MOST);
     let listing = handle.list(from, limit).await.map_err(untold)?;
     let mut lines = Vec::new();
-    for Listed { index, placed: Placed { place, position, payload }, fate } in listing.listed {
+    for Listed { index, placed, fate } in listing.listed {
         let unknown = fate == Fate::Unknown;
+        let repeated = fate == Fate::Repeated;
+        let Placed { place, position, payload, .. } = &placed;
         let skipped = match fate {
             Fate::Skipped(skip) => Some(Reason::from(skip)),
-            Fate::Applied | Fate::Unknown => None,
+            Fate::Applied | Fate::Repeated | Fate::Unknown => None,
         };
         let line = Line {
             index,
-            position,
-            source: &place.source,
-            id: place.id,
+            position: *position,
+            source: placed.name().0,
+            id: placed.name().1,
             time: place.time,
-            payload: &payload,
+            by: placed.named.is_some().then_some((&place.source, place.id)),
+            payload,
             skipped,
+            repeated,
             unknown,
         };
         serde_json::to_writer(&mut lines, &line).expect("memory takes every JSON text");

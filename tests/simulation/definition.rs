@@ -1,16 +1,17 @@
 //! What a document is by definition: `{}` with the patches of a set of transactions applied in the
-//! order of (`Time`, `Source`, `Id`), where a patch that does not apply is skipped whole.
+//! order of (`Time`, `Source`, `Id`), where a patch that does not apply is skipped whole, and of several of
+//! one name only the first counts.
 //!
 //! Nothing is taken back here: a patch is applied to a copy, and the copy is dropped where it fails. The order is
 //! written out, not taken from the library. As all nodes of a simulation go through much the same
 //! documents, each application is done once and remembered.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use patchmesh::patch::{Document, Patch, PatchError, parse};
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::transaction::{Name, Place, Record, Transaction};
 
 /// A transaction in a [`Book`].
 pub type Number = usize;
@@ -24,7 +25,7 @@ pub const EMPTY: Version = 0;
 /// All ordered transactions of a simulation and all documents that they lead to.
 pub struct Book {
     entries: Vec<Entry>,
-    numbers: HashMap<(Place, usize), Number>,
+    numbers: HashMap<(Place, Name, usize), Number>,
     patches: Vec<Result<Patch, Rc<PatchError>>>,
     payloads: HashMap<Box<str>, usize>,
     documents: Vec<(Document, String)>,
@@ -59,10 +60,11 @@ impl Book {
         let place = transaction.place().expect("the transaction is ordered");
         let payload = self.payload(&transaction.payload);
         let Self { entries, numbers, .. } = self;
-        *numbers.entry((place.clone(), payload)).or_insert_with(|| {
+        *numbers.entry((place.clone(), transaction.name(), payload)).or_insert_with(|| {
             let line = transaction.encode();
             assert_eq!(Transaction::decode(line.as_bytes()).as_ref(), Ok(transaction));
-            let record = Record { place, line: line.into() };
+            let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
+            let record = Record { place, named, line: line.into() };
             entries.push(Entry { transaction: transaction.clone(), record, payload });
             entries.len() - 1
         })
@@ -71,7 +73,7 @@ impl Book {
     /// The number of an ordered transaction that was taken in.
     pub fn number(&self, transaction: &Transaction) -> Option<Number> {
         let payload = self.payloads.get(&transaction.payload)?;
-        self.numbers.get(&(transaction.place()?, *payload)).copied()
+        self.numbers.get(&(transaction.place()?, transaction.name(), *payload)).copied()
     }
 
     /// A transaction.
@@ -164,7 +166,11 @@ pub fn fold(mut set: Vec<Transaction>) -> (String, Vec<(Transaction, PatchError)
     set.sort_by(|left, right| order(&place(left), &place(right)));
     let mut document = Document::default();
     let mut skipped = Vec::new();
+    let mut names = HashSet::new();
     for transaction in set {
+        if !names.insert(transaction.name()) {
+            continue;
+        }
         let mut copy = document.clone();
         match parse(&transaction.payload).and_then(|patch| copy.apply(patch)) {
             Ok(_) => document = copy,

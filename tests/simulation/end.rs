@@ -103,5 +103,6 @@ impl World {
         self.lab.tally.ties += places.windows(2).filter(is_tie).count() as u64;
         self.lab.tally.transactions += set.len() as u64;
         self.lab.tally.skipped += skipped.len() as u64;
+        self.lab.tally.repeated += self.nodes[0].replica().history().repeated_count();
     }
 }

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use patchmesh::replica::Past;
-use patchmesh::transaction::{Place, Transaction};
+use patchmesh::replica::{Past, PastPlace};
+use patchmesh::transaction::Transaction;
 
 use crate::definition::{Book, Number};
 use crate::lab::Lab;
@@ -75,10 +75,12 @@ impl JournalPast<'_> {
 impl Past for JournalPast<'_> {
     type Error = Unreadable;
 
-    fn places(&self, position: u64) -> Result<Vec<(Place, usize)>, Unreadable> {
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Unreadable> {
         let stretch = self.read(position, self.stretch)?;
-        let place = |transaction: &Transaction| {
-            (transaction.place().expect("it is ordered"), transaction.payload.len())
+        let place = |transaction: &Transaction| PastPlace {
+            place: transaction.place().expect("it is ordered"),
+            named: transaction.by.is_some().then(|| Box::new(transaction.name())),
+            bytes: transaction.payload.len(),
         };
         Ok(stretch.map(place).collect())
     }

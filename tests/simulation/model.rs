@@ -1,14 +1,14 @@
 //! What a node must be and answer, from the definitions alone: the second implementation, which the
 //! first is compared to at every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use patchmesh::clock::Time;
 use patchmesh::patch::PatchError;
 use patchmesh::replica::Outcome;
 use patchmesh::source::Source;
-use patchmesh::transaction::Transaction;
+use patchmesh::transaction::{Name, Transaction};
 
 use crate::definition::{Book, EMPTY, Number, Version, order};
 
@@ -16,8 +16,10 @@ use crate::definition::{Book, EMPTY, Number, Version, order};
 const HOUR_MICROS: u64 = 60 * 60 * 1_000_000;
 
 /// The history in its order, the vector clock, and the greatest time seen.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Model {
+    /// The node's source.
+    life: Source,
     history: Vec<Member>,
     vclock: BTreeMap<Source, u64>,
     /// The greatest time seen. Where something is not kept after all, its time was seen nevertheless.
@@ -29,8 +31,10 @@ pub struct Model {
 pub struct Member {
     /// Which one.
     pub number: Number,
-    /// Why it is skipped, and since when; none where it is applied.
+    /// Why it is skipped, and since when; none if it is not.
     pub skip: Option<(Rc<PatchError>, Time)>,
+    /// Whether one of its name is before it.
+    pub is_repeated: bool,
     /// The document after it.
     after: Version,
 }
@@ -49,6 +53,11 @@ pub struct Expectation {
 }
 
 impl Model {
+    /// A node of this source that has nothing.
+    pub fn new(life: Source) -> Self {
+        Self { life, history: Vec::new(), vclock: BTreeMap::new(), seen_micros: 0 }
+    }
+
     /// The history in its order.
     pub fn history(&self) -> &[Member] {
         &self.history
@@ -59,9 +68,19 @@ impl Model {
         &self.vclock
     }
 
-    /// The Id expected next.
-    pub fn next_id(&self, source: &Source) -> u64 {
+    /// The Id expected next of a source that stamps.
+    fn next_stamp(&self, source: &Source) -> u64 {
         self.vclock.get(source).copied().unwrap_or(0)
+    }
+
+    /// The least Id that is free, for a stamp and as a name.
+    pub fn next_id(&self, source: &Source, book: &Book) -> u64 {
+        let named = self.names(book).filter(|name| name.source == *source).map(|name| name.id + 1);
+        named.chain([self.next_stamp(source), 1]).max().expect("there is one")
+    }
+
+    fn names<'a>(&'a self, book: &'a Book) -> impl Iterator<Item = Name> + 'a {
+        self.history.iter().map(|member| book.transaction(member.number).name())
     }
 
     /// The document.
@@ -129,8 +148,9 @@ impl Model {
         book: &mut Book,
         accepted: &mut Vec<Number>,
     ) -> Outcome {
-        let next_id = self.next_id(&transaction.source);
-        if next_id > transaction.id {
+        let (source, id) = transaction.stamp();
+        let next_id = self.next_stamp(source);
+        if next_id > id {
             return Outcome::Known { next_id };
         }
         let time_micros = transaction.time.map_or(0, Time::as_micros);
@@ -150,27 +170,40 @@ impl Model {
         book: &mut Book,
         accepted: &mut Vec<Number>,
     ) -> Outcome {
-        let next_id = self.next_id(&transaction.source);
-        if next_id > transaction.id {
-            return Outcome::Known { next_id };
+        let name = transaction.name();
+        let is_own = name.source == self.life;
+        let is_known = self.names(book).any(|known| known == name)
+            || (is_own && self.next_stamp(&name.source) > name.id);
+        if is_known {
+            return Outcome::Known { next_id: self.next_id(&name.source, book) };
         }
         let time_micros = now.as_micros().max(self.seen_micros + 1);
+        if time_micros > now.as_micros() + HOUR_MICROS {
+            return Outcome::Early { ahead_micros: time_micros - now.as_micros() };
+        }
         let after = match book.apply_text(self.document(), &transaction.payload) {
             Ok(after) => after,
             Err(error) => return Outcome::Refused((*error).clone()),
         };
-        let stamped = Transaction { time: Time::from_micros(time_micros), ..transaction.clone() };
+        let stamper: Source = format!("{}^s", self.life).parse().expect("it is short");
+        let stamp = Name { id: self.next_stamp(&stamper).max(1), source: stamper };
+        let stamped = Transaction {
+            time: Time::from_micros(time_micros),
+            by: (!is_own).then_some(stamp),
+            ..transaction.clone()
+        };
         let number = book.enter(&stamped);
         if let Some(last) = self.history.last() {
             assert!(order(book.place(last.number), book.place(number)).is_lt(), "it comes last");
         }
-        self.take_note(transaction, time_micros);
-        self.history.push(Member { number, skip: None, after });
+        self.take_note(&stamped, time_micros);
+        self.history.push(Member { number, skip: None, is_repeated: false, after });
         accepted.push(number);
         Outcome::Accepted(book.record(number).clone())
     }
 
-    fn take_note(&mut self, Transaction { source, id, .. }: &Transaction, time_micros: u64) {
+    fn take_note(&mut self, transaction: &Transaction, time_micros: u64) {
+        let (source, id) = transaction.stamp();
         self.vclock.insert(source.clone(), id + 1);
         self.seen_micros = self.seen_micros.max(time_micros);
     }
@@ -185,13 +218,24 @@ impl Model {
         let mut changes = BTreeMap::new();
         let first = added.iter().map(|number| self.index(*number, book)).min();
         let Some(first) = first else { return changes };
-        let newcomer = |number: &Number| Member { number: *number, skip: None, after: EMPTY };
+        let newcomer = |number: &Number| Member {
+            number: *number,
+            skip: None,
+            is_repeated: false,
+            after: EMPTY,
+        };
         self.history.extend(added.iter().map(newcomer));
         self.history[first..]
             .sort_by(|left, right| order(book.place(left.number), book.place(right.number)));
         let mut document = self.document_after(first);
+        let mut names: HashSet<Name> = self.names(book).take(first).collect();
         for member in &mut self.history[first..] {
             let before = member.skip.take();
+            member.is_repeated = !names.insert(book.transaction(member.number).name());
+            if member.is_repeated {
+                member.after = document;
+                continue;
+            }
             match book.apply(document, member.number) {
                 Ok(after) => document = after,
                 Err(error) => {

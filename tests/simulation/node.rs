@@ -6,7 +6,8 @@ mod reads;
 use std::collections::{BTreeMap, VecDeque};
 
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::{Acceptance, Bounds, Equivocation, Outcome, Placed, Replica, Saved};
+use patchmesh::replica::history::Contradiction;
+use patchmesh::replica::{Acceptance, Bounds, Equivocation, Life, Outcome, Placed, Replica, Saved};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 
@@ -53,16 +54,16 @@ impl Node {
     /// A node with an empty journal.
     pub fn new(source: Source, bounds: Bounds) -> Self {
         Self {
-            source,
             bounds,
             clock_error: 0,
             next_id: 1,
             inbox: VecDeque::new(),
-            replica: Replica::new(bounds),
+            replica: Replica::new(life(&source), bounds),
             journal: Vec::new(),
             saved: None,
             follower: None,
-            model: Model::default(),
+            model: Model::new(source.clone()),
+            source,
         }
     }
 
@@ -97,9 +98,9 @@ impl Node {
         let mut position = 0;
         let mut resume = None;
         self.follower = None;
-        self.replica = Replica::new(self.bounds);
+        self.replica = Replica::new(life(&self.source), self.bounds);
         if let Some(Saved { summary, document, .. }) = &self.saved {
-            let loaded = Replica::load(summary, document, self.bounds);
+            let loaded = Replica::load(life(&self.source), summary, document, self.bounds);
             let (replica, from) = loaded.expect("what was saved can be loaded");
             // Reading may begin before it has to.
             position = from.position.saturating_sub(lab.rng.u64(0..3)) as usize;
@@ -121,7 +122,7 @@ impl Node {
         let journal = self.journal.iter().map(|number| lab.book.transaction(*number));
         let submissions = [journal.cloned().collect()];
         // What was journaled is not early, whatever the clock says now.
-        self.model = Model::default();
+        self.model = Model::new(self.source.clone());
         self.model.accept(&submissions, Time::MAX, &mut lab.book);
         let skipped = self.replica.history().skipped();
         let since = |number| skipped.get(lab.book.place(number)).map(|skip| skip.since);
@@ -129,7 +130,7 @@ impl Node {
         self.model.set_since(|number| since(number).filter(|_| is_saved).unwrap_or(now));
         self.check(&lab.book);
         (0..3).for_each(|_| self.check_reads(lab));
-        self.next_id = self.model.next_id(&self.source).max(1);
+        self.next_id = self.model.next_id(&self.source, &lab.book);
     }
 
     /// Takes submissions in where the wall clock says `now`, and compares all that can be seen to the
@@ -155,7 +156,7 @@ impl Node {
         lab.tally.journal_reads += u64::from(reads > 0);
         let acceptance = match (result, before) {
             (Ok(acceptance), before) => {
-                compare(&acceptance, &expectation, &lab.book);
+                compare(&acceptance, &expectation, self.model.history(), &lab.book);
                 compare_equivocations(&acceptance, forged, past_end.as_ref());
                 if let (Growth::Full, Some(before)) = (disk.growth, before)
                     && !acceptance.records.is_empty()
@@ -226,6 +227,8 @@ impl Node {
             model.skipped().map(|(number, error, since)| (book.place(number), error, since));
         assert!(skipped.eq(expected), "what is skipped is {:?}", history.skipped());
         assert_eq!(history.skipped_count(), model.skipped().count() as u64);
+        let repeated = members.iter().filter(|member| member.is_repeated).count();
+        assert_eq!(history.repeated_count(), repeated as u64);
 
         let mut recent = 0;
         for (placed, member) in history.recent_from_end().zip(members.iter().rev()) {
@@ -242,7 +245,11 @@ impl Node {
     }
 }
 
-fn compare(acceptance: &Acceptance, expectation: &Expectation, book: &Book) {
+fn life(source: &Source) -> Life {
+    Life::new(source.clone()).expect("the source is short")
+}
+
+fn compare(acceptance: &Acceptance, expectation: &Expectation, history: &[Member], book: &Book) {
     assert_eq!(acceptance.outcomes, expectation.outcomes);
     let records = expectation.accepted.iter().map(|number| book.record(*number));
     assert!(acceptance.records.iter().eq(records), "{:?}", acceptance.records);
@@ -256,6 +263,17 @@ fn compare(acceptance: &Acceptance, expectation: &Expectation, book: &Book) {
     let expected: BTreeMap<&Place, _> =
         expected.map(|(number, skipped)| (book.place(*number), skipped.as_deref())).collect();
     assert_eq!(changes, expected, "the changes of fate");
+
+    // Whether all contradictions are told depends on what is near; what is told must be one.
+    for Contradiction { earlier, repeated } in &acceptance.contradictions {
+        let is_contradicted = |number: &Number| {
+            let transaction = book.transaction(*number);
+            (&transaction.source, transaction.id) == earlier.name()
+                && book.place(*number) == repeated
+                && transaction.payload != earlier.payload
+        };
+        assert!(history.iter().any(|member| is_contradicted(&member.number)));
+    }
 }
 
 /// Forged transactions are told where both they and the known ones belong to the recent part, and
@@ -287,13 +305,14 @@ fn forged(submissions: &[Vec<Transaction>], past: &JournalPast) -> Vec<(Transact
         }
         let position = journal.iter().position(|number| {
             let known = book.transaction(*number);
-            known.id == transaction.id && known.source == transaction.source
+            known.stamp() == transaction.stamp()
         });
         if let Some(position) = position {
             let number = journal[position];
             let payload = book.transaction(number).payload.clone();
-            let (place, position) = (book.place(number).clone(), position as u64);
-            forged.push((transaction.clone(), Placed { place, position, payload }));
+            let (place, named) = (book.place(number).clone(), book.record(number).named.clone());
+            let position = position as u64;
+            forged.push((transaction.clone(), Placed { place, named, position, payload }));
         }
     }
     forged

@@ -76,7 +76,8 @@ impl Node {
             assert_eq!(listed.placed.payload, transaction.payload);
             assert_eq!(self.journal[listed.placed.position as usize], member.number);
             match (&listed.fate, &member.skip) {
-                (Fate::Applied, None) => (),
+                (Fate::Applied, None) => assert!(!member.is_repeated),
+                (Fate::Repeated, None) => assert!(member.is_repeated),
                 (Fate::Skipped(skip), Some((error, since))) => {
                     assert_eq!((&skip.error, skip.since), (&**error, *since));
                 }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use patchmesh::clock::Time;
-use patchmesh::replica::{Bounds, Outcome, Replica};
+use patchmesh::replica::{Bounds, Life, Outcome, Replica};
 use patchmesh::transaction::{Place, Transaction};
 
 /// The script with what its commands print in the place of what they are said to.
@@ -36,11 +36,26 @@ pub fn rewrite(script: &str) -> String {
     output
 }
 
-#[derive(Default)]
 struct Node {
     replica: Replica,
     journal: Vec<Transaction>,
     last_id: u64,
+}
+
+impl Node {
+    /// One that has nothing.
+    fn new(name: &str, bounds: Bounds) -> Option<Self> {
+        let life = Life::new(name.parse().ok()?).ok()?;
+        Some(Self { replica: Replica::new(life, bounds), journal: Vec::new(), last_id: 0 })
+    }
+}
+
+/// The node of this name.
+fn node<'a>(nodes: &'a mut BTreeMap<String, Node>, name: &str) -> Option<&'a mut Node> {
+    if !nodes.contains_key(name) {
+        nodes.insert(name.to_owned(), Node::new(name, Bounds::default())?);
+    }
+    nodes.get_mut(name)
 }
 
 /// Runs a command; none where it is none.
@@ -50,25 +65,21 @@ fn run(nodes: &mut BTreeMap<String, Node>, command: &str) -> Option<String> {
         let now = Time::from_micros(time.parse().ok()?)?;
         return match names.split_once(" -> ") {
             Some((from, to)) => {
-                let journal = nodes.entry(from.to_owned()).or_default().journal.clone();
-                let node = nodes.entry(to.to_owned()).or_default();
-                node.hear(to, journal, now, rest == ", unkept")
+                let journal = node(nodes, from)?.journal.clone();
+                node(nodes, to)?.hear(to, journal, now, rest == ", unkept")
             }
-            None => {
-                let node = nodes.entry(names.to_owned()).or_default();
-                node.post(names, rest.strip_prefix(": ")?, now)
-            }
+            None => node(nodes, names)?.post(names, rest.strip_prefix(": ")?, now),
         };
     }
     if let Some((name, bounds)) = command.split_once(" keeps ") {
         let (recent, spacing) = bounds.split_once(" recent, a checkpoint every ")?;
-        let replica = Replica::new(Bounds {
+        let bounds = Bounds {
             recent_transactions: recent.parse().ok()?,
             checkpoint_spacing: spacing.parse().ok()?,
             checkpoint_weights: 0,
             ..Bounds::default()
-        });
-        nodes.insert(name.to_owned(), Node { replica, ..Node::default() });
+        };
+        nodes.insert(name.to_owned(), Node::new(name, bounds)?);
         return Some(String::new());
     }
     nodes.get(command).map(|node| node.show(command))
@@ -78,7 +89,7 @@ impl Node {
     fn post(&mut self, name: &str, patch: &str, now: Time) -> Option<String> {
         self.last_id += 1;
         let (source, id) = (name.parse().ok()?, self.last_id);
-        self.accept(name, vec![Transaction { source, id, payload: patch.into(), time: None }], now)
+        self.accept(name, vec![Transaction::fresh(source, id, patch)], now)
     }
 
     fn hear(
@@ -89,7 +100,10 @@ impl Node {
         unkept: bool,
     ) -> Option<String> {
         let vclock = self.replica.vclock();
-        let is_new = |heard: &Transaction| !vclock.has_seen(&heard.source, heard.id);
+        let is_new = |heard: &Transaction| {
+            let (source, id) = heard.stamp();
+            !vclock.has_seen(source, id)
+        };
         let news: Vec<Transaction> = journal.into_iter().filter(is_new).collect();
         if !unkept {
             return self.accept(name, news, now);

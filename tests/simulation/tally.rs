@@ -63,6 +63,10 @@ tally! {
     ties,
     /// Transactions that are skipped in the end.
     skipped,
+    /// Transactions that are repeated in the end.
+    repeated,
+    /// Transactions of one name with different payloads that were told.
+    contradictions,
 }
 
 impl Tally {
@@ -81,5 +85,6 @@ impl Tally {
         self.newly_skipped += skipped as u64;
         self.newly_applied += (acceptance.changes.len() - skipped) as u64;
         self.equivocations += acceptance.equivocations.len() as u64;
+        self.contradictions += acceptance.contradictions.len() as u64;
     }
 }

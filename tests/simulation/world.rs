@@ -45,17 +45,36 @@ struct World {
     full_until: Vec<u64>,
     links: Vec<Link>,
     strangers: Vec<Stranger>,
+    /// What clients have called by names of their own, and sent to some node: they may send it again.
+    named: Vec<Transaction>,
     /// What any node has accepted and journaled: none of it may ever be gone.
     acknowledged: Vec<Number>,
 }
 
-/// Sends transactions that no node of ours has made, and takes none.
+/// Sends transactions that no node of ours has made, or that it has heard of one.
 struct Stranger {
     source: Source,
-    /// The one node that hears it, where it leaves the time to that, as plain nodes do.
-    plain: Option<usize>,
+    kind: Kind,
     journal: Vec<Transaction>,
 }
+
+/// What a stranger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It gives its transactions their times.
+    Ordering,
+    /// It leaves the time to whoever hears it, as plain nodes do, and mostly counts up. It may restart, and
+    /// count from the beginning again.
+    Plain,
+    /// The same, but its Ids come in any order.
+    Careless,
+    /// It forwards what it hears of a node without the times, as plain nodes do. This is how much it has
+    /// heard.
+    Forwarder { of: usize, heard: usize },
+}
+
+/// The clients' source.
+const CLIENT: &str = "client~00000000";
 
 impl World {
     fn new(mut lab: Lab) -> Self {
@@ -91,13 +110,19 @@ impl World {
             }
             let origin = Origin::Stranger(strangers.len());
             let hearer = lab.rng.usize(0..count);
-            let plain = lab.rng.bool().then_some(hearer);
+            let kind = match lab.rng.u32(0..5) {
+                0..2 => Kind::Ordering,
+                2 => Kind::Plain,
+                3 => Kind::Careless,
+                _ => Kind::Forwarder { of: lab.rng.usize(0..count), heard: 0 },
+            };
             pairs.push((origin, hearer));
-            if plain.is_none() {
+            if lab.rng.bool() {
                 let others = (0..count).filter(|node| *node != hearer && lab.rng.bool());
                 pairs.extend(others.map(|node| (origin, node)));
             }
-            strangers.push(Stranger { source, plain, journal: Vec::new() });
+            lab.note(|_| format!("{source} is a stranger: {kind:?}"));
+            strangers.push(Stranger { source, kind, journal: Vec::new() });
         }
         let links = pairs
             .into_iter()
@@ -115,6 +140,7 @@ impl World {
             nodes,
             links,
             strangers,
+            named: Vec::new(),
             acknowledged: Vec::new(),
             lab,
         }
@@ -169,14 +195,48 @@ impl World {
             return;
         }
         let index = self.lab.rng.usize(0..self.nodes.len());
+        if self.lab.percent(20) {
+            (0..count).for_each(|_| self.write_by_name(index));
+            return;
+        }
         for _ in 0..count {
             let node = &mut self.nodes[index];
             let payload = patches::patch(&mut self.lab.rng, node.replica().snapshot().root());
             self.lab.note(|_| format!("{index} creates {}: {payload}", node.next_id));
             let (source, id) = (node.source.clone(), node.next_id);
             node.next_id += 1 + u64::from(self.lab.percent(10));
-            node.inbox.push_back(Transaction { source, id, payload, time: None });
+            node.inbox.push_back(Transaction::fresh(source, id, payload));
         }
+    }
+
+    /// A client creates a transaction that it calls by a name of its own, or sends one to this node that it
+    /// has sent to some node before.
+    fn write_by_name(&mut self, index: usize) {
+        let Self { lab, nodes, named, .. } = self;
+        let node = &mut nodes[index];
+        let transaction = match lab.rng.choice(&*named) {
+            Some(before) if lab.rng.bool() => before.clone(),
+            before => {
+                let before = before.cloned();
+                let payload = patches::patch(&mut lab.rng, node.replica().snapshot().root());
+                if let Some(before) = before
+                    && lab.percent(30)
+                {
+                    // It does not play by the rules: another one of the same name.
+                    let request = Some("other".into());
+                    node.inbox.push_back(Transaction { payload, request, ..before });
+                    return;
+                }
+                let source = CLIENT.parse().expect("it is a source");
+                let request = Some(format!("{}", named.len()).into());
+                Transaction { request, ..Transaction::fresh(source, named.len() as u64, payload) }
+            }
+        };
+        lab.note(|_| format!("a client sends to {index}: {}", transaction.encode()));
+        if transaction.id == named.len() as u64 {
+            named.push(transaction.clone());
+        }
+        node.inbox.push_back(transaction);
     }
 
     fn write_strangely(&mut self, index: usize) {
@@ -184,8 +244,24 @@ impl World {
         let heard_by = links.iter().find(|link| link.from == Origin::Stranger(index));
         let node = &nodes[heard_by.expect("a stranger is heard").to];
         let stranger = &mut strangers[index];
+        if let Kind::Forwarder { of, heard } = &mut stranger.kind {
+            let journal = nodes[*of].journal().iter().skip(*heard);
+            for number in journal.take(lab.rng.usize(1..5)) {
+                let Transaction { source, id, payload, .. } = lab.book.transaction(*number);
+                stranger.journal.push(Transaction::fresh(source.clone(), *id, payload.clone()));
+                *heard += 1;
+            }
+            return;
+        }
+        if stranger.kind == Kind::Plain && lab.percent(5) {
+            lab.note(|_| format!("stranger {index} counts from the beginning again"));
+            stranger.journal.clear();
+            let of_it = links.iter_mut().filter(|link| link.from == Origin::Stranger(index));
+            of_it.for_each(|link| link.stream = None);
+        }
         let payload = patches::careless_patch(&mut lab.rng, node.replica().snapshot().root());
         let id = match stranger.journal.last() {
+            _ if stranger.kind == Kind::Careless => lab.rng.u64(0..30),
             None => lab.rng.u64(0..2),
             Some(last) => last.id + lab.rng.u64(1..3),
         };
@@ -195,10 +271,10 @@ impl World {
             Some(last) if lab.rng.bool() => lab.book.place(last.number).time.as_micros(),
             _ => self.time_micros - skew + lab.rng.u64(0..2 * skew),
         };
-        let is_fresh = stranger.plain.is_some() && !lab.percent(10);
+        let is_fresh = stranger.kind != Kind::Ordering;
         let time = if is_fresh { None } else { Time::from_micros(time_micros) };
         let source = stranger.source.clone();
-        let transaction = Transaction { source, id, payload, time };
+        let transaction = Transaction { time, ..Transaction::fresh(source, id, payload) };
         lab.note(|_| format!("stranger {index} creates {}", transaction.encode()));
         stranger.journal.push(transaction);
     }
@@ -242,8 +318,12 @@ impl World {
             Origin::Stranger(stranger) => &self.strangers[stranger].journal[position],
         };
         let is_new = |transaction: &&Transaction| {
-            let Transaction { source, id, .. } = transaction;
-            stream.since.as_ref().is_none_or(|since| !since.has_seen(source, *id))
+            let (source, id) = transaction.stamp();
+            // What a node has created itself it never stamps for others.
+            let is_brought_back =
+                transaction.time.is_none() && *source == self.nodes[link.to].source;
+            !is_brought_back
+                && stream.since.as_ref().is_none_or(|since| !since.has_seen(source, id))
         };
         Some(positions.map(transaction).filter(is_new).cloned().collect())
     }
@@ -319,7 +399,7 @@ impl World {
         if turn != Turn::Ended && self.lab.percent(25) {
             node.check_reads(&mut self.lab);
         }
-        let own = node.model().next_id(&node.source);
+        let own = node.model().next_id(&node.source, &self.lab.book);
         node.next_id = node.next_id.max(own);
         match turn {
             Turn::Kept { early } => {

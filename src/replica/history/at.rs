@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{History, Placed, Skip};
+use super::{Effect, Entry, History, Placed, Skip};
 use crate::patch::{Document, Patch, parse};
+use crate::replica::names::Names;
 use crate::replica::past::{Past, Suffix};
 use crate::transaction::Place;
 
@@ -34,6 +35,8 @@ pub struct Base {
     position: u64,
     /// The text of the document there; none at the beginning.
     text: Option<Arc<[u8]>>,
+    /// The names up to there.
+    names: Names,
 }
 
 /// A transaction of the history.
@@ -54,6 +57,8 @@ pub enum Fate {
     Applied,
     /// It is skipped.
     Skipped(Skip),
+    /// It is repeated: one of the same name is before it.
+    Repeated,
     /// It is so far back that it would not be listed if it were skipped.
     Unknown,
 }
@@ -85,7 +90,11 @@ impl History {
             return Some(Basis::Base(self.base(count)));
         };
         let after = self.recent.iter().skip(usize::try_from(kept).ok()?).rev();
-        Some(Basis::Now(after.filter_map(|entry| entry.inverse.clone()).collect()))
+        let inverse = |entry: &Entry| match &entry.effect {
+            Effect::Applied(inverse) => Some(inverse.clone()),
+            Effect::Skipped | Effect::Repeated => None,
+        };
+        Some(Basis::Now(after.filter_map(inverse).collect()))
     }
 
     /// At most `most` transactions from index `from` on, and no more than one that passes `bytes` of
@@ -115,7 +124,13 @@ impl History {
             listed
                 .map(|(index, entry)| Listed {
                     index,
-                    fate: fate(&self.skipped, known_from.as_ref(), &entry.placed.place),
+                    fate: match entry.effect {
+                        Effect::Repeated => Fate::Repeated,
+                        Effect::Applied(_) => Fate::Applied,
+                        Effect::Skipped => {
+                            fate(&self.skipped, known_from.as_ref(), &entry.placed.place)
+                        }
+                    },
                     placed: entry.placed.clone(),
                 })
                 .collect(),
@@ -125,19 +140,22 @@ impl History {
     /// The last checkpoint up to `count` transactions, or the beginning.
     fn base(&self, count: u64) -> Base {
         match self.checkpoints.up_to(count) {
-            None => Base { after: None, index: 0, position: 0, text: None },
+            None => {
+                Base { after: None, index: 0, position: 0, text: None, names: Names::default() }
+            }
             Some(checkpoint) => Base {
                 after: Some(checkpoint.place.clone()),
                 index: checkpoint.index,
                 position: checkpoint.position,
                 text: Some(checkpoint.shared_text()),
+                names: checkpoint.counted.names.clone(),
             },
         }
     }
 
     /// From where on all skipped transactions are listed; none where all of them are.
     fn skips_known_from(&self) -> Option<Place> {
-        let all_listed = self.skipped.len() as u64 == self.skipped_count;
+        let all_listed = self.skipped.len() as u64 == self.counted.skipped;
         if all_listed { None } else { self.skipped.keys().next().cloned() }
     }
 }
@@ -171,9 +189,14 @@ impl Basis {
 impl Base {
     fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
         let mut document = self.text.as_deref().map(read).unwrap_or_default();
+        let mut names = self.names;
         let left = count.saturating_sub(self.index);
         let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, left)?;
         while let Some(placed) = suffix.next(past)? {
+            let (source, id) = placed.name();
+            if !names.insert(source, id) {
+                continue;
+            }
             // What does not apply is skipped whole, and leaves the document as it was.
             let _ = parse(&placed.payload).and_then(|patch| document.apply(patch));
         }
@@ -196,7 +219,10 @@ impl Base {
         let before = from.saturating_sub(self.index);
         let count = before.saturating_add(most as u64);
         let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, count)?;
-        suffix.skip(before);
+        let mut names = self.names.clone();
+        suffix.skip(before, |(source, id)| {
+            names.insert(source, id);
+        });
         let mut list = Vec::new();
         let mut room = bytes;
         while room > 0
@@ -204,7 +230,12 @@ impl Base {
         {
             room = room.saturating_sub(placed.payload.len());
             let index = from + list.len() as u64;
-            let fate = fate(&skips.listed, skips.known_from.as_ref(), &placed.place);
+            let (source, id) = placed.name();
+            let fate = if names.insert(source, id) {
+                fate(&skips.listed, skips.known_from.as_ref(), &placed.place)
+            } else {
+                Fate::Repeated
+            };
             list.push(Listed { index, placed, fate });
         }
         Ok(list)
@@ -252,18 +283,17 @@ mod tests {
                 _ => format!(r#"[{{"op":"add","path":"/{member}","value":[{number},"ä"]}}]"#),
             };
             let transaction = Transaction {
-                source: "a".parse().unwrap(),
-                id: number,
-                payload: payload.into(),
                 time: Time::from_micros(time),
+                ..Transaction::fresh("a".parse().unwrap(), number, payload)
             };
             let placed = Placed {
                 place: transaction.place().unwrap(),
+                named: None,
                 position: number,
                 payload: transaction.payload.clone(),
             };
             if history.end().is_none_or(|end| placed.place > *end) {
-                history.append(placed, now());
+                history.append_all(vec![placed], now());
             } else {
                 history.insert(vec![placed], now(), &journal).unwrap();
             }

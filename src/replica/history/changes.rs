@@ -166,13 +166,12 @@ mod tests {
                     _ => format!(r#"[{{"op":"replace","path":"/{member}","value":{value}}}]"#),
                 };
                 let transaction = Transaction {
-                    source: "a".parse().unwrap(),
-                    id,
-                    payload: payload.into(),
-                    time: Time::from_micros((1000 + 2 * id).saturating_sub(back)),
+                    time: Time::from_micros((1000_u64 + 2 * id).saturating_sub(back)),
+                    ..Transaction::fresh("a".parse().unwrap(), id, payload)
                 };
                 let placed = Placed {
                     place: transaction.place().unwrap(),
+                    named: None,
                     position: journal.len() as u64,
                     payload: transaction.payload.clone(),
                 };
