@@ -199,8 +199,13 @@ fn backup_from(value: &OsString) -> Result<BackupFrom, UsageError> {
     let Some(url) = value.to_str().and_then(|text| text.strip_prefix("http://")) else {
         return Ok(BackupFrom::Directory(value.into()));
     };
-    let address = check_address(url.strip_suffix('/').unwrap_or(url))?;
-    Ok(BackupFrom::Node(address.to_owned()))
+    let address = of_url(url.strip_suffix('/').unwrap_or(url));
+    Ok(BackupFrom::Node(check_address(&address)?.to_owned()))
+}
+
+/// An address that stood in a URL, in which the % before a zone may be percent-encoded.
+fn of_url(address: &str) -> String {
+    address.replacen("%25", "%", 1)
 }
 
 fn check_token(token: &str) -> Result<(), UsageError> {
@@ -218,6 +223,22 @@ fn text(value: OsString) -> Result<String, UsageError> {
     value.into_string().map_err(|value| usage(format!("{value:?} is not UTF-8")))
 }
 
+/// The host, an IPv6 address without its brackets, and the port of an address that was checked.
+pub fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address.rsplit_once(':').expect("an address has a port");
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (bare, port.parse().expect("its port is a number"))
+}
+
+/// An address that was checked as a Host header and a URL have it: a zone, which is a matter of one
+/// machine, is left out (RFC 9844).
+pub fn authority(address: &str) -> String {
+    match (address.find('%'), address.find(']')) {
+        (Some(zone), Some(end)) => format!("{}{}", &address[..zone], &address[end..]),
+        _ => address.to_owned(),
+    }
+}
+
 fn check_name(name: &str) -> Result<(), UsageError> {
     let why = match Source::begin_life(name, 0) {
         Ok(_) => return Ok(()),
@@ -229,7 +250,7 @@ fn check_name(name: &str) -> Result<(), UsageError> {
     Err(usage(format!("{name:?} cannot name this node: {why}")))
 }
 
-/// Checks that `text` is `host:port`, where an IPv6 host stands in brackets.
+/// Checks that `text` is `host:port`, with an IPv6 host in brackets.
 fn check_address(text: &str) -> Result<&str, UsageError> {
     let wrong = |why: &str| usage(format!("{text:?} is not an address: {why}"));
     let (host, port) =
@@ -237,9 +258,18 @@ fn check_address(text: &str) -> Result<&str, UsageError> {
     port.parse::<u16>().map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match bracketed {
-        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_ok() => Ok(text),
-        Some(_) => Err(wrong("what stands in brackets is not an IPv6 address")),
         _ if text.len() > MAX_NAME_BYTES => Err(wrong("it is too long")),
+        Some(inner) => {
+            let (ip, zone) = inner.split_once('%').unwrap_or((inner, "0"));
+            let is_zone_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if ip.parse::<std::net::Ipv6Addr>().is_err() {
+                Err(wrong("what stands in brackets is not an IPv6 address"))
+            } else if zone.is_empty() || !zone.bytes().all(is_zone_byte) {
+                Err(wrong("what stands behind % names no zone, as in [fe80::1%eth0]:80"))
+            } else {
+                Ok(text)
+            }
+        }
         None if host.is_empty() => Err(wrong("it has no host; 0.0.0.0 listens on all")),
         None if host.contains(':') => Err(wrong("an IPv6 host stands in brackets, as in [::1]:80")),
         None if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
@@ -270,7 +300,8 @@ fn parse_peer(text: &str) -> Result<Peer, UsageError> {
         return Err(usage(format!("{text:?}: a peer's path has no query and no white space")));
     }
     let path = if path == "/" { "/ws" } else { path };
-    Ok(Peer { address: check_address(address)?.to_owned(), path: path.to_owned() })
+    let address = if rest.len() < text.len() { of_url(address) } else { address.to_owned() };
+    Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned() })
 }
 
 #[cfg(test)]
@@ -302,6 +333,28 @@ mod tests {
         assert_eq!(peers(&["a:1", "b:1,c:2, [::1]:3,"]), expected);
         assert_eq!(peers(&["a:1", "ws://b:1", "ws://c:2/", "ws://[::1]:3/ws"]), expected);
         assert_eq!(peers(&["a:1", "ws://b:1/mesh/ws"]), ["b:1/mesh/ws"]);
+    }
+
+    #[test]
+    fn an_address_has_a_host_a_port_and_perhaps_a_zone() {
+        let longest = "n".repeat(MAX_NAME_BYTES);
+        assert_eq!(run(&["a:1", "--source", &longest]).name.as_deref(), Some(longest.as_str()));
+        for (address, host, authority) in [
+            ("node.lan:80", "node.lan", "node.lan:80"),
+            ("127.0.0.1:80", "127.0.0.1", "127.0.0.1:80"),
+            ("[::1]:80", "::1", "[::1]:80"),
+            ("[fe80::1%1]:80", "fe80::1%1", "[fe80::1]:80"),
+            ("[fe80::1%eth0.7]:80", "fe80::1%eth0.7", "[fe80::1]:80"),
+        ] {
+            assert_eq!(run(&[address]).address, address);
+            assert_eq!(peers(&["a:1", address]), [address]);
+            assert_eq!(host_and_port(address), (host, 80));
+            assert_eq!(super::authority(address), authority);
+        }
+        // In a URL the sign before the zone is percent-encoded (RFC 6874), or not (RFC 9844).
+        for url in ["ws://[fe80::1%25eth0]:80", "ws://[fe80::1%eth0]:80/ws"] {
+            assert_eq!(peers(&["a:1", url]), ["[fe80::1%eth0]:80"]);
+        }
     }
 
     #[test]
@@ -368,7 +421,8 @@ mod tests {
     #[test]
     fn a_bad_argument_is_one_clear_line() {
         let long = "n".repeat(MAX_NAME_BYTES + 1);
-        let table: [(&[&str], &str); 19] = [
+        let allowed = format!("{MAX_NAME_BYTES} are allowed");
+        let table: [(&[&str], &str); 25] = [
             (&[], "address to listen on is missing"),
             (&["8080"], "has no port"),
             (&[":8080"], "has no host"),
@@ -382,7 +436,13 @@ mod tests {
             (&["a:1", "ws://b:1/ws?x"], "no query"),
             (&["a:1", "--frob"], "--frob"),
             (&["a:1", "--source"], "--source"),
-            (&["a:1", "--source", &long], "112 are allowed"),
+            (&["a:1", "--source", &long], &allowed),
+            (&["a:1", "--source", ""], "empty"),
+            (&["a:1", "--source", "a~b"], "no '~'"),
+            (&["a:1", "--source", "a^1"], "no '^'"),
+            (&["restore", "f", "d", "--source", "a~b"], "no '~'"),
+            (&["[fe80::1%]:80"], "no zone"),
+            (&["[fe80::1%a%b]:80"], "no zone"),
             (&["a:1", "--token", "with space"], "visible ASCII"),
             (&["verify"], "one argument"),
             (&["backup", "d"], "two arguments"),

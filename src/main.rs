@@ -79,7 +79,7 @@ async fn run(config: Config) -> ExitCode {
     if node.is_open_to_all() {
         log::warn!(
             "everyone who reaches {} can read and write the document: no --token was given",
-            node.address()
+            node.addresses()
         );
     }
     let (stop, shutdown) = async_channel::bounded(1);

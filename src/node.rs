@@ -3,22 +3,21 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
 use smol::future::FutureExt;
-use smol::net::TcpListener;
 use smol::{Executor, Timer};
 
-use crate::config::{Config, Peer};
+use crate::config::{Config, Peer, host_and_port};
 use crate::downstream::Downstreams;
 use crate::http::Limits;
 use crate::journal::DirectoryError;
 use crate::manager::{Handle, Manager};
 use crate::routes::{Access, Requests, Routes};
-use crate::server;
+use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
 use crate::upstream::Upstream;
 
@@ -28,8 +27,7 @@ const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
 /// A node that listens, and has not begun to answer.
 pub struct Node {
     config: Config,
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Listeners,
     manager: Manager,
     handle: Handle,
 }
@@ -65,12 +63,12 @@ impl Node {
     /// Where the address cannot be listened on, or the data directory not be used.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
         let listen = |error| StartError::Listen(config.address.clone(), error);
-        let listener = TcpListener::bind(config.address.as_str()).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
+        let listeners = Listeners::bind(&addresses).await.map_err(listen)?;
         let name = match &config.name {
             Some(name) => name.clone(),
             // Port 0 names nobody.
-            None if config.address.ends_with(":0") => address.to_string(),
+            None if config.address.ends_with(":0") => listeners.addresses()[0].to_string(),
             None => config.address.clone(),
         };
         let (manager, handle) = match &config.data {
@@ -85,17 +83,19 @@ impl Node {
                     .map_err(StartError::Data)?
             }
         };
-        Ok(Self { config, listener, address, manager, handle })
+        Ok(Self { config, listeners, manager, handle })
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, as text.
+    pub fn addresses(&self) -> String {
+        let addresses = self.listeners.addresses().iter().map(SocketAddr::to_string);
+        addresses.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether it listens beyond this machine and lets everyone in.
     pub fn is_open_to_all(&self) -> bool {
-        !self.address.ip().is_loopback() && self.config.token.is_none()
+        let mut addresses = self.listeners.addresses().iter();
+        addresses.any(|address| !address.ip().is_loopback()) && self.config.token.is_none()
     }
 
     /// Answers, dials and replicates by tasks of `executor` until `shutdown` closes, and then ends in
@@ -108,7 +108,8 @@ impl Node {
         executor: &Executor<'_>,
         shutdown: Receiver<Infallible>,
     ) -> io::Result<()> {
-        let Self { config, listener, address, manager, handle } = self;
+        let Self { config, listeners, manager, handle } = self;
+        let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
         let manager = executor.spawn(manager.run());
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config
             .peers
@@ -121,14 +122,18 @@ impl Node {
             .collect();
         let routes = Arc::new(Routes {
             handle,
-            access: Access::new(config.token.as_deref(), address.ip()),
+            access: Access::new(
+                config.token.as_deref(),
+                &listening,
+                host_and_port(&config.address).0,
+            ),
             downstreams: Arc::new(Downstreams::default()),
             upstreams: statuses,
             requests: Requests::default(),
             stopping: shutdown.clone(),
         });
         let work = async {
-            server::serve(executor, listener, routes, Limits::default(), shutdown).await;
+            server::serve(executor, listeners, routes, Limits::default(), shutdown).await;
             for dialer in dialers {
                 dialer.await;
             }
@@ -156,7 +161,7 @@ impl fmt::Display for Node {
             f,
             "patchmesh listens on {}, source {}, peers: {peers}, journal in {journal}, \
              debug page http://{}/test",
-            self.address,
+            self.addresses(),
             self.handle.source(),
             self.page_host()
         )
@@ -164,15 +169,19 @@ impl fmt::Display for Node {
 }
 
 impl Node {
-    /// A host that a browser on this machine can go to.
-    fn page_host(&self) -> SocketAddr {
-        let mut host = self.address;
-        if host.ip().is_unspecified() {
-            host.set_ip(match host {
+    /// A host that a browser on this machine can go to: the name that was given, if it is one.
+    fn page_host(&self) -> String {
+        let mut address = self.listeners.addresses()[0];
+        let (host, _) = host_and_port(&self.config.address);
+        if host.parse::<IpAddr>().is_err() && !host.contains(':') {
+            return format!("{host}:{}", address.port());
+        }
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
                 SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
                 SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        host
+        address.to_string()
     }
 }

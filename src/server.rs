@@ -14,6 +14,7 @@
 //! Left out on purpose: TLS, and noticing that a client left while its request is being answered.
 
 mod connection;
+mod listeners;
 
 use std::convert::Infallible;
 use std::io;
@@ -25,13 +26,15 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
-use smol::net::{TcpListener, TcpStream};
+use smol::net::TcpStream;
 use smol::{Executor, Task, Timer};
 
 use crate::http::{Limits, Request, Response};
 use crate::routes::{Answer, Routes};
 
 use connection::{Connection, End, Successor, Upgraded};
+
+pub use listeners::Listeners;
 
 /// How long the accept loop pauses when it runs out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -58,7 +61,7 @@ impl Handler for Routes {
 /// Returns when every connection has ended, or after three seconds.
 pub async fn serve<H: Handler>(
     executor: &Executor<'_>,
-    listener: TcpListener,
+    mut listeners: Listeners,
     handler: Arc<H>,
     limits: Limits,
     shutdown: Receiver<Infallible>,
@@ -71,7 +74,7 @@ pub async fn serve<H: Handler>(
     let mut tasks: Vec<Task<()>> = Vec::new();
     let limits = Arc::new(limits);
     let mut trouble = AcceptTrouble::default();
-    while let Some(accepted) = accept(&listener, &shutdown).await {
+    while let Some(accepted) = accept(&mut listeners, &shutdown).await {
         match accepted {
             Ok((stream, from)) => {
                 let client = Client {
@@ -99,7 +102,7 @@ pub async fn serve<H: Handler>(
         }
     }
     // From here on the system refuses connections; those that wait in its queue are reset.
-    drop(listener);
+    drop(listeners);
     drop(alive);
     let ended = async {
         closed(&all_ended).await;
@@ -120,14 +123,14 @@ pub async fn serve<H: Handler>(
 
 /// The next connection; `None` after the shutdown.
 async fn accept(
-    listener: &TcpListener,
+    listeners: &mut Listeners,
     shutdown: &Receiver<Infallible>,
 ) -> Option<io::Result<(TcpStream, SocketAddr)>> {
     let shut_down = async {
         closed(shutdown).await;
         None
     };
-    let accepted = async { Some(listener.accept().await) };
+    let accepted = async { Some(listeners.accept().await) };
     future::or(shut_down, accepted).await
 }
 

@@ -31,7 +31,7 @@ use smol::future::FutureExt;
 use smol::net::TcpStream;
 use smol::stream::Stream;
 
-use crate::config::Peer;
+use crate::config::{Peer, authority, host_and_port};
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
 use crate::transaction::{MAX_ENCODED_BYTES, Transaction};
 use crate::websocket;
@@ -164,7 +164,8 @@ impl Upstream {
 
     async fn connect(&self) -> Result<WebSocketStream<TcpStream>, End> {
         let Peer { address, path } = &self.peer;
-        let addresses = smol::net::resolve(address.as_str()).await.map_err(End::NoSuchHost)?;
+        let addresses =
+            smol::net::resolve(host_and_port(address)).await.map_err(End::NoSuchHost)?;
         let stream = TcpStream::connect(&*addresses).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => End::Refused,
             _ => End::Broken(error.to_string()),
@@ -172,7 +173,7 @@ impl Upstream {
         stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
         keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
         let since = since(&self.handle.stamps().await?);
-        let mut request = format!("ws://{address}{path}?since={since}")
+        let mut request = format!("ws://{}{path}?since={since}", authority(address))
             .into_client_request()
             .map_err(|error| End::NotWebSocket(error.to_string()))?;
         if let Some(token) = &self.token {

@@ -2,6 +2,7 @@
 
 mod live;
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use live::{Answer, Node, add};
@@ -66,6 +67,84 @@ fn what_was_written_on_one_node_is_read_on_another() {
         let seen = json!({written["Source"].as_str().expect("a source"): number + 1});
         let answer = second.get(&target("seen", &seen, "10s"));
         assert_eq!((answer.status, answer.json()), (200, json!({"n": number})));
+    }
+}
+
+#[test]
+fn a_transaction_is_waited_for_by_its_name() {
+    let first = Node::start(&[]);
+    let second = Node::start(&[&first.address, "--source", "my node+"]);
+    for number in 1..=20 {
+        let written = first.post(&add("/n", number));
+        let (source, id) = (written["Source"].as_str().expect("a source"), &written["Id"]);
+        let source = utf8_percent_encode(source, NON_ALPHANUMERIC);
+        let answer = second.get(&format!("/get/n?source={source}&id={id}&wait=10s"));
+        assert_eq!((answer.status, answer.json()), (200, json!(number)));
+    }
+    // A space as browsers and libraries write it.
+    let written = second.post(&add("/a", 1));
+    let source = written["Source"].as_str().expect("a source");
+    let plus = source.replace('+', "%2B").replace(' ', "+");
+    assert_eq!(second.get(&format!("/get/a?source={plus}&id=1&wait=0s")).body, "1");
+    let begin = Instant::now();
+    let missing = second.get(&format!("/get?source={plus}&id=2&wait=300ms"));
+    assert!(begin.elapsed() >= Duration::from_millis(300));
+    assert_eq!(missing.status, 504);
+    let detail = format!("this node has not received transaction 2 of {source} in this time");
+    assert_eq!(missing.json()["detail"], *detail);
+    for query in ["source=a", "id=1", "source=&id=1", "source=a&id=x", "source=a&id=1&seen={}"] {
+        assert_eq!(second.get(&format!("/get?{query}")).status, 400, "{query}");
+    }
+}
+
+#[test]
+fn a_part_is_waited_for_to_be_another() {
+    let node = Node::start(&[]);
+    node.post(&add("/a", 1));
+    let etag = node.get("/get/a").header("ETag").expect("an ETag").to_owned();
+    let headers = format!("If-None-Match: {etag}\r\n");
+    let unmoved = node.ask("GET", "/get/a?wait=200ms", &headers, "");
+    assert_eq!((unmoved.status, unmoved.header("ETag")), (304, Some(etag.as_str())));
+    let mut waiting = node.send("GET", "/get/a?wait=30s", &headers, "");
+    let gone = node.send("GET", "/get/a?wait=30s", "If-None-Match: *\r\n", "");
+    // What happens elsewhere does not wake it.
+    waiting.set_read_timeout(Some(Duration::from_millis(300))).expect("not zero");
+    node.post(&add("/b", 1));
+    node.post(&add("/a", 1));
+    assert!(waiting.read(&mut [0]).is_err(), "it is the same text");
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).expect("not zero");
+    node.post(&add("/a", 2));
+    let answer = Answer::read(waiting);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "2"));
+    assert_eq!(answer.header("ETag"), node.get("/get/a").header("ETag"));
+    node.post(&json!([{"op": "remove", "path": "/a"}]));
+    assert_eq!(Answer::read(gone).status, 404);
+    // Without a wait it is a read like any other.
+    assert_eq!(node.ask("GET", "/get/b", &headers, "").status, 304);
+    assert_eq!(node.ask("GET", "/get/b?wait=30s", "If-None-Match: \"x\"\r\n", "").status, 200);
+}
+
+#[test]
+fn a_length_serves_where_a_clock_would() {
+    let node = Node::start(&[]);
+    node.post(&add("/a", 1));
+    let ask = |length: &str, wait: &str| {
+        let headers = format!("Patchmesh-Length: {length}\r\n");
+        node.send("GET", &format!("/get?wait={wait}"), &headers, "")
+    };
+    let length = node.get("/get").header("Patchmesh-Length").expect("a length").to_owned();
+    let unmoved = Answer::read(ask(&length, "100ms"));
+    assert_eq!((unmoved.status, unmoved.header("Patchmesh-Length")), (304, Some("1")));
+    let waiting = ask(&length, "30s");
+    node.post(&json!([]));
+    let answer = Answer::read(waiting);
+    assert_eq!((answer.status, answer.header("Patchmesh-Length")), (200, Some("2")));
+    // Also where it is less: this node may be another one, or have begun anew.
+    for other in ["0", "1", "700"] {
+        assert_eq!(Answer::read(ask(other, "30s")).status, 200, "{other}");
+    }
+    for wrong in ["", "x", "-1", "1, 2"] {
+        assert_eq!(Answer::read(ask(wrong, "1s")).status, 400, "{wrong}");
     }
 }
 

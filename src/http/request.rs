@@ -137,13 +137,13 @@ impl Request {
         })
     }
 
-    /// The value of the first query parameter of that name, percent-decoded; a `+` stays a `+`.
-    /// Empty for a parameter without `=`. An error of status 400 where it cannot be decoded.
+    /// The value of the first query parameter of that name, decoded as browsers and libraries encode it:
+    /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of status 400 where it cannot be decoded.
     pub fn query_parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, HttpError> {
         for parameter in self.query().unwrap_or("").split('&') {
             let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            if percent_decode(found).is_some_and(|found| found == name) {
-                return match percent_decode(value) {
+            if query_decode(found).is_some_and(|found| found == name) {
+                return match query_decode(value) {
                     Some(value) => Ok(Some(value)),
                     None => Err(HttpError::bad_request(format!(
                         "the query parameter {name} is not UTF-8 in correct percent-encoding"
@@ -183,6 +183,15 @@ pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(text).decode_utf8().ok()
 }
 
+/// Decodes a part of a query (application/x-www-form-urlencoded in the URL Standard).
+fn query_decode(text: &str) -> Option<Cow<'_, str>> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return percent_decode(&spaced).map(|decoded| Cow::Owned(decoded.into_owned()));
+    }
+    percent_decode(text)
+}
+
 /// The elements of a comma-separated header value; empty ones do not count (RFC 9110, 5.6.1.2).
 pub(super) fn list_elements(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(trim_white_space).filter(|element| !element.is_empty())
@@ -220,6 +229,22 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(percent_decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plus_in_a_query_is_a_space() {
+        let table = [
+            ("", Some("")),
+            ("a+b", Some("a b")),
+            ("++", Some("  ")),
+            ("a%2Bb+c", Some("a+b c")),
+            ("%7B%22a%22%3A+1%7D", Some(r#"{"a": 1}"#)),
+            ("%+1", None),
+            ("+%ff", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(query_decode(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
+use crate::config::{authority, host_and_port};
 use crate::source::Source;
 use crate::transaction::Transaction;
 
@@ -85,11 +86,11 @@ impl<'a> Node<'a> {
     }
 
     async fn ask(&self, path: &str) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(self.address).await?;
+        let mut stream = TcpStream::connect(host_and_port(self.address)).await?;
         let authorization = self.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\n",
-            self.address,
+            authority(self.address),
             authorization.unwrap_or_default()
         );
         stream.write_all(request.as_bytes()).await?;

@@ -14,14 +14,20 @@ const OPEN_PATHS: [&str; 5] = ["/", "/test", "/healthz", "/healthz/live", "/heal
 pub struct Access {
     /// The token, hashed.
     token: Option<[u8; 32]>,
-    /// Whether the node listens on a loopback address only.
+    /// Whether the node listens on loopback addresses only.
     loopback: bool,
+    /// The host of the address that it was started with, which may be a name.
+    own_host: String,
 }
 
 impl Access {
-    /// The rules of a node that listens on the address `listening`.
-    pub fn new(token: Option<&str>, listening: IpAddr) -> Self {
-        Self { token: token.map(hash), loopback: listening.is_loopback() }
+    /// The rules of a node that listens on the addresses `listening`, which are those of `own_host`.
+    pub fn new(token: Option<&str>, listening: &[IpAddr], own_host: &str) -> Self {
+        Self {
+            token: token.map(hash),
+            loopback: listening.iter().all(IpAddr::is_loopback),
+            own_host: own_host.to_owned(),
+        }
     }
 
     /// Lets a request pass, or says why not.
@@ -30,6 +36,7 @@ impl Access {
     /// 401 without the token; 403 for a request that a web page elsewhere had a browser make.
     pub fn check(&self, request: &Request) -> Result<(), Response> {
         self.check_host(request)?;
+        self.check_origin_host(request)?;
         check_origin(request)?;
         self.check_token(request)
     }
@@ -38,14 +45,40 @@ impl Access {
     /// as coming from here; but the request then carries that name as its Host (DNS rebinding).
     fn check_host(&self, request: &Request) -> Result<(), Response> {
         let Some(host) = request.host() else { return Ok(()) };
-        if !self.loopback || self.token.is_some() || is_loopback(host) {
+        if !self.loopback || self.token.is_some() || is_loopback(host) || self.is_own(host) {
             return Ok(());
         }
         let detail = format!(
             "this node listens on a loopback address without a token, and answers only requests \
-             whose Host is a loopback address or localhost, not {host:?}"
+             whose Host is a loopback address, localhost or the name that it was started with, not \
+             {host:?}"
         );
         Err(Response::problem(403, detail))
+    }
+
+    /// The same for a node beyond loopback, as far as a page can be told from other clients: by its
+    /// Origin, which goes with every write and every WebSocket. An address can be given no other meaning.
+    fn check_origin_host(&self, request: &Request) -> Result<(), Response> {
+        let Some(host) = request.host() else { return Ok(()) };
+        if self.token.is_some() || request.header("Origin").is_none() {
+            return Ok(());
+        }
+        let name = host_name(host);
+        let is_address = name.parse::<IpAddr>().is_ok();
+        if is_address || name.eq_ignore_ascii_case("localhost") || self.is_own(host) {
+            return Ok(());
+        }
+        let detail = format!(
+            "this node has no token, and serves web pages only under a Host that is an address, \
+             localhost or the name that it was started with, not {host:?}: start it as \
+             `patchmesh {name}:PORT`, or give it a token"
+        );
+        Err(Response::problem(403, detail))
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        bare(host_name(host)) == bare(&self.own_host)
     }
 
     fn check_token(&self, request: &Request) -> Result<(), Response> {
@@ -75,7 +108,7 @@ impl Access {
 /// A web page elsewhere must not write to this node: browsers name the page's origin when they post.
 fn check_origin(request: &Request) -> Result<(), Response> {
     let Some(origin) = request.header("Origin") else { return Ok(()) };
-    if matches!(request.method(), "GET" | "HEAD") {
+    if matches!(request.method(), "GET" | "HEAD" | "OPTIONS") {
         return Ok(());
     }
     let own = origin.split_once("://").zip(request.host()).is_some_and(|((scheme, from), host)| {
@@ -97,11 +130,16 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+/// A Host without its port, and without brackets.
+fn host_name(host: &str) -> &str {
+    match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => host.split(':').next().unwrap_or(host),
-    };
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = host_name(host);
     let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
@@ -120,6 +158,10 @@ fn equal_in_constant_time(left: &[u8; 32], right: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
     use crate::http::tests::request;
+    use std::net::Ipv4Addr;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
     fn status(access: &Access, text: &str) -> u16 {
         access
@@ -129,7 +171,7 @@ mod tests {
 
     #[test]
     fn with_a_token_only_the_open_paths_go_without() {
-        let access = Access::new(Some("s3cret"), [127, 0, 0, 1].into());
+        let access = Access::new(Some("s3cret"), &[LOOPBACK], "127.0.0.1");
         let table = [
             ("GET /get HTTP/1.1\r\nHost: a\r\n", 401),
             ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\n", 200),
@@ -159,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_page_elsewhere_must_not_write() {
-        let access = Access::new(None, [0, 0, 0, 0].into());
+        let access = Access::new(None, &[ANY], "node");
         let table = [
             ("http://node:8080", "node:8080", 200),
             ("http://NODE", "node:80", 200),
@@ -179,10 +221,45 @@ mod tests {
     }
 
     #[test]
+    fn a_page_under_a_name_that_may_be_anybodys_is_not_served() {
+        // What a page has that gave its own name this node's address: that name as Host and Origin.
+        let any = Access::new(None, &[ANY], "0.0.0.0");
+        let named = Access::new(None, &[ANY], "mesh.example");
+        let loopback = Access::new(None, &[LOOPBACK], "mesh.example");
+        let with_token = Access::new(Some("t"), &[ANY], "0.0.0.0");
+        for (host, at_any, at_named, at_loopback) in [
+            ("evil.example:8080", 403, 403, 403),
+            ("mesh.example:8080", 403, 200, 200),
+            ("mesh.example.evil.example", 403, 403, 403),
+            ("192.0.2.1:8080", 200, 200, 403),
+            ("192.0.2.1.evil.example", 403, 403, 403),
+            ("[2001:db8::1]:8080", 200, 200, 403),
+            ("localhost:8080", 200, 200, 200),
+            ("127.0.0.1", 200, 200, 200),
+        ] {
+            for method in ["GET", "POST", "PATCH", "DELETE"] {
+                let text = |authorization| {
+                    format!(
+                        "{method} /get HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\n{authorization}"
+                    )
+                };
+                assert_eq!(status(&any, &text("")), at_any, "{method} {host}");
+                assert_eq!(status(&named, &text("")), at_named, "{method} {host}");
+                assert_eq!(status(&loopback, &text("")), at_loopback, "{method} {host}");
+                let authorized = text("Authorization: Bearer t\r\n");
+                assert_eq!(status(&with_token, &authorized), 200, "{method} {host}");
+            }
+            // What is no page is served under any name.
+            let text = format!("POST /replace HTTP/1.1\r\nHost: {host}\r\n");
+            assert_eq!(status(&any, &text), 200, "{host}");
+        }
+    }
+
+    #[test]
     fn a_loopback_node_without_a_token_knows_only_loopback_names() {
-        let open = Access::new(None, [127, 0, 0, 1].into());
-        let with_token = Access::new(Some("t"), [127, 0, 0, 1].into());
-        let beyond = Access::new(None, [10, 0, 0, 1].into());
+        let open = Access::new(None, &[LOOPBACK], "mesh.local");
+        let with_token = Access::new(Some("t"), &[LOOPBACK], "mesh.local");
+        let beyond = Access::new(None, &[LOOPBACK, [10, 0, 0, 1].into()], "mesh.local");
         for (host, expected) in [
             ("127.0.0.1:8080", 200),
             ("127.9.9.9", 200),
@@ -194,6 +271,10 @@ mod tests {
             ("localhost.evil.example", 403),
             ("10.0.0.1", 403),
             ("[::2]", 403),
+            ("mesh.local:8080", 200),
+            ("Mesh.Local.", 200),
+            ("mesh.local.evil.example", 403),
+            ("mesh", 403),
         ] {
             let text = format!("GET /test HTTP/1.1\r\nHost: {host}\r\n");
             assert_eq!(status(&open, &text), expected, "{host}");

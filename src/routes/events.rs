@@ -29,7 +29,7 @@ pub fn agree(
     from: SocketAddr,
     pointer: &str,
 ) -> Result<Answer, Response> {
-    for other in ["at", "after", "seen"] {
+    for other in ["at", "after", "seen", "source"] {
         if request.query_parameter(other)?.is_some() {
             let detail = format!("there are no events with {other}=; they are of the document now");
             return Err(Response::problem(406, detail));

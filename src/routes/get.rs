@@ -1,13 +1,10 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
-use super::wait::{Wait, Waited};
+use super::wait::{LENGTH, Wait};
 use super::{Routes, bad_request, number, preconditions};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{AtError, Handle, Reading, Snapshot};
 use crate::patch::PointerBuf;
-
-/// How many transactions the history has. On every answer of `/get`.
-const LENGTH: &str = "Patchmesh-Length";
 
 /// What had been seen of every source, where the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
@@ -29,26 +26,28 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         let answer = as_it_was(&routes.handle, count, pointer);
         return routes.unless_stopping(answer).await;
     }
-    if let Some(wait) = Wait::of(request)? {
+    let wait = Wait::of(request, &pointer)?;
+    if let Some(wait) = &wait {
         let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
-        let waited = waited.map_err(|response| {
+        waited.map_err(|response| {
             response.with_header(LENGTH, routes.handle.journal().length().to_string())
         })?;
-        return as_it_is(&routes.handle, pointer, waited == Waited::Unmoved).await;
     }
-    as_it_is(&routes.handle, pointer, false).await
+    as_it_is(&routes.handle, pointer, wait).await
 }
 
-/// The document now; `unmoved` where the client knows it since nothing was accepted after that.
+/// The document now, for a client that has waited for something or not.
 async fn as_it_is(
     handle: &Handle,
     pointer: PointerBuf,
-    unmoved: bool,
+    wait: Option<Wait>,
 ) -> Result<Response, Response> {
     let name = pointer.to_string();
-    let Reading { snapshot, vclock, length } = handle.snapshot(pointer).await?;
+    let reading = handle.snapshot(pointer).await?;
+    let is_known = wait.is_some_and(|wait| wait.is_known(&reading));
+    let Reading { snapshot, vclock, length } = reading;
     let mut response = match snapshot {
-        Some(snapshot) if unmoved => preconditions::not_modified(found(snapshot)),
+        Some(snapshot) if is_known => preconditions::not_modified(found(snapshot)),
         Some(snapshot) => found(snapshot),
         None => nothing(&name),
     };

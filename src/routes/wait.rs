@@ -1,44 +1,65 @@
-//! Waiting for the document to move: long polls, and reading what was written elsewhere.
+//! Waiting: for a transaction, for more than a client knows, or for a part to be another.
 
 use std::time::{Duration, Instant};
 
 use smol::Timer;
 use smol::future::FutureExt;
 
-use super::bad_request;
+use super::preconditions::{Preconditions, Verdict};
+use super::{bad_request, number};
 use crate::clock::VectorClock;
 use crate::http::{Problem, Request, Response};
-use crate::manager::Handle;
+use crate::manager::{Handle, Reading, Stopped};
+use crate::patch::PointerBuf;
+use crate::source::Source;
 
 /// How long is waited unless asked for another time, and at most.
 const WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The least time between two looks, once a wait has lasted: where others write all the time, most of
-/// what comes is not what is waited for. Before, it is this share of the time waited.
+/// The least time between two looks, once a wait has lasted: if others write all the time, most of what
+/// comes is not what is waited for. Before, it is this share of the time waited.
 const PACE: Duration = Duration::from_millis(10);
 const PACE_SHARE: u32 = 8;
 
+/// At most this share of the time goes into looking: of a large part that is work.
+const LOOK_SHARE: u32 = 10;
+
+/// How many transactions the history has, as each answer of `/get` says and a request may repeat.
+pub const LENGTH: &str = "Patchmesh-Length";
+
 /// What a request waits for.
 pub struct Wait {
-    clock: VectorClock,
-    /// Whether more than that has to have been seen.
-    past: bool,
+    until: Until,
     longest: Duration,
 }
 
-/// How a wait ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// With what was waited for.
-    Seen,
-    /// With nothing new.
+enum Until {
+    /// Until all of this has been seen.
+    Seen(VectorClock),
+    /// Until that and more has been seen.
+    After(VectorClock),
+    /// Until this node has that transaction.
+    Transaction(Source, u64),
+    /// Until the history has another length.
+    OtherLength(u64),
+    /// Until the part at that pointer is not as in `If-None-Match`.
+    OtherPart(PointerBuf, Preconditions),
+}
+
+/// What a look found.
+enum Look {
+    /// What is waited for.
+    There,
+    /// Nothing new: if the time is over, the client is told that it knows all.
     Unmoved,
+    /// Something is missing: if the time is over, the client is told what.
+    Missing(Problem),
 }
 
 impl Wait {
-    /// What a request waits for; none where it does not.
-    pub fn of(request: &Request) -> Result<Option<Self>, Response> {
+    /// What a request for the part at `pointer` waits for; none if it does not.
+    pub fn of(request: &Request, pointer: &PointerBuf) -> Result<Option<Self>, Response> {
         let clock = |name| {
             let Some(text) = request.query_parameter(name)? else { return Ok(None) };
             let clock = serde_json::from_str(&text).map_err(|error| {
@@ -47,39 +68,52 @@ impl Wait {
             })?;
             Ok::<_, Response>(Some(clock))
         };
-        let (clock, past) = match (clock("after")?, clock("seen")?) {
-            (None, None) => return Ok(None),
-            (Some(clock), None) => (clock, true),
-            (None, Some(clock)) => (clock, false),
-            (Some(_), Some(_)) => {
-                return Err(bad_request("there are both after and seen: which is meant?"));
-            }
-        };
-        let longest = match request.query_parameter("wait")? {
-            None => WAIT,
-            Some(text) => duration(&text).ok_or_else(|| {
+        let wait = match request.query_parameter("wait")? {
+            None => None,
+            Some(text) => Some(duration(&text).ok_or_else(|| {
                 bad_request(format!("the query parameter wait is {text:?}, not like 30s or 500ms"))
-            })?,
+            })?),
         };
-        Ok(Some(Self { clock, past, longest: longest.min(LONGEST_WAIT) }))
+        let named = [
+            clock("after")?.map(Until::After),
+            clock("seen")?.map(Until::Seen),
+            transaction(request)?.map(|(source, id)| Until::Transaction(source, id)),
+        ];
+        let mut named = named.into_iter().flatten();
+        let until = match (named.next(), named.next()) {
+            (Some(until), None) => until,
+            (Some(_), Some(_)) => {
+                let detail = "of after, seen and source with id there can be one: which is meant?";
+                return Err(bad_request(detail));
+            }
+            // What the client knows is in a header, and only counts if it wants to wait.
+            (None, _) if wait.is_none() => return Ok(None),
+            (None, _) => match (known_length(request)?, Preconditions::of(request)) {
+                (Some(length), _) => Until::OtherLength(length),
+                (None, Some(preconditions)) => Until::OtherPart(pointer.clone(), preconditions),
+                (None, None) => return Ok(None),
+            },
+        };
+        Ok(Some(Self { until, longest: wait.unwrap_or(WAIT).min(LONGEST_WAIT) }))
     }
 
-    /// Waits.
-    pub async fn wait(&self, handle: &Handle) -> Result<Waited, Response> {
+    /// Waits, until it is there or the time is over.
+    ///
+    /// # Errors
+    /// 504 if something is missing then.
+    pub async fn wait(&self, handle: &Handle) -> Result<(), Response> {
         let begin = Instant::now();
         let deadline = begin + self.longest;
         let mut subscription = None;
         loop {
             let look = Instant::now();
-            let vclock = handle.vclock().await?;
-            if vclock.covers(&self.clock) && !(self.past && self.clock.covers(&vclock)) {
-                return Ok(Waited::Seen);
-            }
-            if look >= deadline {
-                return match missing(&vclock, &self.clock) {
-                    None => Ok(Waited::Unmoved),
-                    Some(problem) => Err(problem.into()),
-                };
+            let found = self.look(handle).await?;
+            let time = look.elapsed();
+            match found {
+                Look::There => return Ok(()),
+                Look::Unmoved if look >= deadline => return Ok(()),
+                Look::Missing(problem) if look >= deadline => return Err(problem.into()),
+                Look::Unmoved | Look::Missing(_) => {}
             }
             let Some(grown) = &subscription else {
                 // What came in between is seen when this looks again.
@@ -87,11 +121,11 @@ impl Wait {
                 continue;
             };
             let growth = async {
-                // Where the manager has ended, the next look says so.
+                // If the manager has ended, the next look says so.
                 let _ = grown.recv().await;
-                let next_look = look + PACE.min(begin.elapsed() / PACE_SHARE);
-                if next_look > Instant::now() {
-                    Timer::at(next_look).await;
+                let pace = PACE.min(begin.elapsed() / PACE_SHARE).max(time * LOOK_SHARE);
+                if look + pace > Instant::now() {
+                    Timer::at(look + pace).await;
                 }
             };
             let time_over = async {
@@ -100,9 +134,73 @@ impl Wait {
             growth.or(time_over).await;
         }
     }
+
+    async fn look(&self, handle: &Handle) -> Result<Look, Stopped> {
+        let unless_unmoved = |moved| if moved { Look::There } else { Look::Unmoved };
+        Ok(match &self.until {
+            Until::Seen(clock) | Until::After(clock) => {
+                let vclock = handle.vclock().await?;
+                match missing(&vclock, clock) {
+                    Some(problem) => Look::Missing(problem),
+                    None if matches!(self.until, Until::Seen(_)) => Look::There,
+                    None => unless_unmoved(!clock.covers(&vclock)),
+                }
+            }
+            Until::Transaction(source, id) => {
+                if has(handle, source, *id).await? {
+                    Look::There
+                } else {
+                    Look::Missing(not_received(*id, source, ""))
+                }
+            }
+            Until::OtherLength(length) => unless_unmoved(handle.journal().length() != *length),
+            Until::OtherPart(pointer, preconditions) => {
+                let part = handle.snapshot(pointer.clone()).await?.snapshot;
+                let tag = part.as_ref().map(|part| part.hash.as_str());
+                unless_unmoved(preconditions.verdict(true, tag) != Verdict::NotModified)
+            }
+        })
+    }
+
+    /// Whether a client that asked so knows what was read. It may have moved since the last look.
+    pub fn is_known(&self, reading: &Reading) -> bool {
+        match &self.until {
+            Until::After(clock) => clock.covers(&reading.vclock),
+            Until::OtherLength(length) => reading.length == *length,
+            // If a part is the same, its preconditions say so, as those of any read do.
+            Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
+        }
+    }
 }
 
-/// What `vclock` lacks of `wanted`; none where it has all.
+/// Whether this node has a transaction, by its stamp.
+async fn has(handle: &Handle, source: &Source, id: u64) -> Result<bool, Stopped> {
+    Ok(handle.vclock().await?.has_seen(source, id))
+}
+
+/// The transaction that a request names; none if it names none.
+fn transaction(request: &Request) -> Result<Option<(Source, u64)>, Response> {
+    match (request.query_parameter("source")?, number(request, "id")?) {
+        (None, None) => Ok(None),
+        (Some(text), Some(id)) => {
+            let source = text.parse().map_err(|error| {
+                bad_request(format!("the query parameter source is {text:?}: {error}"))
+            })?;
+            Ok(Some((source, id)))
+        }
+        _ => Err(bad_request("a transaction is named by both, source and id")),
+    }
+}
+
+/// The length that the client knows; none if it says none.
+fn known_length(request: &Request) -> Result<Option<u64>, Response> {
+    let Some(text) = request.header(LENGTH) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| {
+        bad_request(format!("the header {LENGTH} is {text:?}, which is no length: {error}"))
+    })
+}
+
+/// What `vclock` lacks of `wanted`; none if it has all.
 fn missing(vclock: &VectorClock, wanted: &VectorClock) -> Option<Problem> {
     let lacks: Vec<_> =
         wanted.iter().filter(|(source, next)| vclock.next_id(source) < *next).collect();
@@ -111,11 +209,13 @@ fn missing(vclock: &VectorClock, wanted: &VectorClock) -> Option<Problem> {
         1 => String::new(),
         count => format!(", nor what is missing of {} other sources", count - 1),
     };
-    let detail = format!(
-        "this node has not received transaction {} of {source} in this time{others}",
-        next - 1
-    );
-    Some(Problem::new(504, detail))
+    Some(not_received(next - 1, source, &others))
+}
+
+fn not_received(id: u64, source: &Source, others: &str) -> Problem {
+    let detail =
+        format!("this node has not received transaction {id} of {source} in this time{others}");
+    Problem::new(504, detail)
 }
 
 /// A time such as `30s`, `500ms` or `30`, which is in seconds.

@@ -37,12 +37,13 @@ struct Server {
 }
 
 fn start(limits: Limits) -> Server {
-    let listener = smol::block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
-    let address = listener.local_addr().expect("a bound listener has an address");
+    let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
+    let listeners = smol::block_on(Listeners::bind(&any)).expect("a free port");
+    let address = listeners.addresses()[0];
     let (shutdown, receiver) = async_channel::bounded(1);
     let served = smol::spawn(async move {
         let executor = Executor::new();
-        let served = serve(&executor, listener, Arc::new(Script), limits, receiver);
+        let served = serve(&executor, listeners, Arc::new(Script), limits, receiver);
         executor.run(served).await;
     });
     Server { address, shutdown, served }

@@ -174,6 +174,36 @@ fn a_web_page_elsewhere_must_not_write() {
 }
 
 #[test]
+fn a_node_beyond_loopback_is_not_written_to_by_dns_rebinding() {
+    let node = node().at("0.0.0.0:0").start();
+    let port = node.address.port();
+    for (name, expected) in [
+        ("evil.example", 403),
+        ("localhost", 200),
+        ("127.0.0.1", 200),
+        ("192.0.2.7", 200),
+        ("[2001:db8::7]", 200),
+    ] {
+        let (host, origin) = (format!("{name}:{port}"), format!("http://{name}:{port}"));
+        let headers = [("Host", host.as_str()), ("Origin", origin.as_str())];
+        assert_eq!(status(&node, "POST", "/replace", &headers), expected, "{name}");
+        let opened = opens(&node, "/ws", &headers);
+        assert_eq!(opened, if expected == 200 { Ok(()) } else { Err(expected) }, "{name}");
+        // A client that is no page says no origin.
+        assert_eq!(status(&node, "POST", "/replace", &[("Host", &host)]), 200, "{name}");
+    }
+}
+
+#[test]
+fn a_loopback_node_answers_to_the_name_it_was_started_with() {
+    let node = node().at("localhost:0").start();
+    assert!(node.start_line.contains("debug page http://localhost:"), "{}", node.start_line);
+    for (host, expected) in [("LOCALHOST.:1", 200), ("localhost.evil.example", 403)] {
+        assert_eq!(status(&node, "GET", "/get", &[("Host", host)]), expected, "{host}");
+    }
+}
+
+#[test]
 fn a_loopback_node_without_a_token_answers_only_to_loopback_names() {
     let open = node().start();
     let with_token = node().token("t").start();

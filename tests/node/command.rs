@@ -23,7 +23,7 @@ fn check_one_line(text: &str, contains: &str) {
 #[test]
 fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
     let long = "n".repeat(200);
-    let table: [(&[&str], &str); 12] = [
+    let table: [(&[&str], &str); 15] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "8080"),
         (&["127.0.0.1:http"], "127.0.0.1:http"),
@@ -35,6 +35,9 @@ fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
         (&["127.0.0.1:0", "--source"], "--source"),
         (&["127.0.0.1:0", "--source", &long], "200 bytes"),
         (&["127.0.0.1:0", "--source", "two\nlines"], "control"),
+        (&["127.0.0.1:0", "--source", "a~b"], "~ and ^"),
+        (&["127.0.0.1:0", "--source", "a^b"], "~ and ^"),
+        (&["[fe80::1%]:0"], "no zone"),
         (&["127.0.0.1:0", "--token", ""], "token"),
     ];
     for (arguments, contains) in table {
@@ -147,6 +150,12 @@ fn it_listens_on_ipv6_and_on_names() {
     assert_eq!(by_name.get("/get").status, 200);
     // Not every machine has IPv6.
     if TcpListener::bind("[::1]:0").is_ok() {
+        // The loopback interface has number 1.
+        let zoned = node().at("[::1%1]:0").start();
+        assert_eq!(zoned.get("/get").status, 200);
+        let reader = node().at("[::1]:0").peer(format!("[::1%1]:{}", zoned.address.port())).start();
+        let mut stream = reader.stream();
+        assert_eq!(zoned.post_patch("[]"), stream.next());
         let over_6 = node().at("[::1]:0").start();
         let reader = node().at("[::1]:0").peer(over_6.address).start();
         let mut stream = reader.stream();
