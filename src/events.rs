@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use smol::Timer;
-use smol::future::FutureExt;
+use smol::future::{FutureExt, pending};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
@@ -36,6 +36,11 @@ use crate::patch::{Patch, PatchOperation, parse};
 /// What is sent where there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A reader that says no more either listens on (it has closed its direction only) or is gone. A write
+/// tells: after the first one to somebody who is gone the next one fails. So there is one at once, one
+/// after this time, and then ever more seldom.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How soon a reader is to come again when the connection ended, in milliseconds.
 const RETRY: &str = "retry: 1000\n\n";
@@ -67,8 +72,6 @@ pub struct Session {
 
 /// Why a session ended.
 enum End {
-    /// The reader is gone.
-    Left,
     /// It took nothing for [`STALL_LIMIT`].
     Stalled,
     /// The node is stopping.
@@ -80,7 +83,6 @@ enum End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Left => f.write_str("closed by the reader"),
             Self::Stalled => write!(f, "took nothing for {} s, given up", STALL_LIMIT.as_secs()),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(error) => error.fmt(f),
@@ -103,19 +105,27 @@ impl Session {
             }
             End::Stopping
         };
-        let end = self.send(&output).or(stopped).or(left(stream)).await;
+        let (listening, silent) = async_channel::bounded(1);
+        let left = left(stream, listening);
+        let end = self.send(&output, &silent).or(stopped).or(left).await;
         output.finish().await;
         log::debug!("events to {address}: {end}");
     }
 
-    async fn send(&self, output: &Output) -> End {
-        match self.send_all(output).await {
+    async fn send(&self, output: &Output, silent: &Receiver<Infallible>) -> End {
+        match self.send_all(output, silent).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    async fn send_all(&self, output: &Output) -> Result<Infallible, End> {
+    /// Sends all that comes. `silent` is closed when the reader says no more.
+    async fn send_all(
+        &self,
+        output: &Output,
+        silent: &Receiver<Infallible>,
+    ) -> Result<Infallible, End> {
+        let mut probe_interval = None;
         let grown = self.handle.subscribe().await.map_err(|_| End::Stopping)?;
         output.write(&[RETRY.as_bytes()]).await?;
         let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
@@ -143,25 +153,40 @@ impl Session {
             Timer::after(PACE.saturating_mul(megabytes.saturating_add(1))).await;
             loop {
                 let growth = async { grown.recv().await.map_or(Err(End::Stopping), |()| Ok(true)) };
+                let interval = probe_interval.unwrap_or(KEEP_ALIVE_INTERVAL);
                 let silence = async {
-                    Timer::after(KEEP_ALIVE_INTERVAL).await;
+                    Timer::after(interval).await;
                     Ok(false)
                 };
-                if growth.or(silence).await? {
+                let said_last = async {
+                    match probe_interval {
+                        None => silent.recv().await.map_or(Ok(false), |never| match never {}),
+                        Some(_) => pending().await,
+                    }
+                };
+                if growth.or(said_last).or(silence).await? {
                     break;
                 }
                 output.write(&[KEEP_ALIVE.as_bytes()]).await?;
+                if silent.is_closed() {
+                    let longer = probe_interval.map_or(PROBE_INTERVAL, |interval| interval * 2);
+                    probe_interval = Some(longer.min(KEEP_ALIVE_INTERVAL));
+                }
             }
         }
     }
 }
 
-/// Returns when the reader is gone. What it says is of no interest.
-async fn left(mut stream: TcpStream) -> End {
+/// Returns when the connection is broken. What the reader says is of no interest; `listening` is closed
+/// when it says no more.
+async fn left(mut stream: TcpStream, listening: Sender<Infallible>) -> End {
     let mut buffer = [0; 512];
     loop {
         match stream.read(&mut buffer).await {
-            Ok(0) => return End::Left,
+            Ok(0) => {
+                drop(listening);
+                return pending().await;
+            }
             Ok(_) => smol::future::yield_now().await,
             Err(error) => return End::Failed(error),
         }

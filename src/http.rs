@@ -58,7 +58,8 @@ pub struct Limits {
     pub header_time: Duration,
     /// From the end of a request's header to the end of its body. Beyond it: 408.
     pub body_time: Duration,
-    /// How long a connection may be silent between requests. Beyond it: closed without a word.
+    /// How long a connection may be silent between requests. Beyond it: closed without a word. Longer than
+    /// the 60 s of most proxies, so that they close first: who closes second may have a request on its way.
     pub idle_time: Duration,
     /// How long a client may take to take its answer. Beyond it: closed.
     pub write_time: Duration,
@@ -75,7 +76,7 @@ impl Default for Limits {
             body_bytes: 1024 * 1024,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(30),
-            idle_time: Duration::from_secs(60),
+            idle_time: Duration::from_secs(75),
             write_time: Duration::from_secs(30),
             connections: 1024,
         }

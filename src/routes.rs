@@ -97,8 +97,9 @@ struct Peers<'a> {
 impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
-        let answer = match self.dispatch(request, from).await {
-            Ok(Answer::Response(response)) if matches!(request.method(), "GET" | "HEAD") => {
+        let is_read = matches!(request.method(), "GET" | "HEAD");
+        let mut answer = match self.dispatch(request, from).await {
+            Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, response).into()
             }
             Ok(answer) => answer,
@@ -106,7 +107,11 @@ impl Routes {
         };
         let (Answer::Response(response)
         | Answer::Upgrade(response, _)
-        | Answer::Stream(response, _)) = &answer;
+        | Answer::Stream(response, _)) = &mut answer;
+        if is_read && document_pointer(request.path()).is_some() {
+            // It may be the document, or events.
+            response.headers.push(("Vary", "Accept".into()));
+        }
         self.requests.count(response.status);
         answer
     }
@@ -114,33 +119,26 @@ impl Routes {
     async fn dispatch(&self, request: &Request, from: SocketAddr) -> Result<Answer, Response> {
         self.access.check(request)?;
         let path = request.path();
-        if let Some(pointer) =
-            path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
-        {
-            if pointer.is_empty() && request.method() == "PATCH" {
+        let allowed = methods(path).ok_or_else(|| {
+            let detail = format!(
+                "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
+                 /log, /history, /transaction, /conflicts, /peers, /metrics and /healthz"
+            );
+            Response::problem(404, detail)
+        })?;
+        only(request, allowed)?;
+        if request.method() == "OPTIONS" {
+            return Ok(Response::new(204).with_header("Allow", allowed.join(", ")).into());
+        }
+        if let Some(pointer) = document_pointer(path) {
+            if request.method() == "PATCH" {
                 return Ok(write::write(&self.handle, request).await?.into());
             }
-            let whole: &[_] = &["GET", "HEAD", "PATCH"];
-            only(request, if pointer.is_empty() { whole } else { &whole[..2] })?;
             if events::are_wanted(request) {
                 return events::agree(self, request, from, pointer);
             }
             return Ok(get::get(self, request, pointer).await?.into());
         }
-        let allowed: &[&str] = match path {
-            "/replace" | "/post" => &["POST"],
-            "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction"
-            | "/conflicts" | "/peers" | "/metrics" | "/healthz" | "/healthz/live"
-            | "/healthz/ready" => &["GET", "HEAD"],
-            _ => {
-                let detail = format!(
-                    "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                     /log, /history, /transaction, /conflicts, /peers, /metrics and /healthz"
-                );
-                return Err(Response::problem(404, detail));
-            }
-        };
-        only(request, allowed)?;
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
@@ -204,7 +202,8 @@ impl Routes {
             lines.extend_from_slice(record.line.as_bytes());
             lines.push(b'\n');
         }
-        Ok(Response::new(200).with_body("application/x-ndjson", lines))
+        let response = Response::new(200).with_body("application/x-ndjson", lines);
+        Ok(response.with_header("Cache-Control", "no-store"))
     }
 
     async fn peers(&self) -> Result<Response, Response> {
@@ -229,7 +228,8 @@ impl Routes {
             downstreams: &self.downstreams.status(length),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        Ok(Response::new(200).with_body(content_type, text.into_bytes()))
+        let response = Response::new(200).with_body(content_type, text.into_bytes());
+        Ok(response.with_header("Cache-Control", "no-store"))
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {
@@ -242,6 +242,26 @@ impl Routes {
 
 fn bad_request(detail: impl Into<String>) -> Response {
     Response::problem(400, detail)
+}
+
+/// The pointer to a part of the document, as a path has it; none if the path is another one.
+fn document_pointer(path: &str) -> Option<&str> {
+    path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The methods that a path takes; none if there is no such path.
+fn methods(path: &str) -> Option<&'static [&'static str]> {
+    Some(match path {
+        // Of the whole node, in `OPTIONS *`.
+        "*" => &["GET", "HEAD", "POST", "PATCH", "OPTIONS"],
+        "/get" => &["GET", "HEAD", "PATCH", "OPTIONS"],
+        "/replace" | "/post" => &["POST", "OPTIONS"],
+        "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction" | "/conflicts"
+        | "/peers" | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
+            &["GET", "HEAD", "OPTIONS"]
+        }
+        _ => return document_pointer(path).map(|_| &["GET", "HEAD", "OPTIONS"][..]),
+    })
 }
 
 /// Refuses methods but those `allowed` (RFC 9110 section 15.5.6).

@@ -49,9 +49,9 @@ fn patch_takes_a_json_patch_of_any_other_type() {
     assert_eq!(patch(&node, "", &json!([{"op": "remove", "path": "/x"}])).status, 409);
     assert_eq!(patch(&node, "", &json!({"a": 1})).status, 400);
     let part = node.ask("PATCH", "/get/0", "", "[]");
-    assert_eq!((part.status, part.header("Allow")), (405, Some("GET, HEAD")));
+    assert_eq!((part.status, part.header("Allow")), (405, Some("GET, HEAD, OPTIONS")));
     let other = node.ask("PUT", "/get", "", "[]");
-    assert_eq!((other.status, other.header("Allow")), (405, Some("GET, HEAD, PATCH")));
+    assert_eq!((other.status, other.header("Allow")), (405, Some("GET, HEAD, PATCH, OPTIONS")));
     let elsewhere = patch(&node, "Origin: http://evil.example\r\n", &add("/e", 1));
     assert_eq!(elsewhere.status, 403);
 }

@@ -240,7 +240,10 @@ impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let mut body = serde_json::to_vec(&problem).expect("strings and JSON values are JSON");
         body.push(b'\n');
-        Response::new(problem.status).with_body("application/problem+json", body)
+        Response::new(problem.status)
+            .with_body("application/problem+json", body)
+            // Some would keep a 404 or a 410 (RFC 9111, 4.2.2).
+            .with_header("Cache-Control", "no-store")
     }
 }
 

@@ -101,7 +101,7 @@ fn answer(troubles: &[Trouble]) -> Response {
     let mut problem = Problem::new(503, first.detail.clone()).with_member("troubles", all);
     (problem.kind, problem.title) =
         (format!("/problems/{}", first.kind).into(), "Not all is well".into());
-    Response::from(problem).with_header("Cache-Control", "no-store")
+    problem.into()
 }
 
 #[cfg(test)]

@@ -129,7 +129,9 @@ pub fn answer_to_read(request: &Request, response: Response) -> Response {
                 None => format!("{header} does not hold: there is no ETag"),
             };
             let mut refusal = Response::problem(412, detail);
-            refusal.headers.extend(response.headers.into_iter().filter(is_of_any_status));
+            let is_of_success = |name| matches!(name, "Content-Type" | "Cache-Control");
+            let others = response.headers.into_iter().filter(|(name, _)| !is_of_success(*name));
+            refusal.headers.extend(others);
             refusal
         }
     }
@@ -138,14 +140,9 @@ pub fn answer_to_read(request: &Request, response: Response) -> Response {
 /// The answer 304 in place of a success.
 pub fn not_modified(mut response: Response) -> Response {
     response.status = 304;
-    response.headers.retain(is_of_any_status);
+    response.headers.retain(|(name, _)| *name != "Content-Type");
     response.body = "".into();
     response
-}
-
-/// Whether a header says nothing of the body that it came with.
-fn is_of_any_status((name, _): &(&'static str, std::borrow::Cow<'static, str>)) -> bool {
-    !name.eq_ignore_ascii_case("Content-Type")
 }
 
 /// The answer to a write whose preconditions do not hold of what has this entity tag.

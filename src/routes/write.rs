@@ -13,8 +13,14 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Takes the body: a JSON Merge Patch where the content type says so, else a JSON Patch.
 pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Response> {
+    check_coding(request)?;
     let text = std::str::from_utf8(&request.body)
         .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
+    if text.starts_with('\u{feff}') {
+        let detail = "the body begins with a byte order mark, which JSON does not have (RFC 8259, \
+                      section 8.1): send it without; nothing was changed";
+        return Err(bad_request(detail));
+    }
     let preconditions = Preconditions::of(request);
     let is_merge = request.header("Content-Type").is_some_and(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default();
@@ -41,6 +47,20 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
             let detail = "peers are still sending this node its own earlier transactions, or \
                           its source has no Ids left; nothing was changed";
             Err(Response::problem(503, detail))
+        }
+    }
+}
+
+/// Refuses a body that is coded: none is decoded here.
+fn check_coding(request: &Request) -> Result<(), Response> {
+    let codings = request.header_values("Content-Encoding").flat_map(|list| list.split(','));
+    let is_none = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    let mut codings = codings.map(str::trim);
+    match codings.find(|coding| !is_none(coding)) {
+        None => Ok(()),
+        Some(coding) => {
+            let detail = format!("the body has the content coding {coding:?}; send it without");
+            Err(Response::problem(415, detail).with_header("Accept-Encoding", "identity"))
         }
     }
 }

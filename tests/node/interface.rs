@@ -198,31 +198,98 @@ fn a_wrong_method_is_told_the_right_ones() {
         "/metrics",
         "/healthz",
     ];
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "BREW", "get"] {
-        let answer = node.request(method, "/get", "[]");
-        check_problem(&answer, 405);
-        assert_eq!(answer.header("Allow"), Some("GET, HEAD, PATCH"), "{method}");
-    }
-    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "get"] {
-        for path in reading {
-            let answer = node.request(method, path, "[]");
-            check_problem(&answer, 405);
-            assert_eq!(answer.header("Allow"), Some("GET, HEAD"), "{method} {path}");
+    let whole = [("/get", "GET, HEAD, PATCH, OPTIONS")];
+    let reading = reading.map(|path| (path, "GET, HEAD, OPTIONS"));
+    let writing = ["/replace", "/post"].map(|path| (path, "POST, OPTIONS"));
+    for (path, allowed) in whole.into_iter().chain(reading).chain(writing) {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW", "get", "options"] {
+            if !allowed.split(", ").any(|allowed| allowed == method) {
+                let answer = node.request(method, path, "[]");
+                check_problem(&answer, 405);
+                assert_eq!(answer.header("Allow"), Some(allowed), "{method} {path}");
+            }
         }
-    }
-    for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "post"] {
-        for path in ["/replace", "/post"] {
-            let answer = node.request(method, path, "[]");
-            check_problem(&answer, 405);
-            assert_eq!(answer.header("Allow"), Some("POST"), "{method} {path}");
-        }
+        let answer = node.request("OPTIONS", path, "");
+        assert_eq!((answer.status, answer.header("Allow")), (204, Some(allowed)), "{path}");
+        assert_eq!(answer.header("Content-Type"), None);
     }
     for path in ["/replace", "/post"] {
         let answer = node.request("HEAD", path, "");
-        assert_eq!((answer.status, answer.header("Allow")), (405, Some("POST")));
+        assert_eq!((answer.status, answer.header("Allow")), (405, Some("POST, OPTIONS")));
     }
+    let answer = node.request("OPTIONS", "*", "");
+    let all = Some("GET, HEAD, POST, PATCH, OPTIONS");
+    assert_eq!((answer.status, answer.header("Allow")), (204, all));
     check_problem(&node.request("POST", "/nothing", "[]"), 404);
+    check_problem(&node.request("OPTIONS", "/nothing", ""), 404);
     assert_eq!(state(&node), before);
+}
+
+#[test]
+fn caches_are_told_what_to_keep() {
+    let node = example();
+    for (method, target, cache_control, vary) in [
+        ("GET", "/get", "no-cache", Some("Accept")),
+        ("GET", "/get/a/0", "no-cache", Some("Accept")),
+        ("GET", "/get?at=0", "no-cache", Some("Accept")),
+        ("GET", "/get/nothing", "no-store", Some("Accept")),
+        ("GET", "/get?at=9", "no-store", Some("Accept")),
+        ("GET", "/get?wait=x", "no-store", Some("Accept")),
+        ("POST", "/get", "no-store", None),
+        ("POST", "/replace", "no-store", None),
+        ("GET", "/nothing", "no-store", None),
+        ("GET", "/ws", "no-store", None),
+        ("GET", "/vclock", "no-store", None),
+        ("GET", "/log", "no-store", None),
+        ("GET", "/history", "no-store", None),
+        ("GET", "/transaction", "no-store", None),
+        ("GET", "/conflicts", "no-store", None),
+        ("GET", "/peers", "no-store", None),
+        ("GET", "/metrics", "no-store", None),
+        ("GET", "/healthz", "no-store", None),
+        ("GET", "/test", "no-cache", None),
+    ] {
+        let answer = node.request(method, target, "");
+        assert_eq!(answer.header("Cache-Control"), Some(cache_control), "{method} {target}");
+        assert_eq!(answer.header("Vary"), vary, "{method} {target}");
+    }
+    for (name, value, status) in [
+        ("If-None-Match", "*", 304),
+        ("If-Match", "\"x\"", 412),
+        ("Accept", "text/event-stream", 200),
+    ] {
+        let mut headers = node.headers();
+        headers.push((name, value.to_owned()));
+        let answer = Client::connect(node.address).request("HEAD", "/get", &headers, b"");
+        assert_eq!((answer.status, answer.header("Vary")), (status, Some("Accept")), "{name}");
+        let cache_control = if status == 304 { "no-cache" } else { "no-store" };
+        assert_eq!(answer.header("Cache-Control"), Some(cache_control), "{name}");
+    }
+}
+
+#[test]
+fn a_body_that_is_coded_or_marked_is_told_so() {
+    let node = example();
+    let before = state(&node);
+    let ask = |target: &str, method: &str, coding: &str, body: &[u8]| {
+        let mut headers = node.headers();
+        headers.push(("Content-Encoding", coding.to_owned()));
+        Client::connect(node.address).request(method, target, &headers, body)
+    };
+    for (method, target) in [("POST", "/replace"), ("POST", "/post"), ("PATCH", "/get")] {
+        for coding in ["gzip", "GZIP", "x", "identity, br", "gzip, identity"] {
+            let answer = ask(target, method, coding, b"\x1f\x8b\x08");
+            check_problem(&answer, 415);
+            assert_eq!(answer.header("Accept-Encoding"), Some("identity"));
+        }
+        let problem = check_problem(&ask(target, method, "identity", "\u{feff}[]".as_bytes()), 400);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("byte order mark"), "{detail}");
+    }
+    assert_eq!(state(&node), before);
+    for coding in ["identity", "Identity", ""] {
+        assert_eq!(ask("/replace", "POST", coding, b"[]").status, 200, "{coding}");
+    }
 }
 
 #[test]
