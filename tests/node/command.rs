@@ -35,8 +35,8 @@ fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
         (&["127.0.0.1:0", "--source"], "--source"),
         (&["127.0.0.1:0", "--source", &long], "200 bytes"),
         (&["127.0.0.1:0", "--source", "two\nlines"], "control"),
-        (&["127.0.0.1:0", "--source", "a~b"], "~ and ^"),
-        (&["127.0.0.1:0", "--source", "a^b"], "~ and ^"),
+        (&["127.0.0.1:0", "--source", "a~b"], "no '~'"),
+        (&["127.0.0.1:0", "--source", "a^b"], "no '^'"),
         (&["[fe80::1%]:0"], "no zone"),
         (&["127.0.0.1:0", "--token", ""], "token"),
     ];
