@@ -4,128 +4,39 @@
 //! is written, and waits for the journal to grow where it ends. So a slow reader costs the node
 //! nothing and loses nothing. What arrives is looked at only to see that the other side lives.
 
-use std::collections::HashMap;
+mod status;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
-use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::Message;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Error, Message};
-use futures_util::Sink;
-use serde::Serialize;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::net::TcpStream;
 use smol::stream::Stream;
 
-use crate::clock::{Time, VectorClock};
-use crate::manager::{Handle, wall_clock};
-use crate::websocket;
+use crate::clock::VectorClock;
+use crate::manager::Handle;
+use crate::source::Source;
+use crate::websocket::{Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK};
+use status::Progress;
 
-/// How often the other side is pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long the other side may be silent before it is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+pub use status::{DownstreamStatus, Downstreams};
 
 /// How many transactions, and about how many bytes of them, are written in one go.
 const BATCH_RECORDS: usize = 1024;
 const BATCH_BYTES: usize = 256 << 10;
 
-/// How many messages are heard before other tasks get their turn.
-const MESSAGES_A_TURN: usize = 64;
-
-/// The largest message that is taken in; none has a meaning here.
-const MAX_HEARD_BYTES: usize = 64 << 10;
-
-/// How long a plain node that found a message too large has to wait when it comes again, as it
-/// would come at once, get the same messages and go, for ever.
-const TOO_LARGE_PAUSE: Duration = Duration::from_secs(10);
-
-/// How many addresses that found a message too large are remembered.
-const TOO_LARGE_ADDRESSES: usize = 1024;
-
-/// What is known of all sessions.
-#[derive(Default)]
-pub struct Downstreams {
-    open: Mutex<Vec<Weak<Progress>>>,
-    too_large: Mutex<HashMap<IpAddr, Instant>>,
-}
-
-/// How far one session is.
-#[derive(Debug)]
-struct Progress {
-    address: SocketAddr,
-    position: AtomicU64,
-    since: Time,
-}
-
-/// One session as `/peers` shows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct DownstreamStatus {
-    /// Whom the journal is sent to.
-    pub address: String,
-    /// The position in the journal of the next transaction to send.
-    pub position: u64,
-    /// How many transactions are behind that.
-    pub behind: u64,
-    /// When the session began.
-    pub since: Time,
-}
-
-impl Downstreams {
-    /// The open sessions, by address, where the journal has `length` transactions.
-    pub fn status(&self, length: u64) -> Vec<DownstreamStatus> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = open
-            .iter()
-            .filter_map(Weak::upgrade)
-            .map(|progress| {
-                let position = progress.position.load(Ordering::Relaxed);
-                DownstreamStatus {
-                    address: progress.address.to_string(),
-                    position,
-                    behind: length.saturating_sub(position),
-                    since: progress.since,
-                }
-            })
-            .collect();
-        list.sort_by(|left, right| left.address.cmp(&right.address));
-        list
-    }
-
-    fn begin(&self, address: SocketAddr) -> Arc<Progress> {
-        let progress =
-            Arc::new(Progress { address, position: AtomicU64::new(0), since: wall_clock() });
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|progress| progress.strong_count() > 0);
-        open.push(Arc::downgrade(&progress));
-        progress
-    }
-
-    fn found_too_large(&self, address: IpAddr) {
-        let now = Instant::now();
-        let mut found = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        found.retain(|_, at| now.duration_since(*at) < TOO_LARGE_PAUSE);
-        if found.len() < TOO_LARGE_ADDRESSES {
-            found.insert(address, now);
-        }
-    }
-
-    fn pause(&self, address: IpAddr) -> Option<Duration> {
-        let found = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
-        TOO_LARGE_PAUSE.checked_sub(found.get(&address)?.elapsed())
-    }
-}
+/// Little is heard here, and nothing but pongs and a close has a meaning.
+const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
 
 /// A session that has been agreed on and not yet begun.
 pub struct Session {
@@ -135,22 +46,40 @@ pub struct Session {
     pub downstreams: Arc<Downstreams>,
     /// Who connected.
     pub address: SocketAddr,
-    /// What they have seen; none where they did not say, as plain nodes do not.
+    /// What they say of themselves.
+    pub hello: Hello,
+}
+
+/// What whoever connects says of itself in the request's query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// What it has seen; none if it does not say, as plain nodes do not.
     pub since: Option<VectorClock>,
+    /// Which version of the wire it speaks; 1 is that of plain nodes, who do not say.
+    pub version: u64,
+    /// Its source.
+    pub node: Option<Source>,
+}
+
+impl Hello {
+    /// Whether it understands messages that are no transactions.
+    fn takes_notes(&self) -> bool {
+        self.version >= 2
+    }
 }
 
 /// Why a session ended.
 enum End {
-    /// The other side closed, or is gone.
+    /// The other side closes, maybe since a message was too large for it.
+    Closing { too_large: bool },
+    /// The other side is gone.
     Closed,
-    /// The other side closed since a message was too large for it.
-    TooLarge,
     /// It was silent for [`SILENCE_LIMIT`].
     Silent,
     /// The node is stopping.
     Stopping,
     /// The stream failed.
-    Failed(Error),
+    Failed(Fault),
     /// The journal could not be read.
     Journal(std::io::Error),
 }
@@ -158,22 +87,31 @@ enum End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("closed by the other side"),
-            Self::TooLarge => {
+            Self::Closing { too_large: true } => {
                 f.write_str("closed by the other side: a message is too large for it")
             }
+            Self::Closing { .. } | Self::Closed => f.write_str("closed by the other side"),
             Self::Silent => write!(f, "silent for {} s, given up", SILENCE_LIMIT.as_secs()),
             Self::Stopping => f.write_str("this node is stopping"),
-            Self::Failed(error) => error.fmt(f),
+            Self::Failed(fault) => fault.fmt(f),
             Self::Journal(error) => write!(f, "the journal cannot be read: {error}"),
+        }
+    }
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Gone => Self::Closed,
+            fault => Self::Failed(fault),
         }
     }
 }
 
 /// What a session waits for.
 enum Event {
-    Heard(Option<Result<Message, Error>>),
-    Flushed(Result<(), Error>),
+    Heard(Result<Message, Fault>),
+    Written(Result<(), Fault>),
     Grown,
     Tick,
     Stop,
@@ -185,129 +123,148 @@ impl Session {
     pub async fn run(self, stream: TcpStream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {
         let address = self.address;
         log::debug!("downstream {address}: begins");
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_HEARD_BYTES))
-            .max_frame_size(Some(MAX_HEARD_BYTES));
-        let mut socket =
-            WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, Some(config))
-                .await;
+        let mut socket = Socket::accept(stream, read_ahead, LIMITS).await;
         let end = self.send(&mut socket, shutdown).await;
-        let farewell = match end {
-            End::TooLarge => {
-                log::warn!("downstream {address}: {end}");
-                self.downstreams.found_too_large(address.ip());
-                None
+        match &end {
+            End::Closing { too_large } => {
+                if *too_large {
+                    log::warn!("downstream {address}: {end}");
+                    self.downstreams.found_too_large(address.ip());
+                }
+                socket.finish().await;
             }
-            End::Stopping => Some((CloseCode::Away, "the node is stopping")),
+            End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
             End::Journal(_) => {
                 log::error!("downstream {address}: {end}; it is closed");
-                Some((CloseCode::Error, "the journal cannot be read"))
+                socket.close(CloseCode::Error, "the journal cannot be read").await;
             }
-            End::Failed(Error::Capacity(_)) => Some((CloseCode::Size, "too large")),
-            End::Failed(Error::Protocol(_)) => Some((CloseCode::Protocol, "not WebSocket")),
-            End::Closed | End::Silent | End::Failed(_) => None,
-        };
-        if let Some((code, reason)) = farewell {
-            websocket::close(&mut socket, code, reason).await;
+            End::Failed(fault) => {
+                if matches!(fault, Fault::Unread) {
+                    log::warn!("downstream {address}: {end}; it is closed");
+                }
+                if let Some((code, reason)) = fault.farewell() {
+                    socket.close(code, reason).await;
+                }
+            }
+            End::Closed | End::Silent => (),
         }
         log::debug!("downstream {address}: {end}");
     }
 
-    async fn send(
-        &self,
-        socket: &mut WebSocketStream<TcpStream>,
-        shutdown: Receiver<Infallible>,
-    ) -> End {
-        if self.since.is_none()
-            && let Some(pause) = self.downstreams.pause(self.address.ip())
-        {
-            let stopping = async { shutdown.recv().await.is_err() };
-            let over = async {
-                Timer::after(pause).await;
-                false
-            };
-            if stopping.or(over).await {
-                return End::Stopping;
-            }
+    async fn send(&self, socket: &mut Socket, shutdown: Receiver<Infallible>) -> End {
+        match self.try_send(socket, shutdown).await {
+            Ok(never) => match never {},
+            Err(end) => end,
         }
-        let Ok(grown) = self.handle.subscribe().await else { return End::Stopping };
-        let progress = self.downstreams.begin(self.address);
-        let mut ping = Timer::interval(PING_INTERVAL);
-        let mut last_heard = Instant::now();
-        let mut messages = 0;
+    }
+
+    async fn try_send(
+        &self,
+        socket: &mut Socket,
+        shutdown: Receiver<Infallible>,
+    ) -> Result<Infallible, End> {
+        self.pause(&shutdown).await?;
+        let grown = self.handle.subscribe().await.map_err(|_| End::Stopping)?;
+        let progress = self.downstreams.begin(
+            self.address,
+            self.hello.node.clone(),
+            self.handle.journal().length(),
+        );
+        let mut ticks = Timer::interval(TICK);
+        let mut silence = Silence::default();
+        let mut is_told_of_end = !self.hello.takes_notes();
         let (mut grown, mut shutdown) = (Box::pin(grown), Box::pin(shutdown));
-        let mut flushing = match self.feed(socket, &progress).await {
-            Ok(fed) => fed,
-            Err(end) => return end,
-        };
+        // At once, so that the other side knows from the start that silence means something.
+        self.ping(socket).await?;
+        let (mut writing, mut ping_waits) = (true, true);
         loop {
             let event = poll_fn(|context| {
                 if shutdown.as_mut().poll_next(context).is_ready() {
                     return Poll::Ready(Event::Stop);
                 }
-                if let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context) {
+                if let Poll::Ready(message) = socket.poll_heard(context) {
                     return Poll::Ready(Event::Heard(message));
                 }
-                if flushing {
-                    if let Poll::Ready(result) = Pin::new(&mut *socket).poll_flush(context) {
-                        return Poll::Ready(Event::Flushed(result));
+                if writing {
+                    if let Poll::Ready(result) = socket.poll_written(context) {
+                        return Poll::Ready(Event::Written(result));
                     }
                 } else if grown.as_mut().poll_next(context).is_ready() {
                     return Poll::Ready(Event::Grown);
                 }
-                Pin::new(&mut ping).poll_next(context).map(|_| Event::Tick)
+                Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
             })
             .await;
             match event {
-                Event::Heard(None) => return End::Closed,
-                Event::Heard(Some(Err(error))) => return End::Failed(error),
-                Event::Heard(Some(Ok(Message::Close(frame)))) => {
-                    websocket::finish(socket).await;
-                    let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
-                    return if too_large { End::TooLarge } else { End::Closed };
-                }
-                Event::Heard(Some(Ok(_))) => {
-                    last_heard = Instant::now();
-                    messages += 1;
-                    // A reader that talks without end must not keep other tasks waiting.
-                    if messages % MESSAGES_A_TURN == 0 {
-                        smol::future::yield_now().await;
+                Event::Heard(message) => {
+                    if let Message::Close(frame) = message? {
+                        let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                        return Err(End::Closing { too_large });
                     }
                 }
-                Event::Flushed(Err(error)) => return End::Failed(error),
-                Event::Flushed(Ok(())) | Event::Grown => {
-                    // A reader that is never behind its socket must not keep other tasks waiting.
-                    smol::future::yield_now().await;
-                    flushing = match self.feed(socket, &progress).await {
-                        Ok(fed) => fed,
-                        Err(end) => return end,
-                    };
+                Event::Written(result) => {
+                    result?;
+                    ping_waits = false;
+                    writing = self.feed(socket, &progress).await?;
+                    if !writing && !is_told_of_end {
+                        let position = progress.position.load(Ordering::Relaxed);
+                        socket.queue(Message::text(Note::End(position).encode()))?;
+                        (writing, is_told_of_end) = (true, true);
+                    }
                 }
-                Event::Tick if last_heard.elapsed() >= SILENCE_LIMIT => return End::Silent,
+                Event::Grown => writing = self.feed(socket, &progress).await?,
+                Event::Tick if silence.tick(socket.signs_of_life()) => return Err(End::Silent),
+                Event::Tick if ping_waits => (),
                 Event::Tick => {
-                    let Ok(state) = self.handle.state_hash().await else { return End::Stopping };
-                    // A peer that knows how compares it with its own; a plain one just answers.
-                    let payload = state.map(|state| state.to_string()).unwrap_or_default();
-                    let ping = Message::Ping(payload.into());
-                    if let Err(error) = Pin::new(&mut *socket).start_send(ping) {
-                        return End::Failed(error);
-                    }
-                    flushing = true;
+                    self.ping(socket).await?;
+                    (writing, ping_waits) = (true, true);
                 }
-                Event::Stop => return End::Stopping,
+                Event::Stop => return Err(End::Stopping),
             }
         }
     }
 
-    /// Hands the socket the next batch, for one flush. Says whether there was one.
-    async fn feed(
-        &self,
-        socket: &mut WebSocketStream<TcpStream>,
-        progress: &Progress,
-    ) -> Result<bool, End> {
+    /// Has a plain node wait that found a message too large when it was here last.
+    async fn pause(&self, shutdown: &Receiver<Infallible>) -> Result<(), End> {
+        if self.hello.since.is_some() {
+            return Ok(());
+        }
+        let Some(pause) = self.downstreams.pause(self.address.ip()) else { return Ok(()) };
+        let stopping = async {
+            match shutdown.recv().await {
+                Ok(never) => match never {},
+                Err(_) => Err(End::Stopping),
+            }
+        };
+        let over = async {
+            Timer::after(pause).await;
+            Ok(())
+        };
+        stopping.or(over).await
+    }
+
+    /// A peer that knows how compares the state's hash with its own; a plain one just answers.
+    async fn ping(&self, socket: &mut Socket) -> Result<(), End> {
+        let state = self.handle.state_hash().await.map_err(|_| End::Stopping)?;
+        let payload = state.map(|state| state.to_string()).unwrap_or_default();
+        Ok(socket.queue(Message::Ping(payload.into()))?)
+    }
+
+    /// Hands the socket the next batch, to be written. Says whether there was one.
+    async fn feed(&self, socket: &mut Socket, progress: &Progress) -> Result<bool, End> {
         loop {
-            let position = progress.position.load(Ordering::Relaxed);
+            // Neither a reader that is never behind its socket nor a long run of transactions that
+            // were seen must keep other tasks waiting.
+            smol::future::yield_now().await;
             let journal = self.handle.journal();
+            let mut position = progress.position.load(Ordering::Relaxed);
+            // What came since the session began is not covered, or is soon read.
+            if let Some(seen) = &self.hello.since
+                && position < progress.length_at_begin
+            {
+                position = journal.next_uncovered(position, seen);
+                progress.position.store(position, Ordering::Relaxed);
+            }
             let batch =
                 journal.read(position, BATCH_RECORDS, BATCH_BYTES).await.map_err(End::Journal)?;
             if batch.is_empty() {
@@ -316,14 +273,14 @@ impl Session {
             let mut fed = false;
             for record in &batch {
                 let seen = self
+                    .hello
                     .since
                     .as_ref()
                     .is_some_and(|seen| seen.has_seen(&record.place.source, record.place.id));
                 if !seen {
                     // Without waiting for room: what is queued is this batch at the most, since
                     // the next one is fed only when all is written.
-                    let message = Message::text(&*record.line);
-                    Pin::new(&mut *socket).start_send(message).map_err(End::Failed)?;
+                    socket.queue(Message::text(&*record.line))?;
                     fed = true;
                 }
             }
@@ -331,8 +288,6 @@ impl Session {
             if fed {
                 return Ok(true);
             }
-            // Nor must a long run of transactions that were seen.
-            smol::future::yield_now().await;
         }
     }
 }

@@ -156,12 +156,12 @@ impl Routes {
                 health::health(self, request).await?.into()
             }
             _ => {
-                let (response, since) = upgrade::agree(request)?;
+                let (response, hello) = upgrade::agree(request, self.handle.source())?;
                 let session = Session {
                     handle: self.handle.clone(),
                     downstreams: self.downstreams.clone(),
                     address: from,
-                    since,
+                    hello,
                 };
                 Answer::Upgrade(response, session)
             }

@@ -6,6 +6,7 @@
 //! transaction that is not kept.
 
 mod backoff;
+mod dial;
 mod end;
 mod since;
 mod status;
@@ -13,40 +14,30 @@ mod trouble;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
-use async_tungstenite::tungstenite::client::IntoClientRequest;
-use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
-use async_tungstenite::tungstenite::protocol::WebSocketConfig;
-use async_tungstenite::tungstenite::{Error, Message};
-use async_tungstenite::{WebSocketStream, client_async_with_config};
-use rustix::net::sockopt;
+use async_tungstenite::tungstenite::Message;
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::net::TcpStream;
 use smol::stream::Stream;
 
-use crate::config::{Peer, authority, host_and_port};
+use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
-use crate::transaction::{MAX_ENCODED_BYTES, Transaction};
-use crate::websocket;
+use crate::transaction::Transaction;
+use crate::websocket::{Fault, Note, Silence, Socket, TICK};
 use backoff::{Backoff, GOOD};
+use dial::{Hello, Welcome, dial};
 use end::End;
-use since::since;
 use trouble::Trouble;
 
 pub use status::{Divergence, State, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a peer that has pinged before may be silent. A plain node never pings.
-const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// About how many bytes of transactions are gathered while the manager is at work on those before.
 const BATCH_BYTES: usize = 1 << 20;
@@ -59,11 +50,12 @@ const LONG_WORK: Duration = Duration::from_millis(100);
 /// What a transaction takes in memory beside its payload, about, in bytes.
 const TRANSACTION_BYTES: usize = 128;
 
-/// How many messages are read before other tasks get their turn.
-const MESSAGES_A_TURN: usize = 256;
+// A stream that lives to see itself looked at was a good one.
+const _: () = assert!(TICK.as_secs() == GOOD.as_secs());
 
-/// How often a peer's silence is looked at. A stream that lives to see it was a good one.
-const TICK: Duration = GOOD;
+/// What is wrong with a stream from this node's own source.
+const ITSELF: &str = "the peer has this node's own source: it is this node itself, and should not be \
+    among its peers; or a copy of its data directory is in use";
 
 /// Of how many sources it is noted what a peer has seen.
 const MAX_PEER_SOURCES: usize = 1024;
@@ -83,18 +75,8 @@ impl Upstream {
         token: Option<String>,
         handle: Handle,
     ) -> (Self, Arc<Mutex<UpstreamStatus>>) {
-        let status = Arc::new(Mutex::new(UpstreamStatus {
-            address: peer.to_string(),
-            state: State::Connecting,
-            since: wall_clock(),
-            error: None,
-            received: 0,
-            delay_ms: None,
-            agrees: None,
-            divergence: None,
-            vclock: None,
-            divergences: 0,
-        }));
+        let status = UpstreamStatus::new(peer.to_string(), wall_clock());
+        let status = Arc::new(Mutex::new(status));
         (Self { peer, token, handle, status: status.clone() }, status)
     }
 
@@ -104,21 +86,20 @@ impl Upstream {
         let mut backoff = Backoff::default();
         let mut trouble = Trouble::new(peer);
         loop {
-            self.enter(State::Connecting, None);
             let mut lasted = Duration::ZERO;
             let end = match self.dial().or(stopping(&shutdown)).await {
-                Ok(mut socket) => {
-                    trouble.connected();
-                    self.enter(State::Connected, None);
+                Ok((mut socket, welcome)) => {
                     let begin = Instant::now();
-                    let received = self.receive(&mut socket, &mut trouble);
+                    let received = self.receive(&mut socket, &mut trouble, welcome);
                     let end = match received.or(stopping(&shutdown)).await {
                         Ok(never) => match never {},
                         Err(end) => end,
                     };
                     lasted = begin.elapsed();
-                    if let Some((code, reason)) = end.farewell() {
-                        websocket::close(&mut socket, code, &reason).await;
+                    match (&end, end.farewell()) {
+                        (_, Some((code, reason))) => socket.close(code, &reason).await,
+                        (End::Closed(_), None) => socket.finish().await,
+                        _ => (),
                     }
                     end
                 }
@@ -128,7 +109,11 @@ impl Upstream {
                 return;
             }
             let wait = backoff.after(lasted, fastrand::f64());
-            self.enter(State::Waiting, Some(end.to_string()));
+            let ahead_ms = match end {
+                End::Early(ahead_micros) => Some(ahead_micros / 1000),
+                _ => None,
+            };
+            self.status().fail(end.to_string(), ahead_ms, wall_clock());
             trouble.ended(&end, lasted, wait);
             let over = async {
                 Timer::after(wait).await;
@@ -140,85 +125,75 @@ impl Upstream {
         }
     }
 
-    fn enter(&self, state: State, error: Option<String>) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.state = state;
-        status.since = wall_clock();
-        // While it tries again, the reason for that stays to be seen.
-        if error.is_some() || state == State::Connected {
-            status.error = error;
-        }
-        if state == State::Connected {
-            // It may have lost its journal since.
-            status.vclock = None;
-        }
+    fn status(&self) -> MutexGuard<'_, UpstreamStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn dial(&self) -> Result<WebSocketStream<TcpStream>, End> {
+    async fn dial(&self) -> Result<(Socket, Welcome), End> {
         let timeout = async {
             Timer::after(DIAL_LIMIT).await;
             Err(End::DialTimeout)
         };
-        self.connect().or(timeout).await
-    }
-
-    async fn connect(&self) -> Result<WebSocketStream<TcpStream>, End> {
-        let Peer { address, path } = &self.peer;
-        let addresses =
-            smol::net::resolve(host_and_port(address)).await.map_err(End::NoSuchHost)?;
-        let stream = TcpStream::connect(&*addresses).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => End::Refused,
-            _ => End::Broken(error.to_string()),
-        })?;
-        stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
-        keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
-        let since = since(&self.handle.stamps().await?);
-        let mut request = format!("ws://{}{path}?since={since}", authority(address))
-            .into_client_request()
-            .map_err(|error| End::NotWebSocket(error.to_string()))?;
-        if let Some(token) = &self.token {
-            let value = HeaderValue::try_from(format!("Bearer {token}"))
-                .expect("a token has visible ASCII characters only");
-            request.headers_mut().insert(header::AUTHORIZATION, value);
-        }
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_ENCODED_BYTES))
-            .max_frame_size(Some(MAX_ENCODED_BYTES));
-        match client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-                Err(End::WrongToken)
-            }
-            Err(Error::Http(response)) => {
-                let body = response.body().as_deref().unwrap_or_default();
-                Err(End::Rejected(response.status(), problem_detail(body)))
-            }
-            Err(Error::Io(error)) => Err(End::Broken(error.to_string())),
-            Err(error) => Err(End::NotWebSocket(error.to_string())),
-        }
+        let dialed = async {
+            let vclock = self.handle.stamps().await?;
+            let hello = Hello {
+                vclock: &vclock,
+                source: self.handle.source(),
+                token: self.token.as_deref(),
+            };
+            dial(&self.peer, &hello).await
+        };
+        dialed.or(timeout).await
     }
 
     /// Reads the stream until it ends, which is always for a reason.
     async fn receive(
         &self,
-        socket: &mut WebSocketStream<TcpStream>,
+        socket: &mut Socket,
         trouble: &mut Trouble<'_>,
+        welcome: Welcome,
     ) -> Result<Infallible, End> {
+        let begun = wall_clock();
+        let is_itself = welcome.node.as_ref() == Some(self.handle.source());
+        self.status().begin(welcome.node.map(|node| node.to_string()), begun);
+        let is_over = trouble.connected();
+        if is_itself {
+            trouble.is_itself();
+        }
+        let works = || {
+            let mut status = self.status();
+            status.works(begun);
+            if is_itself {
+                status.error = Some(ITSELF.to_owned());
+            }
+        };
+        if is_over {
+            works();
+        }
         let mut gathered = Gathered::default();
         let mut submission: Option<Submission> = None;
+        // Whether what is submitted ends where the peer's journal did.
+        let mut reaches_end = false;
         let mut is_long = false;
         let mut long_work = Timer::never();
         let mut end: Option<End> = None;
         let mut refused = Refused { peer: &self.peer, count: 0 };
         let mut ticks = Timer::interval(TICK);
-        // None until the peer pings for the first time: a plain node never does.
-        let mut silent_ticks: Option<u32> = None;
-        let mut messages = 0;
+        let mut silence = Silence::default();
+        // A plain node never pings, so that its silence says nothing.
+        let mut pings = welcome.is_patchmesh;
         loop {
             if submission.is_none() && !gathered.transactions.is_empty() {
+                reaches_end = gathered.reaches_end;
                 submission = Some(self.submit(&mut gathered));
                 is_long = false;
                 long_work.set_after(LONG_WORK);
+            }
+            if submission.is_none() && (reaches_end || gathered.reaches_end) {
+                (reaches_end, gathered.reaches_end) = (false, false);
+                self.status().read_to_end = true;
+                trouble.is_over();
+                works();
             }
             // What came before the stream's end is submitted before the end is looked into.
             if submission.is_none()
@@ -234,7 +209,7 @@ impl Upstream {
                 }
                 if end.is_none()
                     && gathered.has_room(is_long)
-                    && let Poll::Ready(message) = Pin::new(&mut *socket).poll_next(context)
+                    && let Poll::Ready(message) = socket.poll_heard(context)
                 {
                     return Poll::Ready(Event::Heard(message));
                 }
@@ -249,33 +224,29 @@ impl Upstream {
                     submission = None;
                     answers?.into_iter().try_for_each(|answer| refused.check(answer))?;
                 }
-                Event::Heard(message) => {
-                    silent_ticks = silent_ticks.map(|_| 0);
-                    match read(message) {
-                        Ok(Heard::Transaction(transaction)) => gathered.push(transaction),
-                        Ok(Heard::Ping(state)) => {
-                            silent_ticks = Some(0);
-                            if let Some(theirs) = state {
-                                self.compare(&theirs).await?;
-                            }
+                Event::Heard(message) => match read(message, welcome.is_patchmesh) {
+                    Ok(Heard::Transaction(transaction)) => gathered.push(transaction),
+                    Ok(Heard::Note(Note::End(_))) => {
+                        gathered.reaches_end = true;
+                        self.status().heard = Some(wall_clock());
+                    }
+                    Ok(Heard::Ping(state)) => {
+                        pings = true;
+                        self.status().heard = Some(wall_clock());
+                        if let Some(theirs) = state {
+                            self.compare(&theirs).await?;
                         }
-                        Ok(Heard::Other) => (),
-                        Err(reason) => end = Some(reason),
                     }
-                    messages += 1;
-                    if messages % MESSAGES_A_TURN == 0 {
-                        smol::future::yield_now().await;
-                    }
-                }
+                    Ok(Heard::Other) => (),
+                    Err(reason) => end = Some(reason),
+                },
                 Event::LongWork => is_long = submission.is_some(),
                 // While there is no room, the silence is this node's own.
-                Event::Tick if !gathered.has_room(is_long) => {
-                    silent_ticks = silent_ticks.map(|_| 0)
-                }
+                Event::Tick if !gathered.has_room(is_long) => silence.forgive(),
                 Event::Tick => {
                     trouble.is_over();
-                    silent_ticks = silent_ticks.map(|ticks| ticks + 1);
-                    if silent_ticks.is_some_and(|ticks| TICK * ticks > SILENCE_LIMIT) {
+                    works();
+                    if silence.tick(socket.signs_of_life()) && pings {
                         return Err(End::Silent);
                     }
                 }
@@ -287,7 +258,8 @@ impl Upstream {
     fn submit(&self, gathered: &mut Gathered) -> Submission {
         let Gathered { transactions, .. } = std::mem::take(gathered);
         {
-            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut status = self.status();
+            status.heard = Some(wall_clock());
             status.received += transactions.len() as u64;
             let vclock = status.vclock.get_or_insert_default();
             for (source, id) in transactions.iter().map(Transaction::stamp) {
@@ -308,7 +280,7 @@ impl Upstream {
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
         let vclock = self.handle.stamps().await?;
         if theirs.is_of(&vclock) && vclock.iter().count() <= MAX_PEER_SOURCES {
-            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut status = self.status();
             status.vclock = Some(vclock);
         }
         let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
@@ -316,7 +288,7 @@ impl Upstream {
             return Ok(());
         }
         let agrees = ours.state == theirs.state;
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = self.status();
         status.agrees = Some(agrees);
         let before = status.divergence.take();
         if !agrees {
@@ -340,7 +312,7 @@ impl Upstream {
 /// What `receive` waits for.
 enum Event {
     Answered(Result<Vec<Submitted>, Stopped>),
-    Heard(Option<Result<Message, Error>>),
+    Heard(Result<Message, Fault>),
     LongWork,
     Tick,
 }
@@ -353,6 +325,8 @@ type Submission = Pin<Box<dyn Future<Output = Result<Vec<Submitted>, Stopped>> +
 struct Gathered {
     transactions: Vec<Transaction>,
     bytes: usize,
+    /// Whether with these the peer's journal was read to its end.
+    reaches_end: bool,
 }
 
 impl Gathered {
@@ -399,41 +373,29 @@ impl Refused<'_> {
 /// What a message means here.
 enum Heard {
     Transaction(Transaction),
-    /// With the peer's state, where it says it.
+    Note(Note),
+    /// With the peer's state, if it says it.
     Ping(Option<StateHash>),
     Other,
 }
 
-fn read(message: Option<Result<Message, Error>>) -> Result<Heard, End> {
-    match message {
-        Some(Ok(Message::Text(text))) => {
-            Transaction::decode(text.as_bytes()).map(Heard::Transaction).map_err(End::Garbage)
-        }
+/// Reads a message. Only a peer that `sends_notes` may send what is no transaction.
+fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Heard, End> {
+    let message = match message? {
+        Message::Text(text) => text.into(),
         // Some plain nodes send the text as binary.
-        Some(Ok(Message::Binary(bytes))) => {
-            Transaction::decode(&bytes).map(Heard::Transaction).map_err(End::Garbage)
-        }
-        Some(Ok(Message::Ping(payload))) => {
+        Message::Binary(bytes) => bytes,
+        Message::Ping(payload) => {
             let state = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
-            Ok(Heard::Ping(state))
+            return Ok(Heard::Ping(state));
         }
-        Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(Heard::Other),
-        Some(Ok(Message::Close(frame))) => {
-            Err(End::Closed(frame.map(|frame| frame.to_string()).unwrap_or_default()))
-        }
-        Some(Err(Error::Capacity(_))) => Err(End::TooLarge),
-        Some(Err(error)) => Err(End::Broken(error.to_string())),
-        None => Err(End::Closed(String::new())),
-    }
-}
-
-/// Has the system find out whether the peer is still there. A plain node sends nothing unless there
-/// is a transaction, so that its silence says nothing.
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, SILENCE_LIMIT)?;
-    sockopt::set_tcp_keepintvl(stream, TICK)?;
-    Ok(sockopt::set_tcp_keepcnt(stream, 3)?)
+        Message::Pong(_) | Message::Frame(_) => return Ok(Heard::Other),
+        Message::Close(frame) => return Err(End::Closed(frame)),
+    };
+    Transaction::decode(&message).map(Heard::Transaction).or_else(|error| {
+        let note = Note::decode(&message).filter(|_| sends_notes);
+        note.map(Heard::Note).ok_or(End::Garbage(error))
+    })
 }
 
 /// Waits for `shutdown` to close.
@@ -442,10 +404,4 @@ async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
         Ok(never) => match never {},
         Err(_) => Err(End::Stopping),
     }
-}
-
-/// The `detail` of a problem (RFC 9457), where the answer is one.
-fn problem_detail(body: &[u8]) -> String {
-    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    problem["detail"].as_str().unwrap_or_default().to_owned()
 }

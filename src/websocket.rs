@@ -1,16 +1,48 @@
-//! What both ends of a replication stream do alike.
+//! One end of a replication stream's WebSocket: what both ends do alike.
+//!
+//! What a stream costs is bounded here, whatever the other side sends, and whether or not it reads:
+//!
+//! - A turn of its task ends after so many bytes, reads and messages: `Turns`, `MESSAGES_A_TURN`.
+//! - Pongs that the other side does not read wait up to `MAX_PONG_BYTES`.
+//! - A message and the read buffer are no larger than [`Limits`] says.
+//! - Closing takes no longer than `CLOSE_LIMIT`.
 
+mod note;
+mod silence;
+mod turns;
+
+use std::fmt;
 use std::future::poll_fn;
+use std::net::Shutdown;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::protocol::CloseFrame;
+use async_tungstenite::tungstenite::handshake::client::{Request, Response};
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{Error, Message};
+use async_tungstenite::{WebSocketStream, client_async_with_config};
+use futures_util::Sink;
 use smol::Timer;
 use smol::future::FutureExt;
+use smol::io::AsyncReadExt;
 use smol::net::TcpStream;
 use smol::stream::Stream;
+
+use turns::Turns;
+
+pub use note::Note;
+pub use silence::{SILENCE_LIMIT, Silence, TICK};
+
+/// How many messages are heard in one turn.
+const MESSAGES_A_TURN: u32 = 256;
+
+/// How many bytes of pongs may wait for the other side to read. More than one turn's pings make.
+const MAX_PONG_BYTES: usize = 256 << 10;
+
+/// What a pong takes beside its payload (RFC 6455 section 5.2).
+const PONG_HEADER_BYTES: usize = 6;
 
 /// How long a close handshake may take: plain nodes never answer one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -18,28 +50,210 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The longest reason of a close frame: 125 bytes less the code (RFC 6455 section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-/// Closes a socket and says why, and waits a little for the other side to close too.
-pub async fn close(socket: &mut WebSocketStream<TcpStream>, code: CloseCode, reason: &str) {
-    let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
-    let frame = CloseFrame { code, reason: reason.into() };
-    let handshake = async {
-        // Where the frame cannot be written, the other side is gone, and there is nobody to wait for.
-        if socket.close(Some(frame)).await.is_ok() {
-            drain(socket).await;
+/// What one end takes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest message.
+    pub message_bytes: usize,
+    /// How much is read at once. It is held, and cleared before each read, as long as the stream lives.
+    pub read_buffer_bytes: usize,
+}
+
+impl Limits {
+    fn config(self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .max_message_size(Some(self.message_bytes))
+            .max_frame_size(Some(self.message_bytes))
+            .read_buffer_size(self.read_buffer_bytes)
+    }
+}
+
+/// One end of a WebSocket.
+pub struct Socket {
+    stream: WebSocketStream<Turns<TcpStream>>,
+    /// How many messages were heard in this turn.
+    messages: u32,
+    /// At most so many bytes of pongs are not written yet.
+    pong_bytes: usize,
+    /// Whether what comes is no WebSocket any more.
+    is_lost: bool,
+}
+
+/// Why nothing more is heard of the other side.
+#[derive(Debug)]
+pub enum Fault {
+    /// It is gone without a close.
+    Gone,
+    /// It pings, and does not read the pongs.
+    Unread,
+    /// A message is over the limit.
+    TooLarge,
+    /// A text is not UTF-8.
+    NotUtf8,
+    /// What it sends is not WebSocket.
+    Protocol(Error),
+    /// The connection broke.
+    Broken(Error),
+}
+
+impl Fault {
+    /// What the other side is told, if it can still be told.
+    pub fn farewell(&self) -> Option<(CloseCode, &'static str)> {
+        match self {
+            Self::Gone | Self::Unread | Self::Broken(_) => None,
+            Self::TooLarge => Some((CloseCode::Size, "too large")),
+            Self::NotUtf8 => Some((CloseCode::Invalid, "not UTF-8")),
+            Self::Protocol(_) => Some((CloseCode::Protocol, "not WebSocket")),
         }
-    };
-    handshake.or(limit()).await;
+    }
 }
 
-/// Answers the other side's close, and waits a little for the stream to end.
-pub async fn finish(socket: &mut WebSocketStream<TcpStream>) {
-    drain(socket).or(limit()).await;
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("closed by the other side"),
+            Self::Unread => write!(f, "it pings, and has not read {MAX_PONG_BYTES} bytes of pongs"),
+            Self::TooLarge => f.write_str("a message is too large"),
+            Self::NotUtf8 => f.write_str("a text is not UTF-8"),
+            Self::Protocol(error) => write!(f, "not WebSocket: {error}"),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+        }
+    }
 }
 
-async fn drain(socket: &mut WebSocketStream<TcpStream>) {
-    while let Some(Ok(_)) = poll_fn(|context| Pin::new(&mut *socket).poll_next(context)).await {
-        // The other side may talk without end; the time limit and other tasks get their turn.
-        smol::future::yield_now().await;
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Gone,
+            Error::Capacity(_) => Self::TooLarge,
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Protocol(_) => Self::Protocol(error),
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+impl Socket {
+    /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
+    pub async fn accept(stream: TcpStream, read_ahead: Vec<u8>, limits: Limits) -> Self {
+        let (stream, config) = (Turns::new(stream), Some(limits.config()));
+        let socket =
+            WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, config).await;
+        Self::new(socket)
+    }
+
+    /// The end of whoever dials: shakes hands.
+    ///
+    /// # Errors
+    /// If the other side does not agree.
+    pub async fn dial(
+        request: Request,
+        stream: TcpStream,
+        limits: Limits,
+    ) -> Result<(Self, Response), Error> {
+        let (stream, config) = (Turns::new(stream), Some(limits.config()));
+        let (socket, response) = client_async_with_config(request, stream, config).await?;
+        Ok((Self::new(socket), response))
+    }
+
+    fn new(stream: WebSocketStream<Turns<TcpStream>>) -> Self {
+        Self { stream, messages: 0, pong_bytes: 0, is_lost: false }
+    }
+
+    /// The next message. Pings are answered. When the turn is over, there is none until the task is
+    /// polled again, which it then is by itself.
+    pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
+        if self.messages == MESSAGES_A_TURN {
+            context.waker().wake_by_ref();
+        } else if let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) {
+            self.messages += 1;
+            return Poll::Ready(self.hear(message));
+        }
+        self.messages = 0;
+        if self.pong_bytes > 0
+            && let Poll::Ready(Err(fault)) = self.poll_written(context)
+        {
+            return Poll::Ready(Err(fault));
+        }
+        Poll::Pending
+    }
+
+    fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Fault> {
+        match message {
+            Some(Ok(Message::Ping(payload))) => {
+                self.pong_bytes += PONG_HEADER_BYTES + payload.len();
+                if self.pong_bytes > MAX_PONG_BYTES {
+                    return Err(Fault::Unread);
+                }
+                Ok(Message::Ping(payload))
+            }
+            Some(Ok(message)) => Ok(message),
+            Some(Err(error)) => {
+                self.is_lost = true;
+                Err(error.into())
+            }
+            None => Err(Fault::Gone),
+        }
+    }
+
+    /// Puts a message behind those that wait to be written, however many these are.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn queue(&mut self, message: Message) -> Result<(), Fault> {
+        Ok(Pin::new(&mut self.stream).start_send(message)?)
+    }
+
+    /// Whether all that waited is written.
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_flush(context) else {
+            return Poll::Pending;
+        };
+        self.pong_bytes = 0;
+        Poll::Ready(written.map_err(Fault::from))
+    }
+
+    /// A number that changes whenever the other side shows that it lives: see [`Silence`].
+    pub fn signs_of_life(&self) -> u64 {
+        self.stream.get_ref().signs_of_life()
+    }
+
+    /// Closes the stream and says why, and waits a little for the other side to close too.
+    pub async fn close(mut self, code: CloseCode, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
+        let frame = CloseFrame { code, reason: reason.into() };
+        let handshake = async {
+            // If the frame cannot be written, the other side is gone, and there is nobody to wait for.
+            if self.stream.close(Some(frame)).await.is_err() {
+                return;
+            }
+            if self.is_lost {
+                self.drop_what_comes().await;
+            } else {
+                self.drain().await;
+            }
+        };
+        handshake.or(limit()).await;
+    }
+
+    /// Answers the other side's close, and waits a little for the stream to end.
+    pub async fn finish(mut self) {
+        self.drain().or(limit()).await;
+    }
+
+    async fn drain(&mut self) {
+        while poll_fn(|context| self.poll_heard(context)).await.is_ok() {}
+    }
+
+    /// Lets the other side read the close: closing a socket in which something is unread resets the
+    /// connection, and a reset takes away what the other side had not read yet.
+    async fn drop_what_comes(&mut self) {
+        let stream = self.stream.get_mut();
+        if stream.get_ref().shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let mut dropped = [0; 4096];
+        while let Ok(1..) = stream.read(&mut dropped).await {}
     }
 }
 

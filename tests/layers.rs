@@ -15,9 +15,9 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("websocket", &[]),
     ("journal", &["source", "clock", "transaction"]),
     ("manager", &["source", "clock", "transaction", "patch", "replica", "journal"]),
-    ("downstream", &["clock", "transaction", "manager", "websocket"]),
+    ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),
-    ("upstream", &["clock", "transaction", "manager", "websocket", "config"]),
+    ("upstream", &["source", "clock", "transaction", "manager", "websocket", "config"]),
     (
         "routes",
         &[

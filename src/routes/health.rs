@@ -39,7 +39,7 @@ pub struct Readings {
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 2] = [journal_full, divergence];
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 3] = [journal_full, divergence, peer_clock_ahead];
 
 fn journal_full(readings: &Readings) -> Vec<Trouble> {
     if !readings.counters.journal_full {
@@ -61,6 +61,19 @@ fn divergence(readings: &Readings) -> Vec<Trouble> {
         }
     }
     troubles
+}
+
+fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
+    let waits = readings.upstreams.iter().filter_map(|upstream| {
+        let seconds = upstream.ahead_ms? / 1000;
+        let detail = format!(
+            "peer {}: nothing is received, since its times are {seconds} s ahead of this node's \
+             clock, and an hour is allowed: one of the clocks is wrong",
+            upstream.address
+        );
+        Some(Trouble { kind: "peer-clock-ahead", detail, blocks: false })
+    });
+    waits.collect()
 }
 
 fn find(readings: &Readings) -> Vec<Trouble> {
@@ -108,22 +121,11 @@ fn answer(troubles: &[Trouble]) -> Response {
 mod tests {
     use super::*;
     use crate::clock::Time;
-    use crate::upstream::State;
 
     fn upstream(address: &str, diverges: bool) -> UpstreamStatus {
         let divergence = diverges.then(|| Divergence { here: "1".into(), there: "2".into() });
-        UpstreamStatus {
-            address: address.into(),
-            state: State::Connected,
-            since: Time::from_micros(1).unwrap(),
-            error: None,
-            received: 0,
-            delay_ms: None,
-            agrees: None,
-            divergence,
-            vclock: None,
-            divergences: 0,
-        }
+        let now = Time::from_micros(1).unwrap();
+        UpstreamStatus { divergence, ..UpstreamStatus::new(address.into(), now) }
     }
 
     #[test]
@@ -157,5 +159,18 @@ mod tests {
             assert_eq!(told[0]["kind"], first.kind);
             assert_eq!(told[0]["detail"], first.detail);
         }
+    }
+
+    #[test]
+    fn a_peer_whose_clock_is_ahead_is_told() {
+        let mut ahead = upstream("a:1", false);
+        ahead.ahead_ms = Some(7_200_000);
+        let upstreams = vec![upstream("b:1", false), ahead];
+        let troubles = find(&Readings { counters: Counters::default(), upstreams });
+        assert_eq!(troubles.len(), 1);
+        assert_eq!((troubles[0].kind, troubles[0].blocks), ("peer-clock-ahead", false));
+        assert!(
+            troubles[0].detail.starts_with("peer a:1: ") && troubles[0].detail.contains("7200 s")
+        );
     }
 }

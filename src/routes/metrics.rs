@@ -103,6 +103,11 @@ pub fn text(readings: &Readings) -> String {
             page.sample("upstream_delay_milliseconds", &[("peer", &upstream.address)], delay_ms);
         }
     }
+    page.metric("upstream_ahead_seconds", "gauge", "How far a peer's times are too far ahead");
+    for upstream in *upstreams {
+        let seconds = upstream.ahead_ms.unwrap_or(0) / 1000;
+        page.sample("upstream_ahead_seconds", &[("peer", &upstream.address)], seconds);
+    }
     page.0
 }
 

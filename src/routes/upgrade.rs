@@ -1,15 +1,21 @@
 //! The WebSocket handshake (RFC 6455 section 4.2).
 
+use std::fmt::Display;
+
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::clock::VectorClock;
+use crate::downstream::Hello;
 use crate::http::{Request, Response, Version};
+use crate::source::Source;
 
 /// A key is 16 bytes in base64.
 const KEY_CHARACTERS: usize = 24;
 
-/// Agrees to an upgrade: the answer, and what the client says it has seen.
-pub fn agree(request: &Request) -> Result<(Response, Option<VectorClock>), Response> {
+/// The version of the wire that this node speaks. A client's greater one is understood as this.
+const VERSION: u64 = 2;
+
+/// Agrees to an upgrade: the answer of the node `source`, and what the client says of itself.
+pub fn agree(request: &Request, source: &Source) -> Result<(Response, Hello), Response> {
     let wants_upgrade = request.method() == "GET"
         && request.version() == Version::Http11
         && request.has_token("Connection", "upgrade")
@@ -27,18 +33,30 @@ pub fn agree(request: &Request) -> Result<(Response, Option<VectorClock>), Respo
         .header("Sec-WebSocket-Key")
         .filter(|key| key.len() == KEY_CHARACTERS && key.ends_with("=="))
         .ok_or_else(|| Response::problem(400, "Sec-WebSocket-Key is not 16 bytes in base64"))?;
-    let since = match request.query_parameter("since")? {
-        None => None,
-        Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
-            let detail = format!("the query parameter since is not a vector clock: {error}");
-            Response::problem(400, detail)
-        })?),
-    };
+    let since = parameter(request, "since", "a vector clock", |text| serde_json::from_str(text))?;
+    let version = parameter(request, "v", "a version", str::parse::<u64>)?;
+    let node = parameter(request, "node", "a source", str::parse)?;
+    let hello = Hello { since, version: version.unwrap_or(1).min(VERSION), node };
     let response = Response::new(101)
         .with_header("Upgrade", "websocket")
         .with_header("Connection", "Upgrade")
-        .with_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()));
-    Ok((response, since))
+        .with_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
+        .with_header("Patchmesh-Version", VERSION.to_string())
+        .with_header("Patchmesh-Node", source.as_str().to_owned());
+    Ok((response, hello))
+}
+
+/// A query parameter, read as what it should be; none if it is absent.
+fn parameter<T, E: Display>(
+    request: &Request,
+    name: &str,
+    what: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Response> {
+    let Some(text) = request.query_parameter(name)? else { return Ok(None) };
+    read(&text).map(Some).map_err(|error| {
+        Response::problem(400, format!("the query parameter {name} is not {what}: {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -49,25 +67,43 @@ mod tests {
     const HEAD: &str = "Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-    fn agreed(target: &str, head: &str) -> Result<(Response, Option<VectorClock>), Response> {
-        agree(&request(format!("GET {target} HTTP/1.1\r\n{head}\r\n")))
+    fn agreed(target: &str, head: &str) -> Result<(Response, Hello), Response> {
+        let source = "here~abcdefgh".parse().unwrap();
+        agree(&request(format!("GET {target} HTTP/1.1\r\n{head}\r\n")), &source)
     }
 
     #[test]
     fn the_example_of_rfc_6455_is_agreed_to() {
-        let (response, since) = agreed("/ws", HEAD).unwrap();
+        let (response, hello) = agreed("/ws", HEAD).unwrap();
         assert_eq!(response.status, 101);
         assert_eq!(response.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        assert_eq!(since, None);
+        assert_eq!(response.header("Patchmesh-Version"), Some("2"));
+        assert_eq!(response.header("Patchmesh-Node"), Some("here~abcdefgh"));
+        assert_eq!(hello, Hello { since: None, version: 1, node: None });
     }
 
     #[test]
-    fn since_is_a_vector_clock() {
-        let (_, since) = agreed("/ws?since=%7B%22a~1%22%3A3%7D", HEAD).unwrap();
-        assert!(since.unwrap().has_seen(&"a~1".parse().unwrap(), 2));
-        for since in ["", "%5B%5D", "%7B%22a%22%3A-1%7D", "%7B%22%22%3A1%7D", "%zz"] {
-            let refused = agreed(&format!("/ws?since={since}"), HEAD).unwrap_err();
-            assert_eq!(refused.status, 400, "{since}");
+    fn a_client_says_what_it_has_seen_and_who_it_is() {
+        let (_, hello) = agreed("/ws?since=%7B%22a~1%22%3A3%7D&v=2&node=a~1", HEAD).unwrap();
+        assert!(hello.since.unwrap().has_seen(&"a~1".parse().unwrap(), 2));
+        assert_eq!(hello.node, Some("a~1".parse().unwrap()));
+        for (target, version) in [("/ws?v=1", 1), ("/ws?v=2", 2), ("/ws?v=3", 2), ("/ws?v=99", 2)] {
+            assert_eq!(agreed(target, HEAD).unwrap().1.version, version, "{target}");
+        }
+        for query in [
+            "since=",
+            "since=%5B%5D",
+            "since=%7B%22a%22%3A-1%7D",
+            "since=%7B%22%22%3A1%7D",
+            "since=%zz",
+            "v=",
+            "v=two",
+            "v=-1",
+            "node=",
+            "node=a%0Ab",
+        ] {
+            let refused = agreed(&format!("/ws?{query}"), HEAD).unwrap_err();
+            assert_eq!(refused.status, 400, "{query}");
         }
     }
 

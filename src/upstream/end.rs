@@ -5,19 +5,21 @@ use std::io;
 use std::sync::Arc;
 
 use async_tungstenite::tungstenite::http::StatusCode;
+use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::{DIAL_LIMIT, SILENCE_LIMIT};
+use super::DIAL_LIMIT;
 use crate::manager::Stopped;
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
+use crate::websocket::{Fault, SILENCE_LIMIT};
 
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]
 pub enum End {
     /// The node is stopping.
     Stopping,
-    /// The peer closed the stream in order; its reason.
-    Closed(String),
+    /// The peer closed the stream in order, or is gone; with its code and reason, if it said any.
+    Closed(Option<CloseFrame>),
     /// The host name or the address is not known.
     NoSuchHost(io::Error),
     /// Nothing listens there.
@@ -32,12 +34,14 @@ pub enum End {
     NotWebSocket(String),
     /// The connection broke.
     Broken(String),
-    /// Silent for [`SILENCE_LIMIT`] though it had pinged before.
+    /// Silent for [`SILENCE_LIMIT`], though it is one that pings.
     Silent,
     /// A message that is no transaction.
     Garbage(DecodeError),
     /// A message over the limit.
     TooLarge,
+    /// The stream failed otherwise.
+    Failed(Fault),
     /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
     Early(u64),
     /// This node's journal cannot grow.
@@ -49,8 +53,9 @@ impl End {
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
             Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
-            Self::Garbage(error) => Some((CloseCode::Policy, error.to_string())),
+            Self::Garbage(_) => Some((CloseCode::Policy, self.to_string())),
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
+            Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
             Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
             Self::Unkept(_) => Some((CloseCode::Error, "the journal cannot grow".into())),
             _ => None,
@@ -62,8 +67,10 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("this node is stopping"),
-            Self::Closed(reason) if reason.is_empty() => f.write_str("the peer closed the stream"),
-            Self::Closed(reason) => write!(f, "the peer closed the stream: {reason}"),
+            Self::Closed(None) => f.write_str("the peer closed the stream"),
+            Self::Closed(Some(CloseFrame { code, reason })) => {
+                write!(f, "the peer closed the stream: {code} {:?}", reason.as_str())
+            }
             Self::NoSuchHost(error) => write!(f, "no such host: {error}"),
             Self::Refused => f.write_str("connection refused: nothing listens there"),
             Self::DialTimeout => write!(f, "no answer within {} s", DIAL_LIMIT.as_secs()),
@@ -74,10 +81,11 @@ impl fmt::Display for End {
                 write!(f, "the peer answers {status}")?;
                 if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
-            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {error}"),
+            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {}", escaped(error)),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
-            Self::Garbage(error) => error.fmt(f),
+            Self::Garbage(error) => f.write_str(&escaped(&error.to_string())),
+            Self::Failed(fault) => fault.fmt(f),
             Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
             Self::Early(ahead_micros) => write!(
                 f,
@@ -90,8 +98,54 @@ impl fmt::Display for End {
     }
 }
 
+/// What comes from outside, as it is logged and shown: on one line, and not too much of it.
+pub fn escaped(text: &str) -> String {
+    const MOST_BYTES: usize = 200;
+    let end = text.floor_char_boundary(MOST_BYTES);
+    let cut = if end < text.len() { "..." } else { "" };
+    format!("{}{cut}", text[..end].escape_debug())
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Gone => Self::Closed(None),
+            Fault::TooLarge => Self::TooLarge,
+            Fault::Broken(error) => Self::Broken(error.to_string()),
+            fault => Self::Failed(fault),
+        }
+    }
+}
+
 impl From<Stopped> for End {
     fn from(_: Stopped) -> Self {
         Self::Stopping
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_stays_on_one_line() {
+        let reason = "a\n2026 INFO all is well\x1b[2J\u{202e}";
+        let frame = CloseFrame { code: CloseCode::Policy, reason: reason.into() };
+        let table = [
+            End::Closed(Some(frame)),
+            End::Rejected(StatusCode::BAD_GATEWAY, escaped(reason)),
+            End::NotWebSocket(reason.to_owned()),
+            End::Garbage(
+                crate::transaction::Transaction::decode(b"{\"Id\":\"a\\nb\"}").unwrap_err(),
+            ),
+        ];
+        for end in table {
+            let text = end.to_string();
+            assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+        }
+        let long = format!("{{\"Id\":\"{}\"}}", "x".repeat(1 << 20));
+        let error = crate::transaction::Transaction::decode(long.as_bytes()).unwrap_err();
+        assert!(End::Garbage(error).to_string().len() < 250);
+        assert_eq!(escaped(&"ä".repeat(150)), format!("{}...", "ä".repeat(100)));
     }
 }

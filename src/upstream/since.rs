@@ -10,12 +10,17 @@ const MAX_SINCE_BYTES: usize = 6 << 10;
 /// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The clock as the query's `since`. Where it is too long, the sources with the most transactions are
+/// A text as it stands in a query.
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+/// The clock as the query's `since`. If it is too long, the sources with the most transactions are
 /// named: the peer then sends more than it would have to, which does no harm.
 pub fn since(vclock: &VectorClock) -> String {
     let encode = |clock: &VectorClock| {
         let text = serde_json::to_string(clock).expect("a vector clock always has a JSON text");
-        utf8_percent_encode(&text, ESCAPED).to_string()
+        encoded(&text)
     };
     let whole = encode(vclock);
     if whole.len() <= MAX_SINCE_BYTES {

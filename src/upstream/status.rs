@@ -4,15 +4,16 @@ use serde::Serialize;
 
 use crate::clock::{Time, VectorClock};
 
-/// What the task does at the moment.
+/// How it stands with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It dials.
+    /// It is dialed for the first time.
     Connecting,
-    /// It receives.
+    /// Its journal is received, and nothing says that this will not go on.
     Connected,
-    /// It waits for the next try.
+    /// It is down: the last stream failed or there was none, and whatever was tried since has not
+    /// shown yet that it works.
     Waiting,
 }
 
@@ -21,12 +22,23 @@ pub enum State {
 pub struct UpstreamStatus {
     /// The peer that is dialed.
     pub address: String,
-    /// What the task does at the moment.
+    /// The source of the node that answered last; none if it does not say, as plain nodes do not.
+    pub node: Option<String>,
+    /// How it stands with it.
     pub state: State,
     /// Since when.
     pub since: Time,
-    /// Why the last stream ended; none where all is well.
+    /// When something was last heard of it.
+    pub heard: Option<Time>,
+    /// Why the last stream ended, or what is wrong with this one; none if all is well.
     pub error: Option<String>,
+    /// How many tries have failed since it is down.
+    pub failures: u64,
+    /// How far its times are ahead of this node's clock, in milliseconds, if that is why it is down.
+    pub ahead_ms: Option<u64>,
+    /// Whether it was read to the end of its journal since this node has started; only a patchmesh
+    /// node says so.
+    pub read_to_end: bool,
     /// How many transactions came, known ones among them.
     pub received: u64,
     /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
@@ -45,6 +57,54 @@ pub struct UpstreamStatus {
     pub divergences: u64,
 }
 
+impl UpstreamStatus {
+    /// Of a peer that is about to be dialed for the first time.
+    pub fn new(address: String, now: Time) -> Self {
+        Self {
+            address,
+            node: None,
+            state: State::Connecting,
+            since: now,
+            heard: None,
+            error: None,
+            failures: 0,
+            ahead_ms: None,
+            read_to_end: false,
+            received: 0,
+            delay_ms: None,
+            agrees: None,
+            divergence: None,
+            vclock: None,
+            divergences: 0,
+        }
+    }
+
+    /// A stream has begun. That alone does not say that it works.
+    pub(super) fn begin(&mut self, node: Option<String>, now: Time) {
+        self.node = node;
+        self.heard = Some(now);
+        // The peer may have lost its journal since.
+        self.vclock = None;
+    }
+
+    /// The stream that began then works.
+    pub(super) fn works(&mut self, begun: Time) {
+        if self.state != State::Connected {
+            (self.state, self.since) = (State::Connected, begun);
+            (self.error, self.failures, self.ahead_ms) = (None, 0, None);
+        }
+    }
+
+    /// A stream has failed, or a try for one.
+    pub(super) fn fail(&mut self, error: String, ahead_ms: Option<u64>, now: Time) {
+        if self.state != State::Waiting {
+            (self.state, self.since) = (State::Waiting, now);
+        }
+        self.failures += 1;
+        (self.error, self.ahead_ms) = (Some(error), ahead_ms);
+    }
+}
+
 /// Two hashes that must never differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Divergence {
@@ -52,4 +112,37 @@ pub struct Divergence {
     pub here: String,
     /// The peer's.
     pub there: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Time {
+        Time::from_micros(micros).unwrap()
+    }
+
+    #[test]
+    fn a_peer_is_down_from_its_first_failure_until_a_stream_works() {
+        let mut status = UpstreamStatus::new("a:1".into(), at(1));
+        let shown = |status: &UpstreamStatus| {
+            (status.state, status.since, status.error.clone(), status.failures)
+        };
+        assert_eq!(shown(&status), (State::Connecting, at(1), None, 0));
+        status.begin(None, at(2));
+        assert_eq!(shown(&status), (State::Connecting, at(1), None, 0));
+        status.works(at(2));
+        status.works(at(3));
+        assert_eq!(shown(&status), (State::Connected, at(2), None, 0));
+        status.fail("first".into(), None, at(4));
+        status.begin(None, at(5));
+        assert_eq!(shown(&status), (State::Waiting, at(4), Some("first".into()), 1));
+        status.fail("second".into(), Some(7), at(6));
+        assert_eq!(shown(&status), (State::Waiting, at(4), Some("second".into()), 2));
+        assert_eq!(status.ahead_ms, Some(7));
+        status.begin(Some("a~1".into()), at(8));
+        status.works(at(8));
+        assert_eq!(shown(&status), (State::Connected, at(8), None, 0));
+        assert_eq!((status.ahead_ms, status.heard), (None, Some(at(8))));
+    }
 }

@@ -3,6 +3,7 @@
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
+use super::ITSELF;
 use super::backoff::GOOD;
 use super::end::End;
 use crate::config::Peer;
@@ -16,28 +17,45 @@ pub struct Trouble<'a> {
     /// only with one that lasts.
     ends_with_connection: bool,
     connected_before: bool,
+    told_itself: bool,
 }
 
 impl<'a> Trouble<'a> {
     /// No trouble yet.
     pub fn new(peer: &'a Peer) -> Self {
-        Self { peer, told: None, ends_with_connection: true, connected_before: false }
+        Self {
+            peer,
+            told: None,
+            ends_with_connection: true,
+            connected_before: false,
+            told_itself: false,
+        }
     }
 
-    /// A connection was made.
-    pub fn connected(&mut self) {
-        if self.told.is_some() && self.ends_with_connection {
+    /// A connection was made. Says whether that ends the trouble, if there was any.
+    pub fn connected(&mut self) -> bool {
+        let is_over = self.told.is_none() || self.ends_with_connection;
+        if is_over {
             self.is_over();
-        } else if !self.connected_before {
+        }
+        if !self.connected_before {
             log::info!("peer {}: connected", self.peer);
         }
         self.connected_before = true;
+        is_over
     }
 
     /// What was told has ended, if anything was.
     pub fn is_over(&mut self) {
-        if self.told.take().is_some() {
+        if self.told.take().is_some() && self.connected_before {
             log::info!("peer {}: connected again", self.peer);
+        }
+    }
+
+    /// The peer is this node.
+    pub fn is_itself(&mut self) {
+        if !std::mem::replace(&mut self.told_itself, true) {
+            log::warn!("peer {}: {ITSELF}", self.peer);
         }
     }
 

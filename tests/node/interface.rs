@@ -531,17 +531,19 @@ fn peers_are_shown_both_ways() {
     assert_eq!(shown["source"], second.source.as_str());
     assert_eq!(shown["length"], 1);
     let upstream = &shown["upstreams"][0];
-    for key in ["address", "delay_ms", "error", "received", "since", "state"] {
+    for key in ["address", "delay_ms", "error", "heard", "node", "received", "since", "state"] {
         assert!(keys(upstream).contains(&key.to_owned()), "{upstream}");
     }
     assert_eq!(upstream["address"], first.address.to_string());
     assert_eq!(upstream["state"], "connected");
     assert_eq!(upstream["received"], 1);
     assert_eq!(upstream["error"], Value::Null);
+    assert_eq!(upstream["node"], first.source.as_str());
     assert!(upstream["since"].as_u64() > Some(1_700_000_000_000_000), "{upstream}");
     assert!(upstream["delay_ms"].as_u64() < Some(60_000), "{upstream}");
     let downstream = &first.peers()["downstreams"][0];
-    assert_eq!(keys(downstream), ["address", "behind", "position", "since"]);
+    assert_eq!(keys(downstream), ["address", "behind", "node", "position", "since"]);
+    assert_eq!(downstream["node"], second.source.as_str());
     assert_eq!(downstream["position"], 1);
     assert_eq!(downstream["behind"], 0);
     // Who has gone is not shown any more.

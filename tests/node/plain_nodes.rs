@@ -205,7 +205,8 @@ fn a_peer_may_serve_its_stream_elsewhere() {
     let peer = PlainNode::listen();
     let node = node().peer(format!("ws://{}/mesh/stream", peer.address())).start();
     let mut visit = peer.accept();
-    assert_eq!(visit.target, "/mesh/stream?since=%7B%7D");
+    let name = node.source.replace(':', "%3A");
+    assert_eq!(visit.target, format!("/mesh/stream?since=%7B%7D&v=2&node={name}"));
     visit.send(plain("go", 1, &add("a")));
     wait_for_document(&node, &json!({"a": true}));
 }

@@ -16,7 +16,7 @@ fn a_peer_that_starts_late_gets_everything_and_gives_everything() {
     early.wait_for_log("connection refused");
     let late = node().at(&port).peer(early.address).start();
     late.post_patches(adds("late", 100));
-    early.wait_for_log(&format!("peer {port}: connected again"));
+    early.wait_for_log(&format!("peer {port}: connected"));
     wait_until_equal(&[&early, &late]);
     assert_eq!(early.length(), 200);
 }

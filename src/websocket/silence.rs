@@ -1,0 +1,71 @@
+//! When the other side is taken to be gone.
+
+use std::time::Duration;
+
+/// How often a stream is looked at: its downstream pings then, its upstream has heard that.
+pub const TICK: Duration = Duration::from_secs(10);
+
+/// How long the other side may be silent before it is given up.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Notices that nothing was heard for [`SILENCE_LIMIT`], and at most a [`TICK`] more.
+#[derive(Debug, Default)]
+pub struct Silence {
+    signs_of_life: u64,
+    ticks: u32,
+}
+
+impl Silence {
+    /// Another [`TICK`] has passed. `signs_of_life` differs from what it was at the last one if
+    /// something was heard since. Says whether the other side is to be given up.
+    #[must_use]
+    pub fn tick(&mut self, signs_of_life: u64) -> bool {
+        if signs_of_life == self.signs_of_life {
+            self.ticks += 1;
+        } else {
+            self.signs_of_life = signs_of_life;
+            self.ticks = 0;
+        }
+        TICK * self.ticks >= SILENCE_LIMIT
+    }
+
+    /// The silence up to now was not the other side's.
+    pub fn forgive(&mut self) {
+        self.ticks = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At which tick a stream is given up that was heard in those before which these are.
+    fn given_up_at(heard: &[u32]) -> u32 {
+        let mut silence = Silence::default();
+        let mut signs_of_life = 0;
+        let is_silent = |tick: &u32| {
+            signs_of_life += u64::from(heard.contains(tick));
+            silence.tick(signs_of_life)
+        };
+        (1..100).find(is_silent).expect("it is given up some time")
+    }
+
+    #[test]
+    fn after_three_ticks_without_a_sign_of_life_a_stream_is_given_up() {
+        assert_eq!(given_up_at(&[]), 3);
+        assert_eq!(given_up_at(&[1]), 4);
+        assert_eq!(given_up_at(&[1, 2, 3, 4]), 7);
+        assert_eq!(given_up_at(&[2, 4, 6, 8, 12]), 11);
+        assert_eq!(given_up_at(&[3, 6, 9]), 12);
+    }
+
+    #[test]
+    fn what_is_forgiven_does_not_count() {
+        let mut silence = Silence::default();
+        for _ in 0..10 {
+            assert!(!silence.tick(0) && !silence.tick(0));
+            silence.forgive();
+        }
+        assert!(!silence.tick(0) && !silence.tick(0) && silence.tick(0));
+    }
+}

@@ -1,0 +1,133 @@
+//! A stream whose reader cannot keep other tasks waiting.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use smol::io::{AsyncRead, AsyncWrite};
+
+/// How many bytes, and how many reads, make one turn. What is read is not always something that ends
+/// a loop further up: a WebSocket's message may consist of any number of empty frames.
+const BYTES_A_TURN: usize = 64 << 10;
+const READS_A_TURN: u32 = 32;
+
+/// Ends its reader's turn when that has read enough: there is then nothing to read until the task is
+/// polled again, which happens when others have had their turn.
+#[derive(Debug)]
+pub struct Turns<S> {
+    stream: S,
+    bytes: usize,
+    reads: u32,
+    /// Whether the other side has left no room for the last write.
+    blocked: bool,
+    signs_of_life: u64,
+}
+
+impl<S> Turns<S> {
+    /// Wraps a stream.
+    pub fn new(stream: S) -> Self {
+        Self { stream, bytes: 0, reads: 0, blocked: false, signs_of_life: 0 }
+    }
+
+    /// Grows when bytes have come, and when the other side has taken some for which there was no
+    /// room before. That there is room says nothing: the system takes bytes for a dead process too.
+    pub fn signs_of_life(&self) -> u64 {
+        self.signs_of_life
+    }
+
+    /// The stream.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    fn begin_turn(&mut self) {
+        (self.bytes, self.reads) = (0, 0);
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.bytes >= BYTES_A_TURN || self.reads >= READS_A_TURN {
+            self.begin_turn();
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
+            self.begin_turn();
+            return Poll::Pending;
+        };
+        if let Ok(bytes @ 1..) = read {
+            self.bytes += bytes;
+            self.signs_of_life += 1;
+        }
+        self.reads += 1;
+        Poll::Ready(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Turns<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready() && self.blocked {
+            self.signs_of_life += 1;
+        }
+        self.blocked = written.is_pending();
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads what never ends, so many bytes at a time; says how many reads made the turn.
+    fn a_turn(stream: &mut Turns<smol::io::Repeat>, bytes: usize) -> usize {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut buffer = vec![0; bytes];
+        let reads = (0..)
+            .find(|_| Pin::new(&mut *stream).poll_read(&mut context, &mut buffer).is_pending())
+            .expect("the turn ends");
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it goes on by itself");
+        reads
+    }
+
+    #[test]
+    fn a_turn_ends_after_so_many_bytes_or_reads() {
+        let mut stream = Turns::new(smol::io::repeat(0));
+        for (bytes, reads) in [(1, 32), (100, 32), (4096, 16), (16 << 10, 4), (1 << 20, 1)] {
+            assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes}");
+            assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes} again");
+        }
+    }
+}
