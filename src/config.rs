@@ -11,7 +11,7 @@ pub const HELP: &str = "\
 patchmesh: one JSON document, kept on several nodes at once
 
 Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
-       patchmesh verify DIR
+       patchmesh verify DIR [--new-life]
        patchmesh backup DIR|http://host:port FILE [--token TOKEN]
        patchmesh restore FILE DIR [--source NAME]
 
@@ -29,7 +29,9 @@ Options:
 
 verify checks a data directory which no node uses, backup copies its journal to
 a file, or that of a running node, and restore makes a data directory from such
-a file, with a new life of its source.
+a file, with a new life of its source. FILE may be - for standard output and
+input. If a journal lacks what it had once, verify --new-life has the directory
+go on with what is there, under a new life.
 
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
@@ -47,6 +49,8 @@ pub enum Command {
     Verify {
         /// The directory.
         data: PathBuf,
+        /// What is to be done about what it lacks.
+        mend: Option<Mend>,
     },
     /// Copy a journal to a file.
     Backup {
@@ -70,6 +74,13 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+}
+
+/// What is to be done with a directory that has lost something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Go on with what is there, under a new life.
+    NewLife,
 }
 
 /// Whose journal is backed up.
@@ -135,7 +146,7 @@ pub fn parse(
     use lexopt::Arg::{Long, Short, Value};
 
     let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut name, mut data) = (None, None);
+    let (mut name, mut data, mut mend) = (None, None, None);
     let mut token = token.filter(|token| !token.is_empty());
     let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
@@ -145,6 +156,7 @@ pub fn parse(
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
             Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
+            Long("new-life") => mend = Some(Mend::NewLife),
             Value(value) => values.push(value),
             _ => return Err(usage(argument.unexpected())),
         }
@@ -155,9 +167,12 @@ pub fn parse(
     if let Some(token) = &token {
         check_token(token)?;
     }
+    if mend.is_some() && values.first().is_none_or(|first| first != "verify") {
+        return Err(usage("--new-life belongs to verify"));
+    }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
     match (command, &values[1.min(values.len())..]) {
-        ("verify", [data]) => Ok(Command::Verify { data: data.into() }),
+        ("verify", [data]) => Ok(Command::Verify { data: data.into(), mend }),
         ("verify", _) => Err(usage("verify takes one argument: the data directory")),
         ("backup", [from, file]) => {
             Ok(Command::Backup { from: backup_from(from)?, file: file.into(), token })
@@ -390,8 +405,12 @@ mod tests {
 
     #[test]
     fn directories_are_looked_after_by_commands_of_their_own() {
-        let table: [(&[&str], Command); 4] = [
-            (&["verify", "d"], Command::Verify { data: "d".into() }),
+        let table: [(&[&str], Command); 5] = [
+            (&["verify", "d"], Command::Verify { data: "d".into(), mend: None }),
+            (
+                &["verify", "d", "--new-life"],
+                Command::Verify { data: "d".into(), mend: Some(Mend::NewLife) },
+            ),
             (
                 &["backup", "d", "f"],
                 Command::Backup {
@@ -422,7 +441,7 @@ mod tests {
     fn a_bad_argument_is_one_clear_line() {
         let long = "n".repeat(MAX_NAME_BYTES + 1);
         let allowed = format!("{MAX_NAME_BYTES} are allowed");
-        let table: [(&[&str], &str); 25] = [
+        let table: [(&[&str], &str); 26] = [
             (&[], "address to listen on is missing"),
             (&["8080"], "has no port"),
             (&[":8080"], "has no host"),
@@ -445,6 +464,7 @@ mod tests {
             (&["[fe80::1%a%b]:80"], "no zone"),
             (&["a:1", "--token", "with space"], "visible ASCII"),
             (&["verify"], "one argument"),
+            (&["a:1", "--new-life"], "belongs to verify"),
             (&["backup", "d"], "two arguments"),
             (&["backup", "http://a", "f"], "has no port"),
             (&["restore", "f", "d", "e"], "two arguments"),

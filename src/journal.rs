@@ -11,7 +11,10 @@ mod file;
 mod format;
 mod index;
 mod memory;
+mod new_file;
+mod reader;
 mod scan;
+mod scrub;
 mod storage;
 
 use std::io;
@@ -23,12 +26,13 @@ use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
 
-pub use directory::{Directory, DirectoryError, StoredCheckpoint, read_checkpoint, write_durably};
-pub use file::{
-    AppendError, Extent, FileJournal, FileReader, Mark, OpenError, Visit, read_header, read_through,
-};
-pub use format::{Header, push_batch};
+pub use directory::{Directory, DirectoryError, Lacking, StoredCheckpoint, read_checkpoint};
+pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
+pub use format::{Header, push_batch, push_life};
 pub use index::Ids;
+pub use new_file::NewFile;
+pub use reader::{FileReader, Mark};
+pub use scan::Damage;
 pub use storage::Storage;
 
 /// The journal as its one owner holds it.
@@ -71,26 +75,40 @@ impl Journal {
                 memory.append(batch);
                 Ok(())
             }
-            Self::File(slot, _) => {
-                let Some(mut file) = slot.take() else {
-                    let error = io::Error::other("a batch was given up while it was written");
-                    return Err(AppendError::Broken(error));
-                };
-                if here {
-                    let result = file.append(batch);
-                    *slot = Some(file);
-                    return result;
-                }
+            Self::File(Some(file), _) if here => file.append(batch),
+            Self::File(..) => {
                 let batch = batch.to_vec();
-                let (file, result) = smol::unblock(move || {
-                    let result = file.append(&batch);
-                    (file, result)
-                })
-                .await;
-                *slot = Some(file);
-                result
+                self.away(move |file| file.append(&batch)).await
             }
         }
+    }
+
+    /// Notes, as durably as this journal is, that it goes on under the new life `life` of its name.
+    ///
+    /// # Errors
+    /// If that is not noted.
+    pub async fn begin_life(&mut self, life: &Source) -> Result<(), AppendError> {
+        let life = life.clone();
+        self.away(move |file| file.begin_life(&life)).await
+    }
+
+    /// Has another thread work at the file, if there is one.
+    async fn away(
+        &mut self,
+        work: impl FnOnce(&mut FileJournal) -> Result<(), AppendError> + Send + 'static,
+    ) -> Result<(), AppendError> {
+        let Self::File(slot, _) = self else { return Ok(()) };
+        let Some(mut file) = slot.take() else {
+            let error = io::Error::other("a batch was given up while it was written");
+            return Err(AppendError::Broken(error));
+        };
+        let (file, result) = smol::unblock(move || {
+            let result = work(&mut file);
+            (file, result)
+        })
+        .await;
+        *slot = Some(file);
+        result
     }
 
     /// How long it took to write and to sync the last batch.
@@ -145,6 +163,30 @@ impl JournalReader {
                     smol::unblock(move || file.read(position, most, bytes)).await
                 }
             },
+        }
+    }
+
+    /// The damage that was found in the journal and is there still, as far as is known.
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(file) => file.damage(),
+        }
+    }
+
+    /// Why what is appended would be lost, if it would; in words.
+    pub fn loss(&self) -> Option<String> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(file) => file.loss(),
+        }
+    }
+
+    /// Looks after the journal for ever: reads it again and again, and notes damage.
+    pub async fn watch(self) {
+        match self {
+            Self::Memory(_) => std::future::pending().await,
+            Self::File(file) => scrub::watch(file).await,
         }
     }
 

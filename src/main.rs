@@ -1,12 +1,13 @@
 //! The patchmesh command: arguments, node, wait for a signal, exit status.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
-use patchmesh::config::{self, Command, Config};
+use patchmesh::config::{self, Command, Config, Mend};
 use patchmesh::maintenance;
 use patchmesh::node::Node;
 use smol::Executor;
@@ -31,12 +32,25 @@ fn main() -> ExitCode {
     let token = std::env::var("PATCHMESH_TOKEN").ok();
     match config::parse(std::env::args_os().skip(1), token) {
         Ok(Command::Run(config)) => smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run(config)))),
-        Ok(Command::Verify { data }) => match maintenance::verify(&data, &mut std::io::stdout()) {
-            Ok(()) => print("all is well"),
-            Err(error) => fail(error),
-        },
+        Ok(Command::Verify { data, mend: None }) => {
+            match maintenance::verify(&data, &mut std::io::stdout()) {
+                Ok(()) => print("all is well"),
+                Err(error) => fail(error),
+            }
+        }
+        Ok(Command::Verify { data, mend: Some(Mend::NewLife) }) => {
+            match maintenance::begin_new_life(&data, fastrand::u64(..)) {
+                Ok((length, source)) => print(&format!(
+                    "{length} transactions are in {}, whose source is {source} from now on",
+                    data.display()
+                )),
+                Err(error) => fail(error),
+            }
+        }
         Ok(Command::Backup { from, file, token }) => {
             match smol::block_on(maintenance::backup(&from, token.as_deref(), &file)) {
+                // Nothing else may be on standard output then.
+                Ok(_) if file == Path::new("-") => ExitCode::SUCCESS,
                 Ok(length) => print(&format!("{length} transactions are in {}", file.display())),
                 Err(error) => fail(error),
             }

@@ -7,19 +7,22 @@
 
 mod fetch;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::BackupFrom;
 use crate::journal::{
-    Directory, DirectoryError, Extent, FileReader, Header, Mark, OpenError, Storage, push_batch,
-    read_header, read_through,
+    Directory, DirectoryError, Extent, FileJournal, FileReader, Header, Mark, NewFile, OpenError,
+    Storage, push_batch, push_life, read_checkpoint, read_header, read_through,
 };
-use crate::manager::recovery::{ReadBack, read_back};
+use crate::manager::recovery::{Proof, ReadBack, read_back};
 use crate::manager::{Whole, wall_clock};
 use crate::source::Source;
+
+/// Standard input or output in place of a file.
+const STANDARD: &str = "-";
 
 /// How many bytes are copied at once.
 const COPY_BYTES: usize = 1 << 20;
@@ -65,13 +68,16 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let (header, first) = read_header(&*storage).map_err(damaged(&journal_path))?;
     let read = read_back(&storage, &header.source, first, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
+    let lives: Vec<&str> =
+        std::iter::once(&header.source).chain(&read.extent.lives).map(Source::as_str).collect();
     let ReadBack { replica, extent, .. } = &read;
     let hash = state_hash(&read);
     let history = replica.history();
     let mut report = format!(
-        "journal: {}\nsource: {}\ntransactions: {}\nskipped: {}\nbytes: {}\nvclock: {}\nstate hash: {hash}\n",
+        "journal: {}\nsource: {}\nlives: {}\ntransactions: {}\nskipped: {}\nbytes: {}\nvclock: {}\nstate hash: {hash}\n",
         journal_path.display(),
-        header.source,
+        lives.last().expect("the header has one"),
+        lives.join(", "),
         extent.length,
         history.skipped_count(),
         extent.end,
@@ -100,19 +106,20 @@ fn verify_checkpoints(
 ) -> Result<(), Failure> {
     let mut failures = Vec::new();
     for path in directory.checkpoint_paths() {
-        let checked =
-            crate::journal::read_checkpoint(&path, &header.source).and_then(|checkpoint| {
-                let resumed =
-                    read_back(storage, &header.source, first, vec![checkpoint], wall_clock());
-                let resumed = resumed.map_err(|error| error.to_string())?;
-                if resumed.from == 0 && read.extent.length > 0 {
-                    return Err("it does not fit the journal".to_owned());
-                }
-                if state_hash(&resumed) != state_hash(read) {
-                    return Err("it leads to another state than the journal".to_owned());
-                }
-                Ok(resumed.from)
-            });
+        let checked = read_checkpoint(&path, &header.source).and_then(|checkpoint| {
+            if let Some(lacking) = Proof::new(&checkpoint).lacking(read) {
+                return Err(lacking.to_string());
+            }
+            let resumed = read_back(storage, &header.source, first, vec![checkpoint], wall_clock());
+            let resumed = resumed.map_err(|error| error.to_string())?;
+            if resumed.from == 0 && read.extent.length > 0 {
+                return Err("it does not fit the journal".to_owned());
+            }
+            if state_hash(&resumed) != state_hash(read) {
+                return Err("it leads to another state than the journal".to_owned());
+            }
+            Ok(resumed.from)
+        });
         match checked {
             Ok(from) => report.push_str(&format!(
                 "checkpoint: {}, good, reads the journal from {from} on\n",
@@ -135,44 +142,101 @@ fn existing(directory: &Directory) -> Result<Arc<dyn Storage>, Failure> {
     storage.ok_or_else(|| Failure(format!("{}: there is no journal", path.display())))
 }
 
-/// Copies a journal to the new file `file`: that of a directory, or that of a running node.
+/// Has a directory go on with what its journal has, under a new life of its name, though checkpoints
+/// prove that it had more: those are removed.
+///
+/// # Errors
+/// If it is damaged, or cannot be written.
+pub fn begin_new_life(path: &Path, random: u64) -> Result<(u64, Source), Failure> {
+    let directory = Directory::open(path, false)?;
+    let journal_path = directory.journal_path();
+    let storage = directory.journal(true)?;
+    let storage = storage.ok_or_else(|| DirectoryError::NoJournal(path.to_owned()))?;
+    let (header, first) = read_header(&*storage).map_err(damaged(&journal_path))?;
+    let read = read_back(&storage, &header.source, first, Vec::new(), wall_clock());
+    let read = read.map_err(damaged(&journal_path))?;
+    let life = new_life(header.source.as_str(), None, random)?;
+    for path in directory.checkpoint_paths() {
+        let fits = read_checkpoint(&path, &header.source)
+            .is_ok_and(|checkpoint| Proof::new(&checkpoint).lacking(&read).is_none());
+        if !fits {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    let length = read.extent.length;
+    let opened = FileJournal::open(&read.extent, read.reader);
+    let mut journal = opened.map_err(damaged(&journal_path))?;
+    journal.begin_life(&life).map_err(|error| at(&journal_path)(io::Error::other(error)))?;
+    journal.close().map_err(at(&journal_path))?;
+    Ok((length, life))
+}
+
+/// A new life of `name`, or else of the name that the source `old` has.
+fn new_life(old: &str, name: Option<&str>, random: u64) -> Result<Source, Failure> {
+    let name = name.or(old.rsplit_once('~').map(|(name, _)| name)).unwrap_or(old);
+    Source::begin_life(name, random).map_err(|error| Failure(error.to_string()))
+}
+
+/// Copies a journal, that of a directory or that of a running node, to `file`, which must not exist; `-`
+/// is standard output.
 ///
 /// # Errors
 /// Where it cannot be read whole, or the file cannot be written.
 pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Result<u64, Failure> {
-    let mut target = NewFile::create(file)?;
-    let length = match from {
+    if file == Path::new(STANDARD) {
+        let mut out = io::BufWriter::new(io::stdout());
+        let length = copy_from(from, token, file, &mut out).await?;
+        out.flush().map_err(at(file))?;
+        return Ok(length);
+    }
+    if file.symlink_metadata().is_ok() {
+        return Err(Failure(format!("{} exists already", file.display())));
+    }
+    let target = NewFile::create(file).map_err(at(file))?;
+    let length = copy_from(from, token, file, &mut target.file()).await?;
+    target.finish().map_err(at(file))?;
+    Ok(length)
+}
+
+async fn copy_from(
+    from: &BackupFrom,
+    token: Option<&str>,
+    file: &Path,
+    target: &mut dyn Write,
+) -> Result<u64, Failure> {
+    match from {
         BackupFrom::Directory(path) => {
             let directory = Directory::open(path, false)?;
             let storage = existing(&directory)?;
             let journal_path = directory.journal_path();
             let extent = check(&storage).map_err(damaged(&journal_path))?;
-            copy(&*storage, 0, &extent, &mut target.file).map_err(at(file))?;
-            extent.length
+            copy(&*storage, 0, &extent, target).map_err(at(file))?;
+            Ok(extent.length)
         }
         BackupFrom::Node(address) => {
             let mut node = fetch::Node::new(address, token);
             let source = node.source().await.map_err(Failure)?;
-            target.file.write_all(&Header::new(source).line()).map_err(at(file))?;
+            // What the lines will have is not known yet, so it is the newest version.
+            let header = Header::new(source);
+            let header = header.raised().unwrap_or(header);
+            target.write_all(&header.line()).map_err(at(file))?;
             let (mut length, mut batch) = (0, 1);
             loop {
                 let lines = node.log(length).await.map_err(Failure)?;
                 if lines.is_empty() {
-                    break length;
+                    return Ok(length);
                 }
                 let mut text = Vec::new();
-                push_batch(&mut text, lines.iter().map(String::as_str), batch);
-                target.file.write_all(&text).map_err(at(file))?;
+                push_batch(&mut text, lines.iter().map(|record| &*record.line), batch);
+                target.write_all(&text).map_err(at(file))?;
                 length += lines.len() as u64;
                 batch += 1;
             }
         }
-    };
-    target.finish()?;
-    Ok(length)
+    }
 }
 
-/// Makes a data directory from a backup, with a new life of its source.
+/// Makes a data directory from a backup, with a new life of its source. `-` is standard input.
 ///
 /// # Errors
 /// Where the backup is damaged, or the directory has a journal or cannot be written.
@@ -182,17 +246,39 @@ pub fn restore(
     name: Option<&str>,
     random: u64,
 ) -> Result<(u64, Source), Failure> {
-    let storage: Arc<dyn Storage> = Arc::new(File::open(file).map_err(at(file))?);
+    let directory = Directory::open(path, true)?;
+    if file == Path::new(STANDARD) {
+        // What is read in any order has to be in a file; this one never gets its name.
+        let spool = NewFile::create_anew(&path.join("restored")).map_err(at(path))?;
+        io::copy(&mut io::stdin().lock(), &mut spool.file()).map_err(at(file))?;
+        let storage = spool.file().try_clone().map_err(at(path))?;
+        return restore_from(Arc::new(storage), file, &directory, path, name, random);
+    }
+    let storage = File::open(file).map_err(at(file))?;
+    restore_from(Arc::new(storage), file, &directory, path, name, random)
+}
+
+fn restore_from(
+    storage: Arc<dyn Storage>,
+    file: &Path,
+    directory: &Directory,
+    path: &Path,
+    name: Option<&str>,
+    random: u64,
+) -> Result<(u64, Source), Failure> {
     let (header, first) = read_header(&*storage).map_err(damaged(file))?;
     let extent = check(&storage).map_err(damaged(file))?;
-    let old = header.source.as_str();
-    let name = name.or(old.rsplit_once('~').map(|(name, _)| name)).unwrap_or(old);
-    let source = Source::begin_life(name, random).map_err(|error| Failure(error.to_string()))?;
-    let directory = Directory::open(path, true)?;
-    directory.create_journal(&source, |target| {
-        let begin = target.length().map_err(failed(path))?;
-        let mut target = At { storage: target, offset: begin };
-        copy(&*storage, first.offset, &extent, &mut target).map_err(failed(path))
+    let source = new_life(header.source.as_str(), name, random)?;
+    directory.create_journal(&header.of_copy(source.clone()), |mut target| {
+        target.seek(io::SeekFrom::End(0)).map_err(failed(path))?;
+        copy(&*storage, first.offset, &extent, &mut target).map_err(failed(path))?;
+        if !extent.lives.is_empty() {
+            // The newest life that is noted must be the one that begins here.
+            let mut note = Vec::new();
+            push_life(&mut note, &source, extent.next_batch);
+            target.write_all(&note).map_err(failed(path))?;
+        }
+        Ok(())
     })?;
     Ok((extent.length, source))
 }
@@ -226,62 +312,4 @@ fn copy(
         offset += read as u64;
     }
     target.write_all(&extent.last_batch(storage)?.0)
-}
-
-/// Writes to a storage from an offset on.
-struct At<'a> {
-    storage: &'a Arc<dyn Storage>,
-    offset: u64,
-}
-
-impl Write for At<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.storage.write_at(bytes, self.offset)?;
-        self.offset += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A file that gets its name when it is whole and durable.
-struct NewFile {
-    file: File,
-    unfinished: PathBuf,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl NewFile {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        if path.exists() {
-            return Err(Failure(format!("{} exists already", path.display())));
-        }
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".new");
-        let unfinished = PathBuf::from(unfinished);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished);
-        let file = file.map_err(at(&unfinished))?;
-        Ok(Self { file, unfinished, path: path.to_owned(), finished: false })
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.file.sync_all().map_err(at(&self.unfinished))?;
-        std::fs::rename(&self.unfinished, &self.path).map_err(at(&self.path))?;
-        self.finished = true;
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(at(parent))
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.finished {
-            // What is left of it is of no use; that it cannot be removed changes nothing.
-            std::fs::remove_file(&self.unfinished).ok();
-        }
-    }
 }

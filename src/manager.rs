@@ -90,8 +90,8 @@ impl Manager {
     /// Where the directory cannot be used.
     pub fn open(path: &Path, name: &str, random: u64) -> Result<(Self, Handle), DirectoryError> {
         let recovered = recovery::open(path, name, random, wall_clock())?;
-        let Recovered { directory, source, journal, replica, from } = recovered;
-        let keeper = Keeper::new(directory, source.clone(), from);
+        let Recovered { directory, first_life, source, journal, replica, from } = recovered;
+        let keeper = Keeper::new(directory, first_life, from);
         let journal = Journal::in_file(journal);
         Ok(Self::new(replica, journal, source, Some(keeper)))
     }
@@ -243,6 +243,7 @@ impl Manager {
                         self.counters.journal_full = true;
                         error
                     }
+                    AppendError::Lost(error) => error,
                     AppendError::Broken(error) => {
                         let text = format!(
                             "the journal cannot be written, and what reached the disk is not known: \

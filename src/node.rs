@@ -110,6 +110,8 @@ impl Node {
     ) -> io::Result<()> {
         let Self { config, listeners, manager, handle } = self;
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
+        // Ends with this function.
+        let _watch = executor.spawn(handle.journal().clone().watch());
         let manager = executor.spawn(manager.run());
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config
             .peers

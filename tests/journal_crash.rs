@@ -18,6 +18,7 @@ use patchmesh::journal::{
     AppendError, Extent, FileJournal, FileReader, Header, Mark, OpenError, Storage, read_header,
     read_through,
 };
+use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Record, Transaction};
 
 /// How many seeds are run unless the environment says otherwise.
@@ -445,7 +446,7 @@ struct Opened {
 fn open(disk: &Arc<Disk>, marks: Vec<Mark>) -> Result<Opened, OpenError> {
     let storage: Arc<dyn Storage> = disk.clone();
     let (header, first) = read_header(&*storage)?;
-    assert_eq!(header, Header::new("a~1".parse().expect("a source")));
+    assert_eq!(header.source.as_str(), "a~1");
     let reader = FileReader::new(storage, marks);
     let mut transactions = Vec::new();
     let extent = read_through(&reader, first, &mut |_, batch| {
@@ -462,6 +463,10 @@ struct Truth {
     batches: Vec<Vec<Transaction>>,
     /// The batch that was being appended at the end of the process: it may be there, or not.
     doubtful: Option<Vec<Transaction>>,
+    /// The lives that were noted. The batch of a note has no transactions.
+    lives: Vec<Source>,
+    /// The life that was being noted at the end of the process.
+    doubtful_life: Option<Source>,
     /// Marks that a checkpoint may have: they are of shown records.
     marks: Vec<Mark>,
     /// The Ids of what was acknowledged or shown.
@@ -501,6 +506,8 @@ impl<'a> Run<'a> {
         let truth = Truth {
             batches: Vec::new(),
             doubtful: None,
+            lives: Vec::new(),
+            doubtful_life: None,
             marks: Vec::new(),
             shown: BTreeSet::new(),
         };
@@ -549,6 +556,9 @@ impl<'a> Run<'a> {
         let mut next_id = self.truth.shown.last().map_or(1, |id| id + 1);
         for _ in 0..self.random.usize(1..8) {
             self.make_room_or_trouble();
+            if self.random.u8(..12) == 0 && !self.begin_life(&mut journal) {
+                return self.end();
+            }
             let batch = self.batch(&mut next_id);
             let transactions = batch.iter().map(decode).collect();
             let before = self.disk.text_end();
@@ -569,6 +579,7 @@ impl<'a> Run<'a> {
                     assert_eq!(self.disk.text_end(), before, "the file is what it was");
                     self.check_reads(&journal.reader());
                 }
+                Err(AppendError::Lost(error)) => panic!("the disk has no names: {error}"),
                 Err(AppendError::Broken(error)) => {
                     self.tally.count("a batch is in doubt");
                     self.tell(format!("a batch of {} is in doubt: {error}", batch.len()));
@@ -584,6 +595,35 @@ impl<'a> Run<'a> {
             journal.close().ok();
         }
         self.end();
+    }
+
+    /// Notes a life; false if the process must end.
+    fn begin_life(&mut self, journal: &mut FileJournal) -> bool {
+        let life: Source = format!("a~{}", self.random.u32(..)).parse().expect("a source");
+        let before = self.disk.text_end();
+        match journal.begin_life(&life) {
+            Ok(()) => {
+                self.tally.count("a life was noted");
+                self.tell("a life was noted");
+                self.truth.lives.push(life.clone());
+                self.show(Vec::new());
+                assert_eq!(journal.reader().life(), Some(life));
+                true
+            }
+            Err(AppendError::Full(error)) => {
+                self.tell(format!("a life was not noted: {error}"));
+                assert_eq!(self.disk.text_end(), before, "the file is as long as it was");
+                true
+            }
+            Err(AppendError::Lost(error)) => panic!("the disk has no names: {error}"),
+            Err(AppendError::Broken(error)) => {
+                self.tally.count("a life is in doubt");
+                self.tell(format!("a life is in doubt: {error}"));
+                self.truth.doubtful_life = Some(life);
+                self.check_reads(&journal.reader());
+                false
+            }
+        }
     }
 
     /// The end of the process: by itself, or with the power.
@@ -678,7 +718,8 @@ impl<'a> Run<'a> {
             }
             // Where the last batch has to be completed, there may be no room for that.
             Err(OpenError::Io(error))
-                if error.kind() == io::ErrorKind::StorageFull && self.truth.doubtful.is_some() =>
+                if error.kind() == io::ErrorKind::StorageFull
+                    && (self.truth.doubtful.is_some() || self.truth.doubtful_life.is_some()) =>
             {
                 return None;
             }
@@ -697,6 +738,17 @@ impl<'a> Run<'a> {
                 self.show(doubtful);
             }
             None => assert_eq!(more, [], "nobody is in doubt of that"),
+        }
+        if let Some(life) = self.truth.doubtful_life.take()
+            && extent.next_batch > self.truth.batches.len() as u64 + 1
+        {
+            self.tally.count("a life in doubt is there");
+            self.truth.lives.push(life);
+            self.show(Vec::new());
+        }
+        if !with_marks {
+            assert_eq!(extent.lives, self.truth.lives);
+            assert_eq!(journal.reader().life().as_ref(), self.truth.lives.last());
         }
         let length = self.truth.batches.iter().map(Vec::len).sum::<usize>() as u64;
         assert_eq!(extent.next_batch, self.truth.batches.len() as u64 + 1);
@@ -726,7 +778,8 @@ impl<'a> Run<'a> {
         let disk = self.disk.kill();
         let again = open(&disk, Vec::new()).expect("it was opened before");
         let last = again.extent.last;
-        assert_eq!(again.extent, Extent { last, torn: false, ..extent.clone() });
+        let lives = self.truth.lives.clone();
+        assert_eq!(again.extent, Extent { last, torn: false, lives, ..extent.clone() });
         assert!(again.transactions.iter().eq(self.truth.batches.iter().flatten()));
         assert!(disk.lock().seen == self.disk.lock().seen, "the second start changed the file");
     }

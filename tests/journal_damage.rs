@@ -677,3 +677,122 @@ fn what_was_sealed_and_is_no_transaction_is_told() {
         }
     }
 }
+
+/// A journal of many small batches, open, of which nothing is in memory.
+fn open_long() -> (Arc<Bytes>, FileJournal, Vec<Transaction>) {
+    let storage = Arc::new(Bytes::default());
+    let header = Header::new("node~1".parse().expect("a source"));
+    FileJournal::create(&*storage, &header).expect("memory can be written");
+    let (mut journal, _) = open(&storage).expect("it is good");
+    let mut next_id = 1;
+    for batch in 0..160 {
+        let records: Vec<Record> =
+            (next_id..).take(1 + batch % 4).map(|id| record(id, 1)).collect();
+        next_id += records.len() as u64;
+        journal.append(&records).expect("memory can be written");
+        if batch == 70 {
+            journal.begin_life(&"node~2".parse().expect("a source")).expect("it can be written");
+        }
+    }
+    let (journal, transactions) = open(&storage).expect("it is good");
+    assert!(transactions.len() > 300);
+    (storage, journal, transactions)
+}
+
+/// What a reader gives from any position on is right, or an error that names where it is not.
+fn read_everywhere(
+    journal: &FileJournal,
+    transactions: &[Transaction],
+    random: &mut fastrand::Rng,
+) -> Option<usize> {
+    let reader = journal.reader();
+    let mut offset = None;
+    for _ in 0..8 {
+        let from = random.usize(..transactions.len());
+        let most = random.usize(1..40);
+        match reader.read(from as u64, most, usize::MAX) {
+            Ok(records) => {
+                let expected = transactions[from..].iter().take(most);
+                assert!(records.iter().map(decode).eq(expected.cloned()), "from {from}");
+            }
+            Err(error) => offset = Some(named_offset(&error.to_string())),
+        }
+    }
+    offset
+}
+
+/// A byte, a line or the end is another one while the journal is in use: no reader passes over it.
+#[test]
+fn no_line_is_passed_over_unchecked() {
+    let (storage, journal, transactions) = open_long();
+    let good = storage.get();
+    let end = text_end(&good);
+    let starts: Vec<usize> = std::iter::once(0)
+        .chain(good.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
+        .filter(|at| *at < end)
+        .collect();
+    let line_at = |at: usize| *starts.iter().rfind(|start| **start <= at).expect("there is one");
+    let mut random = fastrand::Rng::with_seed(11);
+    let seeds = std::env::var("PATCHMESH_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for _ in 0..seeds.unwrap_or(1500) {
+        let mut bytes = good.clone();
+        let first_wrong = match random.u8(..5) {
+            // A line feed, such as one that becomes a vertical tab.
+            0 => {
+                let at = starts[random.usize(1..starts.len())] - 1;
+                bytes[at] ^= 1 << random.u8(..8);
+                line_at(at)
+            }
+            // A line in place of another one, of the same length.
+            1 => {
+                let [left, right] = [0; 2].map(|_| random.usize(1..starts.len() - 1));
+                let text = |line: usize| starts[line]..starts[line + 1];
+                if text(left).len() != text(right).len() || left == right {
+                    continue;
+                }
+                bytes.copy_within(text(left), starts[right]);
+                starts[right]
+            }
+            // A line that is gone, and NUL bytes at the end instead.
+            2 => {
+                let line = random.usize(1..starts.len() - 1);
+                bytes.drain(starts[line]..starts[line + 1]);
+                bytes.resize(good.len(), 0);
+                starts[line]
+            }
+            3 => {
+                let at = random.usize(..end);
+                bytes.truncate(at);
+                line_at(at)
+            }
+            _ => {
+                let at = random.usize(..end);
+                bytes[at] = random.choice(others(bytes[at])).expect("there are others");
+                line_at(at)
+            }
+        };
+        *storage.0.lock().expect("no holder panics") = bytes;
+        if let Some(offset) = read_everywhere(&journal, &transactions, &mut random) {
+            assert!(offset >= first_wrong, "{offset} is good up to {first_wrong}");
+        }
+        // The header is not read again by readers.
+        if first_wrong > 0 {
+            let all = journal.reader().read(0, usize::MAX, usize::MAX);
+            let error = all.expect_err("something is wrong").to_string();
+            assert_eq!(named_offset(&error), first_wrong, "{error}");
+        }
+    }
+    *storage.0.lock().expect("no holder panics") = good;
+    assert_eq!(read_everywhere(&journal, &transactions, &mut random), None);
+}
+
+#[test]
+fn a_journal_that_notes_a_life_is_of_version_2_and_as_long_otherwise() {
+    let (storage, journal, transactions) = open_long();
+    assert!(storage.get().starts_with(br#"{"patchmesh":"journal","version":2,"source":"node~1"}"#));
+    assert_eq!(journal.reader().life(), Some("node~2".parse().expect("a source")));
+    assert_eq!(journal.reader().length(), transactions.len() as u64);
+    // Of one that never had a note the header says version 1.
+    let plain = Journal::new(&SMALL).text;
+    assert!(plain.starts_with(br#"{"patchmesh":"journal","version":1,"source":"node~1"}"#));
+}

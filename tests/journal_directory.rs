@@ -3,6 +3,7 @@
 //! read by others while it is written.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -36,7 +37,7 @@ impl TemporaryDirectory {
         let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
         fs::remove_dir_all(&path).ok();
         fs::create_dir_all(&path).expect("a directory can be made");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("it is ours");
         Self(path)
     }
 
@@ -275,9 +276,11 @@ fn run_with_permissions(data: &Path) -> Output {
         return run(data);
     }
     let directory = TemporaryDirectory::new("program");
+    let all = || Permissions::from_mode(0o755);
+    fs::set_permissions(&directory.0, all()).expect("it is ours");
     let copy = directory.join("patchmesh");
     fs::copy(env!("CARGO_BIN_EXE_patchmesh"), &copy).expect("it can be copied");
-    fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(&copy, all()).expect("it is ours");
     const NOBODY: u32 = 65534;
     let mut command = Command::new(copy);
     ended(command.uid(NOBODY).gid(NOBODY).args(["127.0.0.1:0", "--data"]).arg(data))
@@ -331,6 +334,7 @@ fn what_cannot_be_used_is_refused_in_one_line() {
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
     };
+    mode(&temporary.0, 0o755);
     let make = |name: &str| {
         let path = temporary.join(name);
         fs::create_dir(&path).expect("it can be made");
@@ -545,47 +549,49 @@ fn a_checkpoint_of_another_journal_is_left_out() {
     node.kill();
 }
 
+/// A node does not start with this directory, and changes nothing in it.
+#[track_caller]
+fn check_lacking(path: &Path, has: u64, had: u64) {
+    let read_all = || {
+        let entries = fs::read_dir(path).expect("it is there");
+        let paths = entries.map(|entry| entry.expect("it is there").path());
+        paths
+            .map(|path| (fs::read(&path).expect("it can be read"), path))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let before = read_all();
+    let error = Manager::open(path, "node", 6).map(drop).expect_err("it lacks something");
+    let text = error.to_string();
+    let DirectoryError::Lacking(_, lacking) = error else { panic!("{text}") };
+    assert_eq!((lacking.has, lacking.had), (has, had), "{text}");
+    assert!(text.contains("--rebuild-from") && text.contains("--new-life"), "{text}");
+    assert!(read_all() == before, "a refused start changed something");
+}
+
+/// What a checkpoint has was acknowledged, so that its Ids must not be given out again.
 #[test]
-fn a_checkpoint_that_is_newer_than_the_journal_is_left_out() {
+fn a_journal_that_lacks_what_a_checkpoint_proves_does_not_start() {
     let (temporary, _) = with_two_checkpoints("newer-checkpoint");
     let journal = temporary.join("journal");
     let text = fs::read(&journal).expect("it is there");
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    // The journal ends within its last batch, which is torn then, or before it.
-    for kept in [lines.len() - 1, WORTHWHILE as usize + 50, WORTHWHILE as usize + 1] {
+    let had = lines.len() as u64 - 1;
+    // The journal ends within its last batch, which is torn then, or before it, or has nothing.
+    for kept in [lines.len() - 1, WORTHWHILE as usize + 50, WORTHWHILE as usize + 1, 1] {
         fs::write(&journal, lines[..kept].concat()).expect("it can be written");
-        let expected = state_without_torn(&temporary.0);
-        let node = Node::start(&temporary.0);
-        assert!(!node.warnings().is_empty());
-        assert_eq!(node.read_from(), (WORTHWHILE - 1) / STRIDE * STRIDE, "the older one fits");
-        assert_eq!(node.state(), expected);
-        node.kill();
+        let has = if kept == 1 { 0 } else { WORTHWHILE };
+        check_lacking(&temporary.0, has, had);
     }
-    let header = lines[0];
-    fs::write(&journal, header).expect("it can be written");
-    let node = Node::start(&temporary.0);
-    assert_eq!((node.warnings().len(), node.read_from()), (2, 0));
-    assert_eq!(node.state().length, 0);
-    // What is written from here on can be read back.
-    node.submit(transactions(1..=10));
-    let state = node.state();
-    node.kill();
-    assert_eq!(state_without_checkpoints(&temporary.0), state);
-}
-
-fn state_without_torn(path: &Path) -> State {
-    let copy = TemporaryDirectory::new("torn-copy");
-    fs::copy(path.join("journal"), copy.join("journal")).expect("it can be copied");
-    let node = Node::start(&copy.0);
-    let state = node.state();
-    node.kill();
-    state
+    fs::remove_file(&journal).expect("it is there");
+    let error = Manager::open(&temporary.0, "node", 6).map(drop).expect_err("it is gone");
+    assert!(matches!(error, DirectoryError::JournalGone(_)), "{error}");
+    assert!(!journal.exists());
 }
 
 /// A journal that was put back to what it was while the checkpoint was kept. All that the checkpoint's
 /// document has is in the journal, but not all that its clock has.
 #[test]
-fn a_checkpoint_whose_clock_has_seen_more_than_the_journal_is_left_out() {
+fn a_journal_that_was_put_back_does_not_start() {
     let temporary = TemporaryDirectory::new("clock-ahead");
     let node = Node::start(&temporary.0);
     node.submit(transactions(1..=WORTHWHILE));
@@ -594,21 +600,17 @@ fn a_checkpoint_whose_clock_has_seen_more_than_the_journal_is_left_out() {
         node.submit(vec![transaction("late~1", late, WORTHWHILE - 100 + late)]);
     }
     let before = fs::read(temporary.join("journal")).expect("it is there");
-    let state = node.state();
     let ahead = WORTHWHILE + 1..=WORTHWHILE + 20;
     node.submit(ahead.map(|number| transaction("ahead~1", number, number)).collect());
     node.stop();
     assert_eq!(checkpoints(&temporary.0).len(), 1);
     fs::write(temporary.join("journal"), before).expect("it can be written");
-    let node = Node::start(&temporary.0);
-    assert_eq!(node.state(), state, "{:?}", node.log);
-    assert_eq!((node.warnings().len(), node.read_from()), (1, 0), "{:?}", node.log);
-    node.kill();
+    check_lacking(&temporary.0, WORTHWHILE + 3, WORTHWHILE + 23);
 }
 
 /// A journal that was put back to what it was, and has grown in another way since.
 #[test]
-fn a_checkpoint_that_fits_by_chance_is_left_out() {
+fn a_journal_that_was_put_back_and_has_grown_since_does_not_start() {
     let temporary = TemporaryDirectory::new("by-chance");
     let node = Node::start(&temporary.0);
     node.submit(transactions(1..=WORTHWHILE / 2));
@@ -625,13 +627,9 @@ fn a_checkpoint_that_fits_by_chance_is_left_out() {
     let others = WORTHWHILE / 2 + 1..=WORTHWHILE;
     node.submit(others.map(|number| transaction("peer~2", number, number + 1)).collect());
     node.submit(transactions(WORTHWHILE + 2..=WORTHWHILE + 50));
-    let state = node.state();
     node.kill();
     fs::write(&name, kept).expect("it can be written");
-    let node = Node::start(&temporary.0);
-    assert_eq!(node.state(), state, "{:?}", node.log);
-    assert_eq!((node.warnings().len(), node.read_from()), (1, 0), "{:?}", node.log);
-    node.kill();
+    check_lacking(&temporary.0, WORTHWHILE + 49, WORTHWHILE);
 }
 
 #[test]
@@ -725,7 +723,8 @@ fn record(position: u64) -> Record {
 fn create(path: &Path) -> (FileJournal, Arc<dyn Storage>) {
     let directory = Directory::open(path, true).expect("it can be made");
     let source = "node~1".parse().expect("a source");
-    let storage = directory.create_journal(&source, |_| Ok(())).expect("it can be made");
+    let storage =
+        directory.create_journal(&Header::new(source), |_| Ok(())).expect("it can be made");
     (open(&storage), storage)
 }
 

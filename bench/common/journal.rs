@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use patchmesh::clock::Time;
-use patchmesh::journal::{Directory, FileJournal, FileReader, read_header, read_through};
+use patchmesh::journal::{Directory, FileJournal, FileReader, Header, read_header, read_through};
 use patchmesh::patch::{Document, parse};
 use patchmesh::transaction::{Place, Record, Transaction};
 
@@ -34,7 +34,8 @@ pub fn fill(count: u64, directory: &Path) {
     const BATCH: u64 = 10_000;
     let directory = Directory::open(directory, true).expect("a new directory");
     let source = SOURCE.parse().expect("a source");
-    let storage = directory.create_journal(&source, |_| Ok(())).expect("a new journal");
+    let storage =
+        directory.create_journal(&Header::new(source), |_| Ok(())).expect("a new journal");
     let (_, first) = read_header(&*storage).expect("its header");
     let reader = FileReader::new(storage, Vec::new());
     let extent = read_through(&reader, first, &mut |_, _| Ok(())).expect("it is empty");

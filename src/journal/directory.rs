@@ -2,25 +2,29 @@
 //!
 //! ```text
 //! lock                          held by the process that uses the directory
-//! journal                       see the format
+//! journal                       see the format; held as well
 //! checkpoint-0000000000065536   the state after so many transactions, two of them at the most
 //! ```
 //!
 //! A checkpoint is three lines of the journal's format, all of batch 0: what the journal needs to go on
 //! from there, what the replica needs, and the document. It can always be made again from the journal,
-//! so one that cannot be used is left out.
+//! so one that cannot be used is left out. But it also proves how many transactions the journal had: one
+//! that lacks them, or that is gone, has lost what was acknowledged, and must not go on as if nothing was.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileJournal, Mark, OpenError};
-use super::format::{Header, Seal, VERSION, push_line, read_line};
-use super::storage::Storage;
+use super::file::{FileJournal, OpenError};
+use super::format::{Header, Seal, push_line, read_line};
+use super::new_file::{FILE_MODE, NewFile, sync_directory, write_durably};
+use super::reader::Mark;
+use super::storage::{NamedFile, Storage};
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -28,8 +32,15 @@ const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 const CHECKPOINT: &str = "checkpoint-";
 
-/// What a file is called until it is whole.
-const UNFINISHED: &str = ".new";
+/// Nobody but the one who runs the node may look into the directory.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// What others than the one who runs the node may do, of a file's mode, and whether they may write.
+const OTHERS: u32 = 0o077;
+const OTHERS_WRITE: u32 = 0o022;
+
+/// The version of a checkpoint's format.
+const CHECKPOINT_VERSION: u32 = 1;
 
 /// How many lines a checkpoint has.
 const LINES: u64 = 3;
@@ -54,6 +65,10 @@ pub enum DirectoryError {
     InUse(PathBuf),
     /// There is no journal in it.
     NoJournal(PathBuf),
+    /// There is no journal in it, and there was one: this checkpoint proves it.
+    JournalGone(PathBuf),
+    /// The journal lacks what was acknowledged once.
+    Lacking(PathBuf, Lacking),
     /// There is a journal in it already.
     HasJournal(PathBuf),
     /// The journal cannot be opened.
@@ -68,6 +83,14 @@ impl fmt::Display for DirectoryError {
                 write!(f, "{} is in use by another process", path.display())
             }
             Self::NoJournal(path) => write!(f, "there is no journal in {}", path.display()),
+            Self::JournalGone(checkpoint) => write!(
+                f,
+                "the journal is gone: {} is a checkpoint of one. Nothing was changed. Put the journal \
+                 back, or get one from a peer: patchmesh verify DIR --rebuild-from PEER; or move the \
+                 directory away and start with an empty one",
+                checkpoint.display()
+            ),
+            Self::Lacking(path, lacking) => write!(f, "{}: {lacking}", path.display()),
             Self::HasJournal(path) => {
                 write!(f, "there is a journal in {} already", path.display())
             }
@@ -76,8 +99,9 @@ impl fmt::Display for DirectoryError {
             }
             Self::Journal(path, error) => write!(
                 f,
-                "{}: {error}. Nothing was changed. Restore the directory from a backup, or move it \
-                 away and start with an empty one: peers send what they have",
+                "{}: {error}. Nothing was changed. Mend it with what a peer has: patchmesh verify DIR \
+                 --rebuild-from PEER; or restore the directory from a backup, or move it away and start \
+                 with an empty one: peers send what they have",
                 path.display()
             ),
         }
@@ -86,9 +110,37 @@ impl fmt::Display for DirectoryError {
 
 impl std::error::Error for DirectoryError {}
 
+/// What a checkpoint proves to have been in the journal, and is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// How many transactions the journal has.
+    pub has: u64,
+    /// How many it had.
+    pub had: u64,
+    /// The last one of those.
+    pub last: Place,
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { has, had, last: Place { source, id, .. } } = self;
+        write!(
+            f,
+            "the journal has {has} transactions, and a checkpoint proves that it had {had}, the last of \
+             them number {id} of {source}, which is missing there. Nothing was changed. What is missing \
+             was acknowledged: get it from a peer: patchmesh verify DIR --rebuild-from PEER; or go on \
+             without it, under a new life: patchmesh verify DIR --new-life"
+        )
+    }
+}
+
 /// A checkpoint, as its file has it.
 #[derive(Debug)]
 pub struct StoredCheckpoint {
+    /// How many transactions the journal had.
+    pub length: u64,
+    /// The newest life that the journal notes; none if it notes none.
+    pub life: Option<Source>,
     /// The offsets of the journal's lines, up to where it is to be read on from.
     pub marks: Vec<Mark>,
     /// The journal's last record.
@@ -105,6 +157,8 @@ struct CheckpointHeader {
     patchmesh: String,
     version: u32,
     source: Source,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    life: Option<Source>,
     marks: Vec<Mark>,
     last: Place,
 }
@@ -118,7 +172,7 @@ impl Directory {
         let failed = |error| DirectoryError::Io(path.to_owned(), error);
         if create && !path.exists() {
             let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
-            fs::create_dir_all(path).map_err(failed)?;
+            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
             for parent in missing.iter().filter_map(|made| made.parent()) {
                 sync_directory(parent).map_err(failed)?;
             }
@@ -127,7 +181,9 @@ impl Directory {
             return Err(DirectoryError::NoJournal(path.to_owned()));
         }
         let lock_path = path.join(LOCK);
-        let lock = match OpenOptions::new().create(true).append(true).open(&lock_path) {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(FILE_MODE);
+        let lock = match options.open(&lock_path) {
             // Who only reads needs no more than a file that is there: a disk that has failed is often
             // mounted read-only.
             Err(error) if !create && is_read_only(&error) => {
@@ -143,6 +199,21 @@ impl Directory {
         }
     }
 
+    /// What other users of this machine may read or write, or make others of: files, and the directory.
+    pub fn open_to_others(&self) -> Vec<PathBuf> {
+        let mode = |path: &Path| {
+            fs::symlink_metadata(path).map_or(0, |metadata| metadata.permissions().mode())
+        };
+        let own = mode(&self.path);
+        if own & OTHERS == 0 {
+            return Vec::new();
+        }
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path()).filter(|path| mode(path) & OTHERS != 0);
+        let directory = (own & OTHERS_WRITE != 0).then(|| self.path.clone());
+        directory.into_iter().chain(files).collect()
+    }
+
     /// Where the journal is.
     pub fn journal_path(&self) -> PathBuf {
         self.path.join(JOURNAL)
@@ -156,12 +227,22 @@ impl Directory {
         let path = self.journal_path();
         match OpenOptions::new().read(true).write(write).open(&path) {
             Ok(file) => {
+                // Whoever removed the file that is called lock did not end who holds it.
+                match file.try_lock() {
+                    Err(TryLockError::WouldBlock) => {
+                        return Err(DirectoryError::InUse(self.path.clone()));
+                    }
+                    Err(TryLockError::Error(error)) if write => {
+                        return Err(DirectoryError::Io(path, error));
+                    }
+                    _ => (),
+                }
                 if write {
                     // Who began the journal may not have come to make its name durable.
                     sync_directory(&self.path)
                         .map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
                 }
-                Ok(Some(Arc::new(file)))
+                Ok(Some(Arc::new(NamedFile::new(file, path))))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DirectoryError::Io(path, error)),
@@ -174,24 +255,22 @@ impl Directory {
     /// Where it cannot be made, or there is one.
     pub fn create_journal(
         &self,
-        source: &Source,
-        fill: impl FnOnce(&Arc<dyn Storage>) -> Result<(), DirectoryError>,
+        header: &Header,
+        fill: impl FnOnce(&File) -> Result<(), DirectoryError>,
     ) -> Result<Arc<dyn Storage>, DirectoryError> {
         let path = self.journal_path();
         if path.exists() {
             return Err(DirectoryError::HasJournal(self.path.clone()));
         }
-        let unfinished = self.path.join(format!("{JOURNAL}{UNFINISHED}"));
-        let failed = |error| DirectoryError::Io(unfinished.clone(), error);
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).read(true).write(true);
-        let storage: Arc<dyn Storage> = Arc::new(options.open(&unfinished).map_err(failed)?);
-        FileJournal::create(&*storage, &Header::new(source.clone())).map_err(failed)?;
-        fill(&storage)?;
-        storage.sync().map_err(failed)?;
-        fs::rename(&unfinished, &path).map_err(failed)?;
-        sync_directory(&self.path).map_err(failed)?;
-        Ok(storage)
+        let failed = |error| DirectoryError::Io(path.clone(), error);
+        let new = NewFile::create_anew(&path).map_err(failed)?;
+        if let Err(TryLockError::Error(error)) = new.file().try_lock() {
+            return Err(failed(error));
+        }
+        FileJournal::create(new.file(), header).map_err(failed)?;
+        fill(new.file())?;
+        let file = new.finish().map_err(failed)?;
+        Ok(Arc::new(NamedFile::new(file, path)))
     }
 
     /// The checkpoints of a journal of `source` that can be read, the last one first. Others are left
@@ -213,33 +292,28 @@ impl Directory {
     pub fn checkpoint_paths(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries
-            .filter(|entry| {
-                let name = entry.file_name();
-                let number = name.to_str().and_then(|name| name.strip_prefix(CHECKPOINT));
-                number.is_some_and(|number| number.parse::<u64>().is_ok())
-            })
             .map(|entry| entry.path())
+            .filter(|path| checkpoint_length(path).is_some())
             .collect();
         paths.sort();
         paths
     }
 
-    /// Keeps a checkpoint of a journal of `source` that has `length` transactions, durably, and
-    /// removes those before the last but one.
+    /// Keeps a checkpoint of a journal of `source`, durably, and removes those before the last but one.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn keep_checkpoint(
         &self,
         source: &Source,
-        length: u64,
         checkpoint: StoredCheckpoint,
     ) -> Result<(), DirectoryError> {
-        let StoredCheckpoint { marks, last, summary, document } = checkpoint;
+        let StoredCheckpoint { length, life, marks, last, summary, document } = checkpoint;
         let header = CheckpointHeader {
             patchmesh: "checkpoint".into(),
-            version: VERSION,
+            version: CHECKPOINT_VERSION,
             source: source.clone(),
+            life,
             marks,
             last,
         };
@@ -250,7 +324,7 @@ impl Directory {
             push_line(&mut text, object, Seal { batch: 0, line, lines: LINES });
         }
         let path = self.path.join(format!("{CHECKPOINT}{length:016}"));
-        write_durably(&path, &text)?;
+        write_durably(&path, &text).map_err(|error| DirectoryError::Io(path, error))?;
         let paths = self.checkpoint_paths();
         for path in &paths[..paths.len().saturating_sub(CHECKPOINTS)] {
             fs::remove_file(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
@@ -259,26 +333,9 @@ impl Directory {
     }
 }
 
-/// Writes a file whole or not at all, durably.
-///
-/// # Errors
-/// Where that cannot be done.
-pub fn write_durably(path: &Path, text: &[u8]) -> Result<(), DirectoryError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(UNFINISHED);
-    let unfinished = PathBuf::from(unfinished);
-    let write = || {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        sync_directory(path.parent().unwrap_or(Path::new(".")))
-    };
-    write().map_err(|error| {
-        // What is left of it is of no use; that it cannot be removed changes nothing.
-        fs::remove_file(&unfinished).ok();
-        DirectoryError::Io(path.to_owned(), error)
-    })
+/// How many transactions the journal had when the checkpoint at `path` was kept: its name says so.
+fn checkpoint_length(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(CHECKPOINT)?.parse().ok()
 }
 
 /// Reads a checkpoint of a journal of `source`.
@@ -298,21 +355,18 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
     let (header, summary, document) = (object(1)?, object(2)?, object(3)?);
     let header: CheckpointHeader =
         serde_json::from_str(header).map_err(|error| error.to_string())?;
-    if header.patchmesh != "checkpoint" || header.version != VERSION {
-        return Err(format!("it is no checkpoint of version {VERSION}"));
+    if header.patchmesh != "checkpoint" || header.version != CHECKPOINT_VERSION {
+        return Err(format!("it is no checkpoint of version {CHECKPOINT_VERSION}"));
     }
     if header.source != *source {
         return Err(format!("it belongs to the journal of {}", header.source));
     }
     let document = document.as_bytes().to_vec();
-    let CheckpointHeader { marks, last, .. } = header;
-    Ok(StoredCheckpoint { marks, last, summary: summary.to_owned(), document })
+    let length = checkpoint_length(path).ok_or("its name has no number")?;
+    let CheckpointHeader { life, marks, last, .. } = header;
+    Ok(StoredCheckpoint { length, life, marks, last, summary: summary.to_owned(), document })
 }
 
 fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(if path.as_os_str().is_empty() { Path::new(".") } else { path })?.sync_all()
 }

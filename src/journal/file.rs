@@ -3,19 +3,16 @@
 //! Invariants: the file is a header and complete batches up to `end`, and NUL bytes from there on. All
 //! that readers are shown is durable.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::format::{FIRST_BYTE, Header, Seal, push_line, read_line};
-use super::index::{BLOCK, BlockIndex, Ids};
+use super::format::{FIRST_BYTE, Header, Life, Seal, is_note, push_life, push_line};
+use super::index::Ids;
+use super::reader::{FileReader, Mark, STRIDE, Shared};
 use super::scan::{Damage, End, Scanner};
 use super::storage::Storage;
-use super::within;
-use crate::clock::VectorClock;
 use crate::source::Source;
 use crate::transaction::{Record, Transaction};
 
@@ -23,29 +20,10 @@ use crate::transaction::{Record, Transaction};
 /// the file's length is faster.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// Every so many positions the offset is kept in memory.
-const STRIDE: u64 = BLOCK;
-
-/// How many of the latest records are kept in memory, and about how many bytes of them: most readers
-/// are near the end.
-const TAIL_RECORDS: usize = 4096;
-const TAIL_BYTES: usize = 4 << 20;
-
-/// How many bytes are read at once.
-const CHUNK_BYTES: usize = 256 << 10;
-
-/// Where a line begins, and of which batch it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Mark {
-    /// The offset.
-    pub offset: u64,
-    /// The batch.
-    pub batch: u64,
-}
-
 /// The file as the one who appends holds it.
 pub struct FileJournal {
     storage: Arc<dyn Storage>,
+    header: Header,
     /// The offset after the last complete batch.
     end: u64,
     /// The file's length.
@@ -55,30 +33,6 @@ pub struct FileJournal {
     /// How long it took to write and to sync the last batch.
     last_append: Duration,
     shared: Arc<Shared>,
-}
-
-/// The file as everyone else holds it.
-#[derive(Clone)]
-pub struct FileReader {
-    storage: Arc<dyn Storage>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared(Mutex<Index>);
-
-/// What is known of the file's content.
-#[derive(Default)]
-struct Index {
-    /// How many records there are.
-    length: u64,
-    /// Where the records at the positions 0, [`STRIDE`], 2 * [`STRIDE`] and so on are.
-    marks: Vec<Mark>,
-    /// Which Ids are where; while the journal is read through, also after `length`.
-    blocks: BlockIndex,
-    /// The latest records.
-    tail: VecDeque<Record>,
-    tail_bytes: usize,
 }
 
 /// Why a journal cannot be opened.
@@ -99,6 +53,9 @@ pub enum OpenError {
 pub enum AppendError {
     /// There is no room. The file is what it was.
     Full(io::Error),
+    /// The file is not where it was, or not all there: what is appended would be lost. Nothing was
+    /// written.
+    Lost(io::Error),
     /// What the file has is unknown: the process must not go on with it.
     Broken(io::Error),
 }
@@ -114,10 +71,12 @@ impl fmt::Display for OpenError {
     }
 }
 
+impl std::error::Error for AppendError {}
+
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(error) | Self::Broken(error) => error.fmt(f),
+            Self::Full(error) | Self::Lost(error) | Self::Broken(error) => error.fmt(f),
         }
     }
 }
@@ -148,7 +107,7 @@ pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
     if scanner.unterminated() {
         return Err(OpenError::Header("the header does not end with a line feed".into()));
     }
-    Ok((header, Mark { offset: scanner.offset(), batch: scanner.next_batch() }))
+    Ok((header, Mark { offset: scanner.offset(), batch: scanner.next_batch(), line: 1 }))
 }
 
 /// What stands at the end of a journal that was read through.
@@ -162,6 +121,8 @@ pub struct Extent {
     pub next_batch: u64,
     /// How many records there are.
     pub length: u64,
+    /// The lives that are noted in what was read, the newest last.
+    pub lives: Vec<Source>,
     /// Whether a torn batch follows.
     pub torn: bool,
 }
@@ -197,25 +158,29 @@ pub fn read_through(
     let file_length = reader.storage.length()?;
     let (mut position, mut scanner) = match reader.last_mark() {
         None => (0, Scanner::new(&*reader.storage, first.offset, first.batch)),
-        Some((position, mark)) => {
-            (position, Scanner::resume(&*reader.storage, mark.offset, mark.batch))
-        }
+        Some((position, mark)) => (position, Scanner::resume(&*reader.storage, mark)),
     };
     let mut last = scanner.offset();
+    let mut lives = Vec::new();
     loop {
         let offset = scanner.offset();
         match scanner.next()? {
             Ok(batch) => {
                 last = offset;
                 let mut transactions = Vec::with_capacity(batch.objects.len());
-                for (count, (offset, object)) in batch.objects.iter().enumerate() {
-                    let at = position + count as u64;
-                    let transaction = Transaction::decode(object.as_bytes())
-                        .map_err(|error| OpenError::Line(*offset, error.to_string()))?;
-                    if transaction.time.is_none() {
-                        return Err(OpenError::Line(*offset, "the transaction has no Time".into()));
+                for (line, (offset, object)) in (batch.first_line..).zip(batch.objects) {
+                    let wrong = |why| OpenError::Line(offset, why);
+                    if is_note(object) {
+                        lives.push(Life::read(object).map_err(wrong)?);
+                        continue;
                     }
-                    let mark = Mark { offset: *offset, batch: batch.number };
+                    let at = position + transactions.len() as u64;
+                    let transaction = Transaction::decode(object.as_bytes())
+                        .map_err(|error| wrong(error.to_string()))?;
+                    if transaction.time.is_none() {
+                        return Err(wrong("the transaction has no Time".into()));
+                    }
+                    let mark = Mark { offset, batch: batch.number, line };
                     reader.pass(at, mark, Ids::from(&transaction));
                     transactions.push(transaction);
                 }
@@ -224,11 +189,15 @@ pub fn read_through(
             }
             Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
             Err(end @ (End::Clean | End::Torn)) => {
+                if let Some(newest) = lives.last() {
+                    reader.note_life(newest.clone());
+                }
                 return Ok(Extent {
                     last,
                     end: scanner.offset(),
                     next_batch: scanner.next_batch(),
                     length: position,
+                    lives,
                     torn: end == End::Torn,
                 });
             }
@@ -252,6 +221,7 @@ impl FileJournal {
     /// Where the file cannot be written.
     pub fn open(extent: &Extent, reader: FileReader) -> Result<Self, OpenError> {
         let storage = reader.storage.clone();
+        let (header, _) = read_header(&*storage)?;
         // What is torn must never be found between what is written later.
         if storage.length()? > extent.end {
             storage.set_length(extent.end)?;
@@ -266,8 +236,10 @@ impl FileJournal {
         }
         storage.sync()?;
         reader.reach(extent.length);
+        reader.shared.lock().end = extent.end;
         Ok(Self {
             storage,
+            header,
             end: extent.end,
             reserved: extent.end,
             next_batch: extent.next_batch,
@@ -295,22 +267,59 @@ impl FileJournal {
         let mut marks = Vec::new();
         let first = self.shared.lock().length;
         for (count, record) in batch.iter().enumerate() {
+            let line = count as u64 + 1;
             if (first + count as u64).is_multiple_of(STRIDE) {
                 let offset = self.end + text.len() as u64;
-                marks.push(Mark { offset, batch: self.next_batch });
+                marks.push(Mark { offset, batch: self.next_batch, line });
             }
-            let line = count as u64 + 1;
             let seal = Seal { batch: self.next_batch, line, lines: batch.len() as u64 };
             push_line(&mut text, &record.line, seal);
         }
+        self.write_batch(&text, batch.iter().any(Record::needs_version_2))?;
+        self.shared.lock().extend(batch, marks);
+        Ok(())
+    }
+
+    /// Notes, durably, that the journal goes on under a new life. Waits for the disk.
+    ///
+    /// # Errors
+    /// If it is not noted.
+    pub fn begin_life(&mut self, life: &Source) -> Result<(), AppendError> {
+        let mut text = Vec::new();
+        push_life(&mut text, life, self.next_batch);
+        self.write_batch(&text, true)?;
+        self.reader().note_life(life.clone());
+        Ok(())
+    }
+
+    /// Appends the text of the next batch, durably. Where it `is_new`, older programs do not know what
+    /// it has.
+    fn write_batch(&mut self, text: &[u8], is_new: bool) -> Result<(), AppendError> {
+        self.reader().check_place(self.end).map_err(AppendError::Lost)?;
         let end = self.end + text.len() as u64;
         let begin = Instant::now();
-        self.write(&text, end)?;
+        if is_new {
+            self.raise_version()?;
+        }
+        self.write(text, end)?;
         self.storage.sync().map_err(AppendError::Broken)?;
         self.last_append = begin.elapsed();
         self.end = end;
+        self.shared.lock().end = end;
         self.next_batch += 1;
-        self.shared.lock().extend(batch, marks);
+        Ok(())
+    }
+
+    /// Has the header say the newest version, durably, before the first line that needs it is written.
+    /// The header is as long as before and in one sector, so it is written whole or not at all.
+    fn raise_version(&mut self) -> Result<(), AppendError> {
+        let Some(header) = self.header.raised() else { return Ok(()) };
+        match self.storage.write_at(&header.line(), 0) {
+            Err(error) if is_full(&error) => return Err(AppendError::Full(error)),
+            written => written.map_err(AppendError::Broken)?,
+        }
+        self.storage.sync().map_err(AppendError::Broken)?;
+        self.header = header;
         Ok(())
     }
 
@@ -361,154 +370,4 @@ impl FileJournal {
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge | WriteZero)
-}
-
-impl FileReader {
-    /// A reader of a journal of which nothing but `marks` is known yet.
-    pub fn new(storage: Arc<dyn Storage>, marks: Vec<Mark>) -> Self {
-        let length = marked_position(marks.len());
-        let index = Index { length, marks, blocks: BlockIndex::after(length), ..Index::default() };
-        Self { storage, shared: Arc::new(Shared(Mutex::new(index))) }
-    }
-
-    /// How many records there are.
-    pub fn length(&self) -> u64 {
-        self.shared.lock().length
-    }
-
-    /// The records from `position` on, within the bounds, where they are in memory.
-    pub fn read_tail(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
-        let index = self.shared.lock();
-        let tail_start = index.length - index.tail.len() as u64;
-        let skipped = position.checked_sub(tail_start)?;
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        Some(within(index.tail.iter().skip(skipped), most, bytes).cloned().collect())
-    }
-
-    /// The records from `position` on, within the bounds. Waits for the disk.
-    ///
-    /// # Errors
-    /// Where they cannot be read, or are damaged.
-    pub fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
-        if let Some(records) = self.read_tail(position, most, bytes) {
-            return Ok(records);
-        }
-        let (mark, length) = {
-            let index = self.shared.lock();
-            (index.marks[(position / STRIDE) as usize], index.length)
-        };
-        let mut skip = position % STRIDE;
-        let most = most.min(usize::try_from(length - position).unwrap_or(usize::MAX));
-        let (mut records, mut room) = (Vec::new(), bytes);
-        let (mut buffer, mut start, mut offset) = (Vec::new(), 0, mark.offset);
-        let mut chunk = vec![0; CHUNK_BYTES];
-        while records.len() < most && room > 0 {
-            let found = buffer[start..].iter().position(|byte| *byte == b'\n');
-            let Some(found) = found else {
-                buffer.drain(..start);
-                start = 0;
-                let read = self.storage.read_at(&mut chunk, offset)?;
-                buffer.extend_from_slice(&chunk[..read]);
-                offset += read as u64;
-                if read == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                continue;
-            };
-            let line = &buffer[start..start + found];
-            start += found + 1;
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
-            let record = record(line).map_err(|why| {
-                let at = offset - (buffer.len() - start + found + 1) as u64;
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("the journal is damaged at offset {at}: {why}"),
-                )
-            })?;
-            room = room.saturating_sub(record.line.len());
-            records.push(record);
-        }
-        self.note(position, records.iter().map(Ids::from));
-        Ok(records)
-    }
-}
-
-impl FileReader {
-    /// The marks up to the last one at or before `position`.
-    pub fn marks(&self, position: u64) -> Vec<Mark> {
-        let index = self.shared.lock();
-        let count = usize::try_from(position / STRIDE + 1).unwrap_or(usize::MAX);
-        index.marks[..count.min(index.marks.len())].to_vec()
-    }
-
-    /// Has readers see the records before `length`, which have been read through.
-    pub fn reach(&self, length: u64) {
-        self.shared.lock().length = length;
-    }
-
-    fn last_mark(&self) -> Option<(u64, Mark)> {
-        let index = self.shared.lock();
-        Some((marked_position(index.marks.len()), *index.marks.last()?))
-    }
-
-    /// Takes note of a record when the journal is read through.
-    fn pass(&self, position: u64, mark: Mark, ids: Ids) {
-        let mut index = self.shared.lock();
-        if position.is_multiple_of(STRIDE) && index.marks.len() as u64 == position / STRIDE {
-            index.marks.push(mark);
-        }
-        index.blocks.push(ids);
-    }
-
-    /// Takes note of the Ids of records that were read, from `position` on, so that they are found
-    /// without being read.
-    pub fn note<'a>(&self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
-        self.shared.lock().blocks.note(position, records);
-    }
-
-    /// See [`super::JournalReader::next_uncovered`].
-    pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
-        self.shared.lock().blocks.next_uncovered(from, seen)
-    }
-
-    /// See [`super::JournalReader::candidates`].
-    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
-        self.shared.lock().blocks.candidates(source, id)
-    }
-}
-
-fn record(line: &[u8]) -> Result<Record, String> {
-    let object = read_line(line).map_err(|error| error.to_string())?.object;
-    let record = Record::read(object).map_err(|error| error.to_string())?;
-    Ok(record.ok_or("the transaction has no Time")?)
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Index {
-    fn extend(&mut self, batch: &[Record], marks: Vec<Mark>) {
-        self.length += batch.len() as u64;
-        self.marks.extend(marks);
-        for record in batch {
-            self.blocks.push(Ids::from(record));
-            self.tail_bytes += record.line.len();
-            self.tail.push_back(record.clone());
-            while self.tail.len() > TAIL_RECORDS || self.tail_bytes > TAIL_BYTES {
-                let Some(oldest) = self.tail.pop_front() else { break };
-                self.tail_bytes -= oldest.line.len();
-            }
-        }
-    }
-}
-
-/// The position of the last of `count` marks.
-fn marked_position(count: usize) -> u64 {
-    (count as u64).saturating_sub(1) * STRIDE
 }

@@ -17,6 +17,21 @@
 //! - `CHECKSUM`, eight lower-case hexadecimal digits: CRC-32 (ISO-HDLC, that of gzip) of the line's
 //!   bytes before it, from the object's `{` to the dot.
 //!
+//! # Versions
+//!
+//! The header says version 1 until the first line that needs version 2: a transaction with a member that
+//! older programs must not leave out, or a note. Before that line is written the header is written again
+//! in its place, with version 2: a line as long as before, within one sector, so that it is there whole
+//! in the one version or the other whatever crashes.
+//!
+//! A note is a line that is no transaction. Positions do not count it, and readers of transactions leave
+//! it out once they have checked it. It is a batch of its own. There is one kind: the journal goes on
+//! under a new life of its name, and the newest one is its source from then on.
+//!
+//! ```text
+//! {"patchmesh":"life","source":"filonenko~a1b2c3d4"} "2.1/1.3f00c2d1"
+//! ```
+//!
 //! No line has a NUL byte. Space may be reserved after the last line, which then is NUL bytes to the
 //! end of the file.
 //!
@@ -37,8 +52,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::Source;
 
-/// The version of the format.
-pub const VERSION: u32 = 1;
+/// The versions of the format that are known: the one that a journal begins with, and the newest.
+pub const FIRST_VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// What every note begins with, and no transaction does.
+const NOTE: &str = "{\"patchmesh\":";
 
 /// What a disk writes whole or not at all, at the least, in bytes.
 pub const SECTOR_BYTES: u64 = 512;
@@ -54,8 +73,45 @@ pub const MAX_SEAL_BYTES: usize = 80;
 pub struct Header {
     patchmesh: String,
     version: u32,
-    /// The source of the node whose journal this is.
+    /// The source of the node whose journal this is, as it was when the journal began.
     pub source: Source,
+}
+
+/// The object of a note: the journal goes on under this life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    patchmesh: String,
+    source: Source,
+}
+
+/// Whether a line that has this object is a note.
+pub fn is_note(object: &str) -> bool {
+    object.starts_with(NOTE)
+}
+
+impl Life {
+    /// A note that `source` begins.
+    pub fn new(source: Source) -> Self {
+        Self { patchmesh: "life".into(), source }
+    }
+
+    /// The object's text.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("a note always has a JSON text")
+    }
+
+    /// Reads a note.
+    ///
+    /// # Errors
+    /// If it is none that is known; in words.
+    pub fn read(object: &str) -> Result<Source, String> {
+        let note: Self =
+            serde_json::from_str(object).map_err(|error| format!("not a note: {error}"))?;
+        if note.patchmesh != "life" {
+            return Err(format!("not a note that this program knows: {:?}", note.patchmesh));
+        }
+        Ok(note.source)
+    }
 }
 
 /// Why a line is none.
@@ -112,7 +168,17 @@ impl fmt::Display for LineError {
 impl Header {
     /// The header of a journal of this source.
     pub fn new(source: Source) -> Self {
-        Self { patchmesh: "journal".into(), version: VERSION, source }
+        Self { patchmesh: "journal".into(), version: FIRST_VERSION, source }
+    }
+
+    /// The same in the newest version; none if it is of that.
+    pub fn raised(&self) -> Option<Self> {
+        (self.version < VERSION).then(|| Self { version: VERSION, ..self.clone() })
+    }
+
+    /// The header of a copy that has the same lines, for another source.
+    pub fn of_copy(&self, source: Source) -> Self {
+        Self { source, ..self.clone() }
     }
 
     /// Reads the object of the first line.
@@ -125,9 +191,10 @@ impl Header {
         if header.patchmesh != "journal" {
             return Err(format!("not the header of a journal but of a {:?}", header.patchmesh));
         }
-        if header.version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&header.version) {
             return Err(format!(
-                "a journal of version {}, and this program knows version {VERSION}",
+                "a journal of version {}, and this program knows versions {FIRST_VERSION} to \
+                 {VERSION}",
                 header.version
             ));
         }
@@ -170,6 +237,11 @@ pub fn push_batch<'a>(
     for (line, object) in (1..).zip(objects) {
         push_line(out, object, Seal { batch, line, lines });
     }
+}
+
+/// Appends the note that the journal goes on under the life `life`, as the batch `batch`.
+pub fn push_life(out: &mut Vec<u8>, life: &Source, batch: u64) {
+    push_line(out, &Life::new(life.clone()).text(), Seal { batch, line: 1, lines: 1 });
 }
 
 /// Reads a line, without its line feed.
@@ -261,13 +333,39 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_one_of_this_version() {
+    fn a_header_is_one_of_a_known_version() {
         let header = Header::new("a~1".parse().unwrap());
         let text = header.line();
         let text = text.strip_suffix(b"\n").unwrap();
-        assert_eq!(Header::read(read_line(text).unwrap().object), Ok(header));
-        let other = r#"{"patchmesh":"journal","version":2,"source":"a~1"}"#;
-        assert!(Header::read(other).unwrap_err().contains("version 2"));
+        assert_eq!(Header::read(read_line(text).unwrap().object), Ok(header.clone()));
+        let raised = header.raised().unwrap();
+        assert_eq!(raised.raised(), None);
+        let text = raised.line();
+        assert_eq!(text.len(), header.line().len());
+        let text = text.strip_suffix(b"\n").unwrap();
+        assert_eq!(Header::read(read_line(text).unwrap().object), Ok(raised));
+        for version in [0, 3, 10] {
+            let other = format!(r#"{{"patchmesh":"journal","version":{version},"source":"a~1"}}"#);
+            let why = Header::read(&other).unwrap_err();
+            assert!(why.contains(&format!("version {version},")), "{why}");
+        }
         assert!(Header::read(r#"{"a":1}"#).is_err());
+    }
+
+    #[test]
+    fn the_longest_header_is_within_one_sector() {
+        let name = "n".repeat(crate::source::MAX_NAME_BYTES);
+        let header = Header::new(Source::begin_life(&name, 1).unwrap());
+        assert!(header.line().len() as u64 <= SECTOR_BYTES);
+    }
+
+    #[test]
+    fn a_note_is_no_transaction() {
+        let life: Source = "a~b".parse().unwrap();
+        let text = Life::new(life.clone()).text();
+        assert!(is_note(&text));
+        assert_eq!(Life::read(&text), Ok(life));
+        assert!(Life::read(r#"{"patchmesh":"death","source":"a~b"}"#).is_err());
+        assert!(!is_note(r#"{"Source":"a~b","Id":1,"Payload":"[]","Time":1}"#));
     }
 }

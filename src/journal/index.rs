@@ -107,6 +107,12 @@ impl BlockIndex {
         }
     }
 
+    /// Whether it is known what the block of `position` has.
+    pub fn is_known(&self, position: u64) -> bool {
+        let number = usize::try_from(position / BLOCK).unwrap_or(usize::MAX);
+        !matches!(self.blocks.get(number), Some(None))
+    }
+
     /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
     /// length if there is none. What is not known is not covered.
     pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {

@@ -6,6 +6,7 @@ use std::io;
 use super::format::{
     FIRST_BYTE, LineError, MAX_SEAL_BYTES, SECTOR_BYTES, Seal, read_line, read_seal,
 };
+use super::reader::Mark;
 use super::storage::Storage;
 use crate::transaction::MAX_ENCODED_BYTES;
 
@@ -13,7 +14,7 @@ use crate::transaction::MAX_ENCODED_BYTES;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The longest line. What is longer without a line feed is no line.
-const MAX_LINE_BYTES: usize = MAX_ENCODED_BYTES + MAX_SEAL_BYTES;
+pub const MAX_LINE_BYTES: usize = MAX_ENCODED_BYTES + MAX_SEAL_BYTES;
 
 /// A sector that was never written.
 const NUL: [u8; SECTOR_BYTES as usize] = [0; SECTOR_BYTES as usize];
@@ -25,6 +26,8 @@ pub struct Batch<'a> {
     pub number: u64,
     /// The offset after it.
     pub end: u64,
+    /// Which line of it the first object is on: not the first one only where reading began within it.
+    pub first_line: u64,
     /// Its objects, each with the offset of its line.
     pub objects: Vec<(u64, &'a str)>,
 }
@@ -63,6 +66,14 @@ pub enum Why {
     },
     /// The batch is complete but for its last line feed.
     LineFeed,
+    /// It is good, and not where the record at this position was before.
+    Position(u64),
+    /// It was sealed, and is not what can be there; in words.
+    Content(String),
+    /// The system does not read it; in words.
+    Unreadable(String),
+    /// The file ends before it.
+    Missing,
 }
 
 /// Which line belongs somewhere.
@@ -70,6 +81,8 @@ pub enum Why {
 pub enum Expected {
     /// Any one of this batch.
     Batch(u64),
+    /// One of this batch, this many lines from its beginning.
+    At(u64, u64),
     /// The first one of this batch.
     First(u64),
     /// This one.
@@ -77,9 +90,11 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn is(self, seal: Seal) -> bool {
+    /// Whether this line may stand there.
+    pub fn is(self, seal: Seal) -> bool {
         match self {
             Self::Batch(batch) => seal.batch == batch,
+            Self::At(batch, line) => (seal.batch, seal.line) == (batch, line),
             Self::First(batch) => seal.batch == batch && seal.line == 1,
             Self::Line(line) => seal == line,
         }
@@ -90,6 +105,7 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Batch(batch) => write!(f, "a line of batch {batch}"),
+            Self::At(batch, line) => write!(f, "line {line} of batch {batch}"),
             Self::First(batch) => write!(f, "the first line of batch {batch}"),
             Self::Line(seal) => seal.fmt(f),
         }
@@ -105,6 +121,12 @@ impl fmt::Display for Damage {
             Why::Sequence { expected, found } => {
                 write!(f, "{found}, where {expected} belongs")
             }
+            Why::Position(position) => {
+                write!(f, "the transaction at position {position} was not here before")
+            }
+            Why::Content(why) => f.write_str(why),
+            Why::Unreadable(why) => write!(f, "it cannot be read: {why}"),
+            Why::Missing => f.write_str("the file ends here"),
         }
     }
 }
@@ -129,9 +151,9 @@ pub struct Scanner<'a> {
 
 /// What became of reading a batch's lines.
 enum Lines {
-    /// All of them, each with where it is in the buffer and the length of its object; and where the
-    /// batch ends.
-    Complete(Vec<(usize, usize)>, usize),
+    /// All of them, each with where it is in the buffer and the length of its object; which line the
+    /// first one is; and where the batch ends.
+    Complete(Vec<(usize, usize)>, u64, usize),
     /// A whole line that does not belong here.
     Wrong { at: usize, why: Why },
     /// A line that a NUL byte or the end of the file cuts off; it should be the `expected` one.
@@ -153,9 +175,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Begins at `offset`, with any line of batch `batch`.
-    pub fn resume(storage: &'a dyn Storage, offset: u64, batch: u64) -> Self {
-        Self { next: Expected::Batch(batch), ..Self::new(storage, offset, batch) }
+    /// Begins at a mark.
+    pub fn resume(storage: &'a dyn Storage, mark: Mark) -> Self {
+        Self { next: mark.expected(), ..Self::new(storage, mark.offset, mark.batch) }
     }
 
     /// The offset after the last complete batch.
@@ -192,7 +214,7 @@ impl<'a> Scanner<'a> {
             }
         };
         match lines {
-            Lines::Complete(lines, end) => {
+            Lines::Complete(lines, first_line, end) => {
                 self.given = end;
                 let number = self.batch;
                 self.batch += 1;
@@ -202,7 +224,7 @@ impl<'a> Scanner<'a> {
                     (self.start + at as u64, object.expect("the line was read as text before"))
                 };
                 let objects = lines.into_iter().map(object).collect();
-                Ok(Ok(Batch { number, end: self.offset(), objects }))
+                Ok(Ok(Batch { number, end: self.offset(), first_line, objects }))
             }
             Lines::Wrong { at, why } => {
                 Ok(Err(End::Damaged(Damage { offset: self.start + at as u64, why })))
@@ -237,7 +259,10 @@ impl<'a> Scanner<'a> {
             at += length + 1;
             match next {
                 Some(next) => expected = Expected::Line(next),
-                None => return Ok(Lines::Complete(lines, at)),
+                None => {
+                    let first_line = line.seal.lines + 1 - lines.len() as u64;
+                    return Ok(Lines::Complete(lines, first_line, at));
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 
 /// A file of bytes.
 pub trait Storage: Send + Sync + 'static {
@@ -36,6 +37,77 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// Where it is not known to be durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// What it is called where something is said of it.
+    fn name(&self) -> String {
+        "the journal".into()
+    }
+
+    /// Whether the bytes are still what is found by the name, up to `end` at least.
+    ///
+    /// # Errors
+    /// If they are not: what is written would be lost.
+    fn check_place(&self, end: u64) -> io::Result<()> {
+        let _ = end;
+        Ok(())
+    }
+}
+
+/// A file that others are to find by its path.
+#[derive(Debug)]
+pub struct NamedFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl NamedFile {
+    /// The open `file`, which is to be found at `path`.
+    pub fn new(file: File, path: PathBuf) -> Self {
+        Self { file, path }
+    }
+}
+
+impl Storage for NamedFile {
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Storage::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        Storage::write_at(&self.file, bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.file.set_length(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn check_place(&self, end: u64) -> io::Result<()> {
+        let gone = |why: String| Err(io::Error::new(io::ErrorKind::NotFound, why));
+        let (named, own) = match (self.path.metadata(), self.file.metadata()) {
+            (Ok(named), Ok(own)) => (named, own),
+            (Err(error), _) | (_, Err(error)) => {
+                return gone(format!("the file was taken away: {error}"));
+            }
+        };
+        if (named.dev(), named.ino()) != (own.dev(), own.ino()) {
+            return gone("another file has taken the place of the one in use".into());
+        }
+        if named.len() < end {
+            return gone(format!("the file was cut off at {} of {end} bytes", named.len()));
+        }
+        Ok(())
+    }
 }
 
 impl Storage for File {

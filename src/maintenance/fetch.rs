@@ -11,7 +11,7 @@ use smol::net::TcpStream;
 
 use crate::config::{authority, host_and_port};
 use crate::source::Source;
-use crate::transaction::Transaction;
+use crate::transaction::{Record, Transaction};
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -46,16 +46,19 @@ impl<'a> Node<'a> {
         Ok(peers.source)
     }
 
-    /// The lines of its journal from `position` on, as many as it gives at once.
-    pub async fn log(&mut self, position: u64) -> Result<Vec<String>, String> {
+    /// The records of its journal from `position` on, as many as it gives at once.
+    pub async fn log(&mut self, position: u64) -> Result<Vec<Record>, String> {
         let text = self.get(&format!("/log?from={position}&limit={LOG_LIMIT}")).await?;
         let text = String::from_utf8(text).map_err(|error| error.to_string())?;
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        for line in &lines {
-            let transaction = Transaction::decode(line.as_bytes());
-            transaction.map_err(|error| format!("{}/log: {error}", self.address))?;
-        }
-        Ok(lines)
+        let record = |line: &str| {
+            let transaction = Transaction::decode(line.as_bytes())
+                .map_err(|error| format!("{}/log: {error}", self.address))?;
+            // As this program writes it: no line of a journal is what another node makes of it.
+            let record = Record::read(&transaction.encode());
+            let record = record.map_err(|error| format!("{}/log: {error}", self.address))?;
+            Ok(record.ok_or("what the node sends has no Time")?)
+        };
+        text.lines().map(record).collect()
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {

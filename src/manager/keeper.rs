@@ -22,6 +22,7 @@ const WORTHWHILE_TRANSACTIONS: u64 = 1000;
 /// The one that keeps checkpoints. One at a time is written, by another thread.
 pub struct Keeper {
     directory: Arc<Directory>,
+    /// The life that the journal began with.
     source: Source,
     /// How many transactions the journal had at the last checkpoint.
     kept_length: u64,
@@ -29,7 +30,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper for a journal that was opened from a checkpoint after about `kept_length` transactions,
+    /// A keeper for a journal that began with the life `source` and was opened from a checkpoint after about `kept_length` transactions,
     /// or from none.
     pub fn new(directory: Directory, source: Source, kept_length: u64) -> Self {
         Self { directory: Arc::new(directory), source, kept_length, writing: None }
@@ -69,8 +70,9 @@ impl Keeper {
         let keep = move || {
             let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
             let last = last.ok_or("the journal is shorter than the history")?.place;
-            let checkpoint = StoredCheckpoint { marks, last, summary, document };
-            let kept = directory.keep_checkpoint(&source, length, checkpoint);
+            let life = journal.life();
+            let checkpoint = StoredCheckpoint { length, life, marks, last, summary, document };
+            let kept = directory.keep_checkpoint(&source, checkpoint);
             kept.map_err(|error| error.to_string())
         };
         Some(smol::unblock(move || match keep() {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::past::JournalPast;
 use crate::clock::Time;
 use crate::journal::{
-    Directory, DirectoryError, Extent, FileJournal, FileReader, JournalReader, Mark, OpenError,
-    Storage, StoredCheckpoint, read_header, read_through,
+    Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
+    Mark, OpenError, Storage, StoredCheckpoint, read_header, read_through,
 };
 use crate::replica::{Bounds, Life, Replica, Resume};
 use crate::source::{Source, SourceError};
@@ -26,7 +26,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Recovered {
     /// The directory.
     pub directory: Directory,
-    /// The life that the journal has.
+    /// The life that the journal began with, by which its checkpoints know it.
+    pub first_life: Source,
+    /// The life that it has now.
     pub source: Source,
     /// The journal.
     pub journal: FileJournal,
@@ -60,15 +62,28 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     let storage = match directory.journal(true)? {
         Some(storage) => storage,
         None => {
+            if let Some(checkpoint) = directory.checkpoint_paths().pop() {
+                return Err(DirectoryError::JournalGone(checkpoint));
+            }
             let source = Source::begin_life(name, random).map_err(|error: SourceError| {
                 DirectoryError::Io(journal_path.clone(), io::Error::other(error))
             })?;
-            directory.create_journal(&source, |_| Ok(()))?
+            directory.create_journal(&Header::new(source), |_| Ok(()))?
         }
     };
     let (header, first) = read_header(&*storage).map_err(failed)?;
     let checkpoints = directory.checkpoints(&header.source);
+    let proofs: Vec<Proof> = checkpoints.iter().map(Proof::new).collect();
     let read = read_back(&storage, &header.source, first, checkpoints, now).map_err(failed)?;
+    if let Some(lacking) = proofs.iter().find_map(|proof| proof.lacking(&read)) {
+        return Err(DirectoryError::Lacking(journal_path, lacking));
+    }
+    let open: Vec<String> =
+        directory.open_to_others().iter().map(|path| path.display().to_string()).collect();
+    if !open.is_empty() {
+        let open = open.join(", ");
+        log::warn!("other users of this machine may read or write {open}: chmod -R go= DIR");
+    }
     if read.extent.torn {
         log::warn!(
             "{}: the last batch is torn and was cut off at offset {}; nobody was told of it",
@@ -82,13 +97,44 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
         read.extent.length,
         read.from
     );
-    let journal = FileJournal::open(&read.extent, read.reader).map_err(failed)?;
-    let (replica, from) = (read.replica, read.from);
-    Ok(Recovered { directory, source: header.source, journal, replica, from })
+    let ReadBack { mut replica, extent, reader, from } = read;
+    let source = reader.life().unwrap_or_else(|| header.source.clone());
+    if source != header.source {
+        replica
+            .begin_life(source.clone())
+            .map_err(|error| DirectoryError::Io(journal_path.clone(), io::Error::other(error)))?;
+    }
+    let journal = FileJournal::open(&extent, reader).map_err(failed)?;
+    Ok(Recovered { directory, first_life: header.source, source, journal, replica, from })
 }
 
-/// Reads back a journal of the life `source`, whose first record's line is at `first`: from the first of `checkpoints` that
-/// fits, or from the start.
+/// What a checkpoint proves to have been in the journal.
+pub struct Proof {
+    length: u64,
+    last: Place,
+}
+
+impl Proof {
+    /// What this one proves.
+    pub fn new(checkpoint: &StoredCheckpoint) -> Self {
+        Self { length: checkpoint.length, last: checkpoint.last.clone() }
+    }
+
+    /// What a journal that was read back lacks of it.
+    pub fn lacking(&self, read: &ReadBack) -> Option<Lacking> {
+        let Self { length, last } = self;
+        let lacking =
+            || Some(Lacking { has: read.extent.length, had: *length, last: last.clone() });
+        if *length > read.extent.length {
+            return lacking();
+        }
+        let record = read.reader.read(length.checked_sub(1)?, 1, 1).ok()?.pop();
+        if record.is_some_and(|record| record.place == *last) { None } else { lacking() }
+    }
+}
+
+/// Reads back a journal that began with the life `source`, whose first record's line is at `first`: from
+/// the first of `checkpoints` that fits, or from the start.
 ///
 /// # Errors
 /// Where it is damaged, or cannot be read.
@@ -100,7 +146,8 @@ pub fn read_back(
     now: Time,
 ) -> Result<ReadBack, OpenError> {
     let life = Life::new(source.clone()).map_err(|error| OpenError::Header(error.to_string()))?;
-    for StoredCheckpoint { marks, last, summary, document } in checkpoints {
+    for checkpoint in checkpoints {
+        let StoredCheckpoint { life: noted, marks, last, summary, document, .. } = checkpoint;
         let (replica, resume) =
             match Replica::load(life.clone(), &summary, &document, Bounds::default()) {
                 Ok(loaded) => loaded,
@@ -110,6 +157,9 @@ pub fn read_back(
                 }
             };
         let reader = FileReader::new(storage.clone(), marks);
+        if let Some(noted) = noted {
+            reader.note_life(noted);
+        }
         let length = resume.length;
         // A checkpoint is as good as a journal only as long as the two fit together.
         match Reading::new(reader, Some(resume), replica, now).through(first) {

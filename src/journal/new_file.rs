@@ -1,0 +1,96 @@
+//! A file that gets its name when it is whole and durable.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a file is called until it is whole.
+const UNFINISHED: &str = ".new";
+
+/// Whoever runs the node may read and write what it keeps, and nobody else.
+pub(super) const FILE_MODE: u32 = 0o600;
+
+/// A file at work. Dropped before it is finished, it is removed.
+#[derive(Debug)]
+pub struct NewFile {
+    file: Option<File>,
+    unfinished: PathBuf,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file that will be at `path`. Until then it is beside that, with `.new` after its name.
+    /// No symbolic link is followed there.
+    ///
+    /// # Errors
+    /// If it cannot be made, such as when there is an unfinished one already.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(UNFINISHED);
+        let unfinished = PathBuf::from(unfinished);
+        let mut options = OpenOptions::new();
+        options.create_new(true).read(true).write(true).mode(FILE_MODE);
+        let file = options.open(&unfinished).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", unfinished.display()))
+        })?;
+        Ok(Self { file: Some(file), unfinished, path: path.to_owned() })
+    }
+
+    /// The same where an unfinished file is what a crash left behind: it is removed.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create_anew(path: &Path) -> io::Result<Self> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(UNFINISHED);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Self::create(path),
+        }
+    }
+
+    /// The file, to read and write.
+    pub fn file(&self) -> &File {
+        self.file.as_ref().expect("it is there until it is finished")
+    }
+
+    /// Gives the file its name, durably. What had that name before is gone then.
+    ///
+    /// # Errors
+    /// If it is not known to be durable.
+    pub fn finish(mut self) -> io::Result<File> {
+        self.file().sync_all()?;
+        fs::rename(&self.unfinished, &self.path)?;
+        let file = self.file.take().expect("it is there until it is finished");
+        sync_directory(self.path.parent().unwrap_or(Path::new(".")))?;
+        Ok(file)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // What is left of it is of no use; that it cannot be removed changes nothing.
+            fs::remove_file(&self.unfinished).ok();
+        }
+    }
+}
+
+/// Writes a file whole or not at all, durably, in place of what had its name before.
+///
+/// # Errors
+/// If that cannot be done.
+pub fn write_durably(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = NewFile::create_anew(path)?;
+    new.file().write_all(text)?;
+    new.finish().map(drop)
+}
+
+/// Makes durable which names a directory has.
+///
+/// # Errors
+/// If it is not known to be durable.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(if path.as_os_str().is_empty() { Path::new(".") } else { path })?.sync_all()
+}

@@ -1,0 +1,146 @@
+//! The scrub: reads a journal in use again and again, so that damage is found while there still is
+//! somebody to mend it from.
+//!
+//! A start from a checkpoint reads only what follows it. So all is read once soon after the start, and
+//! then slowly for ever. In between it is looked at whether the file is still in its place.
+
+use std::time::{Duration, Instant};
+
+use smol::Timer;
+
+use super::reader::{Checked, FileReader};
+
+/// About how many bytes are read in one go.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// How many bytes a second are read right after the start, and as long as there is damage: to find the
+/// rest of it, and to find that it is mended.
+const SOON_BYTES_A_SECOND: u64 = 8 << 20;
+
+/// How long a pass takes later, unless the disk or the processor is too slow for that.
+const PASS_TIME: Duration = Duration::from_secs(3600);
+
+/// How many times as long as reading a piece took is waited at the least.
+const RESTS: u32 = 99;
+
+/// How often it is looked at whether the file is still in its place.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A pass over the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pass {
+    /// Whether it is to be done soon.
+    is_urgent: bool,
+    /// Where to read on from, as a mark.
+    next: u64,
+    /// Whether damage was known when it began, and whether it has found some.
+    knew: bool,
+    found: bool,
+}
+
+impl Pass {
+    fn new(is_urgent: bool, knew: bool) -> Self {
+        Self { is_urgent, next: 0, knew, found: false }
+    }
+
+    /// How long to wait after `bytes` of `total` were read, which took so long.
+    fn rest(self, bytes: u64, total: u64, took: Duration) -> Duration {
+        if self.is_urgent {
+            let due = Duration::from_secs_f64(bytes as f64 / SOON_BYTES_A_SECOND as f64);
+            return due.saturating_sub(took);
+        }
+        let share = bytes as f64 / total.max(1) as f64;
+        PASS_TIME.mul_f64(share.min(1.0)).saturating_sub(took).max(took * RESTS)
+    }
+
+    /// The next piece's pass, after this one had `checked`; and whether all is known to be good.
+    fn after(self, checked: &Checked, knows: bool) -> (Self, bool) {
+        let found = self.found || checked.damage.is_some();
+        match checked.next {
+            Some(next) => (Self { next, found, ..self }, false),
+            None => {
+                let is_mended = self.knew && !found;
+                let knows = knows && !is_mended;
+                (Self::new(knows, knows), is_mended)
+            }
+        }
+    }
+}
+
+/// Reads the journal for ever.
+pub async fn watch(reader: FileReader) {
+    let mut pass = Pass::new(true, false);
+    loop {
+        let (from, reading, begin) = (pass.next, reader.clone(), Instant::now());
+        let checked = smol::unblock(move || reading.check(from, PIECE_BYTES)).await;
+        let rest = pass.rest(checked.bytes, reader.end(), begin.elapsed());
+        let is_mended;
+        (pass, is_mended) = pass.after(&checked, reader.damage().is_some());
+        if is_mended {
+            reader.is_mended();
+        }
+        let until = Instant::now() + rest.max(Duration::from_millis(1));
+        loop {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            Timer::at(until.min(now + TICK)).await;
+            let looking = reader.clone();
+            // It tells of it, and everyone else can see it.
+            smol::unblock(move || looking.check_place(looking.end()).ok()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::scan::{Damage, Why};
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_hundred_megabytes_are_read_within_twenty_seconds_and_then_once_an_hour() {
+        let took = Duration::from_millis(2);
+        for (is_urgent, total, least, most) in [
+            (true, 100 * MIB, 10, 15),
+            (false, 100 * MIB, 3590, 3600),
+            (false, MIB, 3590, 3600),
+            // Two milliseconds a piece: at one hundredth of the time a pass takes longer.
+            (false, 100_000 * MIB, 19_000, 21_000),
+        ] {
+            let pass = Pass::new(is_urgent, false);
+            let piece = pass.rest(MIB, total, took) + took;
+            let all = piece * u32::try_from(total / MIB).unwrap();
+            assert!((least..=most).contains(&all.as_secs()), "{is_urgent} {total}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_disk_is_given_time() {
+        let took = Duration::from_secs(3);
+        assert_eq!(Pass::new(true, false).rest(MIB, MIB, took), Duration::ZERO);
+        assert_eq!(Pass::new(false, false).rest(0, 0, took), took * RESTS);
+    }
+
+    #[test]
+    fn damage_makes_passes_urgent_until_one_finds_none() {
+        let good = |next| Checked { next, bytes: 1, damage: None };
+        let bad = |next| {
+            let damage = Some(Damage { offset: 1, why: Why::Missing });
+            Checked { next, bytes: 1, damage }
+        };
+        let first = Pass::new(true, false);
+        let (pass, mended) = first.after(&good(Some(4)), false);
+        assert_eq!((pass, mended), (Pass { next: 4, ..first }, false));
+        // None was found, and what a reader has found meanwhile is not forgotten.
+        assert_eq!(pass.after(&good(None), false), (Pass::new(false, false), false));
+        assert_eq!(pass.after(&good(None), true), (Pass::new(true, true), false));
+        let (pass, _) = pass.after(&bad(Some(5)), true);
+        let (pass, mended) = pass.after(&good(None), true);
+        assert_eq!((pass, mended), (Pass::new(true, true), false));
+        let (pass, _) = pass.after(&good(Some(5)), true);
+        assert_eq!(pass.after(&good(None), true), (Pass::new(false, false), true));
+    }
+}
