@@ -21,7 +21,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
@@ -221,6 +221,23 @@ impl JournalReader {
         match self {
             Self::Memory(memory) => memory.candidates(source, id),
             Self::File(file) => file.candidates(source, id),
+        }
+    }
+
+    /// How many transactions are before `time` as far as that is known without reading them, and where
+    /// the others are that may be before it, or at it.
+    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
+        match self {
+            Self::Memory(memory) => memory.before(time),
+            Self::File(file) => file.before(time),
+        }
+    }
+
+    /// The records from `position` on, within the bounds, if they are in memory.
+    pub fn read_at_hand(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
+        match self {
+            Self::Memory(memory) => Some(memory.read(position, most, bytes)),
+            Self::File(file) => file.read_tail(position, most, bytes),
         }
     }
 }

@@ -18,6 +18,7 @@
 //! - [`journal`]: all accepted transactions, append-only.
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
+//! - [`query`]: all reading of the past, with one budget.
 //! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
@@ -50,6 +51,7 @@ pub mod maintenance;
 pub mod manager;
 pub mod node;
 pub mod patch;
+pub mod query;
 pub mod replica;
 pub mod routes;
 pub mod server;

@@ -24,23 +24,23 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use async_channel::{Receiver, Sender, TrySendError};
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::lock::{Mutex, Semaphore};
+use smol::lock::Mutex;
 
 use crate::clock::{Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::PointerBuf;
-use crate::replica::history::Contradiction;
+use crate::replica::history::{Contradiction, FateChanges};
 use crate::replica::{Acceptance, Bounds, Life, Outcome, Replica};
 use crate::source::Source;
 use crate::transaction::{Place, Transaction};
 use handle::Event;
 use keeper::Keeper;
 use pace::Pace;
-use past::JournalPast;
 use recovery::Recovered;
 
-pub use at::{AtError, Listing};
-pub use handle::{Counters, Fate, Handle, Stopped, Submitted};
+pub use at::{DocumentWork, ListingWork, SkippedPage, Standing};
+pub use handle::{Counters, Handle, Stopped, Submitted};
+pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use state::{Hash, Reading, Snapshot, StateHash, Whole};
 pub use update::{Change, Known, Update};
@@ -109,7 +109,6 @@ impl Manager {
             journal: journal.reader(),
             source,
             next_id: Arc::new(Mutex::new(next_id)),
-            computations: Arc::new(Semaphore::new(at::COMPUTATIONS)),
         };
         let manager = Self {
             inbox,
@@ -312,29 +311,23 @@ impl Manager {
                 Outcome::Early { .. } => (),
             }
         }
-        for (count, change) in acceptance.changes.iter().enumerate() {
+        let FateChanges { newly_skipped, newly_applied, listed } = &acceptance.changes;
+        self.counters.newly_skipped += newly_skipped;
+        self.counters.newly_applied += newly_applied;
+        for change in listed.iter().take(LOGGED_CHANGES) {
             let Place { source, id, .. } = &change.place;
-            let logged = count < LOGGED_CHANGES;
             match &change.skipped {
-                Some(error) => {
-                    self.counters.newly_skipped += 1;
-                    if logged {
-                        log::warn!(
-                            "transaction {id} of {source} was applied and is skipped from now on, \
-                             as an earlier one arrived: {error}"
-                        );
-                    }
-                }
+                Some(error) => log::warn!(
+                    "transaction {id} of {source} was applied and is skipped from now on, as an \
+                     earlier one arrived: {error}"
+                ),
                 None => {
-                    self.counters.newly_applied += 1;
-                    if logged {
-                        log::info!("transaction {id} of {source} was skipped and is applied now");
-                    }
+                    log::info!("transaction {id} of {source} was skipped and is applied now");
                 }
             }
         }
-        if acceptance.changes.len() > LOGGED_CHANGES {
-            let more = acceptance.changes.len() - LOGGED_CHANGES;
+        let more = (newly_skipped + newly_applied).saturating_sub(LOGGED_CHANGES as u64);
+        if more > 0 {
             log::warn!(
                 "{more} more transactions changed between applied and skipped; see /conflicts"
             );
@@ -377,17 +370,17 @@ impl Manager {
             Event::ReadBasis { count, reply } => {
                 reply.send(self.read_basis(count)).ok();
             }
-            Event::ReadWindow { from, most, reply } => {
-                reply.send(self.read_window(from, most)).ok();
+            Event::ReadWindow { from, most, bytes, reply } => {
+                reply.send(self.read_window(from, most, bytes)).ok();
             }
             Event::ReadStateHash { reply } => {
                 reply.send(self.read_state_hash()).ok();
             }
-            Event::ReadSkipped { reply } => {
-                reply.send(self.replica.history().skipped().clone()).ok();
+            Event::ReadSkipped { from, most, reply } => {
+                reply.send(self.read_skipped(from, most)).ok();
             }
-            Event::ReadFate { place, reply } => {
-                reply.send(self.read_fate(&place)).ok();
+            Event::ReadStandings { of, reply } => {
+                reply.send(self.read_standings(&of)).ok();
             }
             Event::ReadVclock { reply } => {
                 reply.send(self.vclock()).ok();
@@ -444,18 +437,6 @@ impl Manager {
     fn whole(&mut self) -> &Whole {
         let replica = &self.replica;
         self.whole.get_or_insert_with(|| Whole::new(replica.snapshot().root(), replica.vclock()))
-    }
-
-    fn read_fate(&self, place: &Place) -> Fate {
-        let history = self.replica.history();
-        let skipped = history.skipped().get(place).cloned();
-        let all_listed = history.skipped().len() as u64 == history.skipped_count();
-        let is_before_listed = history.skipped().keys().next().is_some_and(|first| place < first);
-        Fate {
-            whereabouts: history.whereabouts(place),
-            skipped,
-            unknown: !all_listed && is_before_listed,
-        }
     }
 }
 

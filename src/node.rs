@@ -16,6 +16,7 @@ use crate::downstream::Downstreams;
 use crate::http::Limits;
 use crate::journal::DirectoryError;
 use crate::manager::{Handle, Manager};
+use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
@@ -123,6 +124,7 @@ impl Node {
             .map(|upstream| executor.spawn(upstream.run(shutdown.clone())))
             .collect();
         let routes = Arc::new(Routes {
+            query: Query::new(handle.clone()),
             handle,
             access: Access::new(
                 config.token.as_deref(),

@@ -23,7 +23,7 @@ use crate::patch::{Document, PatchError};
 use crate::source::{Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};
 use history::changes::Changes;
-use history::{Contradiction, FateChange, History, Insertion};
+use history::{Contradiction, FateChanges, History, Insertion};
 
 pub use bounds::Bounds;
 pub use life::Life;
@@ -79,7 +79,7 @@ pub struct Acceptance {
     /// What the journal has to take in, in this order.
     pub records: Vec<Record>,
     /// What changed for transactions that were there before.
-    pub changes: Vec<FateChange>,
+    pub changes: FateChanges,
     /// Transactions that are known under the same stamp with another content.
     pub equivocations: Vec<Equivocation>,
     /// Transactions of one name with different payloads.
@@ -313,7 +313,7 @@ impl Replica {
             return self.history.insert(ordered, now, past);
         }
         let contradictions = self.history.append_all(ordered, now);
-        Ok(Insertion { changes: Vec::new(), contradictions })
+        Ok(Insertion { changes: FateChanges::default(), contradictions })
     }
 
     /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.
@@ -332,7 +332,7 @@ impl Replica {
             return Ok(());
         };
         let journal_length = self.history.length() - acceptance.records.len() as u64;
-        self.history.remove(first, |placed| placed.position < journal_length, now, past)
+        self.history.remove(first, journal_length, now, past)
     }
 
     fn restore_clock(&mut self, acceptance: &Acceptance) {
@@ -539,7 +539,7 @@ mod tests {
         assert_eq!(node.replica.history().repeated_count(), 1);
         let Acceptance { changes, contradictions, .. } = node.accept(&[first, other]);
         assert_eq!(node.text(), r#"{"b":2}"#, "the first one counts though it does not apply");
-        assert_eq!((changes, node.replica.history().repeated_count()), (vec![], 2));
+        assert_eq!((changes, node.replica.history().repeated_count()), (FateChanges::default(), 2));
         assert_eq!(contradictions.len(), 1, "{contradictions:?}");
         assert_eq!(Some(&contradictions[0].repeated), second.place().as_ref());
         // Taken back, the others count again.
@@ -654,7 +654,7 @@ mod tests {
     fn a_late_arrival_can_change_the_fate_of_others_and_change_it_back() {
         let mut node = Node::default();
         let fates = |acceptance: Acceptance| -> Vec<(String, bool)> {
-            let changes = acceptance.changes.into_iter();
+            let changes = acceptance.changes.listed.into_iter();
             changes
                 .map(|change| (change.place.source.to_string(), change.skipped.is_some()))
                 .collect()

@@ -27,22 +27,18 @@ use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Handle, StateHash, Stopped};
+use crate::query::Query;
 use crate::upstream::UpstreamStatus;
 
 pub use access::Access;
 pub use metrics::Requests;
 
-/// How many transactions `/log` gives unless asked for fewer or more, and at most.
-const LOG_LIMIT: usize = 1000;
-const LOG_MOST: usize = 10_000;
-
-/// About how many bytes `/log` gives at most.
-const LOG_BYTES: usize = 8 << 20;
-
 /// What the handlers hold.
 pub struct Routes {
     /// To the manager.
     pub handle: Handle,
+    /// To the past.
+    pub query: Query,
     /// Who may come in.
     pub access: Access,
     /// The sessions on `/ws`.
@@ -144,12 +140,14 @@ impl Routes {
             "/test" => page::response().into(),
             "/replace" | "/post" => write::write(&self.handle, request).await?.into(),
             "/vclock" => json(&self.own_vclock().await?).into(),
-            "/log" => self.log(request).await?.into(),
+            "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
             "/history" => {
-                self.unless_stopping(history::history(&self.handle, request)).await?.into()
+                self.unless_stopping(history::history(&self.query, request)).await?.into()
             }
-            "/transaction" => fate::transaction(&self.handle, request).await?.into(),
-            "/conflicts" => fate::conflicts(&self.handle).await?.into(),
+            "/transaction" => {
+                self.unless_stopping(fate::transaction(&self.query, request)).await?.into()
+            }
+            "/conflicts" => fate::conflicts(&self.query, request).await?.into(),
             "/peers" => self.peers().await?.into(),
             "/metrics" => self.metrics().await?.into(),
             "/healthz" | "/healthz/live" | "/healthz/ready" => {
@@ -187,23 +185,6 @@ impl Routes {
         let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
         vclock.include(self.handle.source());
         Ok(vclock)
-    }
-
-    async fn log(&self, request: &Request) -> Result<Response, Response> {
-        let from = number(request, "from")?.unwrap_or(0);
-        let limit = number(request, "limit")?.unwrap_or(LOG_LIMIT).min(LOG_MOST);
-        let journal = self.handle.journal();
-        let records = journal.read(from, limit, LOG_BYTES).await.map_err(|error| {
-            Response::problem(500, format!("the journal cannot be read: {error}"))
-        })?;
-        let bytes = records.iter().map(|record| record.line.len() + 1).sum();
-        let mut lines = Vec::with_capacity(bytes);
-        for record in records {
-            lines.extend_from_slice(record.line.as_bytes());
-            lines.push(b'\n');
-        }
-        let response = Response::new(200).with_body("application/x-ndjson", lines);
-        Ok(response.with_header("Cache-Control", "no-store"))
     }
 
     async fn peers(&self) -> Result<Response, Response> {

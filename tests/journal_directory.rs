@@ -147,7 +147,7 @@ impl Node {
         smol::block_on(async {
             let handle = &self.handle;
             let document = handle.snapshot(PointerBuf::new()).await.expect("it runs");
-            let skipped = handle.skipped().await.expect("it runs");
+            let skipped = handle.skipped(Some(0), usize::MAX).await.expect("it runs").skipped;
             State {
                 length: handle.journal().length(),
                 vclock: serde_json::to_string(&*handle.vclock().await.expect("it runs"))

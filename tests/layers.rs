@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("websocket", &[]),
     ("journal", &["source", "clock", "transaction"]),
     ("manager", &["source", "clock", "transaction", "patch", "replica", "journal"]),
+    ("query", &["source", "transaction", "patch", "replica", "journal", "manager"]),
     ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),
     ("upstream", &["source", "clock", "transaction", "manager", "websocket", "config"]),
@@ -28,6 +29,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "replica::history",
             "replica::Placed",
             "manager",
+            "query",
             "http",
         ],
     ),

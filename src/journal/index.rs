@@ -1,8 +1,9 @@
 //! Which Ids of which sources are in which part of the journal.
 //!
-//! For each block of [`BLOCK`] positions, and each source that occurs in it, the least and the greatest
-//! Id are kept. So what a vector clock covers need not be read, and one transaction is found without
-//! reading the whole journal. A record has two sources: the one whose Id counts it, its stamp, and the
+//! For each block of [`BLOCK`] positions the least and the greatest Time are kept, and for each source
+//! that occurs in it the least and the greatest Id. So what a vector clock covers need not be read, and
+//! one transaction is found, and how many are before it in the history, without reading the whole
+//! journal. A record has two sources: the one whose Id counts it, its stamp, and the
 //! one whose Id names it; mostly the two are the same.
 //!
 //! It need not be complete. After a start from a checkpoint nothing is known of the blocks before it,
@@ -11,16 +12,18 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::source::Source;
-use crate::transaction::{Record, Transaction};
+use crate::transaction::{Place, Record, Transaction};
 
 /// How many positions a block has.
 pub const BLOCK: u64 = 256;
 
-/// By which Ids a record is found.
+/// By what a record is found.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
+    /// Its time.
+    pub time: Time,
     /// Source and Id by which nodes count it.
     pub stamp: (&'a Source, u64),
     /// Source and Id by which its author names it, if they are others.
@@ -29,15 +32,17 @@ pub struct Ids<'a> {
 
 impl<'a> From<&'a Record> for Ids<'a> {
     fn from(record: &'a Record) -> Self {
+        let Place { time, source, id } = &record.place;
         let name = record.named.as_ref().map(|name| (&name.source, name.id));
-        Self { stamp: (&record.place.source, record.place.id), name }
+        Self { time: *time, stamp: (source, *id), name }
     }
 }
 
 impl<'a> From<&'a Transaction> for Ids<'a> {
     fn from(transaction: &'a Transaction) -> Self {
+        let time = transaction.time.expect("what is in the journal has a Time");
         let name = transaction.by.as_ref().map(|_| (&transaction.source, transaction.id));
-        Self { stamp: transaction.stamp(), name }
+        Self { time, stamp: transaction.stamp(), name }
     }
 }
 
@@ -51,9 +56,17 @@ pub struct BlockIndex {
     stamping: HashMap<Source, u32>,
     naming: HashMap<Source, u32>,
     /// None if nothing is known of a block.
-    blocks: Vec<Option<Box<[Entry]>>>,
-    open: Vec<Entry>,
+    blocks: Vec<Option<Block>>,
+    open: Block,
     length: u64,
+}
+
+/// What is known of one block.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    entries: Vec<Entry>,
+    /// The least and the greatest time; none while there is no record.
+    times: Option<(Time, Time)>,
 }
 
 /// The Ids of one source in one block.
@@ -81,7 +94,7 @@ impl BlockIndex {
         self.add(&mut open, ids);
         self.length += 1;
         if self.length.is_multiple_of(BLOCK) {
-            self.blocks.push(Some(open.into()));
+            self.blocks.push(Some(open.closed()));
         } else {
             self.open = open;
         }
@@ -90,19 +103,19 @@ impl BlockIndex {
     /// Takes note of records that were read, from `position` on. What matters are the blocks that are
     /// there as a whole and not known yet.
     pub fn note<'a>(&mut self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
-        let mut block: Option<Vec<Entry>> = None;
+        let mut block: Option<Block> = None;
         for (position, ids) in (position..).zip(records) {
             let Ok(number) = usize::try_from(position / BLOCK) else { return };
             if position.is_multiple_of(BLOCK) {
-                block = matches!(self.blocks.get(number), Some(None)).then(Vec::new);
+                block = matches!(self.blocks.get(number), Some(None)).then(Block::default);
             }
-            if let Some(entries) = &mut block {
-                self.add(entries, ids);
+            if let Some(block) = &mut block {
+                self.add(block, ids);
             }
             if (position + 1).is_multiple_of(BLOCK)
-                && let Some(entries) = block.take()
+                && let Some(block) = block.take()
             {
-                self.blocks[number] = Some(entries.into());
+                self.blocks[number] = Some(block.closed());
             }
         }
     }
@@ -121,14 +134,14 @@ impl BlockIndex {
         for (source, number) in &self.stamping {
             next_ids[*number as usize] = clock.next_id(source);
         }
-        let is_covered = |entries: &[Entry]| {
-            entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
+        let is_covered = |block: &Block| {
+            block.entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
         };
         let first = from / BLOCK;
         let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
         let uncovered = (first..)
             .zip(blocks)
-            .find(|(_, entries)| entries.as_ref().is_none_or(|entries| !is_covered(entries)));
+            .find(|(_, block)| block.as_ref().is_none_or(|block| !is_covered(block)));
         match uncovered {
             Some((number, _)) => from.max(number * BLOCK),
             None if is_covered(&self.open) => from.max(self.length),
@@ -140,18 +153,18 @@ impl BlockIndex {
     /// blocks whose Ids enclose it, and then in those of which nothing is known.
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
         let numbers = [self.stamping.get(source), self.naming.get(source)];
-        let is_enclosed = |entries: &[Entry]| {
-            entries.iter().any(|entry| {
+        let is_enclosed = |block: &Block| {
+            block.entries.iter().any(|entry| {
                 numbers.contains(&Some(&entry.source))
                     && (entry.least..=entry.greatest()).contains(&id)
             })
         };
         let (mut likely, mut unknown) = (Vec::new(), Vec::new());
         let open = self.blocks.len() as u64;
-        for (number, entries) in (0..open).zip(&self.blocks) {
+        for (number, block) in (0..open).zip(&self.blocks) {
             let positions = number * BLOCK..(number + 1) * BLOCK;
-            match entries {
-                Some(entries) if is_enclosed(entries) => append(&mut likely, positions),
+            match block {
+                Some(block) if is_enclosed(block) => append(&mut likely, positions),
                 Some(_) => (),
                 None => append(&mut unknown, positions),
             }
@@ -163,7 +176,30 @@ impl BlockIndex {
         likely
     }
 
-    fn add(&mut self, entries: &mut Vec<Entry>, ids: Ids) {
+    /// How many records are before `time` in blocks of which nothing else has to be known, and where
+    /// the others are that may be before it, or at it.
+    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
+        let (mut count, mut unsettled) = (0, Vec::new());
+        let open = self.blocks.len() as u64;
+        let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);
+        for (number, block) in (0..=open).zip(blocks) {
+            let positions = number * BLOCK..((number + 1) * BLOCK).min(self.length);
+            match block.map(|block| block.times) {
+                Some(None) => (),
+                Some(Some((least, _))) if least > time => (),
+                Some(Some((_, greatest))) if greatest < time => {
+                    count += positions.end - positions.start;
+                }
+                Some(Some(_)) | None => append(&mut unsettled, positions),
+            }
+        }
+        (count, unsettled)
+    }
+
+    fn add(&mut self, block: &mut Block, ids: Ids) {
+        let Block { entries, times } = block;
+        let (least, greatest) = times.unwrap_or((ids.time, ids.time));
+        *times = Some((least.min(ids.time), greatest.max(ids.time)));
         let Self { stamping, naming, .. } = self;
         let count = stamping.len() + naming.len();
         let (source, id) = ids.stamp;
@@ -172,6 +208,13 @@ impl BlockIndex {
             let count = stamping.len() + naming.len();
             add(entries, number(naming, source, count), id);
         }
+    }
+}
+
+impl Block {
+    fn closed(mut self) -> Self {
+        self.entries.shrink_to_fit();
+        self
     }
 }
 
@@ -223,7 +266,7 @@ mod tests {
     }
 
     fn stamped(source: &Source, id: u64) -> Ids<'_> {
-        Ids { stamp: (source, id), name: None }
+        Ids { time: Time::MAX, stamp: (source, id), name: None }
     }
 
     #[test]
@@ -263,7 +306,8 @@ mod tests {
         let (a, b) = (source("a"), source("b"));
         let mut index = BlockIndex::after(4 * BLOCK);
         for id in 0..BLOCK + 20 {
-            index.push(Ids { stamp: (&a, 10 * id), name: (id == 3).then_some((&b, 1)) });
+            let name = (id == 3).then_some((&b, 1));
+            index.push(Ids { name, ..stamped(&a, 10 * id) });
         }
         let [unknown, third, fifth] =
             [0..4, 2..3, 4..5].map(|Range { start, end }| start * BLOCK..end * BLOCK);
@@ -299,7 +343,7 @@ mod tests {
     }
 
     /// A record by the numbers of its sources, and its Ids.
-    type Numbers = (usize, u64, Option<(usize, u64)>);
+    type Numbers = (usize, u64, Option<(usize, u64)>, Time);
 
     /// Whatever was noted in whatever order: nothing that a clock lacks is left out, and nothing that
     /// is there is not found.
@@ -310,15 +354,20 @@ mod tests {
             let sources: Vec<Source> =
                 (0..random.u64(1..6)).map(|number| source(&format!("s{number}"))).collect();
             let mut next = vec![0; sources.len()];
+            let mut now = 0;
             let records: Vec<Numbers> = (0..random.u64(0..2000))
                 .map(|_| {
                     let of = random.usize(..sources.len());
                     next[of] += random.u64(1..4);
                     let name = (random.usize(..sources.len()), random.u64(..5000));
-                    (of, next[of], (random.u8(..10) == 0).then_some(name))
+                    now += random.u64(..3);
+                    let late = if random.u8(..100) == 0 { random.u64(..=now) } else { 0 };
+                    let time = Time::from_micros(now - late).unwrap();
+                    (of, next[of], (random.u8(..10) == 0).then_some(name), time)
                 })
                 .collect();
             let ids = |record: &Numbers| Ids {
+                time: record.3,
                 stamp: (&sources[record.0], record.1),
                 name: record.2.map(|(of, id)| (&sources[of], id)),
             };
@@ -342,6 +391,14 @@ mod tests {
                 for record in &records[from as usize..until as usize] {
                     assert!(clock.has_seen(&sources[record.0], record.1), "seed {seed}");
                 }
+            }
+            for _ in 0..20 {
+                let time = Time::from_micros(random.u64(..now + 2)).unwrap();
+                let (mut count, unsettled) = index.before(time);
+                let unsettled = unsettled.into_iter().flatten();
+                count += unsettled.filter(|at| records[*at as usize].3 < time).count() as u64;
+                let expected = records.iter().filter(|record| record.3 < time).count();
+                assert_eq!(count, expected as u64, "seed {seed}");
             }
             for (position, record) in (0..).zip(&records) {
                 for (source, id) in std::iter::once((record.0, record.1)).chain(record.2) {

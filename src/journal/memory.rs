@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::index::{BlockIndex, Ids};
 use super::within;
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 
@@ -47,6 +47,11 @@ impl MemoryJournal {
     /// See [`super::JournalReader::candidates`].
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
         self.content().index.candidates(source, id)
+    }
+
+    /// See [`super::JournalReader::before`].
+    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
+        self.content().index.before(time)
     }
 
     fn content(&self) -> RwLockReadGuard<'_, Content> {

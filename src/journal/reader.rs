@@ -15,7 +15,7 @@ use super::index::{BLOCK, BlockIndex, Ids};
 use super::scan::{Damage, Expected, MAX_LINE_BYTES, Why};
 use super::storage::Storage;
 use super::within;
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 
@@ -330,6 +330,11 @@ impl FileReader {
     /// See [`super::JournalReader::candidates`].
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
         self.shared.lock().blocks.candidates(source, id)
+    }
+
+    /// See [`super::JournalReader::before`].
+    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
+        self.shared.lock().blocks.before(time)
     }
 }
 

@@ -1,139 +1,97 @@
-//! The document as it was, and the history in its order: computed by whoever asks.
-//!
-//! The manager hands out what the work needs, in little time: the document's text (which is kept until it
-//! changes, as for every reader) with the inverses of the recent part, or a checkpoint's text. All else
-//! is done by another thread, at most [`COMPUTATIONS`] of them at once, so that the memory is bounded by
-//! so many documents. Where the journal has to be read, it is all that came after the checkpoint. The
-//! work ends where the asker does not wait any more: after [`TIME_LIMIT`], or when it is gone.
+//! What the manager hands out of the past: what others need to tell it, taken in little time.
 
-use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_channel::Receiver;
-use smol::Timer;
-use smol::future::FutureExt;
-use smol::lock::SemaphoreGuardArc;
+use super::{Event, Handle, Manager, Stopped};
+use crate::replica::history::at::{Basis, Window};
+use crate::replica::history::{Fate, Skip, Whereabouts};
+use crate::transaction::Place;
 
-use super::past::JournalPast;
-use super::{Event, Handle, Manager, Snapshot, Stopped};
-use crate::journal::JournalReader;
-use crate::patch::PointerBuf;
-use crate::replica::history::at::{Basis, Listed, Window};
-use crate::replica::{Past, PastPlace};
-
-/// How many computations there are at once; more wait.
-pub(super) const COMPUTATIONS: usize = 2;
-
-/// How long one may take, its wait included.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
-
-/// About how many bytes of payload are listed at once.
-const LISTING_BYTES: usize = 8 << 20;
-
-/// Why something of the history's past is not told.
-#[derive(Debug)]
-pub enum AtError {
-    /// The history is not that long; this is its length.
-    Beyond(u64),
-    /// It takes too long, or too many ask.
-    TooLong,
-    /// The journal cannot be read.
-    Journal(io::Error),
-    /// The node is stopping.
-    Stopped,
-}
-
-/// Some of the history in its order.
-#[derive(Debug)]
-pub struct Listing {
-    /// The transactions.
-    pub listed: Vec<Listed>,
+/// What the document as it was is made from.
+pub struct DocumentWork {
+    /// Where it begins.
+    pub basis: Basis,
+    /// The document now; empty if the basis does not begin there.
+    pub now: Arc<[u8]>,
     /// How many transactions the history has.
     pub length: u64,
 }
 
-/// What the document as it was is made from.
-pub(super) struct DocumentWork {
-    basis: Basis,
-    /// The document now; empty where the basis does not begin there.
-    now: Arc<[u8]>,
-    length: u64,
-}
-
 /// What a listing is made from.
-pub(super) struct ListingWork {
-    window: Window,
-    length: u64,
+pub struct ListingWork {
+    /// The transactions, or where they are read.
+    pub window: Window,
+    /// How many transactions the history has.
+    pub length: u64,
 }
 
-impl From<Stopped> for AtError {
-    fn from(_: Stopped) -> Self {
-        Self::Stopped
-    }
+/// Where a transaction stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// How many are before it in the history; none if it is before the recent part, so that this has to
+    /// be counted.
+    pub index: Option<u64>,
+    /// What becomes of it.
+    pub fate: Fate,
 }
 
-impl From<io::Error> for AtError {
-    fn from(error: io::Error) -> Self {
-        Self::Journal(error)
-    }
+/// Some of the transactions that are skipped now, in the order of the history. Of most why they are is
+/// known only for the latest; those before are not listed.
+#[derive(Clone, Debug)]
+pub struct SkippedPage {
+    /// How many are skipped in all.
+    pub count: u64,
+    /// How many are repeated, which are not listed.
+    pub repeated: u64,
+    /// How many are skipped before those that are listed here.
+    pub from: u64,
+    /// These, and why.
+    pub skipped: Vec<(Place, Skip)>,
 }
 
 impl Handle {
-    /// The document after the first `count` transactions of the history, or the part of it at `pointer`,
-    /// and how many transactions there are.
+    /// What the document after `count` transactions is made from; the length of the history if there
+    /// are fewer.
     ///
     /// # Errors
-    /// Where there are fewer, or it cannot be computed.
-    pub async fn document_at(
-        &self,
-        count: u64,
-        pointer: PointerBuf,
-    ) -> Result<(Option<Snapshot>, u64), AtError> {
-        in_time(async {
-            let permit = self.computations.acquire_arc().await;
-            let asked = self.ask(|reply| Event::ReadBasis { count, reply }).await?;
-            let DocumentWork { basis, now, length } = asked.map_err(AtError::Beyond)?;
-            let journal = self.journal.clone();
-            away(permit, journal, length, move |past| {
-                let document = basis.document(count, &now, past)?;
-                Ok((document.get(&pointer).map(Snapshot::new), length))
-            })
-            .await
-        })
-        .await
+    /// If the node is stopping.
+    pub async fn basis(&self, count: u64) -> Result<Result<DocumentWork, u64>, Stopped> {
+        self.ask(|reply| Event::ReadBasis { count, reply }).await
     }
 
-    /// At most `most` transactions of the history from index `from` on, in its order; fewer where they
-    /// are large.
+    /// What a listing is made from, of at most `most` transactions from index `from` on, and no more
+    /// than one that passes `bytes` of payload in all.
     ///
     /// # Errors
-    /// Where they cannot be told.
-    pub async fn list(&self, from: u64, most: usize) -> Result<Listing, AtError> {
-        in_time(async {
-            let permit = self.computations.acquire_arc().await;
-            let asked = self.ask(|reply| Event::ReadWindow { from, most, reply }).await?;
-            let ListingWork { window, length } = asked;
-            let listed = match window {
-                Window::Recent(listed) => listed,
-                Window::Past(base, skips) => {
-                    let journal = self.journal.clone();
-                    away(permit, journal, length, move |past| {
-                        base.list(from, most, LISTING_BYTES, &skips, past)
-                    })
-                    .await?
-                }
-            };
-            Ok(Listing { listed, length })
-        })
-        .await
+    /// If the node is stopping.
+    pub async fn window(
+        &self,
+        from: u64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<ListingWork, Stopped> {
+        self.ask(|reply| Event::ReadWindow { from, most, bytes, reply }).await
+    }
+
+    /// Where each of these transactions of the journal stands, which are given by place and position.
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn standings(&self, of: Vec<(Place, u64)>) -> Result<Vec<Standing>, Stopped> {
+        self.ask(|reply| Event::ReadStandings { of, reply }).await
+    }
+
+    /// At most `most` of the transactions that are skipped now, without the first `from`; the last ones
+    /// if nothing is said.
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn skipped(&self, from: Option<u64>, most: usize) -> Result<SkippedPage, Stopped> {
+        self.ask(|reply| Event::ReadSkipped { from, most, reply }).await
     }
 }
 
 impl Manager {
-    /// What the document after `count` transactions is made from; the length of the history where
-    /// there are fewer.
     pub(super) fn read_basis(&mut self, count: u64) -> Result<DocumentWork, u64> {
         let length = self.replica.history().length();
         let basis = self.replica.history().basis(count).ok_or(length)?;
@@ -144,67 +102,31 @@ impl Manager {
         Ok(DocumentWork { basis, now, length })
     }
 
-    pub(super) fn read_window(&self, from: u64, most: usize) -> ListingWork {
+    pub(super) fn read_window(&self, from: u64, most: usize, bytes: usize) -> ListingWork {
         let history = self.replica.history();
-        ListingWork { window: history.window(from, most, LISTING_BYTES), length: history.length() }
-    }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, AtError>>) -> Result<T, AtError> {
-    let too_long = async {
-        Timer::after(TIME_LIMIT).await;
-        Err(AtError::TooLong)
-    };
-    work.or(too_long).await
-}
-
-/// Has another thread do the work, for as long as somebody waits for it. It sees the journal as it was
-/// when it had `length` transactions.
-async fn away<T: Send + 'static>(
-    permit: SemaphoreGuardArc,
-    journal: JournalReader,
-    length: u64,
-    work: impl FnOnce(&PastUntil) -> io::Result<T> + Send + 'static,
-) -> Result<T, AtError> {
-    let (_wanted, unwanted) = async_channel::bounded(1);
-    let past = PastUntil { past: JournalPast(journal), length, unwanted };
-    let done = smol::unblock(move || {
-        let _permit = permit;
-        work(&past)
-    });
-    Ok(done.await?)
-}
-
-/// The journal as it was.
-struct PastUntil {
-    past: JournalPast,
-    length: u64,
-    /// Closed when nobody waits for what is being computed.
-    unwanted: Receiver<Infallible>,
-}
-
-impl PastUntil {
-    /// How many transactions there were from `position` on.
-    fn left(&self, position: u64) -> io::Result<usize> {
-        if self.unwanted.is_closed() {
-            return Err(io::Error::other("nobody waits for it any more"));
-        }
-        Ok(usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX))
-    }
-}
-
-impl Past for PastUntil {
-    type Error = io::Error;
-
-    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
-        let left = self.left(position)?;
-        let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };
-        places.truncate(left);
-        Ok(places)
+        ListingWork { window: history.window(from, most, bytes), length: history.length() }
     }
 
-    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
-        let most = most.min(self.left(position)?);
-        if most == 0 { Ok(Vec::new()) } else { self.past.payloads(position, most) }
+    pub(super) fn read_standings(&self, of: &[(Place, u64)]) -> Vec<Standing> {
+        let history = self.replica.history();
+        let standing = |(place, position): &(Place, u64)| Standing {
+            index: match history.whereabouts(place) {
+                Whereabouts::Recent { index } => Some(index),
+                Whereabouts::Past { .. } => None,
+            },
+            fate: history.fate(place, *position),
+        };
+        of.iter().map(standing).collect()
+    }
+
+    pub(super) fn read_skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
+        let history = self.replica.history();
+        let (count, listed) = (history.skipped_count(), history.skipped());
+        let unlisted = count - listed.len() as u64;
+        let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
+        let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
+        let skipped = listed.iter().skip(left_out).take(most);
+        let skipped = skipped.map(|(place, skip)| (place.clone(), skip.clone())).collect();
+        SkippedPage { count, repeated: history.repeated_count(), from, skipped }
     }
 }

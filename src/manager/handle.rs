@@ -1,11 +1,10 @@
 //! What everyone else holds of the manager, what they ask it, and what they are told.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
-use smol::lock::{Mutex, Semaphore};
+use smol::lock::Mutex;
 
 use super::state::{Reading, StateHash};
 use super::update::{Known, Update};
@@ -14,7 +13,6 @@ use crate::clock::{MAX_SAFE_INTEGER, VectorClock};
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::Outcome;
-use crate::replica::history::{Skip, Whereabouts};
 use crate::source::Source;
 use crate::transaction::{Place, Record, Transaction};
 
@@ -46,17 +44,6 @@ pub enum Submitted {
 /// The manager has ended: the node is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
-
-/// Where a transaction of the history is, and what becomes of it.
-#[derive(Clone, Debug)]
-pub struct Fate {
-    /// Where it is.
-    pub whereabouts: Whereabouts,
-    /// Why it is skipped; none where it is applied.
-    pub skipped: Option<Skip>,
-    /// Whether it is so far back that it would not be listed if it were skipped.
-    pub unknown: bool,
-}
 
 /// The manager's counters and gauges.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,11 +82,11 @@ pub(super) enum Event {
     Propose(proposal::Proposed),
     ReadSnapshot { pointer: PointerBuf, reply: oneshot::Sender<Reading> },
     ReadBasis { count: u64, reply: oneshot::Sender<Result<at::DocumentWork, u64>> },
-    ReadWindow { from: u64, most: usize, reply: oneshot::Sender<at::ListingWork> },
+    ReadWindow { from: u64, most: usize, bytes: usize, reply: oneshot::Sender<at::ListingWork> },
     ReadUpdate { known: Known, reply: oneshot::Sender<Update> },
     ReadStateHash { reply: oneshot::Sender<Option<StateHash>> },
-    ReadSkipped { reply: oneshot::Sender<BTreeMap<Place, Skip>> },
-    ReadFate { place: Place, reply: oneshot::Sender<Fate> },
+    ReadSkipped { from: Option<u64>, most: usize, reply: oneshot::Sender<at::SkippedPage> },
+    ReadStandings { of: Vec<(Place, u64)>, reply: oneshot::Sender<Vec<at::Standing>> },
     ReadVclock { reply: oneshot::Sender<Arc<VectorClock>> },
     ReadStamps { reply: oneshot::Sender<VectorClock> },
     ReadCounters { reply: oneshot::Sender<Counters> },
@@ -116,8 +103,6 @@ pub struct Handle {
     /// The Id of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
     pub(super) next_id: Arc<Mutex<u64>>,
-    /// Taken by whoever computes something of the history's past.
-    pub(super) computations: Arc<Semaphore>,
 }
 
 impl Handle {
@@ -200,22 +185,6 @@ impl Handle {
     /// Where the node is stopping.
     pub async fn state_hash(&self) -> Result<Option<StateHash>, Stopped> {
         self.ask(|reply| Event::ReadStateHash { reply }).await
-    }
-
-    /// The transactions that are skipped now, or the latest ones of them.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn skipped(&self) -> Result<BTreeMap<Place, Skip>, Stopped> {
-        self.ask(|reply| Event::ReadSkipped { reply }).await
-    }
-
-    /// What becomes of the transaction at `place`, which must be one of the journal.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn fate(&self, place: Place) -> Result<Fate, Stopped> {
-        self.ask(|reply| Event::ReadFate { place, reply }).await
     }
 
     /// The vector clock of the sources that stamp, by which nodes compare what they have.

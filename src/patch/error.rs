@@ -65,9 +65,51 @@ pub enum Reason {
 }
 
 impl PatchError {
+    /// Cuts its texts to `most` bytes each, an ellipsis in place of the rest included: a payload of
+    /// 1 MiB may be one path.
+    pub fn cut(&mut self, most: usize) {
+        if let Some(path) = &mut self.path {
+            cut(path, most);
+        }
+        self.reason.cut(most);
+    }
+
     /// Whether the text was no JSON Patch in the first place, so that it applies to no document.
     pub fn is_malformed(&self) -> bool {
         matches!(self.reason, Reason::Malformed(_))
+    }
+}
+
+impl Reason {
+    fn cut(&mut self, most: usize) {
+        match self {
+            Self::Malformed(text)
+            | Self::NoMember(text)
+            | Self::NoElement { index: text, .. }
+            | Self::NotAnIndex(text)
+            | Self::NotAContainer { token: text, .. }
+            | Self::TestFailed(text) => cut(text, most),
+            Self::From { from, reason } => {
+                cut(from, most);
+                reason.cut(most);
+            }
+            Self::MoveIntoItself
+            | Self::RemoveWhole
+            | Self::TooDeep
+            | Self::TooHeavy
+            | Self::TooMuchEffort => (),
+        }
+    }
+}
+
+/// Cuts a text to `most` bytes, an ellipsis in place of the rest included.
+fn cut(text: &mut String, most: usize) {
+    const ELLIPSIS: char = '…';
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len_utf8())));
+        text.push(ELLIPSIS);
+        // What is kept for long must not hold on to the memory of the rest.
+        text.shrink_to_fit();
     }
 }
 
@@ -108,6 +150,39 @@ impl fmt::Display for Reason {
             Self::TooDeep => f.write_str("the document would be nested too deep"),
             Self::TooHeavy => f.write_str("the document would be too large"),
             Self::TooMuchEffort => f.write_str("the patch copies or shifts too much"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters_and_others_stay() {
+        let long = "ü".repeat(1000);
+        let from =
+            Reason::From { from: long.clone(), reason: Box::new(Reason::NoMember(long.clone())) };
+        let mut error = PatchError { operation: Some(3), path: Some(long.clone()), reason: from };
+        error.cut(200);
+        let short = "ü".repeat(98) + "…";
+        assert_eq!(short.len(), 199);
+        let from =
+            Reason::From { from: short.clone(), reason: Box::new(Reason::NoMember(short.clone())) };
+        assert_eq!(error, PatchError { operation: Some(3), path: Some(short), reason: from });
+        let kept = error.clone();
+        error.cut(199);
+        assert_eq!(error, kept);
+        for reason in [
+            Reason::Malformed(long.clone()),
+            Reason::NoElement { index: long.clone(), length: 7 },
+            Reason::NotAnIndex(long.clone()),
+            Reason::NotAContainer { kind: "null".into(), token: long.clone() },
+            Reason::TestFailed(long.clone()),
+        ] {
+            let mut error = PatchError { operation: None, path: None, reason };
+            error.cut(50);
+            assert!(error.to_string().len() < 150, "{error}");
         }
     }
 }

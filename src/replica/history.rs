@@ -15,10 +15,9 @@
 
 pub mod at;
 pub mod changes;
+mod skips;
 
 use std::collections::{BTreeMap, VecDeque};
-
-use serde::{Deserialize, Serialize};
 
 use super::bounds::Bounds;
 use super::checkpoint::{Checkpoint, Checkpoints, Counted};
@@ -30,14 +29,7 @@ use crate::patch::{Document, Patch, PatchError, parse, weight};
 use crate::transaction::Place;
 use changes::Changes;
 
-/// Why a transaction is skipped, and since when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Skip {
-    /// Why its patch does not apply.
-    pub error: PatchError,
-    /// When this node began to skip it.
-    pub since: Time,
-}
+pub use skips::{Bits, Fate, Skip, Skips};
 
 /// A transaction whose fate changed because another one came in before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +38,17 @@ pub struct FateChange {
     pub place: Place,
     /// Why it is skipped now; none where it was skipped and is applied now.
     pub skipped: Option<PatchError>,
+}
+
+/// The transactions whose fate changed because others came in before them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FateChanges {
+    /// How many were applied and are skipped now.
+    pub newly_skipped: u64,
+    /// How many were skipped and are applied now.
+    pub newly_applied: u64,
+    /// The first of them in the history, at most [`Bounds::skipped_listed`].
+    pub listed: Vec<FateChange>,
 }
 
 /// Where a transaction of the history is.
@@ -82,6 +85,20 @@ enum Effect {
     Repeated,
 }
 
+/// What became of a transaction that was appended.
+enum Appended {
+    Applied,
+    Skipped(PatchError),
+    Repeated(Repetition),
+}
+
+/// A transaction on its way back into the history.
+struct TakenBack {
+    placed: Placed,
+    /// What became of it before; none if it was not there.
+    fate: Option<Fate>,
+}
+
 /// A transaction that is repeated.
 #[derive(Debug)]
 struct Repetition {
@@ -103,7 +120,7 @@ pub struct Contradiction {
 #[derive(Debug, Default)]
 pub struct Insertion {
     /// Whose fate it changed.
-    pub changes: Vec<FateChange>,
+    pub changes: FateChanges,
     /// Which of them contradict others, or are contradicted.
     pub contradictions: Vec<Contradiction>,
 }
@@ -121,8 +138,7 @@ struct Entry {
 ///
 /// Invariants: `recent` is sorted by place, and all of the history that is not in it comes before it.
 /// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its
-/// place. `skipped` lists exactly the skipped transactions, or the latest ones of them. `counted` is of the whole
-/// history.
+/// place. `skips` and `counted` are of the whole history.
 #[derive(Debug, Default)]
 pub struct History {
     bounds: Bounds,
@@ -134,7 +150,7 @@ pub struct History {
     /// How many transactions are before the recent part.
     past_length: u64,
     checkpoints: Checkpoints,
-    skipped: BTreeMap<Place, Skip>,
+    skips: Skips,
     counted: Counted,
     /// What was done to the document of late.
     changes: Changes,
@@ -169,9 +185,9 @@ impl History {
         self.past_end.as_ref()
     }
 
-    /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them.
+    /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them, and why they are.
     pub fn skipped(&self) -> &BTreeMap<Place, Skip> {
-        &self.skipped
+        self.skips.reasons()
     }
 
     /// How many transactions are skipped.
@@ -182,6 +198,20 @@ impl History {
     /// How many transactions are repeated.
     pub fn repeated_count(&self) -> u64 {
         self.counted.repeated
+    }
+
+    /// What becomes of the transaction at `place`, which is in the journal at `position`.
+    pub fn fate(&self, place: &Place, position: u64) -> Fate {
+        self.skips.fate(place, position)
+    }
+
+    /// The skips up to `place`. What comes after it is in the recent part.
+    pub fn skips_up_to(&self, place: &Place) -> Skips {
+        let mut skips = self.skips.up_to(Some(place));
+        for placed in self.recent_from_end().take_while(|last| last.place > *place) {
+            skips.take_back(placed);
+        }
+        skips
     }
 
     /// The names of all transactions.
@@ -209,32 +239,36 @@ impl History {
     pub fn append_applied(&mut self, placed: Placed, inverse: Patch) {
         let (source, id) = placed.name();
         self.counted.names.insert(source, id);
+        self.skips.push_applied(&placed);
         self.push(placed, Effect::Applied(inverse));
     }
 
     /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and
-    /// skipped if its patch does not apply.
-    fn append(&mut self, placed: Placed, now: Time) -> Option<Repetition> {
+    /// skipped if its patch does not apply; then it is so `since` that time.
+    fn append(&mut self, placed: Placed, since: Option<Time>) -> Appended {
         let (source, id) = placed.name();
         if !self.counted.names.insert(source, id) {
             let repetition = self.repetition(&placed);
             self.counted.repeated += 1;
+            self.skips.push_repeated(&placed);
             self.push(placed, Effect::Repeated);
-            return Some(repetition);
+            return Appended::Repeated(repetition);
         }
-        let effect = match self.apply(&placed.payload) {
-            Ok(inverse) => Effect::Applied(inverse),
+        match self.apply(&placed.payload) {
+            Ok(inverse) => {
+                self.skips.push_applied(&placed);
+                self.push(placed, Effect::Applied(inverse));
+                Appended::Applied
+            }
             Err(error) => {
                 self.counted.skipped += 1;
-                self.skipped.insert(placed.place.clone(), Skip { error, since: now });
-                if self.skipped.len() > self.bounds.skipped_listed {
-                    self.skipped.pop_first();
-                }
-                Effect::Skipped
+                let skip = Skip { error, since }.cut();
+                let error = skip.error.clone();
+                self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
+                self.push(placed, Effect::Skipped);
+                Appended::Skipped(error)
             }
-        };
-        self.push(placed, effect);
-        None
+        }
     }
 
     fn repetition(&self, placed: &Placed) -> Repetition {
@@ -247,7 +281,11 @@ impl History {
     /// Appends transactions in their order, whose places are after all others, and says which of them
     /// contradict others.
     pub fn append_all(&mut self, list: Vec<Placed>, now: Time) -> Vec<Contradiction> {
-        let repetitions = list.into_iter().filter_map(|placed| self.append(placed, now));
+        let repetitions =
+            list.into_iter().filter_map(|placed| match self.append(placed, Some(now)) {
+                Appended::Repeated(repetition) => Some(repetition),
+                Appended::Applied | Appended::Skipped(_) => None,
+            });
         repetitions.filter_map(Repetition::contradiction).collect()
     }
 
@@ -285,25 +323,8 @@ impl History {
         let Some(first) = late.first().map(|placed| placed.place.clone()) else {
             return Ok(Insertion::default());
         };
-        let mut before = self.skipped_from(&first);
         let added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
-        let repetitions = self.rewrite(&first, late, |_| true, now, past)?;
-        // A transaction that was skipped before, and still is, has been since then.
-        let mut changes = Vec::new();
-        for (place, skip) in self.skipped.range_mut(&first..) {
-            match before.remove(place) {
-                Some(Skip { since, .. }) => skip.since = since,
-                None if added.binary_search(place).is_ok() => (),
-                None => changes
-                    .push(FateChange { place: place.clone(), skipped: Some(skip.error.clone()) }),
-            }
-        }
-        // One that is repeated from now on is not applied: the first of its name stands for it.
-        let is_repeated = |place: &Place| {
-            repetitions.binary_search_by(|repetition| repetition.place.cmp(place)).is_ok()
-        };
-        let applied = before.into_keys().filter(|place| !is_repeated(place));
-        changes.extend(applied.map(|place| FateChange { place, skipped: None }));
+        let (changes, repetitions) = self.rewrite(&first, late, u64::MAX, now, past)?;
         let is_new = |contradiction: &Contradiction| {
             let Contradiction { earlier, repeated } = contradiction;
             [&earlier.place, repeated].iter().any(|place| added.binary_search(place).is_ok())
@@ -312,8 +333,8 @@ impl History {
         Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
     }
 
-    /// Takes transactions out again, from `first` on those that `keep` does not want: what could not
-    /// be journaled after all.
+    /// Takes transactions out again, from `first` on those whose position is not before `end`: what
+    /// could not be journaled after all.
     ///
     /// # Errors
     /// Where the journal cannot be read, for a place before the recent part. The history is then
@@ -321,51 +342,79 @@ impl History {
     pub fn remove<P: Past>(
         &mut self,
         first: &Place,
-        keep: impl Fn(&Placed) -> bool,
+        end: u64,
         now: Time,
         past: &P,
     ) -> Result<(), P::Error> {
-        let before = self.skipped_from(first);
-        self.rewrite(first, Vec::new(), keep, now, past)?;
-        for (place, skip) in self.skipped.range_mut(first..) {
-            if let Some(Skip { since, .. }) = before.get(place) {
-                skip.since = *since;
-            }
-        }
-        Ok(())
+        self.rewrite(first, Vec::new(), end, now, past).map(|_| ())
     }
 
-    fn skipped_from(&self, first: &Place) -> BTreeMap<Place, Skip> {
-        self.skipped.range(first..).map(|(place, skip)| (place.clone(), skip.clone())).collect()
-    }
-
-    /// Makes the history from `first` on anew: of what is there, what `keep` wants, and `late`,
-    /// which is sorted. Says which ones are repeated, in their order.
+    /// Makes the history from `first` on anew: of what is there, what is before the position `end`, and
+    /// `late`, which is sorted. Says whose fate that changed, and which ones are repeated, in their order.
     fn rewrite<P: Past>(
         &mut self,
         first: &Place,
         late: Vec<Placed>,
-        keep: impl Fn(&Placed) -> bool,
+        end: u64,
         now: Time,
         past: &P,
-    ) -> Result<Vec<Repetition>, P::Error> {
-        if self.past_end.as_ref().is_some_and(|past_end| first <= past_end) {
-            return self.replay(first, late, now, past);
+    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
+        if self.is_past(first) {
+            let rewritten = self.replay(first, late, now, past)?;
+            self.skips.truncate(end);
+            return Ok(rewritten);
         }
         let index = self.recent.partition_point(|entry| entry.placed.place < *first);
         self.lateness = self.lateness.max(self.recent.len() - index);
         self.checkpoints.invalidate(first);
         let mut tail = self.take_back(index);
-        tail.retain(keep);
-        Ok(merge(tail, late).filter_map(|placed| self.append(placed, now)).collect())
+        tail.retain(|taken| taken.placed.position < end);
+        let late = late.into_iter().map(|placed| TakenBack { placed, fate: None }).collect();
+        let mut changes = FateChanges::default();
+        let repetitions = merge(tail, late).filter_map(|taken| self.put(taken, now, &mut changes));
+        let repetitions = repetitions.collect();
+        Ok((changes, repetitions))
+    }
+
+    /// Appends what was taken back, or came late, and takes note if its fate changed.
+    fn put(
+        &mut self,
+        taken: TakenBack,
+        now: Time,
+        changes: &mut FateChanges,
+    ) -> Option<Repetition> {
+        let TakenBack { placed, fate } = taken;
+        let since = match &fate {
+            Some(Fate::Skipped(skip)) => skip.as_ref().and_then(|skip| skip.since),
+            Some(Fate::Applied | Fate::Repeated) | None => Some(now),
+        };
+        let place = placed.place.clone();
+        let skipped = match (self.append(placed, since), fate) {
+            // It is not skipped any more, nor is it applied: the first of its name stands for it.
+            (Appended::Repeated(repetition), _) => return Some(repetition),
+            (Appended::Skipped(error), Some(Fate::Applied | Fate::Repeated)) => {
+                changes.newly_skipped += 1;
+                Some(error)
+            }
+            (Appended::Applied, Some(Fate::Skipped(_))) => {
+                changes.newly_applied += 1;
+                None
+            }
+            _ => return None,
+        };
+        if changes.listed.len() < self.bounds.skipped_listed {
+            changes.listed.push(FateChange { place, skipped });
+        }
+        None
     }
 
     /// Takes back the recent part from `index` on.
-    fn take_back(&mut self, index: usize) -> Vec<Placed> {
+    fn take_back(&mut self, index: usize) -> Vec<TakenBack> {
         let mut tail = Vec::with_capacity(self.recent.len() - index);
         while self.recent.len() > index {
             let Some(Entry { placed, effect, bytes }) = self.recent.pop_back() else { break };
             self.recent_bytes -= bytes;
+            let fate = self.skips.take_back(&placed);
             match effect {
                 Effect::Applied(inverse) => {
                     self.changes.note(|| text(&inverse).into());
@@ -373,14 +422,13 @@ impl History {
                     self.forget_name(&placed);
                 }
                 Effect::Skipped => {
-                    self.skipped.remove(&placed.place);
                     self.counted.skipped -= 1;
                     self.forget_name(&placed);
                 }
                 // Its name is that of one before it.
                 Effect::Repeated => self.counted.repeated -= 1,
             }
-            tail.push(placed);
+            tail.push(TakenBack { placed, fate: Some(fate) });
         }
         tail.reverse();
         tail
@@ -399,7 +447,8 @@ impl History {
         late: Vec<Placed>,
         now: Time,
         past: &P,
-    ) -> Result<Vec<Repetition>, P::Error> {
+    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
+        let mut changes = FateChanges::default();
         let mut history = self.at_checkpoint(first);
         let mut repetitions = Vec::new();
         let base = history.checkpoints.last();
@@ -409,51 +458,40 @@ impl History {
         let end = position + suffix.read();
         let mut late = late.into_iter().peekable();
         loop {
-            let next = match (suffix.peek(), late.peek()) {
-                (Some(kept), Some(late)) if *kept < late.place => suffix.next(past)?,
-                (_, Some(_)) => late.next(),
-                (Some(_), None) => suffix.next(past)?,
+            let (next, is_late) = match (suffix.peek(), late.peek()) {
+                (Some(kept), Some(late)) if *kept < late.place => (suffix.next(past)?, false),
+                (_, Some(_)) => (late.next(), true),
+                (Some(_), None) => (suffix.next(past)?, false),
                 (None, None) => break,
             };
             let Some(placed) = next else { break };
-            repetitions.extend(history.append(placed, now));
+            let fate = (!is_late).then(|| self.fate(&placed.place, placed.position));
+            repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
             if history.checkpoints.is_due(&history.document, 0, &history.bounds) {
                 // What comes after this place is in the journal from the least position of the rest
                 // on, or will be appended to it.
                 history.checkpoint(suffix.least_position().unwrap_or(end).min(end));
             }
         }
-        // What is skipped before `first` was skipped before, too.
-        for (place, skip) in history.skipped.range_mut(..first) {
-            if let Some(Skip { since, .. }) = self.skipped.get(place) {
-                skip.since = *since;
-            }
-        }
         history.changes = std::mem::take(&mut self.changes);
         history.changes.cut();
         *self = history;
-        Ok(repetitions)
+        Ok((changes, repetitions))
     }
 
-    /// The history as it was at the last checkpoint before `first`.
+    /// The history as it was at the last checkpoint before `first`. What becomes of the later ones stays
+    /// noted until they are appended again.
     fn at_checkpoint(&self, first: &Place) -> Self {
         let mut checkpoints = self.checkpoints.clone();
         checkpoints.invalidate(first);
-        let mut history = match checkpoints.last() {
-            None => Self::new(self.bounds),
-            Some(base) => Self {
-                document: base.document(),
-                past_end: Some(base.place.clone()),
-                past_length: base.index,
-                counted: base.counted.clone(),
-                skipped: self
-                    .skipped
-                    .range(..=&base.place)
-                    .map(|(place, skip)| (place.clone(), skip.clone()))
-                    .collect(),
-                ..Self::new(self.bounds)
-            },
-        };
+        let mut history = Self::new(self.bounds);
+        if let Some(base) = checkpoints.last() {
+            history.document = base.document();
+            history.past_end = Some(base.place.clone());
+            history.past_length = base.index;
+            history.counted = base.counted.clone();
+        }
+        history.skips = self.skips.up_to(history.past_end.as_ref());
         history.checkpoints = checkpoints;
         history
     }
@@ -466,13 +504,13 @@ impl History {
         place: Place,
         (index, position): (u64, u64),
         counted: Counted,
-        skipped: BTreeMap<Place, Skip>,
+        skips: Skips,
     ) -> Self {
         let mut history = Self {
             document,
             past_end: Some(place.clone()),
             past_length: index,
-            skipped,
+            skips,
             counted,
             ..Self::new(bounds)
         };
@@ -484,20 +522,19 @@ impl History {
     /// `journal_length` is the position after all transactions of the history.
     pub fn last_lasting(&mut self, journal_length: u64, now: Time) -> Option<Checkpoint> {
         let back = (2 * self.lateness).min(self.recent.len());
-        let since = self.skipped.clone();
         // In the end the document is what it was.
         let changes = std::mem::take(&mut self.changes);
         let tail = self.take_back(self.recent.len() - back);
-        let position = tail.iter().map(|placed| placed.position).min().unwrap_or(journal_length);
+        let positions = tail.iter().map(|taken| taken.placed.position);
+        let position = positions.min().unwrap_or(journal_length);
         let checkpoint = self.end().cloned().map(|place| {
             let counted = self.counted.clone();
             Checkpoint::new(place, self.length(), position, counted, &self.document)
         });
-        for placed in tail {
-            // What is repeated was found out when it came.
-            let _ = self.append(placed, now);
+        for taken in tail {
+            // What is repeated was found out when it came, and nothing changes.
+            let _ = self.put(taken, now, &mut FateChanges::default());
         }
-        self.skipped = since;
         self.changes = changes;
         checkpoint
     }
@@ -569,11 +606,11 @@ fn text(patch: &Patch) -> String {
 }
 
 /// Merges two sorted lists.
-fn merge(left: Vec<Placed>, right: Vec<Placed>) -> impl Iterator<Item = Placed> {
+fn merge(left: Vec<TakenBack>, right: Vec<TakenBack>) -> impl Iterator<Item = TakenBack> {
     let mut left = left.into_iter().peekable();
     let mut right = right.into_iter().peekable();
     std::iter::from_fn(move || match (left.peek(), right.peek()) {
-        (Some(first), Some(second)) if first.place < second.place => left.next(),
+        (Some(first), Some(second)) if first.placed.place < second.placed.place => left.next(),
         (_, Some(_)) => right.next(),
         (_, None) => left.next(),
     })

@@ -1,8 +1,7 @@
 //! The part of the history that is not in memory, read from the journal.
 
 use super::placed::Placed;
-use crate::source::Source;
-use crate::transaction::{Name, Place, Record, name};
+use crate::transaction::{Name, Place, Record};
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
 /// Those that wrote at the same time can have come long after one another, so in the journal they may
@@ -124,13 +123,10 @@ impl Suffix {
         self.read
     }
 
-    /// Leaves out the next `count` transactions, and shows `visit` what they are called.
-    pub fn skip(&mut self, count: u64, mut visit: impl FnMut((&Source, u64))) {
+    /// Leaves out the next `count` transactions.
+    pub fn skip(&mut self, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let kept = self.rest.len().saturating_sub(count);
-        for Left { at, .. } in self.rest.drain(kept..).rev() {
-            visit(name(&at.place, at.named.as_deref()));
-        }
+        self.rest.truncate(self.rest.len().saturating_sub(count));
         self.ahead.truncate(self.ahead.len().saturating_sub(count));
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::bounds::Bounds;
 use super::checkpoint::Counted;
-use super::history::{History, Skip, Whereabouts};
+use super::history::{Bits, History, Skip, Skips, Whereabouts};
 use super::names::Names;
 use super::past::Past;
 use super::placed::Placed;
@@ -49,8 +49,12 @@ struct Summary {
     /// `place`.
     length: u64,
     skipped_count: u64,
-    skipped: Vec<(Place, Skip)>,
     repeated_count: u64,
+    /// Which ones are skipped and which are repeated, each as the runs of a set of positions.
+    skipped_positions: Vec<u64>,
+    repeated_positions: Vec<u64>,
+    /// Why the latest skipped ones are.
+    reasons: Vec<(Place, Skip)>,
     /// The names of those up to `place`.
     names: Names,
     vclock: VectorClock,
@@ -61,7 +65,8 @@ impl Replica {
     pub fn save(&mut self, now: Time) -> Option<Saved> {
         let length = self.history.length();
         let checkpoint = self.history.last_lasting(length, now)?;
-        let up_to_it = self.history.skipped().range(..=&checkpoint.place);
+        let skips = self.history.skips_up_to(&checkpoint.place);
+        let (skipped, repeated) = skips.positions();
         let summary = Summary {
             index: checkpoint.index,
             position: checkpoint.position,
@@ -69,7 +74,9 @@ impl Replica {
             skipped_count: checkpoint.counted.skipped,
             repeated_count: checkpoint.counted.repeated,
             names: checkpoint.counted.names.clone(),
-            skipped: up_to_it.map(|(place, skip)| (place.clone(), skip.clone())).collect(),
+            skipped_positions: skipped.runs(),
+            repeated_positions: repeated.runs(),
+            reasons: skips.reasons().clone().into_iter().collect(),
             vclock: self.vclock.clone(),
             place: checkpoint.place.clone(),
         };
@@ -103,8 +110,16 @@ impl Replica {
         let mut clock = HybridClock::default();
         clock.observe(place.time);
         let resume = Resume { place: place.clone(), length, position };
-        let skipped = summary.skipped.into_iter().collect();
-        let history = History::resume(bounds, document, place, (index, position), counted, skipped);
+        let positions = |runs: &[u64], count| {
+            let positions = Bits::from_runs(runs, length).filter(|bits| bits.count() == count);
+            positions.ok_or("it does not say which transactions are skipped or repeated")
+        };
+        let skips = Skips::new(
+            positions(&summary.skipped_positions, counted.skipped)?,
+            positions(&summary.repeated_positions, counted.repeated)?,
+            summary.reasons.into_iter().collect(),
+        );
+        let history = History::resume(bounds, document, place, (index, position), counted, skips);
         Ok((Self { life, vclock, clock, history }, resume))
     }
 

@@ -3,8 +3,9 @@
 use super::wait::{LENGTH, Wait};
 use super::{Routes, bad_request, number, preconditions};
 use crate::http::{Problem, Request, Response};
-use crate::manager::{AtError, Handle, Reading, Snapshot};
+use crate::manager::{Handle, Reading, Snapshot};
 use crate::patch::PointerBuf;
+use crate::query::{Query, Untold};
 
 /// What had been seen of every source, where the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
@@ -23,7 +24,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         ))
     })?;
     if let Some(count) = number(request, "at")? {
-        let answer = as_it_was(&routes.handle, count, pointer);
+        let answer = as_it_was(&routes.query, count, pointer);
         return routes.unless_stopping(answer).await;
     }
     let wait = Wait::of(request, &pointer)?;
@@ -58,9 +59,9 @@ async fn as_it_is(
 }
 
 /// The document after the first `count` transactions of the history.
-async fn as_it_was(handle: &Handle, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
+async fn as_it_was(query: &Query, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
-    match handle.document_at(count, pointer).await {
+    match query.document_at(count, pointer).await {
         Ok((snapshot, length)) => {
             let response = match snapshot {
                 Some(snapshot) => found(snapshot),
@@ -68,7 +69,7 @@ async fn as_it_was(handle: &Handle, count: u64, pointer: PointerBuf) -> Result<R
             };
             Ok(response.with_header(LENGTH, length.to_string()))
         }
-        Err(AtError::Beyond(length)) => {
+        Err(Untold::Beyond(length)) => {
             let detail = format!("the history has {length} transactions, so there is no {count}");
             let problem = Problem::new(404, detail).with_member("length", length);
             Ok(Response::from(problem).with_header(LENGTH, length.to_string()))
@@ -78,20 +79,20 @@ async fn as_it_was(handle: &Handle, count: u64, pointer: PointerBuf) -> Result<R
 }
 
 /// Why something of the history's past is not told.
-pub fn untold(error: AtError) -> Response {
+pub fn untold(error: Untold) -> Response {
     match error {
-        AtError::Beyond(length) => {
+        Untold::Beyond(length) => {
             Response::problem(404, format!("the history has {length} transactions"))
         }
-        AtError::TooLong => {
+        Untold::TooLong => {
             let detail = "this is far back, and takes too long while others ask for the past too; \
                           try again later";
             Response::problem(503, detail).with_header("Retry-After", "10")
         }
-        AtError::Journal(error) => {
+        Untold::Journal(error) => {
             Response::problem(500, format!("the journal cannot be read: {error}"))
         }
-        AtError::Stopped => Response::from(crate::manager::Stopped),
+        Untold::Stopped => Response::from(crate::manager::Stopped),
     }
 }
 

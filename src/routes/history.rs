@@ -1,4 +1,5 @@
-//! `/history`: the transactions in the order in which they count, and what becomes of each.
+//! The transactions in pages, a line each: `/log` has them in the order of arrival, `/history` in the
+//! order in which they count and with what becomes of each.
 
 use serde::Serialize;
 
@@ -7,16 +8,21 @@ use super::get::untold;
 use super::number;
 use crate::clock::Time;
 use crate::http::{Request, Response};
-use crate::manager::Handle;
+use crate::query::{Page, Query};
 use crate::replica::Placed;
-use crate::replica::history::at::{Fate, Listed};
+use crate::replica::history::Fate;
+use crate::replica::history::at::Listed;
 use crate::source::Source;
 
-/// How many transactions are given unless asked for fewer or more, and at most.
+/// How many transactions `/log` gives unless asked for fewer or more, and at most.
+const LOG_LIMIT: usize = 1000;
+const LOG_MOST: usize = 10_000;
+
+/// The same for `/history`.
 const LIMIT: usize = 200;
 const MOST: usize = 1000;
 
-/// One line of the answer.
+/// One line of `/history`.
 #[derive(Serialize)]
 struct Line<'a> {
     /// How many are before it in the history.
@@ -33,28 +39,40 @@ struct Line<'a> {
     by: Option<(&'a Source, u64)>,
     #[serde(rename = "Payload")]
     payload: &'a str,
+    /// Null if it is applied; an empty object if why it is skipped is not known any more.
     skipped: Option<Reason>,
     /// Whether one of the same name is before it, so that it has no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
-    /// Whether it is so far back that it would not be listed if it were skipped.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    unknown: bool,
+}
+
+/// Answers a request for a part of the journal.
+pub async fn log(query: &Query, request: &Request) -> Result<Response, Response> {
+    let from = number(request, "from")?.unwrap_or(0);
+    let limit = number(request, "limit")?.unwrap_or(LOG_LIMIT).min(LOG_MOST);
+    let records = query.log(from, limit).await.map_err(untold)?;
+    let bytes = records.iter().map(|record| record.line.len() + 1).sum();
+    let mut lines = Vec::with_capacity(bytes);
+    for record in records {
+        lines.extend_from_slice(record.line.as_bytes());
+        lines.push(b'\n');
+    }
+    let response = Response::new(200).with_body("application/x-ndjson", lines);
+    Ok(response.with_header("Cache-Control", "no-store"))
 }
 
 /// Answers a request for a part of the history.
-pub async fn history(handle: &Handle, request: &Request) -> Result<Response, Response> {
+pub async fn history(query: &Query, request: &Request) -> Result<Response, Response> {
     let from = number(request, "from")?.unwrap_or(0);
     let limit = number(request, "limit")?.unwrap_or(LIMIT).min(MOST);
-    let listing = handle.list(from, limit).await.map_err(untold)?;
+    let Page { lines: listed, length } = query.history(from, limit).await.map_err(untold)?;
     let mut lines = Vec::new();
-    for Listed { index, placed, fate } in listing.listed {
-        let unknown = fate == Fate::Unknown;
+    for Listed { index, placed, fate } in listed {
         let repeated = fate == Fate::Repeated;
         let Placed { place, position, payload, .. } = &placed;
         let skipped = match fate {
-            Fate::Skipped(skip) => Some(Reason::from(skip)),
-            Fate::Applied | Fate::Repeated | Fate::Unknown => None,
+            Fate::Skipped(skip) => Some(skip.map(Reason::from).unwrap_or_default()),
+            Fate::Applied | Fate::Repeated => None,
         };
         let line = Line {
             index,
@@ -66,7 +84,6 @@ pub async fn history(handle: &Handle, request: &Request) -> Result<Response, Res
             payload,
             skipped,
             repeated,
-            unknown,
         };
         serde_json::to_writer(&mut lines, &line).expect("memory takes every JSON text");
         lines.push(b'\n');
@@ -74,5 +91,5 @@ pub async fn history(handle: &Handle, request: &Request) -> Result<Response, Res
     Ok(Response::new(200)
         .with_body("application/x-ndjson", lines)
         .with_header("Cache-Control", "no-store")
-        .with_header("Patchmesh-Length", listing.length.to_string()))
+        .with_header("Patchmesh-Length", length.to_string()))
 }

@@ -6,7 +6,7 @@ mod reads;
 use std::collections::{BTreeMap, VecDeque};
 
 use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::history::Contradiction;
+use patchmesh::replica::history::{Contradiction, FateChanges};
 use patchmesh::replica::{Acceptance, Bounds, Equivocation, Life, Outcome, Placed, Replica, Saved};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
@@ -125,7 +125,7 @@ impl Node {
         self.model = Model::new(self.source.clone());
         self.model.accept(&submissions, Time::MAX, &mut lab.book);
         let skipped = self.replica.history().skipped();
-        let since = |number| skipped.get(lab.book.place(number)).map(|skip| skip.since);
+        let since = |number| skipped.get(lab.book.place(number)).and_then(|skip| skip.since);
         let is_saved = self.saved.is_some();
         self.model.set_since(|number| since(number).filter(|_| is_saved).unwrap_or(now));
         self.check(&lab.book);
@@ -202,7 +202,7 @@ impl Node {
         lab.tally.retracted += 1;
         let skipped = self.replica.history().skipped();
         self.model.retract(before, now, |number| {
-            skipped.get(lab.book.place(number)).map(|skip| skip.since)
+            skipped.get(lab.book.place(number)).and_then(|skip| skip.since)
         });
         self.check(&lab.book);
         Turn::Unkept
@@ -224,7 +224,7 @@ impl Node {
         let skipped =
             history.skipped().iter().map(|(place, skip)| (place, &skip.error, skip.since));
         let expected =
-            model.skipped().map(|(number, error, since)| (book.place(number), error, since));
+            model.skipped().map(|(number, error, since)| (book.place(number), error, Some(since)));
         assert!(skipped.eq(expected), "what is skipped is {:?}", history.skipped());
         assert_eq!(history.skipped_count(), model.skipped().count() as u64);
         let repeated = members.iter().filter(|member| member.is_repeated).count();
@@ -255,7 +255,7 @@ fn compare(acceptance: &Acceptance, expectation: &Expectation, history: &[Member
     assert!(acceptance.records.iter().eq(records), "{:?}", acceptance.records);
 
     let mut changes = BTreeMap::new();
-    for change in &acceptance.changes {
+    for change in &acceptance.changes.listed {
         let double = changes.insert(&change.place, change.skipped.as_ref());
         assert_eq!(double, None, "a change is told once");
     }
@@ -263,6 +263,9 @@ fn compare(acceptance: &Acceptance, expectation: &Expectation, history: &[Member
     let expected: BTreeMap<&Place, _> =
         expected.map(|(number, skipped)| (book.place(*number), skipped.as_deref())).collect();
     assert_eq!(changes, expected, "the changes of fate");
+    let skipped = changes.values().flatten().count() as u64;
+    let FateChanges { newly_skipped, newly_applied, .. } = &acceptance.changes;
+    assert_eq!((*newly_skipped, *newly_applied), (skipped, changes.len() as u64 - skipped));
 
     // Whether all contradictions are told depends on what is near; what is told must be one.
     for Contradiction { earlier, repeated } in &acceptance.contradictions {

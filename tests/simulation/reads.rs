@@ -1,9 +1,10 @@
 //! What can be asked of a node beside the document, compared to the model.
 
 use patchmesh::patch::{Document, parse};
-use patchmesh::replica::history::Whereabouts;
-use patchmesh::replica::history::at::{Fate, Window};
+use patchmesh::replica::Placed;
+use patchmesh::replica::history::at::{Listed, Window};
 use patchmesh::replica::history::changes::Version;
+use patchmesh::replica::history::{Fate, Whereabouts};
 
 use super::Node;
 use crate::definition::{Book, order};
@@ -63,9 +64,14 @@ impl Node {
         let past = JournalPast::new(&self.journal, Disk::SOUND, lab);
         let list = match self.replica.history().window(from as u64, most, usize::MAX) {
             Window::Recent(list) => list,
-            Window::Past(base, skips) => base
-                .list(from as u64, most, usize::MAX, &skips, &past)
-                .expect("the journal can be read"),
+            Window::Past(base) => {
+                let list = base.list(from as u64, most, usize::MAX, &past);
+                let listed = |(index, placed): (u64, Placed)| {
+                    let fate = self.replica.history().fate(&placed.place, placed.position);
+                    Listed { index, placed, fate }
+                };
+                (from as u64..).zip(list.expect("the journal can be read")).map(listed).collect()
+            }
         };
         let members = self.model.history().iter().enumerate().skip(from).take(most);
         assert_eq!(list.len(), members.len(), "{most} transactions from {from} on");
@@ -78,8 +84,8 @@ impl Node {
             match (&listed.fate, &member.skip) {
                 (Fate::Applied, None) => assert!(!member.is_repeated),
                 (Fate::Repeated, None) => assert!(member.is_repeated),
-                (Fate::Skipped(skip), Some((error, since))) => {
-                    assert_eq!((&skip.error, skip.since), (&**error, *since));
+                (Fate::Skipped(Some(skip)), Some((error, since))) => {
+                    assert_eq!((&skip.error, skip.since), (&**error, Some(*since)));
                 }
                 (fate, skip) => panic!("the fate is {fate:?}, and not {skip:?}"),
             }

@@ -135,7 +135,7 @@ impl Node {
                 }
             });
         }
-        for change in &acceptance.changes {
+        for change in &acceptance.changes.listed {
             let label = label(&change.place);
             lines.push(match &change.skipped {
                 Some(error) => format!("{name} skips {label} from now on: {error}"),
@@ -152,7 +152,8 @@ impl Node {
             self.replica.vclock().iter().map(|(source, next)| format!("{source} {next}")).collect();
         lines.push(format!("{name} expects {}", expects.join(", ")));
         for (place, skip) in self.replica.history().skipped() {
-            let (since, error) = (skip.since.as_micros(), &skip.error);
+            let since = skip.since.map_or(0, Time::as_micros);
+            let error = &skip.error;
             lines.push(format!("{name} skips {} since {since}: {error}", label(place)));
         }
         lines.join("\n") + "\n"

@@ -81,9 +81,8 @@ impl Tally {
                 Outcome::Early { .. } => &mut self.early,
             } += 1;
         }
-        let skipped = acceptance.changes.iter().filter(|change| change.skipped.is_some()).count();
-        self.newly_skipped += skipped as u64;
-        self.newly_applied += (acceptance.changes.len() - skipped) as u64;
+        self.newly_skipped += acceptance.changes.newly_skipped;
+        self.newly_applied += acceptance.changes.newly_applied;
         self.equivocations += acceptance.equivocations.len() as u64;
         self.contradictions += acceptance.contradictions.len() as u64;
     }

@@ -5,10 +5,9 @@
 //! from the document and the inverses of what comes after, for the recent part; from a checkpoint and
 //! the journal, for what is before.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Effect, Entry, History, Placed, Skip};
+use super::{Effect, Entry, Fate, History, Placed};
 use crate::patch::{Document, Patch, parse};
 use crate::replica::names::Names;
 use crate::replica::past::{Past, Suffix};
@@ -39,7 +38,7 @@ pub struct Base {
     names: Names,
 }
 
-/// A transaction of the history.
+/// A transaction of the history, and what becomes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     /// How many are before it in the history.
@@ -50,34 +49,13 @@ pub struct Listed {
     pub fate: Fate,
 }
 
-/// What becomes of a transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fate {
-    /// It is applied.
-    Applied,
-    /// It is skipped.
-    Skipped(Skip),
-    /// It is repeated: one of the same name is before it.
-    Repeated,
-    /// It is so far back that it would not be listed if it were skipped.
-    Unknown,
-}
-
-/// The skipped transactions of a part of the history.
-#[derive(Clone, Debug)]
-pub struct Skips {
-    listed: BTreeMap<Place, Skip>,
-    /// Which ones before this place are skipped is not known.
-    known_from: Option<Place>,
-}
-
 /// Some transactions of the history in a row.
 #[derive(Clone, Debug)]
 pub enum Window {
     /// These.
     Recent(Vec<Listed>),
     /// They are to be read from the journal.
-    Past(Base, Skips),
+    Past(Base),
 }
 
 impl History {
@@ -101,19 +79,9 @@ impl History {
     /// payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         let Some(start) = from.checked_sub(self.past_length) else {
-            let base = self.base(from);
-            let listed = match &base.after {
-                None => self.skipped.clone(),
-                Some(after) => self
-                    .skipped
-                    .range(after..)
-                    .map(|(place, skip)| (place.clone(), skip.clone()))
-                    .collect(),
-            };
-            return Window::Past(base, Skips { listed, known_from: self.skips_known_from() });
+            return Window::Past(self.base(from));
         };
         let mut room = bytes;
-        let known_from = self.skips_known_from();
         let entries = self.recent.iter().skip(usize::try_from(start).unwrap_or(usize::MAX));
         let listed = (from..).zip(entries).take(most).take_while(|(_, entry)| {
             let fits = room > 0;
@@ -124,13 +92,7 @@ impl History {
             listed
                 .map(|(index, entry)| Listed {
                     index,
-                    fate: match entry.effect {
-                        Effect::Repeated => Fate::Repeated,
-                        Effect::Applied(_) => Fate::Applied,
-                        Effect::Skipped => {
-                            fate(&self.skipped, known_from.as_ref(), &entry.placed.place)
-                        }
-                    },
+                    fate: self.fate(&entry.placed.place, entry.placed.position),
                     placed: entry.placed.clone(),
                 })
                 .collect(),
@@ -151,20 +113,6 @@ impl History {
                 names: checkpoint.counted.names.clone(),
             },
         }
-    }
-
-    /// From where on all skipped transactions are listed; none where all of them are.
-    fn skips_known_from(&self) -> Option<Place> {
-        let all_listed = self.skipped.len() as u64 == self.counted.skipped;
-        if all_listed { None } else { self.skipped.keys().next().cloned() }
-    }
-}
-
-fn fate(skipped: &BTreeMap<Place, Skip>, known_from: Option<&Place>, place: &Place) -> Fate {
-    match skipped.get(place) {
-        Some(skip) => Fate::Skipped(skip.clone()),
-        None if known_from.is_some_and(|known_from| place < known_from) => Fate::Unknown,
-        None => Fate::Applied,
     }
 }
 
@@ -213,30 +161,19 @@ impl Base {
         from: u64,
         most: usize,
         bytes: usize,
-        skips: &Skips,
         past: &P,
-    ) -> Result<Vec<Listed>, P::Error> {
+    ) -> Result<Vec<Placed>, P::Error> {
         let before = from.saturating_sub(self.index);
         let count = before.saturating_add(most as u64);
         let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, count)?;
-        let mut names = self.names.clone();
-        suffix.skip(before, |(source, id)| {
-            names.insert(source, id);
-        });
+        suffix.skip(before);
         let mut list = Vec::new();
         let mut room = bytes;
         while room > 0
             && let Some(placed) = suffix.next(past)?
         {
             room = room.saturating_sub(placed.payload.len());
-            let index = from + list.len() as u64;
-            let (source, id) = placed.name();
-            let fate = if names.insert(source, id) {
-                fate(&skips.listed, skips.known_from.as_ref(), &placed.place)
-            } else {
-                Fate::Repeated
-            };
-            list.push(Listed { index, placed, fate });
+            list.push(placed);
         }
         Ok(list)
     }
@@ -335,7 +272,14 @@ mod tests {
         let order = in_order(&journal);
         let list = |from, most, bytes| match history.window(from, most, bytes) {
             Window::Recent(list) => list,
-            Window::Past(base, skips) => base.list(from, most, bytes, &skips, &journal).unwrap(),
+            Window::Past(base) => {
+                let list = base.list(from, most, bytes, &journal).unwrap();
+                let listed = |(index, placed): (u64, Placed)| {
+                    let fate = history.fate(&placed.place, placed.position);
+                    Listed { index, placed, fate }
+                };
+                (from..).zip(list).map(listed).collect()
+            }
         };
         for from in 0..=201 {
             let list = list(from, 10, usize::MAX);
@@ -350,10 +294,19 @@ mod tests {
         for from in [0, 196] {
             assert_eq!(list(from, 10, 1).len(), 1, "one passes the bytes");
         }
-        let fates = list(0, 200, usize::MAX);
-        let skipped = fates.iter().filter(|listed| matches!(listed.fate, Fate::Skipped(_)));
-        assert_eq!(skipped.count(), TIGHT.skipped_listed);
-        assert_eq!(fates[0].fate, Fate::Unknown);
-        assert!(fates.iter().any(|listed| listed.fate == Fate::Applied));
+        let mut fold = Document::default();
+        let mut skipped = Vec::new();
+        for listed in list(0, 200, usize::MAX) {
+            let error = parse(&listed.placed.payload).and_then(|patch| fold.apply(patch)).err();
+            match listed.fate {
+                Fate::Applied => assert_eq!(error, None),
+                Fate::Skipped(skip) => skipped.push((skip.map(|skip| skip.error), error)),
+                Fate::Repeated => panic!("all names are new"),
+            }
+        }
+        assert_eq!(skipped.len() as u64, history.skipped_count());
+        let unlisted = skipped.len() - TIGHT.skipped_listed;
+        assert!(unlisted > 0 && skipped[..unlisted].iter().all(|(told, _)| told.is_none()));
+        assert!(skipped[unlisted..].iter().all(|(told, error)| told.is_some() && told == error));
     }
 }

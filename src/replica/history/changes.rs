@@ -179,9 +179,7 @@ mod tests {
                 history.insert(vec![placed], now, &journal).unwrap();
                 if random.u8(..20) == 0 {
                     let length = journal.len() as u64;
-                    history
-                        .remove(&place, |placed| placed.position < length, now, &journal)
-                        .unwrap();
+                    history.remove(&place, length, now, &journal).unwrap();
                 } else {
                     journal.push(transaction);
                 }

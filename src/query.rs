@@ -1,0 +1,82 @@
+//! All reading of the past: journal, history, what became of a transaction, the document as it was.
+//!
+//! One door with one budget, so that no reader slows a writer down. What the manager has at hand, or the
+//! journal in memory, is told at once. All else is done by other threads, a bounded number of them at a
+//! time, that rest as long as they work, and given up after a time limit. Every answer is a page that is
+//! bounded in number and in bytes.
+
+mod budget;
+mod history;
+mod transaction;
+
+use std::io;
+
+use crate::manager::{Handle, SkippedPage, Stopped};
+use crate::transaction::Record;
+use budget::Budget;
+
+pub use history::Page;
+pub use transaction::Told;
+
+/// About how many bytes a page has; one entry at least.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// The door.
+pub struct Query {
+    handle: Handle,
+    budget: Budget,
+}
+
+/// Why something of the past is not told.
+#[derive(Debug)]
+pub enum Untold {
+    /// The history is not that long; this is its length.
+    Beyond(u64),
+    /// It takes too long, or too many others ask.
+    TooLong,
+    /// The journal cannot be read.
+    Journal(io::Error),
+    /// The node is stopping.
+    Stopped,
+}
+
+impl From<Stopped> for Untold {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<io::Error> for Untold {
+    fn from(error: io::Error) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl Query {
+    /// The door to the past of the node that this handle is of.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle, budget: Budget::default() }
+    }
+
+    /// A page of the journal from the position `from` on, of at most `most` transactions.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub async fn log(&self, from: u64, most: usize) -> Result<Vec<Record>, Untold> {
+        let journal = self.handle.journal().clone();
+        if let Some(records) = journal.read_at_hand(from, most, PAGE_BYTES) {
+            return Ok(records);
+        }
+        let read = move |_: &_| journal.read_blocking(from, most, PAGE_BYTES);
+        self.budget.lookup(async { Ok(read) }).await
+    }
+
+    /// A page of the transactions that are skipped now, in the order of the history: see
+    /// [`SkippedPage`].
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn skipped(&self, from: Option<u64>, most: usize) -> Result<SkippedPage, Untold> {
+        Ok(self.handle.skipped(from, most).await?)
+    }
+}

@@ -1,0 +1,107 @@
+//! The history in its order, and the document as it was after so many transactions.
+//!
+//! The manager hands out what the work needs, in little time: the document's text (which is kept until
+//! it changes, as for every reader) with the inverses of the recent part, or a checkpoint's text. If the
+//! journal has to be read, it is what came after the checkpoint.
+
+use std::io;
+
+use super::budget::Pace;
+use super::{PAGE_BYTES, Query, Untold};
+use crate::journal::JournalReader;
+use crate::manager::{DocumentWork, JournalPast, ListingWork, Snapshot};
+use crate::patch::PointerBuf;
+use crate::replica::history::at::{Listed, Window};
+use crate::replica::{Past, PastPlace, Placed};
+
+/// Some of the history in its order.
+#[derive(Debug)]
+pub struct Page {
+    /// The transactions.
+    pub lines: Vec<Listed>,
+    /// How many transactions the history has.
+    pub length: u64,
+}
+
+impl Query {
+    /// A page of the history from the index `from` on, of at most `most` transactions.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub async fn history(&self, from: u64, most: usize) -> Result<Page, Untold> {
+        let ListingWork { window, length } = self.handle.window(from, most, PAGE_BYTES).await?;
+        let base = match window {
+            Window::Recent(lines) => return Ok(Page { lines, length }),
+            Window::Past(base) => base,
+        };
+        let journal = self.handle.journal().clone();
+        let work = move |pace: &Pace| {
+            base.list(from, most, PAGE_BYTES, &PastUntil::new(journal, length, pace))
+        };
+        let list: Vec<Placed> = self.budget.replay(async { Ok(work) }).await?;
+        let places = list.iter().map(|placed| (placed.place.clone(), placed.position)).collect();
+        let standings = self.handle.standings(places).await?;
+        let lines = (from..).zip(list).zip(standings);
+        let lines =
+            lines.map(|((index, placed), standing)| Listed { index, placed, fate: standing.fate });
+        Ok(Page { lines: lines.collect(), length })
+    }
+
+    /// The document after the first `count` transactions of the history, or the part of it at `pointer`,
+    /// and how many transactions there are.
+    ///
+    /// # Errors
+    /// If there are fewer, or it cannot be told.
+    pub async fn document_at(
+        &self,
+        count: u64,
+        pointer: PointerBuf,
+    ) -> Result<(Option<Snapshot>, u64), Untold> {
+        let work = async {
+            let DocumentWork { basis, now, length } =
+                self.handle.basis(count).await?.map_err(Untold::Beyond)?;
+            let journal = self.handle.journal().clone();
+            Ok(move |pace: &Pace| {
+                let past = PastUntil::new(journal, length, pace);
+                let document = basis.document(count, &now, &past)?;
+                Ok((document.get(&pointer).map(Snapshot::new), length))
+            })
+        };
+        self.budget.replay(work).await
+    }
+}
+
+/// The journal as it was when it had so many transactions.
+struct PastUntil<'a> {
+    past: JournalPast,
+    length: u64,
+    pace: &'a Pace,
+}
+
+impl<'a> PastUntil<'a> {
+    fn new(journal: JournalReader, length: u64, pace: &'a Pace) -> Self {
+        Self { past: JournalPast(journal), length, pace }
+    }
+
+    /// How many transactions there were from `position` on.
+    fn left(&self, position: u64) -> io::Result<usize> {
+        self.pace.step()?;
+        Ok(usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX))
+    }
+}
+
+impl Past for PastUntil<'_> {
+    type Error = io::Error;
+
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
+        let left = self.left(position)?;
+        let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };
+        places.truncate(left);
+        Ok(places)
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
+        let most = most.min(self.left(position)?);
+        if most == 0 { Ok(Vec::new()) } else { self.past.payloads(position, most) }
+    }
+}
