@@ -112,6 +112,16 @@ impl Routes {
         answer
     }
 
+    /// Whether the request is answered even if there are too many connections: what says how the node
+    /// is, and the streams of other nodes.
+    pub fn is_vital(request: &Request) -> bool {
+        match request.path() {
+            "/healthz" | "/healthz/live" | "/healthz/ready" | "/metrics" => true,
+            "/ws" => upgrade::is_of_a_node(request),
+            _ => false,
+        }
+    }
+
     async fn dispatch(&self, request: &Request, from: SocketAddr) -> Result<Answer, Response> {
         self.access.check(request)?;
         let path = request.path();

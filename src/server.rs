@@ -29,7 +29,7 @@ use smol::future::{self, FutureExt};
 use smol::net::TcpStream;
 use smol::{Executor, Task, Timer};
 
-use crate::http::{Limits, Request, Response};
+use crate::http::{Limits, Request};
 use crate::routes::{Answer, Routes};
 
 use connection::{Connection, End, Successor, Upgraded};
@@ -42,18 +42,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const ACCEPT_SILENCE: Duration = Duration::from_secs(60);
 /// How long the connections may take to end after the shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
-/// How many connections above the limit are told so at the same time. Any more are just closed.
-const REFUSALS: usize = 64;
+/// How many connections above the limit are kept free for what is vital, and for telling all others
+/// that there are too many. Any more are just closed.
+const RESERVED: usize = 64;
 
 /// Who answers the requests. A trait, so that the server can be tested without a node.
 pub trait Handler: Send + Sync + 'static {
     /// The answer to one request from that address.
     fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send;
+
+    /// Whether the request is answered even if there are too many connections.
+    fn is_vital(&self, request: &Request) -> bool;
 }
 
 impl Handler for Routes {
     fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send {
         Routes::answer(self, request, from)
+    }
+
+    fn is_vital(&self, request: &Request) -> bool {
+        Routes::is_vital(request)
     }
 }
 
@@ -187,26 +195,24 @@ fn admit<H: Handler>(
     if let Err(error) = client.stream.set_nodelay(true) {
         log::debug!("{from}: TCP_NODELAY cannot be set: {error}");
     }
-    if connections <= limits.connections {
-        let handler = handler.clone();
-        Some(executor.spawn(async move {
-            if AssertUnwindSafe(converse(client, &*handler)).catch_unwind().await.is_err() {
-                log::error!("{from}: closed, because answering it ended in a panic (a bug)");
-            }
-        }))
-    } else if connections <= limits.connections + REFUSALS {
-        log::debug!("{from}: refused, there are {} connections", limits.connections);
-        Some(executor.spawn(refuse(client)))
-    } else {
+    if connections > limits.connections + RESERVED {
         log::debug!("{from}: closed, there are {connections} connections");
-        None
+        return None;
     }
+    let is_reserved = connections > limits.connections;
+    let handler = handler.clone();
+    Some(executor.spawn(async move {
+        let conversation = converse(client, &*handler, is_reserved);
+        if AssertUnwindSafe(conversation).catch_unwind().await.is_err() {
+            log::error!("{from}: closed, because answering it ended in a panic (a bug)");
+        }
+    }))
 }
 
-async fn converse<H: Handler>(client: Client, handler: &H) {
+async fn converse<H: Handler>(client: Client, handler: &H, is_reserved: bool) {
     let Client { stream, from, limits, shutdown, alive: _alive, .. } = client;
     let shut_down = pin!(shutdown.recv());
-    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down);
+    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved);
     let end = connection.converse(handler).await;
     log::debug!("{from}: {end}");
     if let End::Upgraded(upgraded) = end {
@@ -219,16 +225,6 @@ async fn converse<H: Handler>(client: Client, handler: &H) {
             Successor::Events(session) => session.run(stream, shutdown.clone()).await,
         }
     }
-}
-
-/// Tells a client that there are too many.
-async fn refuse(client: Client) {
-    let Client { stream, from, limits, shutdown, alive: _alive, .. } = client;
-    let shut_down = pin!(shutdown.recv());
-    let response = Response::problem(503, "there are too many connections; try again later")
-        .with_header("Retry-After", "1");
-    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down);
-    connection.refuse(&response).await;
 }
 
 #[cfg(test)]

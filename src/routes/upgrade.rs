@@ -46,6 +46,11 @@ pub fn agree(request: &Request, source: &Source) -> Result<(Response, Hello), Re
     Ok((response, hello))
 }
 
+/// Whether a patchmesh node asks.
+pub fn is_of_a_node(request: &Request) -> bool {
+    matches!(parameter(request, "v", "a version", str::parse::<u64>), Ok(Some(VERSION..)))
+}
+
 /// A query parameter, read as what it should be; none if it is absent.
 fn parameter<T, E: Display>(
     request: &Request,
@@ -90,6 +95,10 @@ mod tests {
         for (target, version) in [("/ws?v=1", 1), ("/ws?v=2", 2), ("/ws?v=3", 2), ("/ws?v=99", 2)] {
             assert_eq!(agreed(target, HEAD).unwrap().1.version, version, "{target}");
         }
+        let is_of_a_node =
+            |target: &str| is_of_a_node(&request(format!("GET {target} HTTP/1.1\r\n{HEAD}\r\n")));
+        assert!(is_of_a_node("/ws?v=2") && is_of_a_node("/ws?since=&v=3"));
+        assert!(!is_of_a_node("/ws") && !is_of_a_node("/ws?v=1") && !is_of_a_node("/ws?v=x"));
         for query in [
             "since=",
             "since=%5B%5D",

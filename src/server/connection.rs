@@ -39,8 +39,8 @@ const OTHERS_TURNS: u32 = 2;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much it may send in that time.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-/// The time limit for telling a client that there are too many.
-const REFUSAL_TIME: Duration = Duration::from_millis(500);
+/// How long a client on a reserved connection may take for its request.
+const RESERVED_TIME: Duration = Duration::from_secs(2);
 
 /// A connection, what has been read from it, and what is to be written to it.
 pub(super) struct Connection<'a> {
@@ -55,6 +55,8 @@ pub(super) struct Connection<'a> {
     /// Waits for the shutdown, one for the whole connection: a new one for every read would have
     /// to be registered every time. Not to be polled again when it was ready.
     shut_down: Pin<&'a mut Recv<'a, Infallible>>,
+    /// Whether there are too many connections for more than one request that is vital.
+    is_reserved: bool,
 }
 
 /// Why a conversation ended.
@@ -108,6 +110,7 @@ impl<'a> Connection<'a> {
         limits: &'a Limits,
         shutdown: &'a Receiver<Infallible>,
         shut_down: Pin<&'a mut Recv<'a, Infallible>>,
+        is_reserved: bool,
     ) -> Self {
         Connection {
             stream,
@@ -119,6 +122,7 @@ impl<'a> Connection<'a> {
             date: DateCache::default(),
             shutdown,
             shut_down,
+            is_reserved,
         }
     }
 
@@ -132,18 +136,6 @@ impl<'a> Connection<'a> {
                 read_ahead: self.input.into_unread(),
             })),
         }
-    }
-
-    /// Gives the client that one answer, whatever it wants.
-    pub async fn refuse(mut self, response: &Response) {
-        let told = async {
-            // Why it could not be told is of no interest any more.
-            let _ = self.end_with(response).await;
-        };
-        let too_late = async {
-            Timer::after(REFUSAL_TIME).await;
-        };
-        future::or(told, too_late).await;
     }
 
     /// Ends with a session to go on with, or with another reason.
@@ -185,11 +177,12 @@ impl<'a> Connection<'a> {
     }
 
     fn phase_time(&self, phase: Phase) -> Duration {
-        match phase {
+        let time = match phase {
             Phase::Idle => self.limits.idle_time,
             Phase::Header => self.limits.header_time,
             Phase::Body => self.limits.body_time,
-        }
+        };
+        if self.is_reserved { time.min(RESERVED_TIME) } else { time }
     }
 
     /// Answers one request. Returns to whom the connection goes, if the answer says so.
@@ -198,13 +191,25 @@ impl<'a> Connection<'a> {
         request: &Request,
         handler: &H,
     ) -> Result<Option<Successor>, End> {
-        let (response, successor) = match handler.answer(request, self.from).await {
+        let answer = if self.is_reserved && !handler.is_vital(request) {
+            log::debug!(
+                "{}: refused, there are {} connections",
+                self.from,
+                self.limits.connections
+            );
+            let detail = "there are too many connections; try again later";
+            Response::problem(503, detail).with_header("Retry-After", "1").into()
+        } else {
+            handler.answer(request, self.from).await
+        };
+        let (response, successor) = match answer {
             Answer::Response(response) => (response, None),
             Answer::Upgrade(response, session) => (response, Some(Successor::WebSocket(session))),
             Answer::Stream(response, session) => (response, Some(Successor::Events(session))),
         };
         let is_shut_down = self.shutdown.is_closed();
-        let keep_alive = request.keep_alive() && successor.is_none() && !is_shut_down;
+        let keep_alive =
+            request.keep_alive() && successor.is_none() && !is_shut_down && !self.is_reserved;
         let goes_on = successor.is_some() || keep_alive;
         let delivery = Delivery {
             version: request.version(),

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use smol::Task;
 
 use super::*;
+use crate::http::Response;
 
 /// More than a socket's buffers hold.
 static LARGE: LazyLock<Arc<[u8]>> = LazyLock::new(|| vec![b'x'; 32 << 20].into());
@@ -27,6 +28,10 @@ impl Handler for Script {
             "/hang" => future::pending().await,
             path => text(format!("{} {path} {}", request.method(), request.body.len())),
         })
+    }
+
+    fn is_vital(&self, request: &Request) -> bool {
+        request.path() == "/vital"
     }
 }
 
@@ -295,10 +300,33 @@ fn connections_beyond_the_limit_are_told_so() {
     let refused = server.ask("/");
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
     assert!(refused.contains("application/problem+json"), "{refused}");
+    // What is vital is answered, once a connection.
+    let mut third = server.connect();
+    third.get("/vital");
+    third.get("/vital");
+    let answers = third.rest();
+    assert!(answers.starts_with("HTTP/1.1 200 OK\r\n"), "{answers}");
+    assert!(answers.contains("\r\nConnection: close\r\n"), "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
     drop(first);
     server.ask_until_there_is_room();
     second.get("/");
     assert!(second.read().contains("200 OK"));
+}
+
+#[test]
+fn a_client_that_says_nothing_does_not_keep_what_is_reserved() {
+    let server = start(Limits { connections: 1, ..patient() });
+    let mut first = server.connect();
+    first.get("/");
+    assert!(first.read().contains("200 OK"));
+    let mut silent: Vec<Client> = (0..RESERVED).map(|_| server.connect()).collect();
+    // There is no room even to be told so.
+    assert!(server.connect().is_cut());
+    assert!(silent.iter_mut().all(Client::is_cut));
+    assert!(server.ask("/vital").contains("200 OK"));
+    first.get("/");
+    assert!(first.read().contains("200 OK"));
 }
 
 #[test]
