@@ -122,6 +122,50 @@ mod tests {
         reads
     }
 
+    /// Takes so many bytes of each write, and does so many times not take any.
+    struct Narrow(Vec<usize>);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            match self.0.pop().expect("one more write") {
+                0 => Poll::Pending,
+                bytes => Poll::Ready(Ok(bytes)),
+            }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn room_made_by_the_other_side_is_a_sign_of_life() {
+        let mut context = Context::from_waker(Waker::noop());
+        // What each write takes, the last one first; how many signs of life that gives.
+        for (takes, signs_of_life) in [
+            (vec![10, 10, 10], 0),
+            (vec![0, 0, 10], 0),
+            (vec![10, 0], 1),
+            (vec![10, 10, 0, 0, 10], 1),
+            (vec![0, 1, 0, 1, 0, 1], 2),
+        ] {
+            let writes = takes.len();
+            let mut stream = Turns::new(Narrow(takes.clone()));
+            for _ in 0..writes {
+                let _ = Pin::new(&mut stream).poll_write(&mut context, &[0; 10]);
+            }
+            assert_eq!(stream.signs_of_life(), signs_of_life, "{takes:?}");
+        }
+    }
+
     #[test]
     fn a_turn_ends_after_so_many_bytes_or_reads() {
         let mut stream = Turns::new(smol::io::repeat(0));

@@ -8,6 +8,7 @@
 //!   tells of the event, [`wait_for`] asks again and again.
 //! - Whatever is started is stopped on drop. The log of a node is printed where its test fails.
 
+mod frame;
 mod http;
 mod plain;
 mod port;
@@ -15,7 +16,9 @@ mod process;
 mod relay;
 mod stream;
 mod wait;
+mod watch;
 
+pub use frame::{frame, frame_head};
 pub use http::{Answer, Client};
 pub use plain::{Nonsense, PlainNode, Visit};
 pub use port::Port;
@@ -23,6 +26,7 @@ pub use process::{Node, Setup, binary, node, run};
 pub use relay::Relay;
 pub use stream::{Stream, percent_encoded};
 pub use wait::{PATIENCE, wait_for};
+pub use watch::Watch;
 
 /// Two nodes with each other as peers.
 pub fn pair() -> (Node, Node) {

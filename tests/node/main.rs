@@ -3,6 +3,8 @@
 mod access;
 mod command;
 mod ends;
+mod floods;
+mod frames;
 mod harness;
 mod interface;
 mod line;
