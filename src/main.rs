@@ -130,14 +130,46 @@ fn complain(error: impl std::fmt::Display) {
     writeln!(std::io::stderr(), "patchmesh: {error}").ok();
 }
 
+/// A text in which all can be seen: what would begin a line, move the cursor or turn the direction of
+/// writing is escaped. So no text from outside can pass for a line of the log, wherever it comes from.
+fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for character in text.chars() {
+        let escaped = character.escape_debug();
+        match character {
+            '"' | '\'' | '\\' => visible.push(character),
+            _ => visible.extend(escaped),
+        }
+    }
+    visible
+}
+
 fn start_log() {
     let environment = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(environment)
         .format(|line, record| {
             let time = httpdate::fmt_http_date(SystemTime::now());
-            writeln!(line, "{time} {:5} {}", record.level(), record.args())
+            writeln!(line, "{time} {:5} {}", record.level(), visible(&record.args().to_string()))
         })
         .init();
     // The libraries' traces have whole requests in them, and so the token.
     log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn a_text_from_outside_cannot_pass_for_a_line_of_the_log() {
+        for (text, expected) in [
+            (r#"a "quoted" it's \n é й 日 🦀"#, r#"a "quoted" it's \n é й 日 🦀"#),
+            ("a\nFri, 27 Nov 2026 ERROR", r"a\nFri, 27 Nov 2026 ERROR"),
+            ("\r\t\0", r"\r\t\0"),
+            ("\u{1b}[2K\u{9b}2K\u{7f}", r"\u{1b}[2K\u{9b}2K\u{7f}"),
+            ("\u{202e}\u{2028}\u{feff}", r"\u{202e}\u{2028}\u{feff}"),
+        ] {
+            assert_eq!(visible(text), expected);
+        }
+    }
 }

@@ -315,14 +315,14 @@ impl Manager {
         self.counters.newly_skipped += newly_skipped;
         self.counters.newly_applied += newly_applied;
         for change in listed.iter().take(LOGGED_CHANGES) {
-            let Place { source, id, .. } = &change.place;
+            let (source, id) = (change.place.source.as_str(), change.place.id);
             match &change.skipped {
                 Some(error) => log::warn!(
-                    "transaction {id} of {source} was applied and is skipped from now on, as an \
+                    "transaction {id} of {source:?} was applied and is skipped from now on, as an \
                      earlier one arrived: {error}"
                 ),
                 None => {
-                    log::info!("transaction {id} of {source} was skipped and is applied now");
+                    log::info!("transaction {id} of {source:?} was skipped and is applied now");
                 }
             }
         }
@@ -336,10 +336,10 @@ impl Manager {
             self.counters.equivocations += 1;
             let (known, dropped) = (&equivocation.known, &equivocation.dropped);
             log::error!(
-                "there are two transactions {} of {}; the known one stays: time {}, {}; the other one \
-                 is dropped: time {}, {}",
+                "there are two transactions {} of {:?}; the known one stays: time {}, {:?}; the other \
+                 one is dropped: time {}, {:?}",
                 known.place.id,
-                known.place.source,
+                known.place.source.as_str(),
                 known.place.time.as_micros(),
                 beginning(&known.payload),
                 dropped.time.map_or(0, Time::as_micros),
@@ -350,10 +350,12 @@ impl Manager {
             self.counters.equivocations += 1;
             let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
             log::error!(
-                "there are two transactions {id} of {source}; the earlier one counts: time {}, {}; the one \
-                 that {by} has stamped as its {stamp} is left out",
+                "there are two transactions {id} of {:?}; the earlier one counts: time {}, {:?}; the \
+                 one that {:?} has stamped as its {stamp} is left out",
+                source.as_str(),
                 earlier.place.time.as_micros(),
                 beginning(&earlier.payload),
+                by.as_str(),
             );
         }
     }

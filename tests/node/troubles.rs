@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::harness::{Node, Nonsense, PlainNode, Port, node, pair, wait_for, wait_until_equal};
 
@@ -89,6 +90,40 @@ fn what_is_no_websocket_server_is_told_once_each() {
     }
     assert_eq!(node.log_lines("panic"), Vec::<String>::new());
     assert_eq!(node.get("/healthz").status, 200);
+}
+
+#[test]
+fn what_a_peer_sends_does_not_forge_the_log() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    let forged = "\n\u{1b}[31mFri, 27 Nov 2026 00:00:00 GMT ERROR forged \u{9b}1m";
+    let patch =
+        |operation, text| json!([{"op": operation, "path": "/a", "value": text}]).to_string();
+    for (source, id, time, payload) in [
+        ("p\u{202e}~1", 1, 1, patch("add", "\u{9b}1m")),
+        // Another one of the same name, whose white space holds the text.
+        ("p\u{202e}~1", 1, 2, format!("[{forged}")),
+        // One that comes to be skipped, for a reason that has a value of the document in it.
+        ("p\u{202e}~1", 2, 9, patch("test", "\u{9b}1m")),
+        ("q~1", 1, 5, patch("replace", "\u{9b}2m")),
+    ] {
+        let time = 1_000_000 + time;
+        let message = json!({"Source": source, "Id": id, "Payload": payload, "Time": time});
+        if source == "q~1" {
+            wait_for("what it overtakes", || (node.length() == 2).then_some(()));
+        }
+        visit.send(message.to_string());
+    }
+    let told = node.told("is skipped from now on");
+    assert!(told[0].contains(r"\u{9b}2m") && told[0].contains(r"\u{202e}~1"), "{told:?}");
+    let told = node.told("there are two transactions");
+    assert!(told[0].contains(r"\n\u{1b}[31mFri"), "{told:?}");
+    assert_eq!(told.len(), 1);
+    for line in node.log_lines("") {
+        assert!(!line.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{line:?}");
+        assert!(!line.starts_with("Fri, 27 Nov 2026 00:00:00 GMT ERROR forged"), "{line:?}");
+    }
 }
 
 #[test]
