@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::downstream::DownstreamStatus;
 use crate::manager::Counters;
@@ -97,18 +98,24 @@ pub fn text(readings: &Readings) -> String {
     for upstream in *upstreams {
         page.sample("upstream_received_total", &[("peer", &upstream.address)], upstream.received);
     }
-    page.metric("upstream_delay_milliseconds", "gauge", "Age of its last one when it came");
+    page.metric("upstream_delay_seconds", "gauge", "Age of its last one when it came");
     for upstream in *upstreams {
         if let Some(delay_ms) = upstream.delay_ms {
-            page.sample("upstream_delay_milliseconds", &[("peer", &upstream.address)], delay_ms);
+            let delay = seconds(delay_ms);
+            page.sample("upstream_delay_seconds", &[("peer", &upstream.address)], delay);
         }
     }
     page.metric("upstream_ahead_seconds", "gauge", "How far a peer's times are too far ahead");
     for upstream in *upstreams {
-        let seconds = upstream.ahead_ms.unwrap_or(0) / 1000;
-        page.sample("upstream_ahead_seconds", &[("peer", &upstream.address)], seconds);
+        let ahead = seconds(upstream.ahead_ms.unwrap_or(0));
+        page.sample("upstream_ahead_seconds", &[("peer", &upstream.address)], ahead);
     }
     page.0
+}
+
+/// Prometheus counts time in seconds, with fractions.
+fn seconds(milliseconds: u64) -> f64 {
+    Duration::from_millis(milliseconds).as_secs_f64()
 }
 
 struct Page(String);
@@ -119,7 +126,7 @@ impl Page {
         self.line(format_args!("# TYPE patchmesh_{name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: u64) {
+    fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
         let labels: Vec<String> = labels
             .iter()
             .map(|(label, text)| {
@@ -143,27 +150,108 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Time;
+    use std::collections::HashSet;
+
+    /// What `promtool check metrics` would find, and a little more; none if all is well.
+    fn lint(text: &str) -> Option<String> {
+        const OTHER_UNITS: [&str; 6] = ["milli", "micro", "minute", "hour", "mega", "_ms"];
+        let (mut families, mut series) = (HashSet::new(), HashSet::new());
+        let (mut helped, mut declared) = ("", "");
+        for line in text.lines() {
+            let fault = |what: &str| Some(format!("{what}: {line}"));
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap_or((rest, ""));
+                if help.is_empty() || !families.insert(name) {
+                    return fault("no help, or a metric in two places");
+                }
+                helped = name;
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap_or((rest, ""));
+                if name != helped || name == declared {
+                    return fault("a type without help before it");
+                }
+                declared = name;
+                let is_counter = kind == "counter";
+                if !(is_counter || kind == "gauge") || name.ends_with("_total") != is_counter {
+                    return fault("counters, and only they, end in _total");
+                }
+                let is_name_byte = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+                if !name.starts_with("patchmesh_") || !name.bytes().all(is_name_byte) {
+                    return fault("not a name of ours");
+                }
+                if OTHER_UNITS.iter().any(|unit| name.contains(unit)) {
+                    return fault("not a base unit");
+                }
+            } else {
+                let (id, value) = line.rsplit_once(' ').unwrap_or((line, ""));
+                if id.split('{').next() != Some(declared) {
+                    return fault("a sample away from its type");
+                }
+                if value.parse::<f64>().is_err() || !series.insert(id) {
+                    return fault("not a number, or there twice");
+                }
+            }
+        }
+        (!text.ends_with('\n')).then(|| "the last line has no end".to_owned())
+    }
 
     #[test]
-    fn every_sample_follows_its_type() {
+    fn the_page_is_as_promtool_wants_it() {
+        let upstream = |address: &str, delay_ms, ahead_ms| {
+            let status = UpstreamStatus::new(address.into(), Time::from_micros(1).unwrap());
+            UpstreamStatus { delay_ms, ahead_ms, ..status }
+        };
+        let late = upstream("b:1/a\"b\\c", Some(1250), Some(3_600_001));
         let requests = Requests::default();
         [101, 200, 204, 304, 404, 500].iter().for_each(|status| requests.count(*status));
-        let text = text(&Readings {
-            counters: Counters { accepted: 7, ..Counters::default() },
-            length: 7,
-            requests: &requests,
-            upstreams: &[],
-            downstreams: &[],
-        });
-        assert!(text.contains("patchmesh_transactions_accepted_total 7\n"), "{text}");
-        assert!(text.contains("patchmesh_http_requests_total{class=\"2xx\"} 2\n"), "{text}");
-        let mut declared = "";
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
-                declared = rest.split(' ').next().unwrap();
-            } else if !line.starts_with('#') {
-                assert_eq!(line.split(['{', ' ']).next(), Some(declared), "{line}");
-            }
+        let page = |upstreams: &[UpstreamStatus]| {
+            let counters = Counters { accepted: 7, ..Counters::default() };
+            text(&Readings {
+                counters,
+                length: 7,
+                requests: &requests,
+                upstreams,
+                downstreams: &[],
+            })
+        };
+        for upstreams in [&[][..], &[upstream("a:1", None, None)]] {
+            assert_eq!(lint(&page(upstreams)), None);
+        }
+        let text = page(&[upstream("a:1", None, None), late]);
+        assert_eq!(lint(&text), None, "{text}");
+        for line in [
+            "patchmesh_transactions_accepted_total 7\n",
+            "patchmesh_http_requests_total{class=\"2xx\"} 2\n",
+            "patchmesh_upstream_delay_seconds{peer=\"b:1/a\\\"b\\\\c\"} 1.25\n",
+            "patchmesh_upstream_ahead_seconds{peer=\"b:1/a\\\"b\\\\c\"} 3600.001\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_promtool_would_complain_of_is_found() {
+        let metric = |name: &str, kind: &str| {
+            let name = format!("patchmesh_{name}");
+            format!("# HELP {name} Help.\n# TYPE {name} {kind}\n{name} 1\n")
+        };
+        let good = metric("a_total", "counter") + &metric("b", "gauge");
+        assert_eq!(lint(&good), None);
+        for bad in [
+            metric("a", "counter"),
+            metric("a_total", "gauge"),
+            metric("a_milliseconds", "gauge"),
+            metric("A", "gauge"),
+            good.clone() + &metric("b", "gauge"),
+            good.clone() + "patchmesh_a_total 2\n",
+            good.clone() + "patchmesh_b 2\n",
+            good.clone() + "patchmesh_b{c=\"d\"} x\n",
+            good.replace("# HELP patchmesh_b Help.\n", ""),
+            good.replace("# TYPE patchmesh_b gauge\n", ""),
+            good.trim_end().to_owned(),
+        ] {
+            assert!(lint(&bad).is_some(), "{bad}");
         }
     }
 }
