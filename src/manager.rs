@@ -13,6 +13,7 @@ mod pace;
 mod past;
 mod proposal;
 pub mod recovery;
+mod rest;
 mod state;
 mod update;
 
@@ -37,6 +38,7 @@ use handle::Event;
 use keeper::Keeper;
 use pace::Pace;
 use recovery::Recovered;
+use rest::Rest;
 
 pub use at::{DocumentWork, ListingWork, SkippedPage, Standing};
 pub use handle::{Counters, Handle, Stopped, Submitted};
@@ -58,6 +60,17 @@ const LOGGED_CHANGES: usize = 10;
 /// The Id of a node's first transaction: many plain nodes hold 0 to be seen already.
 const FIRST_ID: u64 = 1;
 
+/// Why the manager has a turn.
+enum Wake {
+    /// This came.
+    Event(Event),
+    /// What was held back is taken in.
+    Rested,
+}
+
+/// Transactions that were submitted together, and where to say what became of them.
+type Submission = (Vec<Transaction>, oneshot::Sender<Vec<Submitted>>);
+
 /// The task's own state.
 pub struct Manager {
     inbox: Receiver<Event>,
@@ -66,6 +79,7 @@ pub struct Manager {
     subscribers: Vec<Sender<()>>,
     counters: Counters,
     pace: Pace,
+    rest: Rest<Submission>,
     /// Where checkpoints are kept; none where the journal is in memory.
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
@@ -117,6 +131,7 @@ impl Manager {
             subscribers: Vec::new(),
             counters: Counters::default(),
             pace: Pace::default(),
+            rest: Rest::default(),
             keeper,
             whole: None,
             vclock: None,
@@ -130,8 +145,8 @@ impl Manager {
     /// # Errors
     /// Where it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
-        while let Ok(event) = self.inbox.recv().await {
-            self.turn(event).await?;
+        while let Some(wake) = self.wake().await {
+            self.turn(wake).await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&mut self.replica, reader);
             }
@@ -142,20 +157,46 @@ impl Manager {
         self.journal.close()
     }
 
-    /// Takes `event` and what else waits in the inbox; answers each once.
-    async fn turn(&mut self, event: Event) -> io::Result<()> {
-        let mut submissions = Vec::new();
-        let mut replies = Vec::new();
+    /// Waits for a reason to have a turn; none if nobody is there any more. What is held back then is
+    /// dropped, and so is told that the node stops.
+    async fn wake(&self) -> Option<Wake> {
+        let event = async { self.inbox.recv().await.ok().map(Wake::Event) };
+        match self.rest.ends() {
+            None => event.await,
+            Some(end) => {
+                let rested = async {
+                    Timer::at(end).await;
+                    Some(Wake::Rested)
+                };
+                event.or(rested).await
+            }
+        }
+    }
+
+    /// Takes an event and what else waits in the inbox, and what was held back if its time has come;
+    /// answers each once.
+    async fn turn(&mut self, wake: Wake) -> io::Result<()> {
+        let (mut submissions, mut replies): (Vec<_>, Vec<_>) =
+            self.rest.release(Instant::now()).into_iter().unzip();
         let mut reads = Vec::new();
         let mut proposed = None;
-        let mut count = 0;
-        let mut next = Some(event);
+        let mut count = submissions.iter().map(Vec::len).sum::<usize>();
+        let mut next = match wake {
+            Wake::Event(event) => Some(event),
+            Wake::Rested => None,
+        };
         while let Some(event) = next {
             match event {
                 Event::Submit { transactions, reply } => {
-                    count += transactions.len();
-                    submissions.push(transactions);
-                    replies.push(reply);
+                    let mut submission = Some((transactions, reply));
+                    if let Some(late) = submission.take_if(|(list, _)| self.replica.is_late(list)) {
+                        submission = self.rest.hold(late, Instant::now());
+                    }
+                    if let Some((transactions, reply)) = submission {
+                        count += transactions.len();
+                        submissions.push(transactions);
+                        replies.push(reply);
+                    }
                 }
                 // It has a turn of its own, after what came before it.
                 Event::Propose(proposal) => {
@@ -217,9 +258,14 @@ impl Manager {
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let needs_past = self.replica.needs_past(&submissions);
+        let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
+        let begin = Instant::now();
         let accepted = self
             .with_replica(needs_past, move |replica, past| replica.accept(submissions, now, past))
             .await;
+        if is_late {
+            self.rest.begin(begin.elapsed(), Instant::now());
+        }
         let acceptance = match accepted {
             Ok(acceptance) => acceptance,
             Err(error) => {
@@ -547,6 +593,44 @@ mod tests {
             }
             assert_eq!(grown.recv().await, Ok(()));
             assert!(grown.try_recv().is_err());
+        });
+    }
+
+    #[test]
+    fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else() {
+        const LENGTH: u64 = 30_000;
+        let ordered = |source: &str, id, micros| Transaction {
+            time: Time::from_micros(micros),
+            ..Transaction::fresh(source.parse().unwrap(), id, add(&format!("/{}", id % 100)))
+        };
+        smol::block_on(async {
+            let (handle, task) = start();
+            handle
+                .submit((1..=LENGTH).map(|id| ordered("p~1", id, 1000 + id)).collect())
+                .await
+                .unwrap();
+            handle.submit(vec![ordered("q~1", 1, 100)]).await.unwrap();
+            let late = ["q~1", "r~1"].map(|source| handle.submit(vec![ordered(source, 2, 50)]));
+            let mut late = late.map(Box::pin);
+            for late in &mut late {
+                assert!(smol::future::poll_once(late).await.is_none());
+            }
+            let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
+            assert!(matches!(known[..], [Submitted::Known { next_id }] if next_id == LENGTH + 1));
+            handle.create(&add("/fresh")).await.unwrap();
+            for late in late {
+                assert!(matches!(late.await.unwrap()[..], [Submitted::Accepted(_)]));
+            }
+            let records = handle.journal().read(LENGTH, 10, usize::MAX).await.unwrap();
+            let ids = records.iter().map(|record| (record.place.source.as_str(), record.place.id));
+            let mut ids: Vec<_> = ids.collect();
+            ids[2..].sort_unstable();
+            assert_eq!(ids, [("q~1", 1), ("me~1", 1), ("q~1", 2), ("r~1", 2)]);
+            // What is held back when all are gone is dropped.
+            let late = handle.submit(vec![ordered("q~1", 3, 10)]);
+            assert_eq!(smol::future::poll_once(late).await.map(|late| late.is_ok()), None);
+            drop(handle);
+            task.await.unwrap();
         });
     }
 

@@ -163,6 +163,16 @@ impl Replica {
             .any(|transaction| transaction.time.is_some_and(|time| time <= past_end.time))
     }
 
+    /// Whether one of the transactions is new and belongs before the end of the history, so that
+    /// [`accept`](Self::accept) will apply again what comes after it.
+    pub fn is_late(&self, submission: &[Transaction]) -> bool {
+        let Some(end) = self.history.end() else { return false };
+        submission.iter().filter(|transaction| transaction.time <= Some(end.time)).any(|ordered| {
+            let (source, id) = ordered.stamp();
+            !self.vclock.has_seen(source, id) && ordered.place().is_some_and(|place| place < *end)
+        })
+    }
+
     fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
         transaction.source = self.vclock.shared(transaction.source);
         if let Some(by) = &mut transaction.by {
