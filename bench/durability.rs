@@ -96,7 +96,7 @@ fn node(writers: u64, round: Duration, directory: &Path) -> f64 {
             smol::spawn(async move {
                 let mut number = writer;
                 while !stop.load(Ordering::Relaxed) {
-                    let outcome = handle.create(&payload(number)).await.expect("it runs");
+                    let outcome = handle.create(&payload(number), None).await.expect("it runs");
                     assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
                     count.fetch_add(1, Ordering::Relaxed);
                     number += writers;

@@ -9,7 +9,7 @@
 //! The core is pure: no I/O, no wall clock, no randomness.
 //!
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
-//! - [`transaction`]: a transaction and its JSON encoding.
+//! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
 //! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
 //!
@@ -49,6 +49,7 @@ pub mod http;
 pub mod journal;
 pub mod maintenance;
 pub mod manager;
+pub mod names;
 pub mod node;
 pub mod patch;
 pub mod query;

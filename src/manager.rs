@@ -7,8 +7,10 @@
 //! It never waits for a socket.
 
 mod at;
+mod creation;
 mod handle;
 mod keeper;
+mod lives;
 mod pace;
 mod past;
 mod proposal;
@@ -19,7 +21,7 @@ mod update;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -33,7 +35,7 @@ use crate::patch::PointerBuf;
 use crate::replica::history::{Contradiction, FateChanges};
 use crate::replica::{Acceptance, Bounds, Life, Outcome, Replica};
 use crate::source::Source;
-use crate::transaction::{Place, Transaction};
+use crate::transaction::{Name, Place, Transaction};
 use handle::Event;
 use keeper::Keeper;
 use pace::Pace;
@@ -41,6 +43,7 @@ use recovery::Recovered;
 use rest::Rest;
 
 pub use at::{DocumentWork, ListingWork, SkippedPage, Standing};
+pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
@@ -56,9 +59,6 @@ const BATCH_TRANSACTIONS: usize = 1024;
 
 /// How many changes of fate are logged for one batch; the others are only counted.
 const LOGGED_CHANGES: usize = 10;
-
-/// The Id of a node's first transaction: many plain nodes hold 0 to be seen already.
-const FIRST_ID: u64 = 1;
 
 /// Why the manager has a turn.
 enum Wake {
@@ -80,6 +80,10 @@ pub struct Manager {
     counters: Counters,
     pace: Pace,
     rest: Rest<Submission>,
+    /// This node's source, as all others see it.
+    source: Arc<RwLock<Source>>,
+    /// When the last new life of this process began.
+    life_begun: Option<Instant>,
     /// Where checkpoints are kept; none where the journal is in memory.
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none where it has changed since.
@@ -117,12 +121,13 @@ impl Manager {
         keeper: Option<Keeper>,
     ) -> (Self, Handle) {
         let (sender, inbox) = async_channel::bounded(INBOX_EVENTS);
-        let next_id = replica.vclock().next_id(&source).max(FIRST_ID);
+        let next = Name { id: replica.next_id(&source), source: source.clone() };
+        let source = Arc::new(RwLock::new(source));
         let handle = Handle {
             inbox: sender,
             journal: journal.reader(),
-            source,
-            next_id: Arc::new(Mutex::new(next_id)),
+            source: source.clone(),
+            next: Arc::new(Mutex::new(next)),
         };
         let manager = Self {
             inbox,
@@ -132,6 +137,8 @@ impl Manager {
             counters: Counters::default(),
             pace: Pace::default(),
             rest: Rest::default(),
+            source,
+            life_begun: None,
             keeper,
             whole: None,
             vclock: None,
@@ -312,6 +319,7 @@ impl Manager {
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
         }
         self.tell(&acceptance);
+        self.live_on(&acceptance).await?;
         Ok(acceptance
             .outcomes
             .into_iter()
@@ -522,7 +530,7 @@ mod tests {
     fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
         smol::block_on(async {
             let (handle, _task) = start();
-            let Submitted::Accepted(record) = handle.create(&add("/a")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 1);
@@ -537,10 +545,10 @@ mod tests {
     fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
         smol::block_on(async {
             let (handle, _task) = start();
-            let refused = handle.create(&add("/a/b")).await.unwrap();
+            let refused = handle.create(&add("/a/b"), None).await.unwrap();
             assert!(matches!(refused, Submitted::Refused(_)));
             assert_eq!(handle.journal().length(), 0);
-            let Submitted::Accepted(record) = handle.create(&add("/a")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 2);
@@ -554,10 +562,11 @@ mod tests {
             let (handle, _task) = start();
             let earlier = Transaction {
                 time: Time::from_micros(1),
-                ..Transaction::fresh(handle.source().clone(), 40, add("/old"))
+                ..Transaction::fresh(handle.source(), 40, add("/old"))
             };
             handle.submit(vec![earlier]).await.unwrap();
-            let Submitted::Accepted(record) = handle.create(&add("/new")).await.unwrap() else {
+            let Submitted::Accepted(record) = handle.create(&add("/new"), None).await.unwrap()
+            else {
                 panic!("it applies");
             };
             assert_eq!(record.place.id, 41);
@@ -572,7 +581,9 @@ mod tests {
             let tasks: Vec<_> = (0..200)
                 .map(|number| {
                     let handle = handle.clone();
-                    smol::spawn(async move { handle.create(&add(&format!("/{number}"))).await })
+                    smol::spawn(
+                        async move { handle.create(&add(&format!("/{number}")), None).await },
+                    )
                 })
                 .collect();
             for task in tasks {
@@ -589,7 +600,7 @@ mod tests {
             let (handle, _task) = start();
             let grown = handle.subscribe().await.unwrap();
             for path in ["/a", "/b", "/c"] {
-                handle.create(&add(path)).await.unwrap();
+                handle.create(&add(path), None).await.unwrap();
             }
             assert_eq!(grown.recv().await, Ok(()));
             assert!(grown.try_recv().is_err());

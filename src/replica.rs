@@ -11,7 +11,6 @@ mod bounds;
 mod checkpoint;
 pub mod history;
 mod life;
-mod names;
 mod past;
 mod placed;
 mod saved;

@@ -1,6 +1,7 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
+mod client_name;
 mod events;
 mod fate;
 mod get;
@@ -28,6 +29,7 @@ use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Handle, StateHash, Stopped};
 use crate::query::Query;
+use crate::source::Source;
 use crate::upstream::UpstreamStatus;
 
 pub use access::Access;
@@ -80,8 +82,8 @@ impl From<Stopped> for Response {
 }
 
 #[derive(Serialize)]
-struct Peers<'a> {
-    source: &'a str,
+struct Peers {
+    source: Source,
     length: u64,
     vclock: VectorClock,
     /// None where it is not at hand, since the document is large and changing.
@@ -138,7 +140,7 @@ impl Routes {
         }
         if let Some(pointer) = document_pointer(path) {
             if request.method() == "PATCH" {
-                return Ok(write::write(&self.handle, request).await?.into());
+                return Ok(write::write(self, request).await?.into());
             }
             if events::are_wanted(request) {
                 return events::agree(self, request, from, pointer);
@@ -148,7 +150,7 @@ impl Routes {
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
-            "/replace" | "/post" => write::write(&self.handle, request).await?.into(),
+            "/replace" | "/post" => write::write(self, request).await?.into(),
             "/vclock" => json(&self.own_vclock().await?).into(),
             "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
             "/history" => {
@@ -164,7 +166,7 @@ impl Routes {
                 health::health(self, request).await?.into()
             }
             _ => {
-                let (response, hello) = upgrade::agree(request, self.handle.source())?;
+                let (response, hello) = upgrade::agree(request, &self.handle.source())?;
                 let session = Session {
                     handle: self.handle.clone(),
                     downstreams: self.downstreams.clone(),
@@ -193,14 +195,14 @@ impl Routes {
     /// The vector clock, with this node's source always in it.
     async fn own_vclock(&self) -> Result<VectorClock, Response> {
         let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
-        vclock.include(self.handle.source());
+        vclock.include(&self.handle.source());
         Ok(vclock)
     }
 
     async fn peers(&self) -> Result<Response, Response> {
         let length = self.handle.journal().length();
         Ok(json(&Peers {
-            source: self.handle.source().as_str(),
+            source: self.handle.source(),
             length,
             vclock: self.own_vclock().await?,
             hash: self.handle.state_hash().await?,

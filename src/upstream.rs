@@ -138,7 +138,7 @@ impl Upstream {
             let vclock = self.handle.stamps().await?;
             let hello = Hello {
                 vclock: &vclock,
-                source: self.handle.source(),
+                source: &self.handle.source(),
                 token: self.token.as_deref(),
             };
             dial(&self.peer, &hello).await
@@ -154,7 +154,7 @@ impl Upstream {
         welcome: Welcome,
     ) -> Result<Infallible, End> {
         let begun = wall_clock();
-        let is_itself = welcome.node.as_ref() == Some(self.handle.source());
+        let is_itself = welcome.node.as_ref() == Some(&self.handle.source());
         self.status().begin(welcome.node.map(|node| node.to_string()), begun);
         let is_over = trouble.connected();
         if is_itself {

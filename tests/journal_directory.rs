@@ -220,7 +220,7 @@ fn a_directory_is_made_with_its_parents_and_keeps_its_source() {
     let state = node.state();
     node.stop();
     let (manager, handle) = Manager::open(&path, "another", 77).expect("the directory is good");
-    assert_eq!(*handle.source(), source, "the life goes on, whatever the name and the chance");
+    assert_eq!(handle.source(), source, "the life goes on, whatever the name and the chance");
     assert_eq!(handle.journal().length(), 3);
     drop((manager, handle));
     let node = Node::start(&path);

@@ -244,12 +244,12 @@ impl Run {
         let mut last_id = self
             .transactions
             .keys()
-            .filter(|place| place.source == *source)
+            .filter(|place| place.source == source)
             .map(|place| place.id)
             .max();
         for _ in 0..self.random.usize(..6) {
             let payload = self.payload();
-            let made = smol::block_on(node.handle.create(&payload)).expect("it runs");
+            let made = smol::block_on(node.handle.create(&payload, None)).expect("it runs");
             let Submitted::Accepted(record) = made else { continue };
             let place = record.place;
             assert!(Some(place.id) > last_id, "{place:?} is not after {last_id:?}");

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
+    ("names", &["source"]),
     ("patch", &[]),
-    ("replica", &["source", "clock", "transaction", "patch"]),
+    ("replica", &["source", "clock", "transaction", "names", "patch"]),
     ("http", &[]),
     ("config", &["source"]),
     ("websocket", &[]),
@@ -18,7 +19,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("query", &["source", "transaction", "patch", "replica", "journal", "manager"]),
     ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),
-    ("upstream", &["source", "clock", "transaction", "manager", "websocket", "config"]),
+    ("upstream", &["source", "clock", "transaction", "names", "manager", "websocket", "config"]),
     (
         "routes",
         &[
@@ -28,6 +29,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "patch",
             "replica::history",
             "replica::Placed",
+            "replica::MAX_AHEAD_MICROS",
             "manager",
             "query",
             "http",
@@ -41,7 +43,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 /// Besides those above: the routes hand out sessions and show how the streams are.
 const ROUTES_MAY_SHOW: [&str; 3] = ["downstream", "events", "upstream"];
 
-const CORE: [&str; 5] = ["source", "clock", "transaction", "patch", "replica"];
+const CORE: [&str; 6] = ["source", "clock", "transaction", "names", "patch", "replica"];
 
 /// What the core must not know: sockets, files, tasks, the wall clock, chance, logs.
 const OUTSIDE: [&str; 12] = [

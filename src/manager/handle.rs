@@ -1,7 +1,7 @@
 //! What everyone else holds of the manager, what they ask it, and what they are told.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
@@ -9,15 +9,12 @@ use smol::lock::Mutex;
 use super::state::{Reading, StateHash};
 use super::update::{Known, Update};
 use super::{at, proposal};
-use crate::clock::{MAX_SAFE_INTEGER, VectorClock};
+use crate::clock::VectorClock;
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::Outcome;
 use crate::source::Source;
-use crate::transaction::{Place, Record, Transaction};
-
-/// How often a transaction of this node is created anew because its Id turned out to be known.
-const CREATE_TRIES: usize = 8;
+use crate::transaction::{Name, Place, Record, Transaction};
 
 /// What became of a submitted transaction.
 #[derive(Clone, Debug)]
@@ -99,68 +96,22 @@ pub(super) enum Event {
 pub struct Handle {
     pub(super) inbox: Sender<Event>,
     pub(super) journal: JournalReader,
-    pub(super) source: Source,
-    /// The Id of this node's next transaction. Held while one is put into the inbox, so that they
+    /// This node's source, which the manager changes if it begins a new life.
+    pub(super) source: Arc<RwLock<Source>>,
+    /// The name of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
-    pub(super) next_id: Arc<Mutex<u64>>,
+    pub(super) next: Arc<Mutex<Name>>,
 }
 
 impl Handle {
-    /// This node's source.
-    pub fn source(&self) -> &Source {
-        &self.source
+    /// This node's source. It changes if the node begins a new life.
+    pub fn source(&self) -> Source {
+        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The journal, to read from.
     pub fn journal(&self) -> &JournalReader {
         &self.journal
-    }
-
-    /// Creates a transaction of this node with the next Id, and submits it.
-    ///
-    /// # Errors
-    /// Where the node is stopping.
-    pub async fn create(&self, payload: &str) -> Result<Submitted, Stopped> {
-        let event = |id, reply| {
-            let (source, payload) = (self.source.clone(), payload);
-            let transaction = Transaction::fresh(source, id, payload);
-            Event::Submit { transactions: vec![transaction], reply }
-        };
-        let taken = |answers: &Vec<Submitted>| match answers.last() {
-            Some(Submitted::Known { next_id }) => Some(*next_id),
-            _ => None,
-        };
-        self.with_next_id(event, taken).await?.pop().ok_or(Stopped)
-    }
-
-    /// Sends the event that makes a transaction with the next Id. Where that Id turns out to be
-    /// `taken`, which says from where on Ids are free, it tries again: a peer knew Ids of this source
-    /// that this journal has not.
-    pub(super) async fn with_next_id<T>(
-        &self,
-        event: impl Fn(u64, oneshot::Sender<T>) -> Event,
-        taken: impl Fn(&T) -> Option<u64>,
-    ) -> Result<T, Stopped> {
-        let mut free = 0;
-        let mut tries = 1;
-        loop {
-            let (reply, answer) = oneshot::channel();
-            {
-                let mut next_id = self.next_id.lock().await;
-                *next_id = free.max(*next_id);
-                let id = *next_id;
-                if id < MAX_SAFE_INTEGER {
-                    *next_id += 1;
-                }
-                self.send(event(id, reply)).await?;
-            }
-            let outcome = answer.await.map_err(|_| Stopped)?;
-            match taken(&outcome) {
-                Some(next_id) if tries < CREATE_TRIES => free = next_id,
-                _ => return Ok(outcome),
-            }
-            tries += 1;
-        }
     }
 
     /// Submits transactions, and says of each what became of it.

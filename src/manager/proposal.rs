@@ -9,10 +9,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::state::Hash;
-use super::{Event, Handle, Manager, Stopped, Submitted};
+use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
 use crate::patch::merge;
-use crate::source::Source;
-use crate::transaction::{MAX_PAYLOAD_BYTES, Transaction};
+use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
 
 /// Whether something is to be done to a document of this hash.
 pub type Condition = Box<dyn Fn(&Hash) -> bool + Send + Sync>;
@@ -23,6 +22,8 @@ pub struct Proposal {
     pub condition: Option<Condition>,
     /// What to do to it.
     pub content: Content,
+    /// What its client calls it; none if this node names it.
+    pub client: Option<ClientName>,
 }
 
 /// What to do to the document.
@@ -48,46 +49,51 @@ pub enum Decision {
 /// A proposal on its way to the manager.
 pub(super) struct Proposed {
     proposal: Arc<Proposal>,
-    source: Source,
-    id: u64,
+    /// What the transaction will be called.
+    name: Name,
     reply: oneshot::Sender<Decision>,
 }
 
 impl Handle {
-    /// Has the manager create a transaction of this node from `proposal`, with the next Id.
+    /// Has the manager create a transaction from `proposal`, of this node with the next Id unless its
+    /// client has named it. One that a client has named may be known.
     ///
     /// # Errors
     /// Where the node is stopping.
     pub async fn propose(&self, proposal: Proposal) -> Result<Decision, Stopped> {
         let proposal = Arc::new(proposal);
-        let event = |id, reply| {
-            let (proposal, source) = (proposal.clone(), self.source.clone());
-            Event::Propose(Proposed { proposal, source, id, reply })
+        let event = |name, reply| {
+            let proposal = proposal.clone();
+            Event::Propose(Proposed { proposal, name, reply })
         };
+        if let Some(ClientName { name, .. }) = &proposal.client {
+            return self.ask(|reply| event(name.clone(), reply)).await;
+        }
         let taken = |decision: &Decision| match decision {
             Decision::Submitted(Submitted::Known { next_id }) => Some(*next_id),
             _ => None,
         };
-        self.with_next_id(event, taken).await
+        self.with_next_name(event, taken).await
     }
 }
 
 impl Manager {
     pub(super) async fn decide(&mut self, proposed: Proposed) -> io::Result<()> {
-        let Proposed { proposal, source, id, reply } = proposed;
-        let decision = self.decision(&proposal, source, id).await?;
+        let Proposed { proposal, name, reply } = proposed;
+        let decision = self.decision(&proposal, name).await?;
         // Who asked may have gone; what was made of it stays.
         reply.send(decision).ok();
         Ok(())
     }
 
-    async fn decision(
-        &mut self,
-        proposal: &Proposal,
-        source: Source,
-        id: u64,
-    ) -> io::Result<Decision> {
-        let Proposal { condition, content } = proposal;
+    async fn decision(&mut self, proposal: &Proposal, name: Name) -> io::Result<Decision> {
+        let Proposal { condition, content, client } = proposal;
+        let Name { source, id } = name;
+        // Who sends it again is told what became of it, whatever the document is by now.
+        if self.replica.is_known(&source, id) {
+            let next_id = self.replica.next_id(&source);
+            return Ok(Decision::Submitted(Submitted::Known { next_id }));
+        }
         if let Some(condition) = condition {
             let hash = &self.whole().snapshot.hash;
             if !condition(hash) {
@@ -104,7 +110,10 @@ impl Manager {
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Ok(Decision::TooLarge(payload.len()));
         }
-        let transaction = Transaction::fresh(source, id, payload);
+        let transaction = match client {
+            Some(client) => client.transaction(payload),
+            None => Transaction::fresh(source, id, payload),
+        };
         let mut answers = self.take_in(vec![vec![transaction]]).await?;
         let answer = answers.pop().and_then(|mut answers| answers.pop());
         Ok(Decision::Submitted(answer.expect("what is submitted is answered")))
@@ -122,7 +131,7 @@ mod tests {
     }
 
     fn merging(wanted: Value) -> Proposal {
-        Proposal { condition: None, content: Content::Merge(wanted) }
+        Proposal { condition: None, content: Content::Merge(wanted), client: None }
     }
 
     fn line(decision: Decision) -> Value {
@@ -160,7 +169,7 @@ mod tests {
                     let content = Content::Patch(text.into());
                     let wanted = hash.clone();
                     let condition: Condition = Box::new(move |hash| hash.as_str() == wanted);
-                    let proposal = Proposal { condition: Some(condition), content };
+                    let proposal = Proposal { condition: Some(condition), content, client: None };
                     let handle = handle.clone();
                     smol::spawn(async move { handle.propose(proposal).await })
                 })
@@ -186,7 +195,7 @@ mod tests {
                     let handle = handle.clone();
                     smol::spawn(async move {
                         if number % 2 == 0 {
-                            handle.create("[]").await.map(|_| ())
+                            handle.create("[]", None).await.map(|_| ())
                         } else {
                             handle.propose(merging(json!({"n": number}))).await.map(|_| ())
                         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::budget::Pace;
 use super::{Query, Untold};
 use crate::journal::JournalReader;
+use crate::manager::Standing;
 use crate::replica::history::Fate;
 use crate::source::Source;
 use crate::transaction::{Name, Place, Record};
@@ -34,6 +35,29 @@ impl Query {
     /// # Errors
     /// If it cannot be told.
     pub async fn transaction(&self, source: Source, id: u64) -> Result<Option<Told>, Untold> {
+        let Some((record, standing)) = self.standing(source, id).await? else { return Ok(None) };
+        let Record { place, named, .. } = record;
+        let index = match standing.index {
+            Some(index) => index,
+            None => self.index(place.clone()).await?,
+        };
+        Ok(Some(Told { place, named, index, fate: standing.fate }))
+    }
+
+    /// The same transaction as the journal has it, and what becomes of it.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub async fn record(&self, name: &Name) -> Result<Option<(Record, Fate)>, Untold> {
+        let found = self.standing(name.source.clone(), name.id).await?;
+        Ok(found.map(|(record, standing)| (record, standing.fate)))
+    }
+
+    async fn standing(
+        &self,
+        source: Source,
+        id: u64,
+    ) -> Result<Option<(Record, Standing)>, Untold> {
         let journal = self.handle.journal().clone();
         let candidates = journal.candidates(&source, id);
         if candidates.is_empty() {
@@ -54,14 +78,10 @@ impl Query {
             Ok(found)
         };
         let found: Option<(Record, u64)> = self.budget.lookup(async { Ok(find) }).await?;
-        let Some((Record { place, named, .. }, position)) = found else { return Ok(None) };
-        let mut standings = self.handle.standings(vec![(place.clone(), position)]).await?;
+        let Some((record, position)) = found else { return Ok(None) };
+        let mut standings = self.handle.standings(vec![(record.place.clone(), position)]).await?;
         let standing = standings.pop().expect("there is one for each that was asked for");
-        let index = match standing.index {
-            Some(index) => index,
-            None => self.index(place.clone()).await?,
-        };
-        Ok(Some(Told { place, named, index, fate: standing.fate }))
+        Ok(Some((record, standing)))
     }
 
     /// How many transactions are before `place`, counted in the journal.

@@ -4,7 +4,7 @@
 //! leaves many near the end and few far from it.
 
 use super::bounds::Bounds;
-use super::names::Names;
+use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::Place;
 

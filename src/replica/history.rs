@@ -21,10 +21,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::bounds::Bounds;
 use super::checkpoint::{Checkpoint, Checkpoints, Counted};
-use super::names::Names;
 use super::past::{Past, Suffix};
 use super::placed::Placed;
 use crate::clock::Time;
+use crate::names::Names;
 use crate::patch::{Document, Patch, PatchError, parse, weight};
 use crate::transaction::Place;
 use changes::Changes;

@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::bounds::Bounds;
 use super::checkpoint::Counted;
 use super::history::{Bits, History, Skip, Skips, Whereabouts};
-use super::names::Names;
 use super::past::Past;
 use super::placed::Placed;
 use super::{Life, Replica};
 use crate::clock::{HybridClock, Time, VectorClock};
+use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};
 

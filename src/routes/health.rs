@@ -13,6 +13,7 @@ use smol::future::FutureExt;
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Counters, Stopped};
+use crate::replica::MAX_AHEAD_MICROS;
 use crate::upstream::{Divergence, UpstreamStatus};
 
 /// How long the manager may take to answer before the process does not count as well any more: longer
@@ -39,7 +40,8 @@ pub struct Readings {
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 3] = [journal_full, divergence, peer_clock_ahead];
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 4] =
+    [journal_full, clock_ahead, divergence, peer_clock_ahead];
 
 fn journal_full(readings: &Readings) -> Vec<Trouble> {
     if !readings.counters.journal_full {
@@ -47,6 +49,20 @@ fn journal_full(readings: &Readings) -> Vec<Trouble> {
     }
     let detail = "the journal cannot grow, so transactions are refused; reads go on";
     vec![Trouble { kind: "journal-full", detail: detail.into(), blocks: true }]
+}
+
+fn clock_ahead(readings: &Readings) -> Vec<Trouble> {
+    let ahead_micros = readings.counters.ahead_micros;
+    if ahead_micros <= MAX_AHEAD_MICROS {
+        return Vec::new();
+    }
+    let detail = format!(
+        "this node has transactions with times {} s ahead of its wall clock, so it creates none for \
+         {} s; reads go on; one of the clocks was wrong or is",
+        ahead_micros / 1_000_000,
+        (ahead_micros - MAX_AHEAD_MICROS).div_ceil(1_000_000)
+    );
+    vec![Trouble { kind: "clock-ahead", detail, blocks: true }]
 }
 
 fn divergence(readings: &Readings) -> Vec<Trouble> {

@@ -67,6 +67,16 @@ pub fn text(readings: &Readings) -> String {
     for (name, help, value) in [
         ("journal_transactions", "Transactions in the journal", *length),
         ("transactions_skipped", "Transactions that are skipped now", counters.skipped),
+        (
+            "transactions_repeated",
+            "Transactions without effect, since one of the same name is before them",
+            counters.repeated,
+        ),
+        (
+            "clock_ahead_seconds",
+            "How far the times of new transactions are ahead of the wall clock",
+            counters.ahead_micros / 1_000_000,
+        ),
         ("document_weight_bytes", "About the memory of the document", counters.document_weight),
         (
             "journal_full",

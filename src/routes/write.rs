@@ -2,17 +2,19 @@
 
 use serde_json::Value;
 
-use super::bad_request;
 use super::preconditions::{self, Preconditions, Verdict};
+use super::{Routes, bad_request, client_name};
 use crate::http::{Problem, Request, Response};
-use crate::manager::{Condition, Content, Decision, Handle, Hash, Proposal, Submitted};
+use crate::manager::{ClientName, Condition, Content, Decision, Handle, Hash, Proposal, Submitted};
 use crate::patch::PatchError;
+use crate::replica::MAX_AHEAD_MICROS;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Takes the body: a JSON Merge Patch where the content type says so, else a JSON Patch.
-pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Response> {
+pub async fn write(routes: &Routes, request: &Request) -> Result<Response, Response> {
+    let handle = &routes.handle;
     check_coding(request)?;
     let text = std::str::from_utf8(&request.body)
         .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
@@ -22,17 +24,18 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
         return Err(bad_request(detail));
     }
     let preconditions = Preconditions::of(request);
+    let client = client_name::of(request, &handle.source())?;
     let is_merge = request.header("Content-Type").is_some_and(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
     });
     let submitted = if is_merge {
-        propose(handle, preconditions, Content::Merge(merge_patch(text)?)).await?
+        propose(handle, preconditions, Content::Merge(merge_patch(text)?), client.clone()).await?
     } else if preconditions.is_some() {
-        propose(handle, preconditions, Content::Patch(text.into())).await?
+        propose(handle, preconditions, Content::Patch(text.into()), client.clone()).await?
     } else {
         // This depends on nothing, so that it needs no turn of its own.
-        handle.create(text).await?
+        handle.create(text, client.as_ref()).await?
     };
     match submitted {
         Submitted::Accepted(record) => {
@@ -43,7 +46,11 @@ pub async fn write(handle: &Handle, request: &Request) -> Result<Response, Respo
             let detail = format!("the journal cannot grow: {error}; nothing was changed");
             Err(Response::problem(507, detail))
         }
-        Submitted::Known { .. } | Submitted::Early { .. } => {
+        Submitted::Early { ahead_micros } => Err(too_early(ahead_micros)),
+        Submitted::Known { .. } if let Some(client) = client => {
+            client_name::what_became_of(&routes.query, &client).await
+        }
+        Submitted::Known { .. } => {
             let detail = "peers are still sending this node its own earlier transactions, or \
                           its source has no Ids left; nothing was changed";
             Err(Response::problem(503, detail))
@@ -69,6 +76,7 @@ async fn propose(
     handle: &Handle,
     preconditions: Option<Preconditions>,
     content: Content,
+    client: Option<ClientName>,
 ) -> Result<Submitted, Response> {
     let verdict = |preconditions: &Preconditions, hash: &Hash| {
         preconditions.verdict(false, Some(hash.as_str()))
@@ -77,7 +85,7 @@ async fn propose(
         let holds = move |hash: &Hash| verdict(&preconditions, hash) == Verdict::Holds;
         Box::new(holds) as Condition
     });
-    match handle.propose(Proposal { condition, content }).await? {
+    match handle.propose(Proposal { condition, content, client }).await? {
         Decision::Submitted(submitted) => Ok(submitted),
         Decision::Moved(hash) => {
             Err(match preconditions.map(|preconditions| verdict(&preconditions, &hash)) {
@@ -97,6 +105,21 @@ async fn propose(
     }
 }
 
+/// Nothing is created as long as peers would not take it.
+fn too_early(ahead_micros: u64) -> Response {
+    let seconds = (ahead_micros - MAX_AHEAD_MICROS).div_ceil(1_000_000);
+    let detail = format!(
+        "a transaction would get a time {} s ahead of this node's wall clock, and an hour is allowed: \
+         the clock of this node or of another one was wrong; this ends in {seconds} s by itself; nothing \
+         was changed",
+        ahead_micros / 1_000_000
+    );
+    let problem = Problem::new(503, detail)
+        .with_kind("/problems/clock-ahead", "The clock is ahead")
+        .with_member("seconds", seconds);
+    Response::from(problem).with_header("Retry-After", seconds.to_string())
+}
+
 fn merge_patch(text: &str) -> Result<Value, Response> {
     serde_json::from_str(text).map_err(|error| {
         Problem::new(400, format!("not a JSON Merge Patch: {error}; nothing was changed"))
@@ -106,7 +129,7 @@ fn merge_patch(text: &str) -> Result<Value, Response> {
 }
 
 /// What a person and a program are told of a patch that does not apply.
-fn patch_problem(error: &PatchError) -> Problem {
+pub fn patch_problem(error: &PatchError) -> Problem {
     let (status, kind, title) = if error.is_malformed() {
         (400, "/problems/not-a-json-patch", "Not a JSON Patch")
     } else {

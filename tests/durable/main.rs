@@ -22,3 +22,4 @@ mod maintenance;
 mod process;
 mod recovery;
 mod scratch;
+mod wrong_clock;

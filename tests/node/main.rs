@@ -3,6 +3,7 @@
 mod access;
 mod command;
 mod ends;
+mod exactly_once;
 mod floods;
 mod frames;
 mod harness;

@@ -201,6 +201,51 @@ fn a_node_counts_on_from_ids_of_its_own_that_others_know() {
 }
 
 #[test]
+fn a_node_without_ids_left_begins_a_new_life() {
+    const LAST: u64 = (1 << 53) - 1;
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let mut reader = node.stream();
+    let mut visit = peer.accept();
+    let first = node.post_patch(&add("a").to_string());
+    let own = json!({"Source": node.source, "Id": LAST, "Payload": "[]", "Time": 1000});
+    visit.send(own.to_string());
+    wait_for("its own transaction", || (node.length() == 2).then_some(()));
+    let posted: Vec<_> = ["b", "c"].map(|name| node.post_patch(&add(name).to_string())).into();
+    assert_eq!((&posted[0]["Id"], &posted[1]["Id"]), (&json!(1), &json!(2)));
+    assert_eq!(posted[0]["Source"], posted[1]["Source"]);
+    assert_ne!(posted[0]["Source"], first["Source"]);
+    assert_eq!(node.peers()["source"], posted[0]["Source"]);
+    let told = node.told("has no Ids left");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(reader.next()["Id"], 1);
+    assert_eq!(reader.next()["Id"], LAST);
+    assert_eq!([reader.next(), reader.next()], posted[..]);
+}
+
+#[test]
+fn a_node_whose_ids_others_know_otherwise_says_so_and_begins_a_new_life() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    let first = node.post_patch(&add("a").to_string());
+    // The same one, as it comes back from every peer, is nothing special.
+    visit.send(first.to_string());
+    let other = json!({"Source": node.source, "Id": 1, "Payload": "[]", "Time": 1000});
+    visit.send(other.to_string());
+    let told = node.told("was put back to an old copy");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("--rebuild-from"), "{told:?}");
+    let next = node.post_patch(&add("b").to_string());
+    assert_ne!(next["Source"], first["Source"]);
+    // Nor can anybody make it begin one life after the other.
+    let other = json!({"Source": next["Source"], "Id": 1, "Payload": "[]", "Time": 1000});
+    visit.send(other.to_string());
+    node.wait_for_log(&format!("two transactions 1 of {}", next["Source"].as_str().unwrap()));
+    assert_eq!(node.post_patch(&add("c").to_string())["Source"], next["Source"]);
+}
+
+#[test]
 fn a_peer_may_serve_its_stream_elsewhere() {
     let peer = PlainNode::listen();
     let node = node().peer(format!("ws://{}/mesh/stream", peer.address())).start();

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::{Effect, Entry, Fate, History, Placed};
+use crate::names::Names;
 use crate::patch::{Document, Patch, parse};
-use crate::replica::names::Names;
 use crate::replica::past::{Past, Suffix};
 use crate::transaction::Place;
 

@@ -1,7 +1,4 @@
-//! The names of a history's transactions: for each source the Ids that it has, as ranges.
-//!
-//! Of several transactions of one name the first in the history counts, and the others are repeated. So
-//! a history takes note of each name when it comes to it, and forgets it when it goes back before it.
+//! Sets of names: for each source the Ids that are in the set, as ranges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +28,11 @@ impl Names {
     /// One more than the greatest Id of `source`; 0 if there is none.
     pub fn next_id(&self, source: &Source) -> u64 {
         self.0.get(source).and_then(|ranges| ranges.last()).map_or(0, |(_, next)| *next)
+    }
+
+    /// How many ranges there are: what the set takes in memory.
+    pub fn ranges(&self) -> usize {
+        self.0.values().map(|ranges| ranges.len()).sum()
     }
 
     /// The sources, and one more than the greatest Id of each.
@@ -112,6 +114,13 @@ mod tests {
                     let has = |id: &u64| names.contains(source, *id);
                     assert!((0..25).filter(has).eq(ids()), "seed {seed}: {names:?}");
                 }
+                let ranges = |of: &Source| {
+                    let starts = |id: &u64| {
+                        names.contains(of, *id) && (*id == 0 || !names.contains(of, id - 1))
+                    };
+                    (0..25).filter(starts).count()
+                };
+                assert_eq!(names.ranges(), sources.iter().map(ranges).sum::<usize>());
                 for ranges in names.0.values() {
                     assert!(ranges.iter().all(|(from, next)| from < next) && !ranges.is_empty());
                     assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{names:?}");

@@ -1,0 +1,84 @@
+//! How a node begins a new life while it runs.
+//!
+//! Two transactions must never have one stamp. If others know Ids of this node otherwise than it does,
+//! since its directory was put back to an old copy and written to, or if it has no Ids left, it goes on
+//! as another source.
+
+use std::io;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::Manager;
+use crate::journal::AppendError;
+use crate::replica::Acceptance;
+use crate::source::Source;
+
+/// The least time between two new lives, so that no peer can make a node begin one after the other.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Why a life ends.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// It has no Ids left.
+    UsedUp,
+    /// Others know its Ids otherwise.
+    Contradicted,
+}
+
+impl Manager {
+    /// Begins a new life if what was just taken in shows that this one must end.
+    ///
+    /// # Errors
+    /// If the journal cannot be used any more.
+    pub(super) async fn live_on(&mut self, acceptance: &Acceptance) -> io::Result<()> {
+        let life = self.replica.life();
+        let is_own = |source: &Source| [life.source(), life.stamper()].contains(&source);
+        let contradiction = acceptance
+            .equivocations
+            .iter()
+            .any(|equivocation| is_own(&equivocation.known.place.source));
+        let cause = if self.replica.is_used_up() {
+            Cause::UsedUp
+        } else if contradiction {
+            Cause::Contradicted
+        } else {
+            return Ok(());
+        };
+        if self.life_begun.is_none_or(|begun| begun.elapsed() >= PAUSE) {
+            self.life_begun = Some(Instant::now());
+            return self.begin_life(cause).await;
+        }
+        Ok(())
+    }
+
+    async fn begin_life(&mut self, cause: Cause) -> io::Result<()> {
+        let old = self.replica.life().source().clone();
+        let name = old.life_name().unwrap_or(old.as_str());
+        let Ok(new) = Source::begin_life(name, fastrand::u64(..)) else {
+            log::error!("{old} cannot go on as another source: its name is too long");
+            return Ok(());
+        };
+        match self.journal.begin_life(&new).await {
+            Ok(()) => {}
+            Err(AppendError::Full(error) | AppendError::Lost(error)) => {
+                log::error!(
+                    "{old} cannot go on as {new}, since its journal does not take that: {error}"
+                );
+                return Ok(());
+            }
+            Err(AppendError::Broken(error)) => return Err(error),
+        }
+        self.replica.begin_life(new.clone()).expect("a life leaves room for its stamps");
+        *self.source.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        match cause {
+            Cause::UsedUp => log::warn!("{old} has no Ids left; this node goes on as {new}"),
+            Cause::Contradicted => log::error!(
+                "a peer has other transactions under Ids of {old} than this node: its directory was \
+                 put back to an old copy, and written to before it met its peers. It goes on as {new}. What \
+                 it has written under those Ids stays on this node alone, and what the others have under them \
+                 it lacks: stop it, and mend its directory with `patchmesh verify DIR --rebuild-from PEER`"
+            ),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! Exactly once: a client names its transaction, and can send it again, here or elsewhere.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::bad_request;
+use super::get::untold;
+use crate::clock::MAX_SAFE_INTEGER;
+use crate::http::{Problem, Request, Response};
+use crate::manager::ClientName;
+use crate::query::Query;
+use crate::replica::history::{Fate, Skip};
+use crate::source::Source;
+use crate::transaction::Name;
+
+const SOURCE: &str = "Patchmesh-Source";
+const ID: &str = "Patchmesh-Id";
+
+/// What the client calls the transaction of this request, to the node whose source is `own`; none if it
+/// does not.
+///
+/// # Errors
+/// 400 if that is no name that a client can give.
+pub fn of(request: &Request, own: &Source) -> Result<Option<ClientName>, Response> {
+    let (source, id) = match (request.header(SOURCE), request.header(ID)) {
+        (None, None) => return Ok(None),
+        (Some(source), Some(id)) => (source, id),
+        (Some(_), None) => return Err(bad_request(format!("there is {SOURCE} without {ID}"))),
+        (None, Some(_)) => return Err(bad_request(format!("there is {ID} without {SOURCE}"))),
+    };
+    let source: Source =
+        source.parse().map_err(|error| bad_request(format!("{SOURCE} is {source:?}: {error}")))?;
+    if source == *own {
+        return Err(bad_request(format!("{SOURCE} is this node's own source; take another one")));
+    }
+    if source.life_name().is_none() || source.is_reserved() {
+        return Err(bad_request(format!(
+            "{SOURCE} is {:?}, and not a name, ~ and eight of a-z and 0-9, drawn once by each client, as in \
+             phone~k3x9q2pd",
+            source.as_str()
+        )));
+    }
+    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| id.parse().ok()).flatten();
+    let id = number.filter(|id| *id <= MAX_SAFE_INTEGER);
+    let id = id.ok_or_else(|| bad_request(format!("{ID} is not a number from 0 to 2^53 - 1")))?;
+    Ok(Some(ClientName { name: Name { source, id }, request: hash(request) }))
+}
+
+/// A hash of what a request asks for, the first half of SHA-256 in hexadecimal digits: its method, path,
+/// media type and body.
+fn hash(request: &Request) -> Box<str> {
+    let media_type = request.header("Content-Type").unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut hasher = Sha256::new();
+    for part in [request.method(), request.path(), &media_type] {
+        hasher.update(part);
+        // None of these has a line feed, so that it is clear where one ends and the next one begins.
+        hasher.update("\n");
+    }
+    hasher.update(&request.body);
+    let half = &hasher.finalize()[..16];
+    half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+}
+
+/// The answer to a request whose transaction is known by its name: what became of the first one.
+pub async fn what_became_of(query: &Query, client: &ClientName) -> Result<Response, Response> {
+    let Name { source, id } = &client.name;
+    let Some((first, fate)) = query.record(&client.name).await.map_err(untold)? else {
+        let detail = format!("transaction {id} of {source} is known, and was not found; try again");
+        return Err(Response::problem(503, detail));
+    };
+    let unreadable = |error| Response::problem(500, format!("the journal cannot be read: {error}"));
+    let transaction = first.transaction().map_err(unreadable)?;
+    let line: Value = serde_json::from_str(&first.line).expect("it was read as JSON just now");
+    if transaction.request.as_deref() != Some(&client.request) {
+        let detail = format!(
+            "transaction {id} of {source} is that of another request; a client gives each of its \
+             transactions another Id; nothing was changed"
+        );
+        return Err(Problem::new(409, detail)
+            .with_kind("/problems/another-request", "The name is taken by another request")
+            .with_member("transaction", line)
+            .with_member("request", &*client.request)
+            .into());
+    }
+    let Fate::Skipped(skip) = fate else {
+        return Ok(Response::new(200).with_body("application/json", format!("{}\n", first.line)));
+    };
+    let problem = match skip {
+        Some(Skip { error, .. }) => {
+            let detail =
+                format!("the transaction is skipped, since an earlier one came in: {error}");
+            Problem::new(409, detail)
+                .with_member("operation", error.operation)
+                .with_member("path", error.path.clone())
+                .with_member("reason", error.reason.to_string())
+        }
+        None => Problem::new(409, "the transaction is skipped, since an earlier one came in"),
+    };
+    Err(problem
+        .with_kind("/problems/skipped", "The transaction is skipped")
+        .with_member("transaction", line)
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    fn named(head: &str) -> Result<Option<ClientName>, u16> {
+        let own = "me~00000000".parse().unwrap();
+        let request = request(format!("POST /replace HTTP/1.1\r\nHost: a\r\n{head}\r\n"));
+        of(&request, &own).map_err(|response| response.status)
+    }
+
+    #[test]
+    fn a_client_names_its_transaction_by_a_source_of_its_own_and_a_number() {
+        let name = |source: &str, id: &str| {
+            named(&format!("Patchmesh-Source: {source}\r\nPatchmesh-Id: {id}\r\n"))
+        };
+        assert!(named("").unwrap().is_none());
+        let ClientName { name: Name { source, id }, request } =
+            name("phone~k3x9q2pd", "7").unwrap().unwrap();
+        assert_eq!((source.as_str(), id, request.len()), ("phone~k3x9q2pd", 7, 32));
+        for (source, id) in [
+            ("phone", "1"),
+            ("me~00000000", "1"),
+            ("phone~k3x9q2pd^s", "1"),
+            ("~base", "1"),
+            ("phone~k3x9q2pd", ""),
+            ("phone~k3x9q2pd", "-1"),
+            ("phone~k3x9q2pd", "+1"),
+            ("phone~k3x9q2pd", "9007199254740992"),
+        ] {
+            assert_eq!(name(source, id).unwrap_err(), 400, "{source} {id}");
+        }
+        assert_eq!(named("Patchmesh-Id: 1\r\n").unwrap_err(), 400);
+        assert_eq!(named("Patchmesh-Source: a~00000000\r\n").unwrap_err(), 400);
+    }
+
+    #[test]
+    fn requests_are_the_same_if_they_ask_for_the_same() {
+        let of = |method: &str, path: &str, content_type: &str, body: &str| {
+            hash(&request(format!(
+                "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )))
+        };
+        let first = of("POST", "/replace", "a/b", "[]");
+        assert_eq!(first, of("POST", "/replace", "A/B; charset=utf-8", "[]"));
+        for other in [
+            of("PATCH", "/replace", "a/b", "[]"),
+            of("POST", "/post", "a/b", "[]"),
+            of("POST", "/replace", "a/c", "[]"),
+            of("POST", "/replace", "a/b", "[] "),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+}
