@@ -628,7 +628,7 @@ mod tests {
             }
             let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
             assert!(matches!(known[..], [Submitted::Known { next_id }] if next_id == LENGTH + 1));
-            handle.create(&add("/fresh")).await.unwrap();
+            handle.create(&add("/fresh"), None).await.unwrap();
             for late in late {
                 assert!(matches!(late.await.unwrap()[..], [Submitted::Accepted(_)]));
             }
