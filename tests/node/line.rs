@@ -92,9 +92,13 @@ fn in_a_ring_every_node_keeps_every_transaction_once() {
 #[test]
 fn a_node_that_dials_itself_does_itself_no_harm() {
     let port = Port::reserve();
-    // By another name, so that it cannot tell.
+    // By another name, so that it cannot tell before.
     let node = node().at(&port).peer(format!("localhost:{}", port.address.port())).start();
     node.wait_until_connected();
+    assert!(node.wait_for_log("this node's own source").contains(" WARN "));
+    let upstream = node.upstream();
+    assert_eq!(upstream["node"], node.source.as_str());
+    assert!(upstream["error"].as_str().unwrap().contains("it is this node itself"), "{upstream}");
     node.post_patches((0..100).map(|n| add(&n.to_string())));
     wait_for("its own transactions", || (node.upstream()["received"] == 100).then_some(()));
     assert_eq!(node.length(), 100);

@@ -1,5 +1,6 @@
 //! Peers that speak the assignment's protocol and no more, as nodes in other languages do.
 
+use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
@@ -8,7 +9,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Error, Message};
 
-use crate::harness::{Node, PlainNode, Stream, Visit, node, wait_for, wait_until_equal};
+use crate::harness::{Node, PlainNode, Stream, Visit, frame, node, wait_for, wait_until_equal};
 
 /// What a plain node sends: no `Time`.
 fn plain(source: &str, id: u64, patch: &Value) -> String {
@@ -182,6 +183,18 @@ fn a_transaction_from_the_far_future_is_not_taken_in_yet() {
     let told = node.told("ahead of this node's clock");
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].contains(&peer.address().to_string()), "{told:?}");
+    wait_for("the upstream to wait", || node.upstream()["ahead_ms"].as_u64());
+    let health = node.get("/healthz");
+    assert_eq!(health.status, 503);
+    let trouble = &health.json()["troubles"][0];
+    assert_eq!(trouble["kind"], "peer-clock-ahead");
+    let address = peer.address().to_string();
+    assert!(trouble["detail"].as_str().unwrap().contains(&address), "{trouble}");
+    assert_eq!(node.get("/healthz/ready").status, 200);
+    let metrics = node.get("/metrics");
+    let metric = format!("patchmesh_upstream_ahead_seconds{{peer=\"{address}\"}} ");
+    let seconds = metrics.text().lines().find_map(|line| line.strip_prefix(&metric)).unwrap();
+    assert!((7100.0..=7200.0).contains(&seconds.parse::<f64>().unwrap()), "{seconds}");
     // What this node writes comes after all that it has seen.
     let posted = node.post_patch(&add("b").to_string());
     assert!(posted["Time"].as_u64() > Some(now + hour / 2), "{posted}");
@@ -260,7 +273,8 @@ fn a_peer_may_serve_its_stream_elsewhere() {
 fn garbage_is_closed_with_1008_and_a_reason_and_told_once() {
     let too_long = format!(r#"{{"Source":"a","Id":1,"Payload":"{}"}}"#, " ".repeat((1 << 20) + 1));
     let negative = r#"{"Source":"a","Id":-1,"Payload":"[]"}"#;
-    let garbage = ["hello", "", "{}", "[]", negative, &too_long];
+    // Only who has said that it speaks version 2 may send what is no transaction.
+    let garbage = ["hello", "", "{}", "[]", r#"{"End":0}"#, negative, &too_long];
     let peers = garbage.map(|_| PlainNode::listen());
     let node = peers.iter().fold(node(), |setup, peer| setup.peer(peer.address())).start();
     for _ in 0..3 {
@@ -276,12 +290,51 @@ fn garbage_is_closed_with_1008_and_a_reason_and_told_once() {
     for (id, peer) in peers.iter().enumerate() {
         peer.accept().send(plain(&format!("go{id}"), 1, &add(&format!("b{id}"))));
     }
-    let members = ["b0", "b1", "b2", "b3", "b4", "b5"];
+    let members = ["b0", "b1", "b2", "b3", "b4", "b5", "b6"];
     wait_for_document(&node, &members.iter().map(|name| (*name, true)).collect());
     for peer in &peers {
         let told = node.told(&format!("peer {}: not a transaction", peer.address()));
         assert_eq!(told.len(), 1, "{told:#?}");
     }
+}
+
+#[test]
+fn what_is_not_utf_8_is_closed_with_1007() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    visit.socket.get_mut().write_all(&frame(0x81, false, b"\xff")).unwrap();
+    assert_eq!(visit.close_frame().code, CloseCode::Invalid);
+    node.wait_for_log("not UTF-8");
+}
+
+#[test]
+fn who_speaks_version_2_says_that_all_was_sent() {
+    let peer = PlainNode::listen_as("go~abcdefgh");
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    visit.send(plain("go", 1, &add("a")));
+    wait_for_document(&node, &json!({"a": true}));
+    let upstream = node.upstream();
+    assert_eq!(
+        (&upstream["node"], &upstream["read_to_end"]),
+        (&json!("go~abcdefgh"), &json!(false))
+    );
+    // What stands before it is kept first.
+    visit.send(plain("go", 2, &add("b")));
+    visit.send(r#"{"End":2}"#);
+    wait_for("the end", || (node.upstream()["read_to_end"] == true).then_some(()));
+    assert_eq!(node.document(), r#"{"a":true,"b":true}"#);
+    visit.send(plain("go", 3, &add("c")));
+    wait_for_document(&node, &json!({"a": true, "b": true, "c": true}));
+    // Nor from such a one is anything else taken.
+    visit.send(r#"{"Else":2}"#);
+    assert_eq!(visit.close_frame().code, CloseCode::Policy);
+    // That it was read to its end stays true.
+    let mut visit = peer.accept();
+    visit.send(plain("go", 4, &add("d")));
+    wait_for("the next stream", || (node.upstream()["received"] == 4).then_some(()));
+    assert_eq!(node.upstream()["read_to_end"], true);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{Node, Nonsense, PlainNode, Port, node, pair, wait_for, wait_until_equal};
 
@@ -160,6 +162,59 @@ fn a_peer_that_closes_every_stream_is_told_once_and_not_hammered() {
     assert_eq!(node.told(" WARN ").len(), 1);
     let told = told_of(&node, &peer.address().to_string());
     assert!(told.len() <= 2, "{told:#?}");
+}
+
+#[test]
+fn a_peer_whose_streams_all_fail_is_down_since_the_first_failure() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let transaction = |id| format!(r#"{{"Source":"go","Id":{id},"Payload":"[]"}}"#);
+    let mut since = None;
+    for id in 1..=5 {
+        let mut visit = peer.accept();
+        visit.send(transaction(id));
+        wait_for("the transaction", || (node.upstream()["received"] == id).then_some(()));
+        let upstream = node.upstream();
+        // Only of the first stream nobody knows yet.
+        if let Some(since) = &since {
+            assert_eq!((&upstream["state"], &upstream["since"]), (&"waiting".into(), since));
+            assert!(
+                upstream["error"].as_str().unwrap().contains("not a transaction"),
+                "{upstream}"
+            );
+            assert_eq!(upstream["failures"], id - 1);
+            assert!(upstream["heard"].as_u64() > since.as_u64(), "{upstream}");
+        } else {
+            assert_eq!(
+                (&upstream["state"], &upstream["failures"]),
+                (&"connected".into(), &0.into())
+            );
+        }
+        visit.send("garbage");
+        visit.close_frame();
+        drop(visit);
+        wait_for_failures(&node, 0, id);
+        since.get_or_insert(node.upstream()["since"].clone());
+    }
+    assert_eq!(node.log_lines("connected again"), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_peer_says_is_quoted() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    let reason = "bye\n2026 INFO all is well \x1b[2J";
+    let mut visit = peer.accept();
+    let frame = CloseFrame { code: CloseCode::Normal, reason: reason.into() };
+    visit.socket.close(Some(frame)).unwrap();
+    let quoted = r#""bye\n2026 INFO all is well \u{1b}[2J""#;
+    assert!(
+        node.wait_for_log("closed the stream: ").contains(quoted),
+        "{:?}",
+        node.log_lines("bye")
+    );
+    wait_for_failures(&node, 0, 1);
+    assert!(node.upstream()["error"].as_str().unwrap().contains(quoted));
 }
 
 #[test]

@@ -70,9 +70,20 @@ pub struct Visit {
 
 impl PlainNode {
     pub fn listen() -> Self {
+        Self::listen_and_say(&[])
+    }
+
+    /// One that says that it is a node of version 2, with that source.
+    pub fn listen_as(source: &'static str) -> Self {
+        Self::listen_and_say(&[("Patchmesh-Version", "2"), ("Patchmesh-Node", source)])
+    }
+
+    fn listen_and_say(headers: &[(&'static str, &'static str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, visits) = channel();
-        let acceptor = Acceptor::start(listener, move |stream| shake_hands(stream, &sender));
+        let headers = headers.to_vec();
+        let acceptor =
+            Acceptor::start(listener, move |stream| shake_hands(stream, &headers, &sender));
         Self { visits, acceptor }
     }
 
@@ -92,15 +103,22 @@ impl PlainNode {
     }
 }
 
-fn shake_hands(stream: TcpStream, visits: &Sender<Visit>) {
+fn shake_hands(
+    stream: TcpStream,
+    headers: &[(&'static str, &'static str)],
+    visits: &Sender<Visit>,
+) {
     let mut target = String::new();
     #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-    let keep_target = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
+    let agree = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         target = request.uri().to_string();
+        for (name, value) in headers {
+            response.headers_mut().insert(*name, value.parse().unwrap());
+        }
         Ok(response)
     };
     // Who comes and goes again is no visit.
-    if let Ok(socket) = tungstenite::accept_hdr(stream, keep_target) {
+    if let Ok(socket) = tungstenite::accept_hdr(stream, agree) {
         visits.send(Visit { target, socket }).ok();
     }
 }
