@@ -132,14 +132,20 @@ fn complain(error: impl std::fmt::Display) {
 
 /// A text in which all can be seen: what would begin a line, move the cursor or turn the direction of
 /// writing is escaped. So no text from outside can pass for a line of the log, wherever it comes from.
+/// Nor can it be as long as it likes: a patch's path has up to 1 MiB.
 fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for character in text.chars() {
+    const MOST_BYTES: usize = 4096;
+    let end = text.floor_char_boundary(MOST_BYTES);
+    let mut visible = String::with_capacity(end);
+    for character in text[..end].chars() {
         let escaped = character.escape_debug();
         match character {
             '"' | '\'' | '\\' => visible.push(character),
             _ => visible.extend(escaped),
         }
+    }
+    if end < text.len() {
+        visible.push_str("...");
     }
     visible
 }
@@ -171,5 +177,6 @@ mod tests {
         ] {
             assert_eq!(visible(text), expected);
         }
+        assert_eq!(visible(&"ä".repeat(9999)), format!("{}...", "ä".repeat(2048)));
     }
 }
