@@ -94,7 +94,7 @@ impl fmt::Display for End {
             Self::Silent => write!(f, "silent for {} s, given up", SILENCE_LIMIT.as_secs()),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(fault) => fault.fmt(f),
-            Self::Journal(error) => write!(f, "the journal cannot be read: {error}"),
+            Self::Journal(error) => error.fmt(f),
         }
     }
 }
@@ -136,7 +136,7 @@ impl Session {
             End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
             End::Journal(_) => {
                 log::error!("downstream {address}: {end}; it is closed");
-                socket.close(CloseCode::Error, "the journal cannot be read").await;
+                socket.close(CloseCode::Error, &end.to_string()).await;
             }
             End::Failed(fault) => {
                 if matches!(fault, Fault::Unread) {

@@ -166,6 +166,14 @@ impl JournalReader {
         }
     }
 
+    /// What it is called where something is said of it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Memory(_) => "the journal in memory".into(),
+            Self::File(file) => file.name(),
+        }
+    }
+
     /// The damage that was found in the journal and is there still, as far as is known.
     pub fn damage(&self) -> Option<Damage> {
         match self {

@@ -255,16 +255,51 @@ impl Manager {
         event.or(too_late).await
     }
 
-    /// Applies submissions and appends them to the journal; only then wakes who waits for the journal
-    /// to grow, and says what became of them.
+    /// Takes submissions in, and says what became of them. Late arrivals may need a part of the journal
+    /// that cannot be read: then nothing that needs it is taken in, and all else is.
     async fn take_in(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
     ) -> io::Result<Vec<Vec<Submitted>>> {
+        let needs_past =
+            |replica: &Replica, some: &Vec<_>| replica.needs_past(std::slice::from_ref(some));
+        let late: Vec<bool> =
+            submissions.iter().map(|some| needs_past(&self.replica, some)).collect();
+        let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
+        let all = vec![true; sizes.len()];
+        if !late.contains(&true) {
+            return Ok(match self.take_in_all(submissions, false).await? {
+                Ok(answers) => answers,
+                Err(error) => self.all_unkept(&sizes, &all, error),
+            });
+        }
+        let others = submissions.iter().zip(&late);
+        let others = others.map(|(some, late)| if *late { Vec::new() } else { some.clone() });
+        let others = others.collect();
+        let error = match self.take_in_all(submissions, true).await? {
+            Ok(answers) => return Ok(answers),
+            Err(error) => error,
+        };
+        let answers = match self.take_in_all(others, false).await? {
+            Ok(answers) => answers,
+            Err(error) => return Ok(self.all_unkept(&sizes, &all, error)),
+        };
+        let unkept = self.all_unkept(&sizes, &late, error);
+        let answers = answers.into_iter().zip(unkept).zip(late);
+        Ok(answers.map(|((answer, unkept), late)| if late { unkept } else { answer }).collect())
+    }
+
+    /// Applies submissions and appends them to the journal; only then wakes who waits for the journal
+    /// to grow, and says what became of them; or why the journal cannot be read, if it has to be. Nothing
+    /// was taken in then.
+    async fn take_in_all(
+        &mut self,
+        submissions: Vec<Vec<Transaction>>,
+        needs_past: bool,
+    ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
         let now = wall_clock();
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
-        let needs_past = self.replica.needs_past(&submissions);
         let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
         let begin = Instant::now();
         let accepted = self
@@ -275,12 +310,7 @@ impl Manager {
         }
         let acceptance = match accepted {
             Ok(acceptance) => acceptance,
-            Err(error) => {
-                log::error!(
-                    "the journal cannot be read, so nothing can be put before its end: {error}"
-                );
-                return Ok(self.all_unkept(&sizes, error));
-            }
+            Err(error) => return Ok(Err(error)),
         };
         if !acceptance.records.is_empty() {
             if let Err(error) = self.journal.append(&acceptance.records, is_alone).await {
@@ -293,9 +323,13 @@ impl Manager {
                             );
                         }
                         self.counters.journal_full = true;
-                        error
+                        let text = format!("the journal cannot grow: {error}");
+                        io::Error::new(io::ErrorKind::StorageFull, text)
                     }
-                    AppendError::Lost(error) => error,
+                    AppendError::Lost(error) => {
+                        let text = format!("the journal's file is not in its place: {error}");
+                        io::Error::new(error.kind(), text)
+                    }
                     AppendError::Broken(error) => {
                         let text = format!(
                             "the journal cannot be written, and what reached the disk is not known: \
@@ -308,7 +342,8 @@ impl Manager {
                     replica.retract(&acceptance, now, past)
                 })
                 .await?;
-                return Ok(self.all_unkept(&sizes, error));
+                let all = vec![true; sizes.len()];
+                return Ok(Ok(self.all_unkept(&sizes, &all, error)));
             }
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
@@ -320,11 +355,11 @@ impl Manager {
         }
         self.tell(&acceptance);
         self.live_on(&acceptance).await?;
-        Ok(acceptance
+        Ok(Ok(acceptance
             .outcomes
             .into_iter()
             .map(|outcomes| outcomes.into_iter().map(Submitted::from).collect())
-            .collect())
+            .collect()))
     }
 
     /// Lets `work` at the replica: here, or away from the executor where it has to read the journal
@@ -349,9 +384,16 @@ impl Manager {
         result
     }
 
-    fn all_unkept(&mut self, sizes: &[usize], error: io::Error) -> Vec<Vec<Submitted>> {
+    /// Answers submissions of these sizes; of those that are meant, it counts what is not kept.
+    fn all_unkept(
+        &mut self,
+        sizes: &[usize],
+        meant: &[bool],
+        error: io::Error,
+    ) -> Vec<Vec<Submitted>> {
         let error = Arc::new(error);
-        self.counters.unkept += sizes.iter().sum::<usize>() as u64;
+        let meant = sizes.iter().zip(meant).filter(|(_, meant)| **meant);
+        self.counters.unkept += meant.map(|(size, _)| *size as u64).sum::<u64>();
         sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
     }
 

@@ -216,6 +216,7 @@ impl Routes {
         let text = metrics::text(&metrics::Readings {
             counters: self.handle.counters().await?,
             length,
+            is_damaged: self.handle.journal().damage().is_some(),
             requests: &self.requests,
             upstreams: &self.upstreams(),
             downstreams: &self.downstreams.status(length),

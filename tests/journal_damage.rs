@@ -712,8 +712,10 @@ fn read_everywhere(
         let most = random.usize(1..40);
         match reader.read(from as u64, most, usize::MAX) {
             Ok(records) => {
-                let expected = transactions[from..].iter().take(most);
+                // Up to the damage, if not all.
+                let expected = transactions[from..].iter().take(most.min(records.len()));
                 assert!(records.iter().map(decode).eq(expected.cloned()), "from {from}");
+                assert!(!records.is_empty());
             }
             Err(error) => offset = Some(named_offset(&error.to_string())),
         }
@@ -777,8 +779,13 @@ fn no_line_is_passed_over_unchecked() {
         }
         // The header is not read again by readers.
         if first_wrong > 0 {
-            let all = journal.reader().read(0, usize::MAX, usize::MAX);
-            let error = all.expect_err("something is wrong").to_string();
+            let mut read = 0;
+            let error = loop {
+                match journal.reader().read(read, usize::MAX, usize::MAX) {
+                    Ok(records) => read += records.len() as u64,
+                    Err(error) => break error.to_string(),
+                }
+            };
             assert_eq!(named_offset(&error), first_wrong, "{error}");
         }
     }

@@ -59,6 +59,8 @@ pub struct BlockIndex {
     blocks: Vec<Option<Block>>,
     open: Block,
     length: u64,
+    /// How many positions this clock covers, whatever is known of their blocks.
+    covered: Option<(u64, VectorClock)>,
 }
 
 /// What is known of one block.
@@ -86,6 +88,11 @@ impl BlockIndex {
         let count =
             usize::try_from(length / BLOCK).expect("the marks of these blocks are in memory");
         Self { blocks: vec![None; count], length, ..Self::default() }
+    }
+
+    /// Takes note that `clock` covers all before `length`.
+    pub fn cover(&mut self, length: u64, clock: VectorClock) {
+        self.covered = Some((length, clock));
     }
 
     /// Takes note of the record that comes next.
@@ -129,6 +136,10 @@ impl BlockIndex {
     /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
     /// length if there is none. What is not known is not covered.
     pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {
+        let from = match &self.covered {
+            Some((length, before)) if from < *length && clock.covers(before) => *length,
+            _ => from,
+        };
         // What names a transaction says nothing of who has seen it.
         let mut next_ids = vec![u64::MAX; self.stamping.len() + self.naming.len()];
         for (source, number) in &self.stamping {

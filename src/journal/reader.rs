@@ -117,30 +117,41 @@ impl FileReader {
         Some(within(index.tail.iter().skip(skipped), most, bytes).cloned().collect())
     }
 
-    /// The records from `position` on, within the bounds. Waits for the disk.
+    /// The records from `position` on, within the bounds, or up to damage. Waits for the disk.
     ///
     /// # Errors
-    /// If they cannot be read, or are damaged.
+    /// If the first one cannot be read, or is damaged, or one from which on it is looked for.
     pub fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         if let Some(records) = self.read_tail(position, most, bytes) {
             return Ok(records);
         }
-        let read = || {
-            let mut lines = self.lines(position / STRIDE);
-            let most = most.min(usize::try_from(lines.length - position).unwrap_or(usize::MAX));
-            let (mut records, mut room) = (Vec::new(), bytes);
-            while records.len() < most && room > 0 {
-                let Some(line) = lines.next()? else { break };
-                if line.position >= position {
-                    let record = record(lines.object(&line))
-                        .map_err(|why| Damage { offset: line.offset, why: Why::Content(why) })?;
+        let mut lines = self.lines(position / STRIDE);
+        let most = most.min(usize::try_from(lines.length - position).unwrap_or(usize::MAX));
+        let (mut records, mut room) = (Vec::new(), bytes);
+        let mut next = || loop {
+            let Some(line) = lines.next()? else { return Ok(None) };
+            if line.position >= position {
+                let damaged = |why| Damage { offset: line.offset, why: Why::Content(why) };
+                return record(lines.object(&line)).map(Some).map_err(damaged);
+            }
+        };
+        while records.len() < most && room > 0 {
+            match next() {
+                Ok(Some(record)) => {
                     room = room.saturating_sub(record.line.len());
                     records.push(record);
                 }
+                Ok(None) => break,
+                Err(damage) => {
+                    let error = self.found(damage);
+                    // What is before the damage is good.
+                    if records.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
             }
-            Ok(records)
-        };
-        let records: Vec<Record> = read().map_err(|damage| self.found(damage))?;
+        }
         self.note(position, records.iter().map(Ids::from));
         Ok(records)
     }
@@ -197,6 +208,11 @@ impl FileReader {
             self.found(damage.clone());
         }
         checked
+    }
+
+    /// What the file is called where something is said of it.
+    pub fn name(&self) -> String {
+        self.storage.name()
     }
 
     /// The damage that was found and is there still, as far as is known.
@@ -320,6 +336,11 @@ impl FileReader {
     /// without being read.
     pub fn note<'a>(&self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
         self.shared.lock().blocks.note(position, records);
+    }
+
+    /// Takes note that `clock` covers all before `length`.
+    pub fn cover(&self, length: u64, clock: VectorClock) {
+        self.shared.lock().blocks.cover(length, clock);
     }
 
     /// See [`super::JournalReader::next_uncovered`].

@@ -34,7 +34,8 @@ pub enum Submitted {
         /// How far its time is ahead, in microseconds.
         ahead_micros: u64,
     },
-    /// The journal cannot grow: it left no trace.
+    /// It could not be kept, and left no trace: the journal cannot grow, or is not in its place, or the
+    /// part of it that a late arrival needs cannot be read. The error says which, in a sentence.
     Unkept(Arc<io::Error>),
 }
 
@@ -51,7 +52,7 @@ pub struct Counters {
     pub refused: u64,
     /// Transactions dropped because they were known.
     pub known: u64,
-    /// Transactions refused because the journal could not grow.
+    /// Transactions refused because the journal could not take them in.
     pub unkept: u64,
     /// Transactions that are skipped now.
     pub skipped: u64,

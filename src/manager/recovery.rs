@@ -161,6 +161,7 @@ pub fn read_back(
             reader.note_life(noted);
         }
         let length = resume.length;
+        reader.cover(length, replica.vclock().clone());
         // A checkpoint is as good as a journal only as long as the two fit together.
         match Reading::new(reader, Some(resume), replica, now).through(first) {
             Ok(read) if fits(&read, length, &last) => return Ok(read),

@@ -35,13 +35,38 @@ pub struct Trouble {
 pub struct Readings {
     /// The manager's counters.
     pub counters: Counters,
+    /// Where the journal is damaged, and how.
+    pub damage: Option<String>,
+    /// Why what is appended to the journal would be lost.
+    pub loss: Option<String>,
     /// The streams from the peers.
     pub upstreams: Vec<UpstreamStatus>,
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 4] =
-    [journal_full, clock_ahead, divergence, peer_clock_ahead];
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 6] =
+    [journal_lost, journal_full, journal_damaged, clock_ahead, divergence, peer_clock_ahead];
+
+fn journal_lost(readings: &Readings) -> Vec<Trouble> {
+    let told = readings.loss.iter().map(|why| {
+        let detail = format!(
+            "the journal's file is not in its place, so transactions are refused; reads go on: {why}"
+        );
+        Trouble { kind: "journal-lost", detail, blocks: true }
+    });
+    told.collect()
+}
+
+fn journal_damaged(readings: &Readings) -> Vec<Trouble> {
+    let told = readings.damage.iter().map(|damage| {
+        let detail = format!(
+            "the journal is damaged: {damage}; what does not need that part goes on. To mend it, stop \
+             the node, and: patchmesh verify DIR --rebuild-from PEER"
+        );
+        Trouble { kind: "journal-damaged", detail, blocks: false }
+    });
+    told.collect()
+}
 
 fn journal_full(readings: &Readings) -> Vec<Trouble> {
     if !readings.counters.journal_full {
@@ -110,7 +135,10 @@ pub async fn health(routes: &Routes, request: &Request) -> Result<Response, Resp
             return Err(answer(&[Trouble { kind: "stuck", detail, blocks: true }]));
         }
     };
-    let mut troubles = find(&Readings { counters, upstreams: routes.upstreams() });
+    let journal = routes.handle.journal();
+    let damage = journal.damage().map(|damage| format!("{}: {damage}", journal.name()));
+    let (loss, upstreams) = (journal.loss(), routes.upstreams());
+    let mut troubles = find(&Readings { counters, damage, loss, upstreams });
     match request.path() {
         // The manager has answered.
         "/healthz/live" => troubles.clear(),
@@ -148,6 +176,8 @@ mod tests {
     fn all_troubles_are_told_and_the_first_is_the_problem() {
         let readings = |journal_full, diverging: &[bool]| Readings {
             counters: Counters { journal_full, ..Counters::default() },
+            damage: None,
+            loss: None,
             upstreams: diverging.iter().map(|diverges| upstream("a:1", *diverges)).collect(),
         };
         for (readings, kinds, blocking) in [
@@ -182,7 +212,8 @@ mod tests {
         let mut ahead = upstream("a:1", false);
         ahead.ahead_ms = Some(7_200_000);
         let upstreams = vec![upstream("b:1", false), ahead];
-        let troubles = find(&Readings { counters: Counters::default(), upstreams });
+        let counters = Counters::default();
+        let troubles = find(&Readings { counters, damage: None, loss: None, upstreams });
         assert_eq!(troubles.len(), 1);
         assert_eq!((troubles[0].kind, troubles[0].blocks), ("peer-clock-ahead", false));
         assert!(

@@ -24,6 +24,7 @@ impl Requests {
 pub struct Readings<'a> {
     pub counters: Counters,
     pub length: u64,
+    pub is_damaged: bool,
     pub requests: &'a Requests,
     pub upstreams: &'a [UpstreamStatus],
     pub downstreams: &'a [DownstreamStatus],
@@ -31,7 +32,7 @@ pub struct Readings<'a> {
 
 /// The text.
 pub fn text(readings: &Readings) -> String {
-    let Readings { counters, length, requests, upstreams, downstreams } = readings;
+    let Readings { counters, length, is_damaged, requests, upstreams, downstreams } = readings;
     let mut page = Page(String::new());
     page.metric("build_info", "gauge", "The version that runs");
     page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
@@ -59,7 +60,11 @@ pub fn text(readings: &Readings) -> String {
             "Times a peer with the same transactions had another document",
             upstreams.iter().map(|upstream| upstream.divergences).sum(),
         ),
-        ("transactions_unkept_total", "Refused since the journal cannot grow", counters.unkept),
+        (
+            "transactions_unkept_total",
+            "Refused since the journal cannot take them",
+            counters.unkept,
+        ),
     ] {
         page.metric(name, "counter", help);
         page.sample(name, &[], value);
@@ -83,6 +88,7 @@ pub fn text(readings: &Readings) -> String {
             "Whether the journal could not grow when it last should",
             u64::from(counters.journal_full),
         ),
+        ("journal_damaged", "Whether a part of the journal is damaged", u64::from(*is_damaged)),
         ("sources", "Sources in the vector clock", counters.sources),
         ("downstreams", "Sessions that are sent the journal", downstreams.len() as u64),
         (
@@ -220,6 +226,7 @@ mod tests {
             text(&Readings {
                 counters,
                 length: 7,
+                is_damaged: true,
                 requests: &requests,
                 upstreams,
                 downstreams: &[],

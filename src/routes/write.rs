@@ -43,8 +43,9 @@ pub async fn write(routes: &Routes, request: &Request) -> Result<Response, Respo
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
         Submitted::Unkept(error) => {
-            let detail = format!("the journal cannot grow: {error}; nothing was changed");
-            Err(Response::problem(507, detail))
+            let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+            let status = if is_full { 507 } else { 503 };
+            Err(Response::problem(status, format!("{error}; nothing was changed")))
         }
         Submitted::Early { ahead_micros } => Err(too_early(ahead_micros)),
         Submitted::Known { .. } if let Some(client) = client => {

@@ -44,7 +44,7 @@ pub enum End {
     Failed(Fault),
     /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
     Early(u64),
-    /// This node's journal cannot grow.
+    /// This node cannot keep a transaction: see [`crate::manager::Submitted::Unkept`].
     Unkept(Arc<io::Error>),
 }
 
@@ -57,7 +57,7 @@ impl End {
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
             Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
             Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
-            Self::Unkept(_) => Some((CloseCode::Error, "the journal cannot grow".into())),
+            Self::Unkept(_) => Some((CloseCode::Error, self.to_string())),
             _ => None,
         }
     }
@@ -93,7 +93,7 @@ impl fmt::Display for End {
                  one of the clocks is wrong",
                 ahead_micros / 1_000_000
             ),
-            Self::Unkept(error) => write!(f, "this node's journal cannot grow: {error}"),
+            Self::Unkept(error) => write!(f, "this node cannot keep a transaction: {error}"),
         }
     }
 }

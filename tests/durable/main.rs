@@ -13,6 +13,7 @@ mod node {
 use node::harness;
 
 mod client;
+mod damage;
 mod directory;
 mod failing_disk;
 mod full_disk;
