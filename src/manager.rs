@@ -31,7 +31,7 @@ use smol::lock::Mutex;
 
 use crate::clock::{Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal};
-use crate::patch::PointerBuf;
+use crate::patch::{PointerBuf, assert_json_is_as_agreed};
 use crate::replica::history::{Contradiction, FateChanges};
 use crate::replica::{Acceptance, Bounds, Life, Outcome, Replica};
 use crate::source::Source;
@@ -95,7 +95,11 @@ pub struct Manager {
 
 impl Manager {
     /// A manager of an empty replica with a journal in memory, and the first handle to it.
+    ///
+    /// # Panics
+    /// In a build in which serde_json writes other JSON than every node does.
     pub fn in_memory(source: Source) -> (Self, Handle) {
+        assert_json_is_as_agreed();
         let life = Life::new(source.clone()).expect("a life leaves room for its stamps");
         let replica = Replica::new(life, Bounds::default());
         Self::new(replica, Journal::in_memory(), source, None)
@@ -106,7 +110,11 @@ impl Manager {
     ///
     /// # Errors
     /// Where the directory cannot be used.
+    ///
+    /// # Panics
+    /// In a build in which serde_json writes other JSON than every node does.
     pub fn open(path: &Path, name: &str, random: u64) -> Result<(Self, Handle), DirectoryError> {
+        assert_json_is_as_agreed();
         let recovered = recovery::open(path, name, random, wall_clock())?;
         let Recovered { directory, first_life, source, journal, replica, from } = recovered;
         let keeper = Keeper::new(directory, first_life, from);

@@ -12,12 +12,14 @@
 //! since it takes `["add","/a",1]` for an operation and overlooks members given twice; nor is
 //! json-patch's `patch`, which loses values where it fails (see README).
 
+mod build;
 mod document;
 mod equality;
 mod error;
 mod merge;
 mod parse;
 
+pub use build::assert_json_is_as_agreed;
 pub use document::{Document, MAX_DEPTH, MAX_EFFORT, MAX_WEIGHT, weight};
 pub use equality::equal;
 pub use error::{PatchError, Reason};
