@@ -254,7 +254,7 @@ fn a_node_whose_ids_others_know_otherwise_says_so_and_begins_a_new_life() {
     // Nor can anybody make it begin one life after the other.
     let other = json!({"Source": next["Source"], "Id": 1, "Payload": "[]", "Time": 1000});
     visit.send(other.to_string());
-    node.wait_for_log(&format!("two transactions 1 of {}", next["Source"].as_str().unwrap()));
+    node.wait_for_log(&format!("two transactions 1 of {}", next["Source"]));
     assert_eq!(node.post_patch(&add("c").to_string())["Source"], next["Source"]);
 }
 
