@@ -114,17 +114,17 @@ impl Node {
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
         let manager = executor.spawn(manager.run());
-        let (upstreams, statuses): (Vec<_>, Vec<_>) = config
-            .peers
-            .iter()
-            .map(|peer| Upstream::new(peer.clone(), config.token.clone(), handle.clone()))
-            .unzip();
+        let query = Arc::new(Query::new(handle.clone()));
+        let upstream = |peer: &Peer| {
+            Upstream::new(peer.clone(), config.token.clone(), handle.clone(), query.clone())
+        };
+        let (upstreams, statuses): (Vec<_>, Vec<_>) = config.peers.iter().map(upstream).unzip();
         let dialers: Vec<_> = upstreams
             .into_iter()
             .map(|upstream| executor.spawn(upstream.run(shutdown.clone())))
             .collect();
         let routes = Arc::new(Routes {
-            query: Query::new(handle.clone()),
+            query,
             handle,
             access: Access::new(
                 config.token.as_deref(),

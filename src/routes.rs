@@ -40,7 +40,7 @@ pub struct Routes {
     /// To the manager.
     pub handle: Handle,
     /// To the past.
-    pub query: Query,
+    pub query: Arc<Query>,
     /// Who may come in.
     pub access: Access,
     /// The sessions on `/ws`.

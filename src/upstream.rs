@@ -8,6 +8,7 @@
 mod backoff;
 mod dial;
 mod end;
+mod plain;
 mod since;
 mod status;
 mod trouble;
@@ -27,11 +28,13 @@ use smol::stream::Stream;
 
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
+use crate::query::Query;
 use crate::transaction::Transaction;
 use crate::websocket::{Fault, Note, Silence, Socket, TICK};
 use backoff::{Backoff, GOOD};
 use dial::{Hello, Welcome, dial};
 use end::End;
+use plain::{Account, Memory, Sent, Verdict};
 use trouble::Trouble;
 
 pub use status::{Divergence, State, UpstreamStatus};
@@ -65,6 +68,7 @@ pub struct Upstream {
     peer: Peer,
     token: Option<String>,
     handle: Handle,
+    query: Arc<Query>,
     status: Arc<Mutex<UpstreamStatus>>,
 }
 
@@ -74,10 +78,11 @@ impl Upstream {
         peer: Peer,
         token: Option<String>,
         handle: Handle,
+        query: Arc<Query>,
     ) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
-        (Self { peer, token, handle, status: status.clone() }, status)
+        (Self { peer, token, handle, query, status: status.clone() }, status)
     }
 
     /// Dials and receives, again and again, until `shutdown` closes.
@@ -85,12 +90,13 @@ impl Upstream {
         let peer = &self.peer;
         let mut backoff = Backoff::default();
         let mut trouble = Trouble::new(peer);
+        let mut memory = Memory::default();
         loop {
             let mut lasted = Duration::ZERO;
             let end = match self.dial().or(stopping(&shutdown)).await {
                 Ok((mut socket, welcome)) => {
                     let begin = Instant::now();
-                    let received = self.receive(&mut socket, &mut trouble, welcome);
+                    let received = self.receive(&mut socket, &mut trouble, welcome, &mut memory);
                     let end = match received.or(stopping(&shutdown)).await {
                         Ok(never) => match never {},
                         Err(end) => end,
@@ -152,6 +158,7 @@ impl Upstream {
         socket: &mut Socket,
         trouble: &mut Trouble<'_>,
         welcome: Welcome,
+        memory: &mut Memory,
     ) -> Result<Infallible, End> {
         let begun = wall_clock();
         let is_itself = welcome.node.as_ref() == Some(&self.handle.source());
@@ -177,7 +184,9 @@ impl Upstream {
         let mut is_long = false;
         let mut long_work = Timer::never();
         let mut end: Option<End> = None;
-        let mut refused = Refused { peer: &self.peer, count: 0 };
+        let mut account = Account::new(&self.peer, memory);
+        // What is submitted without Time.
+        let mut sent = Vec::new();
         let mut ticks = Timer::interval(TICK);
         let mut silence = Silence::default();
         // A plain node never pings, so that its silence says nothing.
@@ -185,6 +194,7 @@ impl Upstream {
         loop {
             if submission.is_none() && !gathered.transactions.is_empty() {
                 reaches_end = gathered.reaches_end;
+                sent = Sent::of(&gathered.transactions);
                 submission = Some(self.submit(&mut gathered));
                 is_long = false;
                 long_work.set_after(LONG_WORK);
@@ -222,10 +232,14 @@ impl Upstream {
             match event {
                 Event::Answered(answers) => {
                     submission = None;
-                    answers?.into_iter().try_for_each(|answer| refused.check(answer))?;
+                    self.settle(answers?, std::mem::take(&mut sent), &mut account).await?;
                 }
                 Event::Heard(message) => match read(message, welcome.is_patchmesh) {
-                    Ok(Heard::Transaction(transaction)) => gathered.push(transaction),
+                    Ok(Heard::Transaction(transaction)) => {
+                        if self.is_wanted(&transaction, &mut account).await {
+                            gathered.push(transaction);
+                        }
+                    }
                     Ok(Heard::Note(Note::End(_))) => {
                         gathered.reaches_end = true;
                         self.status().heard = Some(wall_clock());
@@ -252,6 +266,56 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// Whether the manager is to look at a transaction: always if it has a `Time`.
+    async fn is_wanted(&self, transaction: &Transaction, account: &mut Account<'_>) -> bool {
+        if transaction.time.is_some() {
+            return true;
+        }
+        let name = transaction.name();
+        if name.source == self.handle.source() {
+            // A node never stamps what it has created itself: it has it, or has lost it.
+            if self.handle.count_on_from(&name).await {
+                account.leave_out_own(&name);
+            }
+            return false;
+        }
+        match account.memory.judge(&name.source, name.id) {
+            Verdict::Submit => true,
+            Verdict::RefusedBefore => false,
+            Verdict::OutOfOrder => {
+                account.leave_out(&name.source, name.id);
+                self.status().left_out += 1;
+                false
+            }
+        }
+    }
+
+    /// Looks at what became of a submission. Ends the stream if one was not kept: what follows must not
+    /// hide that it is missing.
+    async fn settle(
+        &self,
+        answers: Vec<Submitted>,
+        sent: Vec<Sent>,
+        account: &mut Account<'_>,
+    ) -> Result<(), End> {
+        let before = account.left_out();
+        for sent in sent {
+            let Some(answer) = answers.get(sent.index) else { break };
+            if account.answer(&sent, answer)
+                && let Ok(Some((record, _))) = self.query.record(&sent.name).await
+                && record.transaction().is_ok_and(|known| !sent.is(&known))
+            {
+                account.differs(&sent.name);
+            }
+        }
+        self.status().left_out += account.left_out() - before;
+        answers.into_iter().try_for_each(|answer| match answer {
+            Submitted::Accepted(_) | Submitted::Known { .. } | Submitted::Refused(_) => Ok(()),
+            Submitted::Early { ahead_micros } => Err(End::Early(ahead_micros)),
+            Submitted::Unkept(error) => Err(End::Unkept(error)),
+        })
     }
 
     /// Submits what was gathered.
@@ -338,35 +402,6 @@ impl Gathered {
     /// Whether more may be gathered, where the manager has `long` been at work on those before.
     fn has_room(&self, long: bool) -> bool {
         self.bytes < if long { LATE_BATCH_BYTES } else { BATCH_BYTES }
-    }
-}
-
-/// How many of a stream's transactions do not apply: those without `Time` only, from a plain node.
-struct Refused<'a> {
-    peer: &'a Peer,
-    count: u64,
-}
-
-impl Refused<'_> {
-    /// Looks at what became of a transaction. Ends the stream where it was not kept: what follows
-    /// must not hide that it is missing.
-    fn check(&mut self, answer: Submitted) -> Result<(), End> {
-        match answer {
-            Submitted::Accepted(_) | Submitted::Known { .. } => Ok(()),
-            Submitted::Refused(error) => {
-                self.count += 1;
-                if self.count == 1 {
-                    log::warn!(
-                        "peer {}: a transaction without Time does not apply and is left out: \
-                         {error}; further ones of this stream are only counted",
-                        self.peer
-                    );
-                }
-                Ok(())
-            }
-            Submitted::Early { ahead_micros } => Err(End::Early(ahead_micros)),
-            Submitted::Unkept(error) => Err(End::Unkept(error)),
-        }
     }
 }
 

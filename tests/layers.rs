@@ -24,7 +24,10 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("query", &["source", "transaction", "patch", "replica", "journal", "manager"]),
     ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),
-    ("upstream", &["source", "clock", "transaction", "names", "manager", "websocket", "config"]),
+    (
+        "upstream",
+        &["source", "clock", "transaction", "names", "manager", "query", "websocket", "config"],
+    ),
     (
         "routes",
         &[

@@ -92,11 +92,14 @@ impl Handle {
         }
     }
 
-    /// Leaves out the Ids of this node's source up to and with this one, since others know it.
-    pub async fn count_on_from(&self, taken: &Name) {
+    /// Leaves out the Ids of this node's source up to and with this one, since others know it. Says
+    /// whether it was free.
+    pub async fn count_on_from(&self, taken: &Name) -> bool {
         let mut next = self.next.lock().await;
-        if next.source == taken.source {
-            next.id = next.id.max(taken.id + 1);
+        let is_free = next.source == taken.source && next.id <= taken.id;
+        if is_free {
+            next.id = taken.id + 1;
         }
+        is_free
     }
 }

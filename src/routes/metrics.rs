@@ -114,6 +114,10 @@ pub fn text(readings: &Readings) -> String {
     for upstream in *upstreams {
         page.sample("upstream_received_total", &[("peer", &upstream.address)], upstream.received);
     }
+    page.metric("upstream_left_out_total", "counter", "Those whose author has lost their order");
+    for upstream in *upstreams {
+        page.sample("upstream_left_out_total", &[("peer", &upstream.address)], upstream.left_out);
+    }
     page.metric("upstream_delay_seconds", "gauge", "Age of its last one when it came");
     for upstream in *upstreams {
         if let Some(delay_ms) = upstream.delay_ms {

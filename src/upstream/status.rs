@@ -41,6 +41,8 @@ pub struct UpstreamStatus {
     pub read_to_end: bool,
     /// How many transactions came, known ones among them.
     pub received: u64,
+    /// How many of them were left out, since their author has lost their order or begun to count anew.
+    pub left_out: u64,
     /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
     pub delay_ms: Option<u64>,
     /// Whether the peer has the same document, as far as could be told when both had last accepted
@@ -71,6 +73,7 @@ impl UpstreamStatus {
             ahead_ms: None,
             read_to_end: false,
             received: 0,
+            left_out: 0,
             delay_ms: None,
             agrees: None,
             divergence: None,

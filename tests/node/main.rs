@@ -12,6 +12,7 @@ mod line;
 mod plain_nodes;
 mod restarts;
 mod slow_reader;
+mod strangers;
 mod streams;
 mod troubles;
 mod two_nodes;
