@@ -29,7 +29,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
 use crate::clock::VectorClock;
-use crate::http::Coding;
+use crate::http::{Body, Coding, Full, InFlight};
 use crate::manager::{Change, Handle, Known, Update};
 use crate::patch::{Patch, PatchOperation, parse};
 
@@ -62,6 +62,8 @@ const MAX_ID_BYTES: usize = 4 << 10;
 pub struct Session {
     /// To read the document from.
     pub handle: Handle,
+    /// Bounds what is written at the same time.
+    pub in_flight: InFlight,
     /// Who asked.
     pub address: SocketAddr,
     /// The id of the last event that the reader has got before.
@@ -74,6 +76,8 @@ pub struct Session {
 enum End {
     /// It took nothing for [`STALL_LIMIT`].
     Stalled,
+    /// There is no room for its next event. It comes again.
+    Full,
     /// The node is stopping.
     Stopping,
     /// The stream failed.
@@ -84,6 +88,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stalled => write!(f, "took nothing for {} s, given up", STALL_LIMIT.as_secs()),
+            Self::Full => f.write_str("too much is being sent to others"),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(error) => error.fmt(f),
         }
@@ -136,17 +141,18 @@ impl Session {
             known = Known::Version(version);
             let is_known =
                 sent.as_ref().is_some_and(|sent| sent.covers(&vclock) && vclock.covers(sent));
-            let bytes = match change {
-                Change::Put(snapshot) => {
-                    output.event("put", &vclock, snapshot.text()).await?;
-                    snapshot.line.len()
+            let event = match change {
+                Change::Put(snapshot) => Some(("put", Body::Shared(snapshot.line))),
+                Change::Patches(patches) if patches.is_empty() && is_known => None,
+                Change::Patches(patches) => Some(("patch", compose(&patches).into())),
+            };
+            let bytes = match event {
+                Some((kind, data)) => {
+                    let data = self.in_flight.admit(data).map_err(|Full| End::Full)?;
+                    output.event(kind, &vclock, data.as_ref().trim_ascii_end()).await?;
+                    data.as_ref().len()
                 }
-                Change::Patches(patches) if patches.is_empty() && is_known => 0,
-                Change::Patches(patches) => {
-                    let patch = compose(&patches);
-                    output.event("patch", &vclock, &patch).await?;
-                    patch.len()
-                }
+                None => 0,
             };
             sent = Some(vclock);
             let megabytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);

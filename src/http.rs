@@ -24,6 +24,7 @@ mod body;
 mod buffer;
 mod decoder;
 mod head;
+mod in_flight;
 mod request;
 mod request_line;
 mod response;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 pub use buffer::ReadBuffer;
 pub use decoder::{Decoder, Phase, Progress};
+pub use in_flight::{Counted, Full, InFlight};
 pub use request::{Request, Version, percent_decode};
 pub use response::{Body, DateCache, Delivery, Problem, Response, reason_phrase};
 pub use stream::Coding;

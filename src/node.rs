@@ -13,7 +13,7 @@ use smol::{Executor, Timer};
 
 use crate::config::{Config, Peer, host_and_port};
 use crate::downstream::Downstreams;
-use crate::http::Limits;
+use crate::http::{InFlight, Limits};
 use crate::journal::DirectoryError;
 use crate::manager::{Handle, Manager};
 use crate::query::Query;
@@ -134,6 +134,7 @@ impl Node {
             downstreams: Arc::new(Downstreams::default()),
             upstreams: statuses,
             requests: Requests::default(),
+            in_flight: InFlight::default(),
             stopping: shutdown.clone(),
         });
         let work = async {

@@ -26,7 +26,7 @@ use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
-use crate::http::{Problem, Request, Response};
+use crate::http::{Body, Full, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, StateHash, Stopped};
 use crate::query::Query;
 use crate::source::Source;
@@ -49,6 +49,8 @@ pub struct Routes {
     pub upstreams: Vec<Arc<Mutex<UpstreamStatus>>>,
     /// Counts the answers.
     pub requests: Requests,
+    /// Bounds what is written at the same time.
+    pub in_flight: InFlight,
     /// Closes when the node stops: who waits for something is then told so.
     pub stopping: Receiver<Infallible>,
 }
@@ -72,6 +74,13 @@ impl From<Response> for Answer {
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Self {
         Self::Response(problem.into())
+    }
+}
+
+impl From<Full> for Response {
+    fn from(_: Full) -> Self {
+        let detail = "too much is being sent to others; try again later";
+        Response::problem(503, detail).with_header("Retry-After", "1")
     }
 }
 
@@ -109,6 +118,13 @@ impl Routes {
         if is_read && document_pointer(request.path()).is_some() {
             // It may be the document, or events.
             response.headers.push(("Vary", "Accept".into()));
+        }
+        if request.method() != "HEAD" && !Self::is_vital(request) {
+            let body = std::mem::replace(&mut response.body, Body::Static(b""));
+            match self.in_flight.admit(body) {
+                Ok(body) => response.body = body,
+                Err(full) => *response = full.into(),
+            }
         }
         self.requests.count(response.status);
         answer

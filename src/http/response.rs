@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::in_flight::Counted;
 use super::{HttpError, Version};
 
 /// The last second of the year 9999, the last that the format of a date has digits for.
@@ -35,6 +36,8 @@ pub enum Body {
     Owned(Vec<u8>),
     /// Kept elsewhere, too.
     Shared(Arc<[u8]>),
+    /// One of these, which counts among the answers in flight.
+    Counted(Arc<Counted>),
     /// Not known yet: it follows in parts, see [`Coding`](super::Coding).
     Stream,
 }
@@ -143,6 +146,7 @@ impl AsRef<[u8]> for Body {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
+            Body::Counted(counted) => (**counted).as_ref(),
             Body::Stream => b"",
         }
     }

@@ -53,6 +53,7 @@ pub fn agree(
     }
     let session = Session {
         handle: routes.handle.clone(),
+        in_flight: routes.in_flight.clone(),
         address: from,
         // What is no clock is not this node's id, and says nothing.
         last: last.and_then(|id| serde_json::from_str(&id).ok()),

@@ -1,0 +1,148 @@
+//! How many bytes of answers are in flight: made, and not written yet.
+//!
+//! A client may take a large answer slowly, and many may do so at once. What all of them hold is bounded
+//! for the whole node; beyond that an answer is refused. Bytes that several answers share are in memory
+//! once, and so they count once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Body;
+
+/// How many bytes are in flight at most. One answer that is larger goes alone.
+pub const MOST_BYTES: usize = 256 << 20;
+
+/// An answer of at most this size is never refused, and does not count: the number of connections bounds
+/// them.
+pub const SMALL_BYTES: usize = 64 << 10;
+
+/// What is in flight in one node. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Mutex<Counts>>);
+
+#[derive(Default)]
+struct Counts {
+    bytes: usize,
+    /// How many answers have the bytes that begin at this address. They stay there while one has them.
+    shared: HashMap<usize, usize>,
+}
+
+/// There is no room for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+impl InFlight {
+    /// The same body, which counts until its last clone is dropped.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub fn admit(&self, body: Body) -> Result<Body, Full> {
+        let length = body.as_ref().len();
+        if length <= SMALL_BYTES || matches!(body, Body::Static(_) | Body::Counted(_)) {
+            return Ok(body);
+        }
+        let key = shared_key(&body);
+        let mut guard = self.lock();
+        let counts = &mut *guard;
+        match key.and_then(|key| counts.shared.get_mut(&key)) {
+            Some(answers) => *answers += 1,
+            None if counts.bytes > 0 && counts.bytes + length > MOST_BYTES => return Err(Full),
+            None => {
+                counts.bytes += length;
+                counts.shared.extend(key.map(|key| (key, 1)));
+            }
+        }
+        drop(guard);
+        Ok(Body::Counted(Arc::new(Counted { body, in_flight: self.clone() })))
+    }
+
+    /// How many bytes there are.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// By what shared bytes are known while they are shared.
+fn shared_key(body: &Body) -> Option<usize> {
+    match body {
+        Body::Shared(bytes) => Some(bytes.as_ptr().addr()),
+        _ => None,
+    }
+}
+
+/// A body that counts as long as it lives.
+pub struct Counted {
+    body: Body,
+    in_flight: InFlight,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.in_flight.lock();
+        if let Some(key) = shared_key(&self.body)
+            && let Some(answers) = counts.shared.get_mut(&key)
+        {
+            *answers -= 1;
+            if *answers > 0 {
+                return;
+            }
+            counts.shared.remove(&key);
+        }
+        counts.bytes -= self.body.as_ref().len();
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        self.body.as_ref()
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.body.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_flight_is_bounded_and_shared_bytes_count_once() {
+        const PART: usize = MOST_BYTES / 4;
+        let in_flight = InFlight::default();
+        let owned = |length| Body::from(vec![0; length]);
+        let shared = |bytes: &Arc<[u8]>| Body::Shared(bytes.clone());
+        let bytes: Arc<[u8]> = vec![0; PART].into();
+        let first = in_flight.admit(shared(&bytes)).unwrap();
+        let again: Vec<Body> = (0..100).map(|_| in_flight.admit(shared(&bytes)).unwrap()).collect();
+        assert_eq!(in_flight.bytes(), PART);
+        let others: Vec<Body> = (0..3).map(|_| in_flight.admit(owned(PART)).unwrap()).collect();
+        assert_eq!(in_flight.bytes(), MOST_BYTES);
+        assert_eq!(in_flight.admit(owned(SMALL_BYTES + 1)), Err(Full));
+        assert_eq!(
+            in_flight.admit(owned(SMALL_BYTES)).map(|body| body.as_ref().len()),
+            Ok(SMALL_BYTES)
+        );
+        in_flight.admit(shared(&bytes)).expect("these bytes are there already");
+        drop(again);
+        let clone = first.clone();
+        drop(first);
+        assert_eq!(in_flight.bytes(), MOST_BYTES, "the first one's clone is still there");
+        drop(clone);
+        assert_eq!(in_flight.bytes(), 3 * PART);
+        in_flight.admit(owned(PART)).expect("there is room again");
+        drop(others);
+        assert_eq!(in_flight.bytes(), 0);
+        let large = in_flight.admit(owned(MOST_BYTES + 1)).expect("it is alone");
+        assert_eq!(in_flight.admit(owned(SMALL_BYTES + 1)), Err(Full));
+        drop(large);
+        assert_eq!(in_flight.bytes(), 0);
+    }
+}
