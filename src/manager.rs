@@ -491,6 +491,10 @@ impl Manager {
             Event::ReadVclock { reply } => {
                 reply.send(self.vclock()).ok();
             }
+            Event::ReadHas { source, id, reply } => {
+                let by_stamp = self.replica.vclock().has_seen(&source, id);
+                reply.send(by_stamp || self.replica.is_known(&source, id)).ok();
+            }
             Event::ReadStamps { reply } => {
                 reply.send(self.replica.vclock().clone()).ok();
             }

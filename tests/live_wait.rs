@@ -5,7 +5,7 @@ mod live;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use live::{Answer, Node, add};
+use live::{Answer, Node, Peer, add};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -95,6 +95,22 @@ fn a_transaction_is_waited_for_by_its_name() {
     for query in ["source=a", "id=1", "source=&id=1", "source=a&id=x", "source=a&id=1&seen={}"] {
         assert_eq!(second.get(&format!("/get?{query}")).status, 400, "{query}");
     }
+}
+
+#[test]
+fn a_transaction_is_waited_for_by_its_name_whoever_stamped_it() {
+    let mut plain = Peer::new();
+    let first = Node::start(&[&plain.address()]);
+    let second = Node::start(&[&first.address]);
+    let headers = "Patchmesh-Source: client~abcdefgh\r\nPatchmesh-Id: 7\r\n";
+    let waiting = second.send("GET", "/get/a?source=client~abcdefgh&id=7&wait=20s", "", "");
+    assert_eq!(first.ask("POST", "/replace", headers, &add("/a", 1).to_string()).status, 200);
+    assert_eq!(Answer::read(waiting).body, "1");
+    // The one before it is not there for that.
+    assert_eq!(second.get("/get?source=client~abcdefgh&id=6&wait=100ms").status, 504);
+    let waiting = second.send("GET", "/get/b?source=plain&id=3&wait=20s", "", "");
+    plain.tell_plainly("plain", 3, &add("/b", 2));
+    assert_eq!(Answer::read(waiting).body, "2");
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub(super) enum Event {
     ReadSkipped { from: Option<u64>, most: usize, reply: oneshot::Sender<at::SkippedPage> },
     ReadStandings { of: Vec<(Place, u64)>, reply: oneshot::Sender<Vec<at::Standing>> },
     ReadVclock { reply: oneshot::Sender<Arc<VectorClock>> },
+    ReadHas { source: Source, id: u64, reply: oneshot::Sender<bool> },
     ReadStamps { reply: oneshot::Sender<VectorClock> },
     ReadCounters { reply: oneshot::Sender<Counters> },
     Subscribe { growth: Sender<()> },
@@ -145,6 +146,14 @@ impl Handle {
     /// If the node is stopping.
     pub async fn stamps(&self) -> Result<VectorClock, Stopped> {
         self.ask(|reply| Event::ReadStamps { reply }).await
+    }
+
+    /// Whether this node has the transaction `id` of `source`, by its stamp or by its name.
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn has(&self, source: Source, id: u64) -> Result<bool, Stopped> {
+        self.ask(|reply| Event::ReadHas { source, id, reply }).await
     }
 
     /// The vector clock, with the Id expected next of each plain source.

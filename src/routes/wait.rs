@@ -147,7 +147,7 @@ impl Wait {
                 }
             }
             Until::Transaction(source, id) => {
-                if has(handle, source, *id).await? {
+                if handle.has(source.clone(), *id).await? {
                     Look::There
                 } else {
                     Look::Missing(not_received(*id, source, ""))
@@ -171,11 +171,6 @@ impl Wait {
             Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
         }
     }
-}
-
-/// Whether this node has a transaction, by its stamp.
-async fn has(handle: &Handle, source: &Source, id: u64) -> Result<bool, Stopped> {
-    Ok(handle.vclock().await?.has_seen(source, id))
 }
 
 /// The transaction that a request names; none if it names none.
