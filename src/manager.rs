@@ -57,7 +57,8 @@ const INBOX_EVENTS: usize = 1024;
 /// than that where it passes.
 const BATCH_TRANSACTIONS: usize = 1024;
 
-/// How many changes of fate are logged for one batch; the others are only counted.
+/// How many changes of fate, and how many contradictions, are logged for one batch; the others are only
+/// counted.
 const LOGGED_CHANGES: usize = 10;
 
 /// Why the manager has a turn.
@@ -436,8 +437,12 @@ impl Manager {
                 "{more} more transactions changed between applied and skipped; see /conflicts"
             );
         }
-        for equivocation in &acceptance.equivocations {
-            self.counters.equivocations += 1;
+        let told = acceptance.equivocations.len() + acceptance.contradictions.len();
+        self.counters.equivocations += told as u64;
+        if told > LOGGED_CHANGES {
+            log::error!("{told} transactions contradict others, of which these are some:");
+        }
+        for equivocation in acceptance.equivocations.iter().take(LOGGED_CHANGES) {
             let (known, dropped) = (&equivocation.known, &equivocation.dropped);
             log::error!(
                 "there are two transactions {} of {:?}; the known one stays: time {}, {:?}; the other \
@@ -450,8 +455,9 @@ impl Manager {
                 beginning(&dropped.payload),
             );
         }
-        for Contradiction { earlier, repeated } in &acceptance.contradictions {
-            self.counters.equivocations += 1;
+        for Contradiction { earlier, repeated } in
+            acceptance.contradictions.iter().take(LOGGED_CHANGES)
+        {
             let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
             log::error!(
                 "there are two transactions {id} of {:?}; the earlier one counts: time {}, {:?}; the \

@@ -91,9 +91,11 @@ impl Upstream {
         let mut backoff = Backoff::default();
         let mut trouble = Trouble::new(peer);
         let mut memory = Memory::default();
+        // Whether the peer is to send also what this node has created, to be compared.
+        let mut compares_own = false;
         loop {
             let mut lasted = Duration::ZERO;
-            let end = match self.dial().or(stopping(&shutdown)).await {
+            let end = match self.dial(compares_own).or(stopping(&shutdown)).await {
                 Ok((mut socket, welcome)) => {
                     let begin = Instant::now();
                     let received = self.receive(&mut socket, &mut trouble, welcome, &mut memory);
@@ -114,6 +116,7 @@ impl Upstream {
             if matches!(end, End::Stopping) {
                 return;
             }
+            compares_own = matches!(end, End::Diverged);
             let wait = backoff.after(lasted, fastrand::f64());
             let ahead_ms = match end {
                 End::Early(ahead_micros) => Some(ahead_micros / 1000),
@@ -135,18 +138,18 @@ impl Upstream {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn dial(&self) -> Result<(Socket, Welcome), End> {
+    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome), End> {
         let timeout = async {
             Timer::after(DIAL_LIMIT).await;
             Err(End::DialTimeout)
         };
         let dialed = async {
-            let vclock = self.handle.stamps().await?;
-            let hello = Hello {
-                vclock: &vclock,
-                source: &self.handle.source(),
-                token: self.token.as_deref(),
-            };
+            let mut vclock = self.handle.stamps().await?;
+            let source = self.handle.source();
+            if compares_own {
+                vclock.restore(&source, 0);
+            }
+            let hello = Hello { vclock: &vclock, source: &source, token: self.token.as_deref() };
             dial(&self.peer, &hello).await
         };
         dialed.or(timeout).await
@@ -366,6 +369,9 @@ impl Upstream {
                 );
             }
             status.divergence = Some(Divergence { here, there });
+            if before.is_none() {
+                return Err(End::Diverged);
+            }
         } else if before.is_some() {
             log::info!("peer {}: it has the same document again", self.peer);
         }

@@ -44,6 +44,9 @@ pub enum End {
     Failed(Fault),
     /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
     Early(u64),
+    /// The peer has the same transactions and another document. It may know other ones under this node's
+    /// Ids, and is dialed again so that it sends them.
+    Diverged,
     /// This node cannot keep a transaction: see [`crate::manager::Submitted::Unkept`].
     Unkept(Arc<io::Error>),
 }
@@ -57,6 +60,7 @@ impl End {
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
             Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
             Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
+            Self::Diverged => Some((CloseCode::Normal, "comparing".into())),
             Self::Unkept(_) => Some((CloseCode::Error, self.to_string())),
             _ => None,
         }
@@ -92,6 +96,9 @@ impl fmt::Display for End {
                 "a transaction's time is {} s ahead of this node's clock, and an hour is allowed: \
                  one of the clocks is wrong",
                 ahead_micros / 1_000_000
+            ),
+            Self::Diverged => f.write_str(
+                "it has the same transactions and another document; what it has of this node's is compared",
             ),
             Self::Unkept(error) => write!(f, "this node cannot keep a transaction: {error}"),
         }

@@ -20,6 +20,7 @@ mod full_disk;
 mod kills;
 mod ledger;
 mod maintenance;
+mod old_copy;
 mod process;
 mod recovery;
 mod scratch;
