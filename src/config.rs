@@ -11,7 +11,7 @@ pub const HELP: &str = "\
 patchmesh: one JSON document, kept on several nodes at once
 
 Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
-       patchmesh verify DIR [--new-life]
+       patchmesh verify DIR [--rebuild-from PEER [--token TOKEN]] [--new-life]
        patchmesh backup DIR|http://host:port FILE [--token TOKEN]
        patchmesh restore FILE DIR [--source NAME]
 
@@ -30,8 +30,9 @@ Options:
 verify checks a data directory which no node uses, backup copies its journal to
 a file, or that of a running node, and restore makes a data directory from such
 a file, with a new life of its source. FILE may be - for standard output and
-input. If a journal lacks what it had once, verify --new-life has the directory
-go on with what is there, under a new life.
+input. If a journal is damaged, or lacks what it had once, verify --rebuild-from
+makes a new one of what PEER has and of what can still be read, and puts that in
+its place; verify --new-life goes on with what is there, without what is lost.
 
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
@@ -81,6 +82,17 @@ pub enum Command {
 pub enum Mend {
     /// Go on with what is there, under a new life.
     NewLife,
+    /// Make a new journal of what a peer has and of what can still be read.
+    RebuildFrom {
+        /// The peer's `host:port`.
+        peer: String,
+        /// What it wants to be presented.
+        token: Option<String>,
+        /// The node's name; none where it stays.
+        name: Option<String>,
+        /// Whether to go on though something that was acknowledged is nowhere.
+        despite_loss: bool,
+    },
 }
 
 /// Whose journal is backed up.
@@ -146,7 +158,7 @@ pub fn parse(
     use lexopt::Arg::{Long, Short, Value};
 
     let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut name, mut data, mut mend) = (None, None, None);
+    let (mut name, mut data, mut new_life, mut rebuild_from) = (None, None, false, None);
     let mut token = token.filter(|token| !token.is_empty());
     let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
@@ -156,7 +168,10 @@ pub fn parse(
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
             Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
-            Long("new-life") => mend = Some(Mend::NewLife),
+            Long("new-life") => new_life = true,
+            Long("rebuild-from") => {
+                rebuild_from = Some(rebuild_peer(&parser.value().map_err(usage)?)?);
+            }
             Value(value) => values.push(value),
             _ => return Err(usage(argument.unexpected())),
         }
@@ -167,12 +182,19 @@ pub fn parse(
     if let Some(token) = &token {
         check_token(token)?;
     }
-    if mend.is_some() && values.first().is_none_or(|first| first != "verify") {
-        return Err(usage("--new-life belongs to verify"));
+    if (new_life || rebuild_from.is_some()) && values.first().is_none_or(|first| first != "verify")
+    {
+        return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
     match (command, &values[1.min(values.len())..]) {
-        ("verify", [data]) => Ok(Command::Verify { data: data.into(), mend }),
+        ("verify", [data]) => {
+            let mend = match rebuild_from {
+                Some(peer) => Some(Mend::RebuildFrom { peer, token, name, despite_loss: new_life }),
+                None => new_life.then_some(Mend::NewLife),
+            };
+            Ok(Command::Verify { data: data.into(), mend })
+        }
         ("verify", _) => Err(usage("verify takes one argument: the data directory")),
         ("backup", [from, file]) => {
             Ok(Command::Backup { from: backup_from(from)?, file: file.into(), token })
@@ -208,6 +230,20 @@ fn addresses(values: Vec<OsString>) -> Result<(String, Vec<Peer>), UsageError> {
         }
     }
     Ok((address, peers))
+}
+
+/// The `host:port` of a node that is given so, or by a URL.
+fn rebuild_peer(value: &OsString) -> Result<String, UsageError> {
+    if let BackupFrom::Node(address) = backup_from(value)? {
+        return Ok(address);
+    }
+    let Peer { address, path } = parse_peer(&text(value.clone())?)?;
+    if path == "/ws" {
+        return Ok(address);
+    }
+    Err(usage(format!(
+        "{value:?}: a peer to rebuild from is host:port, ws:// or http://, without a path"
+    )))
 }
 
 fn backup_from(value: &OsString) -> Result<BackupFrom, UsageError> {
@@ -438,10 +474,25 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
+        for peer in ["a:1", "http://a:1", "http://a:1/", "ws://a:1", "ws://a:1/ws"] {
+            let arguments = ["verify", "d", "--rebuild-from", peer, "--token", "t", "--new-life"];
+            let mend = Mend::RebuildFrom {
+                peer: "a:1".into(),
+                token: Some("t".into()),
+                name: None,
+                despite_loss: true,
+            };
+            let expected = Command::Verify { data: "d".into(), mend: Some(mend) };
+            assert_eq!(parse(arguments, None), Ok(expected), "{peer}");
+        }
+    }
+
+    #[test]
     fn a_bad_argument_is_one_clear_line() {
         let long = "n".repeat(MAX_NAME_BYTES + 1);
         let allowed = format!("{MAX_NAME_BYTES} are allowed");
-        let table: [(&[&str], &str); 26] = [
+        let table: [(&[&str], &str); 28] = [
             (&[], "address to listen on is missing"),
             (&["8080"], "has no port"),
             (&[":8080"], "has no host"),
@@ -464,7 +515,9 @@ mod tests {
             (&["[fe80::1%a%b]:80"], "no zone"),
             (&["a:1", "--token", "with space"], "visible ASCII"),
             (&["verify"], "one argument"),
-            (&["a:1", "--new-life"], "belongs to verify"),
+            (&["a:1", "--new-life"], "belong to verify"),
+            (&["verify", "d", "--rebuild-from", "a"], "has no port"),
+            (&["verify", "d", "--rebuild-from", "ws://a:1/b/ws"], "without a path"),
             (&["backup", "d"], "two arguments"),
             (&["backup", "http://a", "f"], "has no port"),
             (&["restore", "f", "d", "e"], "two arguments"),

@@ -13,6 +13,7 @@ mod index;
 mod memory;
 mod new_file;
 mod reader;
+mod salvage;
 mod scan;
 mod scrub;
 mod storage;
@@ -26,14 +27,17 @@ use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
 
-pub use directory::{Directory, DirectoryError, Lacking, StoredCheckpoint, read_checkpoint};
+pub use directory::{
+    Directory, DirectoryError, Lacking, StoredCheckpoint, read_any_checkpoint, read_checkpoint,
+};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
 pub use format::{Header, push_batch, push_life};
 pub use index::Ids;
 pub use new_file::NewFile;
 pub use reader::{FileReader, Mark};
+pub use salvage::{Remains, salvage};
 pub use scan::Damage;
-pub use storage::Storage;
+pub use storage::{NamedFile, Storage};
 
 /// The journal as its one owner holds it.
 pub enum Journal {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
 use patchmesh::config::{self, Command, Config, Mend};
-use patchmesh::maintenance;
+use patchmesh::maintenance::{self, Plan, Rebuilt};
 use patchmesh::node::Node;
 use smol::Executor;
 use smol::stream::StreamExt;
@@ -43,6 +43,25 @@ fn main() -> ExitCode {
                 Ok((length, source)) => print(&format!(
                     "{length} transactions are in {}, whose source is {source} from now on",
                     data.display()
+                )),
+                Err(error) => fail(error),
+            }
+        }
+        Ok(Command::Verify {
+            data,
+            mend: Some(Mend::RebuildFrom { peer, token, name, despite_loss }),
+        }) => {
+            let (token, name) = (token.as_deref(), name.as_deref());
+            let plan = Plan { data: &data, peer: &peer, token, name, despite_loss };
+            let mut told = |what: &str| complain(what);
+            let rebuilt = maintenance::rebuild(&plan, fastrand::u64(..), &mut told);
+            match smol::block_on(rebuilt) {
+                Ok(Rebuilt { received, carried, source, old }) => print(&format!(
+                    "{received} transactions of {peer} and {carried} that only the old journal had are in \
+                     {}, whose source is {source} from now on{}",
+                    data.display(),
+                    old.map(|old| format!("; the old journal is {}", old.display()))
+                        .unwrap_or_default()
                 )),
                 Err(error) => fail(error),
             }

@@ -6,6 +6,7 @@
 //! new life costs an entry in the vector clock, and nothing else.
 
 mod fetch;
+mod rebuild;
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
@@ -20,6 +21,8 @@ use crate::journal::{
 use crate::manager::recovery::{Proof, ReadBack, read_back};
 use crate::manager::{Whole, wall_clock};
 use crate::source::Source;
+
+pub use rebuild::{Plan, Rebuilt, rebuild};
 
 /// Standard input or output in place of a file.
 const STANDARD: &str = "-";

@@ -44,7 +44,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
         ],
     ),
     ("server", &["http", "routes", "downstream", "events"]),
-    ("maintenance", &["source", "transaction", "config", "journal", "manager"]),
+    ("maintenance", &["source", "clock", "transaction", "config", "journal", "manager"]),
     ("node", &["*"]),
 ];
 

@@ -343,6 +343,15 @@ fn checkpoint_length(path: &Path) -> Option<u64> {
 /// # Errors
 /// Where it cannot be used; in words.
 pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint, String> {
+    let (of, checkpoint) = read_any_checkpoint(path)?;
+    if of == *source { Ok(checkpoint) } else { Err(format!("it belongs to the journal of {of}")) }
+}
+
+/// Reads a checkpoint, and says of which journal it is.
+///
+/// # Errors
+/// If it cannot be used; in words.
+pub fn read_any_checkpoint(path: &Path) -> Result<(Source, StoredCheckpoint), String> {
     let text = fs::read(path).map_err(|error| error.to_string())?;
     let text = text.strip_suffix(b"\n").ok_or("its last line is cut off")?;
     let mut lines = text.split(|byte| *byte == b'\n');
@@ -358,13 +367,11 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
     if header.patchmesh != "checkpoint" || header.version != CHECKPOINT_VERSION {
         return Err(format!("it is no checkpoint of version {CHECKPOINT_VERSION}"));
     }
-    if header.source != *source {
-        return Err(format!("it belongs to the journal of {}", header.source));
-    }
     let document = document.as_bytes().to_vec();
     let length = checkpoint_length(path).ok_or("its name has no number")?;
-    let CheckpointHeader { life, marks, last, .. } = header;
-    Ok(StoredCheckpoint { length, life, marks, last, summary: summary.to_owned(), document })
+    let CheckpointHeader { source, life, marks, last, .. } = header;
+    let summary = summary.to_owned();
+    Ok((source, StoredCheckpoint { length, life, marks, last, summary, document }))
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::past::JournalPast;
-use crate::clock::Time;
+use crate::clock::{Time, VectorClock};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
     Mark, OpenError, Storage, StoredCheckpoint, read_header, read_through,
@@ -106,6 +106,15 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     }
     let journal = FileJournal::open(&extent, reader).map_err(failed)?;
     Ok(Recovered { directory, first_life: header.source, source, journal, replica, from })
+}
+
+/// What the journal had seen when a checkpoint was kept; none if it does not say.
+pub fn clock_of(checkpoint: &StoredCheckpoint) -> Option<VectorClock> {
+    #[derive(serde::Deserialize)]
+    struct Summary {
+        vclock: VectorClock,
+    }
+    serde_json::from_str::<Summary>(&checkpoint.summary).ok().map(|summary| summary.vclock)
 }
 
 /// What a checkpoint proves to have been in the journal.

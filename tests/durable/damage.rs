@@ -1,14 +1,16 @@
 //! Damage is noticed while the node runs, told truly, and stops only what needs the damaged part; and
 //! what was acknowledged and is gone is never passed over.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use patchmesh::journal::{Header, push_batch};
 
 use crate::client;
-use crate::harness::{PlainNode, wait_for};
+use crate::harness::{PlainNode, Port, wait_for};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
 use crate::scratch::Scratch;
@@ -61,13 +63,13 @@ fn damage(data: &Path, id: u64) -> usize {
     begin
 }
 
-fn healthz(address: std::net::SocketAddr) -> (u16, String) {
+fn healthz(address: SocketAddr) -> (u16, String) {
     let answer = client::request(address, "GET", "/healthz", "");
     (answer.status, answer.text().to_owned())
 }
 
 #[track_caller]
-fn wait_until_damaged(address: std::net::SocketAddr, offset: usize) {
+fn wait_until_damaged(address: SocketAddr, offset: usize) {
     let problem = wait_for("the damage to be found", || {
         let (status, text) = healthz(address);
         (status == 503).then_some(text)
@@ -346,4 +348,169 @@ fn a_backup_follows_no_link_and_can_go_to_standard_output() {
     assert_eq!(client::document(address).0, document);
     let names = fs::read_dir(&restored).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_str().unwrap().contains("new")));
+}
+
+/// Mends the directory with what the peer has; returns what is said, and what went on.
+#[track_caller]
+fn rebuild(data: &Path, peer: SocketAddr) -> (String, String) {
+    let (status, said, told) =
+        run(&["verify", data.to_str().unwrap(), "--rebuild-from", &peer.to_string()]);
+    assert_eq!(status, Some(0), "{said}{told}");
+    let (status, report, stderr) = run(&["verify", data.to_str().unwrap()]);
+    assert_eq!(status, Some(0), "{report}{stderr}");
+    (said, told)
+}
+
+/// All that is in the directory, by name.
+fn content(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+/// A directory, and a peer in memory that has all of it.
+fn with_peer(scratch: &Scratch) -> (PathBuf, Process, SocketAddr) {
+    let data = old_directory(scratch);
+    let (mut node, address) = Process::node(scratch, "127.0.0.1:0", &data, &[]);
+    let mut peer =
+        Process::start(scratch, &["127.0.0.1:0", &address.to_string(), "--source", "peer"]);
+    let there = peer.address();
+    client::wait_until_equal(address, there);
+    node.stop();
+    (data, peer, there)
+}
+
+/// Nodes with these directories or none, that dial this one, come to one document.
+#[track_caller]
+fn check_equal_after(scratch: &Scratch, data: &Path, there: SocketAddr) -> (Process, SocketAddr) {
+    let (node, here) = Process::node(scratch, "127.0.0.1:0", data, &[&there.to_string()]);
+    let mut second = Process::start(
+        scratch,
+        &["127.0.0.1:0", &here.to_string(), &there.to_string(), "--source", "second"],
+    );
+    let second_address = second.address();
+    wait_for("equal documents", || {
+        (client::vclock(here) == client::vclock(second_address)).then_some(())
+    });
+    assert_eq!(client::document(here), client::document(second_address));
+    assert_eq!(healthz(here).0, 200, "{}", healthz(here).1);
+    (node, here)
+}
+
+#[test]
+fn a_damaged_journal_is_mended_and_keeps_what_only_it_has() {
+    let scratch = Scratch::new();
+    let (data, _peer, there) = with_peer(&scratch);
+    // Writes that the peer never gets.
+    let (mut node, here) = Process::node(&scratch, "127.0.0.1:0", &data, &[]);
+    let marks: Vec<u64> = (0..20).map(|_| next_mark()).collect();
+    for mark in &marks {
+        client::post(here, &patch(*mark as usize, *mark, 10));
+    }
+    let before = client::document(here).0;
+    let length = client::length(here);
+    node.stop();
+    // A byte, and a line feed, which makes two good lines one that is none.
+    damage(&data, OLD / 4);
+    let journal = data.join("journal");
+    let bytes = fs::read(&journal).unwrap();
+    let feed = bytes[..bytes.len() / 2].iter().rposition(|byte| *byte == b'\n').unwrap();
+    let file = OpenOptions::new().write(true).open(&journal).unwrap();
+    file.write_all_at(b"\x0b", feed as u64).unwrap();
+    let damaged = fs::read(&journal).unwrap();
+    assert_eq!(run(&["verify", data.to_str().unwrap()]).0, Some(1));
+
+    let (said, told) = rebuild(&data, there);
+    assert!(said.contains(&format!("{OLD} transactions of {there} and 20 that only")), "{said}");
+    assert!(told.contains("2 lines are damaged"), "{told}");
+    let kept = said.trim_end().rsplit_once(' ').unwrap().1;
+    assert!(fs::read(kept).unwrap() == damaged, "{kept}");
+    let (node, here) = check_equal_after(&scratch, &data, there);
+    assert_eq!(client::document(here).0, before);
+    assert_eq!(client::length(here), length);
+    // The names stay: a transaction is found as it was acknowledged.
+    let fate = client::get(here, "/transaction?source=old~1&id=6020");
+    assert!(fate.text().contains("applied"), "{}", fate.text());
+    let own = client::post(here, &patch(1, next_mark(), 10));
+    assert!(own.contains("\"Source\":\"old~") && !own.contains("old~1\""), "{own}");
+    drop(node);
+}
+
+#[test]
+fn what_was_cut_off_comes_back_from_a_peer_that_has_it_and_from_no_other() {
+    let scratch = Scratch::new();
+    let (data, _peer, there) = with_peer(&scratch);
+    let (_other, other) =
+        Process::node(&scratch, "127.0.0.1:0", &scratch.path("other"), &["--source", "other"]);
+    let journal = data.join("journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for kept in [lines.len() - 3, 1, 0] {
+        fs::write(&journal, lines[..kept].concat()).unwrap();
+        if kept == 0 {
+            fs::remove_file(&journal).unwrap();
+        }
+        let before = content(&data);
+        let directory = data.to_str().unwrap();
+        let (status, _, stderr) = run(&["verify", directory, "--rebuild-from", &other.to_string()]);
+        assert_eq!(status, Some(1), "{stderr}");
+        assert!(stderr.contains("6000 of old~1"), "{stderr}");
+        assert!(stderr.contains("Nothing was changed"), "{stderr}");
+        assert!(content(&data) == before);
+    }
+    rebuild(&data, there);
+    let (node, here) = check_equal_after(&scratch, &data, there);
+    assert_eq!(client::length(here), OLD);
+    drop(node);
+}
+
+#[test]
+fn a_directory_put_back_to_an_old_copy_is_mended_with_both_sides_writes() {
+    let scratch = Scratch::new();
+    let (here_port, there_port) = (Port::reserve(), Port::reserve());
+    let (here, there) = (here_port.to_string(), there_port.to_string());
+    let data = old_directory(&scratch);
+    let copy = scratch.path("copy");
+    let (mut node, _) = Process::node(&scratch, &here, &data, &[&there]);
+    node.stop();
+    fs::create_dir(&copy).unwrap();
+    for (path, bytes) in content(&data) {
+        fs::write(copy.join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    // The node writes, and its peer gets that.
+    let (mut node, address) = Process::node(&scratch, &here, &data, &[&there]);
+    let (_peer, peer) =
+        Process::node(&scratch, &there, &scratch.path("peer"), &["--source", "peer", &here]);
+    let writes = |address, writer: usize| {
+        let write = |_| client::post(address, &patch(writer, next_mark(), 10));
+        (0..20).map(write).collect::<Vec<_>>()
+    };
+    let theirs = writes(address, 1);
+    client::wait_until_equal(address, peer);
+    node.stop();
+    // The old copy is put back, and written to before it meets its peers.
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&copy, &data).unwrap();
+    let (mut node, address) = Process::node(&scratch, "127.0.0.1:0", &data, &[]);
+    let ours = writes(address, 2);
+    assert_eq!(
+        ours[0].split_once(",\"Payload").unwrap().0,
+        theirs[0].split_once(",\"Payload").unwrap().0
+    );
+    node.stop();
+    // It meets its peer: both say what is the matter, and what to do.
+    let (mut node, _) = Process::node(&scratch, &here, &data, &[&there]);
+    wait_for("the message", || {
+        (node.stderr().contains("old copy") && node.stderr().contains("--rebuild-from"))
+            .then_some(())
+    });
+    node.stop();
+
+    rebuild(&data, peer);
+    let (_node, address) = Process::node(&scratch, &here, &data, &[&there]);
+    client::wait_until_equal(address, peer);
+    let document = client::document(address).0;
+    for writer in ["\"writer1\"", "\"writer2\""] {
+        assert!(document.contains(writer), "{document}");
+    }
+    assert_eq!(client::length(address), OLD + 40);
 }

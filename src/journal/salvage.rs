@@ -1,0 +1,128 @@
+//! Reads what is left of a damaged journal: every line that has its checksum, wherever it is.
+
+use std::io;
+
+use super::format::{Life, is_note, read_line};
+use super::scan::MAX_LINE_BYTES;
+use super::storage::Storage;
+use crate::source::Source;
+use crate::transaction::Record;
+
+/// How many bytes are read at once, and how many where that many cannot be read.
+const CHUNK_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 4096;
+
+/// How many damaged places are remembered; others are only counted.
+const PLACES: usize = 10;
+
+/// What the object of every transaction begins with.
+const TRANSACTION: &[u8] = b"{\"Source\":";
+
+/// What was found besides the transactions.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// The lives that are noted.
+    pub lives: Vec<Source>,
+    /// The offsets of the first lines that are none.
+    pub damaged: Vec<u64>,
+    /// How many there are.
+    pub damaged_count: u64,
+}
+
+/// Shows `visit` each transaction that can be read, in the order in which they are in the file, and none
+/// where something cannot be read.
+///
+/// # Errors
+/// If the file's length cannot be read. What cannot be read otherwise counts as damaged.
+pub fn salvage(
+    storage: &dyn Storage,
+    visit: &mut dyn FnMut(Option<Record>),
+) -> io::Result<Remains> {
+    let length = storage.length()?;
+    let mut salvage = Salvage { remains: Remains::default(), visit, line: Vec::new(), begin: 0 };
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut offset, mut size) = (0, CHUNK_BYTES);
+    while offset < length {
+        match storage.read_at(&mut chunk[..size], offset) {
+            Ok(0) => break,
+            Ok(read) => {
+                salvage.read(&chunk[..read], offset);
+                offset += read as u64;
+            }
+            Err(_) if size > PIECE_BYTES => {
+                size = PIECE_BYTES;
+                continue;
+            }
+            Err(_) => {
+                // No line goes over that.
+                salvage.line.push(0);
+                salvage.end(offset);
+                offset += PIECE_BYTES as u64;
+            }
+        }
+        if offset.is_multiple_of(CHUNK_BYTES as u64) {
+            size = CHUNK_BYTES;
+        }
+    }
+    salvage.end(offset);
+    Ok(salvage.remains)
+}
+
+struct Salvage<'a> {
+    remains: Remains,
+    visit: &'a mut dyn FnMut(Option<Record>),
+    /// The line that is being read, and where it begins.
+    line: Vec<u8>,
+    begin: u64,
+}
+
+impl Salvage<'_> {
+    fn read(&mut self, bytes: &[u8], offset: u64) {
+        let mut at = 0;
+        for stop in memchr::memchr2_iter(b'\n', 0, bytes) {
+            self.line.extend_from_slice(&bytes[at..stop]);
+            at = stop + 1;
+            self.end(offset + at as u64);
+        }
+        self.line.extend_from_slice(&bytes[at..]);
+        if self.line.len() > 2 * MAX_LINE_BYTES {
+            self.end(offset + bytes.len() as u64);
+        }
+    }
+
+    /// The line is at its end; the next one begins at `next`.
+    fn end(&mut self, next: u64) {
+        let line = std::mem::take(&mut self.line);
+        let begin = std::mem::replace(&mut self.begin, next);
+        if line.is_empty() || self.take(&line) {
+            return;
+        }
+        if self.remains.damaged.len() < PLACES {
+            self.remains.damaged.push(begin);
+        }
+        self.remains.damaged_count += 1;
+        (self.visit)(None);
+        // If the line feed is what is damaged, there are two lines, and both may be good.
+        let mut starts = memchr::memmem::find_iter(&line, TRANSACTION).peekable();
+        while let Some(start) = starts.next() {
+            let end = starts.peek().map_or(line.len(), |next| next - 1);
+            self.take(&line[start..end.max(start)]);
+        }
+    }
+
+    /// Whether this is a good line.
+    fn take(&mut self, line: &[u8]) -> bool {
+        let Ok(line) = read_line(line) else { return false };
+        if is_note(line.object) {
+            self.remains.lives.extend(Life::read(line.object).ok());
+            return true;
+        }
+        match Record::read(line.object) {
+            Ok(Some(record)) => {
+                (self.visit)(Some(record));
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Mends a data directory with what a peer has.
+//!
+//! The peer's journal is taken over as it is. What of the old journal can still be read and the peer lacks
+//! is put after it. Since the damage may have taken transactions of the same sources before it, no clock
+//! can say of these sources that all is there; so what is put after it is stamped anew, by the new life
+//! that the directory begins, and keeps its name and its time. If others have it too, it has one name and
+//! counts once.
+//!
+//! If the peer has another transaction under the same stamp and name (this directory was put back to an
+//! old copy and written to), it becomes one of the new life, so that both count.
+
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::{Failure, at, check, damaged, fetch, new_life};
+use crate::clock::VectorClock;
+use crate::journal::{
+    Directory, DirectoryError, Header, NamedFile, NewFile, Remains, push_batch,
+    read_any_checkpoint, read_header, salvage,
+};
+use crate::manager::recovery::clock_of;
+use crate::source::Source;
+use crate::transaction::{Name, Place, Record};
+
+/// The Id of the first transaction of a life.
+const FIRST_ID: u64 = 1;
+
+/// How many transactions a batch has, at the most.
+const BATCH_TRANSACTIONS: usize = 1024;
+
+/// How many gaps are noted.
+const GAPS: usize = 1000;
+
+/// Of how many sources it is said what is missing.
+const NAMED_SOURCES: usize = 10;
+
+/// How a directory is to be mended.
+pub struct Plan<'a> {
+    /// The directory.
+    pub data: &'a Path,
+    /// The peer's `host:port`.
+    pub peer: &'a str,
+    /// What it wants to be presented.
+    pub token: Option<&'a str>,
+    /// The node's name; none if it stays.
+    pub name: Option<&'a str>,
+    /// Whether to go on though something that was acknowledged is nowhere.
+    pub despite_loss: bool,
+}
+
+/// What a mended directory has.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// How many transactions the peer gave.
+    pub received: u64,
+    /// How many of the old journal were put after them.
+    pub carried: u64,
+    /// The life that begins.
+    pub source: Source,
+    /// Where the old journal is now; none if there was none.
+    pub old: Option<PathBuf>,
+}
+
+/// Mends a directory.
+///
+/// # Errors
+/// If that cannot be done, or something is missing then that the directory proves to have had. Nothing
+/// was changed.
+pub async fn rebuild(
+    plan: &Plan<'_>,
+    random: u64,
+    told: &mut dyn FnMut(&str),
+) -> Result<Rebuilt, Failure> {
+    let Plan { data, peer, token, name, despite_loss } = *plan;
+    if !data.is_dir() {
+        return Err(DirectoryError::NoJournal(data.to_owned()).into());
+    }
+    let directory = Directory::open(data, true)?;
+    let path = directory.journal_path();
+    let storage = directory.journal(true)?;
+    let header = storage.as_ref().and_then(|storage| read_header(&**storage).ok());
+    let checkpoints: Vec<_> = directory
+        .checkpoint_paths()
+        .iter()
+        .filter_map(|path| read_any_checkpoint(path).ok())
+        .collect();
+    let old_source = header.map(|(header, _)| header.source);
+    let old_source = old_source.or_else(|| checkpoints.first().map(|(source, _)| source.clone()));
+    let source = match (&old_source, name) {
+        (Some(old), name) => new_life(old.as_str(), name, random)?,
+        (None, Some(name)) => new_life(name, Some(name), random)?,
+        (None, None) => {
+            let why = "what is left does not say the node's name: give it with --source NAME";
+            return Err(Failure(format!("{}: {why}", path.display())));
+        }
+    };
+
+    let mut old = OldJournal::default();
+    if let Some(storage) = &storage {
+        let remains = salvage(&**storage, &mut |found| match found {
+            Some(record) => old.note(&record),
+            None => old.holes += 1,
+        })
+        .map_err(at(&path))?;
+        tell_remains(&path, old.left.len(), &remains, told);
+    }
+
+    let new = NewFile::create_anew(&path).map_err(at(&path))?;
+    let mut writer = Writer::new(&new, Header::new(source.clone()));
+    let mut node = fetch::Node::new(peer, token);
+    let mut position = 0;
+    loop {
+        let records = node.log(position).await.map_err(Failure)?;
+        if records.is_empty() {
+            break;
+        }
+        position += records.len() as u64;
+        for record in records {
+            if !writer.clock.has_seen(&record.place.source, record.place.id) {
+                old.meet(&record);
+                writer.push(record).map_err(at(&path))?;
+            }
+        }
+        told(&format!("{position} transactions of {peer}"));
+    }
+    let (received, theirs) = (writer.length, writer.clock.clone());
+
+    // What is only here goes behind, under new stamps.
+    if let Some(storage) = &storage
+        && !old.left.is_empty()
+    {
+        let mut result = Ok(());
+        let mut carrier = Carrier { life: &source, own: FIRST_ID, stamped: FIRST_ID };
+        salvage(&**storage, &mut |found| {
+            if let Some(record) = found
+                && let Some(contradicted) = old.take(&record)
+                && result.is_ok()
+            {
+                result = carrier
+                    .carry(record, contradicted)
+                    .and_then(|record| writer.push(record).map_err(at(&path)));
+            }
+        })
+        .map_err(at(&path))?;
+        result?;
+    }
+    let carried = writer.length - received;
+    writer.finish().map_err(at(&path))?;
+
+    let lost = lost(&old, &theirs, checkpoints.iter().filter_map(|(_, kept)| clock_of(kept)));
+    let gaps: Vec<_> = old
+        .gaps
+        .iter()
+        .filter(|(source, (_, last))| theirs.next_id(source) <= *last)
+        .cloned()
+        .collect();
+    if !gaps.is_empty() {
+        let gaps = describe(&gaps);
+        told(&format!("{peer} does not have, and the damaged places may have had: {gaps}"));
+    }
+    if !lost.is_empty() {
+        let lost = describe(&lost.into_iter().collect::<Vec<_>>());
+        if !despite_loss {
+            return Err(Failure(format!(
+                "{peer} lacks what {} proves to have had, and cannot show any more: {lost}. Nothing was \
+                 changed. Try another peer; or go on without it: add --new-life",
+                data.display()
+            )));
+        }
+        told(&format!("lost, as far as {peer} and this directory know: {lost}"));
+    }
+    let storage = new.file().try_clone().map_err(at(&path))?;
+    let checked = NamedFile::new(storage, path.clone());
+    check(&(std::sync::Arc::new(checked) as _)).map_err(damaged(&path))?;
+    let old_path = replace(&directory, &path, new, &source)?;
+    Ok(Rebuilt { received, carried, source, old: old_path })
+}
+
+/// Puts the new journal in place of the old one, which stays beside it, and so do its checkpoints.
+fn replace(
+    directory: &Directory,
+    path: &Path,
+    new: NewFile,
+    life: &Source,
+) -> Result<Option<PathBuf>, Failure> {
+    let suffix = life.as_str().rsplit('~').next().unwrap_or_default();
+    let aside = |path: &Path| {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".damaged-{suffix}"));
+        PathBuf::from(aside)
+    };
+    let old = aside(path);
+    let is_there = path.exists();
+    if is_there {
+        // There is a journal at each moment. Not all file systems know links.
+        fs::hard_link(path, &old).or_else(|_| fs::copy(path, &old).map(drop)).map_err(at(&old))?;
+    }
+    new.finish().map_err(at(path))?;
+    for path in directory.checkpoint_paths() {
+        fs::rename(&path, aside(&path)).map_err(at(&path))?;
+    }
+    Ok(is_there.then_some(old))
+}
+
+fn tell_remains(path: &Path, good: usize, remains: &Remains, told: &mut dyn FnMut(&str)) {
+    let Remains { damaged, damaged_count, .. } = remains;
+    let path = path.display();
+    if damaged.is_empty() {
+        told(&format!("{path}: {good} transactions can be read, and nothing is damaged"));
+        return;
+    }
+    let places: Vec<String> = damaged.iter().map(u64::to_string).collect();
+    let places = places.join(", ");
+    told(&format!(
+        "{path}: {good} transactions can be read; {damaged_count} lines are damaged, at the offsets {places}"
+    ));
+}
+
+/// What can be read of the old journal, by stamp.
+#[derive(Default)]
+struct OldJournal {
+    /// What is not known to be at the peer: a hash of what it says, and whether the peer contradicts it.
+    left: HashMap<(Source, u64), (u64, bool)>,
+    /// The greatest Id of each source, and how many damaged places were before it.
+    greatest: BTreeMap<Source, (u64, u64)>,
+    /// How many damaged places there are.
+    holes: u64,
+    /// Which Ids may have been in them: of a source from one to another.
+    gaps: Vec<(Source, (u64, u64))>,
+}
+
+impl OldJournal {
+    fn note(&mut self, record: &Record) {
+        let Place { source, id, .. } = &record.place;
+        self.left.insert((source.clone(), *id), (content(record), false));
+        let (greatest, holes) = self.greatest.entry(source.clone()).or_insert((0, 0));
+        if *holes < self.holes && *id > *greatest + 1 && self.gaps.len() < GAPS {
+            self.gaps.push((source.clone(), (*greatest + 1, *id - 1)));
+        }
+        (*greatest, *holes) = ((*id).max(*greatest), self.holes);
+    }
+
+    /// Takes note of a transaction that the peer has.
+    fn meet(&mut self, record: &Record) {
+        let Place { source, id, .. } = &record.place;
+        if let Entry::Occupied(mut entry) = self.left.entry((source.clone(), *id)) {
+            if entry.get().0 == content(record) {
+                entry.remove();
+            } else {
+                entry.get_mut().1 = true;
+            }
+        }
+    }
+
+    /// Whether the peer contradicts this transaction, if it does not have it; each is given once.
+    fn take(&mut self, record: &Record) -> Option<bool> {
+        let Place { source, id, .. } = &record.place;
+        let (hash, contradicted) = self.left.get(&(source.clone(), *id)).copied()?;
+        if hash != content(record) {
+            return None;
+        }
+        self.left.remove(&(source.clone(), *id));
+        Some(contradicted)
+    }
+}
+
+/// What a transaction says, whatever its stamp.
+fn content(record: &Record) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    record.place.time.as_micros().hash(&mut hasher);
+    record.name().hash(&mut hasher);
+    record.transaction().map(|transaction| transaction.payload).ok().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Gives transactions stamps of a new life.
+struct Carrier<'a> {
+    life: &'a Source,
+    own: u64,
+    stamped: u64,
+}
+
+impl Carrier<'_> {
+    fn carry(&mut self, record: Record, contradicted: bool) -> Result<Record, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure(error.to_string());
+        let transaction = record.transaction().map_err(|error| failed(&error))?;
+        let (payload, request) = (&transaction.payload, transaction.request.as_deref());
+        let time = record.place.time;
+        if contradicted && record.named.is_none() {
+            let place = Place { time, source: self.life.clone(), id: self.own };
+            self.own += 1;
+            return Ok(Record::new(place, payload));
+        }
+        let (source, id) = record.name();
+        let name = Name { source: source.clone(), id };
+        let stamper = self.life.stamper().map_err(|error| failed(&error))?;
+        let place = Place { time, source: stamper, id: self.stamped };
+        self.stamped += 1;
+        Ok(Record::of(place, Some(name), payload, request))
+    }
+}
+
+/// For each source the first Id that may be missing and the last one that is: what clocks have seen, and
+/// neither the peer has nor the old journal shows.
+fn lost(
+    old: &OldJournal,
+    theirs: &VectorClock,
+    clocks: impl Iterator<Item = VectorClock>,
+) -> BTreeMap<Source, (u64, u64)> {
+    let mut lost = BTreeMap::new();
+    for clock in clocks {
+        for (source, next) in clock.iter() {
+            let shown = old.greatest.get(source).map_or(0, |(greatest, _)| greatest + 1);
+            let here = theirs.next_id(source).max(shown);
+            if here < next {
+                let range = lost.entry(source.clone()).or_insert((here, next - 1));
+                *range = (range.0.min(here), range.1.max(next - 1));
+            }
+        }
+    }
+    lost
+}
+
+fn describe(lost: &[(Source, (u64, u64))]) -> String {
+    let named = lost.iter().take(NAMED_SOURCES).map(|(source, (first, last))| {
+        if first == last {
+            format!("{last} of {source}")
+        } else {
+            format!("{first} to {last} of {source}")
+        }
+    });
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if lost.len() > NAMED_SOURCES {
+        text.push_str(&format!(" and {} more", lost.len() - NAMED_SOURCES));
+    }
+    text
+}
+
+/// Writes a journal.
+struct Writer<'a> {
+    file: &'a NewFile,
+    header: Header,
+    /// Whether a line needs the newest version.
+    is_raised: bool,
+    waiting: Vec<Record>,
+    next_batch: u64,
+    length: u64,
+    clock: VectorClock,
+    began: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(file: &'a NewFile, header: Header) -> Self {
+        let clock = VectorClock::default();
+        let waiting = Vec::new();
+        Self {
+            file,
+            header,
+            is_raised: false,
+            waiting,
+            next_batch: 1,
+            length: 0,
+            clock,
+            began: false,
+        }
+    }
+
+    fn push(&mut self, record: Record) -> std::io::Result<()> {
+        self.clock.advance(&record.place.source, record.place.id);
+        self.is_raised |= record.needs_version_2();
+        self.length += 1;
+        self.waiting.push(record);
+        if self.waiting.len() >= BATCH_TRANSACTIONS { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let mut text = if self.began { Vec::new() } else { self.header.line() };
+        self.began = true;
+        if !self.waiting.is_empty() {
+            push_batch(&mut text, self.waiting.iter().map(|record| &*record.line), self.next_batch);
+            self.next_batch += 1;
+            self.waiting.clear();
+        }
+        self.file.file().write_all(&text)
+    }
+
+    fn finish(mut self) -> std::io::Result<()> {
+        self.flush()?;
+        match self.header.raised() {
+            Some(raised) if self.is_raised => self.file.file().write_all_at(&raised.line(), 0),
+            _ => Ok(()),
+        }
+    }
+}
