@@ -363,9 +363,10 @@ impl Upstream {
             if before.is_none() {
                 status.divergences += 1;
                 log::error!(
-                    "peer {}: it has the same transactions and another document: state hash {here} \
-                     here, {there} there; please report this",
-                    self.peer
+                    "peer {}: it counts the same transactions and has another document: state hash \
+                     {here} here, {there} there. {}",
+                    self.peer,
+                    Divergence::CURE
                 );
             }
             status.divergence = Some(Divergence { here, there });

@@ -95,8 +95,9 @@ fn divergence(readings: &Readings) -> Vec<Trouble> {
     for UpstreamStatus { address, divergence, .. } in &readings.upstreams {
         if let Some(Divergence { here, there }) = divergence {
             let detail = format!(
-                "peer {address} has the same transactions and another document: state hash {here} \
-                 here, {there} there"
+                "peer {address} counts the same transactions and has another document: state hash {here} \
+                 here, {there} there. {}",
+                Divergence::CURE
             );
             troubles.push(Trouble { kind: "divergence", detail, blocks: false });
         }

@@ -117,6 +117,13 @@ pub struct Divergence {
     pub there: String,
 }
 
+impl Divergence {
+    /// What most likely led to it, and what to do.
+    pub const CURE: &str = "If the directory of one of the two was put back to an old copy and written to \
+        before it met its peers, stop that node, and mend its directory: patchmesh verify DIR \
+        --rebuild-from PEER, which keeps what both have written. If none was, please report this";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
