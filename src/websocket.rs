@@ -2,7 +2,7 @@
 //!
 //! What a stream costs is bounded here, whatever the other side sends, and whether or not it reads:
 //!
-//! - A turn of its task ends after so many bytes, reads and messages: `Turns`, `MESSAGES_A_TURN`.
+//! - A turn of its task ends after so many bytes, calls and messages: `Turns`, `MESSAGES_A_TURN`.
 //! - Pongs that the other side does not read wait up to `MAX_PONG_BYTES`.
 //! - A message and the read buffer are no larger than [`Limits`] says.
 //! - Closing takes no longer than `CLOSE_LIMIT`.
@@ -163,13 +163,14 @@ impl Socket {
     /// The next message. Pings are answered. When the turn is over, there is none until the task is
     /// polled again, which it then is by itself.
     pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
-        if self.messages == MESSAGES_A_TURN {
+        if self.messages == MESSAGES_A_TURN || self.stream.get_ref().is_spent() {
             context.waker().wake_by_ref();
         } else if let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) {
             self.messages += 1;
             return Poll::Ready(self.hear(message));
         }
         self.messages = 0;
+        self.stream.get_mut().begin_turn();
         if self.pong_bytes > 0
             && let Poll::Ready(Err(fault)) = self.poll_written(context)
         {

@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// How many bytes, and how many reads, make one turn. What is read is not always something that ends
-/// a loop further up: a WebSocket's message may consist of any number of empty frames.
+/// How many bytes are read in one turn. What is read is not always something that ends a loop further up:
+/// a WebSocket's message may consist of any number of empty frames.
 const BYTES_A_TURN: usize = 64 << 10;
-const READS_A_TURN: u32 = 32;
+
+/// How many reads and writes make one turn. What is read may make its reader write: a ping does.
+const CALLS_A_TURN: u32 = 32;
 
 /// Ends its reader's turn when that has read enough: there is then nothing to read until the task is
 /// polled again, which happens when others have had their turn.
@@ -17,7 +19,7 @@ const READS_A_TURN: u32 = 32;
 pub struct Turns<S> {
     stream: S,
     bytes: usize,
-    reads: u32,
+    calls: u32,
     /// Whether the other side has left no room for the last write.
     blocked: bool,
     signs_of_life: u64,
@@ -26,7 +28,7 @@ pub struct Turns<S> {
 impl<S> Turns<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        Self { stream, bytes: 0, reads: 0, blocked: false, signs_of_life: 0 }
+        Self { stream, bytes: 0, calls: 0, blocked: false, signs_of_life: 0 }
     }
 
     /// Grows when bytes have come, and when the other side has taken some for which there was no
@@ -40,8 +42,14 @@ impl<S> Turns<S> {
         &self.stream
     }
 
-    fn begin_turn(&mut self) {
-        (self.bytes, self.reads) = (0, 0);
+    /// Whether this turn has had its share.
+    pub fn is_spent(&self) -> bool {
+        self.bytes >= BYTES_A_TURN || self.calls >= CALLS_A_TURN
+    }
+
+    /// Another turn begins: others have theirs before.
+    pub fn begin_turn(&mut self) {
+        (self.bytes, self.calls) = (0, 0);
     }
 }
 
@@ -51,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if self.bytes >= BYTES_A_TURN || self.reads >= READS_A_TURN {
+        if self.is_spent() {
             self.begin_turn();
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -64,7 +72,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
             self.bytes += bytes;
             self.signs_of_life += 1;
         }
-        self.reads += 1;
+        self.calls += 1;
         Poll::Ready(read)
     }
 }
@@ -76,8 +84,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Turns<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready() && self.blocked {
-            self.signs_of_life += 1;
+        if written.is_ready() {
+            self.calls += 1;
+            self.signs_of_life += u64::from(self.blocked);
         }
         self.blocked = written.is_pending();
         written
