@@ -125,3 +125,63 @@ impl Pace {
         self.begun.set(Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn few_work_at_a_time_and_rest_as_long_as_they_work() {
+        const WORK: Duration = Duration::from_millis(10);
+        let budget = Budget::default();
+        let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let replay = || async {
+            let (at_work, most) = (at_work.clone(), most.clone());
+            let work = move |pace: &Pace| {
+                most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let begin = Instant::now();
+                std::thread::sleep(WORK);
+                pace.step()?;
+                let took = begin.elapsed();
+                at_work.fetch_sub(1, Ordering::SeqCst);
+                Ok(took)
+            };
+            budget.replay(async { Ok(work) }).await.unwrap()
+        };
+        smol::block_on(async {
+            let all = smol::Executor::new();
+            let tasks: Vec<_> = (0..3 * REPLAYS).map(|_| all.spawn(replay())).collect();
+            all.run(async {
+                for task in tasks {
+                    assert!(task.await >= 2 * WORK);
+                }
+            })
+            .await;
+        });
+        assert_eq!(most.load(Ordering::SeqCst), REPLAYS);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_given_up() {
+        smol::block_on(async {
+            let budget = Budget::default();
+            let (begun, begin) = async_channel::bounded(1);
+            let (given_up, end) = async_channel::bounded(1);
+            let work = move |pace: &Pace| {
+                begun.send_blocking(()).unwrap();
+                while pace.step().is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                given_up.send_blocking(()).unwrap();
+                Ok(())
+            };
+            let lookup = budget.lookup(async { Ok(work) });
+            let asked = async { lookup.await.unwrap() };
+            asked.or(async { begin.recv().await.unwrap() }).await;
+            end.recv().await.unwrap();
+            // The next one has its turn.
+            budget.lookup(async { Ok(|_: &Pace| Ok(())) }).await.unwrap();
+        });
+    }
+}

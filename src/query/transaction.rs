@@ -59,13 +59,10 @@ impl Query {
         id: u64,
     ) -> Result<Option<(Record, Standing)>, Untold> {
         let journal = self.handle.journal().clone();
-        let candidates = journal.candidates(&source, id);
-        if candidates.is_empty() {
-            return Ok(None);
-        }
         let find = move |pace: &Pace| {
             let mut found: Option<(Record, u64)> = None;
-            for range in candidates {
+            // Those before this one may have read what was not known yet.
+            for range in journal.candidates(&source, id) {
                 look_through(&journal, range, pace, |position, record| {
                     let is_it = record.name() == (&source, id)
                         || (&record.place.source, record.place.id) == (&source, id);

@@ -12,6 +12,9 @@ use crate::transaction::MAX_PAYLOAD_BYTES;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// How many bytes of a path or of another text a problem tells.
+const PROBLEM_TEXT_BYTES: usize = 4 << 10;
+
 /// Takes the body: a JSON Merge Patch where the content type says so, else a JSON Patch.
 pub async fn write(routes: &Routes, request: &Request) -> Result<Response, Response> {
     let handle = &routes.handle;
@@ -131,6 +134,8 @@ fn merge_patch(text: &str) -> Result<Value, Response> {
 
 /// What a person and a program are told of a patch that does not apply.
 pub fn patch_problem(error: &PatchError) -> Problem {
+    let mut error = error.clone();
+    error.cut(PROBLEM_TEXT_BYTES);
     let (status, kind, title) = if error.is_malformed() {
         (400, "/problems/not-a-json-patch", "Not a JSON Patch")
     } else {
