@@ -35,6 +35,9 @@ use turns::Turns;
 pub use note::Note;
 pub use silence::{SILENCE_LIMIT, Silence, TICK};
 
+/// How much is read in one turn, in read buffers.
+const BUFFERS_A_TURN: usize = 4;
+
 /// How many messages are heard in one turn.
 const MESSAGES_A_TURN: u32 = 256;
 
@@ -60,6 +63,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    fn turns(self, stream: TcpStream) -> Turns<TcpStream> {
+        Turns::new(stream, BUFFERS_A_TURN * self.read_buffer_bytes)
+    }
+
     fn config(self) -> WebSocketConfig {
         WebSocketConfig::default()
             .max_message_size(Some(self.message_bytes))
@@ -136,7 +143,7 @@ impl From<Error> for Fault {
 impl Socket {
     /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
     pub async fn accept(stream: TcpStream, read_ahead: Vec<u8>, limits: Limits) -> Self {
-        let (stream, config) = (Turns::new(stream), Some(limits.config()));
+        let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let socket =
             WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, config).await;
         Self::new(socket)
@@ -151,7 +158,7 @@ impl Socket {
         stream: TcpStream,
         limits: Limits,
     ) -> Result<(Self, Response), Error> {
-        let (stream, config) = (Turns::new(stream), Some(limits.config()));
+        let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let (socket, response) = client_async_with_config(request, stream, config).await?;
         Ok((Self::new(socket), response))
     }

@@ -6,18 +6,16 @@ use std::task::{Context, Poll};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// How many bytes are read in one turn. What is read is not always something that ends a loop further up:
-/// a WebSocket's message may consist of any number of empty frames.
-const BYTES_A_TURN: usize = 64 << 10;
-
-/// How many reads and writes make one turn. What is read may make its reader write: a ping does.
+/// How many reads and writes make one turn, however few bytes they are. What is read may make its reader write: a ping does.
 const CALLS_A_TURN: u32 = 32;
 
 /// Ends its reader's turn when that has read enough: there is then nothing to read until the task is
-/// polled again, which happens when others have had their turn.
+/// polled again, which happens when others have had their turn. What is read is not always something
+/// that ends a loop further up: a WebSocket's message may consist of any number of empty frames.
 #[derive(Debug)]
 pub struct Turns<S> {
     stream: S,
+    bytes_a_turn: usize,
     bytes: usize,
     calls: u32,
     /// Whether the other side has left no room for the last write.
@@ -26,9 +24,9 @@ pub struct Turns<S> {
 }
 
 impl<S> Turns<S> {
-    /// Wraps a stream.
-    pub fn new(stream: S) -> Self {
-        Self { stream, bytes: 0, calls: 0, blocked: false, signs_of_life: 0 }
+    /// Wraps a stream of which so many bytes are read in one turn.
+    pub fn new(stream: S, bytes_a_turn: usize) -> Self {
+        Self { stream, bytes_a_turn, bytes: 0, calls: 0, blocked: false, signs_of_life: 0 }
     }
 
     /// Grows when bytes have come, and when the other side has taken some for which there was no
@@ -44,7 +42,7 @@ impl<S> Turns<S> {
 
     /// Whether this turn has had its share.
     pub fn is_spent(&self) -> bool {
-        self.bytes >= BYTES_A_TURN || self.calls >= CALLS_A_TURN
+        self.bytes >= self.bytes_a_turn || self.calls >= CALLS_A_TURN
     }
 
     /// Another turn begins: others have theirs before.
@@ -167,7 +165,7 @@ mod tests {
             (vec![0, 1, 0, 1, 0, 1], 2),
         ] {
             let writes = takes.len();
-            let mut stream = Turns::new(Narrow(takes.clone()));
+            let mut stream = Turns::new(Narrow(takes.clone()), 1);
             for _ in 0..writes {
                 let _ = Pin::new(&mut stream).poll_write(&mut context, &[0; 10]);
             }
@@ -177,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_after_so_many_bytes_or_reads() {
-        let mut stream = Turns::new(smol::io::repeat(0));
+        let mut stream = Turns::new(smol::io::repeat(0), 64 << 10);
         for (bytes, reads) in [(1, 32), (100, 32), (4096, 16), (16 << 10, 4), (1 << 20, 1)] {
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes}");
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes} again");

@@ -182,7 +182,7 @@ fn a_reader_may_send_any_frames() {
 fn a_peer_may_send_any_frames() {
     let peer = PlainNode::listen();
     // Of several upstreams each waits for its own next try only.
-    let node = (0..8)
+    let node = (0..64)
         .fold(node(), |setup, n| setup.peer(format!("ws://{}/ws/{n}", peer.address())))
         .start();
     let peer = std::sync::Mutex::new(peer);

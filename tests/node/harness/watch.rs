@@ -9,7 +9,7 @@ use super::{Client, Node};
 
 /// How long a request takes that waits for nothing but its turn: long, for a debug build that shares its
 /// machine with other tests. A node that lets somebody keep others waiting takes seconds.
-const SLOW: Duration = Duration::from_millis(500);
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Asks a node how it is, again and again, on one connection.
 pub struct Watch {
@@ -36,13 +36,13 @@ impl Watch {
         Self { stop, asking }
     }
 
-    /// Ends it. Of a hundred requests ninety-nine at least must have been answered soon.
+    /// Ends it. Of ten requests nine at least must have been answered soon.
     #[track_caller]
     pub fn end(self, what: &str) {
         self.stop.store(true, Ordering::Relaxed);
         let mut times = self.asking.join().expect("all are answered");
         times.sort();
-        let soon = times[times.len() * 99 / 100];
-        assert!(soon < SLOW, "{what}: of {} requests 99 % within {soon:?}", times.len());
+        let soon = times[times.len() * 9 / 10];
+        assert!(soon < SLOW, "{what}: of {} requests 90 % within {soon:?}", times.len());
     }
 }
