@@ -526,12 +526,15 @@ impl Manager {
         }
     }
 
+    fn read_part(&mut self, pointer: &PointerBuf) -> Option<Snapshot> {
+        if pointer.is_root() {
+            return Some(self.whole().snapshot.clone());
+        }
+        self.replica.snapshot().get(pointer).map(Snapshot::new)
+    }
+
     fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
-        let snapshot = if pointer.is_root() {
-            Some(self.whole().snapshot.clone())
-        } else {
-            self.replica.snapshot().get(pointer).map(Snapshot::new)
-        };
+        let snapshot = self.read_part(pointer);
         Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
     }
 

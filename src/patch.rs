@@ -18,6 +18,7 @@ mod equality;
 mod error;
 mod merge;
 mod parse;
+mod part;
 
 pub use build::assert_json_is_as_agreed;
 pub use document::{Document, MAX_DEPTH, MAX_EFFORT, MAX_WEIGHT, weight};
@@ -27,3 +28,4 @@ pub use json_patch::jsonptr::{Pointer, PointerBuf};
 pub use json_patch::{Patch, PatchOperation};
 pub use merge::merge;
 pub use parse::parse;
+pub use part::{merge_part, of_part};

@@ -156,7 +156,7 @@ impl Routes {
         }
         if let Some(pointer) = document_pointer(path) {
             if request.method() == "PATCH" {
-                return Ok(write::write(self, request).await?.into());
+                return Ok(write::write(self, request, pointer).await?.into());
             }
             if events::are_wanted(request) {
                 return events::agree(self, request, from, pointer);
@@ -166,7 +166,7 @@ impl Routes {
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
-            "/replace" | "/post" => write::write(self, request).await?.into(),
+            "/replace" | "/post" => write::write(self, request, "").await?.into(),
             "/vclock" => json(&self.own_vclock().await?).into(),
             "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
             "/history" => {
@@ -264,13 +264,12 @@ fn methods(path: &str) -> Option<&'static [&'static str]> {
     Some(match path {
         // Of the whole node, in `OPTIONS *`.
         "*" => &["GET", "HEAD", "POST", "PATCH", "OPTIONS"],
-        "/get" => &["GET", "HEAD", "PATCH", "OPTIONS"],
         "/replace" | "/post" => &["POST", "OPTIONS"],
         "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction" | "/conflicts"
         | "/peers" | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
             &["GET", "HEAD", "OPTIONS"]
         }
-        _ => return document_pointer(path).map(|_| &["GET", "HEAD", "OPTIONS"][..]),
+        _ => return document_pointer(path).map(|_| &["GET", "HEAD", "PATCH", "OPTIONS"][..]),
     })
 }
 

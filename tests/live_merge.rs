@@ -48,12 +48,71 @@ fn patch_takes_a_json_patch_of_any_other_type() {
     assert_eq!(node.get("/get").json(), json!({"0": 0, "1": 1, "2": 2}));
     assert_eq!(patch(&node, "", &json!([{"op": "remove", "path": "/x"}])).status, 409);
     assert_eq!(patch(&node, "", &json!({"a": 1})).status, 400);
-    let part = node.ask("PATCH", "/get/0", "", "[]");
-    assert_eq!((part.status, part.header("Allow")), (405, Some("GET, HEAD, OPTIONS")));
+    assert_eq!(node.ask("PATCH", "/get/~", "", "[]").status, 400);
     let other = node.ask("PUT", "/get", "", "[]");
     assert_eq!((other.status, other.header("Allow")), (405, Some("GET, HEAD, PATCH, OPTIONS")));
     let elsewhere = patch(&node, "Origin: http://evil.example\r\n", &add("/e", 1));
     assert_eq!(elsewhere.status, 403);
+}
+
+#[test]
+fn a_part_is_patched_as_a_document_of_its_own() {
+    let node = Node::start(&[]);
+    node.post(&add("/a", json!({"b": {"c": 1}, "l": [1, 2]})));
+    let patch = |target: &str, headers: &str, body: Value| {
+        node.ask("PATCH", target, headers, &body.to_string())
+    };
+    let moved = json!([
+        {"op": "test", "path": "/b/c", "value": 1},
+        {"op": "move", "from": "/b/c", "path": "/d~1e"},
+    ]);
+    let accepted = patch("/get/a", "", moved);
+    assert_eq!(accepted.status, 200, "{}", accepted.body);
+    // The transaction is one of the whole document, as all are.
+    let payload = accepted.json()["Payload"].to_string();
+    assert!(payload.contains("/a/b/c") && payload.contains("/a/d~1e"), "{payload}");
+    assert_eq!(node.get("/get/a").json(), json!({"b": {}, "d/e": 1, "l": [1, 2]}));
+    assert_eq!(patch("/get/a/l/-", "", add("", 3)).status, 200);
+    assert_eq!(patch("/get/a/d~1e", MERGE, json!({"x": 1, "y": null})).status, 200);
+    assert_eq!(patch("/get/a", MERGE, json!({"b": null, "new": {"z": 1, "w": null}})).status, 200);
+    let expected = json!({"a": {"d/e": {"x": 1}, "l": [1, 2, 3], "new": {"z": 1}}});
+    assert_eq!(node.get("/get").json(), expected);
+    let refused = patch("/get/a", "", json!([{"op": "remove", "path": "/b"}]));
+    assert_eq!((refused.status, &refused.json()["path"]), (409, &json!("/a/b")));
+    let malformed = patch("/get/a", "", json!([{"op": "remove"}]));
+    assert_eq!(
+        (malformed.status, &malformed.json()["type"]),
+        (400, &json!("/problems/not-a-json-patch"))
+    );
+    // Longer as a patch of the whole than a transaction may be.
+    let operation = json!({"op": "test", "path": "/d", "value": 1});
+    let many: Vec<_> = std::iter::repeat_n(operation, 25_000).collect();
+    assert_eq!(patch(&format!("/get/{}", "x".repeat(100)), "", json!(many)).status, 413);
+    assert_eq!(node.get("/get").json(), expected);
+}
+
+#[test]
+fn a_part_is_written_on_conditions_of_its_own() {
+    let node = Node::start(&[]);
+    let patch = |target: &str, headers: &str, body: Value| {
+        node.ask("PATCH", target, headers, &body.to_string())
+    };
+    let (none, any) = ("If-None-Match: *\r\n", "If-Match: *\r\n");
+    // Only one of those that want to begin it does.
+    assert_eq!(patch("/get/a", any, add("", 1)).status, 412);
+    assert_eq!(patch("/get/a", none, add("", 1)).status, 200);
+    let begun = patch("/get/a", none, add("", 2));
+    let etag = node.get("/get/a").header("ETag").expect("an ETag").to_owned();
+    assert_eq!((begun.status, begun.header("ETag")), (412, Some(etag.as_str())));
+    // What others do elsewhere does not matter.
+    node.post(&add("/b", 1));
+    let wanted = format!("If-Match: {etag}\r\n");
+    assert_eq!(patch("/get/a", &wanted, add("", 2)).status, 200);
+    assert_eq!(patch("/get/a", &wanted, add("", 3)).status, 412);
+    assert_eq!(patch("/get/a", &format!("{wanted}{MERGE}"), json!(3)).status, 412);
+    let merged = patch("/get/c", &format!("{none}{MERGE}"), json!({"d": 1, "e": null}));
+    assert_eq!(merged.status, 200);
+    assert_eq!(node.get("/get").json(), json!({"a": 2, "b": 1, "c": {"d": 1}}));
 }
 
 #[test]

@@ -10,15 +10,17 @@ use serde_json::Value;
 
 use super::state::Hash;
 use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
-use crate::patch::merge;
+use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
 
-/// Whether something is to be done to a document of this hash.
-pub type Condition = Box<dyn Fn(&Hash) -> bool + Send + Sync>;
+/// Whether something is to be done to a part of this hash; to one that is not there, if there is none.
+pub type Condition = Box<dyn Fn(Option<&Hash>) -> bool + Send + Sync>;
 
 /// A transaction to be.
 pub struct Proposal {
-    /// What must hold of the document at the proposal's turn; none if any will do.
+    /// The part of the document that it is about.
+    pub part: PointerBuf,
+    /// What must hold of that at the proposal's turn; none if any will do.
     pub condition: Option<Condition>,
     /// What to do to it.
     pub content: Content,
@@ -29,9 +31,9 @@ pub struct Proposal {
 /// What to do to the document.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// The text of a JSON Patch.
+    /// The text of a JSON Patch of the whole document.
     Patch(Box<str>),
-    /// A JSON Merge Patch (RFC 7396).
+    /// A JSON Merge Patch (RFC 7396) of the part.
     Merge(Value),
 }
 
@@ -40,8 +42,8 @@ pub enum Content {
 pub enum Decision {
     /// It was made a transaction.
     Submitted(Submitted),
-    /// The condition does not hold: the document's hash is this one.
-    Moved(Hash),
+    /// The condition does not hold: the part's hash is this one, if it is there.
+    Moved(Option<Hash>),
     /// As a JSON Patch it has so many bytes, which is more than a transaction may have.
     TooLarge(usize),
 }
@@ -87,7 +89,7 @@ impl Manager {
     }
 
     async fn decision(&mut self, proposal: &Proposal, name: Name) -> io::Result<Decision> {
-        let Proposal { condition, content, client } = proposal;
+        let Proposal { part, condition, content, client } = proposal;
         let Name { source, id } = name;
         // Who sends it again is told what became of it, whatever the document is by now.
         if self.replica.is_known(&source, id) {
@@ -95,15 +97,16 @@ impl Manager {
             return Ok(Decision::Submitted(Submitted::Known { next_id }));
         }
         if let Some(condition) = condition {
-            let hash = &self.whole().snapshot.hash;
-            if !condition(hash) {
-                return Ok(Decision::Moved(hash.clone()));
+            let hash = self.read_part(part).map(|part| part.hash);
+            if !condition(hash.as_ref()) {
+                return Ok(Decision::Moved(hash));
             }
         }
         let payload: Box<str> = match content {
             Content::Patch(text) => text.clone(),
             Content::Merge(wanted) => {
-                let patch = merge(self.replica.snapshot().root(), wanted.clone());
+                let target = self.replica.snapshot().get(part);
+                let patch = merge_part(target, part, wanted.clone());
                 serde_json::to_string(&patch).expect("a patch always has a JSON text").into()
             }
         };
@@ -131,7 +134,8 @@ mod tests {
     }
 
     fn merging(wanted: Value) -> Proposal {
-        Proposal { condition: None, content: Content::Merge(wanted), client: None }
+        let part = PointerBuf::new();
+        Proposal { part, condition: None, content: Content::Merge(wanted), client: None }
     }
 
     fn line(decision: Decision) -> Value {
@@ -168,8 +172,11 @@ mod tests {
                     let text = format!(r#"[{{"op":"add","path":"/{number}","value":1}}]"#);
                     let content = Content::Patch(text.into());
                     let wanted = hash.clone();
-                    let condition: Condition = Box::new(move |hash| hash.as_str() == wanted);
-                    let proposal = Proposal { condition: Some(condition), content, client: None };
+                    let condition: Condition =
+                        Box::new(move |hash| hash.is_some_and(|hash| hash.as_str() == wanted));
+                    let part = root.clone();
+                    let proposal =
+                        Proposal { part, condition: Some(condition), content, client: None };
                     let handle = handle.clone();
                     smol::spawn(async move { handle.propose(proposal).await })
                 })
@@ -178,7 +185,7 @@ mod tests {
             for task in tasks {
                 match task.await.unwrap() {
                     Decision::Submitted(Submitted::Accepted(_)) => accepted += 1,
-                    Decision::Moved(now) => assert_ne!(now.to_string(), hash),
+                    Decision::Moved(now) => assert_ne!(now.unwrap().to_string(), hash),
                     other => panic!("{other:?}"),
                 }
             }

@@ -52,7 +52,7 @@ fn merge_members(
 }
 
 /// What a merge patch makes where there was nothing: its nulls take out nothing.
-fn without_nulls(wanted: Value) -> Value {
+pub(super) fn without_nulls(wanted: Value) -> Value {
     let Value::Object(members) = wanted else { return wanted };
     let members = members.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(members.map(|(name, value)| (name, without_nulls(value))).collect())

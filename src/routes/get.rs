@@ -15,14 +15,7 @@ const CLOCK_BYTES: usize = 4 << 10;
 
 /// Answers a request for the document, or for the part at `pointer`, which is as in the path.
 pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
-    let pointer = crate::http::percent_decode(pointer)
-        .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
-    let pointer = PointerBuf::parse(pointer).map_err(|error| {
-        let pointer = error.decompose().1;
-        bad_request(format!(
-            "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
-        ))
-    })?;
+    let pointer = part_named(pointer)?;
     if let Some(count) = number(request, "at")? {
         let answer = as_it_was(&routes.query, count, pointer);
         return routes.unless_stopping(answer).await;
@@ -35,6 +28,18 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         })?;
     }
     as_it_is(&routes.handle, pointer, wait).await
+}
+
+/// The JSON Pointer that stands in a path, percent-encoded.
+pub fn part_named(pointer: &str) -> Result<PointerBuf, Response> {
+    let pointer = crate::http::percent_decode(pointer)
+        .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
+    PointerBuf::parse(pointer).map_err(|error| {
+        let pointer = error.decompose().1;
+        bad_request(format!(
+            "{pointer:?} is not a JSON Pointer (RFC 6901): ~ is followed by 0 or 1"
+        ))
+    })
 }
 
 /// The document now, for a client that has waited for something or not.

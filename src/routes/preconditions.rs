@@ -3,7 +3,7 @@
 //! The condition is on what the request names: of a read that is what it would get, of a write what it
 //! would change. There are no dates to compare, since nothing here has a `Last-Modified`.
 
-use crate::http::{Problem, Request, Response};
+use crate::http::{Request, Response};
 
 /// What a request demands of the thing that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,11 +145,15 @@ pub fn not_modified(mut response: Response) -> Response {
     response
 }
 
-/// The answer to a write whose preconditions do not hold of what has this entity tag.
-pub fn answer_to_write(header: &str, tag: &str) -> Response {
+/// The answer to a write whose preconditions do not hold of what has this entity tag, or is not there.
+pub fn answer_to_write(header: &str, tag: Option<&str>) -> Response {
+    let Some(tag) = tag else {
+        let detail = format!("{header} does not hold: there is nothing; nothing was changed");
+        return Response::problem(412, detail);
+    };
     let etag = format!("\"{tag}\"");
     let detail = format!("{header} does not hold: the ETag is {etag} now; nothing was changed");
-    Response::from(Problem::new(412, detail)).with_header("ETag", etag)
+    Response::problem(412, detail).with_header("ETag", etag)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! Writing: `POST /replace`, `POST /post` and `PATCH /get`.
+//! Writing: `POST /replace`, `POST /post`, and `PATCH /get` with what is below it.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::get::part_named;
 use super::preconditions::{self, Preconditions, Verdict};
 use super::{Routes, bad_request, client_name};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Condition, Content, Decision, Handle, Hash, Proposal, Submitted};
-use crate::patch::PatchError;
+use crate::patch::{PatchError, PointerBuf, of_part, parse};
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
@@ -15,9 +18,15 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// How many bytes of a path or of another text a problem tells.
 const PROBLEM_TEXT_BYTES: usize = 4 << 10;
 
-/// Takes the body: a JSON Merge Patch where the content type says so, else a JSON Patch.
-pub async fn write(routes: &Routes, request: &Request) -> Result<Response, Response> {
+/// Takes the body: a JSON Merge Patch if the content type says so, else a JSON Patch; of the part at
+/// `pointer`, which is as in the path.
+pub async fn write(
+    routes: &Routes,
+    request: &Request,
+    pointer: &str,
+) -> Result<Response, Response> {
     let handle = &routes.handle;
+    let part = part_named(pointer)?;
     check_coding(request)?;
     let text = std::str::from_utf8(&request.body)
         .map_err(|error| bad_request(format!("the body is not UTF-8: {error}")))?;
@@ -32,14 +41,38 @@ pub async fn write(routes: &Routes, request: &Request) -> Result<Response, Respo
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
     });
-    let submitted = if is_merge {
-        propose(handle, preconditions, Content::Merge(merge_patch(text)?), client.clone()).await?
-    } else if preconditions.is_some() {
-        propose(handle, preconditions, Content::Patch(text.into()), client.clone()).await?
+    let content = if is_merge {
+        Content::Merge(merge_patch(text)?)
     } else {
-        // This depends on nothing, so that it needs no turn of its own.
-        handle.create(text, client.as_ref()).await?
+        let text = of_whole(text, &part)?;
+        if preconditions.is_none() {
+            // This depends on nothing, so that it needs no turn of its own.
+            let submitted = handle.create(&text, client.as_ref()).await?;
+            return answer(routes, submitted, client).await;
+        }
+        Content::Patch(text.into())
     };
+    let submitted = propose(handle, part, preconditions, content, client.clone()).await?;
+    answer(routes, submitted, client).await
+}
+
+/// The text of a patch of the part at `part`, as one of the whole document.
+fn of_whole<'a>(text: &'a str, part: &PointerBuf) -> Result<Cow<'a, str>, Response> {
+    if part.is_root() {
+        return Ok(text.into());
+    }
+    let patch = parse(text).map_err(|error| patch_problem(&error))?;
+    let patch = of_part(patch, part);
+    let text = serde_json::to_string(&patch).expect("a patch always has a JSON text");
+    if text.len() > MAX_PAYLOAD_BYTES { Err(too_large(text.len())) } else { Ok(text.into()) }
+}
+
+/// What a client is told of what became of its transaction.
+async fn answer(
+    routes: &Routes,
+    submitted: Submitted,
+    client: Option<ClientName>,
+) -> Result<Response, Response> {
     match submitted {
         Submitted::Accepted(record) => {
             Ok(Response::new(200).with_body("application/json", format!("{}\n", record.line)))
@@ -78,35 +111,38 @@ fn check_coding(request: &Request) -> Result<(), Response> {
 
 async fn propose(
     handle: &Handle,
+    part: PointerBuf,
     preconditions: Option<Preconditions>,
     content: Content,
     client: Option<ClientName>,
 ) -> Result<Submitted, Response> {
-    let verdict = |preconditions: &Preconditions, hash: &Hash| {
-        preconditions.verdict(false, Some(hash.as_str()))
+    let verdict = |preconditions: &Preconditions, hash: Option<&Hash>| {
+        preconditions.verdict(false, hash.map(Hash::as_str))
     };
     let condition = preconditions.clone().map(|preconditions| {
-        let holds = move |hash: &Hash| verdict(&preconditions, hash) == Verdict::Holds;
+        let holds = move |hash: Option<&Hash>| verdict(&preconditions, hash) == Verdict::Holds;
         Box::new(holds) as Condition
     });
-    match handle.propose(Proposal { condition, content, client }).await? {
+    match handle.propose(Proposal { part, condition, content, client }).await? {
         Decision::Submitted(submitted) => Ok(submitted),
         Decision::Moved(hash) => {
-            Err(match preconditions.map(|preconditions| verdict(&preconditions, &hash)) {
+            Err(match preconditions.map(|preconditions| verdict(&preconditions, hash.as_ref())) {
                 Some(Verdict::Fails(header)) => {
-                    preconditions::answer_to_write(header, hash.as_str())
+                    preconditions::answer_to_write(header, hash.as_ref().map(Hash::as_str))
                 }
                 _ => unreachable!("the condition did not hold of this hash"),
             })
         }
-        Decision::TooLarge(bytes) => {
-            let detail = format!(
-                "as a JSON Patch this has {bytes} bytes, and {MAX_PAYLOAD_BYTES} are allowed; \
-                 nothing was changed"
-            );
-            Err(Response::problem(413, detail))
-        }
+        Decision::TooLarge(bytes) => Err(too_large(bytes)),
     }
+}
+
+fn too_large(bytes: usize) -> Response {
+    let detail = format!(
+        "as a JSON Patch this has {bytes} bytes, and {MAX_PAYLOAD_BYTES} are allowed; nothing was \
+         changed"
+    );
+    Response::problem(413, detail)
 }
 
 /// Nothing is created as long as peers would not take it.
