@@ -157,7 +157,7 @@ impl Node {
         let acceptance = match (result, before) {
             (Ok(acceptance), before) => {
                 compare(&acceptance, &expectation, self.model.history(), &lab.book);
-                compare_equivocations(&acceptance, forged, past_end.as_ref());
+                compare_equivocations(&acceptance, forged, past_end.as_ref(), &self.source);
                 if let (Growth::Full, Some(before)) = (disk.growth, before)
                     && !acceptance.records.is_empty()
                 {
@@ -279,19 +279,21 @@ fn compare(acceptance: &Acceptance, expectation: &Expectation, history: &[Member
     }
 }
 
-/// Forged transactions are told where both they and the known ones belong to the recent part, and
-/// nothing else is.
+/// Forged transactions are told if both they and the known ones belong to the recent part, those of the
+/// node's own `source` also if only the known ones do, and nothing else is.
 fn compare_equivocations(
     acceptance: &Acceptance,
     forged: Vec<(Transaction, Placed)>,
     past_end: Option<&Place>,
+    source: &Source,
 ) {
     let is_recent = |place: &Place| past_end.is_none_or(|past_end| order(place, past_end).is_gt());
     let expected: Vec<Equivocation> = forged
         .into_iter()
         .filter(|(dropped, known)| {
             let place = dropped.place().expect("what is forged is ordered");
-            is_recent(&place) && is_recent(&known.place)
+            let is_own = [source.as_str(), &format!("{source}^s")].contains(&place.source.as_str());
+            (is_own || is_recent(&place)) && is_recent(&known.place)
         })
         .map(|(dropped, known)| Equivocation { known, dropped })
         .collect();

@@ -6,6 +6,9 @@ use patchmesh::replica::Bounds;
 /// A minute in microseconds.
 pub const MINUTE_MICROS: u64 = 60_000_000;
 
+/// A day in minutes.
+const DAY_MINUTES: u64 = 24 * 60;
+
 /// What is the same for the whole of a simulation.
 pub struct Plan {
     /// Transactions that are yet to be created.
@@ -30,7 +33,7 @@ impl Plan {
             10..19 => rng.usize(30..100),
             _ => rng.usize(100..300),
         };
-        let skew_minutes = [0, 0, 1, 5, 5, 5, 180, 180][rng.usize(0..8)];
+        let skew_minutes = [0, 0, 1, 5, 5, 5, 180, 480, 400 * DAY_MINUTES][rng.usize(0..9)];
         Self {
             writes,
             burst: [1, 5, 40][rng.usize(0..3)],
@@ -43,8 +46,14 @@ impl Plan {
 
     /// How far off a wall clock is.
     pub fn clock_error(&self, rng: &mut Rng) -> i64 {
-        let skew = i64::try_from(self.skew_micros).expect("it is some hours");
-        rng.i64(-skew..=skew)
+        let skew = i64::try_from(self.skew_micros).expect("it is a year or so");
+        // By little or by much, and mostly not at all if that is so much that nobody hears it.
+        match rng.u32(0..4) {
+            0 => rng.i64(-skew..=skew),
+            1 => rng.i64(-skew..=skew) / 1000,
+            _ if self.skew_micros > 24 * 60 * MINUTE_MICROS => 0,
+            _ => rng.i64(-skew..=skew),
+        }
     }
 }
 
