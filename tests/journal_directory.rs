@@ -109,7 +109,16 @@ impl Node {
             log::set_max_level(log::LevelFilter::Info);
         });
         take_log();
-        let (manager, handle) = Manager::open(path, "node", 5).expect("the directory is good");
+        let begin = Instant::now();
+        let (manager, handle) = loop {
+            match Manager::open(path, "node", 5) {
+                // A process that another test is about to run holds the lock until it has begun.
+                Err(DirectoryError::InUse(_)) if begin.elapsed() < Duration::from_secs(10) => {
+                    std::thread::yield_now();
+                }
+                opened => break opened.expect("the directory is good"),
+            }
+        };
         Self { handle, manager: smol::spawn(manager.run()), log: take_log() }
     }
 

@@ -184,4 +184,16 @@ mod tests {
         assert_eq!(checkpoints.last().unwrap().index, 2);
         assert!(checkpoints.before(&place(1)).is_none());
     }
+
+    #[test]
+    fn one_that_is_not_after_all_others_is_not_added() {
+        let mut checkpoints = Checkpoints::default();
+        for index in [5, 3, 5, 7, 6] {
+            checkpoints.add(checkpoint(index), &Bounds::default());
+        }
+        let indexes: Vec<u64> =
+            checkpoints.list.iter().map(|checkpoint| checkpoint.index).collect();
+        assert_eq!(indexes, [5, 7]);
+        assert!(checkpoints.before(&place(5)).is_none());
+    }
 }
