@@ -28,10 +28,16 @@
 //!
 //! # What always holds
 //!
-//! - The document is `{}` with the patches of the history applied in the order of `Time`, `Source` and
-//!   `Id`, where a patch that does not apply is skipped whole ([`replica::history`]).
-//! - A transaction is accepted at most once, and those of one source in the order of their Ids
-//!   ([`replica::Replica::accept`]).
+//! - The document is `{}` with the patches of the history applied in its order, where a patch that does
+//!   not apply is skipped whole, and of several transactions of one name only the first counts
+//!   ([`replica::history`]).
+//! - A transaction is accepted at most once, by its stamp; and those that one source stamps in the order
+//!   of their Ids, so that a clock says what a node has ([`replica::Replica::accept`],
+//!   [`transaction::Transaction`]).
+//! - What one connection costs is bounded by this node, not by the other side: turns are counted in bytes
+//!   and calls, what waits to be written is bounded ([`websocket`], [`server`]).
+//! - All reading of the past goes through one door with a budget ([`query`]).
+//! - No line of the journal is passed over unchecked ([`journal`]).
 //! - What is acknowledged, shown or sent is in the journal ([`manager`]).
 //! - For the manager a user's transaction and a peer's are the same ([`manager`]).
 //! - Every queue is bounded by a named constant and every wait for somebody else by a time limit.
