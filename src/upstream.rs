@@ -165,8 +165,8 @@ impl Upstream {
     ) -> Result<Infallible, End> {
         let begun = wall_clock();
         let is_itself = welcome.node.as_ref() == Some(&self.handle.source());
+        let is_over = trouble.connected(welcome.node.as_ref());
         self.status().begin(welcome.node.map(|node| node.to_string()), begun);
-        let is_over = trouble.connected();
         if is_itself {
             trouble.is_itself();
         }
@@ -205,8 +205,9 @@ impl Upstream {
             if submission.is_none() && (reaches_end || gathered.reaches_end) {
                 (reaches_end, gathered.reaches_end) = (false, false);
                 self.status().read_to_end = true;
-                trouble.is_over();
-                works();
+                if trouble.read_to_end() {
+                    works();
+                }
             }
             // What came before the stream's end is submitted before the end is looked into.
             if submission.is_none()

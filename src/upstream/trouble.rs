@@ -7,6 +7,7 @@ use super::ITSELF;
 use super::backoff::GOOD;
 use super::end::End;
 use crate::config::Peer;
+use crate::source::Source;
 
 /// The trouble with one peer.
 pub struct Trouble<'a> {
@@ -16,7 +17,13 @@ pub struct Trouble<'a> {
     /// Whether it ends with a connection. One that comes back as soon as there is a connection ends
     /// only with one that lasts.
     ends_with_connection: bool,
+    /// Whether it ends when the peer's journal was read to its end. Not if the last stream failed
+    /// soon after that: so may the next.
+    ends_with_journal: bool,
+    read_to_end: bool,
     connected_before: bool,
+    /// Who answered last.
+    node: Option<Source>,
     told_itself: bool,
 }
 
@@ -27,21 +34,45 @@ impl<'a> Trouble<'a> {
             peer,
             told: None,
             ends_with_connection: true,
+            ends_with_journal: true,
+            read_to_end: false,
             connected_before: false,
+            node: None,
             told_itself: false,
         }
     }
 
-    /// A connection was made. Says whether that ends the trouble, if there was any.
-    pub fn connected(&mut self) -> bool {
+    /// A connection was made, to a node that may say who it is. Says whether that ends the trouble, if
+    /// there was any.
+    pub fn connected(&mut self, node: Option<&Source>) -> bool {
         let is_over = self.told.is_none() || self.ends_with_connection;
         if is_over {
             self.is_over();
         }
-        if !self.connected_before {
-            log::info!("peer {}: connected", self.peer);
+        let peer = self.peer;
+        match (node, &self.node) {
+            (Some(node), None) if !self.connected_before => {
+                log::info!("peer {peer}: connected, it is {node}");
+            }
+            (Some(node), Some(before)) if node != before => {
+                log::info!("peer {peer}: it is {node} from now on, and was {before}");
+            }
+            _ if !self.connected_before => log::info!("peer {peer}: connected"),
+            _ => (),
         }
         self.connected_before = true;
+        self.node = node.cloned().or(self.node.take());
+        self.read_to_end = false;
+        is_over
+    }
+
+    /// The peer's journal was read to its end. Says whether that ends the trouble, if there was any.
+    pub fn read_to_end(&mut self) -> bool {
+        let is_over = self.told.is_none() || self.ends_with_journal;
+        self.read_to_end = true;
+        if is_over {
+            self.is_over();
+        }
         is_over
     }
 
@@ -64,10 +95,62 @@ impl<'a> Trouble<'a> {
         let peer = self.peer;
         let kind = discriminant(end);
         self.ends_with_connection = lasted == Duration::ZERO || lasted >= GOOD;
+        self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
         if self.told.replace(kind) == Some(kind) {
             log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
         } else {
             log::warn!("peer {peer}: {end}; trying again until it works");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happens to the streams of a peer, one character each: whether each connection and each end
+    /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
+    /// after it began, `l` after long, and `r` a try without one.
+    fn told(happens: &str) -> String {
+        let peer = Peer { address: "a:1".into(), path: "/ws".into() };
+        let mut trouble = Trouble::new(&peer);
+        let mut told = String::new();
+        for event in happens.chars() {
+            let is_over = match event {
+                'c' => trouble.connected(None),
+                'e' => trouble.read_to_end(),
+                _ => {
+                    let lasted = match event {
+                        'x' => Duration::from_secs(1),
+                        'l' => GOOD,
+                        _ => Duration::ZERO,
+                    };
+                    trouble.ended(&End::Refused, lasted, Duration::ZERO);
+                    continue;
+                }
+            };
+            told.push(if is_over { '+' } else { '-' });
+        }
+        told
+    }
+
+    #[test]
+    fn trouble_ends_with_what_has_not_failed_before() {
+        for (happens, expected) in [
+            ("c", "+"),
+            ("ce", "++"),
+            ("rrc", "+"),
+            ("clc", "++"),
+            // Streams that fail at once, and with a journal that was read to its end in between.
+            ("cxcxcx", "+--"),
+            ("cxce", "+-+"),
+            ("cxcexce", "+-+--"),
+            ("cexcexce", "++----"),
+            ("cexcelce", "++--++"),
+            // A peer that is started anew soon after it was.
+            ("cexrrce", "++++"),
+        ] {
+            assert_eq!(told(happens), expected, "{happens}");
         }
     }
 }

@@ -38,6 +38,8 @@ fn a_node_that_is_killed_and_restarted_has_a_new_source_and_gets_everything_agai
     assert!(second_life.source.starts_with("phoenix~"), "{}", second_life.source);
     wait_until_equal(&[&survivor, &second_life]);
     assert_eq!(second_life.length(), 150);
+    let (before, now) = (&first_source, &second_life.source);
+    survivor.wait_for_log(&format!("it is {now} from now on, and was {before}"));
     // It counts from the start again, and nobody takes that for what the first life wrote.
     let posted = second_life.post_patch(r#"[{"op":"add","path":"/second","value":true}]"#);
     assert_eq!(posted["Id"], 1);

@@ -244,5 +244,7 @@ fn two_nodes_that_find_each_other_have_nothing_to_complain_of() {
         assert!(warnings.iter().all(|line| line.contains("nothing listens there")), "{warnings:?}");
         assert_eq!(node.log_lines(" ERROR "), Vec::<String>::new());
         assert_eq!(node.told("connected").len(), 1);
+        let other = if node.address == first.address { &second } else { &first };
+        assert!(node.log_lines("connected")[0].ends_with(&format!(", it is {}", other.source)));
     }
 }
