@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Node, PATIENCE, PlainNode, Stream, Watch, frame, node, wait_for};
 
-/// How long each flood lasts.
-const FLOOD: Duration = Duration::from_secs(1);
+/// How long each flood lasts at least, and how many requests of others are answered before it ends.
+const FLOOD: Duration = Duration::from_millis(500);
+const ANSWERED: usize = 20;
 
 /// How much memory a node may take for one: more than the limits of what is heard and of what waits to
 /// be written, and a small part of what is sent.
@@ -39,26 +40,27 @@ fn floods(masked: bool) -> Vec<Flood> {
     ]
 }
 
-/// Sends until the flood is over, on connection after connection if they are closed.
-fn send(flood: &Flood, mut connect: impl FnMut() -> Option<TcpStream>) {
-    let (_, first, then) = flood;
-    let begin = Instant::now();
-    while begin.elapsed() < FLOOD {
-        let Some(mut stream) = connect() else { continue };
-        let mut sent = stream.write_all(first);
-        while sent.is_ok() && begin.elapsed() < FLOOD {
-            sent = stream.write_all(then);
-        }
-    }
-}
-
-fn is_at_ease(node: &Node, flood: impl Fn(&Flood), masked: bool) {
-    for kind in floods(masked) {
+/// Sends each flood, on connection after connection if they are closed, until others were answered.
+fn is_at_ease(node: &Node, masked: bool, connect: impl Fn() -> Option<TcpStream>) {
+    for (kind, first, then) in floods(masked) {
         let watch = Watch::begin(node);
-        flood(&kind);
-        watch.end(kind.0);
+        let begin = Instant::now();
+        let is_over = || begin.elapsed() > FLOOD && watch.answered() >= ANSWERED;
+        let mut connections = 0;
+        while connections == 0 || !is_over() {
+            assert!(begin.elapsed() < PATIENCE, "{kind}: {connections} connections");
+            let Some(mut stream) = connect() else { continue };
+            connections += 1;
+            let mut sent = stream.write_all(&first);
+            while sent.is_ok() && !is_over() {
+                sent = stream.write_all(&then);
+                let answered = watch.answered();
+                assert!(begin.elapsed() < PATIENCE, "{kind}: {answered} requests answered");
+            }
+        }
+        watch.end(kind);
         let bytes = node.resident_bytes();
-        assert!(bytes < MOST_BYTES, "{}: {bytes} bytes", kind.0);
+        assert!(bytes < MOST_BYTES, "{kind}: {bytes} bytes");
     }
     assert_eq!(node.log_lines("panic"), Vec::<String>::new());
 }
@@ -67,8 +69,7 @@ fn is_at_ease(node: &Node, flood: impl Fn(&Flood), masked: bool) {
 fn a_reader_that_floods_a_node_stops_and_swells_nothing() {
     let node = node().start();
     let connect = || Some(node.stream().socket.get_ref().try_clone().unwrap());
-    is_at_ease(&node, |kind| send(kind, connect), true);
-    assert!(!node.log_lines("has not read").is_empty());
+    is_at_ease(&node, true, connect);
     node.post_patch("[]");
     assert_eq!(node.stream().next()["Id"], 1);
 }
@@ -81,7 +82,25 @@ fn a_peer_that_floods_a_node_stops_and_swells_nothing() {
         let visit = peer.try_accept(Duration::from_millis(100))?;
         Some(visit.socket.get_ref().try_clone().unwrap())
     };
-    is_at_ease(&node, |kind| send(kind, connect), false);
+    is_at_ease(&node, false, connect);
+}
+
+#[test]
+fn who_pings_and_does_not_read_is_closed() {
+    let peer = PlainNode::listen();
+    let node = node().peer(peer.address()).start();
+    for (masked, stream) in [(true, node.stream().socket), (false, peer.accept().socket)] {
+        let pings = frame(0x89, masked, &[b'x'; 125]).repeat(1000);
+        let begin = Instant::now();
+        let mut stream = stream.get_ref();
+        while stream.write_all(&pings).is_ok() {
+            assert!(begin.elapsed() < PATIENCE, "it is not closed");
+        }
+    }
+    let told = node.wait_for_log(&format!("peer {}: it pings, and has not read", peer.address()));
+    assert!(told.contains(" WARN "), "{told}");
+    assert_eq!(node.log_lines("has not read").len(), 2, "{:?}", node.log_lines("has not read"));
+    assert!(node.resident_bytes() < MOST_BYTES);
 }
 
 #[test]
