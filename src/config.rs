@@ -23,7 +23,8 @@ Options:
   --source NAME      this node's name [default: ADDRESS]
   --data DIR         keep the journal in DIR [default: in memory, until the node ends]
   --token TOKEN      what clients and peers must present; also sent to peers
-                     [default: the environment variable PATCHMESH_TOKEN, else none]
+                     [default: the environment variable PATCHMESH_TOKEN, else none;
+                     prefer that: everyone on the machine sees a command line]
   -h, --help         print this
   -V, --version      print the version
 

@@ -642,3 +642,9 @@ fn mutated_requests_never_panic_and_never_depend_on_the_split() {
     }
     assert!(complete > SEEDS as usize / 2, "the mutations leave too little to read: {complete}");
 }
+
+#[test]
+fn proxies_close_an_idle_connection_first() {
+    let of_proxies = Duration::from_secs(60);
+    assert!(Limits::default().idle_time >= of_proxies + Duration::from_secs(10));
+}

@@ -22,7 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(10);
 const PACE_SHARE: u32 = 8;
 
-/// At most this share of the time goes into looking: of a large part that is work.
+/// One part in so many of the time, at most, goes into looking: of a large part that is work. A look's time
+/// includes its wait for others' looks, so this holds for all that wait together.
 const LOOK_SHARE: u32 = 10;
 
 /// How many transactions the history has, as each answer of `/get` says and a request may repeat.
