@@ -14,6 +14,8 @@ struct Events {
     stream: BufReader<TcpStream>,
     is_chunked: bool,
     text: String,
+    /// How many comments came.
+    comments: usize,
     /// What the events say the document is.
     document: Value,
 }
@@ -40,7 +42,7 @@ impl Events {
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"), "{head}");
         let is_chunked = head.contains("\r\nTransfer-Encoding: chunked\r\n");
-        Self { stream, is_chunked, text: String::new(), document: Value::Null }
+        Self { stream, is_chunked, text: String::new(), comments: 0, document: Value::Null }
     }
 
     /// Reads one part; says whether there was one.
@@ -67,6 +69,7 @@ impl Events {
                     let mut values = block.lines().filter_map(|line: &str| line.strip_prefix(name));
                     values.next().map(str::to_owned)
                 };
+                self.comments += usize::from(block.starts_with(':'));
                 let event = field("event: ").zip(field("data: "));
                 let id = field("id: ").unwrap_or_default();
                 self.text = rest.to_owned();
@@ -261,6 +264,8 @@ fn a_reader_that_says_no_more_goes_on_reading() {
         let event = events.expect();
         assert_eq!((event.kind.as_str(), event.data), ("patch", add("/a", number)));
     }
+    // Whether it is gone is asked at once, and then ever more seldom.
+    assert!((1..=5).contains(&events.comments), "{} comments", events.comments);
 }
 
 #[test]

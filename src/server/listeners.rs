@@ -110,6 +110,16 @@ mod tests {
                     assert!(clients.find(is_accepted).unwrap().take().is_some());
                 }
             }
+            // Nor if connections to another one never end.
+            for busy in [0, 1] {
+                let crowd = [(); 8].map(|()| Client::connect(bound[busy]).unwrap());
+                let one = Client::connect(bound[1 - busy]).unwrap().local_addr().unwrap();
+                let mut accepted = Vec::new();
+                for _ in 0..=crowd.len() {
+                    accepted.push(listeners.accept().await.unwrap().1);
+                }
+                assert!(accepted[..2].contains(&one), "{accepted:?} have {one} late");
+            }
         });
     }
 
