@@ -236,6 +236,15 @@ impl JournalReader {
         }
     }
 
+    /// The first position at or after `from` that may have a transaction up to `time`; the journal's
+    /// length if there is none.
+    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.next_up_to(from, time),
+            Self::File(file) => file.next_up_to(from, time),
+        }
+    }
+
     /// How many transactions are before `time` as far as that is known without reading them, and where
     /// the others are that may be before it, or at it.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {

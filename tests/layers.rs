@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("websocket", &[]),
     ("journal", &["source", "clock", "transaction"]),
     ("manager", &["source", "clock", "transaction", "patch", "replica", "journal"]),
-    ("query", &["source", "transaction", "patch", "replica", "journal", "manager"]),
+    ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),
     (

@@ -77,7 +77,7 @@ fn what_is_far_back_is_reached_from_a_checkpoint_and_the_journal() {
     const COUNT: u64 = 36_000;
     let data = std::env::temp_dir().join(format!("patchmesh-live-past-{}", std::process::id()));
     let mut peer = Peer::new();
-    let node = Node::start(&[&peer.address(), "--data", data.to_str().expect("a plain path")]);
+    let mut node = Node::start(&[&peer.address(), "--data", data.to_str().expect("a plain path")]);
     for number in 1..=COUNT {
         let path = format!("/{}", number % 10);
         peer.tell("p", number, number, &add(&path, number));
@@ -93,6 +93,35 @@ fn what_is_far_back_is_reached_from_a_checkpoint_and_the_journal() {
             assert_eq!((&line["index"], &line["Id"]), (&json!(index), &json!(index + 1)));
         }
     }
+    let index = |node: &Node, source: &str, id: u64| {
+        let told = node.get(&format!("/transaction?source={source}&id={id}"));
+        (told.status == 200).then(|| told.json()["index"].as_u64().expect("a number"))
+    };
+    for id in [1, 256, 257, 3_000, 36_000] {
+        assert_eq!(index(&node, "p", id), Some(id - 1));
+    }
+    // One that comes late and far back.
+    peer.tell("q", 7, 500, &add("/q", 1));
+    node.wait_for("/vclock", |answer| answer.json()["q"] == 8);
+    let check = |node: &Node| {
+        for (source, id, expected) in
+            [("p", 499, 498), ("p", 500, 499), ("q", 7, 500), ("p", 501, 501), ("p", 3000, 3000)]
+        {
+            assert_eq!(index(node, source, id), Some(expected), "{source} {id}");
+            let lines = node.get(&format!("/history?from={expected}&limit=3")).lines();
+            assert_eq!((&lines[0]["Source"], &lines[0]["Id"]), (&json!(source), &json!(id)));
+            assert_eq!((lines.len(), &lines[2]["index"]), (3, &json!(expected + 2)));
+        }
+        assert_eq!((index(node, "q", 6), index(node, "p", COUNT + 1)), (None, None));
+        assert_eq!(node.get("/get?at=500").json().get("q"), None);
+        assert_eq!(node.get("/get/q?at=501").json(), json!(1));
+    };
+    check(&node);
+    // After a start little is known of where what is.
+    node.stop();
+    drop(node);
+    let node = Node::start(&["--data", data.to_str().expect("a plain path")]);
+    check(&node);
     drop(node);
     std::fs::remove_dir_all(data).expect("the node made it");
 }

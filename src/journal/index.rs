@@ -207,6 +207,22 @@ impl BlockIndex {
         (count, unsettled)
     }
 
+    /// The first position at or after `from` whose block may have a record up to `time`; the journal's
+    /// length if there is none.
+    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
+        let is_later = |block: &Block| block.times.is_none_or(|(least, _)| least > time);
+        let first = from / BLOCK;
+        let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
+        let found = (first..)
+            .zip(blocks)
+            .find(|(_, block)| block.as_ref().is_none_or(|block| !is_later(block)));
+        match found {
+            Some((number, _)) => from.max(number * BLOCK),
+            None if is_later(&self.open) => from.max(self.length),
+            None => from.max(self.blocks.len() as u64 * BLOCK),
+        }
+    }
+
     fn add(&mut self, block: &mut Block, ids: Ids) {
         let Block { entries, times } = block;
         let (least, greatest) = times.unwrap_or((ids.time, ids.time));
@@ -410,6 +426,14 @@ mod tests {
                 count += unsettled.filter(|at| records[*at as usize].3 < time).count() as u64;
                 let expected = records.iter().filter(|record| record.3 < time).count();
                 assert_eq!(count, expected as u64, "seed {seed}");
+            }
+            for _ in 0..20 {
+                let time = Time::from_micros(random.u64(..now + 2)).unwrap();
+                let from = random.u64(..records.len() as u64 + 1);
+                let until = index.next_up_to(from, time);
+                assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
+                let left_out = &records[from as usize..until as usize];
+                assert!(left_out.iter().all(|record| record.3 > time), "seed {seed}");
             }
             for (position, record) in (0..).zip(&records) {
                 for (source, id) in std::iter::once((record.0, record.1)).chain(record.2) {

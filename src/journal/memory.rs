@@ -54,6 +54,11 @@ impl MemoryJournal {
         self.content().index.before(time)
     }
 
+    /// See [`super::JournalReader::next_up_to`].
+    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
+        self.content().index.next_up_to(from, time)
+    }
+
     fn content(&self) -> RwLockReadGuard<'_, Content> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

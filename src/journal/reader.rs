@@ -353,6 +353,11 @@ impl FileReader {
         self.shared.lock().blocks.candidates(source, id)
     }
 
+    /// See [`super::JournalReader::next_up_to`].
+    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
+        self.shared.lock().blocks.next_up_to(from, time)
+    }
+
     /// See [`super::JournalReader::before`].
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         self.shared.lock().blocks.before(time)

@@ -8,6 +8,7 @@ use std::io;
 
 use super::budget::Pace;
 use super::{PAGE_BYTES, Query, Untold};
+use crate::clock::Time;
 use crate::journal::JournalReader;
 use crate::manager::{DocumentWork, JournalPast, ListingWork, Snapshot};
 use crate::patch::PointerBuf;
@@ -98,6 +99,10 @@ impl Past for PastUntil<'_> {
         let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };
         places.truncate(left);
         Ok(places)
+    }
+
+    fn next_up_to(&self, position: u64, time: Time) -> u64 {
+        self.past.0.next_up_to(position, time)
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {

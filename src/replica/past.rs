@@ -1,6 +1,7 @@
 //! The part of the history that is not in memory, read from the journal.
 
 use super::placed::Placed;
+use crate::clock::Time;
 use crate::transaction::{Name, Place, Record};
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
@@ -20,6 +21,12 @@ pub trait Past {
     /// # Errors
     /// Where the journal cannot be read.
     fn places(&self, position: u64) -> Result<Vec<PastPlace>, Self::Error>;
+
+    /// The first position at or after `position` that may have a transaction up to `time`, as far as that
+    /// is known.
+    fn next_up_to(&self, position: u64, _time: Time) -> u64 {
+        position
+    }
 
     /// The payloads from `position` on, where there is one: at most `most`, and not more than is
     /// handy to read at once.
@@ -75,8 +82,8 @@ impl Suffix {
         Self::collect_first(past, after, position, u64::MAX)
     }
 
-    /// The same, but only the first `most` of it in the order of the history. All of the journal is
-    /// read for that, as any of it may be late; but only about so many places are held.
+    /// The same, but only the first `most` of it in the order of the history. All of the journal is read
+    /// for that that may be so early, as any of it may be late; but only about so many places are held.
     pub fn collect_first<P: Past>(
         past: &P,
         after: Option<&Place>,
@@ -86,23 +93,30 @@ impl Suffix {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut rest: Vec<Left> = Vec::new();
         let mut read = 0;
+        // Nothing that is later belongs to them.
+        let mut bound = None;
         loop {
             if most == 0 {
                 break;
             }
+            if let Some(time) = bound {
+                read = past.next_up_to(position + read, time) - position;
+            }
             let stretch = past.places(position + read)?;
             if stretch.is_empty() {
                 break;
-            }
-            if rest.len() / 2 > most {
-                rest.select_nth_unstable_by(most, |left, right| left.at.place.cmp(&right.at.place));
-                rest.truncate(most);
             }
             for at in stretch {
                 if after.is_none_or(|after| at.place > *after) {
                     rest.push(Left { at, position: position + read });
                 }
                 read += 1;
+            }
+            if rest.len() >= most && (bound.is_none() || rest.len() / 2 > most) {
+                let by_place = |left: &Left, right: &Left| left.at.place.cmp(&right.at.place);
+                rest.select_nth_unstable_by(most - 1, by_place);
+                rest.truncate(most);
+                bound = rest.last().map(|last| last.at.place.time);
             }
         }
         // A journal is made of stretches that are in order already, of which this sort makes use.
@@ -186,8 +200,9 @@ impl Suffix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Time;
     use crate::transaction::Transaction;
+    use std::cell::Cell;
+    use std::convert::Infallible;
 
     #[test]
     fn what_came_long_after_one_another_is_read_in_the_order_of_the_history() {
@@ -210,5 +225,64 @@ mod tests {
             expected += 1;
         }
         assert_eq!(expected, STRETCHES * LENGTH);
+    }
+
+    /// A journal of which it is known how early each ten transactions are.
+    struct Indexed(Vec<Transaction>, Cell<usize>);
+
+    impl Past for Indexed {
+        type Error = Infallible;
+
+        fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+            let mut places = self.0.places(position)?;
+            places.truncate(10);
+            self.1.set(self.1.get() + places.len());
+            Ok(places)
+        }
+
+        fn next_up_to(&self, position: u64, time: Time) -> u64 {
+            let may_be = |part: &[Transaction]| part.iter().any(|early| early.time <= Some(time));
+            let first = position as usize / 10;
+            let found = (first..).zip(self.0.chunks(10).skip(first)).find(|(_, part)| may_be(part));
+            found.map_or(self.0.len() as u64, |(part, _)| part as u64 * 10).max(position)
+        }
+
+        fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+            self.0.payloads(position, most)
+        }
+    }
+
+    #[test]
+    fn the_first_ones_are_found_without_reading_what_is_later() {
+        for seed in 0..300 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let length = random.u64(..400);
+            let transaction = |id| {
+                let late = if random.u8(..20) == 0 { random.u64(..=id) } else { 0 };
+                let time = Time::from_micros(1000 + id / 3 - late / 3);
+                Transaction { time, ..Transaction::fresh("a".parse().unwrap(), id, id.to_string()) }
+            };
+            let journal: Vec<_> = (0..length).map(transaction).collect();
+            let most = random.usize(..50);
+            let mut order: Vec<_> = journal.iter().collect();
+            order.sort_by_key(|transaction| transaction.place());
+            let indexed = Indexed(journal.clone(), Cell::new(0));
+            let mut suffix = Suffix::collect_first(&indexed, None, 0, most as u64).unwrap();
+            let mut found = Vec::new();
+            while let Some(placed) = suffix.next(&indexed).unwrap() {
+                found.push(placed.place.id);
+            }
+            let expected = order.iter().take(most).map(|transaction| transaction.id);
+            assert!(found.into_iter().eq(expected), "seed {seed}");
+            let early = |part: &&[Transaction]| {
+                part.iter().any(|early| early.time <= order[most.min(order.len() - 1)].time)
+            };
+            let parts = if most == 0 { 0 } else { journal.chunks(10).filter(early).count() };
+            assert!(
+                indexed.1.get() <= 10 * (parts + 6),
+                "seed {seed}: {} {parts}",
+                indexed.1.get()
+            );
+        }
     }
 }
