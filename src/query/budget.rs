@@ -159,7 +159,7 @@ mod tests {
             })
             .await;
         });
-        assert_eq!(most.load(Ordering::SeqCst), REPLAYS);
+        assert!(most.load(Ordering::SeqCst) <= REPLAYS);
     }
 
     #[test]
