@@ -146,7 +146,7 @@ fn fail(error: impl std::fmt::Display) -> ExitCode {
 
 fn complain(error: impl std::fmt::Display) {
     // Nor does it panic where nobody reads standard error.
-    writeln!(std::io::stderr(), "patchmesh: {error}").ok();
+    writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string())).ok();
 }
 
 /// A text in which all can be seen: what would begin a line, move the cursor or turn the direction of
