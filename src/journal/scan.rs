@@ -66,8 +66,6 @@ pub enum Why {
     },
     /// The batch is complete but for its last line feed.
     LineFeed,
-    /// It is good, and not where the record at this position was before.
-    Position(u64),
     /// It was sealed, and is not what can be there; in words.
     Content(String),
     /// The system does not read it; in words.
@@ -79,8 +77,6 @@ pub enum Why {
 /// Which line belongs somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Any one of this batch.
-    Batch(u64),
     /// One of this batch, this many lines from its beginning.
     At(u64, u64),
     /// The first one of this batch.
@@ -93,7 +89,6 @@ impl Expected {
     /// Whether this line may stand there.
     pub fn is(self, seal: Seal) -> bool {
         match self {
-            Self::Batch(batch) => seal.batch == batch,
             Self::At(batch, line) => (seal.batch, seal.line) == (batch, line),
             Self::First(batch) => seal.batch == batch && seal.line == 1,
             Self::Line(line) => seal == line,
@@ -104,7 +99,6 @@ impl Expected {
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Batch(batch) => write!(f, "a line of batch {batch}"),
             Self::At(batch, line) => write!(f, "line {line} of batch {batch}"),
             Self::First(batch) => write!(f, "the first line of batch {batch}"),
             Self::Line(seal) => seal.fmt(f),
@@ -120,9 +114,6 @@ impl fmt::Display for Damage {
             Why::LineFeed => f.write_str("the line does not end with a line feed"),
             Why::Sequence { expected, found } => {
                 write!(f, "{found}, where {expected} belongs")
-            }
-            Why::Position(position) => {
-                write!(f, "the transaction at position {position} was not here before")
             }
             Why::Content(why) => f.write_str(why),
             Why::Unreadable(why) => write!(f, "it cannot be read: {why}"),

@@ -107,7 +107,7 @@ fn a_flipped_byte_is_found_where_it_is_and_nothing_is_changed() {
         assert_eq!(error.lines().count(), 1, "{error}");
     }
     let (_, _, error) = run(&["127.0.0.1:0", "--data", text(&data)]);
-    assert!(error.contains("Nothing was changed. Restore the directory"), "{error}");
+    assert!(error.contains("Nothing was changed. Mend it"), "{error}");
     assert_eq!(fs::read(&journal).unwrap(), bytes);
     assert!(!backup.exists());
     assert!(!scratch.path("restored").join("journal").exists());
