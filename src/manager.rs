@@ -683,7 +683,9 @@ mod tests {
                 .submit((1..=LENGTH).map(|id| ordered("p~1", id, 1000 + id)).collect())
                 .await
                 .unwrap();
+            let begin = Instant::now();
             handle.submit(vec![ordered("q~1", 1, 100)]).await.unwrap();
+            let (took, begin) = (begin.elapsed(), Instant::now());
             let late = ["q~1", "r~1"].map(|source| handle.submit(vec![ordered(source, 2, 50)]));
             let mut late = late.map(Box::pin);
             for late in &mut late {
@@ -692,6 +694,7 @@ mod tests {
             let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
             assert!(matches!(known[..], [Submitted::Known { next_id }] if next_id == LENGTH + 1));
             handle.create(&add("/fresh"), None).await.unwrap();
+            let is_in_time = begin.elapsed() < took / 2;
             for late in late {
                 assert!(matches!(late.await.unwrap()[..], [Submitted::Accepted(_)]));
             }
@@ -699,7 +702,10 @@ mod tests {
             let ids = records.iter().map(|record| (record.place.source.as_str(), record.place.id));
             let mut ids: Vec<_> = ids.collect();
             ids[2..].sort_unstable();
-            assert_eq!(ids, [("q~1", 1), ("me~1", 1), ("q~1", 2), ("r~1", 2)]);
+            // On a machine that is busy with other things the rest may have been over before.
+            if is_in_time {
+                assert_eq!(ids, [("q~1", 1), ("me~1", 1), ("q~1", 2), ("r~1", 2)]);
+            }
             // What is held back when all are gone is dropped.
             let late = handle.submit(vec![ordered("q~1", 3, 10)]);
             assert_eq!(smol::future::poll_once(late).await.map(|late| late.is_ok()), None);
