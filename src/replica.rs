@@ -721,6 +721,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_retracted_far_back_is_not_among_the_skipped_ones_that_are_saved() {
+        let now = Time::from_micros(NOW).unwrap();
+        let life = || Life::new(ME.parse().unwrap()).unwrap();
+        let bounds = Bounds { recent_transactions: 5, ..Bounds::default() };
+        let mut node = Node { replica: Replica::new(life(), bounds), journal: Vec::new() };
+        for id in 1..=20 {
+            let payload = if id == 3 { REMOVE_A } else { SET_B };
+            node.accept(&[transaction("x", id, payload, Some(100 * id))]);
+        }
+        let late = vec![vec![transaction("y", 1, REMOVE_A, Some(50))]];
+        let acceptance = node.replica.accept(late, now, &node.journal).unwrap();
+        assert_eq!(node.replica.history().skipped_count(), 2);
+        node.replica.retract(&acceptance, now, &node.journal).unwrap();
+        let Saved { summary, document, .. } = node.replica.save(now).unwrap();
+        let (loaded, _) = Replica::load(life(), &summary, &document, bounds).unwrap();
+        assert_eq!(loaded.history().skipped_count(), 1);
+        for (position, transaction) in (0..).zip(&node.journal) {
+            let fate = loaded.history().fate(&transaction.place().unwrap(), position);
+            let is_skipped = matches!(fate, history::Fate::Skipped(Some(_)));
+            assert_eq!(is_skipped, transaction.id == 3, "{fate:?}");
+        }
+    }
+
+    #[test]
     fn the_same_id_with_another_content_is_told_and_dropped() {
         let mut node = Node::default();
         let known = transaction("x", 1, SET_A, Some(10));
