@@ -13,7 +13,6 @@ mod turns;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,7 +25,7 @@ use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_util::Sink;
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::io::AsyncReadExt;
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::net::TcpStream;
 use smol::stream::Stream;
 
@@ -63,7 +62,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn turns(self, stream: TcpStream) -> Turns<TcpStream> {
+    fn turns<S>(self, stream: S) -> Turns<S> {
         Turns::new(stream, BUFFERS_A_TURN * self.read_buffer_bytes)
     }
 
@@ -75,9 +74,9 @@ impl Limits {
     }
 }
 
-/// One end of a WebSocket.
-pub struct Socket {
-    stream: WebSocketStream<Turns<TcpStream>>,
+/// One end of a WebSocket, over a stream of bytes.
+pub struct Socket<S = TcpStream> {
+    stream: WebSocketStream<Turns<S>>,
     /// How many messages were heard in this turn.
     messages: u32,
     /// At most so many bytes of pongs are not written yet.
@@ -140,9 +139,9 @@ impl From<Error> for Fault {
     }
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
-    pub async fn accept(stream: TcpStream, read_ahead: Vec<u8>, limits: Limits) -> Self {
+    pub async fn accept(stream: S, read_ahead: Vec<u8>, limits: Limits) -> Self {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let socket =
             WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, config).await;
@@ -155,7 +154,7 @@ impl Socket {
     /// If the other side does not agree.
     pub async fn dial(
         request: Request,
-        stream: TcpStream,
+        stream: S,
         limits: Limits,
     ) -> Result<(Self, Response), Error> {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
@@ -163,7 +162,7 @@ impl Socket {
         Ok((Self::new(socket), response))
     }
 
-    fn new(stream: WebSocketStream<Turns<TcpStream>>) -> Self {
+    fn new(stream: WebSocketStream<Turns<S>>) -> Self {
         Self { stream, messages: 0, pong_bytes: 0, is_lost: false }
     }
 
@@ -257,7 +256,7 @@ impl Socket {
     /// connection, and a reset takes away what the other side had not read yet.
     async fn drop_what_comes(&mut self) {
         let stream = self.stream.get_mut();
-        if stream.get_ref().shutdown(Shutdown::Write).is_err() {
+        if AsyncWriteExt::close(stream).await.is_err() {
             return;
         }
         let mut dropped = [0; 4096];

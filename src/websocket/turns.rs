@@ -35,11 +35,6 @@ impl<S> Turns<S> {
         self.signs_of_life
     }
 
-    /// The stream.
-    pub fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
     /// Whether this turn has had its share.
     pub fn is_spent(&self) -> bool {
         self.bytes >= self.bytes_a_turn || self.calls >= CALLS_A_TURN
