@@ -35,7 +35,7 @@ pub use note::Note;
 pub use silence::{SILENCE_LIMIT, Silence, TICK};
 
 /// How much is read in one turn, in read buffers.
-const BUFFERS_A_TURN: usize = 4;
+const BUFFERS_A_TURN: usize = 2;
 
 /// How many messages are heard in one turn.
 const MESSAGES_A_TURN: u32 = 256;
