@@ -135,7 +135,7 @@ impl Session {
             }
             End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
             End::Journal(_) => {
-                log::error!("downstream {address}: {end}; it is closed");
+                // The journal's reader has told it once.
                 socket.close(CloseCode::Error, &end.to_string()).await;
             }
             End::Failed(fault) => {

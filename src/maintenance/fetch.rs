@@ -84,7 +84,13 @@ impl<'a> Node<'a> {
             Some(200) if length == Some(body.len()) => Ok(body.to_vec()),
             Some(200) => Err(format!("{}: the answer is cut off", self.address)),
             Some(401) => Err(format!("{}: it wants another token", self.address)),
-            code => Err(format!("{}: it answers {}", self.address, code.unwrap_or_default())),
+            code => {
+                // What went wrong there (RFC 9457), if it says so.
+                let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+                let detail = problem["detail"].as_str().unwrap_or("and not why");
+                let code = code.unwrap_or_default();
+                Err(format!("{}: it answers {code}, {}", self.address, detail.escape_debug()))
+            }
         }
     }
 

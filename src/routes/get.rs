@@ -94,9 +94,7 @@ pub fn untold(error: Untold) -> Response {
                           try again later";
             Response::problem(503, detail).with_header("Retry-After", "10")
         }
-        Untold::Journal(error) => {
-            Response::problem(500, format!("the journal cannot be read: {error}"))
-        }
+        Untold::Journal(error) => Response::problem(500, error.to_string()),
         Untold::Stopped => Response::from(crate::manager::Stopped),
     }
 }
