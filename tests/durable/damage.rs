@@ -514,3 +514,72 @@ fn a_directory_put_back_to_an_old_copy_is_mended_with_both_sides_writes() {
     }
     assert_eq!(client::length(address), OLD + 40);
 }
+
+/// Whatever is damaged, all that can still be read is in the mended directory, beside what the peer has.
+#[test]
+fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
+    const SHARED: u64 = 300;
+    const OWN: u64 = 40;
+    let scratch = Scratch::new();
+    let lines = |ids: std::ops::RangeInclusive<u64>| {
+        ids.map(|id| line("old~1", id, BEGIN + 10 * id)).collect::<Vec<_>>()
+    };
+    let journal = |count: u64| {
+        let mut text = Header::new("old~1".parse().unwrap()).line();
+        for (batch, lines) in (1..).zip(lines(1..=count).chunks(7)) {
+            push_batch(&mut text, lines.iter().map(String::as_str), batch);
+        }
+        text
+    };
+    let shared = scratch.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("journal"), journal(SHARED)).unwrap();
+    let (_peer, peer) = Process::node(&scratch, "127.0.0.1:0", &shared, &[]);
+    let good = journal(SHARED + OWN);
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seeds = match number("PATCHMESH_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("PATCHMESH_SEEDS").unwrap_or(10),
+    };
+    for seed in seeds {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bytes = good.clone();
+        for _ in 0..random.usize(1..5) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..4) {
+                0 => bytes[at] ^= 1 << random.u8(..8),
+                1 => {
+                    let end = bytes.len().min(at + random.usize(1..3000));
+                    bytes[at..end].fill_with(|| random.u8(..));
+                }
+                2 => {
+                    let feeds: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).collect();
+                    if let Some(at) = random.choice(feeds) {
+                        bytes[at] = 0x0b;
+                    }
+                }
+                _ if seed.is_multiple_of(4) => bytes.truncate(at),
+                _ => bytes[at] = 0,
+            }
+        }
+        let data = scratch.path(format_args!("damaged{seed}"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("journal"), &bytes).unwrap();
+        let directory = data.to_str().unwrap();
+        let peer = peer.to_string();
+        let arguments = ["verify", directory, "--rebuild-from", &peer, "--source", "old"];
+        let (status, said, told) = run(&arguments);
+        assert_eq!(status, Some(0), "PATCHMESH_SEED={seed}: {said}{told}");
+        assert_eq!(run(&["verify", directory]).0, Some(0), "PATCHMESH_SEED={seed}");
+        let mended = fs::read_to_string(data.join("journal")).unwrap();
+        let mut expected = SHARED;
+        for sealed in String::from_utf8(good.clone()).unwrap().lines().skip(1 + SHARED as usize) {
+            if memchr::memmem::find(&bytes, sealed.as_bytes()).is_some() {
+                expected += 1;
+                let (name, _) = sealed.split_once(",\"Payload").unwrap();
+                assert!(mended.contains(name), "PATCHMESH_SEED={seed}: {name}");
+            }
+        }
+        assert_eq!(mended.lines().count() as u64, 1 + expected, "PATCHMESH_SEED={seed}");
+    }
+}
