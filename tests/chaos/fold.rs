@@ -33,6 +33,7 @@ impl Fold {
                     "Time": transaction["Time"],
                     "operation": error.operation,
                     "path": error.path,
+                    "kind": "skipped",
                     "reason": error.reason.to_string(),
                 }));
             }

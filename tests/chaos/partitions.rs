@@ -20,7 +20,7 @@ fn fate(node: &Node, transaction: &Value) -> Value {
 /// How often the log of a node says something of a transaction.
 fn times_told(node: &Node, transaction: &Value, what: &str) -> usize {
     let (id, source) = (&transaction["Id"], transaction["Source"].as_str().unwrap());
-    node.log_lines(&format!("transaction {id} of {source} {what}")).len()
+    node.log_lines(&format!("transaction {id} of {source:?} {what}")).len()
 }
 
 #[test]
