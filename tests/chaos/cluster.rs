@@ -102,15 +102,22 @@ impl Cluster {
             let mut log = client::log(address);
             log.sort();
             assert_eq!(log, lines, "the journals have the same transactions");
-            let mut conflicts = client::get(address, "/conflicts").json();
-            for skipped in conflicts["skipped"].as_array_mut().unwrap() {
-                skipped.as_object_mut().unwrap().remove("since").expect("since when");
+            // Page by page.
+            let mut listed = Vec::new();
+            loop {
+                let page = format!("/conflicts?from={}", listed.len());
+                let mut conflicts = client::get(address, &page).json();
+                assert_eq!(conflicts["count"], fold.skipped.len());
+                let skipped = conflicts["skipped"].as_array_mut().unwrap();
+                if skipped.is_empty() {
+                    break;
+                }
+                for skipped in &mut *skipped {
+                    skipped.as_object_mut().unwrap().remove("since").expect("since when");
+                }
+                listed.append(skipped);
             }
-            assert_eq!(conflicts["count"], fold.skipped.len());
-            // The latest ones are listed.
-            let listed = conflicts["skipped"].as_array().unwrap();
-            let latest = fold.skipped.len().saturating_sub(10_000);
-            assert_eq!(listed[..], fold.skipped[latest..]);
+            assert_eq!(listed, fold.skipped);
             client::get(address, "/healthz");
             let peers = client::get(address, "/peers").json();
             for upstream in peers["upstreams"].as_array().unwrap() {
