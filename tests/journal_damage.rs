@@ -16,7 +16,7 @@ use patchmesh::journal::{
     FileJournal, FileReader, Header, OpenError, Storage, read_header, read_through,
 };
 use patchmesh::manager::Manager;
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::transaction::{Name, Place, Record, Transaction};
 
 const SECTOR: usize = 512;
 
@@ -799,7 +799,18 @@ fn a_journal_that_notes_a_life_is_of_version_2_and_as_long_otherwise() {
     assert!(storage.get().starts_with(br#"{"patchmesh":"journal","version":2,"source":"node~1"}"#));
     assert_eq!(journal.reader().life(), Some("node~2".parse().expect("a source")));
     assert_eq!(journal.reader().length(), transactions.len() as u64);
-    // Of one that never had a note the header says version 1.
-    let plain = Journal::new(&SMALL).text;
-    assert!(plain.starts_with(br#"{"patchmesh":"journal","version":1,"source":"node~1"}"#));
+    // Of one that never had a note the header says version 1, until a line needs the other.
+    let plain = Journal::new(&SMALL);
+    assert!(plain.text.starts_with(br#"{"patchmesh":"journal","version":1,"source":"node~1"}"#));
+    let storage = Arc::new(Bytes(Mutex::new(plain.text.clone())));
+    let (mut journal, mut transactions) = open(&storage).expect("it is good");
+    let (place, source) = (record(99, 1).place, "plain".parse().expect("a source"));
+    let stamped = Record::of(place, Some(Name { source, id: 3 }), "[]", None);
+    journal.append(std::slice::from_ref(&stamped)).expect("memory can be written");
+    let text = storage.get();
+    assert!(text.starts_with(br#"{"patchmesh":"journal","version":2,"source":"node~1"}"#));
+    let rest = |text: &[u8]| text[plain.lines[0].1..plain.text.len()].to_vec();
+    assert!(rest(&text) == rest(&plain.text), "nothing else was changed");
+    transactions.push(decode(&stamped));
+    assert_eq!(open(&storage).expect("it is good").1, transactions);
 }

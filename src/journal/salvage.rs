@@ -102,11 +102,13 @@ impl Salvage<'_> {
         }
         self.remains.damaged_count += 1;
         (self.visit)(None);
-        // If the line feed is what is damaged, there are two lines, and both may be good.
+        // If a line feed is what is damaged, or something that no line had, there are good lines in it.
         let mut starts = memchr::memmem::find_iter(&line, TRANSACTION).peekable();
         while let Some(start) = starts.next() {
-            let end = starts.peek().map_or(line.len(), |next| next - 1);
-            self.take(&line[start..end.max(start)]);
+            let line = &line[start..starts.peek().copied().unwrap_or(line.len())];
+            if let Some(quote) = memchr::memrchr(b'"', line) {
+                self.take(&line[..=quote]);
+            }
         }
     }
 
