@@ -148,7 +148,7 @@ impl Session {
             };
             let bytes = match event {
                 Some((kind, data)) => {
-                    let data = self.in_flight.admit(data).map_err(|Full| End::Full)?;
+                    let data = self.in_flight.admit(data).map_err(|Full(_)| End::Full)?;
                     output.event(kind, &vclock, data.as_ref().trim_ascii_end()).await?;
                     data.as_ref().len()
                 }

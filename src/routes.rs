@@ -77,13 +77,6 @@ impl From<Problem> for Answer {
     }
 }
 
-impl From<Full> for Response {
-    fn from(_: Full) -> Self {
-        let detail = "too much is being sent to others; try again later";
-        Response::problem(503, detail).with_header("Retry-After", "1")
-    }
-}
-
 impl From<Stopped> for Response {
     fn from(_: Stopped) -> Self {
         Response::problem(503, "the node is stopping")
@@ -123,7 +116,12 @@ impl Routes {
             let body = std::mem::replace(&mut response.body, Body::Static(b""));
             match self.in_flight.admit(body) {
                 Ok(body) => response.body = body,
-                Err(full) => *response = full.into(),
+                Err(Full(_)) if is_read => {
+                    let detail = "too much is being sent to others; try again later";
+                    *response = Response::problem(503, detail).with_header("Retry-After", "1");
+                }
+                // What became of a write is always told.
+                Err(Full(body)) => response.body = body,
             }
         }
         self.requests.count(response.status);

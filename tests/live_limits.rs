@@ -80,6 +80,8 @@ fn slow_readers_of_large_answers_are_bounded_together_and_others_are_served() {
     for path in ["/healthz", "/metrics", "/get/n", "/log?from=24", "/vclock"] {
         assert_eq!(node.get(path).status, 200, "{path}");
     }
+    // A write is told what became of it, however long that is.
+    node.post(&add("/n", "y".repeat(100_000)));
     // Events have no room either: the stream ends, and its reader comes again.
     let events = node.ask("GET", "/get", "Accept: text/event-stream\r\n", "");
     assert_eq!((events.status, events.body.contains("event: put")), (200, false));
