@@ -249,22 +249,22 @@ pub fn restore(
     name: Option<&str>,
     random: u64,
 ) -> Result<(u64, Source), Failure> {
-    let directory = Directory::open(path, true)?;
     if file == Path::new(STANDARD) {
+        let directory = Directory::open(path, true)?;
         // What is read in any order has to be in a file; this one never gets its name.
         let spool = NewFile::create_anew(&path.join("restored")).map_err(at(path))?;
         io::copy(&mut io::stdin().lock(), &mut spool.file()).map_err(at(file))?;
         let storage = spool.file().try_clone().map_err(at(path))?;
-        return restore_from(Arc::new(storage), file, &directory, path, name, random);
+        return restore_from(Arc::new(storage), file, Some(directory), path, name, random);
     }
     let storage = File::open(file).map_err(at(file))?;
-    restore_from(Arc::new(storage), file, &directory, path, name, random)
+    restore_from(Arc::new(storage), file, None, path, name, random)
 }
 
 fn restore_from(
     storage: Arc<dyn Storage>,
     file: &Path,
-    directory: &Directory,
+    directory: Option<Directory>,
     path: &Path,
     name: Option<&str>,
     random: u64,
@@ -272,6 +272,8 @@ fn restore_from(
     let (header, first) = read_header(&*storage).map_err(damaged(file))?;
     let extent = check(&storage).map_err(damaged(file))?;
     let source = new_life(header.source.as_str(), name, random)?;
+    // What is damaged leaves no trace.
+    let directory = directory.map_or_else(|| Directory::open(path, true), Ok)?;
     directory.create_journal(&header.of_copy(source.clone()), |mut target| {
         target.seek(io::SeekFrom::End(0)).map_err(failed(path))?;
         copy(&*storage, first.offset, &extent, &mut target).map_err(failed(path))?;
