@@ -15,7 +15,7 @@ use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
 use patchmesh::clock::Time;
-use patchmesh::replica::{Bounds, Life, Outcome, Replica};
+use patchmesh::replica::{Bounds, Life, Outcome, Replica, Saved};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Transaction};
 use patchmesh_fuzz::Bytes;
@@ -54,6 +54,7 @@ struct Node {
     life: Life,
     bounds: Bounds,
     journal: Vec<Transaction>,
+    saved: Option<Saved>,
     /// The next Id of its own.
     next_id: u64,
     /// How much it has heard of each stamper, and of the other node's journal.
@@ -79,6 +80,7 @@ impl Node {
             life,
             bounds,
             journal: Vec::new(),
+            saved: None,
             next_id: 1,
             heard: [0; _],
             inbox: Vec::new(),
@@ -108,7 +110,7 @@ impl Node {
     /// Is loaded as it was saved, or made again from the journal.
     fn restart(&mut self, choices: &mut Bytes) {
         let before = (self.text(), self.replica.vclock().clone());
-        let saved = self.replica.save(time(NOW)).filter(|_| choices.below(4) > 0);
+        let saved = self.saved.clone().filter(|_| choices.below(4) > 0);
         let mut resume = None;
         let mut at = 0;
         self.replica = Replica::new(self.life.clone(), self.bounds);
@@ -245,6 +247,7 @@ fuzz_target!(|input: &[u8]| {
                 node.inbox.push(other[..most].to_vec());
                 node.heard[STAMPERS.len()] += most;
             }
+            5 if random.0.below(2) == 0 => node.saved = node.replica.save(time(NOW)),
             5 => node.restart(&mut random.0),
             6 if random.0.below(8) == 0 => {
                 node.accept(false);

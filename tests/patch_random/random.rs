@@ -175,14 +175,13 @@ fn ancestor(pointer: &str, levels: usize) -> &str {
         .fold(pointer, |pointer, _| pointer.rsplit_once('/').map_or("", |(parent, _)| parent))
 }
 
-/// An equal value, its integers written as doubles and its doubles as integers where they can be.
+/// A value that is equal, or almost: its integers written as doubles and its doubles as integers, if they
+/// can be.
 fn respelled(value: &Value) -> Value {
     match value {
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) if integer.unsigned_abs() <= 1 << 53 => json!(integer as f64),
-            (None, Some(double)) if double.fract() == 0.0 && double.abs() <= 1e15 => {
-                json!(double as i64)
-            }
+        Value::Number(number) => match number.as_f64() {
+            Some(double) if !number.is_f64() => json!(double),
+            Some(double) if double.fract() == 0.0 && double.abs() <= 1e15 => json!(double as i64),
             _ => value.clone(),
         },
         Value::Array(elements) => elements.iter().map(respelled).collect(),
