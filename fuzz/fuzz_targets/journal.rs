@@ -118,6 +118,11 @@ fn try_open(bytes: &[u8]) {
     assert_eq!(transactions, found.transactions);
     assert!(transactions.starts_with(&expected.transactions), "what was sealed is gone");
     assert!(found.batches <= expected.batches + 1, "something was sealed by the start");
+    assert!(
+        !expected.has_later_batch,
+        "what was acknowledged is cut off: {}",
+        bytes.escape_ascii()
+    );
 
     read_all(&journal.reader(), &transactions);
     let more = [record(1 << 40, "[]"), record((1 << 40) + 1, "")];
@@ -184,30 +189,39 @@ struct Naive {
     batches: u64,
     /// Whether only NUL bytes follow.
     is_good: bool,
+    /// Whether a line follows of a batch after the one that comes next: that one was durable then.
+    has_later_batch: bool,
 }
 
 fn naive(bytes: &[u8]) -> Naive {
-    let mut found = Naive { transactions: Vec::new(), batches: 0, is_good: false };
+    let (mut found, rest) = naive_batches(bytes);
+    found.is_good = found.batches > 0 && rest.iter().all(|byte| *byte == 0);
+    found.has_later_batch = rest
+        .split(|byte| [0, b'\n'].contains(byte))
+        .filter_map(unsealed)
+        .any(|(_, [batch, ..])| batch > found.batches);
+    found
+}
+
+/// Finds the whole batches, and says what is left.
+fn naive_batches(bytes: &[u8]) -> (Naive, &[u8]) {
+    let mut found =
+        Naive { transactions: Vec::new(), batches: 0, is_good: false, has_later_batch: false };
     let mut at = 0;
-    // Batch by batch.
     loop {
-        if found.batches > 0 && bytes[at..].iter().all(|byte| *byte == 0) {
-            found.is_good = true;
-            return found;
-        }
         let mut objects = Vec::new();
         let mut end = at;
         loop {
             let Some(length) = bytes[end..].iter().position(|byte| *byte == b'\n') else {
-                return found;
+                return (found, &bytes[at..]);
             };
             let line = &bytes[end..end + length];
             end += length + 1;
-            let Some((object, seal)) = unsealed(line) else { return found };
+            let Some((object, seal)) = unsealed(line) else { return (found, &bytes[at..]) };
             objects.push(object);
             let [batch, number, lines] = seal;
             if batch != found.batches || number != objects.len() as u64 || lines < number {
-                return found;
+                return (found, &bytes[at..]);
             }
             if number == lines {
                 break;
@@ -216,7 +230,7 @@ fn naive(bytes: &[u8]) -> Naive {
         if found.batches == 0 {
             let is_header = |object| Header::read(object).is_ok();
             if objects.len() != 1 || !is_header(objects[0]) {
-                return found;
+                return (found, &bytes[at..]);
             }
         } else {
             let mut transactions = Vec::new();
@@ -225,7 +239,7 @@ fn naive(bytes: &[u8]) -> Naive {
                     let note: serde_json::Value = serde_json::from_str(object).unwrap_or_default();
                     let life = note["source"].as_str().and_then(|life| life.parse::<Source>().ok());
                     if note["patchmesh"] != "life" || life.is_none() {
-                        return found;
+                        return (found, &bytes[at..]);
                     }
                     continue;
                 }
@@ -233,7 +247,7 @@ fn naive(bytes: &[u8]) -> Naive {
                     Ok(transaction) if transaction.time.is_some() => {
                         transactions.push(transaction);
                     }
-                    _ => return found,
+                    _ => return (found, &bytes[at..]),
                 }
             }
             found.transactions.extend(transactions);
