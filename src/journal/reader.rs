@@ -4,20 +4,22 @@
 //! checksum must be right, and the batch and the line the ones that belong there, so that its position
 //! is right too. What is wrong is an error, and noted as [`Damage`] for all to see.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{OpenError, read_header};
-use super::format::{LineError, is_note, read_line};
 use super::index::{BLOCK, BlockIndex, Ids};
-use super::scan::{Damage, Expected, MAX_LINE_BYTES, Why};
+use super::scan::{Damage, Expected, Why};
 use super::storage::Storage;
 use super::within;
 use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
+use lines::Lines;
 
 /// Every so many positions the offset is kept in memory.
 pub(super) const STRIDE: u64 = BLOCK;
@@ -26,9 +28,6 @@ pub(super) const STRIDE: u64 = BLOCK;
 /// are near the end.
 const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 4 << 20;
-
-/// How many bytes are read at once.
-const CHUNK_BYTES: usize = 256 << 10;
 
 /// Where a line begins, and which one it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -359,105 +358,6 @@ impl FileReader {
     /// See [`super::JournalReader::before`].
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         self.shared.lock().blocks.before(time)
-    }
-}
-
-/// The lines of a journal one after the other, each checked.
-struct Lines<'a> {
-    reader: &'a FileReader,
-    /// What was read, from the offset `start` on.
-    buffer: Vec<u8>,
-    start: u64,
-    /// How much of the buffer was given.
-    at: usize,
-    /// Where each read goes to first.
-    chunk: Box<[u8]>,
-    /// The line that comes next, and its position if it is a record's.
-    expected: Expected,
-    position: u64,
-    /// How many records there were at the beginning.
-    length: u64,
-}
-
-/// A record's line.
-struct StoredLine {
-    position: u64,
-    offset: u64,
-    /// Where in the buffer its object is, until the next line is read.
-    object: std::ops::Range<usize>,
-}
-
-impl<'a> Lines<'a> {
-    fn new(reader: &'a FileReader, offset: u64, expected: Expected, position: u64) -> Self {
-        let length = reader.length();
-        let chunk = vec![0; CHUNK_BYTES].into();
-        let buffer = Vec::new();
-        Self { reader, buffer, start: offset, at: 0, chunk, expected, position, length }
-    }
-
-    fn object(&self, line: &StoredLine) -> &str {
-        let object = &self.buffer[line.object.clone()];
-        std::str::from_utf8(object).expect("the line was read as text before")
-    }
-
-    /// The offset of the next line.
-    fn offset(&self) -> u64 {
-        self.start + self.at as u64
-    }
-
-    /// The next record's line; none after the last.
-    fn next(&mut self) -> Result<Option<StoredLine>, Damage> {
-        if self.position >= self.length {
-            return Ok(None);
-        }
-        loop {
-            let offset = self.offset();
-            let damaged = |why| Damage { offset, why };
-            let length = self.line_length()?;
-            let (begin, end) = (self.at, self.at + length);
-            self.at = end + 1;
-            let line =
-                read_line(&self.buffer[begin..end]).map_err(|error| damaged(Why::Line(error)))?;
-            if !self.expected.is(line.seal) {
-                let (expected, found) = (self.expected, line.seal);
-                return Err(damaged(Why::Sequence { expected, found }));
-            }
-            let seal = line.seal;
-            self.expected = seal.next().map_or(Expected::First(seal.batch + 1), Expected::Line);
-            if is_note(line.object) {
-                continue;
-            }
-            let position = self.position;
-            self.position += 1;
-            let object = begin..begin + line.object.len();
-            return Ok(Some(StoredLine { position, offset, object }));
-        }
-    }
-
-    /// The length of the next line, without its line feed.
-    fn line_length(&mut self) -> Result<usize, Damage> {
-        let mut searched = self.at;
-        loop {
-            if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..]) {
-                return Ok(searched + found - self.at);
-            }
-            let offset = self.offset();
-            let damaged = |why| Damage { offset, why };
-            if self.buffer.len() - self.at > MAX_LINE_BYTES {
-                return Err(damaged(Why::Line(LineError::Unsealed)));
-            }
-            self.buffer.drain(..self.at);
-            self.start += self.at as u64;
-            self.at = 0;
-            searched = self.buffer.len();
-            let from = self.start + self.buffer.len() as u64;
-            let read = self.reader.storage.read_at(&mut self.chunk, from);
-            let read = read.map_err(|error| damaged(Why::Unreadable(error.to_string())))?;
-            if read == 0 {
-                return Err(damaged(Why::Missing));
-            }
-            self.buffer.extend_from_slice(&self.chunk[..read]);
-        }
     }
 }
 

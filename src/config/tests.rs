@@ -1,0 +1,171 @@
+use super::*;
+
+fn run(arguments: &[&str]) -> Config {
+    match parse(arguments, None) {
+        Ok(Command::Run(config)) => config,
+        other => panic!("{arguments:?} gave {other:?}"),
+    }
+}
+
+fn peers(arguments: &[&str]) -> Vec<String> {
+    run(arguments).peers.iter().map(Peer::to_string).collect()
+}
+
+#[test]
+fn an_address_is_enough() {
+    let config = run(&["127.0.0.1:8080"]);
+    assert_eq!(config.address, "127.0.0.1:8080");
+    assert_eq!((config.peers, config.name, config.token), (vec![], None, None));
+}
+
+#[test]
+fn peers_are_arguments_or_separated_by_commas() {
+    let expected = ["b:1", "c:2", "[::1]:3"];
+    assert_eq!(peers(&["a:1", "b:1", "c:2", "[::1]:3"]), expected);
+    assert_eq!(peers(&["a:1", "b:1,c:2, [::1]:3,"]), expected);
+    assert_eq!(peers(&["a:1", "ws://b:1", "ws://c:2/", "ws://[::1]:3/ws"]), expected);
+    assert_eq!(peers(&["a:1", "ws://b:1/mesh/ws"]), ["b:1/mesh/ws"]);
+}
+
+#[test]
+fn an_address_has_a_host_a_port_and_perhaps_a_zone() {
+    let longest = "n".repeat(MAX_NAME_BYTES);
+    assert_eq!(run(&["a:1", "--source", &longest]).name.as_deref(), Some(longest.as_str()));
+    for (address, host, authority) in [
+        ("node.lan:80", "node.lan", "node.lan:80"),
+        ("127.0.0.1:80", "127.0.0.1", "127.0.0.1:80"),
+        ("[::1]:80", "::1", "[::1]:80"),
+        ("[fe80::1%1]:80", "fe80::1%1", "[fe80::1]:80"),
+        ("[fe80::1%eth0.7]:80", "fe80::1%eth0.7", "[fe80::1]:80"),
+    ] {
+        assert_eq!(run(&[address]).address, address);
+        assert_eq!(peers(&["a:1", address]), [address]);
+        assert_eq!(host_and_port(address), (host, 80));
+        assert_eq!(super::authority(address), authority);
+    }
+    // In a URL the sign before the zone is percent-encoded (RFC 6874), or not (RFC 9844).
+    for url in ["ws://[fe80::1%25eth0]:80", "ws://[fe80::1%eth0]:80/ws"] {
+        assert_eq!(peers(&["a:1", url]), ["[fe80::1%eth0]:80"]);
+    }
+}
+
+#[test]
+fn a_node_is_not_its_own_peer_and_none_is_dialed_twice() {
+    assert_eq!(peers(&["a:1", "a:1", "b:1", "ws://b:1/ws"]), ["b:1"]);
+}
+
+#[test]
+fn options_stand_anywhere() {
+    let config = run(&["--source", "edge", "a:1", "--token=secret", "b:2"]);
+    assert_eq!(config.name.as_deref(), Some("edge"));
+    assert_eq!(config.token.as_deref(), Some("secret"));
+    assert_eq!(config.peers.len(), 1);
+    assert_eq!(parse(["a:1", "-h"], None), Ok(Command::Help));
+    assert_eq!(parse(["--version"], None), Ok(Command::Version));
+}
+
+#[test]
+fn the_environment_gives_a_token_that_an_option_overrides() {
+    let token = |arguments: &[&str], environment: &str| match parse(
+        arguments,
+        Some(environment.to_owned()),
+    )
+    .unwrap()
+    {
+        Command::Run(config) => config.token,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(token(&["a:1"], "env").as_deref(), Some("env"));
+    assert_eq!(token(&["a:1", "--token", "flag"], "env").as_deref(), Some("flag"));
+    assert_eq!(token(&["a:1"], ""), None);
+}
+
+#[test]
+fn directories_are_looked_after_by_commands_of_their_own() {
+    let table: [(&[&str], Command); 5] = [
+        (&["verify", "d"], Command::Verify { data: "d".into(), mend: None }),
+        (
+            &["verify", "d", "--new-life"],
+            Command::Verify { data: "d".into(), mend: Some(Mend::NewLife) },
+        ),
+        (
+            &["backup", "d", "f"],
+            Command::Backup {
+                from: BackupFrom::Directory("d".into()),
+                file: "f".into(),
+                token: None,
+            },
+        ),
+        (
+            &["backup", "http://a:1/", "f", "--token", "t"],
+            Command::Backup {
+                from: BackupFrom::Node("a:1".into()),
+                file: "f".into(),
+                token: Some("t".into()),
+            },
+        ),
+        (
+            &["restore", "f", "d", "--source", "n"],
+            Command::Restore { file: "f".into(), data: "d".into(), name: Some("n".into()) },
+        ),
+    ];
+    for (arguments, command) in table {
+        assert_eq!(parse(arguments, None), Ok(command), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
+    for peer in ["a:1", "http://a:1", "http://a:1/", "ws://a:1", "ws://a:1/ws"] {
+        let arguments = ["verify", "d", "--rebuild-from", peer, "--token", "t", "--new-life"];
+        let mend = Mend::RebuildFrom {
+            peer: "a:1".into(),
+            token: Some("t".into()),
+            name: None,
+            despite_loss: true,
+        };
+        let expected = Command::Verify { data: "d".into(), mend: Some(mend) };
+        assert_eq!(parse(arguments, None), Ok(expected), "{peer}");
+    }
+}
+
+#[test]
+fn a_bad_argument_is_one_clear_line() {
+    let long = "n".repeat(MAX_NAME_BYTES + 1);
+    let allowed = format!("{MAX_NAME_BYTES} are allowed");
+    let table: [(&[&str], &str); 28] = [
+        (&[], "address to listen on is missing"),
+        (&["8080"], "has no port"),
+        (&[":8080"], "has no host"),
+        (&["a:http"], "not a number"),
+        (&["a:65536"], "not a number"),
+        (&["::1:80"], "in brackets"),
+        (&["[::g]:80"], "not an IPv6"),
+        (&["a b:80"], "no host name has"),
+        (&["a:1", "wss://b:1"], "TLS"),
+        (&["a:1", "http://b:1"], "not http://"),
+        (&["a:1", "ws://b:1/ws?x"], "no query"),
+        (&["a:1", "--frob"], "--frob"),
+        (&["a:1", "--source"], "--source"),
+        (&["a:1", "--source", &long], &allowed),
+        (&["a:1", "--source", ""], "empty"),
+        (&["a:1", "--source", "a~b"], "no '~'"),
+        (&["a:1", "--source", "a^1"], "no '^'"),
+        (&["restore", "f", "d", "--source", "a~b"], "no '~'"),
+        (&["[fe80::1%]:80"], "no zone"),
+        (&["[fe80::1%a%b]:80"], "no zone"),
+        (&["a:1", "--token", "with space"], "visible ASCII"),
+        (&["verify"], "one argument"),
+        (&["a:1", "--new-life"], "belong to verify"),
+        (&["verify", "d", "--rebuild-from", "a"], "has no port"),
+        (&["verify", "d", "--rebuild-from", "ws://a:1/b/ws"], "without a path"),
+        (&["backup", "d"], "two arguments"),
+        (&["backup", "http://a", "f"], "has no port"),
+        (&["restore", "f", "d", "e"], "two arguments"),
+    ];
+    for (arguments, why) in table {
+        let error = parse(arguments, None).unwrap_err().to_string();
+        assert!(error.contains(why), "{error:?} does not say {why:?}");
+        assert!(!error.contains('\n'), "{error:?}");
+    }
+}

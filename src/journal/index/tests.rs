@@ -1,0 +1,161 @@
+use super::*;
+
+fn source(name: &str) -> Source {
+    name.parse().unwrap()
+}
+
+fn clock(entries: &[(&str, u64)]) -> VectorClock {
+    entries.iter().map(|(name, next)| (source(name), *next)).collect()
+}
+
+fn stamped(source: &Source, id: u64) -> Ids<'_> {
+    Ids { time: Time::MAX, stamp: (source, id), name: None }
+}
+
+#[test]
+fn what_a_clock_covers_is_left_out_by_whole_blocks() {
+    let (a, b) = (source("a"), source("b"));
+    let mut index = BlockIndex::default();
+    assert_eq!(index.next_uncovered(0, &clock(&[])), 0);
+    // Three blocks of a, whose second has one of b; and the beginning of a fourth.
+    for id in 1..=3 * BLOCK + 10 {
+        let is_of_b = id == BLOCK + 5;
+        index.push(if is_of_b { stamped(&b, 7) } else { stamped(&a, id) });
+    }
+    let length = 3 * BLOCK + 10;
+    // From where on; the clock; where to go on.
+    type Row<'a> = (u64, &'a [(&'a str, u64)], u64);
+    let table: [Row; 12] = [
+        (0, &[], 0),
+        (17, &[], 17),
+        (0, &[("a", BLOCK + 1)], BLOCK),
+        (3, &[("a", BLOCK + 1)], BLOCK),
+        (0, &[("a", BLOCK)], 0),
+        (0, &[("a", 9999)], BLOCK),
+        (BLOCK + 9, &[("a", 9999), ("b", 7)], BLOCK + 9),
+        (2 * BLOCK, &[("a", 9999)], length),
+        (0, &[("a", 3 * BLOCK + 1), ("b", 8)], 3 * BLOCK),
+        (0, &[("a", 9999), ("b", 8), ("c", 1)], length),
+        (length + 5, &[], length + 5),
+        (u64::MAX, &[], u64::MAX),
+    ];
+    for (from, entries, expected) in table {
+        assert_eq!(index.next_uncovered(from, &clock(entries)), expected, "{from} {entries:?}");
+    }
+}
+
+#[test]
+fn a_transaction_is_looked_for_where_it_may_be() {
+    let (a, b) = (source("a"), source("b"));
+    let mut index = BlockIndex::after(4 * BLOCK);
+    for id in 0..BLOCK + 20 {
+        let name = (id == 3).then_some((&b, 1));
+        index.push(Ids { name, ..stamped(&a, 10 * id) });
+    }
+    let [unknown, third, fifth] =
+        [0..4, 2..3, 4..5].map(|Range { start, end }| start * BLOCK..end * BLOCK);
+    let open = 5 * BLOCK..5 * BLOCK + 20;
+    assert_eq!(index.candidates(&a, 15), [fifth.clone(), unknown.clone()]);
+    assert_eq!(index.candidates(&a, 10 * BLOCK + 1), [open, unknown.clone()]);
+    assert_eq!(index.candidates(&a, 99_999), vec![unknown.clone()]);
+    assert_eq!(index.candidates(&b, 1), [fifth, unknown]);
+    // A part of the second block says nothing of it, and of the third one all is said.
+    let records = (BLOCK + 1..3 * BLOCK).map(|_| stamped(&b, 5));
+    index.note(BLOCK + 1, records);
+    assert_eq!(index.candidates(&b, 5), [third.clone(), 0..2 * BLOCK, 3 * BLOCK..4 * BLOCK]);
+    // What is known already is not noted again, and names cover nothing.
+    index.note(2 * BLOCK, (0..BLOCK).map(|_| stamped(&a, 5)));
+    index.note(0, (0..2 * BLOCK).map(|id| stamped(&a, id)));
+    index.note(3 * BLOCK, (0..2 * BLOCK).map(|id| stamped(&a, id)));
+    assert_eq!(index.candidates(&b, 5), vec![third]);
+    assert_eq!(index.next_uncovered(0, &clock(&[("a", 99_999)])), 2 * BLOCK);
+    assert_eq!(index.next_uncovered(0, &clock(&[("a", 99_999), ("b", 6)])), 5 * BLOCK + 20);
+}
+
+#[test]
+fn ids_that_are_far_apart_cover_nothing_and_hide_nothing() {
+    let a = source("a");
+    let mut index = BlockIndex::default();
+    index.push(stamped(&a, u64::from(u32::MAX) + 9));
+    index.push(stamped(&a, 5));
+    index.push(stamped(&a, 6));
+    assert_eq!(index.next_uncovered(0, &clock(&[("a", 1 << 53)])), 0);
+    for (id, found) in [(4, false), (5, true), (1 << 40, true)] {
+        assert_eq!(index.candidates(&a, id).len(), usize::from(found), "{id}");
+    }
+}
+
+/// A record by the numbers of its sources, and its Ids.
+type Numbers = (usize, u64, Option<(usize, u64)>, Time);
+
+/// Whatever was noted in whatever order: nothing that a clock lacks is left out, and nothing that
+/// is there is not found.
+#[test]
+fn random_journals_are_never_short_of_a_transaction() {
+    for seed in 0..50 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let sources: Vec<Source> =
+            (0..random.u64(1..6)).map(|number| source(&format!("s{number}"))).collect();
+        let mut next = vec![0; sources.len()];
+        let mut now = 0;
+        let records: Vec<Numbers> = (0..random.u64(0..2000))
+            .map(|_| {
+                let of = random.usize(..sources.len());
+                next[of] += random.u64(1..4);
+                let name = (random.usize(..sources.len()), random.u64(..5000));
+                now += random.u64(..3);
+                let late = if random.u8(..100) == 0 { random.u64(..=now) } else { 0 };
+                let time = Time::from_micros(now - late).unwrap();
+                (of, next[of], (random.u8(..10) == 0).then_some(name), time)
+            })
+            .collect();
+        let ids = |record: &Numbers| Ids {
+            time: record.3,
+            stamp: (&sources[record.0], record.1),
+            name: record.2.map(|(of, id)| (&sources[of], id)),
+        };
+        let begin = (random.u64(0..=records.len() as u64) / BLOCK * BLOCK) as usize;
+        let mut index = BlockIndex::after(begin as u64);
+        records[begin..].iter().for_each(|record| index.push(ids(record)));
+        for _ in 0..4 {
+            let from = random.usize(0..=records.len());
+            let until = random.usize(from..=records.len());
+            index.note(from as u64, records[from..until].iter().map(ids));
+        }
+        for _ in 0..20 {
+            let clock: VectorClock = sources
+                .iter()
+                .zip(&next)
+                .map(|(source, next)| (source.clone(), random.u64(0..next + 2)))
+                .collect();
+            let from = random.u64(..records.len() as u64 + 1);
+            let until = index.next_uncovered(from, &clock);
+            assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
+            for record in &records[from as usize..until as usize] {
+                assert!(clock.has_seen(&sources[record.0], record.1), "seed {seed}");
+            }
+        }
+        for _ in 0..20 {
+            let time = Time::from_micros(random.u64(..now + 2)).unwrap();
+            let (mut count, unsettled) = index.before(time);
+            let unsettled = unsettled.into_iter().flatten();
+            count += unsettled.filter(|at| records[*at as usize].3 < time).count() as u64;
+            let expected = records.iter().filter(|record| record.3 < time).count();
+            assert_eq!(count, expected as u64, "seed {seed}");
+        }
+        for _ in 0..20 {
+            let time = Time::from_micros(random.u64(..now + 2)).unwrap();
+            let from = random.u64(..records.len() as u64 + 1);
+            let until = index.next_up_to(from, time);
+            assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
+            let left_out = &records[from as usize..until as usize];
+            assert!(left_out.iter().all(|record| record.3 > time), "seed {seed}");
+        }
+        for (position, record) in (0..).zip(&records) {
+            for (source, id) in std::iter::once((record.0, record.1)).chain(record.2) {
+                let candidates = index.candidates(&sources[source], id);
+                assert!(candidates.iter().any(|range| range.contains(&position)), "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use super::*;
+
+fn start() -> (Handle, smol::Task<io::Result<()>>) {
+    let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
+    (handle, smol::spawn(manager.run()))
+}
+
+fn add(path: &str) -> Box<str> {
+    format!(r#"[{{"op":"add","path":"{path}","value":1}}]"#).into()
+}
+
+async fn text(handle: &Handle, pointer: &str) -> Option<String> {
+    let pointer = PointerBuf::parse(pointer).unwrap();
+    let snapshot = handle.snapshot(pointer).await.unwrap().snapshot?;
+    Some(String::from_utf8(snapshot.text().to_vec()).unwrap())
+}
+
+#[test]
+fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
+    smol::block_on(async {
+        let (handle, _task) = start();
+        let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
+            panic!("it applies");
+        };
+        assert_eq!(record.place.id, 1);
+        assert_eq!(handle.journal().length(), 1);
+        assert_eq!(text(&handle, "").await.unwrap(), r#"{"a":1}"#);
+        assert_eq!(text(&handle, "/a").await.unwrap(), "1");
+        assert_eq!(text(&handle, "/b").await, None);
+    });
+}
+
+#[test]
+fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
+    smol::block_on(async {
+        let (handle, _task) = start();
+        let refused = handle.create(&add("/a/b"), None).await.unwrap();
+        assert!(matches!(refused, Submitted::Refused(_)));
+        assert_eq!(handle.journal().length(), 0);
+        let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
+            panic!("it applies");
+        };
+        assert_eq!(record.place.id, 2);
+        assert_eq!(handle.counters().await.unwrap().refused, 1);
+    });
+}
+
+#[test]
+fn unknown_ids_of_the_own_source_are_taken_in_and_counted_on_from() {
+    smol::block_on(async {
+        let (handle, _task) = start();
+        let earlier = Transaction {
+            time: Time::from_micros(1),
+            ..Transaction::fresh(handle.source(), 40, add("/old"))
+        };
+        handle.submit(vec![earlier]).await.unwrap();
+        let Submitted::Accepted(record) = handle.create(&add("/new"), None).await.unwrap() else {
+            panic!("it applies");
+        };
+        assert_eq!(record.place.id, 41);
+        assert_eq!(text(&handle, "").await.unwrap(), r#"{"new":1,"old":1}"#);
+    });
+}
+
+#[test]
+fn requests_at_once_reach_the_journal_in_the_order_of_their_ids() {
+    smol::block_on(async {
+        let (handle, _task) = start();
+        let tasks: Vec<_> = (0..200)
+            .map(|number| {
+                let handle = handle.clone();
+                smol::spawn(async move { handle.create(&add(&format!("/{number}")), None).await })
+            })
+            .collect();
+        for task in tasks {
+            assert!(matches!(task.await, Ok(Submitted::Accepted(_))));
+        }
+        let records = handle.journal().read(0, 1000, usize::MAX).await.unwrap();
+        assert!(records.iter().map(|record| record.place.id).eq(1..=200));
+    });
+}
+
+#[test]
+fn growth_wakes_a_subscriber_once_however_much_there_was() {
+    smol::block_on(async {
+        let (handle, _task) = start();
+        let grown = handle.subscribe().await.unwrap();
+        for path in ["/a", "/b", "/c"] {
+            handle.create(&add(path), None).await.unwrap();
+        }
+        assert_eq!(grown.recv().await, Ok(()));
+        assert!(grown.try_recv().is_err());
+    });
+}
+
+#[test]
+fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else() {
+    const LENGTH: u64 = 30_000;
+    let ordered = |source: &str, id, micros| Transaction {
+        time: Time::from_micros(micros),
+        ..Transaction::fresh(source.parse().unwrap(), id, add(&format!("/{}", id % 100)))
+    };
+    smol::block_on(async {
+        let (handle, task) = start();
+        handle
+            .submit((1..=LENGTH).map(|id| ordered("p~1", id, 1000 + id)).collect())
+            .await
+            .unwrap();
+        let begin = Instant::now();
+        handle.submit(vec![ordered("q~1", 1, 100)]).await.unwrap();
+        let (took, begin) = (begin.elapsed(), Instant::now());
+        let late = ["q~1", "r~1"].map(|source| handle.submit(vec![ordered(source, 2, 50)]));
+        let mut late = late.map(Box::pin);
+        for late in &mut late {
+            assert!(smol::future::poll_once(late).await.is_none());
+        }
+        let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
+        assert!(matches!(known[..], [Submitted::Known { next_id }] if next_id == LENGTH + 1));
+        handle.create(&add("/fresh"), None).await.unwrap();
+        let is_in_time = begin.elapsed() < took / 2;
+        for late in late {
+            assert!(matches!(late.await.unwrap()[..], [Submitted::Accepted(_)]));
+        }
+        let records = handle.journal().read(LENGTH, 10, usize::MAX).await.unwrap();
+        let ids = records.iter().map(|record| (record.place.source.as_str(), record.place.id));
+        let mut ids: Vec<_> = ids.collect();
+        ids[2..].sort_unstable();
+        // On a machine that is busy with other things the rest may have been over before.
+        if is_in_time {
+            assert_eq!(ids, [("q~1", 1), ("me~1", 1), ("q~1", 2), ("r~1", 2)]);
+        }
+        // What is held back when all are gone is dropped.
+        let late = handle.submit(vec![ordered("q~1", 3, 10)]);
+        assert_eq!(smol::future::poll_once(late).await.map(|late| late.is_ok()), None);
+        drop(handle);
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn the_manager_ends_with_its_last_handle() {
+    smol::block_on(async {
+        let (handle, task) = start();
+        drop(handle);
+        task.await.unwrap();
+    });
+}
