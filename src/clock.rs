@@ -25,7 +25,7 @@ impl Time {
     /// The latest time there is.
     pub const MAX: Self = Self(MAX_SAFE_INTEGER);
 
-    /// A time from microseconds since 1970; none where they are more than [`Time::MAX`].
+    /// A time from microseconds since 1970; none if they are more than [`Time::MAX`].
     pub fn from_micros(micros: u64) -> Option<Self> {
         (micros <= MAX_SAFE_INTEGER).then_some(Self(micros))
     }
@@ -35,14 +35,14 @@ impl Time {
         self.0
     }
 
-    /// How far this time is after `other`, in microseconds; 0 where it is not.
+    /// How far this time is after `other`, in microseconds; 0 if it is not.
     pub fn micros_after(self, other: Self) -> u64 {
         self.0.saturating_sub(other.0)
     }
 }
 
 /// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall
-/// clock, raised to one more than the greatest time seen where the wall clock is not ahead of that.
+/// clock, raised to one more than the greatest time seen if the wall clock is not ahead of that.
 ///
 /// Invariant: every reading is greater than all observed times (until
 /// [`Time::MAX`], which the wall clock reaches in the year 2255).
@@ -52,7 +52,7 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
-    /// The reading that would be taken where the wall clock says `now`. It is taken by
+    /// The reading that would be taken if the wall clock says `now`. It is taken by
     /// [`observe`](Self::observe).
     pub fn next(&self, now: Time) -> Time {
         now.max(Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER)))
@@ -72,7 +72,7 @@ impl HybridClock {
 pub struct VectorClock(BTreeMap<Source, u64>);
 
 impl VectorClock {
-    /// The Id that is expected next from `source`; 0 where nothing was seen.
+    /// The Id that is expected next from `source`; 0 if nothing was seen.
     pub fn next_id(&self, source: &Source) -> u64 {
         self.0.get(source).copied().unwrap_or(0)
     }
@@ -93,7 +93,7 @@ impl VectorClock {
         other.iter().all(|(source, next)| self.next_id(source) >= next)
     }
 
-    /// The JSON in ASCII, as a header wants it; none where it has more than `most` bytes.
+    /// The JSON in ASCII, as a header wants it; none if it has more than `most` bytes.
     pub fn ascii(&self, most: usize) -> Option<String> {
         let mut text = String::from("{");
         for (source, next) in self.iter() {
@@ -126,7 +126,7 @@ impl VectorClock {
         }
     }
 
-    /// Goes back to `next` for `source`, where what was accepted of it was undone.
+    /// Goes back to `next` for `source`, if what was accepted of it was undone.
     pub fn restore(&mut self, source: &Source, next: u64) {
         if next == 0 {
             self.0.remove(source);
@@ -135,7 +135,7 @@ impl VectorClock {
         }
     }
 
-    /// Lists `source`, with 0 where nothing was seen of it.
+    /// Lists `source`, with 0 if nothing was seen of it.
     pub fn include(&mut self, source: &Source) {
         if !self.0.contains_key(source) {
             self.0.insert(source.clone(), 0);

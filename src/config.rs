@@ -60,7 +60,7 @@ pub enum Command {
         from: BackupFrom,
         /// The file, which must not exist.
         file: PathBuf,
-        /// What the node wants to be presented, where it runs.
+        /// What the node wants to be presented, if it runs.
         token: Option<String>,
     },
     /// Make a data directory from such a file.
@@ -69,7 +69,7 @@ pub enum Command {
         file: PathBuf,
         /// The directory, without a journal.
         data: PathBuf,
-        /// The node's name; none where it stays.
+        /// The node's name; none if it stays.
         name: Option<String>,
     },
     /// Print [`HELP`].
@@ -89,7 +89,7 @@ pub enum Mend {
         peer: String,
         /// What it wants to be presented.
         token: Option<String>,
-        /// The node's name; none where it stays.
+        /// The node's name; none if it stays.
         name: Option<String>,
         /// Whether to go on though something that was acknowledged is nowhere.
         despite_loss: bool,
@@ -112,9 +112,9 @@ pub struct Config {
     pub address: String,
     /// The nodes it dials, each once, without itself.
     pub peers: Vec<Peer>,
-    /// The node's name, from which each life's source is made; none where it is the address.
+    /// The node's name, from which each life's source is made; none if it is the address.
     pub name: Option<String>,
-    /// Where the journal is kept; none where it is in memory.
+    /// Where the journal is kept; none if it is in memory.
     pub data: Option<PathBuf>,
     /// What clients and peers must present, and what is sent to peers.
     pub token: Option<String>,

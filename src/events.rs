@@ -8,7 +8,7 @@
 //!
 //! The id is the vector clock. A `patch`, a JSON Patch, makes the document of the event before it the one
 //! that the node has by then; it says what was done, which is more than what is different in the end
-//! where something late came in. Where too much was done since, there is a `put` again.
+//! where something late came in. If too much was done since, there is a `put` again.
 //!
 //! A session is a cursor like a downstream's: it holds no queue and no document, and looks for what is new
 //! when the last event is written. So a slow reader costs the node nothing, and gets fewer and larger
@@ -33,7 +33,7 @@ use crate::http::{Body, Coding, Full, InFlight};
 use crate::manager::{Change, Handle, Known, Update};
 use crate::patch::{Patch, PatchOperation, parse};
 
-/// What is sent where there was nothing to send for this long, so that proxies keep the connection.
+/// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -259,7 +259,7 @@ impl Output {
     async fn finish(&self) {
         if !self.inside.load(Ordering::Relaxed) {
             let end = async {
-                // Where it cannot be written, there is nobody to read it.
+                // If it cannot be written, there is nobody to read it.
                 let _ = self.write_bytes(self.coding.end().as_bytes()).await;
             };
             let limit = async {

@@ -72,7 +72,7 @@ impl Journal {
     /// journal is, and readers see it. The disk is waited for by another thread, or `here`.
     ///
     /// # Errors
-    /// Where the batch is not kept.
+    /// If the batch is not kept.
     pub async fn append(&mut self, batch: &[Record], here: bool) -> Result<(), AppendError> {
         match self {
             Self::Memory(memory) => {
@@ -134,7 +134,7 @@ impl Journal {
     /// Gives back what the file has in reserve.
     ///
     /// # Errors
-    /// Where that cannot be done; what was appended is kept all the same.
+    /// If that cannot be done; what was appended is kept all the same.
     pub fn close(self) -> io::Result<()> {
         match self {
             Self::File(Some(mut file), _) => file.close(),
@@ -153,10 +153,10 @@ impl JournalReader {
     }
 
     /// The records from `position` on: at most `most`, and no more than one that passes `bytes` in
-    /// all. None where the journal ends there.
+    /// all. None if the journal ends there.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     pub async fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         match self {
             Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
@@ -170,7 +170,7 @@ impl JournalReader {
         }
     }
 
-    /// What it is called where something is said of it.
+    /// What it is called in what is said of it.
     pub fn name(&self) -> String {
         match self {
             Self::Memory(_) => "the journal in memory".into(),
@@ -202,10 +202,10 @@ impl JournalReader {
         }
     }
 
-    /// The same where waiting for the disk holds nobody up.
+    /// The same if waiting for the disk holds nobody up.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     pub fn read_blocking(
         &self,
         position: u64,

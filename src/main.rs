@@ -145,7 +145,7 @@ fn fail(error: impl std::fmt::Display) -> ExitCode {
 }
 
 fn complain(error: impl std::fmt::Display) {
-    // Nor does it panic where nobody reads standard error.
+    // Nor does it panic if nobody reads standard error.
     writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string())).ok();
 }
 

@@ -63,7 +63,7 @@ fn damaged(path: &Path) -> impl Fn(OpenError) -> Failure + '_ {
 /// what it found.
 ///
 /// # Errors
-/// Where something is damaged: the first damage, and where it is.
+/// If something is damaged: the first damage, and where it is.
 pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let directory = Directory::open(path, false)?;
     let journal_path = directory.journal_path();
@@ -184,7 +184,7 @@ fn new_life(old: &str, name: Option<&str>, random: u64) -> Result<Source, Failur
 /// is standard output.
 ///
 /// # Errors
-/// Where it cannot be read whole, or the file cannot be written.
+/// If it cannot be read whole, or the file cannot be written.
 pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Result<u64, Failure> {
     if file == Path::new(STANDARD) {
         let mut out = io::BufWriter::new(io::stdout());
@@ -242,7 +242,7 @@ async fn copy_from(
 /// Makes a data directory from a backup, with a new life of its source. `-` is standard input.
 ///
 /// # Errors
-/// Where the backup is damaged, or the directory has a journal or cannot be written.
+/// If the backup is damaged, or the directory has a journal or cannot be written.
 pub fn restore(
     file: &Path,
     path: &Path,

@@ -54,7 +54,7 @@ pub use update::{Change, Known, Update};
 const INBOX_EVENTS: usize = 1024;
 
 /// How many transactions the manager takes before it appends them and answers; one submission more
-/// than that where it passes.
+/// than that when it passes.
 const BATCH_TRANSACTIONS: usize = 1024;
 
 /// How many changes of fate, and how many contradictions, are logged for one batch; the others are only
@@ -85,11 +85,11 @@ pub struct Manager {
     source: Arc<RwLock<Source>>,
     /// When the last new life of this process began.
     life_begun: Option<Instant>,
-    /// Where checkpoints are kept; none where the journal is in memory.
+    /// Where checkpoints are kept; none if the journal is in memory.
     keeper: Option<Keeper>,
-    /// The whole snapshot as it was last read; none where it has changed since.
+    /// The whole snapshot as it was last read; none if it has changed since.
     whole: Option<Whole>,
-    /// The vector clock as it was last read; none where it has changed since.
+    /// The vector clock as it was last read; none if it has changed since.
     vclock: Option<Arc<VectorClock>>,
     changed: Instant,
 }
@@ -106,11 +106,11 @@ impl Manager {
         Self::new(replica, Journal::in_memory(), source, None)
     }
 
-    /// A manager of what the data directory `path` has, and the first handle to it. Where there is no
+    /// A manager of what the data directory `path` has, and the first handle to it. If there is no
     /// journal yet, one is begun whose source is a new life of `name`. Waits for the disk.
     ///
     /// # Errors
-    /// Where the directory cannot be used.
+    /// If the directory cannot be used.
     ///
     /// # Panics
     /// In a build in which serde_json writes other JSON than every node does.
@@ -159,7 +159,7 @@ impl Manager {
     /// Works until the last handle is dropped.
     ///
     /// # Errors
-    /// Where it cannot go on, since what the journal has is not known any more.
+    /// If it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
         while let Some(wake) = self.wake().await {
             self.turn(wake).await?;
@@ -250,7 +250,7 @@ impl Manager {
         Ok(())
     }
 
-    /// The next event, where a batch of so many submissions should wait for it.
+    /// The next event, if a batch of so many submissions should wait for it.
     async fn expected_event(&self, submissions: usize) -> Option<Event> {
         if submissions == 0 {
             return None;
@@ -371,7 +371,7 @@ impl Manager {
             .collect()))
     }
 
-    /// Lets `work` at the replica: here, or away from the executor where it has to read the journal
+    /// Lets `work` at the replica: here, or away from the executor if it has to read the journal
     /// and replay what is there.
     async fn with_replica<T: Send + 'static>(
         &mut self,
@@ -516,7 +516,7 @@ impl Manager {
                 reply.send(counters).ok();
             }
             Event::Subscribe { growth } => {
-                // Where nothing grows, those that left are not noticed otherwise.
+                // If nothing grows, those that left are not noticed otherwise.
                 self.subscribers.retain(|subscriber| !subscriber.is_closed());
                 // The journal may have grown since it was asked for.
                 growth.try_send(()).ok();

@@ -61,7 +61,7 @@ impl Node {
     /// of a life that begins.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or the data directory not be used.
+    /// If the address cannot be listened on, or the data directory not be used.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
@@ -103,7 +103,7 @@ impl Node {
     /// order: no new requests, pending ones answered, streams closed.
     ///
     /// # Errors
-    /// Where the node cannot go on.
+    /// If the node cannot go on.
     pub async fn run(
         self,
         executor: &Executor<'_>,
@@ -146,7 +146,7 @@ impl Node {
             log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())
         };
-        // The manager ends after all others, which hold it; or before, where it cannot go on.
+        // The manager ends after all others, which hold it; or before, if it cannot go on.
         manager.or(work).await
     }
 }

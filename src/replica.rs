@@ -105,14 +105,14 @@ impl Replica {
         Self { life, vclock: VectorClock::default(), clock: HybridClock::default(), history }
     }
 
-    /// Takes transactions in, where the wall clock says `now` and `past` is the journal as it is.
+    /// Takes transactions in; the wall clock says `now`, and `past` is the journal as it is.
     /// All ordered ones are taken in first, in one pass, and then the fresh ones.
     ///
     /// The records of all that is accepted are to be appended to the journal before this is called
-    /// again; where that fails, [`retract`](Self::retract) makes it undone.
+    /// again; if that fails, [`retract`](Self::retract) makes it undone.
     ///
     /// # Errors
-    /// Where the journal had to be read and could not be. Nothing was taken in then.
+    /// If the journal had to be read and could not be. Nothing was taken in then.
     pub fn accept<P: Past>(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
@@ -330,7 +330,7 @@ impl Replica {
     /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.
     ///
     /// # Errors
-    /// Where the journal had to be read and could not be. This replica then differs from the journal
+    /// If the journal had to be read and could not be. This replica then differs from the journal
     /// and must not be used any more.
     pub fn retract<P: Past>(
         &mut self,

@@ -88,7 +88,7 @@ struct Peers {
     source: Source,
     length: u64,
     vclock: VectorClock,
-    /// None where it is not at hand, since the document is large and changing.
+    /// None if it is not at hand, since the document is large and changing.
     hash: Option<StateHash>,
     upstreams: Vec<UpstreamStatus>,
     downstreams: Vec<DownstreamStatus>,
@@ -282,7 +282,7 @@ fn only(request: &Request, allowed: &[&str]) -> Result<(), Response> {
     Err(Response::problem(405, detail).with_header("Allow", allowed))
 }
 
-/// A query parameter that is a number; none where it is absent.
+/// A query parameter that is a number; none if it is absent.
 fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Option<T>, Response> {
     let Some(text) = request.query_parameter(name)? else { return Ok(None) };
     match text.parse() {

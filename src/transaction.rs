@@ -87,7 +87,7 @@ impl Transaction {
     /// Reads an encoding; white space around it, such as a line end, is allowed.
     ///
     /// # Errors
-    /// Where the text is not a transaction or passes a protocol limit: what and where, for a person.
+    /// If the text is not a transaction or passes a protocol limit: what and where, for a person.
     pub fn decode(text: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(text).map_err(|error| DecodeError(error.to_string()))
     }
@@ -253,7 +253,7 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a JSON string (RFC 8259 section 7), with the short escapes where there are any.
+/// Appends a JSON string (RFC 8259 section 7), with the short escapes if there are any.
 fn push_string(out: &mut Vec<u8>, text: &str) {
     /// How many bytes are written at a time, and how many a byte can become.
     const PIECE: usize = 64;

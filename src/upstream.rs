@@ -45,7 +45,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// About how many bytes of transactions are gathered while the manager is at work on those before.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// About how many where the manager has been at work for long. What comes in late makes it apply again
+/// About how many if the manager has been at work for long. What comes in late makes it apply again
 /// what comes after it, so a peer that was cut off for long is caught up with in few large batches.
 const LATE_BATCH_BYTES: usize = 64 << 20;
 const LONG_WORK: Duration = Duration::from_millis(100);
@@ -407,7 +407,7 @@ impl Gathered {
         self.transactions.push(transaction);
     }
 
-    /// Whether more may be gathered, where the manager has `long` been at work on those before.
+    /// Whether more may be gathered, if the manager has `long` been at work on those before.
     fn has_room(&self, long: bool) -> bool {
         self.bytes < if long { LATE_BATCH_BYTES } else { BATCH_BYTES }
     }

@@ -53,7 +53,7 @@ pub struct DownstreamStatus {
 }
 
 impl Downstreams {
-    /// The open sessions, by address, where the journal has `length` transactions.
+    /// The open sessions, by address, if the journal has `length` transactions.
     pub fn status(&self, length: u64) -> Vec<DownstreamStatus> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<_> = open

@@ -38,7 +38,7 @@ impl ReadBuffer {
         }
         if self.end == self.bytes.len() {
             // Moving only what is at most half of the buffer keeps the moving linear in what was
-            // read, also where it comes byte by byte.
+            // read, also if it comes byte by byte.
             if self.start >= self.bytes.len() / 2 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 self.end -= self.start;

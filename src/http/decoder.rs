@@ -22,7 +22,7 @@ pub enum Progress {
     /// The request is not complete; read more.
     Incomplete,
     /// As `Incomplete`, and the client waits to be told [`CONTINUE`](super::CONTINUE) before it
-    /// sends the body. Said once a request, and only where nothing of the body has come yet.
+    /// sends the body. Said once a request, and only if nothing of the body has come yet.
     AwaitsContinue,
     /// A request. There may be more in the buffer.
     Complete(Request),

@@ -27,7 +27,7 @@ pub struct Request {
     pub(super) fields: Vec<Field>,
     pub(super) host: Option<Span>,
     pub(super) keep_alive: bool,
-    /// The body, its chunks joined. Empty where there was none.
+    /// The body, its chunks joined. Empty if there was none.
     pub body: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct RequestLine {
     pub method: Span,
     /// Of the absolute form: `http://authority/path`.
     pub authority: Option<Span>,
-    /// Empty where the absolute form has none.
+    /// Empty if the absolute form has none.
     pub path: Span,
     pub query: Option<Span>,
     pub version: Version,
@@ -130,7 +130,7 @@ impl Request {
             .any(|found| found.eq_ignore_ascii_case(token))
     }
 
-    /// The path, percent-decoded. An error of status 400 where that is not possible.
+    /// The path, percent-decoded. An error of status 400 if that is not possible.
     pub fn decoded_path(&self) -> Result<Cow<'_, str>, HttpError> {
         percent_decode(self.path()).ok_or_else(|| {
             HttpError::bad_request("the path is not UTF-8 in correct percent-encoding")
@@ -138,7 +138,7 @@ impl Request {
     }
 
     /// The value of the first query parameter of that name, decoded as browsers and libraries encode it:
-    /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of status 400 where it cannot be decoded.
+    /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of status 400 if it cannot be decoded.
     pub fn query_parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, HttpError> {
         for parameter in self.query().unwrap_or("").split('&') {
             let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));

@@ -23,7 +23,7 @@ pub struct Response {
     pub status: u16,
     /// The headers, in the order in which they are sent.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The body, also where the request is HEAD.
+    /// The body, also if the request is HEAD.
     pub body: Body,
 }
 
@@ -152,7 +152,7 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// Bodies are equal where their bytes are, whoever holds them.
+/// Bodies are equal if their bytes are, whoever holds them.
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
         self.as_ref() == other.as_ref()

@@ -164,10 +164,10 @@ struct CheckpointHeader {
 }
 
 impl Directory {
-    /// Takes the directory `path`, and makes it where there is none and `create` says so.
+    /// Takes the directory `path`, and makes it if there is none and `create` says so.
     ///
     /// # Errors
-    /// Where it cannot be used.
+    /// If it cannot be used.
     pub fn open(path: &Path, create: bool) -> Result<Self, DirectoryError> {
         let failed = |error| DirectoryError::Io(path.to_owned(), error);
         if create && !path.exists() {
@@ -219,10 +219,10 @@ impl Directory {
         self.path.join(JOURNAL)
     }
 
-    /// The journal's file; none where there is none yet.
+    /// The journal's file; none if there is none yet.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// If it cannot be opened.
     pub fn journal(&self, write: bool) -> Result<Option<Arc<dyn Storage>>, DirectoryError> {
         let path = self.journal_path();
         match OpenOptions::new().read(true).write(write).open(&path) {
@@ -252,7 +252,7 @@ impl Directory {
     /// Begins a journal. `fill` may write to it before it gets its name.
     ///
     /// # Errors
-    /// Where it cannot be made, or there is one.
+    /// If it cannot be made, or there is one.
     pub fn create_journal(
         &self,
         header: &Header,
@@ -302,7 +302,7 @@ impl Directory {
     /// Keeps a checkpoint of a journal of `source`, durably, and removes those before the last but one.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn keep_checkpoint(
         &self,
         source: &Source,
@@ -341,7 +341,7 @@ fn checkpoint_length(path: &Path) -> Option<u64> {
 /// Reads a checkpoint of a journal of `source`.
 ///
 /// # Errors
-/// Where it cannot be used; in words.
+/// If it cannot be used; in words.
 pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint, String> {
     let (of, checkpoint) = read_any_checkpoint(path)?;
     if of == *source { Ok(checkpoint) } else { Err(format!("it belongs to the journal of {of}")) }

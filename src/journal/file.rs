@@ -93,7 +93,7 @@ pub type Visit<'a> = dyn FnMut(f64, Vec<Transaction>) -> Result<(), OpenError> +
 /// Reads the header, and says where the first record's line begins.
 ///
 /// # Errors
-/// Where it is none.
+/// If it is none.
 pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
     let mut scanner = Scanner::new(storage, 0, 0);
     let header = match scanner.next()? {
@@ -132,7 +132,7 @@ impl Extent {
     /// and the last line feed may be missing there.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// If it cannot be read.
     pub fn last_batch(&self, storage: &dyn Storage) -> io::Result<(Vec<u8>, bool)> {
         let mut text = vec![0; (self.end - self.last) as usize];
         storage.read_at(&mut text, self.last)?;
@@ -146,10 +146,10 @@ impl Extent {
 }
 
 /// Reads the records from the last of the reader's marks on, and shows them to `visit`; from the line
-/// at `first` where it has no marks. The reader gets the marks of what is read.
+/// at `first` if it has no marks. The reader gets the marks of what is read.
 ///
 /// # Errors
-/// Where the journal is damaged or cannot be read.
+/// If the journal is damaged or cannot be read.
 pub fn read_through(
     reader: &FileReader,
     first: Mark,
@@ -209,7 +209,7 @@ impl FileJournal {
     /// Makes an empty file a journal, durably.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn create(storage: &dyn Storage, header: &Header) -> io::Result<()> {
         storage.write_at(&header.line(), 0)?;
         storage.sync()
@@ -218,7 +218,7 @@ impl FileJournal {
     /// Opens a journal that [`read_through`] has found to be good, and cuts off what is torn.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn open(extent: &Extent, reader: FileReader) -> Result<Self, OpenError> {
         let storage = reader.storage.clone();
         let (header, _) = read_header(&*storage)?;
@@ -226,7 +226,7 @@ impl FileJournal {
         if storage.length()? > extent.end {
             storage.set_length(extent.end)?;
         }
-        // Who wrote the last batch may not have come to sync it, and where a sync has failed, the
+        // Who wrote the last batch may not have come to sync it, and if a sync has failed, the
         // system may take for durable what is not. So it is written once more before it is shown.
         let (text, is_mended) = extent.last_batch(&*storage)?;
         match storage.write_at(&text, extent.last) {
@@ -261,7 +261,7 @@ impl FileJournal {
     /// Appends a batch, whole or not at all, and returns when it is durable. Waits for the disk.
     ///
     /// # Errors
-    /// Where it is not appended.
+    /// If it is not appended.
     pub fn append(&mut self, batch: &[Record]) -> Result<(), AppendError> {
         let mut text = Vec::with_capacity(batch.iter().map(|record| record.line.len() + 64).sum());
         let mut marks = Vec::new();
@@ -292,7 +292,7 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Appends the text of the next batch, durably. Where it `is_new`, older programs do not know what
+    /// Appends the text of the next batch, durably. If it `is_new`, older programs do not know what
     /// it has.
     fn write_batch(&mut self, text: &[u8], is_new: bool) -> Result<(), AppendError> {
         self.reader().check_place(self.end).map_err(AppendError::Lost)?;
@@ -327,7 +327,7 @@ impl FileJournal {
         if end > self.reserved {
             let reserved = end.next_multiple_of(RESERVE_BYTES);
             // NUL bytes that are written, and not only counted in the file's length, are what makes
-            // the syncs to come faster. Where there is no room for them, there may be for the batch.
+            // the syncs to come faster. If there is no room for them, there may be for the batch.
             let nul = vec![0; (reserved - self.reserved.max(end)) as usize];
             match self.storage.write_at(&nul, self.reserved.max(end)) {
                 Ok(()) => self.reserved = reserved,
@@ -360,7 +360,7 @@ impl FileJournal {
     /// Gives back the reserved space. The journal must not be used any more.
     ///
     /// # Errors
-    /// Where that cannot be done; what was appended is durable all the same.
+    /// If that cannot be done; what was appended is durable all the same.
     pub fn close(&mut self) -> io::Result<()> {
         self.storage.set_length(self.end)
     }

@@ -39,11 +39,11 @@
 //!
 //! A batch is written when the one before it is durable. So only the last batch can be torn, by a crash
 //! before it was durable, and then nobody was told of it; and what is missing of it was never written:
-//! the file ends early, or whole sectors of it are NUL bytes. Where a line is wrong, and the end of a
+//! the file ends early, or whole sectors of it are NUL bytes. If a line is wrong, and the end of a
 //! line of a later batch follows, or nothing is missing in this way, then what is there was changed
 //! after it was written: it is damaged.
 //!
-//! Where nothing is missing of the last batch but its first byte, alone in its sector, or its last line
+//! If nothing is missing of the last batch but its first byte, alone in its sector, or its last line
 //! feed, the batch is complete: what these are is known, and the checksums say that all else is right.
 
 use std::fmt;
@@ -184,7 +184,7 @@ impl Header {
     /// Reads the object of the first line.
     ///
     /// # Errors
-    /// Where it is no header, or one of another version; in words.
+    /// If it is no header, or one of another version; in words.
     pub fn read(object: &str) -> Result<Self, String> {
         let header: Self =
             serde_json::from_str(object).map_err(|error| format!("not a header: {error}"))?;
@@ -247,7 +247,7 @@ pub fn push_life(out: &mut Vec<u8>, life: &Source, batch: u64) {
 /// Reads a line, without its line feed.
 ///
 /// # Errors
-/// Where it is none.
+/// If it is none.
 pub fn read_line(line: &[u8]) -> Result<Line<'_>, LineError> {
     let (sealed, seal, checksum) = split(line).ok_or(LineError::Unsealed)?;
     if crc32fast::hash(sealed) != checksum {

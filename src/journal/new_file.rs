@@ -37,7 +37,7 @@ impl NewFile {
         Ok(Self { file: Some(file), unfinished, path: path.to_owned() })
     }
 
-    /// The same where an unfinished file is what a crash left behind: it is removed.
+    /// The same if an unfinished file is what a crash left behind: it is removed.
     ///
     /// # Errors
     /// If it cannot be made.

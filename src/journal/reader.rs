@@ -105,7 +105,7 @@ impl FileReader {
         self.shared.lock().length
     }
 
-    /// The records from `position` on, within the bounds, where they are in memory.
+    /// The records from `position` on, within the bounds, if they are in memory.
     pub fn read_tail(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
         let index = self.shared.lock();
         let tail_start = index.length - index.tail.len() as u64;
@@ -207,7 +207,7 @@ impl FileReader {
         checked
     }
 
-    /// What the file is called where something is said of it.
+    /// What the file is called in what is said of it.
     pub fn name(&self) -> String {
         self.storage.name()
     }

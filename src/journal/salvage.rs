@@ -8,7 +8,7 @@ use super::storage::Storage;
 use crate::source::Source;
 use crate::transaction::Record;
 
-/// How many bytes are read at once, and how many where that many cannot be read.
+/// How many bytes are read at once, and how many if that many cannot be read.
 const CHUNK_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 4096;
 
@@ -30,7 +30,7 @@ pub struct Remains {
 }
 
 /// Shows `visit` each transaction that can be read, in the order in which they are in the file, and none
-/// where something cannot be read.
+/// if something cannot be read.
 ///
 /// # Errors
 /// If the file's length cannot be read. What cannot be read otherwise counts as damaged.

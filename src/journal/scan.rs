@@ -26,7 +26,7 @@ pub struct Batch<'a> {
     pub number: u64,
     /// The offset after it.
     pub end: u64,
-    /// Which line of it the first object is on: not the first one only where reading began within it.
+    /// Which line of it the first object is on: not the first one only if reading began within it.
     pub first_line: u64,
     /// Its objects, each with the offset of its line.
     pub objects: Vec<(u64, &'a str)>,
@@ -189,7 +189,7 @@ impl<'a> Scanner<'a> {
     /// The next batch, or what there is instead of one.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn next(&mut self) -> io::Result<Result<Batch<'_>, End>> {
         if self.unterminated {
             return Ok(Err(End::Clean));
@@ -258,7 +258,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The length of the line at `at` in the buffer, without its line feed; none where a NUL byte or
+    /// The length of the line at `at` in the buffer, without its line feed; none if a NUL byte or
     /// the end of the file comes first. Of a line that is too long, a length that is.
     fn line_length(&mut self, at: usize) -> io::Result<Option<usize>> {
         let mut searched = at;
@@ -278,7 +278,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Forgets what was given, where that is most of the buffer.
+    /// Forgets what was given, if that is most of the buffer.
     fn make_room(&mut self) {
         if self.given > self.buffer.len() / 2 {
             self.buffer.drain(..self.given);
@@ -294,7 +294,7 @@ impl<'a> Scanner<'a> {
         Ok(read > 0)
     }
 
-    /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None where the
+    /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None if the
     /// batch's first byte or its last line feed was missing, and now is in the buffer.
     fn judge(&mut self, at: usize, expected: Expected) -> io::Result<Option<End>> {
         let stop = self.buffer[at..].iter().position(|byte| *byte == 0);

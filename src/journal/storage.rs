@@ -11,34 +11,34 @@ pub trait Storage: Send + Sync + 'static {
     /// How many bytes it has.
     ///
     /// # Errors
-    /// Where the system does not say.
+    /// If the system does not say.
     fn length(&self) -> io::Result<u64>;
 
     /// Reads bytes from `offset` on, and says how many: fewer than there is room for at the end only.
     ///
     /// # Errors
-    /// Where they cannot be read.
+    /// If they cannot be read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Writes bytes from `offset` on.
     ///
     /// # Errors
-    /// Where not all of them could be written; some may be.
+    /// If not all of them could be written; some may be.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
     /// Cuts the file off, or lengthens it with NUL bytes.
     ///
     /// # Errors
-    /// Where that cannot be done.
+    /// If that cannot be done.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
     /// Makes what was written durable, and the length.
     ///
     /// # Errors
-    /// Where it is not known to be durable.
+    /// If it is not known to be durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// What it is called where something is said of it.
+    /// What it is called in what is said of it.
     fn name(&self) -> String {
         "the journal".into()
     }

@@ -119,7 +119,7 @@ impl Handle {
     /// Submits transactions, and says of each what became of it.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
         self.ask(|reply| Event::Submit { transactions, reply }).await
     }
@@ -127,15 +127,15 @@ impl Handle {
     /// The snapshot, or the part of it at `pointer`.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Reading, Stopped> {
         self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
     }
 
-    /// The state's hash; none where it is not at hand, since the document is large and changing.
+    /// The state's hash; none if it is not at hand, since the document is large and changing.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn state_hash(&self) -> Result<Option<StateHash>, Stopped> {
         self.ask(|reply| Event::ReadStateHash { reply }).await
     }
@@ -167,7 +167,7 @@ impl Handle {
     /// The manager's counters.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn counters(&self) -> Result<Counters, Stopped> {
         self.ask(|reply| Event::ReadCounters { reply }).await
     }
@@ -175,7 +175,7 @@ impl Handle {
     /// A channel that has something in it whenever the journal has grown since it was last emptied.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn subscribe(&self) -> Result<Receiver<()>, Stopped> {
         let (growth, grown) = async_channel::bounded(1);
         self.send(Event::Subscribe { growth }).await?;

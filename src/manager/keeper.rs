@@ -36,7 +36,7 @@ impl Keeper {
         Self { directory: Arc::new(directory), source, kept_length, writing: None }
     }
 
-    /// Begins to write a checkpoint where one is due.
+    /// Begins to write a checkpoint if one is due.
     pub fn keep_where_due(&mut self, replica: &mut Replica, journal: &FileReader) {
         let heavy = replica.snapshot().weight() / WEIGHT_A_TRANSACTION;
         let since = replica.history().length().saturating_sub(self.kept_length);
@@ -49,7 +49,7 @@ impl Keeper {
         self.writing = self.write(replica, journal);
     }
 
-    /// Writes a last checkpoint where it is worthwhile, and waits until all is written.
+    /// Writes a last checkpoint if it is worthwhile, and waits until all is written.
     pub async fn finish(&mut self, replica: &mut Replica, journal: &FileReader) {
         if let Some(writing) = self.writing.take() {
             writing.await;

@@ -4,7 +4,7 @@
 //! have all others wait for its sync before their own; so it is worth waiting for them, for less than a
 //! sync takes. One who writes alone is never waited for, nor are those who write now and then.
 //!
-//! The disk is waited for by another thread, so that others are answered meanwhile. Where nobody else
+//! The disk is waited for by another thread, so that others are answered meanwhile. If nobody else
 //! has asked for anything for a while, that would only cost one who writes alone two changes of threads.
 
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_millis(5);
 /// somebody came meanwhile. Before as many in a row nobody counts as alone.
 const ALONE: u32 = 32;
 
-/// Where a sync takes longer than this, it is always left to the other thread.
+/// If a sync takes longer than this, it is always left to the other thread.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// When the last batch was answered, and what is expected since. At first nothing is.
@@ -48,12 +48,12 @@ impl Pace {
         self.alone = 0;
     }
 
-    /// Whether nobody is held up where a batch of so many transactions is appended by this thread.
+    /// Whether nobody is held up if a batch of so many transactions is appended by this thread.
     pub fn is_alone(&self, transactions: usize) -> bool {
         transactions == 1 && self.alone > ALONE && !self.alone.is_multiple_of(ALONE)
     }
 
-    /// Until when to wait for more than these; none where all have come that are expected, or it is
+    /// Until when to wait for more than these; none if all have come that are expected, or it is
     /// later than that.
     pub fn wait_until(&self, submissions: usize, now: Instant) -> Option<Instant> {
         self.until.filter(|until| submissions < self.expected && now < *until)

@@ -9,7 +9,7 @@ use crate::replica::{Past, PastPlace};
 const STRETCH_RECORDS: usize = 1024;
 const STRETCH_BYTES: usize = 1 << 20;
 
-/// Reads the journal back, waiting for the disk where it has to.
+/// Reads the journal back, waiting for the disk if it has to.
 pub struct JournalPast(pub JournalReader);
 
 impl Past for JournalPast {

@@ -61,7 +61,7 @@ impl Handle {
     /// client has named it. One that a client has named may be known.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn propose(&self, proposal: Proposal) -> Result<Decision, Stopped> {
         let proposal = Arc::new(proposal);
         let event = |name, reply| {

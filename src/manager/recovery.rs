@@ -34,7 +34,7 @@ pub struct Recovered {
     pub journal: FileJournal,
     /// What follows from it.
     pub replica: Replica,
-    /// Where reading began: not at the start where there was a checkpoint.
+    /// Where reading began: not at the start if there was a checkpoint.
     pub from: u64,
 }
 
@@ -46,15 +46,15 @@ pub struct ReadBack {
     pub extent: Extent,
     /// To read from it.
     pub reader: FileReader,
-    /// Where reading began: not at the start where there was a checkpoint.
+    /// Where reading began: not at the start if there was a checkpoint.
     pub from: u64,
 }
 
-/// Opens the directory `path`. Where it has no journal, one is begun whose source is a new life of
+/// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
 /// `name`.
 ///
 /// # Errors
-/// Where it cannot be opened; nothing was changed then but that the directory was made.
+/// If it cannot be opened; nothing was changed then but that the directory was made.
 pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered, DirectoryError> {
     let directory = Directory::open(path, true)?;
     let journal_path = directory.journal_path();
@@ -146,7 +146,7 @@ impl Proof {
 /// the first of `checkpoints` that fits, or from the start.
 ///
 /// # Errors
-/// Where it is damaged, or cannot be read.
+/// If it is damaged, or cannot be read.
 pub fn read_back(
     storage: &Arc<dyn Storage>,
     source: &Source,

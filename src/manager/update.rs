@@ -44,7 +44,7 @@ impl Handle {
     /// What makes a copy of which this is known the document as it is.
     ///
     /// # Errors
-    /// Where the node is stopping.
+    /// If the node is stopping.
     pub async fn update(&self, known: Known) -> Result<Update, Stopped> {
         self.ask(|reply| Event::ReadUpdate { known, reply }).await
     }

@@ -36,7 +36,7 @@ pub use skips::{Bits, Fate, Skip, Skips};
 pub struct FateChange {
     /// The transaction.
     pub place: Place,
-    /// Why it is skipped now; none where it was skipped and is applied now.
+    /// Why it is skipped now; none if it was skipped and is applied now.
     pub skipped: Option<PatchError>,
 }
 
@@ -180,7 +180,7 @@ impl History {
         self.recent.back().map(|entry| &entry.placed.place).or(self.past_end.as_ref())
     }
 
-    /// The greatest place before the recent part; none where all is recent.
+    /// The greatest place before the recent part; none if all is recent.
     pub fn past_end(&self) -> Option<&Place> {
         self.past_end.as_ref()
     }
@@ -222,7 +222,7 @@ impl History {
     /// Applies a patch at the end. [`append_applied`](Self::append_applied) must follow.
     ///
     /// # Errors
-    /// Where it does not apply. The history is then what it was.
+    /// If it does not apply. The history is then what it was.
     pub fn apply(&mut self, payload: &str) -> Result<Patch, PatchError> {
         let inverse = parse(payload).and_then(|patch| self.document.apply(patch))?;
         self.changes.note(|| payload.into());
@@ -311,7 +311,7 @@ impl History {
     /// Puts transactions where they belong, all in one pass, and says whose fate that changed.
     ///
     /// # Errors
-    /// Where the journal cannot be read, for a place before the recent part. The history is then
+    /// If the journal cannot be read, for a place before the recent part. The history is then
     /// what it was.
     pub fn insert<P: Past>(
         &mut self,
@@ -337,7 +337,7 @@ impl History {
     /// could not be journaled after all.
     ///
     /// # Errors
-    /// Where the journal cannot be read, for a place before the recent part. The history is then
+    /// If the journal cannot be read, for a place before the recent part. The history is then
     /// what it was.
     pub fn remove<P: Past>(
         &mut self,
@@ -518,7 +518,7 @@ impl History {
         history
     }
 
-    /// A checkpoint so far before the end that it is likely to last; none where there is nothing.
+    /// A checkpoint so far before the end that it is likely to last; none if there is nothing.
     /// `journal_length` is the position after all transactions of the history.
     pub fn last_lasting(&mut self, journal_length: u64, now: Time) -> Option<Checkpoint> {
         let back = (2 * self.lateness).min(self.recent.len());
@@ -539,7 +539,7 @@ impl History {
         checkpoint
     }
 
-    /// Takes a checkpoint where one is due, as far before the end as transactions have been late.
+    /// Takes a checkpoint if one is due, as far before the end as transactions have been late.
     /// `journal_length` is the position after all transactions of the history.
     pub fn checkpoint_where_due(&mut self, journal_length: u64, now: Time) {
         let back = (2 * self.lateness).min(self.recent.len());

@@ -16,10 +16,10 @@ pub trait Past {
     type Error;
 
     /// Where the transactions from `position` on belong in the history, and what they are called; as many
-    /// as is handy to read at once, none where the journal ends there.
+    /// as is handy to read at once, none if the journal ends there.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     fn places(&self, position: u64) -> Result<Vec<PastPlace>, Self::Error>;
 
     /// The first position at or after `position` that may have a transaction up to `time`, as far as that
@@ -28,11 +28,11 @@ pub trait Past {
         position
     }
 
-    /// The payloads from `position` on, where there is one: at most `most`, and not more than is
+    /// The payloads from `position` on, if there is one: at most `most`, and not more than is
     /// handy to read at once.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Self::Error>;
 }
 

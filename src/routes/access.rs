@@ -87,7 +87,7 @@ impl Access {
             return Ok(());
         }
         let mut presented = request.header("Authorization").and_then(bearer).map(hash);
-        // A browser cannot send a header with a WebSocket's handshake, nor where it reads events.
+        // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
         let is_live = match request.path() {
             "/ws" => true,
             "/get" => request.method() == "GET" && super::events::are_wanted(request),

@@ -7,7 +7,7 @@ use crate::manager::{Handle, Reading, Snapshot};
 use crate::patch::PointerBuf;
 use crate::query::{Query, Untold};
 
-/// What had been seen of every source, where the answer is the document now.
+/// What had been seen of every source, if the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
 
 /// A longer clock is not sent in a header: clients would refuse it. `/vclock` has it.

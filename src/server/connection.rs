@@ -284,7 +284,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads what the client sends, into the free space of the input. During a shutdown only what
-    /// is there already. Where there is no deadline yet, the time of this phase begins when there is
+    /// is there already. If there is no deadline yet, the time of this phase begins when there is
     /// something to wait for.
     ///
     /// Between two requests it lets the other connections have their turn first: under load the next
@@ -352,7 +352,7 @@ impl<'a> Connection<'a> {
 /// A timer whose deadline is moved with every request.
 ///
 /// Setting a timer costs a registration and a wake-up of the reactor; most deadlines are moved on
-/// long before they are reached. So the timer is set anew only where it would ring too late. Where
+/// long before they are reached. So the timer is set anew only if it would ring too late. If
 /// it rings too early, it is set to what the deadline is by then.
 struct Alarm {
     timer: Timer,

@@ -25,7 +25,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after a connection that lasted `lasted`, zero where there was none. `random`
+    /// How long to wait after a connection that lasted `lasted`, zero if there was none. `random`
     /// is in 0..1.
     pub fn after(&mut self, lasted: Duration, random: f64) -> Duration {
         if lasted >= GOOD {

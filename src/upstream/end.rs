@@ -52,7 +52,7 @@ pub enum End {
 }
 
 impl End {
-    /// What the peer is told, where something still can be told.
+    /// What the peer is told, if something can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
             Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),

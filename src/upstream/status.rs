@@ -43,16 +43,16 @@ pub struct UpstreamStatus {
     pub received: u64,
     /// How many of them were left out, since their author has lost their order or begun to count anew.
     pub left_out: u64,
-    /// How old the last transaction was when it came, in milliseconds; none where it had no `Time`.
+    /// How old the last transaction was when it came, in milliseconds; none if it had no `Time`.
     pub delay_ms: Option<u64>,
     /// Whether the peer has the same document, as far as could be told when both had last accepted
-    /// the same transactions; none where that was not so yet.
+    /// the same transactions; none if that was not so yet.
     pub agrees: Option<bool>,
-    /// The state hashes of this node and of the peer, where they differ though both nodes have
+    /// The state hashes of this node and of the peer, if they differ though both nodes have
     /// accepted the same transactions.
     pub divergence: Option<Divergence>,
     /// What the peer has seen of each source, as far as it is known: from what it sent on this
-    /// connection, and from its state hash where that is this node's. None where nothing is.
+    /// connection, and from its state hash if that is this node's. None if nothing is.
     pub vclock: Option<VectorClock>,
     /// How often that began.
     #[serde(skip)]

@@ -90,7 +90,7 @@ impl<'a> Trouble<'a> {
         }
     }
 
-    /// A stream ended after it had `lasted`, zero where there was none. The next try is after `wait`.
+    /// A stream ended after it had `lasted`, zero if there was none. The next try is after `wait`.
     pub fn ended(&mut self, end: &End, lasted: Duration, wait: Duration) {
         let peer = self.peer;
         let kind = discriminant(end);

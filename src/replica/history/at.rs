@@ -59,7 +59,7 @@ pub enum Window {
 }
 
 impl History {
-    /// What the document after `count` transactions is made from; none where there are fewer.
+    /// What the document after `count` transactions is made from; none if there are fewer.
     pub fn basis(&self, count: u64) -> Option<Basis> {
         if count > self.length() {
             return None;
@@ -121,7 +121,7 @@ impl Basis {
     /// document as it was when the basis was taken, and `past` the journal as it was then.
     ///
     /// # Errors
-    /// Where the journal had to be read and could not be.
+    /// If the journal had to be read and could not be.
     pub fn document<P: Past>(self, count: u64, now: &[u8], past: &P) -> Result<Document, P::Error> {
         match self {
             Self::Now(inverses) => {
@@ -155,7 +155,7 @@ impl Base {
     /// than one that passes `bytes` of payload in all.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     pub fn list<P: Past>(
         &self,
         from: u64,

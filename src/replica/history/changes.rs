@@ -82,7 +82,7 @@ impl Changes {
         self.end
     }
 
-    /// The steps since `version`, in their order; none where that is too far back.
+    /// The steps since `version`, in their order; none if that is too far back.
     pub fn since(&self, version: Version) -> Option<Vec<Arc<str>>> {
         let is_of_this_run = self.noting && version.run == self.end.run;
         let behind = is_of_this_run.then(|| self.end.step - version.step)?;
