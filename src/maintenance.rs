@@ -115,7 +115,7 @@ fn verify_checkpoints(
             }
             let resumed = read_back(storage, &header.source, first, vec![checkpoint], wall_clock());
             let resumed = resumed.map_err(|error| error.to_string())?;
-            if resumed.from == 0 && read.extent.length > 0 {
+            if !resumed.is_resumed && read.extent.length > 0 {
                 return Err("it does not fit the journal".to_owned());
             }
             if state_hash(&resumed) != state_hash(read) {

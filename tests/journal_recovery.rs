@@ -17,8 +17,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use patchmesh::clock::{Time, VectorClock};
 use patchmesh::journal::Directory;
+use patchmesh::maintenance::verify;
 use patchmesh::manager::{Handle, Manager, Snapshot, Submitted};
 use patchmesh::patch::{Document, PointerBuf, parse};
+use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 
 /// How many seeds are run unless the environment says otherwise.
@@ -441,4 +443,26 @@ fn a_node_with_a_long_journal_starts_again_as_what_it_was() {
     run.take(&node, vec![late(4, 65_500), late(5, 1)]);
     run.check(&node, "after late ones");
     node.kill();
+}
+
+/// Others come between all that is there: a checkpoint then stands at a place of the history before which
+/// nothing of the journal can be left out.
+#[test]
+fn verify_finds_a_checkpoint_good_that_needs_all_of_the_journal() {
+    let directory = TemporaryDirectory::new("recovery-between");
+    let mut run = Run { directory, ..Run::new(u64::MAX) };
+    let node = Node::start(&run.directory.0);
+    for source in ["a~1", "b~1"] {
+        let source: Source = source.parse().expect("a source");
+        let transactions = (1..=WORTHWHILE as u64).map(|id| Transaction {
+            time: Time::from_micros(BEGIN + id),
+            ..Transaction::fresh(source.clone(), id, r#"[{"op":"add","path":"/a","value":1}]"#)
+        });
+        run.take(&node, transactions.collect());
+    }
+    node.stop();
+    let mut report = Vec::new();
+    verify(&run.directory.0, &mut report).expect("all is well");
+    let report = String::from_utf8(report).expect("a text");
+    assert!(report.contains("good, reads the journal from 0 on"), "{report}");
 }

@@ -46,8 +46,10 @@ pub struct ReadBack {
     pub extent: Extent,
     /// To read from it.
     pub reader: FileReader,
-    /// Where reading began: not at the start if there was a checkpoint.
+    /// Where reading began: not at the start if there was a checkpoint, unless that needs all.
     pub from: u64,
+    /// Whether it was read from a checkpoint on.
+    pub is_resumed: bool,
 }
 
 /// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
@@ -97,7 +99,7 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
         read.extent.length,
         read.from
     );
-    let ReadBack { mut replica, extent, reader, from } = read;
+    let ReadBack { mut replica, extent, reader, from, .. } = read;
     let source = reader.life().unwrap_or_else(|| header.source.clone());
     if source != header.source {
         replica
@@ -173,7 +175,9 @@ pub fn read_back(
         reader.cover(length, replica.vclock().clone());
         // A checkpoint is as good as a journal only as long as the two fit together.
         match Reading::new(reader, Some(resume), replica, now).through(first) {
-            Ok(read) if fits(&read, length, &last) => return Ok(read),
+            Ok(read) if fits(&read, length, &last) => {
+                return Ok(ReadBack { is_resumed: true, ..read });
+            }
             Ok(_) => log::warn!("a checkpoint is not used, since it does not fit the journal"),
             Err(error) => log::warn!("a checkpoint is not used: {error}"),
         }
@@ -230,7 +234,7 @@ impl Reading {
             Ok(())
         })?;
         self.put_in()?;
-        Ok(ReadBack { replica: self.replica, extent, reader, from })
+        Ok(ReadBack { replica: self.replica, extent, reader, from, is_resumed: false })
     }
 
     fn put_in(&mut self) -> Result<(), OpenError> {
