@@ -272,28 +272,28 @@ impl Manager {
     ) -> io::Result<Vec<Vec<Submitted>>> {
         let needs_past =
             |replica: &Replica, some: &Vec<_>| replica.needs_past(std::slice::from_ref(some));
-        let late: Vec<bool> =
-            submissions.iter().map(|some| needs_past(&self.replica, some)).collect();
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
-        let all = vec![true; sizes.len()];
-        if !late.contains(&true) {
-            return Ok(match self.take_in_all(submissions, false).await? {
+        if !submissions.iter().any(|some| needs_past(&self.replica, some)) {
+            return Ok(match self.take_in_all(submissions, &sizes, false).await? {
                 Ok(answers) => answers,
-                Err(error) => self.all_unkept(&sizes, &all, error),
+                Err(error) => self.all_unkept(&sizes, |_| true, error),
             });
         }
+        let late: Vec<bool> =
+            submissions.iter().map(|some| needs_past(&self.replica, some)).collect();
         let others = submissions.iter().zip(&late);
         let others = others.map(|(some, late)| if *late { Vec::new() } else { some.clone() });
-        let others = others.collect();
-        let error = match self.take_in_all(submissions, true).await? {
+        let others: Vec<_> = others.collect();
+        let other_sizes: Vec<usize> = others.iter().map(Vec::len).collect();
+        let error = match self.take_in_all(submissions, &sizes, true).await? {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
-        let answers = match self.take_in_all(others, false).await? {
+        let answers = match self.take_in_all(others, &other_sizes, false).await? {
             Ok(answers) => answers,
-            Err(error) => return Ok(self.all_unkept(&sizes, &all, error)),
+            Err(error) => return Ok(self.all_unkept(&sizes, |_| true, error)),
         };
-        let unkept = self.all_unkept(&sizes, &late, error);
+        let unkept = self.all_unkept(&sizes, |at| late[at], error);
         let answers = answers.into_iter().zip(unkept).zip(late);
         Ok(answers.map(|((answer, unkept), late)| if late { unkept } else { answer }).collect())
     }
@@ -304,10 +304,10 @@ impl Manager {
     async fn take_in_all(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
+        sizes: &[usize],
         needs_past: bool,
     ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
         let now = wall_clock();
-        let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
         let begin = Instant::now();
@@ -351,8 +351,7 @@ impl Manager {
                     replica.retract(&acceptance, now, past)
                 })
                 .await?;
-                let all = vec![true; sizes.len()];
-                return Ok(Ok(self.all_unkept(&sizes, &all, error)));
+                return Ok(Ok(self.all_unkept(sizes, |_| true, error)));
             }
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
@@ -393,16 +392,17 @@ impl Manager {
         result
     }
 
-    /// Answers submissions of these sizes; of those that are meant, it counts what is not kept.
+    /// Answers submissions of these sizes; of those that are meant, by their number, it counts what is not
+    /// kept.
     fn all_unkept(
         &mut self,
         sizes: &[usize],
-        meant: &[bool],
+        is_meant: impl Fn(usize) -> bool,
         error: io::Error,
     ) -> Vec<Vec<Submitted>> {
         let error = Arc::new(error);
-        let meant = sizes.iter().zip(meant).filter(|(_, meant)| **meant);
-        self.counters.unkept += meant.map(|(size, _)| *size as u64).sum::<u64>();
+        let meant = sizes.iter().enumerate().filter(|(at, _)| is_meant(*at));
+        self.counters.unkept += meant.map(|(_, size)| *size as u64).sum::<u64>();
         sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
     }
 

@@ -98,6 +98,15 @@ pub struct Equivocation {
     pub dropped: Transaction,
 }
 
+impl Acceptance {
+    /// Whether a life may have come to its end by the Ids of what was accepted: see
+    /// [`Replica::is_used_up`].
+    pub fn has_last_ids(&self) -> bool {
+        let is_last = |id| id >= MAX_SAFE_INTEGER - LAST_IDS;
+        self.records.iter().any(|record| is_last(record.place.id) || is_last(record.name().1))
+    }
+}
+
 impl Replica {
     /// An empty replica of a node's `life`.
     pub fn new(life: Life, bounds: Bounds) -> Self {
@@ -166,7 +175,8 @@ impl Replica {
     /// [`accept`](Self::accept) will apply again what comes after it.
     pub fn is_late(&self, submission: &[Transaction]) -> bool {
         let Some(end) = self.history.end() else { return false };
-        submission.iter().filter(|transaction| transaction.time <= Some(end.time)).any(|ordered| {
+        let may_be = |ordered: &&Transaction| ordered.time.is_some_and(|time| time <= end.time);
+        submission.iter().filter(may_be).any(|ordered| {
             let (source, id) = ordered.stamp();
             !self.vclock.has_seen(source, id) && ordered.place().is_some_and(|place| place < *end)
         })
@@ -202,7 +212,8 @@ impl Replica {
 
     fn accept_fresh(&mut self, transaction: Transaction, turn: &mut Turn) -> Outcome {
         let Transaction { source, id, payload, request, .. } = transaction;
-        if self.is_known(&source, id) || !self.life.may_stamp(&source) {
+        let is_own = source == *self.life.source();
+        if self.is_known(&source, id) || !(is_own || self.life.may_stamp(&source)) {
             return Outcome::Known { next_id: self.next_id(&source) };
         }
         let time = self.clock.next(turn.now);
@@ -210,7 +221,7 @@ impl Replica {
         if ahead_micros > MAX_AHEAD_MICROS {
             return Outcome::Early { ahead_micros };
         }
-        let (place, named) = if source == *self.life.source() {
+        let (place, named) = if is_own {
             (Place { time, source, id }, None)
         } else {
             let stamper = self.life.stamper().clone();

@@ -69,6 +69,10 @@ impl Span {
     pub fn of(self, text: &str) -> &str {
         &text[self.start..self.end]
     }
+
+    fn len(self) -> usize {
+        self.end - self.start
+    }
 }
 
 impl Request {
@@ -113,9 +117,14 @@ impl Request {
 
     /// The values of all headers of that name, in any case, in their order.
     pub fn header_values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.headers()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        // Most names differ in their length already.
+        self.fields
+            .iter()
+            .filter(move |field| {
+                field.name.len() == name.len()
+                    && field.name.of(&self.text).eq_ignore_ascii_case(name)
+            })
+            .map(|field| field.value.of(&self.text))
     }
 
     /// All headers, name and value, in their order.

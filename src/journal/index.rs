@@ -55,6 +55,8 @@ pub struct BlockIndex {
     /// The number of each source that stamps, and of each that names. A source that does both has two.
     stamping: HashMap<Source, u32>,
     naming: HashMap<Source, u32>,
+    /// The one that stamped last, and its number: mostly it stamps again.
+    latest: Option<(Source, u32)>,
     /// None if nothing is known of a block.
     blocks: Vec<Option<Block>>,
     open: Block,
@@ -227,12 +229,20 @@ impl BlockIndex {
         let Block { entries, times } = block;
         let (least, greatest) = times.unwrap_or((ids.time, ids.time));
         *times = Some((least.min(ids.time), greatest.max(ids.time)));
-        let Self { stamping, naming, .. } = self;
+        let Self { stamping, naming, latest, .. } = self;
         let count = stamping.len() + naming.len();
         let (source, id) = ids.stamp;
-        add(entries, number(stamping, source, count), id);
+        let stamping = match latest {
+            Some((latest, number)) if latest == source => *number,
+            _ => {
+                let number = number(stamping, source, count);
+                *latest = Some((source.clone(), number));
+                number
+            }
+        };
+        add(entries, stamping, id);
         if let Some((source, id)) = ids.name {
-            let count = stamping.len() + naming.len();
+            let count = self.stamping.len() + naming.len();
             add(entries, number(naming, source, count), id);
         }
     }

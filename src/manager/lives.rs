@@ -31,6 +31,9 @@ impl Manager {
     /// # Errors
     /// If the journal cannot be used any more.
     pub(super) async fn live_on(&mut self, acceptance: &Acceptance) -> io::Result<()> {
+        if acceptance.equivocations.is_empty() && !acceptance.has_last_ids() {
+            return Ok(());
+        }
         let life = self.replica.life();
         let is_own = |source: &Source| [life.source(), life.stamper()].contains(&source);
         let contradiction = acceptance

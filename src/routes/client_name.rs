@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::bad_request;
 use super::get::untold;
+use super::write::with_line_feed;
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::http::{Problem, Request, Response};
 use crate::manager::ClientName;
@@ -16,12 +17,12 @@ use crate::transaction::Name;
 const SOURCE: &str = "Patchmesh-Source";
 const ID: &str = "Patchmesh-Id";
 
-/// What the client calls the transaction of this request, to the node whose source is `own`; none if it
-/// does not.
+/// What the client calls the transaction of this request; none if it does not. `own` is asked only then
+/// for the node's source.
 ///
 /// # Errors
 /// 400 if that is no name that a client can give.
-pub fn of(request: &Request, own: &Source) -> Result<Option<ClientName>, Response> {
+pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<ClientName>, Response> {
     let (source, id) = match (request.header(SOURCE), request.header(ID)) {
         (None, None) => return Ok(None),
         (Some(source), Some(id)) => (source, id),
@@ -30,7 +31,7 @@ pub fn of(request: &Request, own: &Source) -> Result<Option<ClientName>, Respons
     };
     let source: Source =
         source.parse().map_err(|error| bad_request(format!("{SOURCE} is {source:?}: {error}")))?;
-    if source == *own {
+    if source == own() {
         return Err(bad_request(format!("{SOURCE} is this node's own source; take another one")));
     }
     if source.life_name().is_none() || source.is_reserved() {
@@ -85,7 +86,7 @@ pub async fn what_became_of(query: &Query, client: &ClientName) -> Result<Respon
             .into());
     }
     let Fate::Skipped(skip) = fate else {
-        return Ok(Response::new(200).with_body("application/json", format!("{}\n", first.line)));
+        return Ok(Response::new(200).with_body("application/json", with_line_feed(&first.line)));
     };
     let problem = match skip {
         Some(Skip { error, .. }) => {
@@ -112,7 +113,7 @@ mod tests {
     fn named(head: &str) -> Result<Option<ClientName>, u16> {
         let own = "me~00000000".parse().unwrap();
         let request = request(format!("POST /replace HTTP/1.1\r\nHost: a\r\n{head}\r\n"));
-        of(&request, &own).map_err(|response| response.status)
+        of(&request, || own).map_err(|response| response.status)
     }
 
     #[test]

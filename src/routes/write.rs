@@ -36,7 +36,7 @@ pub async fn write(
         return Err(bad_request(detail));
     }
     let preconditions = Preconditions::of(request);
-    let client = client_name::of(request, &handle.source())?;
+    let client = client_name::of(request, || handle.source())?;
     let is_merge = request.header("Content-Type").is_some_and(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
@@ -75,7 +75,7 @@ async fn answer(
 ) -> Result<Response, Response> {
     match submitted {
         Submitted::Accepted(record) => {
-            Ok(Response::new(200).with_body("application/json", format!("{}\n", record.line)))
+            Ok(Response::new(200).with_body("application/json", with_line_feed(&record.line)))
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
         Submitted::Unkept(error) => {
@@ -93,6 +93,14 @@ async fn answer(
             Err(Response::problem(503, detail))
         }
     }
+}
+
+/// A transaction's line as an answer. Every write makes one.
+pub fn with_line_feed(line: &str) -> Vec<u8> {
+    let mut body = Vec::with_capacity(line.len() + 1);
+    body.extend_from_slice(line.as_bytes());
+    body.push(b'\n');
+    body
 }
 
 /// Refuses a body that is coded: none is decoded here.
