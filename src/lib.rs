@@ -23,7 +23,7 @@
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
 //!   [`websocket`]: what both ends do alike.
-//! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
+//! - [`config`]: the command line. [`foreign`]: text from outside, as it is logged. [`node`]: puts the parts together. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it.
 //!
 //! # What always holds
@@ -51,6 +51,7 @@ pub mod clock;
 pub mod config;
 pub mod downstream;
 pub mod events;
+pub mod foreign;
 pub mod http;
 pub mod journal;
 pub mod maintenance;

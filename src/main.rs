@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
 use patchmesh::config::{self, Command, Config, Mend};
+use patchmesh::foreign::visible;
 use patchmesh::maintenance::{self, Plan, Rebuilt};
 use patchmesh::node::Node;
 use smol::Executor;
@@ -15,6 +16,9 @@ use smol::stream::StreamExt;
 
 /// The exit status of a bad command line.
 const USAGE: u8 = 2;
+
+/// The longest line of the log, and of what is said on standard error: a patch's path has up to 1 MiB.
+const MOST_LINE_BYTES: usize = 4096;
 
 /// Most of what a node allocates is small, and kept for long. With glibc's allocator a node that catches
 /// up with `--data` takes about half as long again.
@@ -146,27 +150,7 @@ fn fail(error: impl std::fmt::Display) -> ExitCode {
 
 fn complain(error: impl std::fmt::Display) {
     // Nor does it panic if nobody reads standard error.
-    writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string())).ok();
-}
-
-/// A text in which all can be seen: what would begin a line, move the cursor or turn the direction of
-/// writing is escaped. So no text from outside can pass for a line of the log, wherever it comes from.
-/// Nor can it be as long as it likes: a patch's path has up to 1 MiB.
-fn visible(text: &str) -> String {
-    const MOST_BYTES: usize = 4096;
-    let end = text.floor_char_boundary(MOST_BYTES);
-    let mut visible = String::with_capacity(end);
-    for character in text[..end].chars() {
-        let escaped = character.escape_debug();
-        match character {
-            '"' | '\'' | '\\' => visible.push(character),
-            _ => visible.extend(escaped),
-        }
-    }
-    if end < text.len() {
-        visible.push_str("...");
-    }
-    visible
+    writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string(), MOST_LINE_BYTES)).ok();
 }
 
 fn start_log() {
@@ -174,28 +158,10 @@ fn start_log() {
     env_logger::Builder::from_env(environment)
         .format(|line, record| {
             let time = httpdate::fmt_http_date(SystemTime::now());
-            writeln!(line, "{time} {:5} {}", record.level(), visible(&record.args().to_string()))
+            let text = visible(&record.args().to_string(), MOST_LINE_BYTES);
+            writeln!(line, "{time} {:5} {text}", record.level())
         })
         .init();
     // The libraries' traces have whole requests in them, and so the token.
     log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::visible;
-
-    #[test]
-    fn a_text_from_outside_cannot_pass_for_a_line_of_the_log() {
-        for (text, expected) in [
-            (r#"a "quoted" it's \n é й 日 🦀"#, r#"a "quoted" it's \n é й 日 🦀"#),
-            ("a\nFri, 27 Nov 2026 ERROR", r"a\nFri, 27 Nov 2026 ERROR"),
-            ("\r\t\0", r"\r\t\0"),
-            ("\u{1b}[2K\u{9b}2K\u{7f}", r"\u{1b}[2K\u{9b}2K\u{7f}"),
-            ("\u{202e}\u{2028}\u{feff}", r"\u{202e}\u{2028}\u{feff}"),
-        ] {
-            assert_eq!(visible(text), expected);
-        }
-        assert_eq!(visible(&"ä".repeat(9999)), format!("{}...", "ä".repeat(2048)));
-    }
 }

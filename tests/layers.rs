@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
+    ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
@@ -26,7 +27,17 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("events", &["clock", "patch", "manager", "http"]),
     (
         "upstream",
-        &["source", "clock", "transaction", "names", "manager", "query", "websocket", "config"],
+        &[
+            "source",
+            "clock",
+            "transaction",
+            "names",
+            "manager",
+            "query",
+            "websocket",
+            "config",
+            "foreign",
+        ],
     ),
     (
         "routes",

@@ -150,16 +150,7 @@ impl BlockIndex {
         let is_covered = |block: &Block| {
             block.entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
         };
-        let first = from / BLOCK;
-        let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
-        let uncovered = (first..)
-            .zip(blocks)
-            .find(|(_, block)| block.as_ref().is_none_or(|block| !is_covered(block)));
-        match uncovered {
-            Some((number, _)) => from.max(number * BLOCK),
-            None if is_covered(&self.open) => from.max(self.length),
-            None => from.max(self.blocks.len() as u64 * BLOCK),
-        }
+        self.next_unless(from, is_covered)
     }
 
     /// Where the transaction of this stamp or name may be, the likeliest positions first: in the
@@ -213,14 +204,20 @@ impl BlockIndex {
     /// length if there is none.
     pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
         let is_later = |block: &Block| block.times.is_none_or(|(least, _)| least > time);
+        self.next_unless(from, is_later)
+    }
+
+    /// The first position at or after `from` in a block that is not known to be `passed` over; the
+    /// journal's length if there is none.
+    fn next_unless(&self, from: u64, passed: impl Fn(&Block) -> bool) -> u64 {
         let first = from / BLOCK;
         let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
         let found = (first..)
             .zip(blocks)
-            .find(|(_, block)| block.as_ref().is_none_or(|block| !is_later(block)));
+            .find(|(_, block)| block.as_ref().is_none_or(|block| !passed(block)));
         match found {
             Some((number, _)) => from.max(number * BLOCK),
-            None if is_later(&self.open) => from.max(self.length),
+            None if passed(&self.open) => from.max(self.length),
             None => from.max(self.blocks.len() as u64 * BLOCK),
         }
     }

@@ -89,7 +89,7 @@ impl<'a> Node<'a> {
                 let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
                 let detail = problem["detail"].as_str().unwrap_or("and not why");
                 let code = code.unwrap_or_default();
-                Err(format!("{}: it answers {code}, {}", self.address, detail.escape_debug()))
+                Err(format!("{}: it answers {code}, {}", self.address, detail))
             }
         }
     }

@@ -87,14 +87,14 @@ impl Tags {
                 if rest.is_empty() {
                     break;
                 }
-                let (tag, behind) = match rest.strip_prefix("W/") {
+                let (tag, is_weak) = match rest.strip_prefix("W/") {
                     Some(tag) => (tag, true),
                     None => (rest, false),
                 };
                 let quoted = tag.strip_prefix('"').and_then(|tag| tag.split_once('"'));
                 rest = match quoted {
                     Some((opaque, after)) => {
-                        tags.push(Tag { is_weak: behind, opaque: opaque.to_owned() });
+                        tags.push(Tag { is_weak, opaque: opaque.to_owned() });
                         after
                     }
                     None => {

@@ -15,7 +15,7 @@ use rustix::net::sockopt;
 use smol::Timer;
 use smol::net::TcpStream;
 
-use super::end::{End, escaped};
+use super::end::{End, shown};
 use super::since::{encoded, since};
 use crate::clock::VectorClock;
 use crate::config::{Peer, authority, host_and_port};
@@ -171,7 +171,7 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 fn problem_detail(response: &Response) -> String {
     let body = response.body().as_deref().unwrap_or_default();
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    escaped(problem["detail"].as_str().unwrap_or_default())
+    shown(problem["detail"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use async_tungstenite::tungstenite::protocol::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::DIAL_LIMIT;
+use crate::foreign::visible;
 use crate::manager::Stopped;
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
 use crate::websocket::{Fault, SILENCE_LIMIT};
@@ -85,10 +86,10 @@ impl fmt::Display for End {
                 write!(f, "the peer answers {status}")?;
                 if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
-            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {}", escaped(error)),
+            Self::NotWebSocket(error) => write!(f, "not a WebSocket server: {}", shown(error)),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
-            Self::Garbage(error) => f.write_str(&escaped(&error.to_string())),
+            Self::Garbage(error) => f.write_str(&shown(&error.to_string())),
             Self::Failed(fault) => fault.fmt(f),
             Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
             Self::Early(ahead_micros) => write!(
@@ -105,12 +106,10 @@ impl fmt::Display for End {
     }
 }
 
-/// What comes from outside, as it is logged and shown: on one line, and not too much of it.
-pub fn escaped(text: &str) -> String {
+/// What a peer says, as it is logged and shown.
+pub fn shown(text: &str) -> String {
     const MOST_BYTES: usize = 200;
-    let end = text.floor_char_boundary(MOST_BYTES);
-    let cut = if end < text.len() { "..." } else { "" };
-    format!("{}{cut}", text[..end].escape_debug())
+    visible(text, MOST_BYTES)
 }
 
 impl From<Fault> for End {
@@ -140,7 +139,7 @@ mod tests {
         let frame = CloseFrame { code: CloseCode::Policy, reason: reason.into() };
         let table = [
             End::Closed(Some(frame)),
-            End::Rejected(StatusCode::BAD_GATEWAY, escaped(reason)),
+            End::Rejected(StatusCode::BAD_GATEWAY, shown(reason)),
             End::NotWebSocket(reason.to_owned()),
             End::Garbage(
                 crate::transaction::Transaction::decode(b"{\"Id\":\"a\\nb\"}").unwrap_err(),
@@ -153,6 +152,5 @@ mod tests {
         let long = format!("{{\"Id\":\"{}\"}}", "x".repeat(1 << 20));
         let error = crate::transaction::Transaction::decode(long.as_bytes()).unwrap_err();
         assert!(End::Garbage(error).to_string().len() < 250);
-        assert_eq!(escaped(&"ä".repeat(150)), format!("{}...", "ä".repeat(100)));
     }
 }
