@@ -276,7 +276,7 @@ impl Manager {
         if !submissions.iter().any(|some| needs_past(&self.replica, some)) {
             return Ok(match self.take_in_all(submissions, &sizes, false).await? {
                 Ok(answers) => answers,
-                Err(error) => self.all_unkept(&sizes, |_| true, error),
+                Err(error) => self.all_unkept(&sizes, error),
             });
         }
         let late: Vec<bool> =
@@ -291,9 +291,11 @@ impl Manager {
         };
         let answers = match self.take_in_all(others, &other_sizes, false).await? {
             Ok(answers) => answers,
-            Err(error) => return Ok(self.all_unkept(&sizes, |_| true, error)),
+            Err(error) => return Ok(self.all_unkept(&sizes, error)),
         };
-        let unkept = self.all_unkept(&sizes, |at| late[at], error);
+        let sizes: Vec<usize> =
+            sizes.iter().zip(&late).map(|(size, late)| if *late { *size } else { 0 }).collect();
+        let unkept = self.all_unkept(&sizes, error);
         let answers = answers.into_iter().zip(unkept).zip(late);
         Ok(answers.map(|((answer, unkept), late)| if late { unkept } else { answer }).collect())
     }
@@ -351,7 +353,7 @@ impl Manager {
                     replica.retract(&acceptance, now, past)
                 })
                 .await?;
-                return Ok(Ok(self.all_unkept(sizes, |_| true, error)));
+                return Ok(Ok(self.all_unkept(sizes, error)));
             }
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
@@ -392,17 +394,10 @@ impl Manager {
         result
     }
 
-    /// Answers submissions of these sizes; of those that are meant, by their number, it counts what is not
-    /// kept.
-    fn all_unkept(
-        &mut self,
-        sizes: &[usize],
-        is_meant: impl Fn(usize) -> bool,
-        error: io::Error,
-    ) -> Vec<Vec<Submitted>> {
+    /// Answers submissions of these sizes, none of which is kept, and counts them.
+    fn all_unkept(&mut self, sizes: &[usize], error: io::Error) -> Vec<Vec<Submitted>> {
         let error = Arc::new(error);
-        let meant = sizes.iter().enumerate().filter(|(at, _)| is_meant(*at));
-        self.counters.unkept += meant.map(|(_, size)| *size as u64).sum::<u64>();
+        self.counters.unkept += sizes.iter().sum::<usize>() as u64;
         sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
     }
 

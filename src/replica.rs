@@ -19,7 +19,7 @@ use std::convert::Infallible;
 
 use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
 use crate::patch::{Document, PatchError};
-use crate::source::{Source, SourceError};
+use crate::source::{FIRST_ID, Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};
 use history::changes::Changes;
 use history::{Contradiction, FateChanges, History, Insertion};
@@ -32,9 +32,6 @@ pub use saved::{Resume, Saved};
 
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
 pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
-
-/// The first Id that a node gives out: many plain nodes hold 0 to be seen already.
-pub const FIRST_ID: u64 = 1;
 
 /// A life with no more Ids than this left is used up: so many may still be on their way.
 const LAST_IDS: u64 = 1 << 20;

@@ -291,6 +291,20 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
     }
 }
 
+/// The transaction that a request names; none if it names none.
+fn named_transaction(request: &Request) -> Result<Option<(Source, u64)>, Response> {
+    match (request.query_parameter("source")?, number(request, "id")?) {
+        (None, None) => Ok(None),
+        (Some(text), Some(id)) => {
+            let source = text.parse().map_err(|error| {
+                bad_request(format!("the query parameter source is {text:?}: {error}"))
+            })?;
+            Ok(Some((source, id)))
+        }
+        _ => Err(bad_request("a transaction is named by both, source and id")),
+    }
+}
+
 fn json(value: &impl Serialize) -> Response {
     let mut text = serde_json::to_vec(value).expect("strings and numbers always have a JSON text");
     text.push(b'\n');

@@ -23,6 +23,9 @@ const SUFFIX_CHARACTERS: usize = 8;
 /// The longest node name in bytes: it leaves room for `~` and the suffix, and for `^` and what follows.
 pub const MAX_NAME_BYTES: usize = 112;
 
+/// The Id of a life's first transaction: many plain nodes hold 0 to be seen already.
+pub const FIRST_ID: u64 = 1;
+
 /// What a life's source ends with if it stamps the transactions of others.
 const STAMPER: &str = "^s";
 

@@ -24,11 +24,8 @@ use crate::journal::{
     read_any_checkpoint, read_header, salvage,
 };
 use crate::manager::recovery::clock_of;
-use crate::source::Source;
+use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Name, Place, Record};
-
-/// The Id of the first transaction of a life.
-const FIRST_ID: u64 = 1;
 
 /// How many transactions a batch has, at the most.
 const BATCH_TRANSACTIONS: usize = 1024;

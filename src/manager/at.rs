@@ -35,8 +35,8 @@ pub struct Standing {
     pub fate: Fate,
 }
 
-/// Some of the transactions that are skipped now, in the order of the history. Of most why they are is
-/// known only for the latest; those before are not listed.
+/// Some of the transactions that are skipped now, in the order of the history. Why they are is known of
+/// the latest ones only; those before are not listed.
 #[derive(Clone, Debug)]
 pub struct SkippedPage {
     /// How many are skipped in all.

@@ -2,7 +2,7 @@
 
 use super::{Event, Handle, Stopped, Submitted};
 use crate::clock::MAX_SAFE_INTEGER;
-use crate::replica::FIRST_ID;
+use crate::source::FIRST_ID;
 use crate::transaction::{Name, Transaction};
 
 /// How often a transaction of this node is created anew because its Id turned out to be known.

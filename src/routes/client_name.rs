@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::bad_request;
 use super::get::untold;
-use super::write::with_line_feed;
+use super::write::{with_line_feed, with_members};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::http::{Problem, Request, Response};
 use crate::manager::ClientName;
@@ -92,10 +92,7 @@ pub async fn what_became_of(query: &Query, client: &ClientName) -> Result<Respon
         Some(Skip { error, .. }) => {
             let detail =
                 format!("the transaction is skipped, since an earlier one came in: {error}");
-            Problem::new(409, detail)
-                .with_member("operation", error.operation)
-                .with_member("path", error.path.clone())
-                .with_member("reason", error.reason.to_string())
+            with_members(Problem::new(409, detail), &error)
         }
         None => Problem::new(409, "the transaction is skipped, since an earlier one came in"),
     };

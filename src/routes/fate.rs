@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::get::untold;
-use super::{bad_request, json, number};
+use super::{bad_request, json, named_transaction, number};
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::SkippedPage;
@@ -55,14 +55,8 @@ struct Transaction<'a> {
 
 /// Where in the history a transaction is, and whether it is applied.
 pub async fn transaction(query: &Query, request: &Request) -> Result<Response, Response> {
-    let source: Source = match request.query_parameter("source")? {
-        None => return Err(bad_request("the query parameter source is missing")),
-        Some(text) => text.parse().map_err(|error| {
-            bad_request(format!("the query parameter source is {text:?}: {error}"))
-        })?,
-    };
-    let id: u64 =
-        number(request, "id")?.ok_or_else(|| bad_request("the query parameter id is missing"))?;
+    let (source, id) = named_transaction(request)?
+        .ok_or_else(|| bad_request("the query parameters source and id are missing"))?;
     let Some(told) = query.transaction(source.clone(), id).await.map_err(untold)? else {
         let detail = format!("this node has no transaction {id} of {source}");
         return Err(Response::problem(404, detail));

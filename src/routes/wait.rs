@@ -6,7 +6,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 
 use super::preconditions::{Preconditions, Verdict};
-use super::{bad_request, number};
+use super::{bad_request, named_transaction};
 use crate::clock::VectorClock;
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Handle, Reading, Stopped};
@@ -78,7 +78,7 @@ impl Wait {
         let named = [
             clock("after")?.map(Until::After),
             clock("seen")?.map(Until::Seen),
-            transaction(request)?.map(|(source, id)| Until::Transaction(source, id)),
+            named_transaction(request)?.map(|(source, id)| Until::Transaction(source, id)),
         ];
         let mut named = named.into_iter().flatten();
         let until = match (named.next(), named.next()) {
@@ -171,20 +171,6 @@ impl Wait {
             // If a part is the same, its preconditions say so, as those of any read do.
             Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
         }
-    }
-}
-
-/// The transaction that a request names; none if it names none.
-fn transaction(request: &Request) -> Result<Option<(Source, u64)>, Response> {
-    match (request.query_parameter("source")?, number(request, "id")?) {
-        (None, None) => Ok(None),
-        (Some(text), Some(id)) => {
-            let source = text.parse().map_err(|error| {
-                bad_request(format!("the query parameter source is {text:?}: {error}"))
-            })?;
-            Ok(Some((source, id)))
-        }
-        _ => Err(bad_request("a transaction is named by both, source and id")),
     }
 }
 

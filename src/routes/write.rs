@@ -185,9 +185,14 @@ pub fn patch_problem(error: &PatchError) -> Problem {
     } else {
         (409, "/problems/does-not-apply", "The patch does not apply")
     };
-    Problem::new(status, format!("{error}; nothing was changed"))
-        .with_kind(kind, title)
+    let problem = Problem::new(status, format!("{error}; nothing was changed"));
+    with_members(problem.with_kind(kind, title), &error)
+}
+
+/// A problem with what a program wants to know of a patch's error.
+pub fn with_members(problem: Problem, error: &PatchError) -> Problem {
+    problem
         .with_member("operation", error.operation)
         .with_member("path", error.path.clone())
-        .with_member("reason", Value::String(error.reason.to_string()))
+        .with_member("reason", error.reason.to_string())
 }
