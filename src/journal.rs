@@ -4,7 +4,9 @@
 //! number of transactions before it, so positions are 0, 1, 2 and so on and never change.
 //!
 //! A journal is in memory or in a directory. In a directory, a batch is one write and one sync, and is
-//! shown to readers only after that; readers read from the file what is not among the latest.
+//! shown to readers only after that; readers read from the file what is not among the latest. Each line
+//! that is read is checked, and all of them are again and again, for as long as the node runs. An index
+//! says which parts a reader can leave out.
 
 mod directory;
 mod file;
@@ -170,6 +172,30 @@ impl JournalReader {
         }
     }
 
+    /// The same if waiting for the disk holds nobody up.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn read_blocking(
+        &self,
+        position: u64,
+        most: usize,
+        bytes: usize,
+    ) -> io::Result<Vec<Record>> {
+        match self {
+            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
+            Self::File(file) => file.read(position, most, bytes),
+        }
+    }
+
+    /// The records from `position` on, within the bounds, if they are in memory.
+    pub fn read_at_hand(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
+        match self {
+            Self::Memory(memory) => Some(memory.read(position, most, bytes)),
+            Self::File(file) => file.read_tail(position, most, bytes),
+        }
+    }
+
     /// What it is called in what is said of it.
     pub fn name(&self) -> String {
         match self {
@@ -199,22 +225,6 @@ impl JournalReader {
         match self {
             Self::Memory(_) => std::future::pending().await,
             Self::File(file) => scrub::watch(file).await,
-        }
-    }
-
-    /// The same if waiting for the disk holds nobody up.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub fn read_blocking(
-        &self,
-        position: u64,
-        most: usize,
-        bytes: usize,
-    ) -> io::Result<Vec<Record>> {
-        match self {
-            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
-            Self::File(file) => file.read(position, most, bytes),
         }
     }
 
@@ -251,14 +261,6 @@ impl JournalReader {
         match self {
             Self::Memory(memory) => memory.before(time),
             Self::File(file) => file.before(time),
-        }
-    }
-
-    /// The records from `position` on, within the bounds, if they are in memory.
-    pub fn read_at_hand(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
-        match self {
-            Self::Memory(memory) => Some(memory.read(position, most, bytes)),
-            Self::File(file) => file.read_tail(position, most, bytes),
         }
     }
 }
