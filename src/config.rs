@@ -11,7 +11,8 @@ pub const HELP: &str = "\
 patchmesh: one JSON document, kept on several nodes at once
 
 Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
-       patchmesh verify DIR [--rebuild-from PEER [--token TOKEN]] [--new-life]
+       patchmesh verify DIR [--new-life]
+                        [--rebuild-from PEER [--token TOKEN] [--source NAME]]
        patchmesh backup DIR|http://host:port FILE [--token TOKEN]
        patchmesh restore FILE DIR [--source NAME]
 
