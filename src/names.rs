@@ -17,6 +17,9 @@ pub struct Names(BTreeMap<Source, Arc<Vec<Range>>>);
 /// The Ids from the first up to the second, exclusive.
 type Range = (u64, u64);
 
+/// About how many bytes a source takes beside its ranges.
+const SOURCE_BYTES: usize = 64;
+
 impl Names {
     /// Whether there is this one.
     pub fn contains(&self, source: &Source, id: u64) -> bool {
@@ -30,9 +33,14 @@ impl Names {
         self.0.get(source).and_then(|ranges| ranges.last()).map_or(0, |(_, next)| *next)
     }
 
-    /// How many ranges there are: what the set takes in memory.
+    /// How many ranges there are.
     pub fn ranges(&self) -> usize {
         self.0.values().map(|ranges| ranges.len()).sum()
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.0.len() * SOURCE_BYTES + self.ranges() * size_of::<Range>()
     }
 
     /// The sources, and one more than the greatest Id of each.

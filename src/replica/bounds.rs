@@ -9,7 +9,7 @@ pub struct Bounds {
     pub recent_bytes: u64,
     /// How many checkpoints there are at most.
     pub checkpoints: usize,
-    /// About how many bytes all of them have at most. A document with a longer text has none.
+    /// About how many bytes all of them have at most: texts and names. One that would have more is not kept.
     pub checkpoint_bytes: usize,
     /// How many transactions are between two checkpoints at least.
     pub checkpoint_spacing: u64,

@@ -11,6 +11,9 @@ use crate::transaction::Place;
 /// How many transactions are between two at least, for each that has to be applied again.
 const SPACING_REWORKS: u64 = 8;
 
+/// For each so many bytes of names, which are copied, a transaction is between two at least.
+const SPACING_NAMES_BYTES: usize = 64;
+
 /// The document at one place of the history.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -24,6 +27,8 @@ pub struct Checkpoint {
     pub counted: Counted,
     /// The document's JSON text: a fraction of the memory of its values.
     text: std::sync::Arc<[u8]>,
+    /// How many bytes it takes: text and names.
+    bytes: usize,
 }
 
 /// What is known of the transactions up to a place of the history.
@@ -47,7 +52,8 @@ impl Checkpoint {
         document: &Document,
     ) -> Self {
         let text = serde_json::to_vec(document.root()).expect("a JSON value always has a text");
-        Self { place, index, position, counted, text: text.into() }
+        let bytes = text.len() + counted.names.bytes();
+        Self { place, index, position, counted, text: text.into(), bytes }
     }
 
     /// The document's JSON text.
@@ -74,6 +80,8 @@ pub struct Checkpoints {
     /// How many transactions have come since one was last taken, and bytes of payload.
     transactions: u64,
     bytes: u64,
+    /// How many bytes of names that one had.
+    names_bytes: usize,
 }
 
 impl Checkpoints {
@@ -86,7 +94,8 @@ impl Checkpoints {
     /// Whether enough has come since the last one, where taking it means to apply `rework`
     /// transactions again.
     pub fn is_due(&self, document: &Document, rework: usize, bounds: &Bounds) -> bool {
-        self.transactions >= bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64
+        let spacing = bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64;
+        self.transactions >= spacing.max((self.names_bytes / SPACING_NAMES_BYTES) as u64)
             && self.bytes >= bounds.checkpoint_weights * document.weight()
     }
 
@@ -94,8 +103,9 @@ impl Checkpoints {
     /// and applied again was counted again: then there is one that is better.
     pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
         (self.transactions, self.bytes) = (0, 0);
+        self.names_bytes = checkpoint.bytes - checkpoint.text.len();
         let is_last = self.list.last().is_none_or(|last| last.place < checkpoint.place);
-        if !is_last || checkpoint.text.len() > bounds.checkpoint_bytes {
+        if !is_last || checkpoint.bytes > bounds.checkpoint_bytes {
             return;
         }
         self.list.push(checkpoint);
@@ -127,7 +137,7 @@ impl Checkpoints {
     }
 
     fn total_bytes(&self) -> usize {
-        self.list.iter().map(|checkpoint| checkpoint.text.len()).sum()
+        self.list.iter().map(|checkpoint| checkpoint.bytes).sum()
     }
 
     /// The one without which a replay would be longer by the least part of itself: a replay that
@@ -173,6 +183,35 @@ mod tests {
             assert!(pair[0] <= 2 * pair[1], "{distances:?}");
         }
         assert!(distances[0] > end / 4, "{distances:?}");
+    }
+
+    #[test]
+    fn names_count_among_their_bytes() {
+        let (mut checkpoints, bounds) = (Checkpoints::default(), Bounds::default());
+        let mut counted = Counted::default();
+        let source = "a".parse().unwrap();
+        // No two of them make a range.
+        (0..1 << 18).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
+        for index in 1..=100 {
+            let document = Document::default();
+            let checkpoint =
+                Checkpoint::new(place(index), index, index, counted.clone(), &document);
+            checkpoints.add(checkpoint, &bounds);
+        }
+        assert_eq!(checkpoints.list.len(), 7, "each has a little more than 4 MiB");
+        let is_due = |transactions| {
+            let checkpoints = Checkpoints { transactions, bytes: 1 << 30, ..checkpoints.clone() };
+            checkpoints.is_due(&Document::default(), 0, &bounds)
+        };
+        assert!(!is_due(1 << 15), "copying the names would be most of the work");
+        assert!(is_due(1 << 17));
+        let more = (0..1 << 22).map(|id| 2 * id);
+        more.for_each(|id| _ = counted.names.insert(&source, id));
+        let document = Document::default();
+        let large = Checkpoint::new(place(200), 200, 200, counted, &document);
+        let before = checkpoints.list.len();
+        checkpoints.add(large, &bounds);
+        assert_eq!(checkpoints.list.len(), before, "it would be larger than all may be");
     }
 
     #[test]
