@@ -10,6 +10,7 @@ mod at;
 mod creation;
 mod handle;
 mod keeper;
+mod lines;
 mod lives;
 mod pace;
 mod past;
@@ -38,6 +39,7 @@ use crate::source::Source;
 use crate::transaction::{Name, Place, Transaction};
 use handle::Event;
 use keeper::Keeper;
+use lines::Lines;
 use pace::Pace;
 use recovery::Recovered;
 use rest::Rest;
@@ -57,10 +59,6 @@ const INBOX_EVENTS: usize = 1024;
 /// than that when it passes.
 const BATCH_TRANSACTIONS: usize = 1024;
 
-/// How many changes of fate, and how many contradictions, are logged for one batch; the others are only
-/// counted.
-const LOGGED_CHANGES: usize = 10;
-
 /// Why the manager has a turn.
 enum Wake {
     /// This came.
@@ -79,6 +77,10 @@ pub struct Manager {
     journal: Journal,
     subscribers: Vec<Sender<()>>,
     counters: Counters,
+    /// What is logged of transactions that changed between applied and skipped.
+    changes: Lines,
+    /// And of those that contradict others.
+    contradictions: Lines,
     pace: Pace,
     rest: Rest<Submission>,
     /// This node's source, as all others see it.
@@ -144,6 +146,8 @@ impl Manager {
             journal,
             subscribers: Vec::new(),
             counters: Counters::default(),
+            changes: Lines::default(),
+            contradictions: Lines::default(),
             pace: Pace::default(),
             rest: Rest::default(),
             source,
@@ -414,7 +418,9 @@ impl Manager {
         let FateChanges { newly_skipped, newly_applied, listed } = &acceptance.changes;
         self.counters.newly_skipped += newly_skipped;
         self.counters.newly_applied += newly_applied;
-        for change in listed.iter().take(LOGGED_CHANGES) {
+        let now = Instant::now();
+        let (allowed, more) = self.changes.allow(newly_skipped + newly_applied, now);
+        for change in listed.iter().take(allowed) {
             let (source, id) = (change.place.source.as_str(), change.place.id);
             match &change.skipped {
                 Some(error) => log::warn!(
@@ -426,7 +432,6 @@ impl Manager {
                 }
             }
         }
-        let more = (newly_skipped + newly_applied).saturating_sub(LOGGED_CHANGES as u64);
         if more > 0 {
             log::warn!(
                 "{more} more transactions changed between applied and skipped; see /conflicts"
@@ -434,10 +439,8 @@ impl Manager {
         }
         let told = acceptance.equivocations.len() + acceptance.contradictions.len();
         self.counters.equivocations += told as u64;
-        if told > LOGGED_CHANGES {
-            log::error!("{told} transactions contradict others, of which these are some:");
-        }
-        for equivocation in acceptance.equivocations.iter().take(LOGGED_CHANGES) {
+        let (allowed, more) = self.contradictions.allow(told as u64, now);
+        for equivocation in acceptance.equivocations.iter().take(allowed) {
             let (known, dropped) = (&equivocation.known, &equivocation.dropped);
             log::error!(
                 "there are two transactions {} of {:?}; the known one stays: time {}, {:?}; the other \
@@ -450,9 +453,8 @@ impl Manager {
                 beginning(&dropped.payload),
             );
         }
-        for Contradiction { earlier, repeated } in
-            acceptance.contradictions.iter().take(LOGGED_CHANGES)
-        {
+        let allowed = allowed.saturating_sub(acceptance.equivocations.len());
+        for Contradiction { earlier, repeated } in acceptance.contradictions.iter().take(allowed) {
             let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
             log::error!(
                 "there are two transactions {id} of {:?}; the earlier one counts: time {}, {:?}; the \
@@ -462,6 +464,9 @@ impl Manager {
                 beginning(&earlier.payload),
                 by.as_str(),
             );
+        }
+        if more > 0 {
+            log::error!("{more} more transactions contradict others of the same name");
         }
     }
 
