@@ -23,8 +23,8 @@
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
 //!   [`websocket`]: what both ends do alike.
-//! - [`config`]: the command line. [`foreign`]: text from outside, as it is logged. [`node`]: puts the parts together. [`maintenance`]: what can be done
-//!   with a data directory while no node runs on it.
+//! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
+//!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!
 //! # What always holds
 //!

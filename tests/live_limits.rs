@@ -164,6 +164,14 @@ fn what_is_told_of_a_transaction_is_true_beyond_all_that_is_listed() {
         assert_eq!((&page["count"], &page["from"]), (&json!(count), &json!(count - 10_000)));
     };
     check(&node, 0);
+    // And after a start from a checkpoint.
+    node.stop();
+    peer.hang_up();
+    let names = std::fs::read_dir(&data).expect("the node made it");
+    let mut names = names.map(|entry| entry.expect("an entry").file_name());
+    assert!(names.any(|name| name.to_string_lossy().starts_with("checkpoint-")));
+    let mut node = Node::start(&arguments);
+    check(&node, 0);
     // All of it is applied again: nobody's fate changes.
     peer.tell("q", 1, 1, &json!([]));
     node.wait_for("/vclock", |answer| answer.json()["q"] == 2);
@@ -172,7 +180,7 @@ fn what_is_told_of_a_transaction_is_true_beyond_all_that_is_listed() {
     for name in ["newly_skipped", "newly_applied"] {
         assert!(metrics.contains(&format!("patchmesh_transactions_{name}_total 0\n")), "{name}");
     }
-    // And again after a start from a checkpoint.
+    // And after another start.
     node.stop();
     let node = Node::start(&arguments);
     check(&node, 1);

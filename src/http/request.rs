@@ -147,7 +147,8 @@ impl Request {
     }
 
     /// The value of the first query parameter of that name, decoded as browsers and libraries encode it:
-    /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of status 400 if it cannot be decoded.
+    /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of
+    /// status 400 if it cannot be decoded.
     pub fn query_parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, HttpError> {
         for parameter in self.query().unwrap_or("").split('&') {
             let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));

@@ -30,8 +30,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper for a journal that began with the life `source` and was opened from a checkpoint after about `kept_length` transactions,
-    /// or from none.
+    /// A keeper for a journal that began with the life `source` and was opened from a checkpoint after
+    /// about `kept_length` transactions, or from none.
     pub fn new(directory: Directory, source: Source, kept_length: u64) -> Self {
         Self { directory: Arc::new(directory), source, kept_length, writing: None }
     }

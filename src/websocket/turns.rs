@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// How many reads and writes make one turn, however few bytes they are. What is read may make its reader write: a ping does.
+/// How many reads and writes make one turn, however few bytes they are. What is read may make its reader
+/// write: a ping does.
 const CALLS_A_TURN: u32 = 32;
 
 /// Ends its reader's turn when that has read enough: there is then nothing to read until the task is

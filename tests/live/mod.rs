@@ -174,6 +174,11 @@ impl Peer {
         socket.send(Message::text(message.to_string())).expect("the node reads");
     }
 
+    /// Leaves the node, and waits for it to dial again before the next transaction.
+    pub fn hang_up(&mut self) {
+        self.socket = None;
+    }
+
     /// Sends pings with this payload.
     pub fn ping(&mut self, payload: &str) {
         let socket = self.socket.as_mut().expect("something was told before");
