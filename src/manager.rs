@@ -15,6 +15,7 @@ mod lives;
 mod pace;
 mod past;
 mod proposal;
+mod reads;
 pub mod recovery;
 mod rest;
 mod state;
@@ -32,11 +33,10 @@ use smol::lock::Mutex;
 
 use crate::clock::{Time, VectorClock};
 use crate::journal::{AppendError, DirectoryError, Journal};
-use crate::patch::{PointerBuf, assert_json_is_as_agreed};
-use crate::replica::history::{Contradiction, FateChanges};
-use crate::replica::{Acceptance, Bounds, Life, Outcome, Replica};
+use crate::patch::assert_json_is_as_agreed;
+use crate::replica::{Bounds, Life, Replica};
 use crate::source::Source;
-use crate::transaction::{Name, Place, Transaction};
+use crate::transaction::{Name, Transaction};
 use handle::Event;
 use keeper::Keeper;
 use lines::Lines;
@@ -404,164 +404,6 @@ impl Manager {
         self.counters.unkept += sizes.iter().sum::<usize>() as u64;
         sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
     }
-
-    /// Counts what happened, and logs what a person may want to know.
-    fn tell(&mut self, acceptance: &Acceptance) {
-        for outcome in acceptance.outcomes.iter().flatten() {
-            match outcome {
-                Outcome::Accepted(_) => self.counters.accepted += 1,
-                Outcome::Known { .. } => self.counters.known += 1,
-                Outcome::Refused(_) => self.counters.refused += 1,
-                Outcome::Early { .. } => (),
-            }
-        }
-        let FateChanges { newly_skipped, newly_applied, listed } = &acceptance.changes;
-        self.counters.newly_skipped += newly_skipped;
-        self.counters.newly_applied += newly_applied;
-        let now = Instant::now();
-        let (allowed, more) = self.changes.allow(newly_skipped + newly_applied, now);
-        for change in listed.iter().take(allowed) {
-            let (source, id) = (change.place.source.as_str(), change.place.id);
-            match &change.skipped {
-                Some(error) => log::warn!(
-                    "transaction {id} of {source:?} was applied and is skipped from now on, as an \
-                     earlier one arrived: {error}"
-                ),
-                None => {
-                    log::info!("transaction {id} of {source:?} was skipped and is applied now");
-                }
-            }
-        }
-        if more > 0 {
-            log::warn!(
-                "{more} more transactions changed between applied and skipped; see /conflicts"
-            );
-        }
-        let told = acceptance.equivocations.len() + acceptance.contradictions.len();
-        self.counters.equivocations += told as u64;
-        let (allowed, more) = self.contradictions.allow(told as u64, now);
-        for equivocation in acceptance.equivocations.iter().take(allowed) {
-            let (known, dropped) = (&equivocation.known, &equivocation.dropped);
-            log::error!(
-                "there are two transactions {} of {:?}; the known one stays: time {}, {:?}; the other \
-                 one is dropped: time {}, {:?}",
-                known.place.id,
-                known.place.source.as_str(),
-                known.place.time.as_micros(),
-                beginning(&known.payload),
-                dropped.time.map_or(0, Time::as_micros),
-                beginning(&dropped.payload),
-            );
-        }
-        let allowed = allowed.saturating_sub(acceptance.equivocations.len());
-        for Contradiction { earlier, repeated } in acceptance.contradictions.iter().take(allowed) {
-            let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
-            log::error!(
-                "there are two transactions {id} of {:?}; the earlier one counts: time {}, {:?}; the \
-                 one that {:?} has stamped as its {stamp} is left out",
-                source.as_str(),
-                earlier.place.time.as_micros(),
-                beginning(&earlier.payload),
-                by.as_str(),
-            );
-        }
-        if more > 0 {
-            log::error!("{more} more transactions contradict others of the same name");
-        }
-    }
-
-    fn answer(&mut self, read: Event) {
-        // Who asked may have gone: an answer that cannot be delivered is dropped.
-        match read {
-            Event::ReadSnapshot { pointer, reply } => {
-                reply.send(self.read_snapshot(&pointer)).ok();
-            }
-            Event::ReadUpdate { known, reply } => {
-                reply.send(self.read_update(known)).ok();
-            }
-            Event::ReadBasis { count, reply } => {
-                reply.send(self.read_basis(count)).ok();
-            }
-            Event::ReadWindow { from, most, bytes, reply } => {
-                reply.send(self.read_window(from, most, bytes)).ok();
-            }
-            Event::ReadStateHash { reply } => {
-                reply.send(self.read_state_hash()).ok();
-            }
-            Event::ReadSkipped { from, most, reply } => {
-                reply.send(self.read_skipped(from, most)).ok();
-            }
-            Event::ReadStandings { of, reply } => {
-                reply.send(self.read_standings(&of)).ok();
-            }
-            Event::ReadVclock { reply } => {
-                reply.send(self.vclock()).ok();
-            }
-            Event::ReadHas { source, id, reply } => {
-                let by_stamp = self.replica.vclock().has_seen(&source, id);
-                reply.send(by_stamp || self.replica.is_known(&source, id)).ok();
-            }
-            Event::ReadStamps { reply } => {
-                reply.send(self.replica.vclock().clone()).ok();
-            }
-            Event::ReadCounters { reply } => {
-                let counters = Counters {
-                    skipped: self.replica.history().skipped_count(),
-                    repeated: self.replica.history().repeated_count(),
-                    ahead_micros: self.replica.ahead_micros(wall_clock()),
-                    document_weight: self.replica.snapshot().weight(),
-                    sources: self.replica.vclock().iter().count() as u64,
-                    ..self.counters
-                };
-                reply.send(counters).ok();
-            }
-            Event::Subscribe { growth } => {
-                // If nothing grows, those that left are not noticed otherwise.
-                self.subscribers.retain(|subscriber| !subscriber.is_closed());
-                // The journal may have grown since it was asked for.
-                growth.try_send(()).ok();
-                self.subscribers.push(growth);
-            }
-            Event::Submit { .. } | Event::Propose(_) => unreachable!("a submission is no read"),
-        }
-    }
-
-    fn read_part(&mut self, pointer: &PointerBuf) -> Option<Snapshot> {
-        if pointer.is_root() {
-            return Some(self.whole().snapshot.clone());
-        }
-        self.replica.snapshot().get(pointer).map(Snapshot::new)
-    }
-
-    fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
-        let snapshot = self.read_part(pointer);
-        Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
-    }
-
-    fn vclock(&mut self) -> Arc<VectorClock> {
-        let replica = &self.replica;
-        self.vclock.get_or_insert_with(|| Arc::new(replica.whole_vclock())).clone()
-    }
-
-    fn read_state_hash(&mut self) -> Option<StateHash> {
-        let settled = self.changed.elapsed() >= state::SETTLED_AFTER;
-        let cheap = self.replica.snapshot().weight() <= state::CHEAP_WEIGHT;
-        if self.whole.is_none() && !settled && !cheap {
-            return None;
-        }
-        let state = self.whole().state.clone();
-        Some(StateHash { clock: state::clock_hash(self.replica.vclock()), state })
-    }
-
-    fn whole(&mut self) -> &Whole {
-        let replica = &self.replica;
-        self.whole.get_or_insert_with(|| Whole::new(replica.snapshot().root(), replica.vclock()))
-    }
-}
-
-/// As much of a payload as a line of the log has room for.
-fn beginning(payload: &str) -> &str {
-    &payload[..payload.floor_char_boundary(200)]
 }
 
 /// The wall clock's reading.

@@ -4,6 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::Manager;
+use crate::clock::Time;
+use crate::replica::history::{Contradiction, FateChanges};
+use crate::replica::{Acceptance, Outcome};
+use crate::transaction::Place;
+
 /// How many lines there are in each `SECOND` at most.
 const LINES: usize = 10;
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,6 +37,78 @@ impl Lines {
         let more = if allowed > 0 { std::mem::take(&mut self.left_out) } else { 0 };
         (allowed, more)
     }
+}
+
+impl Manager {
+    /// Counts what happened, and logs what a person may want to know.
+    pub(super) fn tell(&mut self, acceptance: &Acceptance) {
+        for outcome in acceptance.outcomes.iter().flatten() {
+            match outcome {
+                Outcome::Accepted(_) => self.counters.accepted += 1,
+                Outcome::Known { .. } => self.counters.known += 1,
+                Outcome::Refused(_) => self.counters.refused += 1,
+                Outcome::Early { .. } => (),
+            }
+        }
+        let FateChanges { newly_skipped, newly_applied, listed } = &acceptance.changes;
+        self.counters.newly_skipped += newly_skipped;
+        self.counters.newly_applied += newly_applied;
+        let now = Instant::now();
+        let (allowed, more) = self.changes.allow(newly_skipped + newly_applied, now);
+        for change in listed.iter().take(allowed) {
+            let (source, id) = (change.place.source.as_str(), change.place.id);
+            match &change.skipped {
+                Some(error) => log::warn!(
+                    "transaction {id} of {source:?} was applied and is skipped from now on, as an \
+                     earlier one arrived: {error}"
+                ),
+                None => {
+                    log::info!("transaction {id} of {source:?} was skipped and is applied now");
+                }
+            }
+        }
+        if more > 0 {
+            log::warn!(
+                "{more} more transactions changed between applied and skipped; see /conflicts"
+            );
+        }
+        let told = acceptance.equivocations.len() + acceptance.contradictions.len();
+        self.counters.equivocations += told as u64;
+        let (allowed, more) = self.contradictions.allow(told as u64, now);
+        for equivocation in acceptance.equivocations.iter().take(allowed) {
+            let (known, dropped) = (&equivocation.known, &equivocation.dropped);
+            log::error!(
+                "there are two transactions {} of {:?}; the known one stays: time {}, {:?}; the other \
+                 one is dropped: time {}, {:?}",
+                known.place.id,
+                known.place.source.as_str(),
+                known.place.time.as_micros(),
+                beginning(&known.payload),
+                dropped.time.map_or(0, Time::as_micros),
+                beginning(&dropped.payload),
+            );
+        }
+        let allowed = allowed.saturating_sub(acceptance.equivocations.len());
+        for Contradiction { earlier, repeated } in acceptance.contradictions.iter().take(allowed) {
+            let ((source, id), Place { source: by, id: stamp, .. }) = (earlier.name(), repeated);
+            log::error!(
+                "there are two transactions {id} of {:?}; the earlier one counts: time {}, {:?}; the \
+                 one that {:?} has stamped as its {stamp} is left out",
+                source.as_str(),
+                earlier.place.time.as_micros(),
+                beginning(&earlier.payload),
+                by.as_str(),
+            );
+        }
+        if more > 0 {
+            log::error!("{more} more transactions contradict others of the same name");
+        }
+    }
+}
+
+/// As much of a payload as a line of the log has room for.
+fn beginning(payload: &str) -> &str {
+    &payload[..payload.floor_char_boundary(200)]
 }
 
 #[cfg(test)]

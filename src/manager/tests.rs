@@ -1,4 +1,5 @@
 use super::*;
+use crate::patch::PointerBuf;
 
 fn start() -> (Handle, smol::Task<io::Result<()>>) {
     let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
