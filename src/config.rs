@@ -169,7 +169,7 @@ pub fn parse(
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
-            Long("data") => data = Some(PathBuf::from(parser.value().map_err(usage)?)),
+            Long("data") => data = Some(directory(parser.value().map_err(usage)?)?),
             Long("new-life") => new_life = true,
             Long("rebuild-from") => {
                 rebuild_from = Some(rebuild_peer(&parser.value().map_err(usage)?)?);
@@ -259,6 +259,14 @@ fn backup_from(value: &OsString) -> Result<BackupFrom, UsageError> {
 /// An address that stood in a URL, in which the % before a zone may be percent-encoded.
 fn of_url(address: &str) -> String {
     address.replacen("%25", "%", 1)
+}
+
+/// An empty path is the current directory for the system: a script's empty variable is meant by nobody.
+fn directory(value: OsString) -> Result<PathBuf, UsageError> {
+    if value.is_empty() {
+        return Err(usage("--data wants a directory, and is empty"));
+    }
+    Ok(value.into())
 }
 
 fn check_token(token: &str) -> Result<(), UsageError> {

@@ -149,6 +149,7 @@ fn a_bad_argument_is_one_clear_line() {
         (&["a:1", "--source"], "--source"),
         (&["a:1", "--source", &long], &allowed),
         (&["a:1", "--source", ""], "empty"),
+        (&["a:1", "--data", ""], "wants a directory"),
         (&["a:1", "--source", "a~b"], "no '~'"),
         (&["a:1", "--source", "a^1"], "no '^'"),
         (&["restore", "f", "d", "--source", "a~b"], "no '~'"),
