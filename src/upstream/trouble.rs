@@ -52,9 +52,10 @@ impl<'a> Trouble<'a> {
         let peer = self.peer;
         match (node, &self.node) {
             (Some(node), None) if !self.connected_before => {
-                log::info!("peer {peer}: connected, it is {node}");
+                log::info!("peer {peer}: connected, it is {}", escaped(node));
             }
             (Some(node), Some(before)) if node != before => {
+                let (node, before) = (escaped(node), escaped(before));
                 log::info!("peer {peer}: it is {node} from now on, and was {before}");
             }
             _ if !self.connected_before => log::info!("peer {peer}: connected"),
@@ -104,6 +105,12 @@ impl<'a> Trouble<'a> {
     }
 }
 
+/// A source as it is logged. It has no control characters, but may have others that a terminal obeys, such
+/// as those that turn the direction of writing.
+fn escaped(source: &Source) -> String {
+    source.as_str().escape_debug().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +139,12 @@ mod tests {
             told.push(if is_over { '+' } else { '-' });
         }
         told
+    }
+
+    #[test]
+    fn a_source_is_logged_without_what_a_terminal_obeys() {
+        let source: Source = "Zoë\u{202e}\u{2066}\u{200b}~k3x9q2pd".parse().unwrap();
+        assert_eq!(escaped(&source), r"Zoë\u{202e}\u{2066}\u{200b}~k3x9q2pd");
     }
 
     #[test]
