@@ -9,7 +9,7 @@ use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
 use patchmesh::config::{self, Command, Config, Mend};
 use patchmesh::foreign::visible;
-use patchmesh::maintenance::{self, Plan, Rebuilt};
+use patchmesh::maintenance::{self, Plan, Rebuilt, Restored};
 use patchmesh::node::Node;
 use smol::Executor;
 use smol::stream::StreamExt;
@@ -80,10 +80,19 @@ fn main() -> ExitCode {
         }
         Ok(Command::Restore { file, data, name }) => {
             match maintenance::restore(&file, &data, name.as_deref(), fastrand::u64(..)) {
-                Ok((length, source)) => print(&format!(
-                    "{length} transactions are in {}, whose source is {source}",
-                    data.display()
-                )),
+                Ok(Restored { length, source, is_cut_off }) => {
+                    if is_cut_off {
+                        complain(format_args!(
+                            "{}: it ends within a batch, of which nothing was taken; if it is a \
+                             backup, its end is missing",
+                            file.display()
+                        ));
+                    }
+                    print(&format!(
+                        "{length} transactions are in {}, whose source is {source}",
+                        data.display()
+                    ))
+                }
                 Err(error) => fail(error),
             }
         }

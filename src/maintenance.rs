@@ -239,6 +239,17 @@ async fn copy_from(
     }
 }
 
+/// A directory that was made from a backup.
+#[derive(Debug)]
+pub struct Restored {
+    /// How many transactions it has.
+    pub length: u64,
+    /// Its source from now on.
+    pub source: Source,
+    /// Whether the file ended within a batch. A backup does not: its end is missing.
+    pub is_cut_off: bool,
+}
+
 /// Makes a data directory from a backup, with a new life of its source. `-` is standard input.
 ///
 /// # Errors
@@ -248,7 +259,7 @@ pub fn restore(
     path: &Path,
     name: Option<&str>,
     random: u64,
-) -> Result<(u64, Source), Failure> {
+) -> Result<Restored, Failure> {
     if file == Path::new(STANDARD) {
         let directory = Directory::open(path, true)?;
         // What is read in any order has to be in a file; this one never gets its name.
@@ -268,7 +279,7 @@ fn restore_from(
     path: &Path,
     name: Option<&str>,
     random: u64,
-) -> Result<(u64, Source), Failure> {
+) -> Result<Restored, Failure> {
     let (header, first) = read_header(&*storage).map_err(damaged(file))?;
     let extent = check(&storage).map_err(damaged(file))?;
     let source = new_life(header.source.as_str(), name, random)?;
@@ -285,7 +296,7 @@ fn restore_from(
         }
         Ok(())
     })?;
-    Ok((extent.length, source))
+    Ok(Restored { length: extent.length, source, is_cut_off: extent.torn })
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> DirectoryError + '_ {

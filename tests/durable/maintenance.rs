@@ -198,6 +198,12 @@ fn a_backup_of_a_directory_is_restored_as_a_new_life_with_the_same_document() {
     let (status, _, error) = run(&["restore", text(&backup), text(&restored)]);
     assert_eq!(status, Some(1));
     assert!(error.contains("there is a journal in"), "{error}");
+    let cut = scratch.path("cut");
+    let bytes = fs::read(&backup).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() - 10]).unwrap();
+    let (status, _, error) = run(&["restore", text(&cut), text(&scratch.path("less"))]);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(error.contains("its end is missing"), "{error}");
     // The original and the copy both go on, as two nodes.
     let ports = [Port::reserve(), Port::reserve()];
     let (here, there) = (&ports[0].to_string(), &ports[1].to_string());
