@@ -44,8 +44,8 @@ impl Time {
 /// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall
 /// clock, raised to one more than the greatest time seen if the wall clock is not ahead of that.
 ///
-/// Invariant: every reading is greater than all observed times (until
-/// [`Time::MAX`], which the wall clock reaches in the year 2255).
+/// Invariant: every reading is greater than all observed times (but
+/// for [`Time::MAX`], which the wall clock reaches in the year 2255: nobody creates a transaction with it).
 #[derive(Clone, Debug, Default)]
 pub struct HybridClock {
     greatest: Time,

@@ -213,11 +213,11 @@ impl Replica {
         if self.is_known(&source, id) || !(is_own || self.life.may_stamp(&source)) {
             return Outcome::Known { next_id: self.next_id(&source) };
         }
-        let time = self.clock.next(turn.now);
-        let ahead_micros = time.micros_after(turn.now);
+        let ahead_micros = self.ahead_micros(turn.now);
         if ahead_micros > MAX_AHEAD_MICROS {
             return Outcome::Early { ahead_micros };
         }
+        let time = self.clock.next(turn.now);
         let (place, named) = if is_own {
             (Place { time, source, id }, None)
         } else {
@@ -274,9 +274,12 @@ impl Replica {
     }
 
     /// How far the times of fresh transactions are ahead of the wall clock, which says `now`, in
-    /// microseconds.
+    /// microseconds. Nothing could come after the last time that there is, so it is never given out: it is
+    /// too far ahead of every wall clock.
     pub fn ahead_micros(&self, now: Time) -> u64 {
-        self.clock.next(now).micros_after(now)
+        let time = self.clock.next(now);
+        let ahead_micros = time.micros_after(now);
+        if time < Time::MAX { ahead_micros } else { ahead_micros.max(MAX_AHEAD_MICROS + 1) }
     }
 
     /// The recent transaction with the same stamp as one that is known, if they differ.

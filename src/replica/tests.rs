@@ -258,6 +258,29 @@ fn a_time_of_more_than_an_hour_ahead_is_not_accepted_yet() {
     assert_eq!(node.replica.vclock().next_id(&"x".parse().unwrap()), 2);
 }
 
+/// What this node creates comes last in the history, which it could not after the last time.
+#[test]
+fn the_last_time_that_there_is_is_not_given_out() {
+    let mut node = Node::default();
+    let mut accept = |transaction, now| {
+        let submissions = vec![vec![transaction]];
+        let mut acceptance = node.replica.accept(submissions, now, &node.journal).unwrap();
+        acceptance.outcomes.remove(0).remove(0)
+    };
+    let before = Time::from_micros(Time::MAX.as_micros() - 1).unwrap();
+    let own = |id| transaction(ME, id, SET_A, None);
+    assert!(matches!(accept(own(1), before), Outcome::Accepted(_)));
+    for now in [before, Time::MAX] {
+        let outcome = accept(own(2), now);
+        assert!(
+            matches!(outcome, Outcome::Early { ahead_micros } if ahead_micros > MAX_AHEAD_MICROS)
+        );
+    }
+    let last = transaction("zz~11111111", 1, SET_A, Some(Time::MAX.as_micros()));
+    assert!(matches!(accept(last, Time::MAX), Outcome::Accepted(_)));
+    assert!(matches!(accept(own(3), Time::MAX), Outcome::Early { .. }));
+}
+
 #[test]
 fn what_was_retracted_leaves_no_trace() {
     let now = Time::from_micros(NOW).unwrap();
