@@ -13,6 +13,7 @@
 //!
 //! Left out on purpose: TLS, and noticing that a client left while its request is being answered.
 
+mod bodies;
 mod connection;
 mod listeners;
 
@@ -32,6 +33,7 @@ use smol::{Executor, Task, Timer};
 use crate::http::{Limits, Request};
 use crate::routes::{Answer, Routes};
 
+use bodies::Bodies;
 use connection::{Connection, End, Successor, Upgraded};
 
 pub use listeners::Listeners;
@@ -81,6 +83,7 @@ pub async fn serve<H: Handler>(
     // Those that ended are among them until it is time to look.
     let mut tasks: Vec<Task<()>> = Vec::new();
     let limits = Arc::new(limits);
+    let bodies = Bodies::default();
     let mut trouble = AcceptTrouble::default();
     while let Some(accepted) = accept(&mut listeners, &shutdown).await {
         match accepted {
@@ -91,6 +94,7 @@ pub async fn serve<H: Handler>(
                     limits: limits.clone(),
                     shutdown: shutdown.clone(),
                     alive: alive.clone(),
+                    bodies: bodies.clone(),
                 };
                 if tasks.len() > 2 * alive.sender_count() {
                     tasks.retain(|task| !task.is_finished());
@@ -180,6 +184,7 @@ struct Client {
     shutdown: Receiver<Infallible>,
     /// Held for as long as the connection lives.
     alive: Sender<Infallible>,
+    bodies: Bodies,
 }
 
 /// Gives the connection a task of its own, unless there are too many. It ends when that is dropped.
@@ -210,9 +215,10 @@ fn admit<H: Handler>(
 }
 
 async fn converse<H: Handler>(client: Client, handler: &H, is_reserved: bool) {
-    let Client { stream, from, limits, shutdown, alive: _alive, .. } = client;
+    let Client { stream, from, limits, shutdown, alive: _alive, bodies } = client;
     let shut_down = pin!(shutdown.recv());
-    let connection = Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved);
+    let connection =
+        Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved, &bodies);
     let end = connection.converse(handler).await;
     log::debug!("{from}: {end}");
     if let End::Upgraded(upgraded) = end {

@@ -71,6 +71,14 @@ impl Decoder {
         }
     }
 
+    /// How many bytes of the request's body have come by now.
+    pub fn body_bytes(&self) -> usize {
+        match &self.state {
+            State::Body { request, .. } => request.body.len(),
+            _ => 0,
+        }
+    }
+
     /// Goes on with what is in the buffer. After an error the connection is to be closed, and the
     /// decoder not to be used.
     pub fn decode(&mut self, buffer: &mut ReadBuffer) -> Result<Progress, HttpError> {

@@ -16,6 +16,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 
 use super::Handler;
+use super::bodies::{Bodies, Held};
 use crate::downstream;
 use crate::events;
 use crate::http::{
@@ -57,6 +58,8 @@ pub(super) struct Connection<'a> {
     shut_down: Pin<&'a mut Recv<'a, Infallible>>,
     /// Whether there are too many connections for more than one request that is vital.
     is_reserved: bool,
+    /// What the body that is coming in holds.
+    held: Held,
 }
 
 /// Why a conversation ended.
@@ -111,6 +114,7 @@ impl<'a> Connection<'a> {
         shutdown: &'a Receiver<Infallible>,
         shut_down: Pin<&'a mut Recv<'a, Infallible>>,
         is_reserved: bool,
+        bodies: &Bodies,
     ) -> Self {
         Connection {
             stream,
@@ -123,6 +127,7 @@ impl<'a> Connection<'a> {
             shutdown,
             shut_down,
             is_reserved,
+            held: bodies.begin(),
         }
     }
 
@@ -154,11 +159,16 @@ impl<'a> Connection<'a> {
                     if let Some(successor) = self.answer(&request, handler).await? {
                         return Ok(successor);
                     }
+                    self.held.hold(0);
                     (phase, deadline) = (Phase::Idle, None);
                     continue;
                 }
                 Ok(Progress::AwaitsContinue) => self.output.extend_from_slice(CONTINUE),
-                Ok(Progress::Incomplete) => {}
+                Ok(Progress::Incomplete) if self.held.hold(decoder.body_bytes()) => {}
+                Ok(Progress::Incomplete) => {
+                    let detail = "too many large requests are coming in; try again later";
+                    return Err(self.end_with_error(HttpError::new(503, detail)).await);
+                }
                 Err(error) => return Err(self.end_with_error(error).await),
             }
             self.flush(b"").await?;

@@ -134,6 +134,39 @@ fn impatient() -> Limits {
 }
 
 #[test]
+fn what_slow_bodies_hold_is_bounded() {
+    const MIB: usize = 1 << 20;
+    let server = start(Limits::default());
+    let post = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {MIB}\r\n\r\n");
+    let most = "x".repeat(MIB - 1);
+    let slow: Vec<Client> = (0..bodies::MOST_BYTES / MIB + 1)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(&post);
+            client.send(&most);
+            client
+        })
+        .collect();
+    let begin = Instant::now();
+    loop {
+        let mut client = server.connect();
+        client.send(&post);
+        // More than is small, and not all: the answer comes in front of the rest.
+        client.send(&most[..MIB / 2]);
+        client.stream.set_read_timeout(Some(Duration::from_millis(200))).expect("not zero");
+        let mut answer = [0; 12];
+        if client.stream.read(&mut answer).is_ok() {
+            assert_eq!(&answer, b"HTTP/1.1 503");
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "it is taken in");
+    }
+    assert!(server.ask("/").contains("200 OK"), "small ones are answered");
+    drop(slow);
+    server.stop();
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order_and_in_one_write() {
     let server = start(patient());
     let mut client = server.connect();
