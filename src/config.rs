@@ -190,6 +190,9 @@ pub fn parse(
     }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
     match (command, &values[1.min(values.len())..]) {
+        ("verify", [_]) if rebuild_from.is_none() && name.is_some() => {
+            Err(usage("with verify, --source belongs to --rebuild-from"))
+        }
         ("verify", [data]) => {
             let mend = match rebuild_from {
                 Some(peer) => Some(Mend::RebuildFrom { peer, token, name, despite_loss: new_life }),

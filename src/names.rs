@@ -98,6 +98,12 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    /// As README says.
+    #[test]
+    fn a_range_takes_sixteen_bytes() {
+        assert_eq!(size_of::<Range>(), 16);
+    }
+
     #[test]
     fn names_are_a_set_in_as_few_ranges_as_there_can_be() {
         for seed in 0..200 {

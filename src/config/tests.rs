@@ -133,7 +133,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 29] = [
+    let table: [(&[&str], &str); 30] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -157,6 +157,7 @@ fn a_bad_argument_is_one_clear_line() {
         (&["[fe80::1%a%b]:80"], "no zone"),
         (&["a:1", "--token", "with space"], "visible ASCII"),
         (&["verify"], "one argument"),
+        (&["verify", "d", "--source", "n"], "belongs to --rebuild-from"),
         (&["a:1", "--new-life"], "belong to verify"),
         (&["verify", "d", "--rebuild-from", "a"], "has no port"),
         (&["verify", "d", "--rebuild-from", "ws://a:1/b/ws"], "without a path"),

@@ -317,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_costs_about_twenty_bytes_beside_its_line() {
+        let object = r#"{"a":1}"#;
+        for batch in [1, 1000, 1_000_000] {
+            let seal = Seal { batch, line: 1, lines: 1 };
+            let bytes = line(object, seal).len() - object.len();
+            assert!((16..=24).contains(&bytes), "{bytes}");
+        }
+    }
+
+    #[test]
     fn no_byte_can_be_another_one() {
         let text = line(r#"{"a":1}"#, Seal { batch: 1, line: 1, lines: 1 });
         let text = text.strip_suffix(b"\n").unwrap();

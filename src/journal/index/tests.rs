@@ -159,3 +159,11 @@ fn random_journals_are_never_short_of_a_transaction() {
         }
     }
 }
+
+/// As README says: what is in memory for every 256 transactions.
+#[test]
+fn a_block_takes_little_and_a_source_in_it_sixteen_bytes() {
+    assert_eq!((BLOCK, size_of::<Entry>()), (256, 16));
+    // A mark of the file's beside it.
+    assert!(size_of::<Option<Block>>() + size_of::<crate::journal::Mark>() <= 130);
+}
