@@ -10,6 +10,7 @@
 //!
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
 //! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
+//! - [`document`]: JSON values that are small and shared; patches are not applied to them yet.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
 //! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
 //!
@@ -49,6 +50,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod document;
 pub mod downstream;
 pub mod events;
 pub mod foreign;

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
     ("names", &["source"]),
+    ("document", &[]),
     ("patch", &[]),
     ("replica", &["source", "clock", "transaction", "names", "patch"]),
     ("http", &[]),
@@ -62,7 +63,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
 /// Besides those above: the routes hand out sessions and show how the streams are.
 const ROUTES_MAY_SHOW: [&str; 3] = ["downstream", "events", "upstream"];
 
-const CORE: [&str; 6] = ["source", "clock", "transaction", "names", "patch", "replica"];
+const CORE: [&str; 7] = ["source", "clock", "transaction", "names", "document", "patch", "replica"];
 
 /// What the core must not know: sockets, files, tasks, the wall clock, chance, logs.
 const OUTSIDE: [&str; 12] = [

@@ -1,0 +1,92 @@
+//! JSON values that take little memory, change in little time, and are shared.
+//!
+//! # The shape
+//!
+//! A [`Value`] takes 16 bytes. What is short is in it: null, booleans, numbers, a text of up to 14 bytes.
+//! What is not is behind one reference, which is counted:
+//!
+//! ```text
+//! "a text that is longer"   → its bytes
+//! [1,2,3]                   → up to 64 elements in a row, 16 bytes each
+//! {"a":1,"b":[]}            → up to 64 members in a row, sorted by name: 16 bytes for the name, which is in
+//!                             place up to 14 bytes, and 16 for the value
+//! larger ones               → a row of trees ─┬─ a row of up to 64 items
+//!                                             ├─ a row of up to 64 items
+//!                                             └─ ...   (a B+-tree: all rows of items are equally deep)
+//! ```
+//!
+//! For each row of members its parent has a byte of a hash of each name, so that a member is found by
+//! looking at 64 bytes in a row and, as good as always, at one name.
+//!
+//! **Sharing.** A clone of a value is one more reference to the same memory. A change copies the rows on
+//! the way to what it changes, if somebody else holds them too, and is done in place if nobody does. So
+//! whoever reads keeps a clone and nobody waits for anybody.
+//!
+//! **Sums.** Every container knows its weight and its depth, and a tree those of its parts; a change brings
+//! them up to date on its way back. Both are functions of the value alone, never of the shape that its
+//! history left: nodes decide by them whether a patch applies.
+//!
+//! **Text.** Values are read from and written as JSON text without anything in between: sorted by the bytes
+//! of the names, of several members of one name the last one, numbers exact. What is written is byte for
+//! byte what serde_json's `Value` would be. [`Pieces`] writes at a reader's pace.
+//!
+//! # What else was tried
+//!
+//! Measured on a document of 200,000 members such as `{"online":true,"at":1763888400,"cursor":{"x":1,"y":2}}`,
+//! in bytes of memory for each byte of text, and for a replacement by name in 100 MB:
+//!
+//! | | memory | replace |
+//! | --- | --- | --- |
+//! | serde_json's `Value` | 20.2 | 2.1 µs |
+//! | ecow's vectors and strings, imbl's maps and vectors | 5.7 | 1.9 µs |
+//! | B+-trees of `EcoVec`, values of 24 bytes | 4.5 | 2.0 µs |
+//! | B+-trees of `ThinArc` everywhere, no hashes of names | 3.7 | 1.4 µs |
+//! | this | 3.7 | 1.0 µs |
+//! | this, with the names of equal objects shared | 2.6 | 1.0 µs |
+//!
+//! imbl's vector takes 158 µs for an insertion inside a million elements, this 0.5. Sharing the names of
+//! objects that are alike needs a table of all such lists, and makes each insertion dissolve one: not worth
+//! it. Rows of 32, 128 or 256 and searching small ones from their beginning made no difference.
+
+mod equality;
+mod item;
+mod name;
+mod read;
+mod run;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value;
+mod write;
+
+pub use equality::equal;
+pub use value::{Kind, Value};
+pub use write::Pieces;
+
+use name::INLINE_BYTES;
+
+/// Bytes behind one reference.
+type Bytes = triomphe::ThinArc<(), u8>;
+
+/// What every value weighs, and every member's name.
+const VALUE_WEIGHT: u32 = 16;
+
+/// What an array or an object weighs besides.
+const CONTAINER_WEIGHT: u32 = 24;
+
+/// What a name or a text that is not in place weighs besides itself.
+const LONG_WEIGHT: u32 = 16;
+
+/// What a name of so many bytes weighs.
+pub fn name_weight(bytes: usize) -> u32 {
+    VALUE_WEIGHT + long_weight(bytes)
+}
+
+#[inline]
+fn long_weight(bytes: usize) -> u32 {
+    if bytes <= INLINE_BYTES {
+        0
+    } else {
+        u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(LONG_WEIGHT)
+    }
+}

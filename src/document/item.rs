@@ -1,0 +1,182 @@
+//! What containers hold: the elements of arrays, and the members of objects.
+
+use std::cmp::Ordering;
+
+use super::name::{Key, Name};
+use super::tree::Kid;
+use super::{Value, name_weight};
+
+/// How many items lie in one row at most.
+pub const ROW: usize = 64;
+
+/// What is known of some items without looking at them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Their weight.
+    pub weight: u32,
+    /// How many arrays and objects lie in one another in them at most.
+    pub depth: u8,
+}
+
+impl Sum {
+    #[inline]
+    pub fn add(&mut self, other: Self) {
+        self.weight = self.weight.saturating_add(other.weight);
+        self.depth = self.depth.max(other.depth);
+    }
+
+    pub fn of<T: Item>(items: &[T]) -> Self {
+        let mut sum = Self::default();
+        items.iter().for_each(|item| sum.add(item.sum()));
+        sum
+    }
+}
+
+/// An item of a container.
+pub trait Item: Clone + Default {
+    /// By what items are ordered.
+    type Key: Clone;
+    /// What helps to find one in a row of at most [`ROW`].
+    type Tags: Clone;
+
+    fn key(&self) -> Self::Key;
+    fn sum(&self) -> Sum;
+    fn tags(row: &[Self]) -> Self::Tags;
+    /// Takes note of an item that has been put into the row.
+    fn tag_inserted(tags: &mut Self::Tags, row: &[Self], at: usize);
+    /// Takes note that the item at that place has been taken from the row.
+    fn tag_removed(tags: &mut Self::Tags, row: &[Self], at: usize);
+}
+
+impl Item for Value {
+    type Key = ();
+    type Tags = ();
+
+    fn key(&self) {}
+
+    #[inline]
+    fn sum(&self) -> Sum {
+        Value::sum(self)
+    }
+
+    fn tags(_: &[Self]) {}
+    fn tag_inserted((): &mut (), _: &[Self], _: usize) {}
+    fn tag_removed((): &mut (), _: &[Self], _: usize) {}
+}
+
+/// A member of an object.
+#[derive(Clone)]
+pub struct Member {
+    pub name: Name,
+    pub value: Value,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self { name: Name::Inline(0, Default::default()), value: Value::default() }
+    }
+}
+
+impl Item for Member {
+    type Key = Name;
+    type Tags = [u8; ROW];
+
+    fn key(&self) -> Name {
+        self.name.clone()
+    }
+
+    #[inline]
+    fn sum(&self) -> Sum {
+        let Sum { weight, depth } = self.value.sum();
+        Sum { weight: weight.saturating_add(name_weight(self.name.len())), depth }
+    }
+
+    fn tags(row: &[Self]) -> [u8; ROW] {
+        let mut tags = [0; ROW];
+        for (tag, member) in tags.iter_mut().zip(row) {
+            *tag = member.name.tag();
+        }
+        tags
+    }
+
+    fn tag_inserted(tags: &mut [u8; ROW], row: &[Self], at: usize) {
+        tags.copy_within(at..row.len() - 1, at + 1);
+        tags[at] = row[at].name.tag();
+    }
+
+    fn tag_removed(tags: &mut [u8; ROW], row: &[Self], at: usize) {
+        tags.copy_within(at + 1..=row.len(), at);
+    }
+}
+
+/// Which item is meant.
+pub trait Seek<T: Item> {
+    /// Whether there is one such item at most, so that a second one takes its place.
+    const IS_ONE: bool;
+
+    /// In which of these it lies, or would lie. From then on this says where in that.
+    fn kid(&mut self, kids: &[Kid<T>]) -> usize;
+    /// Where in a row it is, or would be.
+    fn place(&self, row: &[T]) -> Result<usize, usize>;
+    /// Where in a row of these tags it is.
+    fn find(&self, row: &[T], tags: &T::Tags) -> Option<usize>;
+}
+
+/// The item at an index.
+#[derive(Clone, Copy)]
+pub struct At(pub usize);
+
+impl<T: Item> Seek<T> for At {
+    const IS_ONE: bool = false;
+
+    #[inline]
+    fn kid(&mut self, kids: &[Kid<T>]) -> usize {
+        let mut at = 0;
+        while at + 1 < kids.len() && self.0 >= kids[at].len as usize {
+            self.0 -= kids[at].len as usize;
+            at += 1;
+        }
+        at
+    }
+
+    #[inline]
+    fn place(&self, row: &[T]) -> Result<usize, usize> {
+        if self.0 < row.len() { Ok(self.0) } else { Err(self.0) }
+    }
+
+    #[inline]
+    fn find(&self, row: &[T], _: &T::Tags) -> Option<usize> {
+        (self.0 < row.len()).then_some(self.0)
+    }
+}
+
+impl Seek<Member> for Key<'_> {
+    const IS_ONE: bool = true;
+
+    #[inline]
+    fn kid(&mut self, kids: &[Kid<Member>]) -> usize {
+        let after = kids.partition_point(|kid| kid.first.compare(self) != Ordering::Greater);
+        after.saturating_sub(1)
+    }
+
+    #[inline]
+    fn place(&self, row: &[Member]) -> Result<usize, usize> {
+        row.binary_search_by(|member| member.name.compare(self))
+    }
+
+    /// Compares the names that have its tag: that is the one that is meant, as good as always, so that
+    /// little memory is touched.
+    #[inline]
+    fn find(&self, row: &[Member], tags: &[u8; ROW]) -> Option<usize> {
+        let tag = self.tag();
+        let mut from = 0;
+        while let Some(found) = memchr::memchr(tag, &tags[from..row.len()]) {
+            let at = from + found;
+            if row[at].name.is(self) {
+                return Some(at);
+            }
+            from = at + 1;
+        }
+        None
+    }
+}

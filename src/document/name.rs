@@ -1,0 +1,218 @@
+//! The names of an object's members.
+
+use std::cmp::Ordering;
+
+use super::Bytes;
+
+/// How many bytes a name or a text may have to be held in place.
+pub const INLINE_BYTES: usize = 14;
+
+/// A member's name: in place if it is short, which most are.
+///
+/// Names are ordered by their bytes. Two short ones are compared as two numbers: their bytes with
+/// zeros behind, then their length.
+#[derive(Clone)]
+pub enum Name {
+    Inline(u8, [u8; INLINE_BYTES]),
+    Long(Bytes),
+}
+
+/// A name that is looked for.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    bytes: &'a [u8],
+    /// As a number, if it is short.
+    packed: Option<u128>,
+}
+
+/// Puts short bytes in place; none if they are long.
+#[inline]
+pub fn inline(bytes: &[u8]) -> Option<(u8, [u8; INLINE_BYTES])> {
+    let [place @ .., length, _] = pack_slice(bytes)?.to_be_bytes();
+    Some((length, place))
+}
+
+/// A short name as a number.
+#[inline]
+fn pack(length: u8, place: &[u8; INLINE_BYTES]) -> u128 {
+    let [first @ .., _, _, _, _, _, _] = *place;
+    let [_, _, _, _, _, _, last @ ..] = *place;
+    let low = u64::from_be_bytes(last) << 16 | u64::from(length) << 8;
+    u128::from(u64::from_be_bytes(first)) << 64 | u128::from(low)
+}
+
+/// The same for one that is not in place yet; none if it is long. Two loads that overlap are faster than
+/// a copy of so few bytes, how many of which is not known.
+#[inline]
+fn pack_slice(bytes: &[u8]) -> Option<u128> {
+    let length = bytes.len();
+    let (high, low) = match length {
+        0..4 => {
+            let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
+            (byte(0) << 56 | byte(1) << 48 | byte(2) << 40, 0)
+        }
+        4..8 => {
+            let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+            let behind = u32::from_be_bytes(*last).checked_shl(8 * (8 - length as u32));
+            let first = u64::from(u32::from_be_bytes(*first));
+            (first << 32 | u64::from(behind.unwrap_or(0)), 0)
+        }
+        8..=INLINE_BYTES => {
+            let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+            let behind = u64::from_be_bytes(*last).checked_shl(8 * (16 - length as u32));
+            (u64::from_be_bytes(*first), behind.unwrap_or(0))
+        }
+        _ => return None,
+    };
+    Some(u128::from(high) << 64 | u128::from(low | (length as u64) << 8))
+}
+
+/// A byte by which most names that differ can be told apart.
+fn fold(left: u64, right: u64) -> u8 {
+    let mixed = (left ^ right.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 56) as u8
+}
+
+fn tag(bytes: &[u8], packed: Option<u128>) -> u8 {
+    match packed {
+        Some(packed) => fold((packed >> 64) as u64, packed as u64),
+        None => {
+            // Long names that are alike often differ at their ends only.
+            let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+            let (first, last) = (&bytes[..8], &bytes[bytes.len() - 8..]);
+            fold(word(first) ^ bytes.len() as u64, word(last))
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    #[inline]
+    pub fn new(name: &'a str) -> Self {
+        let bytes = name.as_bytes();
+        Self { bytes, packed: pack_slice(bytes) }
+    }
+
+    /// The name's [`Name::tag`].
+    #[inline]
+    pub fn tag(&self) -> u8 {
+        tag(self.bytes, self.packed)
+    }
+}
+
+impl Name {
+    pub fn new(name: &str) -> Self {
+        match inline(name.as_bytes()) {
+            Some((length, place)) => Self::Inline(length, place),
+            None => Self::Long(Bytes::from_header_and_slice((), name.as_bytes())),
+        }
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Inline(length, _) => usize::from(*length),
+            Self::Long(bytes) => bytes.slice.len(),
+        }
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline(length, place) => &place[..usize::from(*length)],
+            Self::Long(bytes) => &bytes.slice,
+        }
+    }
+
+    #[inline]
+    fn packed(&self) -> Option<u128> {
+        match self {
+            Self::Inline(length, place) => Some(pack(*length, place)),
+            Self::Long(_) => None,
+        }
+    }
+
+    /// A byte by which it is found among others.
+    #[inline]
+    pub fn tag(&self) -> u8 {
+        tag(self.bytes(), self.packed())
+    }
+
+    /// How it is ordered to a name that is looked for.
+    #[inline]
+    pub fn compare(&self, key: &Key) -> Ordering {
+        match (self.packed(), key.packed) {
+            (Some(packed), Some(wanted)) => packed.cmp(&wanted),
+            _ => self.bytes().cmp(key.bytes),
+        }
+    }
+
+    #[inline]
+    pub fn is(&self, key: &Key) -> bool {
+        match (self.packed(), key.packed) {
+            (Some(packed), Some(wanted)) => packed == wanted,
+            (None, None) => self.bytes() == key.bytes,
+            _ => false,
+        }
+    }
+}
+
+impl Ord for Name {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.packed(), other.packed()) {
+            (Some(packed), Some(wanted)) => packed.cmp(&wanted),
+            _ => self.bytes().cmp(other.bytes()),
+        }
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Name {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_by_their_bytes_and_found_by_their_tags() {
+        let names = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "a\0",
+            "aa",
+            "aaaaaaaaaaaaa",
+            "aaaaaaaaaaaaaa",
+            "aaaaaaaaaaaaaaa",
+            "aaaaaaaaaaaaaab",
+            "aaaaaaaaaaaaab",
+            "b",
+            "z\u{e4}",
+            "\u{e4}",
+            "\u{10ffff}",
+        ];
+        for left in names {
+            for right in names {
+                let order = left.as_bytes().cmp(right.as_bytes());
+                let (a, b, key) = (Name::new(left), Name::new(right), Key::new(right));
+                assert_eq!(a.cmp(&b), order, "{left:?} and {right:?}");
+                assert_eq!(a.compare(&key), order);
+                assert_eq!(a.is(&key), order.is_eq());
+                assert_eq!(b.tag(), key.tag());
+                assert_eq!((b.len(), b.bytes()), (right.len(), right.as_bytes()));
+            }
+        }
+    }
+}

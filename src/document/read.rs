@@ -1,0 +1,151 @@
+//! From JSON text to values, with nothing in between.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::Value;
+use super::item::Member;
+use super::name::{INLINE_BYTES, Name};
+use super::value::Repr;
+
+/// How many long names are remembered while a value is read.
+const NAMES: usize = 256;
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ValueSeed(&mut Reader::default()).deserialize(deserializer)
+    }
+}
+
+/// What is read of the containers around the place that is read. Those inside come after those around
+/// them, so that all share two lists, and each is made in its exact size when it is complete.
+#[derive(Default)]
+struct Reader {
+    elements: Vec<Value>,
+    members: Vec<Member>,
+    /// Some of the long names that were read of late, each at the place of its tag: objects that are
+    /// alike share them.
+    names: Vec<Option<Name>>,
+}
+
+impl Reader {
+    fn name(&mut self, text: &str) -> Name {
+        let new = Name::new(text);
+        if text.len() <= INLINE_BYTES {
+            return new;
+        }
+        self.names.resize(NAMES, None);
+        let known = &mut self.names[usize::from(new.tag())];
+        match known {
+            Some(known) if *known == new => known.clone(),
+            _ => known.insert(new).clone(),
+        }
+    }
+}
+
+struct ValueSeed<'a>(&'a mut Reader);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Value;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value(Repr::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        // As serde_json has it. No JSON text has such a number.
+        Ok(Value(if number.is_finite() { Repr::Float(number) } else { Repr::Null }))
+    }
+
+    #[inline]
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let Self(reader) = self;
+        let start = reader.elements.len();
+        while let Some(element) = access.next_element_seed(ValueSeed(reader))? {
+            reader.elements.push(element);
+        }
+        Ok(Value::of_elements(reader.elements.drain(start..)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let Self(reader) = self;
+        let start = reader.members.len();
+        let mut is_sorted = true;
+        while let Some(name) = access.next_key_seed(NameSeed(reader))? {
+            let value = access.next_value_seed(ValueSeed(reader))?;
+            let before = reader.members[start..].last();
+            is_sorted &= before.is_none_or(|before| before.name < name);
+            reader.members.push(Member { name, value });
+        }
+        if !is_sorted {
+            sort(&mut reader.members, start);
+        }
+        Ok(Value::of_members(reader.members.drain(start..)))
+    }
+}
+
+/// Sorts the members from `start` on by name; of several of one name the last one stays.
+fn sort(members: &mut Vec<Member>, start: usize) {
+    members[start..].sort_by(|left, right| left.name.cmp(&right.name));
+    let mut last = start;
+    for at in start + 1..members.len() {
+        if members[at].name != members[last].name {
+            last += 1;
+        }
+        members.swap(last, at);
+    }
+    members.truncate(last + 1);
+}
+
+struct NameSeed<'a>(&'a mut Reader);
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed<'_> {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    #[inline]
+    fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+        Ok(self.0.name(text))
+    }
+}

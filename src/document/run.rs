@@ -1,0 +1,107 @@
+//! The items of a small container, in one allocation.
+
+use triomphe::{Arc, ThinArc};
+
+use super::item::Item;
+
+/// Some items in a row, which may be shared. What is read takes exactly as much as its items and sixteen
+/// bytes; one that has grown has room at its end, where the default is. Its owner knows how many items
+/// it has.
+///
+/// There is no reference to an item that could be changed: what is changed is handed to a closure, and
+/// the sums of all containers around it are settled on the way back.
+pub struct Run<T>(ThinArc<(), T>);
+
+impl<T> Clone for Run<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Item> Run<T> {
+    pub fn new(items: impl ExactSizeIterator<Item = T>) -> Self {
+        Self(ThinArc::from_header_and_iter((), items))
+    }
+
+    #[inline]
+    pub fn items(&self, length: u8) -> &[T] {
+        &self.0.slice[..usize::from(length)]
+    }
+
+    fn is_shared(&self) -> bool {
+        ThinArc::strong_count(&self.0) != 1
+    }
+
+    /// Has all of the room changed, which nobody shares.
+    #[inline]
+    fn change_all<R>(&mut self, change: impl FnOnce(&mut [T]) -> R) -> R {
+        self.0.with_arc_mut(|items| {
+            change(Arc::get_mut(items).expect("nobody else holds it").slice_mut())
+        })
+    }
+
+    /// Has an item changed, in place if nobody shares them.
+    #[inline]
+    pub fn change<R>(&mut self, length: u8, at: usize, change: impl FnOnce(&mut T) -> R) -> R {
+        if self.is_shared() {
+            *self = Self::new(self.items(length).iter().cloned());
+        }
+        self.change_all(|items| change(&mut items[at]))
+    }
+
+    /// The items, moved out if nobody shares them.
+    pub fn into_items(mut self, length: u8) -> Vec<T> {
+        if self.is_shared() {
+            return self.items(length).to_vec();
+        }
+        let items =
+            |all: &mut [T]| all[..usize::from(length)].iter_mut().map(std::mem::take).collect();
+        self.change_all(items)
+    }
+
+    /// Puts one item more among them.
+    pub fn insert(&mut self, length: u8, at: usize, item: T) {
+        let count = usize::from(length);
+        if self.is_shared() || self.0.slice.len() == count {
+            let room = count + count / 2 + 1;
+            *self = match self.is_shared() {
+                true => {
+                    let items = self.items(length);
+                    Self::new((0..room).map(|at| items.get(at).map_or_else(T::default, T::clone)))
+                }
+                false => self.change_all(|items| {
+                    Self::new(
+                        (0..room)
+                            .map(|at| items.get_mut(at).map_or_else(T::default, std::mem::take)),
+                    )
+                }),
+            };
+        }
+        self.change_all(|items| {
+            items[count] = item;
+            items[at..=count].rotate_right(1);
+        });
+    }
+
+    /// Takes one of them out.
+    pub fn remove(&mut self, length: u8, at: usize) -> T {
+        let count = usize::from(length);
+        if self.is_shared() {
+            let item = self.items(length)[at].clone();
+            let items = self.items(length);
+            let left = (0..count - 1).map(|index| items[index + usize::from(index >= at)].clone());
+            *self = Self::new(left);
+            return item;
+        }
+        let item = self.change_all(|items| {
+            items[at..count].rotate_left(1);
+            std::mem::take(&mut items[count - 1])
+        });
+        if self.0.slice.len() > 2 * count + 2 {
+            let left = self
+                .change_all(|items| Self::new(items[..count - 1].iter_mut().map(std::mem::take)));
+            *self = left;
+        }
+        item
+    }
+}

@@ -1,0 +1,399 @@
+//! The items of a large container: a B+-tree, the rows of which are shared.
+
+use triomphe::Arc;
+
+use super::item::{Item, ROW, Seek, Sum};
+
+/// A row with fewer items is put together with its neighbour, if both have room in one.
+const FEW: usize = ROW / 4;
+const ROOM: usize = ROW * 3 / 4;
+
+/// A row of items.
+type Leaf<T> = Arc<Vec<T>>;
+
+/// A row of trees; also that at the root of a container.
+pub type Kids<T> = Arc<Vec<Kid<T>>>;
+
+#[derive(Clone)]
+enum Node<T: Item> {
+    Leaf(Leaf<T>, T::Tags),
+    Branch(Kids<T>),
+}
+
+/// A part of a container, with what is known of it.
+#[derive(Clone)]
+pub struct Kid<T: Item> {
+    /// Not after its items, and after all those before it: items that come before those of the first
+    /// kid belong there in any case.
+    pub first: T::Key,
+    /// How many items it has.
+    pub len: u32,
+    sum: Sum,
+    node: Node<T>,
+}
+
+/// What a change gives back, and the sums of the changed item before and after.
+pub struct Changed<R> {
+    pub result: R,
+    pub before: Sum,
+    pub after: Sum,
+}
+
+/// Brings the sums of what an item lies in up to date. `deepest` is the depth of all that is in there.
+#[inline]
+pub fn settle(sum: &mut Sum, before: Sum, after: Sum, deepest: impl FnOnce() -> u8) {
+    sum.weight = (sum.weight - before.weight).saturating_add(after.weight);
+    if after.depth >= sum.depth {
+        sum.depth = after.depth;
+    } else if before.depth == sum.depth {
+        sum.depth = deepest();
+    }
+}
+
+fn deepest<T: Item>(row: &[T]) -> u8 {
+    row.iter().map(|item| item.sum().depth).max().unwrap_or(0)
+}
+
+fn deepest_kid<T: Item>(kids: &[Kid<T>]) -> u8 {
+    kids.iter().map(|kid| kid.sum.depth).max().unwrap_or(0)
+}
+
+/// Makes room for one more. A little at a time: most rows never grow again.
+fn reserve<T>(row: &mut Vec<T>) {
+    if row.len() == row.capacity() {
+        row.reserve_exact(row.len() / 8 + 1);
+    }
+}
+
+impl<T: Item> Kid<T> {
+    fn leaf(row: Vec<T>) -> Self {
+        let (first, sum, tags) = (row[0].key(), Sum::of(&row), T::tags(&row));
+        Self { first, len: row.len() as u32, sum, node: Node::Leaf(Arc::new(row), tags) }
+    }
+
+    fn branch(kids: Vec<Self>) -> Self {
+        let mut sum = Sum::default();
+        kids.iter().for_each(|kid| sum.add(kid.sum));
+        let len = kids.iter().map(|kid| kid.len).sum();
+        Self { first: kids[0].first.clone(), len, sum, node: Node::Branch(Arc::new(kids)) }
+    }
+
+    /// How many items or kids are in its own row.
+    fn width(&self) -> usize {
+        match &self.node {
+            Node::Leaf(row, _) => row.len(),
+            Node::Branch(kids) => kids.len(),
+        }
+    }
+
+    fn change<R>(
+        &mut self,
+        seek: impl Seek<T>,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Option<Changed<R>> {
+        let changed = match &mut self.node {
+            Node::Leaf(row, tags) => {
+                let at = seek.find(row, tags)?;
+                let row = Arc::make_mut(row);
+                let item = &mut row[at];
+                let before = item.sum();
+                let result = change(item);
+                let after = item.sum();
+                settle(&mut self.sum, before, after, || deepest(row));
+                Changed { result, before, after }
+            }
+            Node::Branch(kids) => {
+                let changed = self::change(kids, seek, change)?;
+                settle(&mut self.sum, changed.before, changed.after, || deepest_kid(kids));
+                changed
+            }
+        };
+        Some(changed)
+    }
+
+    /// Puts an item where it belongs, and gives back that in place of which it is, or what then is too
+    /// much for one row.
+    fn insert(&mut self, seek: impl Seek<T>, item: T) -> Inserted<T, Self> {
+        let sum = item.sum();
+        let inserted = match &mut self.node {
+            Node::Leaf(row, tags) => insert_into_leaf(row, tags, seek, item),
+            Node::Branch(kids) => match insert(kids, seek, item) {
+                Inserted::InPlaceOf(old) => {
+                    settle(&mut self.sum, old.sum(), sum, || deepest_kid(kids));
+                    return Inserted::InPlaceOf(old);
+                }
+                Inserted::Anew => Inserted::Anew,
+                Inserted::Split(kids) => Inserted::Split(Self::branch(kids)),
+            },
+        };
+        match &inserted {
+            Inserted::Anew => {
+                self.len += 1;
+                self.sum.add(sum);
+            }
+            Inserted::Split(_) => self.count_anew(),
+            Inserted::InPlaceOf(old) => {
+                let Node::Leaf(row, _) = &self.node else { return inserted };
+                settle(&mut self.sum, old.sum(), sum, || deepest(row));
+            }
+        }
+        inserted
+    }
+
+    fn remove(&mut self, seek: impl Seek<T>) -> Option<T> {
+        let item = match &mut self.node {
+            Node::Leaf(row, tags) => {
+                let at = seek.find(row, tags)?;
+                let row = Arc::make_mut(row);
+                let item = row.remove(at);
+                T::tag_removed(tags, row, at);
+                settle(&mut self.sum, item.sum(), Sum::default(), || deepest(row));
+                item
+            }
+            Node::Branch(kids) => {
+                let item = remove(kids, seek)?;
+                settle(&mut self.sum, item.sum(), Sum::default(), || deepest_kid(kids));
+                item
+            }
+        };
+        self.len -= 1;
+        Some(item)
+    }
+
+    /// Makes what is known of it anew.
+    fn count_anew(&mut self) {
+        match &mut self.node {
+            Node::Leaf(row, tags) => {
+                (self.len, self.sum) = (row.len() as u32, Sum::of(row));
+                *tags = T::tags(row);
+            }
+            Node::Branch(kids) => {
+                (self.len, self.sum) = (0, Sum::default());
+                for kid in kids.iter() {
+                    self.len += kid.len;
+                    self.sum.add(kid.sum);
+                }
+            }
+        }
+    }
+
+    /// Takes in the kid behind it.
+    fn join(&mut self, mut next: Self) {
+        match (&mut self.node, &mut next.node) {
+            (Node::Leaf(row, _), Node::Leaf(more, _)) => {
+                Arc::make_mut(row).append(Arc::make_mut(more));
+            }
+            (Node::Branch(kids), Node::Branch(more)) => {
+                let more = Arc::make_mut(more);
+                // What comes before all of them is no longer first.
+                more[0].first = next.first;
+                Arc::make_mut(kids).append(more);
+            }
+            _ => unreachable!("all leaves are equally deep"),
+        }
+        self.count_anew();
+    }
+}
+
+/// What came of putting an item where it belongs.
+enum Inserted<T, R> {
+    /// It is there in place of this one.
+    InPlaceOf(T),
+    /// It is one more.
+    Anew,
+    /// It is one more, and this is too much for one row.
+    Split(R),
+}
+
+fn insert_into_leaf<T: Item>(
+    row: &mut Leaf<T>,
+    tags: &mut T::Tags,
+    seek: impl Seek<T>,
+    item: T,
+) -> Inserted<T, Kid<T>> {
+    let found = if is_one(&seek) { seek.find(row, tags) } else { None };
+    if let Some(at) = found {
+        return Inserted::InPlaceOf(std::mem::replace(&mut Arc::make_mut(row)[at], item));
+    }
+    let (Ok(at) | Err(at)) = seek.place(row);
+    let row = Arc::make_mut(row);
+    if row.len() == ROW {
+        return Inserted::Split(Kid::leaf(split(row, at, item)));
+    }
+    reserve(row);
+    row.insert(at, item);
+    T::tag_inserted(tags, row, at);
+    Inserted::Anew
+}
+
+fn is_one<T: Item, S: Seek<T>>(_: &S) -> bool {
+    S::IS_ONE
+}
+
+/// Puts something into a full row, and gives back the second part. A row that grows at its end stays
+/// full.
+fn split<T>(row: &mut Vec<T>, at: usize, new: T) -> Vec<T> {
+    if at == row.len() {
+        return vec![new];
+    }
+    let half = row.len() / 2;
+    let mut right = row.split_off(half);
+    let (part, at) = if at <= half { (&mut *row, at) } else { (&mut right, at - half) };
+    part.insert(at, new);
+    row.shrink_to(row.len() + row.len() / 8);
+    right.shrink_to(right.len() + right.len() / 8);
+    right
+}
+
+/// A tree of these items, which are more than one row; they are moved out of the iterator.
+pub fn build<T: Item>(mut items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
+    let mut rows = items.len().div_ceil(ROW);
+    let mut kids = Vec::with_capacity(rows);
+    while rows > 0 {
+        let count = items.len().div_ceil(rows);
+        kids.push(Kid::leaf(items.by_ref().take(count).collect()));
+        rows -= 1;
+    }
+    while kids.len() > ROW {
+        let mut rows = kids.len().div_ceil(ROW);
+        let mut row = kids.into_iter();
+        kids = Vec::with_capacity(rows);
+        while rows > 0 {
+            let count = row.len().div_ceil(rows);
+            kids.push(Kid::branch(row.by_ref().take(count).collect()));
+            rows -= 1;
+        }
+    }
+    Arc::new(kids)
+}
+
+/// How many items there are, and their sum.
+pub fn total<T: Item>(kids: &Kids<T>) -> (usize, Sum) {
+    let mut sum = Sum::default();
+    kids.iter().for_each(|kid| sum.add(kid.sum));
+    (kids.iter().map(|kid| kid.len as usize).sum(), sum)
+}
+
+/// The item that is meant.
+#[inline]
+pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
+    let mut kids: &[Kid<T>] = kids;
+    loop {
+        let kid = &kids[seek.kid(kids)];
+        match &kid.node {
+            Node::Leaf(row, tags) => return seek.find(row, tags).map(|at| &row[at]),
+            Node::Branch(below) => kids = below,
+        }
+    }
+}
+
+/// Has the item that is meant changed, if it is there.
+pub fn change<T: Item, R>(
+    kids: &mut Kids<T>,
+    mut seek: impl Seek<T>,
+    change: impl FnOnce(&mut T) -> R,
+) -> Option<Changed<R>> {
+    let at = seek.kid(kids);
+    Arc::make_mut(kids)[at].change(seek, change)
+}
+
+fn insert<T: Item>(
+    kids: &mut Kids<T>,
+    mut seek: impl Seek<T>,
+    item: T,
+) -> Inserted<T, Vec<Kid<T>>> {
+    let at = seek.kid(kids);
+    let kids = Arc::make_mut(kids);
+    match kids[at].insert(seek, item) {
+        Inserted::InPlaceOf(old) => Inserted::InPlaceOf(old),
+        Inserted::Anew => Inserted::Anew,
+        Inserted::Split(right) if kids.len() < ROW => {
+            reserve(kids);
+            kids.insert(at + 1, right);
+            Inserted::Anew
+        }
+        Inserted::Split(right) => Inserted::Split(split(kids, at + 1, right)),
+    }
+}
+
+/// Puts an item where it belongs, and gives back that in place of which it is.
+pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: T) -> Option<T> {
+    match insert(kids, seek, item) {
+        Inserted::InPlaceOf(old) => return Some(old),
+        Inserted::Anew => {}
+        Inserted::Split(right) => {
+            let left = std::mem::take(Arc::make_mut(kids));
+            *kids = Arc::new(vec![Kid::branch(left), Kid::branch(right)]);
+        }
+    }
+    None
+}
+
+fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>) -> Option<T> {
+    let at = seek.kid(kids);
+    let kids = Arc::make_mut(kids);
+    let item = kids[at].remove(seek)?;
+    let width = kids[at].width();
+    if width == 0 {
+        let gone = kids.remove(at);
+        // What comes before the first kid's items belongs there in any case.
+        if at == 0
+            && let Some(first) = kids.first_mut()
+        {
+            first.first = gone.first;
+        }
+    } else if width < FEW && kids.len() > 1 {
+        let left = at.saturating_sub(1);
+        if kids[left].width() + kids[left + 1].width() <= ROOM {
+            let next = kids.remove(left + 1);
+            kids[left].join(next);
+        }
+    }
+    Some(item)
+}
+
+/// Takes out the item that is meant, if it is there.
+pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>) -> Option<T> {
+    let item = remove(kids, seek)?;
+    while let [Kid { node: Node::Branch(only), .. }] = kids.as_slice() {
+        *kids = only.clone();
+    }
+    Some(item)
+}
+
+/// The rows of items.
+pub struct Rows<'a, T: Item> {
+    /// The rows that are still to come, the next one last.
+    left: Vec<&'a [Kid<T>]>,
+    skip: usize,
+}
+
+impl<'a, T: Item> Rows<'a, T> {
+    /// The rows from the item at index `from` on.
+    pub fn new(kids: &'a Kids<T>, from: usize) -> Self {
+        Self { left: vec![kids], skip: from }
+    }
+}
+
+impl<'a, T: Item> Iterator for Rows<'a, T> {
+    type Item = &'a [T];
+
+    fn next(&mut self) -> Option<&'a [T]> {
+        loop {
+            let kids = self.left.last_mut()?;
+            let Some((kid, rest)) = kids.split_first() else {
+                self.left.pop();
+                continue;
+            };
+            *kids = rest;
+            if self.skip >= kid.len as usize {
+                self.skip -= kid.len as usize;
+                continue;
+            }
+            match &kid.node {
+                Node::Leaf(row, _) => return Some(&row[std::mem::take(&mut self.skip)..]),
+                Node::Branch(below) => self.left.push(below),
+            }
+        }
+    }
+}

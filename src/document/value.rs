@@ -1,0 +1,588 @@
+//! A JSON value.
+
+use std::fmt;
+
+use super::item::{At, Item, Member, ROW, Seek, Sum};
+use super::name::{INLINE_BYTES, Key, Name, inline};
+use super::run::Run;
+use super::tree::{self, Changed, Kids, Rows, settle};
+use super::{Bytes, CONTAINER_WEIGHT, VALUE_WEIGHT, long_weight};
+
+/// A large container with as few items becomes a small one.
+const SMALL: usize = ROW / 2;
+
+/// A JSON value. To clone it costs a reference.
+#[derive(Clone, Default)]
+pub struct Value(pub(super) Repr);
+
+/// What a value is.
+///
+/// Invariants: `weight` and `depth` of a container are those of what is in it, and of itself. Members are
+/// sorted by name, and no two have the same. A run has `length` items, at most [`ROW`], and so has each row of a
+/// tree, none of which is empty. An integer that fits an `i64` is an [`Int`](Self::Int).
+#[derive(Clone, Default)]
+pub enum Repr {
+    #[default]
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    Short(u8, [u8; INLINE_BYTES]),
+    Text(Bytes),
+    Array {
+        depth: u8,
+        length: u8,
+        weight: u32,
+        items: Run<Value>,
+    },
+    LongArray {
+        depth: u8,
+        weight: u32,
+        kids: Kids<Value>,
+    },
+    Object {
+        depth: u8,
+        length: u8,
+        weight: u32,
+        items: Run<Member>,
+    },
+    LongObject {
+        depth: u8,
+        weight: u32,
+        kids: Kids<Member>,
+    },
+}
+
+/// What kind of value it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// The items of a container, small or large.
+pub enum Items<'a, T: Item> {
+    Run(&'a [T]),
+    Kids(&'a Kids<T>),
+}
+
+impl<'a, T: Item> Items<'a, T> {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Run(items) => items.len(),
+            Self::Kids(kids) => tree::total(kids).0,
+        }
+    }
+
+    /// The rows from the item at index `from` on.
+    pub fn rows(self, from: usize) -> impl Iterator<Item = &'a [T]> {
+        let (run, rows) = match self {
+            Self::Run(items) => (items.get(from..), None),
+            Self::Kids(kids) => (None, Some(Rows::new(kids, from))),
+        };
+        run.into_iter().chain(rows.into_iter().flatten())
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = &'a T> {
+        self.rows(0).flatten()
+    }
+
+    /// Whether both are the same memory.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Run(left), Self::Run(right)) => std::ptr::eq(*left, *right),
+            (Self::Kids(left), Self::Kids(right)) => triomphe::Arc::ptr_eq(left, right),
+            _ => false,
+        }
+    }
+}
+
+fn with_base(mut sum: Sum) -> (u8, u32) {
+    sum.add(Sum { weight: VALUE_WEIGHT + CONTAINER_WEIGHT, depth: 0 });
+    (sum.depth.saturating_add(1), sum.weight)
+}
+
+fn without_base(depth: u8, weight: u32) -> Sum {
+    Sum { weight: weight - (VALUE_WEIGHT + CONTAINER_WEIGHT), depth: depth.saturating_sub(1) }
+}
+
+impl Repr {
+    fn array(length: u8, items: Run<Value>) -> Self {
+        let (depth, weight) = with_base(Sum::of(items.items(length)));
+        Self::Array { depth, length, weight, items }
+    }
+
+    fn object(length: u8, items: Run<Member>) -> Self {
+        let (depth, weight) = with_base(Sum::of(items.items(length)));
+        Self::Object { depth, length, weight, items }
+    }
+
+    fn long_array(kids: Kids<Value>) -> Self {
+        let (depth, weight) = with_base(tree::total(&kids).1);
+        Self::LongArray { depth, weight, kids }
+    }
+
+    fn long_object(kids: Kids<Member>) -> Self {
+        let (depth, weight) = with_base(tree::total(&kids).1);
+        Self::LongObject { depth, weight, kids }
+    }
+}
+
+impl Value {
+    /// `{}`.
+    pub fn object() -> Self {
+        Self::of_members(std::iter::empty())
+    }
+
+    /// An array of these.
+    pub(super) fn of_elements(items: impl ExactSizeIterator<Item = Value>) -> Self {
+        Self(match items.len() <= ROW {
+            true => Repr::array(items.len() as u8, Run::new(items)),
+            false => Repr::long_array(tree::build(items)),
+        })
+    }
+
+    /// An object of these, which are sorted by name, no two of which are the same.
+    pub(super) fn of_members(items: impl ExactSizeIterator<Item = Member>) -> Self {
+        Self(match items.len() <= ROW {
+            true => Repr::object(items.len() as u8, Run::new(items)),
+            false => Repr::long_object(tree::build(items)),
+        })
+    }
+
+    /// What kind of value it is.
+    pub fn kind(&self) -> Kind {
+        match &self.0 {
+            Repr::Null => Kind::Null,
+            Repr::Bool(_) => Kind::Bool,
+            Repr::Int(_) | Repr::Uint(_) | Repr::Float(_) => Kind::Number,
+            Repr::Short(..) | Repr::Text(_) => Kind::String,
+            Repr::Array { .. } | Repr::LongArray { .. } => Kind::Array,
+            Repr::Object { .. } | Repr::LongObject { .. } => Kind::Object,
+        }
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self.0, Repr::Null)
+    }
+
+    #[inline]
+    pub(super) fn sum(&self) -> Sum {
+        match &self.0 {
+            Repr::Text(text) => {
+                let weight = VALUE_WEIGHT.saturating_add(long_weight(text.slice.len()));
+                Sum { weight, depth: 0 }
+            }
+            Repr::Array { depth, weight, .. }
+            | Repr::LongArray { depth, weight, .. }
+            | Repr::Object { depth, weight, .. }
+            | Repr::LongObject { depth, weight, .. } => Sum { weight: *weight, depth: *depth },
+            _ => Sum { weight: VALUE_WEIGHT, depth: 0 },
+        }
+    }
+
+    /// What it weighs: about the memory that it takes, if it shares none of it.
+    #[inline]
+    pub fn weight(&self) -> u64 {
+        self.sum().weight.into()
+    }
+
+    /// How many arrays and objects lie in one another in it at most.
+    #[inline]
+    pub fn depth(&self) -> usize {
+        self.sum().depth.into()
+    }
+
+    /// A text's bytes.
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Repr::Short(length, place) => Some(&place[..usize::from(*length)]),
+            Repr::Text(bytes) => Some(&bytes.slice),
+            _ => None,
+        }
+    }
+
+    /// A string's characters.
+    pub fn as_str(&self) -> Option<&str> {
+        self.text().map(|bytes| std::str::from_utf8(bytes).expect("it was made of characters"))
+    }
+
+    pub(super) fn array_items(&self) -> Option<Items<'_, Value>> {
+        match &self.0 {
+            Repr::Array { length, items, .. } => Some(Items::Run(items.items(*length))),
+            Repr::LongArray { kids, .. } => Some(Items::Kids(kids)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn object_items(&self) -> Option<Items<'_, Member>> {
+        match &self.0 {
+            Repr::Object { length, items, .. } => Some(Items::Run(items.items(*length))),
+            Repr::LongObject { kids, .. } => Some(Items::Kids(kids)),
+            _ => None,
+        }
+    }
+
+    /// How many elements or members it has.
+    pub fn len(&self) -> usize {
+        let elements = self.array_items().map(|items| items.len());
+        elements.or_else(|| self.object_items().map(|items| items.len())).unwrap_or(0)
+    }
+
+    /// Whether it has no elements and no members.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An object's member.
+    #[inline]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        let key = Key::new(name);
+        let member = match &self.0 {
+            Repr::Object { length, items, .. } => {
+                let items = items.items(*length);
+                key.place(items).ok().map(|at| &items[at])
+            }
+            Repr::LongObject { kids, .. } => tree::get(kids, key),
+            _ => None,
+        };
+        member.map(|member| &member.value)
+    }
+
+    /// An array's element.
+    #[inline]
+    pub fn element(&self, index: usize) -> Option<&Value> {
+        match &self.0 {
+            Repr::Array { length, items, .. } => items.items(*length).get(index),
+            Repr::LongArray { kids, .. } => tree::get(kids, At(index)),
+            _ => None,
+        }
+    }
+
+    /// An object's members in the order of their names.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let text = |bytes| std::str::from_utf8(bytes).expect("it was made of characters");
+        let items = self.object_items().into_iter().flat_map(Items::iter);
+        items.map(move |member| (text(member.name.bytes()), &member.value))
+    }
+
+    /// An array's elements.
+    pub fn elements(&self) -> impl Iterator<Item = &Value> {
+        self.array_items().into_iter().flat_map(Items::iter)
+    }
+
+    /// Has an object's member changed, if it is there.
+    #[inline]
+    pub fn change_member<R>(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Value) -> R,
+    ) -> Option<R> {
+        let (key, change) = (Key::new(name), |member: &mut Member| change(&mut member.value));
+        match &mut self.0 {
+            Repr::Object { depth, length, weight, items } => {
+                let at = key.place(items.items(*length)).ok()?;
+                Some(change_run(depth, *length, weight, items, at, change))
+            }
+            Repr::LongObject { depth, weight, kids } => {
+                change_kids(depth, weight, kids, key, change)
+            }
+            _ => None,
+        }
+    }
+
+    /// Has an array's element changed, if it is there.
+    #[inline]
+    pub fn change_element<R>(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut Value) -> R,
+    ) -> Option<R> {
+        match &mut self.0 {
+            Repr::Array { depth, length, weight, items } if index < usize::from(*length) => {
+                Some(change_run(depth, *length, weight, items, index, change))
+            }
+            Repr::LongArray { depth, weight, kids } => {
+                change_kids(depth, weight, kids, At(index), change)
+            }
+            _ => None,
+        }
+    }
+
+    /// Sets a member of an object, and gives back what it was.
+    ///
+    /// # Panics
+    /// If this is no object.
+    pub fn set_member(&mut self, name: &str, value: Value) -> Option<Value> {
+        let key = Key::new(name);
+        if let Repr::Object { depth, length, weight, items } = &mut self.0 {
+            match key.place(items.items(*length)) {
+                Ok(at) => {
+                    let change = |member: &mut Member| std::mem::replace(&mut member.value, value);
+                    return Some(change_run(depth, *length, weight, items, at, change));
+                }
+                Err(at) if usize::from(*length) < ROW => {
+                    let member = Member { name: Name::new(name), value };
+                    (*depth, *weight) = grown(*depth, *weight, member.sum());
+                    items.insert(*length, at, member);
+                    *length += 1;
+                    return None;
+                }
+                Err(_) => self.widen(),
+            }
+        }
+        let Repr::LongObject { depth, weight, kids } = &mut self.0 else {
+            panic!("only objects have members")
+        };
+        let member = Member { name: Name::new(name), value };
+        let added = member.sum();
+        let Some(old) = tree::insert_at_root(kids, key, member) else {
+            (*depth, *weight) = grown(*depth, *weight, added);
+            return None;
+        };
+        let sums = [old.sum(), added];
+        settle_container(depth, weight, sums, || tree::total(kids).1.depth);
+        Some(old.value)
+    }
+
+    /// Puts an element into an array, before the one at `index`.
+    ///
+    /// # Panics
+    /// If this is no array, or a shorter one.
+    pub fn insert_element(&mut self, index: usize, value: Value) {
+        let added = value.sum();
+        if matches!(&self.0, Repr::Array { length, .. } if usize::from(*length) == ROW) {
+            self.widen();
+        }
+        match &mut self.0 {
+            Repr::Array { depth, length, weight, items } => {
+                (*depth, *weight) = grown(*depth, *weight, added);
+                items.insert(*length, index, value);
+                *length += 1;
+            }
+            Repr::LongArray { depth, weight, kids } => {
+                (*depth, *weight) = grown(*depth, *weight, added);
+                tree::insert_at_root(kids, At(index), value);
+            }
+            _ => panic!("only arrays have elements"),
+        };
+    }
+
+    /// Makes a large container of a small one.
+    #[cold]
+    fn widen(&mut self) {
+        self.0 = match std::mem::take(&mut self.0) {
+            Repr::Array { depth, length, weight, items } => {
+                let kids = tree::build(items.into_items(length).into_iter());
+                Repr::LongArray { depth, weight, kids }
+            }
+            Repr::Object { depth, length, weight, items } => {
+                let kids = tree::build(items.into_items(length).into_iter());
+                Repr::LongObject { depth, weight, kids }
+            }
+            other => other,
+        };
+    }
+
+    /// Takes a member out of an object, if it is there.
+    pub fn remove_member(&mut self, name: &str) -> Option<Value> {
+        let key = Key::new(name);
+        let member = match &mut self.0 {
+            Repr::Object { depth, length, weight, items } => {
+                let at = key.place(items.items(*length)).ok()?;
+                remove_from_run(depth, length, weight, items, at)
+            }
+            Repr::LongObject { depth, weight, kids } => {
+                let member = remove_from_kids(depth, weight, kids, key)?;
+                if let Some((length, items)) = small(kids) {
+                    self.0 = Repr::Object { depth: *depth, length, weight: *weight, items };
+                }
+                member
+            }
+            _ => return None,
+        };
+        Some(member.value)
+    }
+
+    /// Takes an element out of an array, if it is there.
+    pub fn remove_element(&mut self, index: usize) -> Option<Value> {
+        match &mut self.0 {
+            Repr::Array { depth, length, weight, items } if index < usize::from(*length) => {
+                Some(remove_from_run(depth, length, weight, items, index))
+            }
+            Repr::LongArray { depth, weight, kids } => {
+                let element = remove_from_kids(depth, weight, kids, At(index))?;
+                if let Some((length, items)) = small(kids) {
+                    self.0 = Repr::Array { depth: *depth, length, weight: *weight, items };
+                }
+                Some(element)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Brings the sums of a container up to date, one item of which is another.
+#[inline]
+fn settle_container(
+    depth: &mut u8,
+    weight: &mut u32,
+    [before, after]: [Sum; 2],
+    deepest: impl FnOnce() -> u8,
+) {
+    let mut sum = without_base(*depth, *weight);
+    settle(&mut sum, before, after, deepest);
+    (*depth, *weight) = with_base(sum);
+}
+
+fn grown(depth: u8, weight: u32, added: Sum) -> (u8, u32) {
+    let mut sum = without_base(depth, weight);
+    sum.add(added);
+    with_base(sum)
+}
+
+#[inline]
+fn change_run<T: Item, R>(
+    depth: &mut u8,
+    length: u8,
+    weight: &mut u32,
+    items: &mut Run<T>,
+    at: usize,
+    change: impl FnOnce(&mut T) -> R,
+) -> R {
+    let (result, sums) = items.change(length, at, |item| {
+        let before = item.sum();
+        let result = change(item);
+        (result, [before, item.sum()])
+    });
+    settle_container(depth, weight, sums, || Sum::of(items.items(length)).depth);
+    result
+}
+
+#[inline]
+fn change_kids<T: Item, R>(
+    depth: &mut u8,
+    weight: &mut u32,
+    kids: &mut Kids<T>,
+    seek: impl Seek<T>,
+    change: impl FnOnce(&mut T) -> R,
+) -> Option<R> {
+    let Changed { result, before, after } = tree::change(kids, seek, change)?;
+    settle_container(depth, weight, [before, after], || tree::total(kids).1.depth);
+    Some(result)
+}
+
+fn remove_from_run<T: Item>(
+    depth: &mut u8,
+    length: &mut u8,
+    weight: &mut u32,
+    items: &mut Run<T>,
+    at: usize,
+) -> T {
+    let item = items.remove(*length, at);
+    *length -= 1;
+    let sums = [item.sum(), Sum::default()];
+    settle_container(depth, weight, sums, || Sum::of(items.items(*length)).depth);
+    item
+}
+
+fn remove_from_kids<T: Item>(
+    depth: &mut u8,
+    weight: &mut u32,
+    kids: &mut Kids<T>,
+    seek: impl Seek<T>,
+) -> Option<T> {
+    let item = tree::remove_at_root(kids, seek)?;
+    let sums = [item.sum(), Sum::default()];
+    settle_container(depth, weight, sums, || tree::total(kids).1.depth);
+    Some(item)
+}
+
+/// The items as those of a small container, if they are few.
+fn small<T: Item>(kids: &Kids<T>) -> Option<(u8, Run<T>)> {
+    (tree::total(kids).0 <= SMALL).then(|| {
+        let items: Vec<T> = Rows::new(kids, 0).flatten().cloned().collect();
+        (items.len() as u8, Run::new(items.into_iter()))
+    })
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self(Repr::Bool(value))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self(Repr::Int(number))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self(i64::try_from(number).map_or(Repr::Uint(number), Repr::Int))
+    }
+}
+
+impl From<&str> for Value {
+    #[inline]
+    fn from(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        Self(match inline(bytes) {
+            Some((length, place)) => Repr::Short(length, place),
+            None => Repr::Text(Bytes::from_header_and_slice((), bytes)),
+        })
+    }
+}
+
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self(Repr::Null),
+            serde_json::Value::Bool(value) => value.into(),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => number.into(),
+                (None, Some(number)) => number.into(),
+                (None, None) => Self(number.as_f64().map_or(Repr::Null, Repr::Float)),
+            },
+            serde_json::Value::String(text) => text.as_str().into(),
+            serde_json::Value::Array(elements) => {
+                Self::of_elements(elements.into_iter().map(Self::from))
+            }
+            serde_json::Value::Object(members) => {
+                let members = members.into_iter();
+                Self::of_members(
+                    members.map(|(name, value)| Member {
+                        name: Name::new(&name),
+                        value: value.into(),
+                    }),
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::write::show(self, f)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::write::show(self, f)
+    }
+}
