@@ -149,8 +149,8 @@ impl Session {
             let bytes = match event {
                 Some((kind, data)) => {
                     let data = self.in_flight.admit(data).map_err(|Full(_)| End::Full)?;
-                    output.event(kind, &vclock, data.as_ref().trim_ascii_end()).await?;
-                    data.as_ref().len()
+                    output.event(kind, &vclock, data.at_hand().trim_ascii_end()).await?;
+                    data.at_hand().len()
                 }
                 None => 0,
             };

@@ -38,7 +38,9 @@ pub use buffer::ReadBuffer;
 pub use decoder::{Decoder, Phase, Progress};
 pub use in_flight::{Counted, Full, InFlight};
 pub use request::{Request, Version, percent_decode};
-pub use response::{Body, DateCache, Delivery, Problem, Response, reason_phrase};
+pub use response::{
+    Body, DateCache, Delivery, Pieces, Problem, Response, WrongLength, reason_phrase,
+};
 pub use stream::Coding;
 
 /// What tells a client that waits with its body (`Expect: 100-continue`) to send it.

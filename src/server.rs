@@ -220,7 +220,10 @@ async fn converse<H: Handler>(client: Client, handler: &H, is_reserved: bool) {
     let connection =
         Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved, &bodies);
     let end = connection.converse(handler).await;
-    log::debug!("{from}: {end}");
+    match end {
+        End::WrongLength => log::error!("{from}: {end}"),
+        _ => log::debug!("{from}: {end}"),
+    }
     if let End::Upgraded(upgraded) = end {
         let Upgraded { successor, stream, read_ahead } = *upgraded;
         match successor {

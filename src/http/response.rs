@@ -1,6 +1,7 @@
 //! A response, and its bytes.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,7 @@ const LAST_DATE_SECONDS: u64 = 253_402_300_799;
 ///
 /// `Date`, `Content-Length` and `Connection: close` or `keep-alive` are not among the headers:
 /// [`encode`](Self::encode) adds them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
@@ -28,7 +29,7 @@ pub struct Response {
 }
 
 /// The bytes of an answer, which can be shared with other answers.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Body {
     /// Part of the program.
     Static(&'static [u8]),
@@ -37,10 +38,23 @@ pub enum Body {
     /// Kept elsewhere, too.
     Shared(Arc<[u8]>),
     /// One of these, which counts among the answers in flight.
-    Counted(Arc<Counted>),
+    Counted(Box<Counted>),
+    /// Made while it is written.
+    Pieces(Pieces),
     /// Not known yet: it follows in parts, see [`Coding`](super::Coding).
     Stream,
 }
+
+/// A body that is made a piece at a time, so that it is never in memory as a whole.
+pub struct Pieces {
+    /// How many bytes are still to come.
+    length: u64,
+    pieces: Box<dyn Iterator<Item = Vec<u8>> + Send>,
+}
+
+/// The pieces are not as long as it was said that they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongLength;
 
 /// What the form of an answer owes to the request and to the connection.
 #[derive(Debug, Clone, Copy)]
@@ -88,9 +102,9 @@ impl Response {
     /// Appends the status line and the header section to `out`. Returns the body that is to be
     /// sent after them; it is for the caller to decide whether to copy it or to write it by itself.
     #[must_use = "the body is not in `out`"]
-    pub fn encode(&self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> &[u8] {
+    pub fn encode(self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Body {
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, usize::from(self.status));
+        push_number(out, self.status);
         push_all(out, &[" ", reason_phrase(self.status), "\r\nDate: "]);
         push_all(out, &[delivery.date, "\r\n"]);
         for (name, value) in &self.headers {
@@ -107,7 +121,7 @@ impl Response {
             }
         } else if !bodiless {
             out.extend_from_slice(b"Content-Length: ");
-            push_number(out, self.body.len());
+            push_number(out, self.body.length());
             out.extend_from_slice(b"\r\n");
         }
         if self.status == 101 {
@@ -118,7 +132,7 @@ impl Response {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        if bodiless || delivery.head_only { b"" } else { self.body.as_ref() }
+        if bodiless || delivery.head_only { Body::Static(b"") } else { self.body }
     }
 }
 
@@ -129,37 +143,54 @@ impl From<HttpError> for Response {
 }
 
 impl Body {
+    /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
+    /// one before it is written, so each should be made in little time.
+    pub fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
+        Body::Pieces(Pieces { length, pieces: Box::new(pieces) })
+    }
+
     /// How many bytes there are; none of a stream's.
-    pub fn len(&self) -> usize {
-        self.as_ref().len()
+    pub fn length(&self) -> u64 {
+        match self {
+            Body::Pieces(pieces) => pieces.length,
+            _ => self.at_hand().len() as u64,
+        }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.as_ref().is_empty()
-    }
-}
-
-impl AsRef<[u8]> for Body {
-    fn as_ref(&self) -> &[u8] {
+    /// The bytes that are in memory: all, or none of a body that is made while it is written.
+    pub fn at_hand(&self) -> &[u8] {
         match self {
             Body::Static(bytes) => bytes,
             Body::Owned(bytes) => bytes,
             Body::Shared(bytes) => bytes,
-            Body::Counted(counted) => (**counted).as_ref(),
-            Body::Stream => b"",
+            Body::Counted(counted) => counted.body().at_hand(),
+            Body::Pieces(_) | Body::Stream => b"",
         }
     }
 }
 
-/// Bodies are equal if their bytes are, whoever holds them.
-impl PartialEq for Body {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_ref() == other.as_ref()
+impl Pieces {
+    /// The next piece; none if there are no more.
+    ///
+    /// # Errors
+    /// If there are fewer or more bytes in all than was said: the answer cannot be completed.
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, WrongLength> {
+        match self.pieces.next() {
+            Some(piece) => {
+                self.length = self.length.checked_sub(piece.len() as u64).ok_or(WrongLength)?;
+                Ok(Some(piece))
+            }
+            None if self.length == 0 => Ok(None),
+            None => Err(WrongLength),
+        }
     }
 }
 
-impl Eq for Body {}
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("length", &self.length).finish_non_exhaustive()
+    }
+}
 
 impl From<&'static str> for Body {
     fn from(text: &'static str) -> Self {
@@ -279,7 +310,7 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: usize) {
+fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -354,10 +385,10 @@ mod tests {
         date: "Thu, 01 Jan 1970 00:00:00 GMT",
     };
 
-    fn encode(response: &Response, delivery: &Delivery<'_>) -> String {
+    fn encode(response: Response, delivery: &Delivery<'_>) -> String {
         let mut out = Vec::new();
         let body = response.encode(delivery, &mut out);
-        out.extend_from_slice(body);
+        out.extend_from_slice(body.at_hand());
         String::from_utf8(out).expect("the test's answers are text")
     }
 
@@ -365,42 +396,70 @@ mod tests {
     fn an_answer_is_these_bytes() {
         let response =
             Response::new(200).with_header("ETag", "\"x\"").with_body("text/plain", "hello");
+        assert_eq!(response.header("etag"), Some("\"x\""));
         assert_eq!(
-            encode(&response, &DELIVERY),
+            encode(response, &DELIVERY),
             "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"x\"\r\n\
              Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
         );
-        assert_eq!(response.header("etag"), Some("\"x\""));
     }
 
     #[test]
     fn the_answer_to_head_has_the_length_of_the_body_that_it_leaves_out() {
         let head = Delivery { head_only: true, ..DELIVERY };
-        let text = encode(&Response::new(200).with_body("text/plain", "hello"), &head);
+        let text = encode(Response::new(200).with_body("text/plain", "hello"), &head);
         assert!(text.contains("\r\nContent-Length: 5\r\n"));
         assert!(text.ends_with("\r\n\r\n"));
     }
 
     #[test]
     fn a_stream_is_in_chunks_where_the_client_knows_them() {
-        let stream = Response::new(200).with_body("text/event-stream", Body::Stream);
-        let text = encode(&stream, &Delivery { keep_alive: false, ..DELIVERY });
+        let stream = || Response::new(200).with_body("text/event-stream", Body::Stream);
+        let text = encode(stream(), &Delivery { keep_alive: false, ..DELIVERY });
         assert!(text.ends_with("\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
         assert!(!text.contains("Content-Length"), "{text}");
         let old = Delivery { version: Version::Http10, keep_alive: false, ..DELIVERY };
-        let text = encode(&stream, &old);
+        let text = encode(stream(), &old);
         assert!(!text.contains("Transfer-Encoding") && !text.contains("Content-Length"), "{text}");
+    }
+
+    #[test]
+    fn pieces_are_as_long_as_is_said() {
+        let body = |length| Body::in_pieces(length, [b"he".to_vec(), b"llo".to_vec()].into_iter());
+        let head = Delivery { head_only: true, ..DELIVERY };
+        for delivery in [DELIVERY, head] {
+            let text = encode(Response::new(200).with_body("text/plain", body(5)), &delivery);
+            assert!(text.ends_with("\r\nContent-Length: 5\r\n\r\n"), "{text}");
+        }
+        let Body::Static(b"") =
+            Response::new(200).with_body("text/plain", body(5)).encode(&head, &mut Vec::new())
+        else {
+            panic!("HEAD has none");
+        };
+        for (length, expected) in [(5, Ok(5)), (4, Err(WrongLength)), (6, Err(WrongLength))] {
+            let Body::Pieces(mut pieces) = body(length) else { panic!("it is made of pieces") };
+            let mut written = 0;
+            let outcome = loop {
+                match pieces.next_piece() {
+                    Ok(Some(piece)) => written += piece.len(),
+                    Ok(None) => break Ok(written),
+                    Err(error) => break Err(error),
+                }
+            };
+            assert_eq!(outcome, expected, "{length}");
+            assert!(written as u64 <= length);
+        }
     }
 
     #[test]
     fn answers_that_have_no_body_have_no_length() {
         for status in [101, 204, 304] {
             let response = Response::new(status).with_body("text/plain", "hello");
-            let text = encode(&response, &DELIVERY);
+            let text = encode(response, &DELIVERY);
             assert!(!text.contains("Content-Length"), "{text}");
             assert!(text.ends_with("\r\n\r\n"), "{text}");
         }
-        let text = encode(&Response::new(200), &DELIVERY);
+        let text = encode(Response::new(200), &DELIVERY);
         assert!(text.contains("\r\nContent-Length: 0\r\n"), "{text}");
     }
 
@@ -415,7 +474,7 @@ mod tests {
         ];
         for (status, version, keep_alive, expected) in table {
             let delivery = Delivery { version, keep_alive, ..DELIVERY };
-            let text = encode(&Response::new(status), &delivery);
+            let text = encode(Response::new(status), &delivery);
             let found = text.lines().find_map(|line| line.strip_prefix("Connection: "));
             assert_eq!(found, expected, "{text}");
         }
@@ -424,7 +483,7 @@ mod tests {
     #[test]
     fn a_value_cannot_begin_a_header_of_its_own() {
         let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
-        let text = encode(&response, &DELIVERY);
+        let text = encode(response, &DELIVERY);
         assert!(text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"), "{text}");
     }
 
@@ -434,11 +493,12 @@ mod tests {
         assert_eq!(plain.status, 404);
         assert_eq!(plain.header("content-type"), Some("application/problem+json"));
         assert_eq!(
-            plain.body,
-            Body::from(concat!(
+            plain.body.at_hand(),
+            concat!(
                 r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#,
                 "\n"
-            ))
+            )
+            .as_bytes()
         );
         let full: Response = Problem::new(409, "no")
             .with_kind("/problems/patch", "The patch does not apply")
@@ -446,11 +506,12 @@ mod tests {
             .with_member("path", "/a")
             .into();
         assert_eq!(
-            full.body,
-            Body::from(concat!(
+            full.body.at_hand(),
+            concat!(
                 r#"{"type":"/problems/patch","title":"The patch does not apply","status":409,"detail":"no","operation":0,"path":"/a"}"#,
                 "\n"
-            ))
+            )
+            .as_bytes()
         );
         let error = HttpError::new(431, "too much");
         assert_eq!(error.to_string(), "431 Request Header Fields Too Large: too much");

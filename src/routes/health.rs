@@ -193,7 +193,7 @@ mod tests {
             assert_eq!(found, kinds);
             assert_eq!(troubles.iter().filter(|trouble| trouble.blocks).count(), blocking);
             let answer = answer(&troubles);
-            let body: Value = serde_json::from_slice(answer.body.as_ref()).unwrap();
+            let body: Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
             let Some(first) = troubles.first() else {
                 assert_eq!((answer.status, body), (200, json!({"status": "ok"})));
                 continue;

@@ -20,8 +20,8 @@ use super::bodies::{Bodies, Held};
 use crate::downstream;
 use crate::events;
 use crate::http::{
-    CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Progress, ReadBuffer,
-    Request, Response, Version,
+    Body, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces, Progress,
+    ReadBuffer, Request, Response, Version, WrongLength,
 };
 use crate::routes::Answer;
 
@@ -76,6 +76,8 @@ pub(super) enum End {
     Refused(HttpError),
     /// The client did not take its answer.
     Unread,
+    /// The pieces of an answer were not as long as its header says.
+    WrongLength,
     /// The system says that the connection is broken.
     Failed(io::Error),
     /// The node shuts down.
@@ -227,13 +229,11 @@ impl<'a> Connection<'a> {
             keep_alive,
             date: self.date.text(SystemTime::now()),
         };
-        let body = response.encode(&delivery, &mut self.output);
-        if body.len() > COPY_BYTES {
-            self.flush(body).await?;
-        } else {
-            self.output.extend_from_slice(body);
+        match response.encode(&delivery, &mut self.output) {
+            Body::Pieces(pieces) => self.write_pieces(pieces).await?,
+            body => self.write(body.at_hand()).await?,
         }
-        if self.output.len() > GATHER_BYTES || successor.is_some() {
+        if successor.is_some() {
             self.flush(b"").await?;
         }
         if goes_on {
@@ -256,14 +256,14 @@ impl<'a> Connection<'a> {
     }
 
     async fn end_with_error(&mut self, error: HttpError) -> End {
-        match self.end_with(&error.clone().into()).await {
+        match self.end_with(error.clone().into()).await {
             Ok(()) => End::Refused(error),
             Err(end) => end,
         }
     }
 
     /// Writes an answer that is not a handler's, and that is the last one.
-    async fn end_with(&mut self, response: &Response) -> Result<(), End> {
+    async fn end_with(&mut self, response: Response) -> Result<(), End> {
         let delivery = Delivery {
             version: Version::Http11,
             head_only: false,
@@ -271,7 +271,7 @@ impl<'a> Connection<'a> {
             date: self.date.text(SystemTime::now()),
         };
         let body = response.encode(&delivery, &mut self.output);
-        self.flush(body).await?;
+        self.flush(body.at_hand()).await?;
         self.linger().await;
         Ok(())
     }
@@ -318,6 +318,33 @@ impl<'a> Connection<'a> {
             self.alarm.poll(deadline, context).map(|()| Wait::TimedOut)
         })
         .await
+    }
+
+    /// Puts a body, or a piece of one, behind the output, or writes both if that is much.
+    async fn write(&mut self, body: &[u8]) -> Result<(), End> {
+        if body.len() > COPY_BYTES || self.output.len() + body.len() > GATHER_BYTES {
+            return self.flush(body).await;
+        }
+        self.output.extend_from_slice(body);
+        Ok(())
+    }
+
+    /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
+    /// one at a time, however slowly the client reads; in between the other connections have their turn,
+    /// since to make a piece is work.
+    async fn write_pieces(&mut self, mut pieces: Pieces) -> Result<(), End> {
+        loop {
+            match pieces.next_piece() {
+                Ok(Some(piece)) => self.write(&piece).await?,
+                Ok(None) => return Ok(()),
+                Err(WrongLength) => {
+                    // The answers before this one are complete.
+                    self.flush(b"").await?;
+                    return Err(End::WrongLength);
+                }
+            }
+            future::yield_now().await;
+        }
     }
 
     /// Writes the output, and behind it a body that was not copied there.
@@ -400,6 +427,9 @@ impl fmt::Display for End {
             End::Idle => formatter.write_str("closed, nothing came any more"),
             End::Refused(error) => write!(formatter, "closed after {error}"),
             End::Unread => formatter.write_str("closed, the client does not read its answer"),
+            End::WrongLength => {
+                formatter.write_str("closed, the answer has not the length that it says (a bug)")
+            }
             End::Failed(error) => write!(formatter, "broken: {error}"),
             End::ShutDown => formatter.write_str("closed by the shutdown"),
             End::Upgraded(_) => formatter.write_str("handed over to a session"),

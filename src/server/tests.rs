@@ -4,14 +4,50 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use smol::Task;
 
 use super::*;
-use crate::http::Response;
+use crate::http::{Body, Response};
 
 /// More than a socket's buffers hold.
 static LARGE: LazyLock<Arc<[u8]>> = LazyLock::new(|| vec![b'x'; 32 << 20].into());
+
+/// The pieces of a large answer, each of which is full of its number.
+const PIECE: u64 = 64 << 10;
+const PIECES: u64 = 320;
+
+/// How many pieces were made, for each path `/pieces/NUMBER`.
+static MADE: [AtomicU64; 20] = [const { AtomicU64::new(0) }; 20];
+
+/// Is told when the pieces of `/endless` are dropped.
+static ENDLESS_ENDED: LazyLock<(Sender<()>, Receiver<()>)> =
+    LazyLock::new(async_channel::unbounded);
+
+fn piece(number: u64) -> Vec<u8> {
+    vec![number as u8; PIECE as usize]
+}
+
+fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
+    Response::new(200).with_body("text/plain", Body::in_pieces(length, pieces))
+}
+
+struct Endless;
+
+impl Iterator for Endless {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        Some(piece(0))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        ENDLESS_ENDED.0.try_send(()).expect("the channel has room");
+    }
+}
 
 struct Script;
 
@@ -20,6 +56,19 @@ impl Handler for Script {
         let text = |text: String| Response::new(200).with_body("text/plain", text);
         Answer::Response(match request.path() {
             "/large" => Response::new(200).with_body("text/plain", LARGE.clone()),
+            "/pieces" => in_pieces(PIECES * PIECE + 1, (0..PIECES).map(piece).chain([vec![b'.']])),
+            "/few" => in_pieces(4, ["1", "23", "", "4"].map(Vec::from).into_iter()),
+            "/missing" => in_pieces(4, ["1", "23"].map(Vec::from).into_iter()),
+            "/beyond" => in_pieces(4, ["1", "23", "456"].map(Vec::from).into_iter()),
+            "/endless" => in_pieces(u64::MAX, Endless),
+            path if path.starts_with("/pieces/") => {
+                let reader: usize = path["/pieces/".len()..].parse().expect("a number");
+                let made = move |number| {
+                    MADE[reader].fetch_add(1, Ordering::Relaxed);
+                    piece(number)
+                };
+                in_pieces(PIECES * PIECE, (0..PIECES).map(made))
+            }
             "/panic" => panic!("as the test wants it"),
             "/slow" => {
                 Timer::after(Duration::from_millis(300)).await;
@@ -112,6 +161,21 @@ impl Client {
         text
     }
 
+    /// The status line and the headers of the next answer, and nothing behind them.
+    fn headers(&mut self) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(b"\r\n\r\n") {
+            text.extend(self.bytes(1));
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("so many bytes");
+        bytes
+    }
+
     /// Whether the connection ends, in whatever way, without another byte.
     fn is_cut(&mut self) -> bool {
         !matches!(self.stream.read(&mut [0; 1]), Ok(1..))
@@ -190,6 +254,90 @@ fn large_answers_and_small_ones_keep_their_order() {
     assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 3);
     assert!(answers.len() > LARGE.len());
     assert!(answers.ends_with("\r\n\r\nGET /3 0"));
+}
+
+#[test]
+fn answers_in_pieces_are_like_others() {
+    let server = start(patient());
+    let mut client = server.connect();
+    client.send("HEAD /pieces HTTP/1.1\r\nHost: h\r\n\r\n");
+    for path in ["/few", "/pieces", "/1", "/few"] {
+        client.get(path);
+    }
+    let head = client.headers();
+    assert!(head.contains("\r\nContent-Length: 20971521\r\n"), "{head}");
+    assert!(client.headers().contains("\r\nContent-Length: 4\r\n"));
+    assert_eq!(client.bytes(4), b"1234");
+    assert!(client.headers().contains("\r\nContent-Length: 20971521\r\n"));
+    for number in 0..PIECES {
+        assert!(client.bytes(PIECE as usize) == piece(number), "{number}");
+    }
+    assert_eq!(client.bytes(1), b".");
+    client.headers();
+    assert_eq!(client.bytes(8), b"GET /1 0");
+    client.headers();
+    assert_eq!(client.bytes(4), b"1234");
+    client.send("GET /few HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /few HTTP/1.0\r\n\r\n");
+    assert!(client.headers().contains("\r\nConnection: keep-alive\r\n"));
+    assert_eq!(client.bytes(4), b"1234");
+    assert!(client.rest().ends_with("\r\nContent-Length: 4\r\nConnection: close\r\n\r\n1234"));
+}
+
+#[test]
+fn pieces_are_made_at_the_pace_of_each_reader() {
+    // What the system takes of an answer that nobody reads.
+    const SYSTEM: u64 = 8 << 20;
+    let server = start(patient());
+    let mut clients: Vec<Client> = (0..MADE.len())
+        .map(|reader| {
+            let mut client = server.connect();
+            rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 64 << 10)
+                .expect("a size that the system has");
+            client.get(&format!("/pieces/{reader}"));
+            client.headers();
+            client
+        })
+        .collect();
+    for number in 0..PIECES {
+        for (reader, client) in clients.iter_mut().enumerate() {
+            assert!(client.bytes(PIECE as usize) == piece(number), "{number}");
+            let ahead = MADE[reader].load(Ordering::Relaxed) - number;
+            assert!(ahead <= SYSTEM / PIECE + 1, "{ahead} pieces are made ahead");
+        }
+        if number % 32 == 0 {
+            assert!(server.ask("/").contains("200 OK"));
+        }
+    }
+    assert!(server.stop() < Duration::from_secs(1));
+}
+
+#[test]
+fn pieces_end_with_their_reader() {
+    let server = start(impatient());
+    let mut gone = server.connect();
+    gone.get("/endless");
+    gone.bytes(1 << 20);
+    drop(gone);
+    ENDLESS_ENDED.1.recv_blocking().expect("the sender is kept");
+    let mut stalled = server.connect();
+    stalled.get("/endless");
+    ENDLESS_ENDED.1.recv_blocking().expect("the sender is kept");
+    assert!(server.ask("/").contains("200 OK"));
+}
+
+#[test]
+fn an_answer_of_another_length_than_it_says_ends_its_connection() {
+    let server = start(patient());
+    for path in ["/missing", "/beyond"] {
+        let mut client = server.connect();
+        client.get("/1");
+        client.get(path);
+        client.get("/2");
+        let answers = client.rest();
+        assert!(answers.contains("GET /1 0HTTP/1.1 200"), "{answers}");
+        assert!(!answers.contains("456") && !answers.contains("GET /2"), "{answers}");
+    }
+    assert!(server.ask("/").contains("200 OK"));
 }
 
 #[test]
