@@ -5,8 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Value;
-use super::item::Member;
+use super::item::{Member, ROW};
 use super::name::{INLINE_BYTES, Name};
+use super::tree::{Builder, Rows};
 use super::value::Repr;
 
 /// How many long names are remembered while a value is read.
@@ -19,7 +20,8 @@ impl<'de> Deserialize<'de> for Value {
 }
 
 /// What is read of the containers around the place that is read. Those inside come after those around
-/// them, so that all share two lists, and each is made in its exact size when it is complete.
+/// them, so that all share two lists, and each is made in its exact size when it is complete. Of one that
+/// is long its rows are made on the way, unless its members turn out not to be sorted.
 #[derive(Default)]
 struct Reader {
     elements: Vec<Value>,
@@ -91,26 +93,47 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let Self(reader) = self;
         let start = reader.elements.len();
+        let mut rows: Option<Builder<Value>> = None;
         while let Some(element) = access.next_element_seed(ValueSeed(reader))? {
             reader.elements.push(element);
+            if reader.elements.len() - start == 2 * ROW {
+                rows.get_or_insert_default().push(reader.elements.drain(start..start + ROW));
+            }
         }
-        Ok(Value::of_elements(reader.elements.drain(start..)))
+        let left = reader.elements.drain(start..);
+        Ok(match rows {
+            Some(rows) => Value::of_long_array(rows.finish(left)),
+            None => Value::of_elements(left),
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let Self(reader) = self;
         let start = reader.members.len();
         let mut is_sorted = true;
+        let mut rows: Option<Builder<Member>> = None;
         while let Some(name) = access.next_key_seed(NameSeed(reader))? {
             let value = access.next_value_seed(ValueSeed(reader))?;
             let before = reader.members[start..].last();
             is_sorted &= before.is_none_or(|before| before.name < name);
             reader.members.push(Member { name, value });
+            if !is_sorted && let Some(rows) = rows.take() {
+                // Their places are not known before the end.
+                let left: Vec<_> = reader.members.drain(start..).collect();
+                let rows = rows.finish(left.into_iter());
+                reader.members.extend(Rows::new(&rows, 0).flatten().cloned());
+            } else if is_sorted && reader.members.len() - start == 2 * ROW {
+                rows.get_or_insert_default().push(reader.members.drain(start..start + ROW));
+            }
         }
         if !is_sorted {
             sort(&mut reader.members, start);
         }
-        Ok(Value::of_members(reader.members.drain(start..)))
+        let left = reader.members.drain(start..);
+        Ok(match rows {
+            Some(rows) => Value::of_long_object(rows.finish(left)),
+            None => Value::of_members(left),
+        })
     }
 }
 

@@ -85,13 +85,27 @@ fn text_is_written_as_serde_json_does() {
 #[test]
 fn many_members_in_any_order_are_sorted_and_the_last_of_a_name_stays() {
     let mut rng = Rng::with_seed(7);
-    for count in [0, 1, 2, 63, 64, 65, 128, 129, 4096, 4097, 10_000] {
+    let counts = [0, 1, 2, 63, 64, 65, 127, 128, 129, 192, 4096, 8191, 8192, 8193, 20_000];
+    for (count, order) in counts.iter().flat_map(|count| (0..3).map(move |order| (*count, order))) {
         let mut members: Vec<(String, u64)> = (0..count)
             .map(|number| {
                 (format!("{}{}", "long name ".repeat(number % 3), number / 2), rng.u64(..))
             })
             .collect();
-        rng.shuffle(&mut members);
+        match order {
+            0 => rng.shuffle(&mut members),
+            1 => {
+                members.sort();
+                members.dedup_by(|left, right| left.0 == right.0);
+            }
+            // In order but for one near the end, which is there twice.
+            _ => {
+                members.sort();
+                if let Some(first) = members.first().cloned() {
+                    members.insert(members.len() - members.len() / 10, first);
+                }
+            }
+        }
         let list: Vec<_> =
             members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         let expected: Json = members
@@ -105,6 +119,20 @@ fn many_members_in_any_order_are_sorted_and_the_last_of_a_name_stays() {
             assert_eq!(value.member(name).unwrap().to_string(), expected[name].to_string());
             assert!(value.member(&format!("{name}!")).is_none());
         }
+    }
+}
+
+#[test]
+fn long_arrays_are_read_whole() {
+    for count in [63, 64, 65, 127, 128, 129, 8191, 8192, 8193, 600_000] {
+        let json: Json = (0..count).collect::<Vec<u32>>().into();
+        let value = read(&json.to_string());
+        check(&value, &json);
+        let mut array = value.clone();
+        array.insert_element(count as usize / 2, Value::default());
+        assert_eq!((array.len(), value.len()), (count as usize + 1, count as usize));
+        assert_eq!(array.remove_element(count as usize / 2), Some(Value::default()));
+        assert!(array == value);
     }
 }
 

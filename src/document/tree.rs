@@ -245,26 +245,66 @@ fn split<T>(row: &mut Vec<T>, at: usize, new: T) -> Vec<T> {
     right
 }
 
-/// A tree of these items, which are more than one row; they are moved out of the iterator.
-pub fn build<T: Item>(mut items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
-    let mut rows = items.len().div_ceil(ROW);
-    let mut kids = Vec::with_capacity(rows);
-    while rows > 0 {
-        let count = items.len().div_ceil(rows);
-        kids.push(Kid::leaf(items.by_ref().take(count).collect()));
-        rows -= 1;
+/// A tree that is being made of items in their order, a row at a time.
+pub struct Builder<T: Item> {
+    /// For each level from the leaves up, those that lie in no branch yet.
+    levels: Vec<Vec<Kid<T>>>,
+}
+
+impl<T: Item> Default for Builder<T> {
+    fn default() -> Self {
+        Self { levels: Vec::new() }
     }
-    while kids.len() > ROW {
-        let mut rows = kids.len().div_ceil(ROW);
-        let mut row = kids.into_iter();
-        kids = Vec::with_capacity(rows);
-        while rows > 0 {
-            let count = row.len().div_ceil(rows);
-            kids.push(Kid::branch(row.by_ref().take(count).collect()));
-            rows -= 1;
+}
+
+impl<T: Item> Builder<T> {
+    /// Adds a row of at most [`ROW`] items.
+    pub fn push(&mut self, row: impl Iterator<Item = T>) {
+        self.push_kid(0, Kid::leaf(row.collect()));
+    }
+
+    fn push_kid(&mut self, level: usize, kid: Kid<T>) {
+        if level == self.levels.len() {
+            self.levels.push(Vec::new());
+        }
+        let kids = &mut self.levels[level];
+        kids.push(kid);
+        // As many stay as make a row at least, so that in the end none is nearly empty.
+        if kids.len() == 2 * ROW {
+            let branch = Kid::branch(kids.drain(..ROW).collect());
+            self.push_kid(level + 1, branch);
         }
     }
-    Arc::new(kids)
+
+    /// Adds what is left, which is at least one item, and gives back the tree.
+    pub fn finish(mut self, items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
+        in_rows(items, |row| self.push_kid(0, Kid::leaf(row)));
+        let mut level = 0;
+        loop {
+            let mut kids = std::mem::take(&mut self.levels[level]);
+            level += 1;
+            if kids.len() <= ROW && level == self.levels.len() {
+                kids.shrink_to_fit();
+                return Arc::new(kids);
+            }
+            in_rows(kids.into_iter(), |row| self.push_kid(level, Kid::branch(row)));
+        }
+    }
+}
+
+/// Cuts items into as few rows as possible, all about equally long.
+fn in_rows<T>(mut items: impl ExactSizeIterator<Item = T>, mut each: impl FnMut(Vec<T>)) {
+    let mut rows = items.len().div_ceil(ROW);
+    while rows > 0 {
+        let count = items.len().div_ceil(rows);
+        each(items.by_ref().take(count).collect());
+        rows -= 1;
+    }
+}
+
+/// A tree of these items, which are more than one row; they are moved out of the iterator.
+pub fn build<T: Item>(items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
+    Builder::default().finish(items)
 }
 
 /// How many items there are, and their sum.

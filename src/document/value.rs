@@ -154,12 +154,22 @@ impl Value {
         })
     }
 
+    /// An array of these, which are more than one row.
+    pub(super) fn of_long_array(kids: Kids<Value>) -> Self {
+        Self(Repr::long_array(kids))
+    }
+
     /// An object of these, which are sorted by name, no two of which are the same.
     pub(super) fn of_members(items: impl ExactSizeIterator<Item = Member>) -> Self {
         Self(match items.len() <= ROW {
             true => Repr::object(items.len() as u8, Run::new(items)),
             false => Repr::long_object(tree::build(items)),
         })
+    }
+
+    /// An object of these, which are more than one row.
+    pub(super) fn of_long_object(kids: Kids<Member>) -> Self {
+        Self(Repr::long_object(kids))
     }
 
     /// What kind of value it is.
