@@ -22,6 +22,8 @@ mod journal;
 mod load;
 #[path = "../common/median.rs"]
 mod median;
+#[path = "../common/memory.rs"]
+mod memory;
 mod million;
 mod process;
 mod protocol;

@@ -9,8 +9,8 @@ use crate::client::Client;
 use crate::contest::micros;
 use crate::journal::{SOURCE, fill, from_memory, record};
 use crate::median::median;
+use crate::memory::memory;
 use crate::process::Process;
-use crate::usage::memory;
 use patchmesh::journal::Directory;
 
 /// How long the one who asks the serving node pauses.
