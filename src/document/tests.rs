@@ -322,18 +322,25 @@ fn large_containers_grow_and_shrink_anywhere() {
 #[test]
 fn pieces_are_the_text_and_no_larger_than_they_say() {
     let mut rng = Rng::with_seed(1);
-    let long = "x\n".repeat(100_000);
+    let long = "x\n\u{1}\"ä𝄞".repeat(30_000);
     let list: Vec<Json> = (0..3000).map(|_| random(&mut rng, 4)).collect();
     let members: Map<_, _> = (0..3000).map(|n| (n.to_string(), random(&mut rng, 4))).collect();
-    let json = json!({"long": [long, [long]], "list": list, "members": members, "": [[[]], {}]});
-    let value: Value = json.clone().into();
-    let mut pieces: Pieces = value.pieces();
-    drop(value);
-    let mut all = Vec::new();
-    for piece in pieces.by_ref() {
-        assert!(piece.len() < (64 << 10) + 310_000 && !piece.is_empty());
-        all.extend_from_slice(&piece);
+    let many = json!({"long": [long, [long]], (&*long): {(&*long): long}, "list": list, "members": members, "": [[[]], {}]});
+    let few = json!({"long": [&long[..50], [&long[..10]]], (&long[..50]): {"": &long[..50]}, "list": list[..50], "": [[[]], {}]});
+    for (json, bytes) in
+        [(&many, 64 << 10), (&many, 999), (&few, 20), (&few, 3), (&few, 2), (&few, 1)]
+    {
+        let value: Value = json.clone().into();
+        let mut pieces: Pieces = value.pieces_of(bytes);
+        drop(value);
+        let mut all = String::new();
+        for piece in pieces.by_ref() {
+            // It may end with a number, and with the ends of all that it is in.
+            assert!(piece.len() < bytes + 40 && !piece.is_empty());
+            all.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+        let expected = json.to_string();
+        assert!(all == expected, "{bytes}");
+        assert!(pieces.next().is_none());
     }
-    assert_eq!(String::from_utf8(all).unwrap(), json.to_string());
-    assert!(pieces.next().is_none());
 }

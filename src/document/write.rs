@@ -6,6 +6,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::Value;
+use super::item::Member;
 use super::value::Repr;
 
 /// About how many bytes are written at once.
@@ -26,20 +27,28 @@ impl Value {
 
     /// Its JSON text in pieces of at least so many bytes each, but for the last one.
     pub(crate) fn pieces_of(&self, bytes: usize) -> Pieces {
-        Pieces { value: Some(self.clone()), from: Vec::new(), bytes }
+        Pieces { value: Some(self.clone()), from: Place::new(), bytes }
     }
 }
 
-/// The JSON text of a value, in pieces of about 64 KiB: more only for a text that is longer itself. It
-/// holds the value as it was, and no piece.
+/// The JSON text of a value, in pieces of 64 KiB and little more. None ends inside a character. It holds
+/// the value as it was, and no piece.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     /// None after the last piece.
     value: Option<Value>,
-    /// Where to go on: which item of the value, which of that one, and so on.
-    from: Vec<usize>,
+    /// Where to go on.
+    from: Place,
     bytes: usize,
 }
+
+/// A place in the text of a value, from the outside in: of an array, which element; of an object, which member,
+/// and whether in its name or behind that ([`IN_NAME`], [`IN_VALUE`]); of a string or a name, which byte. Where
+/// something is not begun it has nothing of it, so the beginning of all is empty.
+type Place = Vec<usize>;
+
+const IN_NAME: usize = 0;
+const IN_VALUE: usize = 1;
 
 impl Iterator for Pieces {
     type Item = Vec<u8>;
@@ -61,13 +70,25 @@ impl Iterator for Pieces {
 
 struct Writer<'a> {
     text: &'a mut Vec<u8>,
-    /// From this length on no further item is begun.
+    /// From this length on nothing more is begun.
     most: usize,
-    /// Where the writing was left, from the inside out.
-    to: Vec<usize>,
+    /// The [`Place`] where the writing was left, from the inside out.
+    to: Place,
 }
 
-/// Writes a value, from the place `from` in it on; whether it is complete.
+impl Writer<'_> {
+    fn is_full(&self) -> bool {
+        self.text.len() >= self.most
+    }
+
+    /// Leaves the writing here. It is not complete then.
+    fn leave(&mut self, at: usize) -> bool {
+        self.to.push(at);
+        false
+    }
+}
+
+/// Writes a value, from its beginning or from a place in it on; whether it is complete.
 fn write(value: &Value, writer: &mut Writer, from: &[usize]) -> bool {
     let text = &mut *writer.text;
     match &value.0 {
@@ -79,24 +100,16 @@ fn write(value: &Value, writer: &mut Writer, from: &[usize]) -> bool {
         Repr::Float(number) => {
             serde_json::to_writer(text, number).expect("a finite number always has a text");
         }
-        Repr::Short(..) | Repr::Text(_) => push_text(text, value.text().unwrap_or_default()),
+        Repr::Short(..) | Repr::Text(_) => {
+            return write_text(value.text().unwrap_or_default(), writer, from);
+        }
         Repr::Array { .. } | Repr::LongArray { .. } => {
             let Some(items) = value.array_items() else { return true };
-            let rows = |at| items.rows(at);
-            return write_items(rows, b"[]", writer, from, |element, writer, from, _| {
-                write(element, writer, from)
-            });
+            return write_items(|at| items.rows(at), b"[]", writer, from, write);
         }
         Repr::Object { .. } | Repr::LongObject { .. } => {
             let Some(items) = value.object_items() else { return true };
-            let rows = |at| items.rows(at);
-            return write_items(rows, b"{}", writer, from, |member, writer, from, is_begun| {
-                if !is_begun {
-                    push_text(writer.text, member.name.bytes());
-                    writer.text.push(b':');
-                }
-                write(&member.value, writer, from)
-            });
+            return write_items(|at| items.rows(at), b"{}", writer, from, write_member);
         }
     }
     true
@@ -107,29 +120,27 @@ fn write_items<'a, T: 'a, R: Iterator<Item = &'a [T]>>(
     [open, close]: &[u8; 2],
     writer: &mut Writer,
     from: &[usize],
-    write_item: impl Fn(&T, &mut Writer, &[usize], bool) -> bool,
+    write_item: impl Fn(&T, &mut Writer, &[usize]) -> bool,
 ) -> bool {
-    let (mut at, mut inside) = match from.split_first() {
-        None => {
+    let (mut at, mut inside) = match from {
+        [] => {
             writer.text.push(*open);
             (0, &[][..])
         }
-        Some((at, inside)) => (*at, inside),
+        [at, inside @ ..] => (*at, inside),
     };
     for item in rows(at).flatten() {
-        let is_begun = !inside.is_empty();
-        if !is_begun {
-            if writer.text.len() >= writer.most {
-                writer.to.push(at);
-                return false;
+        let inside = std::mem::take(&mut inside);
+        if inside.is_empty() {
+            if writer.is_full() {
+                return writer.leave(at);
             }
             if at > 0 {
                 writer.text.push(b',');
             }
         }
-        if !write_item(item, writer, std::mem::take(&mut inside), is_begun) {
-            writer.to.push(at);
-            return false;
+        if !write_item(item, writer, inside) {
+            return writer.leave(at);
         }
         at += 1;
     }
@@ -137,18 +148,43 @@ fn write_items<'a, T: 'a, R: Iterator<Item = &'a [T]>>(
     true
 }
 
+fn write_member(member: &Member, writer: &mut Writer, from: &[usize]) -> bool {
+    let (part, inside) = from.split_first().unwrap_or((&IN_NAME, &[]));
+    if *part == IN_VALUE {
+        return write(&member.value, writer, inside) || writer.leave(IN_VALUE);
+    }
+    if !write_text(member.name.bytes(), writer, inside) {
+        return writer.leave(IN_NAME);
+    }
+    writer.text.push(b':');
+    write(&member.value, writer, &[]) || writer.leave(IN_VALUE)
+}
+
 fn push_number(text: &mut Vec<u8>, number: impl itoa::Integer) {
     text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Writes a string as serde_json does.
-fn push_text(text: &mut Vec<u8>, bytes: &[u8]) {
+/// Writes a string as serde_json does, from its beginning or from a byte of it on; whether it is complete.
+fn write_text(bytes: &[u8], writer: &mut Writer, from: &[usize]) -> bool {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.push(b'"');
-    let mut rest = bytes;
-    while let Some(plain) = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
-        text.extend_from_slice(&rest[..plain]);
-        let byte = rest[plain];
+    let text = &mut *writer.text;
+    let mut rest = match from {
+        [] => {
+            text.push(b'"');
+            bytes
+        }
+        [at, ..] => &bytes[*at..],
+    };
+    loop {
+        let room = writer.most.saturating_sub(text.len());
+        let near = &rest[..whole_characters(rest, room)];
+        let plain = near.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+        text.extend_from_slice(&near[..plain.unwrap_or(near.len())]);
+        let Some(plain) = plain else {
+            rest = &rest[near.len()..];
+            break;
+        };
+        let byte = near[plain];
         match byte {
             b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
             0x08 => text.extend_from_slice(b"\\b"),
@@ -164,8 +200,17 @@ fn push_text(text: &mut Vec<u8>, bytes: &[u8]) {
         }
         rest = &rest[plain + 1..];
     }
-    text.extend_from_slice(rest);
+    if !rest.is_empty() {
+        return writer.leave(bytes.len() - rest.len());
+    }
     text.push(b'"');
+    true
+}
+
+/// How many of these bytes are the characters that begin among the first `most`.
+fn whole_characters(bytes: &[u8], most: usize) -> usize {
+    let Some(behind) = bytes.get(most..) else { return bytes.len() };
+    most + behind.iter().take_while(|byte| **byte & 0xc0 == 0x80).count()
 }
 
 /// Shows it as JSON text, a piece at a time, so that whoever wants its beginning only can stop.
