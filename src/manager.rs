@@ -49,7 +49,7 @@ pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
-pub use state::{Hash, Reading, Snapshot, StateHash, Whole};
+pub use state::{Reading, Snapshot, StateHash, Whole};
 pub use update::{Change, Known, Update};
 
 /// How many events wait for the manager before their senders wait too.

@@ -1,7 +1,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Kind, Pieces, Value};
+use super::{Digest, Hash, Kind, Pieces, Value};
 
 fn read(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -342,5 +342,22 @@ fn pieces_are_the_text_and_no_larger_than_they_say() {
         let expected = json.to_string();
         assert!(all == expected, "{bytes}");
         assert!(pieces.next().is_none());
+    }
+}
+
+#[test]
+fn a_digest_is_that_of_the_text() {
+    for json in [json!(null), json!({"a": [1, "\n"]}), json!("x\n".repeat(100_000))] {
+        let (value, text): (Value, _) = (json.clone().into(), json.to_string());
+        let digest = value.digest();
+        assert_eq!(digest.length(), text.len() as u64);
+        assert_eq!(*digest.hash(), Hash::of(text.as_bytes()));
+        assert_eq!(digest.hash_with(b"{}"), Hash::of(format!("{text}\0{{}}").as_bytes()));
+        assert_eq!(Digest::of([&text]).hash(), digest.hash());
+        assert_eq!(digest.hash().to_string().parse(), Ok(digest.hash().clone()));
+    }
+    let digits = "0123456789abcdef0123456789abcdef";
+    for malformed in ["", &digits[1..], &format!("{digits}0"), &digits.replace('a', "g")] {
+        assert_eq!(malformed.parse::<Hash>(), Err(()), "{malformed}");
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::state::Hash;
 use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
+use crate::document::Hash;
 use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
 

@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::clock::VectorClock;
+use crate::document::{Digest, Hash};
 
 /// A document up to this weight is cheap enough to be hashed whenever somebody asks.
 pub const CHEAP_WEIGHT: u64 = 4 << 20;
@@ -50,16 +50,6 @@ pub struct Reading {
     pub length: u64,
 }
 
-/// The first half of a SHA-256 hash, in hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hash(Arc<str>);
-
-impl Serialize for Hash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
 /// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
 /// have an equal `state`.
 ///
@@ -75,33 +65,27 @@ pub struct StateHash {
 impl Snapshot {
     /// The document or a part of it.
     pub fn new(value: &Value) -> Self {
-        Self::hashed(value).0
+        Self::digested(value).0
+    }
+
+    fn digested(value: &Value) -> (Self, Digest) {
+        let mut line = serde_json::to_vec(value).expect("a JSON value always has a text");
+        let digest = Digest::of([&line]);
+        line.push(b'\n');
+        (Self { line: line.into(), hash: digest.hash().clone() }, digest)
     }
 
     /// The JSON text.
     pub fn text(&self) -> &[u8] {
         &self.line[..self.line.len() - 1]
     }
-
-    /// That with the hasher that has gone over the text.
-    fn hashed(value: &Value) -> (Self, Sha256) {
-        let mut line = serde_json::to_vec(value).expect("a JSON value always has a text");
-        let mut hasher = Sha256::new();
-        hasher.update(&line);
-        line.push(b'\n');
-        let hash = Hash::finish(hasher.clone());
-        (Self { line: line.into(), hash }, hasher)
-    }
 }
 
 impl Whole {
     /// The document, with what was seen of every source.
     pub fn new(root: &Value, vclock: &VectorClock) -> Self {
-        let (snapshot, mut hasher) = Snapshot::hashed(root);
-        // A JSON text has no zero byte, so that it is clear where one ends and the other begins.
-        hasher.update(b"\0");
-        hasher.update(clock_text(vclock));
-        Self { snapshot, state: Hash::finish(hasher) }
+        let (snapshot, digest) = Snapshot::digested(root);
+        Self { snapshot, state: digest.hash_with(&clock_text(vclock)) }
     }
 }
 
@@ -112,28 +96,6 @@ pub fn clock_hash(vclock: &VectorClock) -> Hash {
 
 fn clock_text(vclock: &VectorClock) -> Vec<u8> {
     serde_json::to_vec(vclock).expect("a vector clock always has a text")
-}
-
-impl Hash {
-    /// Its digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn of(bytes: &[u8]) -> Self {
-        Self::finish(Sha256::new_with_prefix(bytes))
-    }
-
-    fn finish(hasher: Sha256) -> Self {
-        let half = &hasher.finalize()[..16];
-        Self(half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 impl StateHash {
@@ -157,11 +119,7 @@ impl FromStr for StateHash {
         if words.next() != Some(MARK) {
             return Err(());
         }
-        let mut hash = || {
-            let digits =
-                |word: &&str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            words.next().filter(digits).map(|word| Hash(word.into())).ok_or(())
-        };
+        let mut hash = || words.next().ok_or(())?.parse();
         Ok(Self { clock: hash()?, state: hash()? })
     }
 }
