@@ -48,6 +48,7 @@
 //! objects that are alike needs a table of all such lists, and makes each insertion dissolve one: not worth
 //! it. Rows of 32, 128 or 256 and searching small ones from their beginning made no difference.
 
+mod alone;
 mod digest;
 mod equality;
 mod item;

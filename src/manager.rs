@@ -9,6 +9,7 @@
 mod at;
 mod creation;
 mod handle;
+mod heavy;
 mod keeper;
 mod lines;
 mod lives;
@@ -17,6 +18,7 @@ mod past;
 mod proposal;
 mod reads;
 pub mod recovery;
+mod representation;
 mod rest;
 mod state;
 mod update;
@@ -49,6 +51,7 @@ pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
+pub use representation::{Representation, Representer, Version};
 pub use state::{Reading, Snapshot, StateHash, Whole};
 pub use update::{Change, Known, Update};
 

@@ -28,7 +28,7 @@ impl<T: Item> Run<T> {
         &self.0.slice[..usize::from(length)]
     }
 
-    fn is_shared(&self) -> bool {
+    pub fn is_shared(&self) -> bool {
         ThinArc::strong_count(&self.0) != 1
     }
 

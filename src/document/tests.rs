@@ -361,3 +361,22 @@ fn a_digest_is_that_of_the_text() {
         assert_eq!(malformed.parse::<Hash>(), Err(()), "{malformed}");
     }
 }
+
+#[test]
+fn what_nobody_else_holds_is_counted() {
+    let small = r#"{"a":[1,[2,"a text that is longer"],{}],"b":{"c":null}}"#;
+    let large: Vec<u64> = (0..10_000).collect();
+    let large = json!({"list": large, "members": (0..5000).map(|n| (n.to_string(), json!(n))).collect::<Map<_, _>>()});
+    for (mut value, values) in [(read(small), 9), (large.into(), 15_003)] {
+        let is_exactly = |value: &Value, count: usize| {
+            value.has_alone_more_than(count - 1) && !value.has_alone_more_than(count)
+        };
+        assert!(is_exactly(&value, values));
+        let shared = value.clone();
+        assert!(is_exactly(&value, 1) && is_exactly(&shared, 1));
+        value.set_member("new", 0u64.into());
+        assert!(is_exactly(&shared, shared.len() + 1), "only its members have become its own");
+        drop(value);
+        assert!(is_exactly(&shared, values));
+    }
+}

@@ -401,6 +401,17 @@ pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>) -> Option
     Some(item)
 }
 
+/// Whether `check` holds of all items in rows that nobody else holds.
+pub fn all_alone<T: Item>(kids: &Kids<T>, check: &mut impl FnMut(&T) -> bool) -> bool {
+    if !kids.is_unique() {
+        return true;
+    }
+    kids.iter().all(|kid| match &kid.node {
+        Node::Leaf(row, _) => !row.is_unique() || row.iter().all(&mut *check),
+        Node::Branch(below) => all_alone(below, check),
+    })
+}
+
 /// The rows of items.
 pub struct Rows<'a, T: Item> {
     /// The rows that are still to come, the next one last.

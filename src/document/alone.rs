@@ -1,0 +1,39 @@
+//! What of a value nobody else holds.
+
+use super::Value;
+use super::tree;
+use super::value::Repr;
+
+impl Value {
+    /// Whether more than so many values in it are held by nobody else. So many are freed if it is
+    /// dropped. To find out takes no longer than to look at so many.
+    pub fn has_alone_more_than(&self, most: usize) -> bool {
+        let mut left = most;
+        !self.all_alone(&mut left)
+    }
+
+    /// Counts them; whether there are as many as are `left`, or fewer.
+    fn all_alone(&self, left: &mut usize) -> bool {
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        match &self.0 {
+            Repr::Array { length, items, .. } => {
+                let items = (!items.is_shared()).then(|| items.items(*length));
+                items.into_iter().flatten().all(|element| element.all_alone(left))
+            }
+            Repr::Object { length, items, .. } => {
+                let items = (!items.is_shared()).then(|| items.items(*length));
+                items.into_iter().flatten().all(|member| member.value.all_alone(left))
+            }
+            Repr::LongArray { kids, .. } => {
+                tree::all_alone(kids, &mut |element| element.all_alone(left))
+            }
+            Repr::LongObject { kids, .. } => {
+                tree::all_alone(kids, &mut |member| member.value.all_alone(left))
+            }
+            _ => true,
+        }
+    }
+}

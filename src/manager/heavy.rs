@@ -1,0 +1,36 @@
+//! Values that keep nobody waiting when they are dropped.
+
+use std::ops::Deref;
+
+use crate::document::Value;
+
+/// Up to so many values are freed where they are dropped, which takes less than a tenth of a millisecond.
+const FREED_IN_PLACE: usize = 1000;
+
+/// A value that may be heavy. If nobody else holds it any more when it is dropped, or much of it, another
+/// thread frees that.
+#[derive(Clone, Debug)]
+pub struct Heavy(Value);
+
+impl From<Value> for Heavy {
+    fn from(value: Value) -> Self {
+        Self(value)
+    }
+}
+
+impl Deref for Heavy {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        if self.0.has_alone_more_than(FREED_IN_PLACE) {
+            let value = std::mem::take(&mut self.0);
+            smol::unblock(move || drop(value)).detach();
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The text of the document, or of a part of it, as readers get it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use smol::lock::Mutex;
+
+use super::heavy::Heavy;
+use crate::document::{Digest, Hash, Pieces, Value};
+
+/// The text of a value of at most this weight is made and hashed where it is asked for, which takes about a
+/// tenth of a millisecond, and kept. That of a heavier one takes longer: it is hashed by another thread, and
+/// never in memory as a whole.
+pub const LIGHT_WEIGHT: u64 = 128 << 10;
+
+/// A value, and what its readers need to know of its text.
+#[derive(Debug)]
+pub struct Representation {
+    value: Heavy,
+    digest: Digest,
+    /// The text and a line feed, if the value is light.
+    line: Option<Arc<[u8]>>,
+}
+
+impl Representation {
+    /// That of a value. Goes over its text, so that it is not to be made by the executor of a heavy one.
+    pub fn of(value: Value) -> Self {
+        let (digest, line) = if is_light(&value) {
+            let mut text = value.to_text();
+            let digest = Digest::of([&text]);
+            text.push(b'\n');
+            (digest, Some(text.into()))
+        } else {
+            (value.digest(), None)
+        };
+        Self { value: value.into(), digest, line }
+    }
+
+    /// What is known of the text.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// A hash of the text, and of nothing else: equal texts have equal hashes, whichever transactions led
+    /// to them.
+    pub fn hash(&self) -> &Hash {
+        self.digest.hash()
+    }
+
+    /// The text and a line feed, if they are at hand.
+    pub fn line(&self) -> Option<&Arc<[u8]>> {
+        self.line.as_ref()
+    }
+
+    /// How many bytes the text and a line feed have.
+    pub fn line_length(&self) -> u64 {
+        self.digest.length() + 1
+    }
+
+    /// The text and a line feed, a piece at a time.
+    pub fn line_in_pieces(&self) -> LineInPieces {
+        LineInPieces {
+            pieces: self.value.pieces(),
+            left: self.digest.length(),
+            _value: self.value.clone(),
+        }
+    }
+}
+
+/// One version of the document, and its representation as soon as somebody has asked for it.
+#[derive(Debug)]
+pub struct Version {
+    value: Heavy,
+    number: u64,
+    representation: OnceLock<Representation>,
+}
+
+impl Version {
+    /// The version of that number; later ones have greater numbers.
+    pub fn new(value: Value, number: u64) -> Self {
+        Self { value: value.into(), number, representation: OnceLock::new() }
+    }
+
+    /// The document.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Its representation, if that has been made or takes little time.
+    pub fn representation(&self) -> Option<&Representation> {
+        if !is_light(&self.value) {
+            return self.representation.get();
+        }
+        Some(self.representation.get_or_init(|| Representation::of(Value::clone(&self.value))))
+    }
+}
+
+/// Has the representations of heavy values made by another thread, one at a time, so that writers need not
+/// share the processors with many. Any number of readers that ask at the same time cause two at most: who
+/// waits for one that was begun before is content with the next one.
+///
+/// `S` is what is published, with a version of the document in it.
+#[derive(Debug)]
+pub struct Representer<S> {
+    /// The last one that was made for a version, if that is still held by somebody.
+    last: Mutex<Weak<S>>,
+}
+
+impl<S> Default for Representer<S> {
+    fn default() -> Self {
+        Self { last: Mutex::default() }
+    }
+}
+
+impl<S: AsRef<Version>> Representer<S> {
+    /// What `newest` gives, or what it would have given in the meantime, with its representation.
+    pub async fn represented(&self, newest: impl Fn() -> Arc<S>) -> Arc<S> {
+        let asked = newest();
+        if (*asked).as_ref().representation().is_some() {
+            return asked;
+        }
+        let mut last = self.last.lock().await;
+        if let Some(last) = last.upgrade()
+            && (*last).as_ref().number >= (*asked).as_ref().number
+        {
+            return last;
+        }
+        let now = newest();
+        let version = (*now).as_ref();
+        if version.representation().is_none() {
+            let representation = made(Value::clone(&version.value)).await;
+            version.representation.set(representation).ok();
+            *last = Arc::downgrade(&now);
+        }
+        now
+    }
+
+    /// The representation of a part of the document, or of another one.
+    pub async fn represent(&self, value: &Value) -> Representation {
+        if is_light(value) {
+            return Representation::of(value.clone());
+        }
+        let _alone = self.last.lock().await;
+        made(value.clone()).await
+    }
+}
+
+async fn made(value: Value) -> Representation {
+    smol::unblock(move || Representation::of(value)).await
+}
+
+/// Whether its text takes little time.
+fn is_light(value: &Value) -> bool {
+    value.weight() <= LIGHT_WEIGHT
+}
+
+/// The text of a value and a line feed, made a piece at a time.
+pub struct LineInPieces {
+    pieces: Pieces,
+    /// How many bytes of the text are still to come.
+    left: u64,
+    /// The pieces do not hold the value until their end.
+    _value: Heavy,
+}
+
+impl Iterator for LineInPieces {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut piece = self.pieces.next()?;
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        if self.left == 0 {
+            piece.push(b'\n');
+        }
+        Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    impl AsRef<Self> for Version {
+        fn as_ref(&self) -> &Self {
+            self
+        }
+    }
+
+    fn array(count: u64) -> Value {
+        serde_json::from_str(&serde_json::to_string(&(0..count).collect::<Vec<_>>()).unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn many_readers_cause_two_representations_at_most() {
+        let asked = AtomicU64::new(0);
+        // There is another document whenever somebody looks.
+        let newest = || {
+            let number = asked.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Version::new(array(20_000 + number), number))
+        };
+        let representer = Representer::default();
+        smol::block_on(async {
+            let mut readers: Vec<_> =
+                (0..10).map(|_| Box::pin(representer.represented(newest))).collect();
+            for reader in &mut readers {
+                assert!(smol::future::poll_once(reader).await.is_none(), "it takes longer");
+            }
+            let mut answers = Vec::new();
+            for reader in readers {
+                answers.push(reader.await);
+            }
+            for version in &answers {
+                let representation = version.representation().expect("it has been made");
+                assert_eq!(*representation.hash(), Hash::of(&version.value().to_text()));
+            }
+            let numbers: Vec<u64> = answers.iter().map(|version| version.number).collect();
+            assert_eq!(numbers, [1, 11, 11, 11, 11, 11, 11, 11, 11, 11]);
+            let later = representer.represented(newest).await;
+            assert!(
+                later.number > answers[9].number,
+                "what was made before is old for who asks now"
+            );
+        });
+    }
+
+    #[test]
+    fn what_is_at_hand_is_not_made_again() {
+        let representer = Representer::default();
+        for (count, is_at_hand) in [(10, true), (20_000, false)] {
+            let version = Arc::new(Version::new(array(count), 0));
+            assert_eq!(version.representation().is_some(), is_at_hand);
+            for _ in 0..2 {
+                let found = smol::block_on(representer.represented(|| version.clone()));
+                assert!(Arc::ptr_eq(&found, &version) && found.representation().is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_the_line() {
+        for count in [0, 1000, 100_000] {
+            let value = array(count);
+            let line = value.to_string() + "\n";
+            let representation = Representation::of(value);
+            assert_eq!(representation.line_length(), line.len() as u64);
+            let pieces: Vec<u8> = representation.line_in_pieces().flatten().collect();
+            assert_eq!(pieces, line.as_bytes());
+            assert_eq!(representation.line().is_some(), count < 100_000);
+            assert!(representation.line().is_none_or(|kept| **kept == *line.as_bytes()));
+            assert_eq!(*representation.hash(), Hash::of(line.trim_end().as_bytes()));
+        }
+    }
+}
