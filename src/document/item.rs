@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::name::{Key, Name};
+use super::name::{Key, Name, Short};
 use super::tree::Kid;
 use super::{Value, name_weight};
 
@@ -73,7 +73,7 @@ pub struct Member {
 
 impl Default for Member {
     fn default() -> Self {
-        Self { name: Name::Inline(0, Default::default()), value: Value::default() }
+        Self { name: Name::Short(Short::default()), value: Value::default() }
     }
 }
 
@@ -150,13 +150,45 @@ impl<T: Item> Seek<T> for At {
     }
 }
 
+/// In a row of at most so many members all names are compared at once rather than one after the other:
+/// no branch depends on which is found.
+const FEW: usize = 16;
+
+impl Key<'_> {
+    /// Where in a row of which no tags are known it is.
+    #[inline]
+    pub fn find_untagged(&self, row: &[Member]) -> Option<usize> {
+        if row.len() > FEW {
+            return self.place(row).ok();
+        }
+        let found =
+            |found, (at, member): (usize, &Member)| found | u32::from(member.name.is(self)) << at;
+        let found = row.iter().enumerate().fold(0, found);
+        (found != 0).then(|| found.trailing_zeros() as usize)
+    }
+}
+
+/// The last kid from whose first name on it may be, as `is_from` says; the first kid if there is none.
+#[inline]
+fn last_from(kids: &[Kid<Member>], is_from: impl Fn(&Name) -> bool) -> usize {
+    let (mut at, mut count) = (0, kids.len());
+    while count > 1 {
+        let half = count / 2;
+        at = std::hint::select_unpredictable(is_from(&kids[at + half].first), at + half, at);
+        count -= half;
+    }
+    at
+}
+
 impl Seek<Member> for Key<'_> {
     const IS_ONE: bool = true;
 
     #[inline]
     fn kid(&mut self, kids: &[Kid<Member>]) -> usize {
-        let after = kids.partition_point(|kid| kid.first.compare(self) != Ordering::Greater);
-        after.saturating_sub(1)
+        match self.packed() {
+            Some(packed) => last_from(kids, |name| name.floor() <= packed),
+            None => last_from(kids, |name| name.compare(self) != Ordering::Greater),
+        }
     }
 
     #[inline]

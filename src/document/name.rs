@@ -7,13 +7,17 @@ use super::Bytes;
 /// How many bytes a name or a text may have to be held in place.
 pub const INLINE_BYTES: usize = 14;
 
+/// A few bytes in place: zeros behind them, then how many they are.
+#[derive(Clone, Copy, Default)]
+pub struct Short([u8; INLINE_BYTES + 1]);
+
 /// A member's name: in place if it is short, which most are.
 ///
-/// Names are ordered by their bytes. Two short ones are compared as two numbers: their bytes with
-/// zeros behind, then their length.
+/// Names are ordered by their bytes. Two short ones are compared as two numbers, which [`Short::packed`]
+/// makes of them.
 #[derive(Clone)]
 pub enum Name {
-    Inline(u8, [u8; INLINE_BYTES]),
+    Short(Short),
     Long(Bytes),
 }
 
@@ -25,28 +29,57 @@ pub struct Key<'a> {
     packed: Option<u128>,
 }
 
-/// Puts short bytes in place; none if they are long.
-#[inline]
-pub fn inline(bytes: &[u8]) -> Option<(u8, [u8; INLINE_BYTES])> {
-    let [place @ .., length, _] = pack_slice(bytes)?.to_be_bytes();
-    Some((length, place))
+impl Short {
+    /// None if these are too many.
+    #[inline]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let packed = pack(bytes)?;
+        let mut place = [0; INLINE_BYTES + 1];
+        place[..8].copy_from_slice(&((packed >> 64) as u64).to_be_bytes());
+        place[7..].copy_from_slice(&(packed as u64).to_be_bytes());
+        Some(Self(place))
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        usize::from(self.0[INLINE_BYTES])
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0[..self.len()]
+    }
+
+    /// As a number, by which it is ordered as by its bytes: the first eight of all fifteen, then the last
+    /// eight. That one of them is in both changes nothing.
+    #[inline]
+    fn packed(&self) -> u128 {
+        let (first, last) = self.halves();
+        u128::from(u64::from_be_bytes(first)) << 64 | u128::from(u64::from_be_bytes(last))
+    }
+
+    #[inline]
+    fn halves(&self) -> ([u8; 8], [u8; 8]) {
+        let [first @ .., _, _, _, _, _, _, _] = self.0;
+        let [_, _, _, _, _, _, _, last @ ..] = self.0;
+        (first, last)
+    }
+
+    /// Whether that is its number. One that is looked for is turned round once, not each that is looked at.
+    #[inline]
+    fn is(&self, wanted: u128) -> bool {
+        let (first, last) = self.halves();
+        let differ = |half, wanted: u64| u64::from_ne_bytes(half) ^ wanted.to_be();
+        differ(first, (wanted >> 64) as u64) | differ(last, wanted as u64) == 0
+    }
 }
 
-/// A short name as a number.
+/// The number for bytes that are not in place yet; none if they are too many. Two loads that overlap are
+/// faster than a copy of so few bytes, how many of which is not known.
 #[inline]
-fn pack(length: u8, place: &[u8; INLINE_BYTES]) -> u128 {
-    let [first @ .., _, _, _, _, _, _] = *place;
-    let [_, _, _, _, _, _, last @ ..] = *place;
-    let low = u64::from_be_bytes(last) << 16 | u64::from(length) << 8;
-    u128::from(u64::from_be_bytes(first)) << 64 | u128::from(low)
-}
-
-/// The same for one that is not in place yet; none if it is long. Two loads that overlap are faster than
-/// a copy of so few bytes, how many of which is not known.
-#[inline]
-fn pack_slice(bytes: &[u8]) -> Option<u128> {
+fn pack(bytes: &[u8]) -> Option<u128> {
     let length = bytes.len();
-    let (high, low) = match length {
+    let (first, behind) = match length {
         0..4 => {
             let byte = |at: usize| u64::from(bytes.get(at).copied().unwrap_or(0));
             (byte(0) << 56 | byte(1) << 48 | byte(2) << 40, 0)
@@ -64,7 +97,14 @@ fn pack_slice(bytes: &[u8]) -> Option<u128> {
         }
         _ => return None,
     };
-    Some(u128::from(high) << 64 | u128::from(low | (length as u64) << 8))
+    let last = first << 56 | behind >> 8 | length as u64;
+    Some(u128::from(first) << 64 | u128::from(last))
+}
+
+/// The number of the beginning of a long name, but greater than that of a short name which is this beginning.
+#[cold]
+fn long_floor(bytes: &Bytes) -> u128 {
+    pack(&bytes.slice[..INLINE_BYTES]).map_or(u128::MAX, |packed| packed + 1)
 }
 
 /// A byte by which most names that differ can be told apart.
@@ -89,7 +129,13 @@ impl<'a> Key<'a> {
     #[inline]
     pub fn new(name: &'a str) -> Self {
         let bytes = name.as_bytes();
-        Self { bytes, packed: pack_slice(bytes) }
+        Self { bytes, packed: pack(bytes) }
+    }
+
+    /// As a number, if it is short.
+    #[inline]
+    pub fn packed(&self) -> Option<u128> {
+        self.packed
     }
 
     /// The name's [`Name::tag`].
@@ -101,8 +147,8 @@ impl<'a> Key<'a> {
 
 impl Name {
     pub fn new(name: &str) -> Self {
-        match inline(name.as_bytes()) {
-            Some((length, place)) => Self::Inline(length, place),
+        match Short::new(name.as_bytes()) {
+            Some(short) => Self::Short(short),
             None => Self::Long(Bytes::from_header_and_slice((), name.as_bytes())),
         }
     }
@@ -110,7 +156,7 @@ impl Name {
     #[inline]
     pub fn len(&self) -> usize {
         match self {
-            Self::Inline(length, _) => usize::from(*length),
+            Self::Short(short) => short.len(),
             Self::Long(bytes) => bytes.slice.len(),
         }
     }
@@ -118,7 +164,7 @@ impl Name {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Inline(length, place) => &place[..usize::from(*length)],
+            Self::Short(short) => short.bytes(),
             Self::Long(bytes) => &bytes.slice,
         }
     }
@@ -126,8 +172,17 @@ impl Name {
     #[inline]
     fn packed(&self) -> Option<u128> {
         match self {
-            Self::Inline(length, place) => Some(pack(*length, place)),
+            Self::Short(short) => Some(short.packed()),
             Self::Long(_) => None,
+        }
+    }
+
+    /// Its number if it is short, else one that lies between those of the short names before and after it.
+    #[inline]
+    pub fn floor(&self) -> u128 {
+        match self {
+            Self::Short(short) => short.packed(),
+            Self::Long(bytes) => long_floor(bytes),
         }
     }
 
@@ -148,9 +203,9 @@ impl Name {
 
     #[inline]
     pub fn is(&self, key: &Key) -> bool {
-        match (self.packed(), key.packed) {
-            (Some(packed), Some(wanted)) => packed == wanted,
-            (None, None) => self.bytes() == key.bytes,
+        match (self, key.packed) {
+            (Self::Short(short), Some(wanted)) => short.is(wanted),
+            (Self::Long(bytes), None) => bytes.slice == *key.bytes,
             _ => false,
         }
     }

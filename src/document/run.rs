@@ -32,6 +32,12 @@ impl<T: Item> Run<T> {
         ThinArc::strong_count(&self.0) != 1
     }
 
+    #[cold]
+    #[inline(never)]
+    fn unshare(&mut self, length: u8) {
+        *self = Self::new(self.items(length).iter().cloned());
+    }
+
     /// Has all of the room changed, which nobody shares.
     #[inline]
     fn change_all<R>(&mut self, change: impl FnOnce(&mut [T]) -> R) -> R {
@@ -44,7 +50,7 @@ impl<T: Item> Run<T> {
     #[inline]
     pub fn change<R>(&mut self, length: u8, at: usize, change: impl FnOnce(&mut T) -> R) -> R {
         if self.is_shared() {
-            *self = Self::new(self.items(length).iter().cloned());
+            self.unshare(length);
         }
         self.change_all(|items| change(&mut items[at]))
     }

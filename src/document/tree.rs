@@ -8,15 +8,19 @@ use super::item::{Item, ROW, Seek, Sum};
 const FEW: usize = ROW / 4;
 const ROOM: usize = ROW * 3 / 4;
 
-/// A row of items.
-type Leaf<T> = Arc<Vec<T>>;
+/// A row of items, and what helps to find one among them.
+#[derive(Clone)]
+struct Leaf<T: Item> {
+    tags: T::Tags,
+    row: Vec<T>,
+}
 
 /// A row of trees; also that at the root of a container.
 pub type Kids<T> = Arc<Vec<Kid<T>>>;
 
 #[derive(Clone)]
 enum Node<T: Item> {
-    Leaf(Leaf<T>, T::Tags),
+    Leaf(Arc<Leaf<T>>),
     Branch(Kids<T>),
 }
 
@@ -58,6 +62,21 @@ fn deepest_kid<T: Item>(kids: &[Kid<T>]) -> u8 {
     kids.iter().map(|kid| kid.sum.depth).max().unwrap_or(0)
 }
 
+/// What a reference leads to, copied if it is shared.
+#[inline]
+fn unshared<T: Clone>(shared: &mut Arc<T>) -> &mut T {
+    if !shared.is_unique() {
+        copy(shared);
+    }
+    Arc::get_mut(shared).expect("nobody else holds it")
+}
+
+#[cold]
+#[inline(never)]
+fn copy<T: Clone>(shared: &mut Arc<T>) {
+    *shared = Arc::new(T::clone(shared));
+}
+
 /// Makes room for one more. A little at a time: most rows never grow again.
 fn reserve<T>(row: &mut Vec<T>) {
     if row.len() == row.capacity() {
@@ -67,8 +86,8 @@ fn reserve<T>(row: &mut Vec<T>) {
 
 impl<T: Item> Kid<T> {
     fn leaf(row: Vec<T>) -> Self {
-        let (first, sum, tags) = (row[0].key(), Sum::of(&row), T::tags(&row));
-        Self { first, len: row.len() as u32, sum, node: Node::Leaf(Arc::new(row), tags) }
+        let (first, sum, len) = (row[0].key(), Sum::of(&row), row.len() as u32);
+        Self { first, len, sum, node: Node::Leaf(Arc::new(Leaf { tags: T::tags(&row), row })) }
     }
 
     fn branch(kids: Vec<Self>) -> Self {
@@ -81,7 +100,7 @@ impl<T: Item> Kid<T> {
     /// How many items or kids are in its own row.
     fn width(&self) -> usize {
         match &self.node {
-            Node::Leaf(row, _) => row.len(),
+            Node::Leaf(leaf) => leaf.row.len(),
             Node::Branch(kids) => kids.len(),
         }
     }
@@ -92,9 +111,9 @@ impl<T: Item> Kid<T> {
         change: impl FnOnce(&mut T) -> R,
     ) -> Option<Changed<R>> {
         let changed = match &mut self.node {
-            Node::Leaf(row, tags) => {
-                let at = seek.find(row, tags)?;
-                let row = Arc::make_mut(row);
+            Node::Leaf(leaf) => {
+                let at = seek.find(&leaf.row, &leaf.tags)?;
+                let row = &mut unshared(leaf).row;
                 let item = &mut row[at];
                 let before = item.sum();
                 let result = change(item);
@@ -116,7 +135,7 @@ impl<T: Item> Kid<T> {
     fn insert(&mut self, seek: impl Seek<T>, item: T) -> Inserted<T, Self> {
         let sum = item.sum();
         let inserted = match &mut self.node {
-            Node::Leaf(row, tags) => insert_into_leaf(row, tags, seek, item),
+            Node::Leaf(leaf) => insert_into_leaf(leaf, seek, item),
             Node::Branch(kids) => match insert(kids, seek, item) {
                 Inserted::InPlaceOf(old) => {
                     settle(&mut self.sum, old.sum(), sum, || deepest_kid(kids));
@@ -133,8 +152,8 @@ impl<T: Item> Kid<T> {
             }
             Inserted::Split(_) => self.count_anew(),
             Inserted::InPlaceOf(old) => {
-                let Node::Leaf(row, _) = &self.node else { return inserted };
-                settle(&mut self.sum, old.sum(), sum, || deepest(row));
+                let Node::Leaf(leaf) = &self.node else { return inserted };
+                settle(&mut self.sum, old.sum(), sum, || deepest(&leaf.row));
             }
         }
         inserted
@@ -142,9 +161,9 @@ impl<T: Item> Kid<T> {
 
     fn remove(&mut self, seek: impl Seek<T>) -> Option<T> {
         let item = match &mut self.node {
-            Node::Leaf(row, tags) => {
-                let at = seek.find(row, tags)?;
-                let row = Arc::make_mut(row);
+            Node::Leaf(leaf) => {
+                let at = seek.find(&leaf.row, &leaf.tags)?;
+                let Leaf { row, tags } = unshared(leaf);
                 let item = row.remove(at);
                 T::tag_removed(tags, row, at);
                 settle(&mut self.sum, item.sum(), Sum::default(), || deepest(row));
@@ -163,10 +182,7 @@ impl<T: Item> Kid<T> {
     /// Makes what is known of it anew.
     fn count_anew(&mut self) {
         match &mut self.node {
-            Node::Leaf(row, tags) => {
-                (self.len, self.sum) = (row.len() as u32, Sum::of(row));
-                *tags = T::tags(row);
-            }
+            Node::Leaf(leaf) => (self.len, self.sum) = (leaf.row.len() as u32, Sum::of(&leaf.row)),
             Node::Branch(kids) => {
                 (self.len, self.sum) = (0, Sum::default());
                 for kid in kids.iter() {
@@ -180,14 +196,16 @@ impl<T: Item> Kid<T> {
     /// Takes in the kid behind it.
     fn join(&mut self, mut next: Self) {
         match (&mut self.node, &mut next.node) {
-            (Node::Leaf(row, _), Node::Leaf(more, _)) => {
-                Arc::make_mut(row).append(Arc::make_mut(more));
+            (Node::Leaf(leaf), Node::Leaf(more)) => {
+                let Leaf { row, tags } = unshared(leaf);
+                row.append(&mut unshared(more).row);
+                *tags = T::tags(row);
             }
             (Node::Branch(kids), Node::Branch(more)) => {
-                let more = Arc::make_mut(more);
+                let more = unshared(more);
                 // What comes before all of them is no longer first.
                 more[0].first = next.first;
-                Arc::make_mut(kids).append(more);
+                unshared(kids).append(more);
             }
             _ => unreachable!("all leaves are equally deep"),
         }
@@ -206,19 +224,20 @@ enum Inserted<T, R> {
 }
 
 fn insert_into_leaf<T: Item>(
-    row: &mut Leaf<T>,
-    tags: &mut T::Tags,
+    leaf: &mut Arc<Leaf<T>>,
     seek: impl Seek<T>,
     item: T,
 ) -> Inserted<T, Kid<T>> {
-    let found = if is_one(&seek) { seek.find(row, tags) } else { None };
+    let found = if is_one(&seek) { seek.find(&leaf.row, &leaf.tags) } else { None };
+    let Leaf { row, tags } = unshared(leaf);
     if let Some(at) = found {
-        return Inserted::InPlaceOf(std::mem::replace(&mut Arc::make_mut(row)[at], item));
+        return Inserted::InPlaceOf(std::mem::replace(&mut row[at], item));
     }
     let (Ok(at) | Err(at)) = seek.place(row);
-    let row = Arc::make_mut(row);
     if row.len() == ROW {
-        return Inserted::Split(Kid::leaf(split(row, at, item)));
+        let right = Kid::leaf(split(row, at, item));
+        *tags = T::tags(row);
+        return Inserted::Split(right);
     }
     reserve(row);
     row.insert(at, item);
@@ -321,7 +340,7 @@ pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
     loop {
         let kid = &kids[seek.kid(kids)];
         match &kid.node {
-            Node::Leaf(row, tags) => return seek.find(row, tags).map(|at| &row[at]),
+            Node::Leaf(leaf) => return seek.find(&leaf.row, &leaf.tags).map(|at| &leaf.row[at]),
             Node::Branch(below) => kids = below,
         }
     }
@@ -334,7 +353,7 @@ pub fn change<T: Item, R>(
     change: impl FnOnce(&mut T) -> R,
 ) -> Option<Changed<R>> {
     let at = seek.kid(kids);
-    Arc::make_mut(kids)[at].change(seek, change)
+    unshared(kids)[at].change(seek, change)
 }
 
 fn insert<T: Item>(
@@ -343,7 +362,7 @@ fn insert<T: Item>(
     item: T,
 ) -> Inserted<T, Vec<Kid<T>>> {
     let at = seek.kid(kids);
-    let kids = Arc::make_mut(kids);
+    let kids = unshared(kids);
     match kids[at].insert(seek, item) {
         Inserted::InPlaceOf(old) => Inserted::InPlaceOf(old),
         Inserted::Anew => Inserted::Anew,
@@ -362,7 +381,7 @@ pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: T) 
         Inserted::InPlaceOf(old) => return Some(old),
         Inserted::Anew => {}
         Inserted::Split(right) => {
-            let left = std::mem::take(Arc::make_mut(kids));
+            let left = std::mem::take(unshared(kids));
             *kids = Arc::new(vec![Kid::branch(left), Kid::branch(right)]);
         }
     }
@@ -371,7 +390,7 @@ pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: T) 
 
 fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>) -> Option<T> {
     let at = seek.kid(kids);
-    let kids = Arc::make_mut(kids);
+    let kids = unshared(kids);
     let item = kids[at].remove(seek)?;
     let width = kids[at].width();
     if width == 0 {
@@ -407,7 +426,7 @@ pub fn all_alone<T: Item>(kids: &Kids<T>, check: &mut impl FnMut(&T) -> bool) ->
         return true;
     }
     kids.iter().all(|kid| match &kid.node {
-        Node::Leaf(row, _) => !row.is_unique() || row.iter().all(&mut *check),
+        Node::Leaf(leaf) => !leaf.is_unique() || leaf.row.iter().all(&mut *check),
         Node::Branch(below) => all_alone(below, check),
     })
 }
@@ -442,7 +461,7 @@ impl<'a, T: Item> Iterator for Rows<'a, T> {
                 continue;
             }
             match &kid.node {
-                Node::Leaf(row, _) => return Some(&row[std::mem::take(&mut self.skip)..]),
+                Node::Leaf(leaf) => return Some(&leaf.row[std::mem::take(&mut self.skip)..]),
                 Node::Branch(below) => self.left.push(below),
             }
         }

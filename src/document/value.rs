@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::item::{At, Item, Member, ROW, Seek, Sum};
-use super::name::{INLINE_BYTES, Key, Name, inline};
+use super::name::{Key, Name, Short};
 use super::run::Run;
 use super::tree::{self, Changed, Kids, Rows, settle};
 use super::{Bytes, CONTAINER_WEIGHT, VALUE_WEIGHT, long_weight};
@@ -28,7 +28,7 @@ pub enum Repr {
     Int(i64),
     Uint(u64),
     Float(f64),
-    Short(u8, [u8; INLINE_BYTES]),
+    Short(Short),
     Text(Bytes),
     Array {
         depth: u8,
@@ -219,7 +219,7 @@ impl Value {
     /// A text's bytes.
     pub(super) fn text(&self) -> Option<&[u8]> {
         match &self.0 {
-            Repr::Short(length, place) => Some(&place[..usize::from(*length)]),
+            Repr::Short(short) => Some(short.bytes()),
             Repr::Text(bytes) => Some(&bytes.slice),
             _ => None,
         }
@@ -264,7 +264,7 @@ impl Value {
         let member = match &self.0 {
             Repr::Object { length, items, .. } => {
                 let items = items.items(*length);
-                key.place(items).ok().map(|at| &items[at])
+                key.find_untagged(items).map(|at| &items[at])
             }
             Repr::LongObject { kids, .. } => tree::get(kids, key),
             _ => None,
@@ -304,7 +304,7 @@ impl Value {
         let (key, change) = (Key::new(name), |member: &mut Member| change(&mut member.value));
         match &mut self.0 {
             Repr::Object { depth, length, weight, items } => {
-                let at = key.place(items.items(*length)).ok()?;
+                let at = key.find_untagged(items.items(*length))?;
                 Some(change_run(depth, *length, weight, items, at, change))
             }
             Repr::LongObject { depth, weight, kids } => {
@@ -412,7 +412,7 @@ impl Value {
         let key = Key::new(name);
         let member = match &mut self.0 {
             Repr::Object { depth, length, weight, items } => {
-                let at = key.place(items.items(*length)).ok()?;
+                let at = key.find_untagged(items.items(*length))?;
                 remove_from_run(depth, length, weight, items, at)
             }
             Repr::LongObject { depth, weight, kids } => {
@@ -551,8 +551,8 @@ impl From<&str> for Value {
     #[inline]
     fn from(text: &str) -> Self {
         let bytes = text.as_bytes();
-        Self(match inline(bytes) {
-            Some((length, place)) => Repr::Short(length, place),
+        Self(match Short::new(bytes) {
+            Some(short) => Repr::Short(short),
             None => Repr::Text(Bytes::from_header_and_slice((), bytes)),
         })
     }
