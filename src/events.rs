@@ -31,7 +31,7 @@ use smol::net::TcpStream;
 use crate::clock::VectorClock;
 use crate::http::{Body, Coding, Full, InFlight};
 use crate::manager::{Change, Handle, Known, Update};
-use crate::patch::{Patch, PatchOperation, parse};
+use crate::patch::{Operation, Patch, parse};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -206,7 +206,7 @@ fn compose(patches: &[Arc<str>]) -> Vec<u8> {
         operations
     });
     // What was tested held; not every reader compares numbers alike.
-    let operations = operations.filter(|operation| !matches!(operation, PatchOperation::Test(_)));
+    let operations = operations.filter(|operation| !matches!(operation, Operation::Test { .. }));
     serde_json::to_vec(&Patch(operations.collect())).expect("a patch always has a JSON text")
 }
 

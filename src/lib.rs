@@ -10,7 +10,7 @@
 //!
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
 //! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
-//! - [`document`]: JSON values that are small and shared; patches are not applied to them yet.
+//! - [`document`]: JSON values that are small and shared.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
 //! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
 //!

@@ -432,7 +432,7 @@ fn errors_read_as_sentences() {
         (Reason::RemoveWhole, "the whole document cannot be removed"),
         (Reason::TooDeep, "the document would be nested too deep"),
         (Reason::TooHeavy, "the document would be too large"),
-        (Reason::TooMuchEffort, "the patch copies or shifts too much"),
+        (Reason::TooMuchCopied, "the patch copies too much"),
     ];
     for (reason, text) in reasons {
         assert_eq!(reason.to_string(), text);

@@ -185,7 +185,11 @@ fn the_pointers_of_rfc_6901_section_5_name_what_it_says() {
     ];
     let replica = Document::new(document.clone()).unwrap();
     for (pointer, value) in table {
-        assert_eq!(replica.get(&PointerBuf::parse(pointer).unwrap()), Some(&value), "{pointer:?}");
+        assert_eq!(
+            replica.get(&PointerBuf::parse(pointer).unwrap()),
+            Some(&value.clone().into()),
+            "{pointer:?}"
+        );
 
         let test = json!([{"op": "test", "path": pointer, "value": value}]).to_string();
         assert_eq!(patched(&document, &test), Ok(document.to_string()), "{pointer:?}");

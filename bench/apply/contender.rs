@@ -3,8 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use json_patch::Patch;
-use patchmesh::patch::{Document, parse};
+use patchmesh::patch::{Document, Patch, parse};
 use serde_json::Value;
 
 use crate::cases::{Kind, document};
@@ -35,8 +34,10 @@ pub struct Case {
     pub name: &'static str,
     patches: Vec<Patch>,
     payloads: Vec<String>,
-    /// What takes all of them back, last one first; nothing where the patches do not apply.
+    /// What takes all of them back, last one first; nothing if the patches do not apply.
     inverses: Vec<Patch>,
+    /// The same patches and inverses as json_patch has them.
+    theirs: [Vec<json_patch::Patch>; 2],
 }
 
 impl Case {
@@ -50,7 +51,8 @@ impl Case {
         let count = inverses.len();
         assert!(count == 0 || count == patches.len(), "either all apply or none does");
         inverses.reverse();
-        Self { name: kind.name, patches, payloads, inverses }
+        let theirs = [&patches, &inverses].map(|list| list.iter().map(theirs).collect());
+        Self { name: kind.name, patches, payloads, inverses, theirs }
     }
 
     fn applies(&self) -> bool {
@@ -109,7 +111,8 @@ impl Contender {
         let patches = &case.patches[..batch];
         let payloads = &case.payloads[..batch];
         // They are the last ones' first.
-        let inverses = &case.inverses[case.inverses.len().saturating_sub(batch)..];
+        let first = case.inverses.len().saturating_sub(batch);
+        let inverses = &case.inverses[first..];
         let Subject { document, value, text, .. } = subject;
         match self {
             Self::Patchmesh => {
@@ -147,13 +150,14 @@ impl Contender {
                 taken
             }
             Self::JsonPatch => {
+                let [patches, inverses] = &case.theirs;
                 let start = Instant::now();
-                for patch in patches {
+                for patch in &patches[..batch] {
                     let result = json_patch::patch(value, black_box(patch));
                     assert_eq!(black_box(result).is_ok(), applies);
                 }
                 let taken = start.elapsed();
-                for inverse in inverses {
+                for inverse in &inverses[first..] {
                     json_patch::patch(value, inverse).expect("the inverse applies");
                 }
                 taken
@@ -170,7 +174,7 @@ impl Contender {
             Self::ReadPatch => {
                 let start = Instant::now();
                 for payload in payloads {
-                    let patch: Patch =
+                    let patch: json_patch::Patch =
                         serde_json::from_str(black_box(payload)).expect("it is a JSON Patch");
                     black_box(patch);
                 }
@@ -188,6 +192,11 @@ impl Contender {
     }
 }
 
+fn theirs(patch: &Patch) -> json_patch::Patch {
+    let text = serde_json::to_string(patch).expect("a patch always has a JSON text");
+    serde_json::from_str(&text).expect("it is a JSON Patch")
+}
+
 fn take_back(document: &mut Document, inverses: &[Patch]) {
     for inverse in inverses {
         document.revert(inverse.clone());
@@ -196,7 +205,7 @@ fn take_back(document: &mut Document, inverses: &[Patch]) {
 
 fn pseudo_code(snapshot: &str, payload: &str) -> Option<String> {
     let mut snapshot: Value = serde_json::from_str(snapshot).expect("it is JSON");
-    let patch: Patch = serde_json::from_str(payload).expect("it is a JSON Patch");
+    let patch: json_patch::Patch = serde_json::from_str(payload).expect("it is a JSON Patch");
     json_patch::patch(&mut snapshot, &patch).ok()?;
     Some(snapshot.to_string())
 }

@@ -48,13 +48,13 @@ fn history(choices: &[u8]) {
     let mut random = Random(Bytes(choices));
     let mut document = Document::new(random.value(4)).expect("it is small");
     while !random.0.is_empty() && document.weight() < MOST_WEIGHT {
-        let (patch, expected) = random.patch(document.root());
+        let (patch, expected) = random.patch(&json(&document));
         check::check(&mut document, &patch, expected);
     }
 }
 
 fn text(document: &str, patch: &str) {
-    let Ok(document) = serde_json::from_str(document) else { return };
+    let Ok(document) = serde_json::from_str::<Value>(document) else { return };
     let Some(document) = Document::new(document) else { return };
     let value: Option<Value> = serde_json::from_str(patch).ok();
     let operations = value.as_ref().and_then(operations);
@@ -72,9 +72,9 @@ fn text(document: &str, patch: &str) {
         (Err(error), _) => panic!("{patch}: {error}"),
     }
     if let Some(wanted) = value {
-        let merged = merged(document.root(), &wanted);
+        let merged = merged(&json(&document), &wanted);
         let mut changed = document.clone();
-        match changed.apply(merge(document.root(), wanted)) {
+        match changed.apply(merge(document.root(), wanted.into())) {
             Ok(inverse) => {
                 assert_eq!(changed.root().to_string(), merged.to_string());
                 changed.revert(inverse);
@@ -109,20 +109,24 @@ fn operations(value: &Value) -> Option<&[Value]> {
 
 /// Applies the operations by both implementations.
 fn apply(mut document: Document, operations: &[Value]) {
-    let mut expected = Ok(document.root().clone());
+    let mut expected = Ok(json(&document));
     for (index, operation) in operations.iter().enumerate() {
         let Ok(now) = &expected else { break };
         let next = naive::step(now, operation);
         // The second implementation knows no limits.
         match next.ok_or(index) {
-            Ok(next) => match Document::new(next) {
-                Some(next) if next.weight() < MOST_WEIGHT => expected = Ok(next.root().clone()),
+            Ok(next) => match Document::new(next.clone()) {
+                Some(document) if document.weight() < MOST_WEIGHT => expected = Ok(next),
                 _ => return,
             },
             Err(index) => expected = Err(index),
         }
     }
     check::check(&mut document, operations, expected);
+}
+
+fn json(document: &Document) -> Value {
+    serde_json::to_value(document.root()).expect("it is JSON")
 }
 
 /// What RFC 7396 makes of a document.
@@ -143,5 +147,5 @@ fn merged(target: &Value, wanted: &Value) -> Value {
 }
 
 fn is_limit(reason: &Reason) -> bool {
-    matches!(reason, Reason::TooDeep | Reason::TooHeavy | Reason::TooMuchEffort)
+    matches!(reason, Reason::TooDeep | Reason::TooHeavy | Reason::TooMuchCopied)
 }

@@ -32,7 +32,10 @@ fn equal_by(left: &Value, right: &Value, numbers: &impl Fn(&Repr, &Repr) -> bool
             Repr::Int(_) | Repr::Uint(_) | Repr::Float(_),
             Repr::Int(_) | Repr::Uint(_) | Repr::Float(_),
         ) => numbers(&left.0, &right.0),
-        (Repr::Short(..) | Repr::Text(_), _) => left.text() == right.text(),
+        (Repr::Text(left), Repr::Text(right)) => {
+            std::ptr::eq(&left.slice, &right.slice) || left.slice == right.slice
+        }
+        (Repr::Short(..), _) => left.text() == right.text(),
         _ => {
             if let (Some(left), Some(right)) = (left.array_items(), right.array_items()) {
                 return all_equal(left, right, |left, right| equal_by(left, right, numbers));

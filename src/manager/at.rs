@@ -1,7 +1,5 @@
 //! What the manager hands out of the past: what others need to tell it, taken in little time.
 
-use std::sync::Arc;
-
 use super::{Event, Handle, Manager, Stopped};
 use crate::replica::history::at::{Basis, Window};
 use crate::replica::history::{Fate, Skip, Whereabouts};
@@ -11,8 +9,6 @@ use crate::transaction::Place;
 pub struct DocumentWork {
     /// Where it begins.
     pub basis: Basis,
-    /// The document now; empty if the basis does not begin there.
-    pub now: Arc<[u8]>,
     /// How many transactions the history has.
     pub length: u64,
 }
@@ -92,14 +88,10 @@ impl Handle {
 }
 
 impl Manager {
-    pub(super) fn read_basis(&mut self, count: u64) -> Result<DocumentWork, u64> {
+    pub(super) fn read_basis(&self, count: u64) -> Result<DocumentWork, u64> {
         let length = self.replica.history().length();
         let basis = self.replica.history().basis(count).ok_or(length)?;
-        let now = match &basis {
-            Basis::Now(_) => self.whole().snapshot.line.clone(),
-            Basis::Base(_) => Arc::default(),
-        };
-        Ok(DocumentWork { basis, now, length })
+        Ok(DocumentWork { basis, length })
     }
 
     pub(super) fn read_window(&self, from: u64, most: usize, bytes: usize) -> ListingWork {

@@ -71,6 +71,7 @@ impl Keeper {
             let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
             let last = last.ok_or("the journal is shorter than the history")?.place;
             let life = journal.life();
+            let document = document.root().to_text();
             let checkpoint = StoredCheckpoint { length, life, marks, last, summary, document };
             let kept = directory.keep_checkpoint(&source, checkpoint);
             kept.map_err(|error| error.to_string())

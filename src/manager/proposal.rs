@@ -6,10 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
-use crate::document::Hash;
+use crate::document::{Hash, Value};
 use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
 
@@ -133,12 +131,12 @@ mod tests {
         (handle, smol::spawn(manager.run()))
     }
 
-    fn merging(wanted: Value) -> Proposal {
+    fn merging(wanted: serde_json::Value) -> Proposal {
         let part = PointerBuf::new();
-        Proposal { part, condition: None, content: Content::Merge(wanted), client: None }
+        Proposal { part, condition: None, content: Content::Merge(wanted.into()), client: None }
     }
 
-    fn line(decision: Decision) -> Value {
+    fn line(decision: Decision) -> serde_json::Value {
         match decision {
             Decision::Submitted(Submitted::Accepted(record)) => {
                 serde_json::from_str(&record.line).unwrap()
@@ -222,7 +220,8 @@ mod tests {
         smol::block_on(async {
             let (handle, _task) = start();
             let members = (0..40_000).map(|number| (number.to_string(), json!(1)));
-            let decision = handle.propose(merging(Value::Object(members.collect()))).await;
+            let decision =
+                handle.propose(merging(serde_json::Value::Object(members.collect()))).await;
             assert!(matches!(decision, Ok(Decision::TooLarge(bytes)) if bytes > MAX_PAYLOAD_BYTES));
             assert_eq!(handle.journal().length(), 0);
         });

@@ -60,8 +60,8 @@ pub enum Reason {
     TooDeep,
     /// The document would weigh too much.
     TooHeavy,
-    /// The patch copies and shifts too much.
-    TooMuchEffort,
+    /// The patch copies too much.
+    TooMuchCopied,
 }
 
 impl PatchError {
@@ -97,7 +97,7 @@ impl Reason {
             | Self::RemoveWhole
             | Self::TooDeep
             | Self::TooHeavy
-            | Self::TooMuchEffort => (),
+            | Self::TooMuchCopied => (),
         }
     }
 }
@@ -149,7 +149,7 @@ impl fmt::Display for Reason {
             Self::RemoveWhole => f.write_str("the whole document cannot be removed"),
             Self::TooDeep => f.write_str("the document would be nested too deep"),
             Self::TooHeavy => f.write_str("the document would be too large"),
-            Self::TooMuchEffort => f.write_str("the patch copies or shifts too much"),
+            Self::TooMuchCopied => f.write_str("the patch copies too much"),
         }
     }
 }

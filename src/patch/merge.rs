@@ -1,9 +1,8 @@
 //! A JSON Merge Patch (RFC 7396) as a JSON Patch: what it asks for, for one document.
 
-use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
-use serde_json::{Map, Value};
-
 use super::PointerBuf;
+use super::operation::{Operation, Patch};
+use crate::document::{Kind, Value};
 
 /// The patch that does to `target` what the merge patch `wanted` says.
 ///
@@ -12,50 +11,52 @@ use super::PointerBuf;
 /// to be there.
 pub fn merge(target: &Value, wanted: Value) -> Patch {
     let mut operations = Vec::new();
-    match (target, wanted) {
-        (Value::Object(target), Value::Object(wanted)) => {
-            merge_members(target, wanted, &mut PointerBuf::new(), &mut operations);
-        }
-        (_, wanted) => operations.push(PatchOperation::Replace(ReplaceOperation {
-            path: PointerBuf::new(),
-            value: without_nulls(wanted),
-        })),
+    if (target.kind(), wanted.kind()) == (Kind::Object, Kind::Object) {
+        merge_members(target, &wanted, &mut PointerBuf::new(), &mut operations);
+    } else {
+        let (path, value) = (PointerBuf::new(), without_nulls(wanted));
+        operations.push(Operation::Replace { path, value });
     }
     Patch(operations)
 }
 
 fn merge_members(
-    target: &Map<String, Value>,
-    wanted: Map<String, Value>,
+    target: &Value,
+    wanted: &Value,
     place: &mut PointerBuf,
-    operations: &mut Vec<PatchOperation>,
+    operations: &mut Vec<Operation>,
 ) {
-    for (name, wanted) in wanted {
-        let found = target.get(&name);
+    for (name, wanted) in wanted.members() {
+        let found = target.member(name);
         place.push_back(name);
-        match (found, wanted) {
-            (None, Value::Null) => (),
-            (Some(_), Value::Null) => {
-                let path = place.clone();
-                operations.push(PatchOperation::Remove(RemoveOperation { path }));
+        match (found.map(Value::kind), wanted.kind()) {
+            (None, Kind::Null) => (),
+            (Some(_), Kind::Null) => operations.push(Operation::Remove { path: place.clone() }),
+            (Some(Kind::Object), Kind::Object) => {
+                found.into_iter().for_each(|found| merge_members(found, wanted, place, operations));
             }
-            (Some(Value::Object(found)), Value::Object(wanted)) => {
-                merge_members(found, wanted, place, operations);
-            }
-            (_, wanted) => {
-                let (path, value) = (place.clone(), without_nulls(wanted));
-                operations.push(PatchOperation::Add(AddOperation { path, value }));
+            _ => {
+                let (path, value) = (place.clone(), without_nulls(wanted.clone()));
+                operations.push(Operation::Add { path, value });
             }
         }
         place.pop_back();
     }
 }
 
-/// What a merge patch makes where there was nothing: its nulls take out nothing.
-pub(super) fn without_nulls(wanted: Value) -> Value {
-    let Value::Object(members) = wanted else { return wanted };
-    let members = members.into_iter().filter(|(_, value)| !value.is_null());
-    Value::Object(members.map(|(name, value)| (name, without_nulls(value))).collect())
+/// What a merge patch makes if there was nothing: its nulls take out nothing.
+pub(super) fn without_nulls(mut wanted: Value) -> Value {
+    if wanted.kind() != Kind::Object {
+        return wanted;
+    }
+    for (name, value) in wanted.clone().members() {
+        match value.kind() {
+            Kind::Null => _ = wanted.remove_member(name),
+            Kind::Object => _ = wanted.set_member(name, without_nulls(value.clone())),
+            _ => (),
+        }
+    }
+    wanted
 }
 
 #[cfg(test)]
@@ -64,9 +65,9 @@ mod tests {
     use crate::patch::Document;
     use serde_json::json;
 
-    fn merged(target: Value, wanted: Value) -> Value {
-        let patch = merge(&target, wanted);
+    fn merged(target: serde_json::Value, wanted: serde_json::Value) -> Value {
         let mut document = Document::new(target).unwrap();
+        let patch = merge(document.root(), wanted.into());
         document.apply(patch).unwrap();
         document.root().clone()
     }
@@ -95,15 +96,20 @@ mod tests {
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
         ];
         for (target, wanted, result) in table {
-            assert_eq!(merged(target.clone(), wanted.clone()), result, "{target} and {wanted}");
+            assert_eq!(
+                merged(target.clone(), wanted.clone()),
+                result.into(),
+                "{target} and {wanted}"
+            );
         }
     }
 
     #[test]
     fn only_what_is_named_is_touched() {
-        let target = json!({"a": {"b/c": 1, "~": 2, "": 3}, "list": [{"x": null}], "z": 1});
+        let target: Value =
+            json!({"a": {"b/c": 1, "~": 2, "": 3}, "list": [{"x": null}], "z": 1}).into();
         let wanted = json!({"a": {"b/c": 7, "~": null, "gone": null}, "z": 1, "new": {"n": null}});
-        let patch = serde_json::to_value(merge(&target, wanted)).unwrap();
+        let patch = serde_json::to_value(merge(&target, wanted.into())).unwrap();
         assert_eq!(
             patch,
             json!([
@@ -114,12 +120,12 @@ mod tests {
             ])
         );
         for wanted in [json!({}), json!({"gone": null, "a": {}})] {
-            assert_eq!(merge(&target, wanted), Patch(Vec::new()));
+            assert_eq!(merge(&target, wanted.into()), Patch::default());
         }
         // In arrays, nulls are values.
         assert_eq!(
             merged(json!({}), json!({"l": [null, {"n": null}]})),
-            json!({"l": [null, {"n": null}]})
+            json!({"l": [null, {"n": null}]}).into()
         );
     }
 }

@@ -2,17 +2,14 @@
 
 use std::fmt;
 
-use json_patch::{
-    AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, RemoveOperation,
-    ReplaceOperation, TestOperation,
-};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde_json::Value;
 
 use super::error::{PatchError, Reason};
+use super::operation::{Operation, Patch};
 use super::{Pointer, PointerBuf};
+use crate::document::Value;
 
 /// Reads a JSON Patch document (RFC 6902 section 3).
 ///
@@ -46,7 +43,7 @@ struct Progress {
 struct PatchSeed<'a>(&'a mut Progress);
 
 impl<'de> DeserializeSeed<'de> for PatchSeed<'_> {
-    type Value = Vec<PatchOperation>;
+    type Value = Vec<Operation>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -54,7 +51,7 @@ impl<'de> DeserializeSeed<'de> for PatchSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for PatchSeed<'_> {
-    type Value = Vec<PatchOperation>;
+    type Value = Vec<Operation>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of operations")
@@ -76,7 +73,7 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
 struct OperationSeed<'a>(&'a mut Progress);
 
 impl<'de> DeserializeSeed<'de> for OperationSeed<'_> {
-    type Value = PatchOperation;
+    type Value = Operation;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -84,13 +81,13 @@ impl<'de> DeserializeSeed<'de> for OperationSeed<'_> {
 }
 
 impl<'de> Visitor<'de> for OperationSeed<'_> {
-    type Value = PatchOperation;
+    type Value = Operation;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an operation, which is an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<PatchOperation, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Operation, A::Error> {
         let mut kind: Option<Kind> = None;
         let mut path: Option<PointerBuf> = None;
         let mut from: Option<Value> = None;
@@ -114,8 +111,10 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
         let path = path.ok_or_else(|| A::Error::missing_field("path"))?;
         let from = |path: &Pointer, progress: &mut Progress| {
             let from = match from {
-                Some(Value::String(from)) => pointer(from, "from"),
-                Some(_) => Err(A::Error::custom("`from` is not a string")),
+                Some(from) => match from.as_str() {
+                    Some(from) => pointer(from.to_owned(), "from"),
+                    None => Err(A::Error::custom("`from` is not a string")),
+                },
                 None => Err(A::Error::missing_field("from")),
             };
             from.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
@@ -124,28 +123,14 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
             let value = value.ok_or_else(|| A::Error::missing_field("value"));
             value.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
         };
+        let progress = &mut *self.0;
         Ok(match kind {
-            Kind::Add => {
-                let value = value(&path, self.0)?;
-                PatchOperation::Add(AddOperation { path, value })
-            }
-            Kind::Remove => PatchOperation::Remove(RemoveOperation { path }),
-            Kind::Replace => {
-                let value = value(&path, self.0)?;
-                PatchOperation::Replace(ReplaceOperation { path, value })
-            }
-            Kind::Move => {
-                let from = from(&path, self.0)?;
-                PatchOperation::Move(MoveOperation { from, path })
-            }
-            Kind::Copy => {
-                let from = from(&path, self.0)?;
-                PatchOperation::Copy(CopyOperation { from, path })
-            }
-            Kind::Test => {
-                let value = value(&path, self.0)?;
-                PatchOperation::Test(TestOperation { path, value })
-            }
+            Kind::Add => Operation::Add { value: value(&path, progress)?, path },
+            Kind::Remove => Operation::Remove { path },
+            Kind::Replace => Operation::Replace { value: value(&path, progress)?, path },
+            Kind::Move => Operation::Move { from: from(&path, progress)?, path },
+            Kind::Copy => Operation::Copy { from: from(&path, progress)?, path },
+            Kind::Test => Operation::Test { value: value(&path, progress)?, path },
         })
     }
 }

@@ -1,8 +1,7 @@
 //! The history in its order, and the document as it was after so many transactions.
 //!
-//! The manager hands out what the work needs, in little time: the document's text (which is kept until
-//! it changes, as for every reader) with the inverses of the recent part, or a checkpoint's text. If the
-//! journal has to be read, it is what came after the checkpoint.
+//! The manager hands out what the work needs, in little time: the document with the inverses of the recent
+//! part, or a checkpoint's document. If the journal has to be read, it is what came after the checkpoint.
 
 use std::io;
 
@@ -59,12 +58,12 @@ impl Query {
         pointer: PointerBuf,
     ) -> Result<(Option<Snapshot>, u64), Untold> {
         let work = async {
-            let DocumentWork { basis, now, length } =
+            let DocumentWork { basis, length } =
                 self.handle.basis(count).await?.map_err(Untold::Beyond)?;
             let journal = self.handle.journal().clone();
             Ok(move |pace: &Pace| {
                 let past = PastUntil::new(journal, length, pace);
-                let document = basis.document(count, &now, &past)?;
+                let document = basis.document(count, &past)?;
                 Ok((document.get(&pointer).map(Snapshot::new), length))
             })
         };

@@ -9,13 +9,11 @@ pub struct Bounds {
     pub recent_bytes: u64,
     /// How many checkpoints there are at most.
     pub checkpoints: usize,
-    /// About how many bytes all of them have at most: texts and names. One that would have more is not kept.
+    /// About how many bytes all of them take at most besides what they share: names, and what has changed
+    /// since. One whose names alone would take more is not kept.
     pub checkpoint_bytes: usize,
     /// How many transactions are between two checkpoints at least.
     pub checkpoint_spacing: u64,
-    /// How many bytes of payload are between two at least, in weights of the document: taking one is
-    /// then a small part of the work of applying them.
-    pub checkpoint_weights: u64,
     /// How many skipped transactions are listed; beyond that the ones latest in the history are.
     pub skipped_listed: usize,
 }
@@ -28,7 +26,6 @@ impl Default for Bounds {
             checkpoints: 32,
             checkpoint_bytes: 32 << 20,
             checkpoint_spacing: 4096,
-            checkpoint_weights: 4,
             skipped_listed: 10_000,
         }
     }

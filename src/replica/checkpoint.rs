@@ -1,7 +1,8 @@
 //! Checkpoints: the document as it was at some places of the history before its recent part.
 //!
-//! They are bounded in number and in bytes. What has to go is the one that is least missed, which
-//! leaves many near the end and few far from it.
+//! They share with each other, and with the document as it is, what has not changed. They are bounded in
+//! number and in bytes. What has to go is the one that is least missed, which leaves many near the end and
+//! few far from it.
 
 use super::bounds::Bounds;
 use crate::names::Names;
@@ -14,6 +15,9 @@ const SPACING_REWORKS: u64 = 8;
 /// For each so many bytes of names, which are copied, a transaction is between two at least.
 const SPACING_NAMES_BYTES: usize = 64;
 
+/// About how many bytes a transaction makes that a document before it and one after it do not share.
+const CHANGED_BYTES: u64 = 4 << 10;
+
 /// The document at one place of the history.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -25,10 +29,8 @@ pub struct Checkpoint {
     pub position: u64,
     /// What is known of those that count.
     pub counted: Counted,
-    /// The document's JSON text: a fraction of the memory of its values.
-    text: std::sync::Arc<[u8]>,
-    /// How many bytes it takes: text and names.
-    bytes: usize,
+    /// The document.
+    pub document: Document,
 }
 
 /// What is known of the transactions up to a place of the history.
@@ -43,33 +45,11 @@ pub struct Counted {
 }
 
 impl Checkpoint {
-    /// The `document` at `place`.
-    pub fn new(
-        place: Place,
-        index: u64,
-        position: u64,
-        counted: Counted,
-        document: &Document,
-    ) -> Self {
-        let text = serde_json::to_vec(document.root()).expect("a JSON value always has a text");
-        let bytes = text.len() + counted.names.bytes();
-        Self { place, index, position, counted, text: text.into(), bytes }
-    }
-
-    /// The document's JSON text.
-    pub fn text(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// The same, held on to.
-    pub fn shared_text(&self) -> std::sync::Arc<[u8]> {
-        self.text.clone()
-    }
-
-    /// The document.
-    pub fn document(&self) -> Document {
-        let root = serde_json::from_slice(&self.text).expect("a document's text can be read back");
-        Document::new(root).expect("it was a document")
+    /// About how many bytes it takes that no other one takes, if so many `later` transactions came before
+    /// the next one.
+    fn bytes(&self, later: u64) -> u64 {
+        let changed = later.saturating_mul(CHANGED_BYTES).min(self.document.weight());
+        changed + self.counted.names.bytes() as u64
     }
 }
 
@@ -77,39 +57,37 @@ impl Checkpoint {
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
     list: Vec<Checkpoint>,
-    /// How many transactions have come since one was last taken, and bytes of payload.
+    /// How many transactions have come since one was last taken.
     transactions: u64,
-    bytes: u64,
     /// How many bytes of names that one had.
     names_bytes: usize,
 }
 
 impl Checkpoints {
     /// Takes note of a transaction that was appended.
-    pub fn count(&mut self, payload_bytes: usize) {
+    pub fn count(&mut self) {
         self.transactions += 1;
-        self.bytes += payload_bytes as u64;
     }
 
-    /// Whether enough has come since the last one, where taking it means to apply `rework`
+    /// Whether enough has come since the last one, if taking it means to apply `rework`
     /// transactions again.
-    pub fn is_due(&self, document: &Document, rework: usize, bounds: &Bounds) -> bool {
+    pub fn is_due(&self, rework: usize, bounds: &Bounds) -> bool {
         let spacing = bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64;
         self.transactions >= spacing.max((self.names_bytes / SPACING_NAMES_BYTES) as u64)
-            && self.bytes >= bounds.checkpoint_weights * document.weight()
     }
 
-    /// Adds one, where it is after all others. It may be before one of them, since what was taken back
+    /// Adds one, if it is after all others. It may be before one of them, since what was taken back
     /// and applied again was counted again: then there is one that is better.
     pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
-        (self.transactions, self.bytes) = (0, 0);
-        self.names_bytes = checkpoint.bytes - checkpoint.text.len();
+        self.transactions = 0;
+        self.names_bytes = checkpoint.counted.names.bytes();
         let is_last = self.list.last().is_none_or(|last| last.place < checkpoint.place);
-        if !is_last || checkpoint.bytes > bounds.checkpoint_bytes {
+        if !is_last || self.names_bytes > bounds.checkpoint_bytes {
             return;
         }
         self.list.push(checkpoint);
-        while self.list.len() > bounds.checkpoints || self.total_bytes() > bounds.checkpoint_bytes {
+        let most = bounds.checkpoint_bytes as u64;
+        while self.list.len() > bounds.checkpoints || (self.list.len() > 1 && self.bytes() > most) {
             self.list.remove(self.least_missed(bounds.checkpoint_spacing));
         }
     }
@@ -136,8 +114,11 @@ impl Checkpoints {
         self.list[..self.list.partition_point(|checkpoint| checkpoint.index <= count)].last()
     }
 
-    fn total_bytes(&self) -> usize {
-        self.list.iter().map(|checkpoint| checkpoint.bytes).sum()
+    fn bytes(&self) -> u64 {
+        let next = self.list.iter().skip(1).map(|next| next.index);
+        let next = next.chain(self.list.last().map(|last| last.index));
+        let list = self.list.iter().zip(next);
+        list.map(|(checkpoint, next)| checkpoint.bytes(next.saturating_sub(checkpoint.index))).sum()
     }
 
     /// The one without which a replay would be longer by the least part of itself: a replay that
@@ -164,7 +145,13 @@ mod tests {
     }
 
     fn checkpoint(index: u64) -> Checkpoint {
-        Checkpoint::new(place(index), index, index, Counted::default(), &Document::default())
+        Checkpoint {
+            place: place(index),
+            index,
+            position: index,
+            counted: Counted::default(),
+            document: Document::default(),
+        }
     }
 
     #[test]
@@ -193,24 +180,19 @@ mod tests {
         // No two of them make a range.
         (0..1 << 18).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
         for index in 1..=100 {
-            let document = Document::default();
-            let checkpoint =
-                Checkpoint::new(place(index), index, index, counted.clone(), &document);
-            checkpoints.add(checkpoint, &bounds);
+            checkpoints.add(Checkpoint { counted: counted.clone(), ..checkpoint(index) }, &bounds);
         }
         assert_eq!(checkpoints.list.len(), 7, "each has a little more than 4 MiB");
         let is_due = |transactions| {
-            let checkpoints = Checkpoints { transactions, bytes: 1 << 30, ..checkpoints.clone() };
-            checkpoints.is_due(&Document::default(), 0, &bounds)
+            let checkpoints = Checkpoints { transactions, ..checkpoints.clone() };
+            checkpoints.is_due(0, &bounds)
         };
         assert!(!is_due(1 << 15), "copying the names would be most of the work");
         assert!(is_due(1 << 17));
         let more = (0..1 << 22).map(|id| 2 * id);
         more.for_each(|id| _ = counted.names.insert(&source, id));
-        let document = Document::default();
-        let large = Checkpoint::new(place(200), 200, 200, counted, &document);
         let before = checkpoints.list.len();
-        checkpoints.add(large, &bounds);
+        checkpoints.add(Checkpoint { counted, ..checkpoint(200) }, &bounds);
         assert_eq!(checkpoints.list.len(), before, "it would be larger than all may be");
     }
 

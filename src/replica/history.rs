@@ -25,7 +25,7 @@ use super::past::{Past, Suffix};
 use super::placed::Placed;
 use crate::clock::Time;
 use crate::names::Names;
-use crate::patch::{Document, Patch, PatchError, parse, weight};
+use crate::patch::{Document, Patch, PatchError, parse};
 use crate::transaction::Place;
 use changes::Changes;
 
@@ -291,12 +291,12 @@ impl History {
 
     fn push(&mut self, placed: Placed, effect: Effect) {
         let inverse = match &effect {
-            Effect::Applied(inverse) => weight(inverse),
+            Effect::Applied(inverse) => inverse.weight(),
             Effect::Skipped | Effect::Repeated => 0,
         };
         let bytes = placed.payload.len() as u64 + inverse;
         self.recent_bytes += bytes;
-        self.checkpoints.count(placed.payload.len());
+        self.checkpoints.count();
         self.recent.push_back(Entry { placed, effect, bytes });
         while self.recent.len() > self.bounds.recent_transactions
             || self.recent_bytes > self.bounds.recent_bytes
@@ -467,7 +467,7 @@ impl History {
             let Some(placed) = next else { break };
             let fate = (!is_late).then(|| self.fate(&placed.place, placed.position));
             repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
-            if history.checkpoints.is_due(&history.document, 0, &history.bounds) {
+            if history.checkpoints.is_due(0, &history.bounds) {
                 // What comes after this place is in the journal from the least position of the rest
                 // on, or will be appended to it.
                 history.checkpoint(suffix.least_position().unwrap_or(end).min(end));
@@ -486,7 +486,7 @@ impl History {
         checkpoints.invalidate(first);
         let mut history = Self::new(self.bounds);
         if let Some(base) = checkpoints.last() {
-            history.document = base.document();
+            history.document = base.document.clone();
             history.past_end = Some(base.place.clone());
             history.past_length = base.index;
             history.counted = base.counted.clone();
@@ -527,10 +527,7 @@ impl History {
         let tail = self.take_back(self.recent.len() - back);
         let positions = tail.iter().map(|taken| taken.placed.position);
         let position = positions.min().unwrap_or(journal_length);
-        let checkpoint = self.end().cloned().map(|place| {
-            let counted = self.counted.clone();
-            Checkpoint::new(place, self.length(), position, counted, &self.document)
-        });
+        let checkpoint = self.as_checkpoint(position);
         for taken in tail {
             // What is repeated was found out when it came, and nothing changes.
             let _ = self.put(taken, now, &mut FateChanges::default());
@@ -543,7 +540,7 @@ impl History {
     /// `journal_length` is the position after all transactions of the history.
     pub fn checkpoint_where_due(&mut self, journal_length: u64, now: Time) {
         let back = (2 * self.lateness).min(self.recent.len());
-        if !self.checkpoints.is_due(&self.document, back, &self.bounds) {
+        if !self.checkpoints.is_due(back, &self.bounds) {
             return;
         }
         if let Some(checkpoint) = self.last_lasting(journal_length, now) {
@@ -554,10 +551,20 @@ impl History {
 
     /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.
     fn checkpoint(&mut self, position: u64) {
-        let Some(place) = self.end().cloned() else { return };
-        let (index, counted) = (self.length(), self.counted.clone());
-        let checkpoint = Checkpoint::new(place, index, position, counted, &self.document);
-        self.checkpoints.add(checkpoint, &self.bounds);
+        if let Some(checkpoint) = self.as_checkpoint(position) {
+            self.checkpoints.add(checkpoint, &self.bounds);
+        }
+    }
+
+    /// What it is, as a checkpoint; none if there is nothing.
+    fn as_checkpoint(&self, position: u64) -> Option<Checkpoint> {
+        Some(Checkpoint {
+            place: self.end()?.clone(),
+            index: self.length(),
+            position,
+            counted: self.counted.clone(),
+            document: self.document.clone(),
+        })
     }
 
     /// The transaction at `place` in the recent part.

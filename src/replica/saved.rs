@@ -1,7 +1,6 @@
 //! What a replica writes down to go on from after a restart.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::bounds::Bounds;
 use super::checkpoint::Counted;
@@ -10,6 +9,7 @@ use super::past::Past;
 use super::placed::Placed;
 use super::{Life, Replica};
 use crate::clock::{HybridClock, Time, VectorClock};
+use crate::document::Value;
 use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};
@@ -20,7 +20,7 @@ pub struct Saved {
     /// All that is not the document, as JSON.
     pub summary: String,
     /// The document at `place`.
-    pub document: Vec<u8>,
+    pub document: Document,
     /// How much of the journal it takes note of.
     pub length: u64,
     /// Where the journal has to be read on from.
@@ -82,7 +82,7 @@ impl Replica {
         };
         Some(Saved {
             summary: serde_json::to_string(&summary).expect("a summary always has a JSON text"),
-            document: checkpoint.text().to_vec(),
+            document: checkpoint.document,
             length,
             position: checkpoint.position,
         })

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::get::part_named;
 use super::preconditions::{self, Preconditions, Verdict};
 use super::{Routes, bad_request, client_name};
-use crate::document::Hash;
+use crate::document::{Hash, Value};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Condition, Content, Decision, Handle, Proposal, Submitted};
 use crate::patch::{PatchError, PointerBuf, of_part, parse};

@@ -82,6 +82,11 @@ impl Node {
         &self.replica
     }
 
+    /// Its document.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::to_value(self.replica.snapshot().root()).expect("it is JSON")
+    }
+
     /// Writes down what the next start can begin with.
     pub fn save(&mut self, now: Time, lab: &mut Lab) {
         lab.tally.saved += 1;
@@ -100,7 +105,8 @@ impl Node {
         self.follower = None;
         self.replica = Replica::new(life(&self.source), self.bounds);
         if let Some(Saved { summary, document, .. }) = &self.saved {
-            let loaded = Replica::load(life(&self.source), summary, document, self.bounds);
+            let loaded =
+                Replica::load(life(&self.source), summary, &document.root().to_text(), self.bounds);
             let (replica, from) = loaded.expect("what was saved can be loaded");
             // Reading may begin before it has to.
             position = from.position.saturating_sub(lab.rng.u64(0..3)) as usize;

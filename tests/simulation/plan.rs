@@ -69,7 +69,6 @@ pub fn bounds(rng: &mut Rng) -> Bounds {
         checkpoints: rng.usize(0..5),
         checkpoint_bytes: if rng.u32(0..4) == 0 { rng.usize(0..600) } else { 1 << 20 },
         checkpoint_spacing: [1, 2, rng.u64(1..17), 50][rng.usize(0..4)],
-        checkpoint_weights: 0,
         skipped_listed: 1 << 20,
     }
 }

@@ -49,10 +49,9 @@ impl Node {
 
     /// Asks for the document as it was after so many transactions.
     fn check_document_after(&self, count: usize, lab: &mut Lab) {
-        let now = self.replica.snapshot().root().to_string();
         let basis = self.replica.history().basis(count as u64).expect("there are so many");
         let past = JournalPast::new(&self.journal, Disk::SOUND, lab);
-        let document = basis.document(count as u64, now.as_bytes(), &past);
+        let document = basis.document(count as u64, &past);
         let document = document.expect("the journal can be read");
         let expected = lab.book.text(self.model.document_after(count));
         assert_eq!(document.root().to_string(), expected, "the document after {count}");

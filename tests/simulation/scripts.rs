@@ -76,7 +76,6 @@ fn run(nodes: &mut BTreeMap<String, Node>, command: &str) -> Option<String> {
         let bounds = Bounds {
             recent_transactions: recent.parse().ok()?,
             checkpoint_spacing: spacing.parse().ok()?,
-            checkpoint_weights: 0,
             ..Bounds::default()
         };
         nodes.insert(name.to_owned(), Node::new(name, bounds)?);

@@ -201,7 +201,7 @@ impl World {
         }
         for _ in 0..count {
             let node = &mut self.nodes[index];
-            let payload = patches::patch(&mut self.lab.rng, node.replica().snapshot().root());
+            let payload = patches::patch(&mut self.lab.rng, &node.json());
             self.lab.note(|_| format!("{index} creates {}: {payload}", node.next_id));
             let (source, id) = (node.source.clone(), node.next_id);
             node.next_id += 1 + u64::from(self.lab.percent(10));
@@ -218,7 +218,7 @@ impl World {
             Some(before) if lab.rng.bool() => before.clone(),
             before => {
                 let before = before.cloned();
-                let payload = patches::patch(&mut lab.rng, node.replica().snapshot().root());
+                let payload = patches::patch(&mut lab.rng, &node.json());
                 if let Some(before) = before
                     && lab.percent(30)
                 {
@@ -259,7 +259,7 @@ impl World {
             let of_it = links.iter_mut().filter(|link| link.from == Origin::Stranger(index));
             of_it.for_each(|link| link.stream = None);
         }
-        let payload = patches::careless_patch(&mut lab.rng, node.replica().snapshot().root());
+        let payload = patches::careless_patch(&mut lab.rng, &node.json());
         let id = match stranger.journal.last() {
             _ if stranger.kind == Kind::Careless => lab.rng.u64(0..30),
             None => lab.rng.u64(0..2),

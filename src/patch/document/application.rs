@@ -2,21 +2,15 @@
 //! pointer, and take one from there.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write};
 
-use json_patch::{
-    AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, RemoveOperation,
-    ReplaceOperation, TestOperation,
+use super::place::{
+    Found, Token, around, change, depth, is_inside, no_element, no_member, not_a_container, resolve,
 };
-use serde_json::Value;
-use serde_json::map::Entry;
-
-use super::measure::{Measure, name_weight};
-use super::place::{Token, depth, is_inside, no_member, not_a_container, resolve, resolve_mut};
 use super::{Document, MAX_DEPTH, MAX_WEIGHT};
+use crate::document::{Kind, Value, equal};
 use crate::patch::PointerBuf;
-use crate::patch::equality::equal;
 use crate::patch::error::{PatchError, Reason};
+use crate::patch::operation::{Operation, Patch};
 
 /// How much of a value an error shows, in bytes.
 const EXCERPT_BYTES: usize = 64;
@@ -29,8 +23,9 @@ const EXCERPT_BYTES: usize = 64;
 /// document back. So the patch's own room serves for the inverse.
 pub struct Application<'a> {
     document: &'a mut Document,
-    operations: VecDeque<PatchOperation>,
-    effort_left: u64,
+    operations: VecDeque<Operation>,
+    /// The weight that may still be copied.
+    copies_left: u64,
 }
 
 /// What a `put` met at its place.
@@ -43,9 +38,16 @@ enum Met {
     Element(usize),
 }
 
+/// At which path an operation does not apply, and why.
+struct Failure {
+    path: PointerBuf,
+    reason: Box<Reason>,
+}
+
 impl<'a> Application<'a> {
-    pub fn new(document: &'a mut Document, patch: Patch, effort: u64) -> Self {
-        Self { document, operations: patch.0.into(), effort_left: effort }
+    /// An application of a patch that copies no more weight than that.
+    pub fn new(document: &'a mut Document, patch: Patch, most_copied: u64) -> Self {
+        Self { document, operations: patch.0.into(), copies_left: most_copied }
     }
 
     /// Applies the operations up to the end, or to the first that fails.
@@ -53,11 +55,11 @@ impl<'a> Application<'a> {
         let count = self.operations.len();
         for index in 0..count {
             let Some(operation) = self.operations.pop_front() else { break };
-            if let Err((path, reason)) = self.step(operation) {
+            if let Err(Failure { path, reason }) = self.step(operation) {
                 let left = count - 1 - index;
                 self.operations.drain(..left);
                 let path = Some(path.as_str().to_owned());
-                return Err(PatchError { operation: Some(index), path, reason });
+                return Err(PatchError { operation: Some(index), path, reason: *reason });
             }
         }
         Ok(())
@@ -74,262 +76,208 @@ impl<'a> Application<'a> {
         Patch(undo)
     }
 
-    /// Applies one operation. Where that fails, it says at which path and why.
-    fn step(&mut self, operation: PatchOperation) -> Result<(), (PointerBuf, Reason)> {
+    /// Applies one operation. If that fails, it says at which path and why.
+    fn step(&mut self, operation: Operation) -> Result<(), Failure> {
         match operation {
-            PatchOperation::Add(AddOperation { path, value }) => {
-                let measure = Measure::of(&value);
-                self.add(path, value, measure)
-            }
-            PatchOperation::Remove(RemoveOperation { path }) => match self.take(path.as_str()) {
-                Ok((value, _)) => {
-                    self.document.weight -= Measure::of(&value).weight;
-                    self.undo(PatchOperation::Add(AddOperation { path, value }));
+            Operation::Add { path, value } => self.add(path, value),
+            Operation::Remove { path } => match take(&mut self.document.root, path.as_str()) {
+                Ok(value) => {
+                    self.undo(Operation::Add { path, value });
                     Ok(())
                 }
-                Err(reason) => Err((path, reason)),
+                Err(reason) => Err(Failure { path, reason }),
             },
-            PatchOperation::Replace(ReplaceOperation { path, value }) => self.replace(path, value),
-            PatchOperation::Move(MoveOperation { from, path }) => self.move_value(from, path),
-            PatchOperation::Copy(CopyOperation { from, path }) => {
-                match self.copied(from.as_str()) {
-                    Ok((value, measure)) => self.add(path, value, measure),
-                    Err(reason) => Err((path, reason)),
-                }
-            }
-            PatchOperation::Test(TestOperation { path, value }) => {
-                self.test(path.as_str(), &value).map_err(|reason| (path, reason))
-            }
+            Operation::Replace { path, value } => self.replace(path, value),
+            Operation::Move { from, path } => self.move_value(from, path),
+            Operation::Copy { from, path } => match self.copied(from.as_str()) {
+                Ok(value) => self.add(path, value),
+                Err(reason) => Err(Failure { path, reason }),
+            },
+            Operation::Test { path, value } => match self.test(path.as_str(), &value) {
+                Ok(()) => Ok(()),
+                Err(reason) => Err(Failure { path, reason }),
+            },
         }
     }
 
-    fn undo(&mut self, operation: PatchOperation) {
+    fn undo(&mut self, operation: Operation) {
         self.operations.push_back(operation);
     }
 
-    fn add(
-        &mut self,
-        path: PointerBuf,
-        mut value: Value,
-        measure: Measure,
-    ) -> Result<(), (PointerBuf, Reason)> {
-        let met = match admit(path.as_str(), measure)
-            .and_then(|()| self.put(path.as_str(), None, &mut value))
-        {
-            Ok(met) => met,
-            Err(reason) => return Err((path, reason)),
-        };
-        self.document.weight += measure.weight;
-        if let Met::Value = met {
-            self.document.weight -= Measure::of(&value).weight;
+    /// Fails if the step just done, which was at `path`, made the document too heavy.
+    fn weigh(&self, path: &PointerBuf) -> Result<(), Failure> {
+        if self.document.weight() <= MAX_WEIGHT {
+            Ok(())
+        } else {
+            Err(Failure { path: path.clone(), reason: Reason::TooHeavy.into() })
         }
-        let weighed = self.weigh().map_err(|reason| (path.clone(), reason));
-        self.undo(match met {
-            Met::Value => PatchOperation::Replace(ReplaceOperation { path, value }),
-            Met::Gap | Met::Element(_) => {
-                PatchOperation::Remove(RemoveOperation { path: settled(path, &met) })
+    }
+
+    fn add(&mut self, path: PointerBuf, mut value: Value) -> Result<(), Failure> {
+        let put = admit(path.as_str(), &value)
+            .and_then(|()| put(&mut self.document.root, path.as_str(), &mut value));
+        match put {
+            Ok(met) => {
+                let weighed = self.weigh(&path);
+                self.undo(undo_put(path, met, value));
+                weighed
             }
+            Err(reason) => Err(Failure { path, reason }),
+        }
+    }
+
+    fn replace(&mut self, path: PointerBuf, mut value: Value) -> Result<(), Failure> {
+        let replaced = admit(path.as_str(), &value).and_then(|()| {
+            change(&mut self.document.root, path.as_str(), |place| {
+                std::mem::swap(place, &mut value);
+                Ok(())
+            })
         });
-        weighed
+        match replaced {
+            Ok(()) => {
+                let weighed = self.weigh(&path);
+                self.undo(Operation::Replace { path, value });
+                weighed
+            }
+            Err(reason) => Err(Failure { path, reason }),
+        }
     }
 
-    fn replace(&mut self, path: PointerBuf, mut value: Value) -> Result<(), (PointerBuf, Reason)> {
-        let measure = Measure::of(&value);
-        let place = match admit(path.as_str(), measure)
-            .and_then(|()| resolve_mut(&mut self.document.root, path.as_str()))
-        {
-            Ok(place) => place,
-            Err(reason) => return Err((path, reason)),
-        };
-        std::mem::swap(place, &mut value);
-        self.document.weight += measure.weight;
-        self.document.weight -= Measure::of(&value).weight;
-        let weighed = self.weigh().map_err(|reason| (path.clone(), reason));
-        self.undo(PatchOperation::Replace(ReplaceOperation { path, value }));
-        weighed
-    }
-
-    /// A copy of the value at `from`, measured before it is made: the copy itself must not pass
-    /// the limits.
-    fn copied(&mut self, from: &str) -> Result<(Value, Measure), Reason> {
+    /// The value at `from` once more: whatever is changed in one of the two is then no longer shared.
+    fn copied(&mut self, from: &str) -> Found<Value> {
         let value = resolve(&self.document.root, from).map_err(|reason| at_from(from, reason))?;
-        let measure = Measure::of(value);
-        spend(&mut self.effort_left, measure.weight)?;
-        Ok((value.clone(), measure))
+        let left = self.copies_left.checked_sub(value.weight());
+        self.copies_left = left.ok_or(Reason::TooMuchCopied)?;
+        Ok(value.clone())
     }
 
-    fn test(&self, path: &str, value: &Value) -> Result<(), Reason> {
+    fn test(&self, path: &str, value: &Value) -> Found<()> {
         let found = resolve(&self.document.root, path)?;
-        if equal(found, value) { Ok(()) } else { Err(Reason::TestFailed(excerpt(found))) }
+        if equal(found, value) { Ok(()) } else { Err(Reason::TestFailed(excerpt(found)).into()) }
     }
 
     /// A remove at `from` and an add of that value at `path`, as RFC 6902 section 4.4 says.
-    fn move_value(
-        &mut self,
-        from: PointerBuf,
-        path: PointerBuf,
-    ) -> Result<(), (PointerBuf, Reason)> {
-        let (met, old) = match self.carry(from.as_str(), path.as_str()) {
+    fn move_value(&mut self, from: PointerBuf, path: PointerBuf) -> Result<(), Failure> {
+        let (met, old) = match carry(&mut self.document.root, from.as_str(), path.as_str()) {
             Ok(Some(carried)) => carried,
             Ok(None) => return Ok(()),
-            Err(reason) => return Err((path, reason)),
+            Err(reason) => return Err(Failure { path, reason }),
         };
-        if let Met::Value = met {
-            self.document.weight -= Measure::of(&old).weight;
-        }
-        let weighed = self.weigh().map_err(|reason| (path.clone(), reason));
-        let undo_put = match met {
-            Met::Value => PatchOperation::Replace(ReplaceOperation { path, value: old }),
-            Met::Gap | Met::Element(_) => {
-                let path = settled(path, &met);
-                if !is_inside(from.as_str(), path.as_str()) {
-                    self.undo(PatchOperation::Move(MoveOperation { from: path, path: from }));
-                    return weighed;
+        let weighed = self.weigh(&path);
+        let put_back = match undo_put(path, met, old) {
+            Operation::Remove { path } if !is_inside(from.as_str(), path.as_str()) => {
+                self.undo(Operation::Move { from: path, path: from });
+                return weighed;
+            }
+            put_back => put_back,
+        };
+        // A move back is no JSON Patch if `from` lies inside `path`; and if an old value has to come
+        // back to `path` as well, the two steps would shift each other's pointers. So the inverse puts
+        // `path` in order first, and then adds the value at `from`.
+        let value = resolve(&self.document.root, put_back.path().as_str());
+        let value = value.expect("the value was just put there").clone();
+        self.undo(Operation::Add { path: from, value });
+        self.undo(put_back);
+        weighed
+    }
+}
+
+/// Takes the value at `from` and puts it at `path`; or leaves it where it is if that cannot be. Gives
+/// back what it met there, and the value with which it has changed places; nothing if `from` is `path`.
+fn carry(root: &mut Value, from: &str, path: &str) -> Found<Option<(Met, Value)>> {
+    if is_inside(path, from) {
+        return Err(Reason::MoveIntoItself.into());
+    }
+    if from == path {
+        return match resolve(root, from) {
+            Ok(_) => Ok(None),
+            Err(reason) => Err(at_from(from, reason)),
+        };
+    }
+    let (container, inner_from, inner_path) = around(from, path);
+    let carried = change(root, container, |container| {
+        Ok(take(container, inner_from).map_err(|reason| at_from(from, reason)).and_then(
+            |mut value| match admit(path, &value)
+                .and_then(|()| put(container, inner_path, &mut value))
+            {
+                Ok(met) => Ok(Some((met, value))),
+                Err(reason) => {
+                    let back = put(container, inner_from, &mut value);
+                    assert!(back.is_ok(), "what was just taken fits where it was");
+                    Err(reason)
                 }
-                PatchOperation::Remove(RemoveOperation { path })
-            }
-        };
-        // A move back is no JSON Patch where `from` lies inside `path`; and where an old value has
-        // to come back to `path` as well, the two steps would shift each other's pointers. So the
-        // inverse puts `path` in order first, and then adds the value at `from`, from a copy.
-        let path = undo_put.path();
-        let value = resolve(&self.document.root, path.as_str());
-        let value = value.expect("the value was just put there");
-        let measure = Measure::of(value);
-        let afforded = weighed.and_then(|()| {
-            spend(&mut self.effort_left, measure.weight).map_err(|reason| (path.to_buf(), reason))
-        });
-        let value = value.clone();
-        self.undo(PatchOperation::Add(AddOperation { path: from, value }));
-        self.undo(undo_put);
-        afforded
-    }
+            },
+        ))
+    });
+    carried.unwrap_or_else(|reason| Err(at_from(from, reason)))
+}
 
-    /// Takes the value at `from` and puts it at `path`; or leaves it where that cannot be. Gives back
-    /// what it met there, and the value with which it has changed places; nothing where `from` is
-    /// `path`.
-    fn carry(&mut self, from: &str, path: &str) -> Result<Option<(Met, Value)>, Reason> {
-        if is_inside(path, from) {
-            return Err(Reason::MoveIntoItself);
-        }
-        if from == path {
-            let value = resolve(&self.document.root, from);
-            return value.map(|_| None).map_err(|reason| at_from(from, reason));
-        }
-        let (mut value, name) = self.take(from).map_err(|reason| at_from(from, reason))?;
-        match self.sink(from, path, &value).and_then(|()| self.put(path, name, &mut value)) {
-            Ok(met) => Ok(Some((met, value))),
-            Err(reason) => {
-                let effort_left = std::mem::replace(&mut self.effort_left, u64::MAX);
-                let back = self.put(from, None, &mut value);
-                assert!(back.is_ok(), "what was just taken fits where it was");
-                self.effort_left = effort_left;
-                Err(reason)
+/// Puts `value` where `path` says, as an add does; what was there is then in `value`.
+fn put(root: &mut Value, path: &str, value: &mut Value) -> Found<Met> {
+    let Some((parent, token)) = Token::split_last(path) else {
+        std::mem::swap(root, value);
+        return Ok(Met::Value);
+    };
+    change(root, parent, |container| match container.kind() {
+        Kind::Object => match container.set_member(&token.name(), std::mem::take(value)) {
+            Some(old) => {
+                *value = old;
+                Ok(Met::Value)
             }
+            None => Ok(Met::Gap),
+        },
+        Kind::Array => {
+            let length = container.len();
+            let index = match token.text {
+                "-" => length,
+                _ => token.index(length + 1, length)?,
+            };
+            container.insert_element(index, std::mem::take(value));
+            Ok(Met::Element(index))
         }
-    }
+        _ => Err(not_a_container(container, token)),
+    })
+}
 
-    /// Whether a value may be moved to where it lies deeper. One that does not sink cannot make the
-    /// document too deep, and need not be measured.
-    fn sink(&mut self, from: &str, path: &str, value: &Value) -> Result<(), Reason> {
-        if depth(path) <= depth(from) {
-            return Ok(());
+/// Takes out the value at `path`, as a remove does.
+fn take(root: &mut Value, path: &str) -> Found<Value> {
+    let (parent, token) = Token::split_last(path).ok_or(Reason::RemoveWhole)?;
+    change(root, parent, |container| match container.kind() {
+        Kind::Object => {
+            let name = token.name();
+            container.remove_member(&name).ok_or_else(|| no_member(name))
         }
-        let measure = Measure::of(value);
-        spend(&mut self.effort_left, measure.weight)?;
-        admit(path, measure)
-    }
-
-    /// Fails where the step just done made the document too heavy.
-    fn weigh(&self) -> Result<(), Reason> {
-        if self.document.weight <= MAX_WEIGHT { Ok(()) } else { Err(Reason::TooHeavy) }
-    }
-
-    /// Puts `value` where `path` says, as an add does; what was there is then in `value`. A member may
-    /// get the `name` that it had elsewhere, if it is the same. Of the document's weight it sees to
-    /// the members' names only.
-    fn put(&mut self, path: &str, name: Option<String>, value: &mut Value) -> Result<Met, Reason> {
-        let Document { root, weight } = &mut *self.document;
-        let Some((parent, token)) = Token::split_last(path) else {
-            std::mem::swap(root, value);
-            return Ok(Met::Value);
-        };
-        match resolve_mut(root, parent)? {
-            Value::Object(members) => {
-                let name = name.filter(|name| token.is(name));
-                match members.entry(name.unwrap_or_else(|| token.name().into_owned())) {
-                    Entry::Occupied(mut member) => {
-                        std::mem::swap(member.get_mut(), value);
-                        Ok(Met::Value)
-                    }
-                    Entry::Vacant(gap) => {
-                        *weight += name_weight(gap.key());
-                        gap.insert(value.take());
-                        Ok(Met::Gap)
-                    }
-                }
-            }
-            Value::Array(elements) => {
-                let length = elements.len();
-                let index = match token.text {
-                    "-" => length,
-                    _ => token.index(length + 1, length)?,
-                };
-                spend(&mut self.effort_left, (length - index) as u64)?;
-                elements.insert(index, value.take());
-                Ok(Met::Element(index))
-            }
-            scalar => Err(not_a_container(scalar, token)),
+        Kind::Array => {
+            let length = container.len();
+            let index = token.index(length, length)?;
+            container.remove_element(index).ok_or_else(|| no_element(token, length))
         }
-    }
-
-    /// Takes out the value at `path`, and a member's name, as a remove does. Of the document's weight
-    /// it sees to the members' names only.
-    fn take(&mut self, path: &str) -> Result<(Value, Option<String>), Reason> {
-        let Document { root, weight } = &mut *self.document;
-        let Some((parent, token)) = Token::split_last(path) else {
-            return Err(Reason::RemoveWhole);
-        };
-        match resolve_mut(root, parent)? {
-            Value::Object(members) => {
-                let name = token.name();
-                match members.remove_entry(name.as_ref()) {
-                    Some((name, value)) => {
-                        *weight -= name_weight(&name);
-                        Ok((value, Some(name)))
-                    }
-                    None => Err(no_member(name)),
-                }
-            }
-            Value::Array(elements) => {
-                let length = elements.len();
-                let index = token.index(length, length)?;
-                spend(&mut self.effort_left, (length - index) as u64)?;
-                Ok((elements.remove(index), None))
-            }
-            scalar => Err(not_a_container(scalar, token)),
-        }
-    }
+        _ => Err(not_a_container(container, token)),
+    })
 }
 
 /// Whether a value may stand at `path` without making the document too deep.
-fn admit(path: &str, measure: Measure) -> Result<(), Reason> {
+fn admit(path: &str, value: &Value) -> Found<()> {
     // No path has more tokens than bytes, so that most need not be counted.
-    if path.len() + measure.depth <= MAX_DEPTH || depth(path) + measure.depth <= MAX_DEPTH {
+    let value_depth = value.depth();
+    if path.len() + value_depth <= MAX_DEPTH || depth(path) + value_depth <= MAX_DEPTH {
         Ok(())
     } else {
-        Err(Reason::TooDeep)
+        Err(Reason::TooDeep.into())
     }
 }
 
-fn spend(effort_left: &mut u64, effort: u64) -> Result<(), Reason> {
-    *effort_left = effort_left.checked_sub(effort).ok_or(Reason::TooMuchEffort)?;
-    Ok(())
+/// What undoes a put at `path`, after which the `old` value is left.
+fn undo_put(path: PointerBuf, met: Met, old: Value) -> Operation {
+    match met {
+        Met::Value => Operation::Replace { path, value: old },
+        Met::Gap => Operation::Remove { path },
+        Met::Element(index) => Operation::Remove { path: settled(path, index) },
+    }
 }
 
-/// The pointer to where a value put at `path` now is: `-` is the element that it became.
-fn settled(path: PointerBuf, met: &Met) -> PointerBuf {
-    let &Met::Element(index) = met else { return path };
+/// The pointer to the element at `index` that a value put at `path` is now: `-` is none.
+fn settled(path: PointerBuf, index: usize) -> PointerBuf {
     let Some(array) = path.as_str().strip_suffix("/-") else { return path };
     let mut element = String::with_capacity(path.len() + 8);
     element.push_str(array);
@@ -338,29 +286,21 @@ fn settled(path: PointerBuf, met: &Met) -> PointerBuf {
     PointerBuf::parse(element).expect("digits need no escape")
 }
 
-fn at_from(from: &str, reason: Reason) -> Reason {
-    match reason {
-        // The effort is the whole patch's.
-        Reason::TooMuchEffort => reason,
-        _ => Reason::From { from: from.to_owned(), reason: Box::new(reason) },
-    }
+#[cold]
+fn at_from(from: &str, reason: Box<Reason>) -> Box<Reason> {
+    Reason::From { from: from.to_owned(), reason }.into()
 }
 
 /// The beginning of a value's JSON text.
+#[cold]
 fn excerpt(value: &Value) -> String {
-    struct Beginning(String);
-    impl fmt::Write for Beginning {
-        fn write_str(&mut self, piece: &str) -> fmt::Result {
-            let room = EXCERPT_BYTES - self.0.len();
-            self.0.push_str(&piece[..piece.floor_char_boundary(room)]);
-            if piece.len() <= room { Ok(()) } else { Err(fmt::Error) }
-        }
+    let beginning = value.pieces_of(EXCERPT_BYTES + 1).next().unwrap_or_default();
+    let mut text = String::from_utf8(beginning).expect("no piece ends inside a character");
+    if text.len() > EXCERPT_BYTES {
+        text.truncate(text.floor_char_boundary(EXCERPT_BYTES));
+        text.push('…');
     }
-    let mut beginning = Beginning(String::new());
-    if write!(beginning, "{value}").is_err() {
-        beginning.0.push('…');
-    }
-    beginning.0
+    text
 }
 
 #[cfg(test)]

@@ -6,47 +6,54 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
+use crate::document::{Kind, Value};
 use crate::patch::error::Reason;
 
+/// What was found, or why there is nothing: that is rare, so it takes little room.
+pub type Found<T> = Result<T, Box<Reason>>;
+
 /// The value at `pointer`.
-pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Result<&'a Value, Reason> {
+pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Found<&'a Value> {
     let mut value = root;
     while let Some((token, rest)) = Token::split_first(pointer) {
-        value = match value {
-            Value::Object(members) => {
+        value = match value.kind() {
+            Kind::Object => {
                 let name = token.name();
-                members.get(name.as_ref()).ok_or_else(|| no_member(name))?
+                value.member(&name).ok_or_else(|| no_member(name))?
             }
-            Value::Array(elements) => {
-                let index = token.index(elements.len(), elements.len())?;
-                &elements[index]
+            Kind::Array => {
+                let length = value.len();
+                let index = token.index(length, length)?;
+                value.element(index).ok_or_else(|| no_element(token, length))?
             }
-            scalar => return Err(not_a_container(scalar, token)),
+            _ => return Err(not_a_container(value, token)),
         };
         pointer = rest;
     }
     Ok(value)
 }
 
-pub fn resolve_mut<'a>(root: &'a mut Value, mut pointer: &str) -> Result<&'a mut Value, Reason> {
-    let mut value = root;
-    while let Some((token, rest)) = Token::split_first(pointer) {
-        value = match value {
-            Value::Object(members) => {
-                let name = token.name();
-                members.get_mut(name.as_ref()).ok_or_else(|| no_member(name))?
-            }
-            Value::Array(elements) => {
-                let index = token.index(elements.len(), elements.len())?;
-                &mut elements[index]
-            }
-            scalar => return Err(not_a_container(scalar, token)),
-        };
-        pointer = rest;
+/// Has the value at `pointer` changed.
+pub fn change<R>(
+    value: &mut Value,
+    pointer: &str,
+    change_it: impl FnOnce(&mut Value) -> Found<R>,
+) -> Found<R> {
+    let Some((token, rest)) = Token::split_first(pointer) else { return change_it(value) };
+    match value.kind() {
+        Kind::Object => {
+            let name = token.name();
+            let changed = value.change_member(&name, |member| change(member, rest, change_it));
+            changed.unwrap_or_else(|| Err(no_member(name)))
+        }
+        Kind::Array => {
+            let length = value.len();
+            let index = token.index(length, length)?;
+            let changed = value.change_element(index, |element| change(element, rest, change_it));
+            changed.unwrap_or_else(|| Err(no_element(token, length)))
+        }
+        _ => Err(not_a_container(value, token)),
     }
-    Ok(value)
 }
 
 /// A token of a pointer, as it is written there.
@@ -94,14 +101,8 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Whether it is written as it stands for this name.
-    #[inline]
-    pub fn is(self, name: &str) -> bool {
-        !self.escaped && self.text == name
-    }
-
     /// The index that it names, below `end`, in an array of `length` elements.
-    pub fn index(self, end: usize, length: usize) -> Result<usize, Reason> {
+    pub fn index(self, end: usize, length: usize) -> Found<usize> {
         let digits = self.text;
         let is_index = !digits.is_empty()
             && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -129,32 +130,39 @@ pub fn is_inside(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
-#[cold]
-pub fn no_member(name: Cow<'_, str>) -> Reason {
-    Reason::NoMember(name.into_owned())
+/// The pointer to the innermost container that two places lie in, and the two pointers from there on.
+pub fn around<'a>(left: &'a str, right: &'a str) -> (&'a str, &'a str, &'a str) {
+    let equal = left.bytes().zip(right.bytes()).take_while(|(left, right)| left == right).count();
+    let end = left.as_bytes()[..equal].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    (&left[..end], &left[end..], &right[end..])
 }
 
 #[cold]
-fn not_an_index(token: Token) -> Reason {
-    Reason::NotAnIndex(token.name().into_owned())
+pub fn no_member(name: Cow<'_, str>) -> Box<Reason> {
+    Reason::NoMember(name.into_owned()).into()
 }
 
 #[cold]
-fn no_element(token: Token, length: usize) -> Reason {
-    Reason::NoElement { index: token.text.to_owned(), length }
+fn not_an_index(token: Token) -> Box<Reason> {
+    Reason::NotAnIndex(token.name().into_owned()).into()
 }
 
 #[cold]
-pub fn not_a_container(value: &Value, token: Token) -> Reason {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+pub fn no_element(token: Token, length: usize) -> Box<Reason> {
+    Reason::NoElement { index: token.text.to_owned(), length }.into()
+}
+
+#[cold]
+pub fn not_a_container(value: &Value, token: Token) -> Box<Reason> {
+    let kind = match value.kind() {
+        Kind::Null => "null",
+        Kind::Bool => "a boolean",
+        Kind::Number => "a number",
+        Kind::String => "a string",
+        Kind::Array => "an array",
+        Kind::Object => "an object",
     };
-    Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }
+    Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }.into()
 }
 
 #[cfg(test)]
@@ -170,9 +178,22 @@ mod tests {
             assert_eq!((token.name().as_ref(), rest), (name, ""), "{pointer}");
             let (parent, token) = Token::split_last(pointer).unwrap();
             assert_eq!((parent, token.name().as_ref()), ("", name), "{pointer}");
-            assert_eq!(token.is(name), !pointer.contains('~'), "{pointer}");
         }
         assert!(Token::split_first("").is_none() && Token::split_last("").is_none());
+    }
+
+    #[test]
+    fn two_places_lie_in_one_container() {
+        for (left, right, expected) in [
+            ("/a/b", "/a/c", ("/a", "/b", "/c")),
+            ("/a/b", "/a", ("", "/a/b", "/a")),
+            ("/a", "/ab", ("", "/a", "/ab")),
+            ("/x/a", "/x/ab/c", ("/x", "/a", "/ab/c")),
+            ("/a/b", "", ("", "/a/b", "")),
+            ("/\u{e4}", "/\u{e5}", ("", "/\u{e4}", "/\u{e5}")),
+        ] {
+            assert_eq!(around(left, right), expected);
+        }
     }
 
     #[test]

@@ -5,8 +5,6 @@
 //! from the document and the inverses of what comes after, for the recent part; from a checkpoint and
 //! the journal, for what is before.
 
-use std::sync::Arc;
-
 use super::{Effect, Entry, Fate, History, Placed};
 use crate::names::Names;
 use crate::patch::{Document, Patch, parse};
@@ -16,8 +14,8 @@ use crate::transaction::Place;
 /// What the document after so many transactions is made from.
 #[derive(Clone, Debug)]
 pub enum Basis {
-    /// The document now: these take back what comes after, one after the other.
-    Now(Vec<Patch>),
+    /// The document now, and what takes back all that comes after, one after the other.
+    Now(Document, Vec<Patch>),
     /// An earlier place.
     Base(Base),
 }
@@ -32,8 +30,8 @@ pub struct Base {
     index: u64,
     /// All others are in the journal from here on.
     position: u64,
-    /// The text of the document there; none at the beginning.
-    text: Option<Arc<[u8]>>,
+    /// The document there.
+    document: Document,
     /// The names up to there.
     names: Names,
 }
@@ -72,7 +70,7 @@ impl History {
             Effect::Applied(inverse) => Some(inverse.clone()),
             Effect::Skipped | Effect::Repeated => None,
         };
-        Some(Basis::Now(after.filter_map(inverse).collect()))
+        Some(Basis::Now(self.document.clone(), after.filter_map(inverse).collect()))
     }
 
     /// At most `most` transactions from index `from` on, and no more than one that passes `bytes` of
@@ -102,14 +100,18 @@ impl History {
     /// The last checkpoint up to `count` transactions, or the beginning.
     fn base(&self, count: u64) -> Base {
         match self.checkpoints.up_to(count) {
-            None => {
-                Base { after: None, index: 0, position: 0, text: None, names: Names::default() }
-            }
+            None => Base {
+                after: None,
+                index: 0,
+                position: 0,
+                document: Document::default(),
+                names: Names::default(),
+            },
             Some(checkpoint) => Base {
                 after: Some(checkpoint.place.clone()),
                 index: checkpoint.index,
                 position: checkpoint.position,
-                text: Some(checkpoint.shared_text()),
+                document: checkpoint.document.clone(),
                 names: checkpoint.counted.names.clone(),
             },
         }
@@ -117,15 +119,14 @@ impl History {
 }
 
 impl Basis {
-    /// The document after `count` transactions, for which this is the basis. `now` is the text of the
-    /// document as it was when the basis was taken, and `past` the journal as it was then.
+    /// The document after `count` transactions, for which this is the basis. `past` is the journal as it
+    /// was when the basis was taken.
     ///
     /// # Errors
     /// If the journal had to be read and could not be.
-    pub fn document<P: Past>(self, count: u64, now: &[u8], past: &P) -> Result<Document, P::Error> {
+    pub fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
         match self {
-            Self::Now(inverses) => {
-                let mut document = read(now);
+            Self::Now(mut document, inverses) => {
                 inverses.into_iter().for_each(|inverse| document.revert(inverse));
                 Ok(document)
             }
@@ -136,7 +137,7 @@ impl Basis {
 
 impl Base {
     fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
-        let mut document = self.text.as_deref().map(read).unwrap_or_default();
+        let mut document = self.document;
         let mut names = self.names;
         let left = count.saturating_sub(self.index);
         let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, left)?;
@@ -179,11 +180,6 @@ impl Base {
     }
 }
 
-fn read(text: &[u8]) -> Document {
-    let root = serde_json::from_slice(text).expect("a document's text can be read back");
-    Document::new(root).expect("it was a document")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +194,6 @@ mod tests {
         checkpoints: 3,
         checkpoint_bytes: 1 << 20,
         checkpoint_spacing: 10,
-        checkpoint_weights: 0,
         skipped_listed: 5,
     };
 
@@ -250,12 +245,11 @@ mod tests {
     fn the_document_at_any_place_is_the_fold_up_to_there() {
         for bounds in [TIGHT, Bounds::default()] {
             let (history, journal) = busy(bounds);
-            let text = serde_json::to_vec(history.document().root()).unwrap();
             let mut fold = Document::default();
             let order = in_order(&journal);
             for count in 0..=order.len() {
                 let basis = history.basis(count as u64).unwrap();
-                let document = basis.document(count as u64, &text, &journal).unwrap();
+                let document = basis.document(count as u64, &journal).unwrap();
                 assert_eq!(document, fold, "after {count}");
                 if let Some((_, next)) = order.get(count) {
                     let _ = parse(&next.payload).and_then(|patch| fold.apply(patch));

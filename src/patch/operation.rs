@@ -1,0 +1,154 @@
+//! A JSON Patch and its operations, whose values share memory with the documents that they are put into
+//! and taken from.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::PointerBuf;
+use crate::document::{Value, name_weight};
+
+/// A JSON Patch: operations that are applied in their order, all of them or none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patch(pub Vec<Operation>);
+
+/// One operation (RFC 6902 section 4). `path` is where it works.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Adds a value, or replaces a member or the whole document.
+    Add {
+        /// Where.
+        path: PointerBuf,
+        /// What.
+        value: Value,
+    },
+    /// Removes the value there.
+    Remove {
+        /// Where.
+        path: PointerBuf,
+    },
+    /// Replaces the value there.
+    Replace {
+        /// Where.
+        path: PointerBuf,
+        /// By what.
+        value: Value,
+    },
+    /// Removes the value at `from` and adds it at `path`.
+    Move {
+        /// Where it is.
+        from: PointerBuf,
+        /// Where it comes to.
+        path: PointerBuf,
+    },
+    /// Adds the value at `from` at `path`, too.
+    Copy {
+        /// Where it is.
+        from: PointerBuf,
+        /// Where it comes to.
+        path: PointerBuf,
+    },
+    /// Holds if the value there is equal to this one.
+    Test {
+        /// Where.
+        path: PointerBuf,
+        /// The value to compare with.
+        value: Value,
+    },
+}
+
+impl Patch {
+    /// About the memory that it takes, in bytes, if it shares none of its values.
+    pub fn weight(&self) -> u64 {
+        self.0.iter().map(Operation::weight).sum()
+    }
+}
+
+impl Operation {
+    /// Where it works.
+    pub fn path(&self) -> &PointerBuf {
+        match self {
+            Self::Add { path, .. }
+            | Self::Remove { path }
+            | Self::Replace { path, .. }
+            | Self::Move { path, .. }
+            | Self::Copy { path, .. }
+            | Self::Test { path, .. } => path,
+        }
+    }
+
+    /// Its name in JSON, where it takes a value from, and the value that it has itself.
+    fn parts(&self) -> (&'static str, Option<&PointerBuf>, Option<&Value>) {
+        match self {
+            Self::Add { value, .. } => ("add", None, Some(value)),
+            Self::Remove { .. } => ("remove", None, None),
+            Self::Replace { value, .. } => ("replace", None, Some(value)),
+            Self::Move { from, .. } => ("move", Some(from), None),
+            Self::Copy { from, .. } => ("copy", Some(from), None),
+            Self::Test { value, .. } => ("test", None, Some(value)),
+        }
+    }
+
+    fn weight(&self) -> u64 {
+        let pointer_weight = |pointer: &PointerBuf| u64::from(name_weight(pointer.len()));
+        let (_, from, value) = self.parts();
+        pointer_weight(self.path())
+            + from.map_or(0, pointer_weight)
+            + value.map_or(0, |value| value.weight())
+    }
+}
+
+impl Serialize for Patch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
+}
+
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (op, from, value) = self.parts();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("op", op)?;
+        if let Some(from) = from {
+            map.serialize_entry("from", from.as_str())?;
+        }
+        map.serialize_entry("path", self.path().as_str())?;
+        if let Some(value) = value {
+            map.serialize_entry("value", value)?;
+        }
+        map.end()
+    }
+}
+
+impl From<json_patch::Patch> for Patch {
+    fn from(patch: json_patch::Patch) -> Self {
+        Self(patch.0.into_iter().map(Operation::from).collect())
+    }
+}
+
+impl From<json_patch::PatchOperation> for Operation {
+    fn from(operation: json_patch::PatchOperation) -> Self {
+        use json_patch::PatchOperation::{Add, Copy, Move, Remove, Replace, Test};
+        match operation {
+            Add(add) => Self::Add { path: add.path, value: add.value.into() },
+            Remove(remove) => Self::Remove { path: remove.path },
+            Replace(replace) => Self::Replace { path: replace.path, value: replace.value.into() },
+            Move(moving) => Self::Move { from: moving.from, path: moving.path },
+            Copy(copy) => Self::Copy { from: copy.from, path: copy.path },
+            Test(test) => Self::Test { path: test.path, value: test.value.into() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::parse;
+
+    #[test]
+    fn what_others_hand_us_is_what_its_text_says() {
+        let text = r#"[{"op":"add","path":"/a","value":[1.5,null]},{"op":"remove","path":"/b"},{"op":"replace","path":"","value":{}},{"op":"move","from":"/a","path":"/c/-"},{"op":"copy","from":"/c","path":"/~1"},{"op":"test","path":"/x","value":"y"}]"#;
+        let patch = parse(text).unwrap();
+        let theirs: json_patch::Patch = serde_json::from_str(text).unwrap();
+        assert_eq!(Patch::from(theirs), patch);
+        assert_eq!(serde_json::to_string(&patch).unwrap(), text);
+    }
+}
