@@ -16,6 +16,7 @@
 //!
 //! Around it:
 //!
+//! - [`drops`]: frees what is large on a thread of its own.
 //! - [`journal`]: all accepted transactions, append-only.
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
@@ -52,6 +53,7 @@ pub mod clock;
 pub mod config;
 pub mod document;
 pub mod downstream;
+pub mod drops;
 pub mod events;
 pub mod foreign;
 pub mod http;

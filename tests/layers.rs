@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
@@ -18,11 +18,15 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("document", &[]),
     ("patch", &["document"]),
     ("replica", &["source", "clock", "transaction", "names", "document", "patch"]),
+    ("drops", &[]),
     ("http", &[]),
     ("config", &["source"]),
     ("websocket", &[]),
     ("journal", &["source", "clock", "transaction"]),
-    ("manager", &["source", "clock", "transaction", "document", "patch", "replica", "journal"]),
+    (
+        "manager",
+        &["source", "clock", "transaction", "document", "drops", "patch", "replica", "journal"],
+    ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
     ("events", &["clock", "patch", "manager", "http"]),

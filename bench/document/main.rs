@@ -1,13 +1,14 @@
 //! What the document's tree costs, beside serde_json's `Value`, and what its goals are.
 //!
 //! - Time to read and to write JSON text of 10 MB, to replace a value by name, to insert and remove in an
-//!   array of a million elements, to copy, to clone.
+//!   array of a million elements, to copy, to clone, to drop.
 //! - Memory, in a process that does nothing else: bytes a byte of JSON text, and of what writes copy that are
 //!   done beside a clone. How much one write copies at most is counted by `cargo bench --bench allocations`.
 //!
 //! Ratios are the median over rounds in which both take turns. `cargo bench --bench document -- --check`
 //! measures for some seconds what does not depend on the machine, and fails where a goal is missed by more
-//! than the slack.
+//! than the slack. Names of sections (`text`, `replacing`, `elements`, `sharing`, `memory`) as arguments measure
+//! only these.
 
 #[path = "../common/median.rs"]
 mod median;
@@ -35,10 +36,16 @@ const SLACK: f64 = 1.3;
 /// What misses its goal is measured again, so often in all: a machine may be busy with something else.
 const ATTEMPTS: usize = 4;
 
-type Section = fn(Extent) -> Vec<Row>;
+/// What is measured, by its name.
+type Section = (&'static str, fn(Extent) -> Vec<Row>);
 
-const SECTIONS: [Section; 4] =
-    [speed::reading_and_writing, speed::replacing, speed::elements, |_| memory::shapes()];
+const SECTIONS: [Section; 5] = [
+    ("text", speed::reading_and_writing),
+    ("replacing", speed::replacing),
+    ("elements", speed::elements),
+    ("sharing", speed::sharing),
+    ("memory", memory::rows),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,26 +55,26 @@ fn main() -> ExitCode {
         memory::measure(rest);
         return ExitCode::SUCCESS;
     }
-    if arguments.iter().any(|argument| argument == "--check") {
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if has("--check") {
         return check();
     }
+    let is_named = SECTIONS.iter().any(|(name, _)| has(name));
     println!("| what | measured | goal |\n| --- | --- | --- |");
-    for section in SECTIONS {
-        section(Extent::All).iter().for_each(Row::print);
+    for (_, rows) in SECTIONS.iter().filter(|(name, _)| !is_named || has(name)) {
+        rows(Extent::All).iter().for_each(Row::print);
     }
-    speed::sharing().iter().for_each(Row::print);
-    memory::writes().print();
     ExitCode::SUCCESS
 }
 
 fn check() -> ExitCode {
     let mut missed = false;
-    for section in SECTIONS {
-        let holds = |row: &Row| !row.unit.is_relative() || row.figure <= row.goal * SLACK;
+    for (_, rows) in SECTIONS {
         let holds = (1..=ATTEMPTS).any(|_| {
-            let rows = section(Extent::Check);
-            rows.iter().filter(|row| row.unit.is_relative()).for_each(Row::print);
-            rows.iter().all(holds)
+            let mut rows = rows(Extent::Check);
+            rows.retain(|row| row.unit.is_relative());
+            rows.iter().for_each(Row::print);
+            rows.iter().all(|row| row.figure <= row.goal * SLACK)
         });
         missed |= !holds;
     }

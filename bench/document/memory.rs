@@ -9,6 +9,7 @@ use patchmesh::document::Value;
 use crate::private::memory;
 use crate::rows::{Row, Unit};
 use crate::shapes::{MB, SHAPES, Shape, key, records};
+use crate::speed::Extent;
 
 /// How many members there are at first, and how often one is changed.
 const MEMBERS: usize = 200_000;
@@ -20,8 +21,8 @@ const WRITES: usize = 1000;
 /// The argument by which a process is one that measures; what it measures follows.
 pub const CHILD: &str = "--child";
 
-/// Bytes a byte of text, for each shape, as it is read and after random changes.
-pub fn shapes() -> Vec<Row> {
+/// Bytes a byte of text, for each shape, as it is read and after random changes; and what a write takes.
+pub fn rows(extent: Extent) -> Vec<Row> {
     let measured = |(index, shape): (usize, &Shape)| {
         let text = shape.text(MEMBERS, true);
         let figures = child(&["shape".into(), index.to_string()], &text);
@@ -30,15 +31,14 @@ pub fn shapes() -> Vec<Row> {
         };
         [row("", figures[0]), row(", after 400,000 random changes", figures[1])]
     };
-    SHAPES.iter().enumerate().flat_map(measured).collect()
-}
-
-/// Kilobytes a write beside a clone of a large document.
-pub fn writes() -> Row {
-    let (text, records) = records(100 * MB);
-    let figures = child(&["writes".into(), records.to_string()], &text);
-    let what = "memory of a write, of 1,000 beside a clone of 100 MB";
-    Row::new(what, figures[0], Unit::KibibytesPerWrite, 8.0)
+    let mut rows: Vec<_> = SHAPES.iter().enumerate().flat_map(measured).collect();
+    if extent == Extent::All {
+        let (text, records) = records(100 * MB);
+        let figures = child(&["writes".into(), records.to_string()], &text);
+        let what = "memory of a write, of 1,000 beside a clone of 100 MB";
+        rows.push(Row::new(what, figures[0], Unit::KibibytesPerWrite, 8.0));
+    }
+    rows
 }
 
 /// Has a fresh process read this text and measure.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use patchmesh::document::Value;
+use patchmesh::drops;
 use serde_json::Value as Json;
 
 use crate::median::median;
@@ -70,7 +71,7 @@ pub fn reading_and_writing(extent: Extent) -> Vec<Row> {
 
 /// Another number in a record, which is found by two names.
 pub fn replacing(extent: Extent) -> Vec<Row> {
-    let sizes = [("1 KB", 1000, 1.1), ("1 MB", MB, 0.7), ("100 MB", 100 * MB, 0.7)];
+    let sizes = [("1 KB", 1000, 1.1), ("1 MB", MB, 0.8), ("100 MB", 100 * MB, 0.7)];
     let sizes = if extent == Extent::All { &sizes[..] } else { &sizes[..2] };
     let mut rows = Vec::new();
     for (size, bytes, goal) in sizes {
@@ -169,8 +170,11 @@ pub fn elements(extent: Extent) -> Vec<Row> {
     rows
 }
 
-/// What sharing makes cheap.
-pub fn sharing() -> Vec<Row> {
+/// What sharing makes cheap, in times that say nothing of other machines.
+pub fn sharing(extent: Extent) -> Vec<Row> {
+    if extent == Extent::Check {
+        return Vec::new();
+    }
     let mut document = Value::object();
     document.set_member("a", read(&records(10 * MB).0));
     let round = |_| {
@@ -190,5 +194,25 @@ pub fn sharing() -> Vec<Row> {
     let large = read(&records(100 * MB).0);
     let cloned = median((0..101).map(|_| time(|| large.clone())));
     rows.push(Row::new("clone 100 MB", cloned * 1e3, Unit::Milliseconds, 1.0));
+    rows.extend(dropping(large));
     rows
+}
+
+/// The last reference to a large value, and to one that is freed in place.
+fn dropping(large: Value) -> Vec<Row> {
+    let weight = large.weight();
+    let sent = time(|| drops::send(large, weight));
+    let large = read(&records(100 * MB).0);
+    let in_place = time(|| drop(large));
+    // Which takes longest for its weight: nothing but references.
+    let empty = |count: usize| read(&format!("[{}]", vec!["[]"; count].join(",")));
+    let count = drops::LIGHT / empty(1).element(0).expect("it is there").weight();
+    let values: Vec<_> = (0..101).map(|_| empty(count as usize)).collect();
+    let light = median(values.into_iter().map(|value| time(|| drop(value))));
+    let row = |what, seconds, goal| Row::new(what, seconds * 1e3, Unit::Milliseconds, goal);
+    vec![
+        row("drop the last reference to 100 MB", in_place, f64::INFINITY),
+        row("have the thread drop it", sent, 1.0),
+        row("drop what is just light enough to be dropped in place", light, 0.1),
+    ]
 }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use crate::document::Value;
+use crate::drops;
 
 /// Up to so many values are freed where they are dropped, which takes less than a tenth of a millisecond.
 const FREED_IN_PLACE: usize = 1000;
@@ -30,7 +31,8 @@ impl Drop for Heavy {
     fn drop(&mut self) {
         if self.0.has_alone_more_than(FREED_IN_PLACE) {
             let value = std::mem::take(&mut self.0);
-            smol::unblock(move || drop(value)).detach();
+            let weight = value.weight();
+            drops::send(value, weight);
         }
     }
 }
