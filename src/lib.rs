@@ -10,6 +10,7 @@
 //!
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
 //! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
+//! - [`shared`]: collections of which a clone takes next to no time.
 //! - [`document`]: JSON values that are small and shared.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
 //! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
@@ -67,6 +68,7 @@ pub mod query;
 pub mod replica;
 pub mod routes;
 pub mod server;
+pub mod shared;
 pub mod source;
 pub mod transaction;
 pub mod upstream;

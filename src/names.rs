@@ -1,95 +1,149 @@
 //! Sets of names: for each source the Ids that are in the set, as ranges.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::shared::{At, Sorted};
 use crate::source::Source;
 
-/// A set of names. A clone shares the ranges until one of the two changes.
+/// A set of names. A clone is shared, and so are most of its ranges when one of the two changes. As JSON an
+/// object that has for each source a list of the first Id of each range and that after its last.
 ///
-/// Invariant: the ranges of a source are not empty, do not touch, and increase; a source has at least one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Names(BTreeMap<Source, Arc<Vec<Range>>>);
+/// Invariant: the ranges are sorted, not empty, and two of one source do not touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Sorted<Range>);
 
-/// The Ids from the first up to the second, exclusive.
-type Range = (u64, u64);
-
-/// About how many bytes a source takes beside its ranges.
-const SOURCE_BYTES: usize = 64;
+/// The Ids of `source` with and after `from` and before `next`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Range {
+    source: Source,
+    from: u64,
+    next: u64,
+}
 
 impl Names {
     /// Whether there is this one.
     pub fn contains(&self, source: &Source, id: u64) -> bool {
-        let Some(ranges) = self.0.get(source) else { return false };
-        let at = ranges.partition_point(|(_, next)| *next <= id);
-        ranges.get(at).is_some_and(|(from, _)| *from <= id)
+        self.up_to(source, id).is_some_and(|(_, range)| id < range.next)
     }
 
     /// One more than the greatest Id of `source`; 0 if there is none.
     pub fn next_id(&self, source: &Source) -> u64 {
-        self.0.get(source).and_then(|ranges| ranges.last()).map_or(0, |(_, next)| *next)
+        self.up_to(source, u64::MAX).map_or(0, |(_, range)| range.next)
     }
 
     /// How many ranges there are.
     pub fn ranges(&self) -> usize {
-        self.0.values().map(|ranges| ranges.len()).sum()
+        self.0.len()
     }
 
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        self.0.len() * SOURCE_BYTES + self.ranges() * size_of::<Range>()
+        self.ranges() * size_of::<Range>()
     }
 
     /// The sources, and one more than the greatest Id of each.
     pub fn next_ids(&self) -> impl Iterator<Item = (&Source, u64)> {
-        self.0.keys().map(|source| (source, self.next_id(source)))
+        let mut begin = self.0.partition_point(|_| false);
+        std::iter::from_fn(move || {
+            let source = &self.0.get(begin)?.source;
+            begin = self.0.partition_point(|range| range.source <= *source);
+            let last = self.0.get(self.0.before(begin)?)?;
+            Some((source, last.next))
+        })
     }
 
     /// Takes one in. Says whether it is new.
     pub fn insert(&mut self, source: &Source, id: u64) -> bool {
-        let Some(ranges) = self.0.get_mut(source) else {
-            self.0.insert(source.clone(), Arc::new(vec![(id, id + 1)]));
-            return true;
-        };
-        // Mostly it follows the last one.
-        let at = match ranges.last() {
-            Some((_, next)) if *next < id => ranges.len(),
-            Some((_, next)) if *next == id => ranges.len() - 1,
-            _ => ranges.partition_point(|(_, next)| *next < id),
-        };
-        let ranges = Arc::make_mut(ranges);
-        let after = ranges.get(at + 1).map(|(from, _)| *from);
-        match ranges.get_mut(at) {
-            Some((from, next)) if *from <= id && id < *next => return false,
-            Some((_, next)) if *next == id => {
-                *next = id + 1;
-                if after == Some(id + 1) {
-                    ranges[at].1 = ranges[at + 1].1;
-                    ranges.remove(at + 1);
+        let before = self.up_to(source, id).map(|(at, range)| (at, range.next));
+        if before.is_some_and(|(_, next)| id < next) {
+            return false;
+        }
+        let behind = before.map_or_else(|| self.behind(source, id), |(at, _)| self.0.after(at));
+        let touching = self.0.get(behind).filter(|range| range.is_of(source, id + 1));
+        let touching = touching.map(|range| range.next);
+        match before.filter(|(_, next)| *next == id) {
+            Some((at, _)) => {
+                if let Some(range) = self.0.get_mut(at) {
+                    range.next = touching.unwrap_or(id + 1);
+                }
+                if touching.is_some() {
+                    self.0.remove(behind);
                 }
             }
-            Some((from, _)) if *from == id + 1 => *from = id,
-            _ => ranges.insert(at, (id, id + 1)),
+            None if touching.is_some() => {
+                if let Some(range) = self.0.get_mut(behind) {
+                    range.from = id;
+                }
+            }
+            None => {
+                let range = Range { source: source.clone(), from: id, next: id + 1 };
+                self.0.insert(behind, range);
+            }
         }
         true
     }
 
     /// Takes one out that is there.
     pub fn remove(&mut self, source: &Source, id: u64) {
-        let Some(ranges) = self.0.get_mut(source) else { return };
-        let ranges = Arc::make_mut(ranges);
-        let at = ranges.partition_point(|(_, next)| *next <= id);
-        let Some((from, next)) = ranges.get(at).copied().filter(|(from, _)| *from <= id) else {
+        let Some((at, range)) = self.up_to(source, id) else { return };
+        let (from, next) = (range.from, range.next);
+        if id >= next {
             return;
-        };
-        let left = [(from, id), (id + 1, next)].into_iter().filter(|(from, next)| from < next);
-        ranges.splice(at..=at, left);
-        if ranges.is_empty() {
-            self.0.remove(source);
         }
+        match self.0.get_mut(at) {
+            Some(range) if from < id => range.next = id,
+            Some(range) if id + 1 < next => range.from = id + 1,
+            _ => drop(self.0.remove(at)),
+        }
+        if from < id && id + 1 < next {
+            let range = Range { source: source.clone(), from: id + 1, next };
+            self.0.insert(self.0.after(at), range);
+        }
+    }
+
+    /// The last range of `source` that begins with `id` or before it.
+    fn up_to(&self, source: &Source, id: u64) -> Option<(At, &Range)> {
+        let at = self.0.before(self.behind(source, id))?;
+        let range = self.0.get(at)?;
+        (range.source == *source).then_some((at, range))
+    }
+
+    /// The place behind all ranges that begin with that name or before it.
+    fn behind(&self, source: &Source, id: u64) -> At {
+        self.0.partition_point(|range| (&range.source, range.from) <= (source, id))
+    }
+}
+
+impl Range {
+    fn is_of(&self, source: &Source, from: u64) -> bool {
+        self.source == *source && self.from == from
+    }
+}
+
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut lists: BTreeMap<&Source, Vec<(u64, u64)>> = BTreeMap::new();
+        for Range { source, from, next } in self.0.iter() {
+            lists.entry(source).or_default().push((*from, *next));
+        }
+        lists.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let lists: BTreeMap<Source, Vec<(u64, u64)>> = BTreeMap::deserialize(deserializer)?;
+        let ranges = lists.iter().flat_map(|(source, list)| {
+            let range = |(from, next): &(u64, u64)| Range {
+                source: source.clone(),
+                from: *from,
+                next: *next,
+            };
+            list.iter().map(range)
+        });
+        Ok(Self(ranges.collect()))
     }
 }
 
@@ -100,8 +154,8 @@ mod tests {
 
     /// As README says.
     #[test]
-    fn a_range_takes_sixteen_bytes() {
-        assert_eq!(size_of::<Range>(), 16);
+    fn a_range_takes_thirty_two_bytes() {
+        assert_eq!(size_of::<Range>(), 32);
     }
 
     #[test]
@@ -135,10 +189,15 @@ mod tests {
                     (0..25).filter(starts).count()
                 };
                 assert_eq!(names.ranges(), sources.iter().map(ranges).sum::<usize>());
-                for ranges in names.0.values() {
-                    assert!(ranges.iter().all(|(from, next)| from < next) && !ranges.is_empty());
-                    assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{names:?}");
-                }
+                let ranges: Vec<_> = names.0.iter().collect();
+                assert!(ranges.iter().all(|range| range.from < range.next));
+                assert!(ranges.windows(2).all(|pair| {
+                    pair[0].source < pair[1].source || pair[0].next < pair[1].from
+                }));
+                let next_ids = names.next_ids().map(|(source, next)| (source.clone(), next));
+                let in_set = |of: &&Source| names.next_id(of) > 0;
+                let next_id = |of: &Source| (of.clone(), names.next_id(of));
+                assert!(next_ids.eq(sources.iter().filter(in_set).map(next_id)));
             }
             let (names, set) = kept;
             assert!(set.iter().all(|(source, id)| names.contains(source, *id)), "a clone stays");

@@ -331,7 +331,7 @@ impl Upstream {
             status.received += transactions.len() as u64;
             let vclock = status.vclock.get_or_insert_default();
             for (source, id) in transactions.iter().map(Transaction::stamp) {
-                if vclock.next_id(source) > 0 || vclock.iter().count() < MAX_PEER_SOURCES {
+                if vclock.next_id(source) > 0 || vclock.sources() < MAX_PEER_SOURCES {
                     vclock.advance(source, id);
                 }
             }
@@ -347,7 +347,7 @@ impl Upstream {
     /// Compares this node's state with a peer's: with the same transactions the document is the same.
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
         let vclock = self.handle.stamps().await?;
-        if theirs.is_of(&vclock) && vclock.iter().count() <= MAX_PEER_SOURCES {
+        if theirs.is_of(&vclock) && vclock.sources() <= MAX_PEER_SOURCES {
             let mut status = self.status();
             status.vclock = Some(vclock);
         }

@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
-    ("names", &["source"]),
+    ("shared", &[]),
+    ("names", &["source", "shared"]),
     ("document", &[]),
     ("patch", &["document"]),
-    ("replica", &["source", "clock", "transaction", "names", "document", "patch"]),
+    ("replica", &["source", "clock", "transaction", "shared", "names", "document", "patch"]),
     ("drops", &[]),
     ("http", &[]),
     ("config", &["source"]),
@@ -68,7 +69,8 @@ const MAY_USE: [(&str, &[&str]); 22] = [
 /// Besides those above: the routes hand out sessions and show how the streams are.
 const ROUTES_MAY_SHOW: [&str; 3] = ["downstream", "events", "upstream"];
 
-const CORE: [&str; 7] = ["source", "clock", "transaction", "names", "document", "patch", "replica"];
+const CORE: [&str; 8] =
+    ["source", "clock", "transaction", "shared", "names", "document", "patch", "replica"];
 
 /// What the core must not know: sockets, files, tasks, the wall clock, chance, logs.
 const OUTSIDE: [&str; 12] = [

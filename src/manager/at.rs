@@ -2,7 +2,7 @@
 
 use super::{Event, Handle, Manager, Stopped};
 use crate::replica::history::at::{Basis, Window};
-use crate::replica::history::{Fate, Skip, Whereabouts};
+use crate::replica::history::{Fate, Reason, Whereabouts};
 use crate::transaction::Place;
 
 /// What the document as it was is made from.
@@ -42,7 +42,7 @@ pub struct SkippedPage {
     /// How many are skipped before those that are listed here.
     pub from: u64,
     /// These, and why.
-    pub skipped: Vec<(Place, Skip)>,
+    pub skipped: Vec<Reason>,
 }
 
 impl Handle {
@@ -117,8 +117,7 @@ impl Manager {
         let unlisted = count - listed.len() as u64;
         let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
         let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
-        let skipped = listed.iter().skip(left_out).take(most);
-        let skipped = skipped.map(|(place, skip)| (place.clone(), skip.clone())).collect();
+        let skipped = listed.iter_from(left_out).take(most).cloned().collect();
         SkippedPage { count, repeated: history.repeated_count(), from, skipped }
     }
 }

@@ -49,7 +49,7 @@ impl Manager {
                     repeated: self.replica.history().repeated_count(),
                     ahead_micros: self.replica.ahead_micros(wall_clock()),
                     document_weight: self.replica.snapshot().weight(),
-                    sources: self.replica.vclock().iter().count() as u64,
+                    sources: self.replica.vclock().sources() as u64,
                     ..self.counters
                 };
                 reply.send(counters).ok();

@@ -55,6 +55,7 @@ impl Manager {
         let vclock = self.vclock();
         let weight = self.replica.snapshot().weight();
         let changes = self.replica.changes();
+        changes.want();
         let patches = match known {
             Known::Nothing => None,
             // Who has seen the same has the same document.

@@ -4,6 +4,8 @@
 //! number and in bytes. What has to go is the one that is least missed, which leaves many near the end and
 //! few far from it.
 
+use std::sync::Arc;
+
 use super::bounds::Bounds;
 use crate::names::Names;
 use crate::patch::Document;
@@ -12,10 +14,7 @@ use crate::transaction::Place;
 /// How many transactions are between two at least, for each that has to be applied again.
 const SPACING_REWORKS: u64 = 8;
 
-/// For each so many bytes of names, which are copied, a transaction is between two at least.
-const SPACING_NAMES_BYTES: usize = 64;
-
-/// About how many bytes a transaction makes that a document before it and one after it do not share.
+/// About how many bytes a transaction makes that what was before it and what is after it do not share.
 const CHANGED_BYTES: u64 = 4 << 10;
 
 /// The document at one place of the history.
@@ -48,19 +47,17 @@ impl Checkpoint {
     /// About how many bytes it takes that no other one takes, if so many `later` transactions came before
     /// the next one.
     fn bytes(&self, later: u64) -> u64 {
-        let changed = later.saturating_mul(CHANGED_BYTES).min(self.document.weight());
-        changed + self.counted.names.bytes() as u64
+        let all = self.document.weight() + self.counted.names.bytes() as u64;
+        later.saturating_mul(CHANGED_BYTES).min(all)
     }
 }
 
 /// The checkpoints of one history, sorted by place.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
-    list: Vec<Checkpoint>,
+    list: Arc<Vec<Checkpoint>>,
     /// How many transactions have come since one was last taken.
     transactions: u64,
-    /// How many bytes of names that one had.
-    names_bytes: usize,
 }
 
 impl Checkpoints {
@@ -72,30 +69,30 @@ impl Checkpoints {
     /// Whether enough has come since the last one, if taking it means to apply `rework`
     /// transactions again.
     pub fn is_due(&self, rework: usize, bounds: &Bounds) -> bool {
-        let spacing = bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64;
-        self.transactions >= spacing.max((self.names_bytes / SPACING_NAMES_BYTES) as u64)
+        self.transactions >= bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64
     }
 
     /// Adds one, if it is after all others. It may be before one of them, since what was taken back
     /// and applied again was counted again: then there is one that is better.
     pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
         self.transactions = 0;
-        self.names_bytes = checkpoint.counted.names.bytes();
-        let is_last = self.list.last().is_none_or(|last| last.place < checkpoint.place);
-        if !is_last || self.names_bytes > bounds.checkpoint_bytes {
+        if self.list.last().is_some_and(|last| last.place >= checkpoint.place) {
             return;
         }
-        self.list.push(checkpoint);
+        Arc::make_mut(&mut self.list).push(checkpoint);
         let most = bounds.checkpoint_bytes as u64;
         while self.list.len() > bounds.checkpoints || (self.list.len() > 1 && self.bytes() > most) {
-            self.list.remove(self.least_missed(bounds.checkpoint_spacing));
+            let least_missed = self.least_missed(bounds.checkpoint_spacing);
+            Arc::make_mut(&mut self.list).remove(least_missed);
         }
     }
 
     /// Drops those at or after `place`: a transaction comes in there, and they lack it.
     pub fn invalidate(&mut self, place: &Place) {
         let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
-        self.list.truncate(count);
+        if count < self.list.len() {
+            Arc::make_mut(&mut self.list).truncate(count);
+        }
     }
 
     /// The last one.
@@ -173,27 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn names_count_among_their_bytes() {
-        let (mut checkpoints, bounds) = (Checkpoints::default(), Bounds::default());
+    fn they_are_bounded_by_what_they_do_not_share() {
+        let bounds = Bounds { checkpoint_bytes: 10 << 20, ..Bounds::default() };
         let mut counted = Counted::default();
         let source = "a".parse().unwrap();
-        // No two of them make a range.
-        (0..1 << 18).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
-        for index in 1..=100 {
-            checkpoints.add(Checkpoint { counted: counted.clone(), ..checkpoint(index) }, &bounds);
+        // No two of them make a range, so they have 4 MiB.
+        (0..1 << 17).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
+        for (spacing, expected) in [(1, bounds.checkpoints), (1 << 20, 3)] {
+            let mut checkpoints = Checkpoints::default();
+            for index in 1..=100 {
+                let checkpoint = checkpoint(index * spacing);
+                checkpoints.add(Checkpoint { counted: counted.clone(), ..checkpoint }, &bounds);
+            }
+            assert_eq!(checkpoints.list.len(), expected, "every {spacing}");
         }
-        assert_eq!(checkpoints.list.len(), 7, "each has a little more than 4 MiB");
-        let is_due = |transactions| {
-            let checkpoints = Checkpoints { transactions, ..checkpoints.clone() };
-            checkpoints.is_due(0, &bounds)
-        };
-        assert!(!is_due(1 << 15), "copying the names would be most of the work");
-        assert!(is_due(1 << 17));
-        let more = (0..1 << 22).map(|id| 2 * id);
-        more.for_each(|id| _ = counted.names.insert(&source, id));
-        let before = checkpoints.list.len();
-        checkpoints.add(Checkpoint { counted, ..checkpoint(200) }, &bounds);
-        assert_eq!(checkpoints.list.len(), before, "it would be larger than all may be");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod at;
 pub mod changes;
 mod skips;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::bounds::Bounds;
 use super::checkpoint::{Checkpoint, Checkpoints, Counted};
@@ -26,10 +26,11 @@ use super::placed::Placed;
 use crate::clock::Time;
 use crate::names::Names;
 use crate::patch::{Document, Patch, PatchError, parse};
+use crate::shared::{Sequence, Sorted};
 use crate::transaction::Place;
 use changes::Changes;
 
-pub use skips::{Bits, Fate, Skip, Skips};
+pub use skips::{Bits, Fate, Reason, Skip, Skips};
 
 /// A transaction whose fate changed because another one came in before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,7 @@ pub enum Whereabouts {
 const NAME_SEARCH: usize = 4096;
 
 /// What a transaction did to the document.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Effect {
     /// It is applied, and this takes it back.
     Applied(Patch),
@@ -126,7 +127,7 @@ pub struct Insertion {
 }
 
 /// One transaction of the recent part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     placed: Placed,
     effect: Effect,
@@ -143,7 +144,7 @@ struct Entry {
 pub struct History {
     bounds: Bounds,
     document: Document,
-    recent: VecDeque<Entry>,
+    recent: Sequence<Entry>,
     recent_bytes: u64,
     /// The greatest place before the recent part.
     past_end: Option<Place>,
@@ -186,7 +187,7 @@ impl History {
     }
 
     /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them, and why they are.
-    pub fn skipped(&self) -> &BTreeMap<Place, Skip> {
+    pub fn skipped(&self) -> &Sorted<Reason> {
         self.skips.reasons()
     }
 
@@ -262,7 +263,7 @@ impl History {
             }
             Err(error) => {
                 self.counted.skipped += 1;
-                let skip = Skip { error, since }.cut();
+                let skip = Arc::new(Skip { error, since }.cut());
                 let error = skip.error.clone();
                 self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
                 self.push(placed, Effect::Skipped);
@@ -297,14 +298,16 @@ impl History {
         let bytes = placed.payload.len() as u64 + inverse;
         self.recent_bytes += bytes;
         self.checkpoints.count();
-        self.recent.push_back(Entry { placed, effect, bytes });
+        self.recent
+            .push(Entry { placed, effect, bytes }, usize::try_from(bytes).unwrap_or(usize::MAX));
         while self.recent.len() > self.bounds.recent_transactions
             || self.recent_bytes > self.bounds.recent_bytes
         {
-            let Some(oldest) = self.recent.pop_front() else { break };
+            let Some(oldest) = self.recent.front() else { break };
             self.recent_bytes -= oldest.bytes;
             self.past_length += 1;
-            self.past_end = Some(oldest.placed.place);
+            self.past_end = Some(oldest.placed.place.clone());
+            self.recent.drop_front();
         }
     }
 
@@ -412,7 +415,7 @@ impl History {
     fn take_back(&mut self, index: usize) -> Vec<TakenBack> {
         let mut tail = Vec::with_capacity(self.recent.len() - index);
         while self.recent.len() > index {
-            let Some(Entry { placed, effect, bytes }) = self.recent.pop_back() else { break };
+            let Some(Entry { placed, effect, bytes }) = self.recent.pop() else { break };
             self.recent_bytes -= bytes;
             let fate = self.skips.take_back(&placed);
             match effect {

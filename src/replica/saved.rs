@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::Bounds;
 use super::checkpoint::Counted;
-use super::history::{Bits, History, Skip, Skips, Whereabouts};
+use super::history::{Bits, History, Reason, Skips, Whereabouts};
 use super::past::Past;
 use super::placed::Placed;
 use super::{Life, Replica};
@@ -54,7 +54,7 @@ struct Summary {
     skipped_positions: Vec<u64>,
     repeated_positions: Vec<u64>,
     /// Why the latest skipped ones are.
-    reasons: Vec<(Place, Skip)>,
+    reasons: Vec<Reason>,
     /// The names of those up to `place`.
     names: Names,
     vclock: VectorClock,
@@ -76,7 +76,7 @@ impl Replica {
             names: checkpoint.counted.names.clone(),
             skipped_positions: skipped.runs(),
             repeated_positions: repeated.runs(),
-            reasons: skips.reasons().clone().into_iter().collect(),
+            reasons: skips.reasons().iter().cloned().collect(),
             vclock: self.vclock.clone(),
             place: checkpoint.place.clone(),
         };
@@ -117,7 +117,7 @@ impl Replica {
         let skips = Skips::new(
             positions(&summary.skipped_positions, counted.skipped)?,
             positions(&summary.repeated_positions, counted.repeated)?,
-            summary.reasons.into_iter().collect(),
+            summary.reasons,
         );
         let history = History::resume(bounds, document, place, (index, position), counted, skips);
         Ok((Self { life, vclock, clock, history }, resume))

@@ -42,8 +42,8 @@ impl Node {
     }
 
     fn skipped(&self) -> Vec<(String, u64)> {
-        let skipped = self.replica.history().skipped().keys();
-        skipped.map(|place| (place.source.to_string(), place.id)).collect()
+        let skipped = self.replica.history().skipped().iter();
+        skipped.map(|(place, _)| (place.source.to_string(), place.id)).collect()
     }
 }
 

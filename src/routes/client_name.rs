@@ -89,10 +89,11 @@ pub async fn what_became_of(query: &Query, client: &ClientName) -> Result<Respon
         return Ok(Response::new(200).with_body("application/json", with_line_feed(&first.line)));
     };
     let problem = match skip {
-        Some(Skip { error, .. }) => {
+        Some(skip) => {
+            let Skip { error, .. } = &*skip;
             let detail =
                 format!("the transaction is skipped, since an earlier one came in: {error}");
-            with_members(Problem::new(409, detail), &error)
+            with_members(Problem::new(409, detail), error)
         }
         None => Problem::new(409, "the transaction is skipped, since an earlier one came in"),
     };

@@ -28,10 +28,10 @@ pub struct Reason {
     since: Option<Time>,
 }
 
-impl From<Skip> for Reason {
-    fn from(Skip { error, since }: Skip) -> Self {
+impl From<&Skip> for Reason {
+    fn from(Skip { error, since }: &Skip) -> Self {
         let reason = Some(error.reason.to_string());
-        Self { operation: error.operation, path: error.path, reason, since }
+        Self { operation: error.operation, path: error.path.clone(), reason, since: *since }
     }
 }
 
@@ -66,7 +66,7 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
     let by = named.is_some().then_some((&place.source, place.id));
     let (state, reason) = match fate {
         Fate::Applied => ("applied", Reason::default()),
-        Fate::Skipped(skip) => ("skipped", skip.clone().map(Reason::from).unwrap_or_default()),
+        Fate::Skipped(skip) => ("skipped", skip.as_deref().map(Reason::from).unwrap_or_default()),
         Fate::Repeated => ("repeated", Reason::default()),
     };
     Ok(json(&Transaction { source, id, time: place.time, by, state, index: *index, reason }))
@@ -107,7 +107,7 @@ pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Res
         id: *id,
         time: *time,
         kind: "skipped",
-        reason: skip.clone().into(),
+        reason: Reason::from(&**skip),
     });
     let (count, repeated, from) = (*count, *repeated, *from);
     Ok(json(&Conflicts { count, repeated, from, skipped: skipped.collect() }))

@@ -71,7 +71,7 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
         let repeated = fate == Fate::Repeated;
         let Placed { place, position, payload, .. } = &placed;
         let skipped = match fate {
-            Fate::Skipped(skip) => Some(skip.map(Reason::from).unwrap_or_default()),
+            Fate::Skipped(skip) => Some(skip.as_deref().map(Reason::from).unwrap_or_default()),
             Fate::Applied | Fate::Repeated => None,
         };
         let line = Line {

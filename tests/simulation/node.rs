@@ -130,7 +130,7 @@ impl Node {
         // What was journaled is not early, whatever the clock says now.
         self.model = Model::new(self.source.clone());
         self.model.accept(&submissions, Time::MAX, &mut lab.book);
-        let skipped = self.replica.history().skipped();
+        let skipped: BTreeMap<_, _> = self.replica.history().skipped().iter().cloned().collect();
         let since = |number| skipped.get(lab.book.place(number)).and_then(|skip| skip.since);
         let is_saved = self.saved.is_some();
         self.model.set_since(|number| since(number).filter(|_| is_saved).unwrap_or(now));
@@ -206,7 +206,7 @@ impl Node {
         let past = JournalPast::new(&self.journal, disk, lab);
         let Ok(()) = self.replica.retract(acceptance, now, &past) else { return Turn::Ended };
         lab.tally.retracted += 1;
-        let skipped = self.replica.history().skipped();
+        let skipped: BTreeMap<_, _> = self.replica.history().skipped().iter().cloned().collect();
         self.model.retract(before, now, |number| {
             skipped.get(lab.book.place(number)).and_then(|skip| skip.since)
         });

@@ -150,7 +150,7 @@ impl Node {
         let expects: Vec<String> =
             self.replica.vclock().iter().map(|(source, next)| format!("{source} {next}")).collect();
         lines.push(format!("{name} expects {}", expects.join(", ")));
-        for (place, skip) in self.replica.history().skipped() {
+        for (place, skip) in self.replica.history().skipped().iter() {
             let since = skip.since.map_or(0, Time::as_micros);
             let error = &skip.error;
             lines.push(format!("{name} skips {} since {since}: {error}", label(place)));

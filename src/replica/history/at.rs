@@ -65,7 +65,7 @@ impl History {
         let Some(kept) = count.checked_sub(self.past_length) else {
             return Some(Basis::Base(self.base(count)));
         };
-        let after = self.recent.iter().skip(usize::try_from(kept).ok()?).rev();
+        let after = self.recent.iter_from(usize::try_from(kept).ok()?).rev();
         let inverse = |entry: &Entry| match &entry.effect {
             Effect::Applied(inverse) => Some(inverse.clone()),
             Effect::Skipped | Effect::Repeated => None,
@@ -80,7 +80,7 @@ impl History {
             return Window::Past(self.base(from));
         };
         let mut room = bytes;
-        let entries = self.recent.iter().skip(usize::try_from(start).unwrap_or(usize::MAX));
+        let entries = self.recent.iter_from(usize::try_from(start).unwrap_or(usize::MAX));
         let listed = (from..).zip(entries).take(most).take_while(|(_, entry)| {
             let fits = room > 0;
             room = room.saturating_sub(entry.placed.payload.len());
@@ -294,7 +294,7 @@ mod tests {
             let error = parse(&listed.placed.payload).and_then(|patch| fold.apply(patch)).err();
             match listed.fate {
                 Fate::Applied => assert_eq!(error, None),
-                Fate::Skipped(skip) => skipped.push((skip.map(|skip| skip.error), error)),
+                Fate::Skipped(skip) => skipped.push((skip.map(|skip| skip.error.clone()), error)),
                 Fate::Repeated => panic!("all names are new"),
             }
         }

@@ -5,8 +5,9 @@
 //! as it is now. They are noted only while somebody reads them, and as many as the bounds allow; who is
 //! further behind starts with the document again.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+
+use crate::shared::Sequence;
 
 /// How many steps are kept, and how many bytes of them.
 const STEPS: usize = 4096;
@@ -23,22 +24,22 @@ pub struct Version {
 
 /// The latest steps.
 ///
-/// Invariant: while `noting`, `steps` are the last ones of all that were done to the document, and `end`
-/// is the version that they lead to.
-#[derive(Debug)]
+/// Invariant: `steps` are the last ones of all that were done to the document, and `end` is the version that
+/// they lead to. Of a step that is not noted the next run begins.
+#[derive(Clone, Debug)]
 pub struct Changes {
-    steps: VecDeque<Arc<str>>,
+    steps: Sequence<Arc<str>>,
     bytes: usize,
     end: Version,
     noting: bool,
-    /// How many steps had been noted when somebody last read.
+    /// How many steps of this run had been noted when somebody last read.
     read_at: u64,
 }
 
 impl Default for Changes {
     fn default() -> Self {
         let end = Version { run: 0, step: 0 };
-        Self { steps: VecDeque::new(), bytes: 0, end, noting: false, read_at: 0 }
+        Self { steps: Sequence::default(), bytes: 0, end, noting: false, read_at: 0 }
     }
 }
 
@@ -46,15 +47,16 @@ impl Changes {
     /// Notes a step, the text of a JSON Patch, that was done to the document.
     pub fn note(&mut self, patch: impl FnOnce() -> Arc<str>) {
         if !self.noting {
-            return;
+            return self.cut();
         }
         let patch = patch();
-        self.bytes += patch.len();
-        self.steps.push_back(patch);
+        let bytes = patch.len();
+        self.bytes += bytes;
+        self.steps.push(patch, bytes);
         self.end.step += 1;
         while self.steps.len() > STEPS || self.bytes > BYTES {
-            let Some(oldest) = self.steps.pop_front() else { break };
-            self.bytes -= oldest.len();
+            self.bytes -= self.steps.front().map_or(0, |oldest| oldest.len());
+            self.steps.drop_front();
             if self.read_at + (self.steps.len() as u64) < self.end.step {
                 // Nobody has read any of what is kept: nobody reads any more.
                 self.cut();
@@ -72,22 +74,22 @@ impl Changes {
         self.read_at = 0;
     }
 
-    /// The version that the document has now. From now on its changes are noted.
-    pub fn version(&mut self) -> Version {
-        if !self.noting {
-            self.cut();
-            self.noting = true;
-        }
+    /// Takes note that somebody reads. From now on the changes are noted.
+    pub fn want(&mut self) {
+        self.noting = true;
         self.read_at = self.end.step;
+    }
+
+    /// The version that the document has now.
+    pub fn version(&self) -> Version {
         self.end
     }
 
-    /// The steps since `version`, in their order; none if that is too far back.
+    /// The steps since `version`, in their order; none if that is too far back, or they were not noted.
     pub fn since(&self, version: Version) -> Option<Vec<Arc<str>>> {
-        let is_of_this_run = self.noting && version.run == self.end.run;
-        let behind = is_of_this_run.then(|| self.end.step - version.step)?;
+        let behind = (version.run == self.end.run).then(|| self.end.step - version.step)?;
         let kept = self.steps.len().checked_sub(usize::try_from(behind).ok()?)?;
-        Some(self.steps.iter().skip(kept).cloned().collect())
+        Some(self.steps.iter_from(kept).cloned().collect())
     }
 }
 
@@ -102,9 +104,13 @@ mod tests {
     #[test]
     fn steps_are_noted_from_the_first_reader_on() {
         let mut changes = Changes::default();
+        let earliest = changes.version();
+        assert_eq!(changes.since(earliest), Some(Vec::new()));
         note(&mut changes, "before");
+        assert_eq!(changes.since(earliest), None);
         let first = changes.version();
         assert_eq!(changes.since(first), Some(Vec::new()));
+        changes.want();
         note(&mut changes, "a");
         let second = changes.version();
         note(&mut changes, "b");
@@ -121,9 +127,11 @@ mod tests {
     fn who_is_too_far_behind_starts_again_and_where_nobody_reads_nothing_is_noted() {
         let mut changes = Changes::default();
         let first = changes.version();
+        changes.want();
         (0..STEPS).for_each(|_| note(&mut changes, "x"));
         assert_eq!(changes.since(first).unwrap().len(), STEPS);
         let second = changes.version();
+        changes.want();
         note(&mut changes, "y");
         assert_eq!(changes.since(first), None);
         assert_eq!(changes.since(second), Some(vec!["y".into()]));
@@ -149,6 +157,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut history = History::new(bounds);
             let mut journal: Vec<Transaction> = Vec::new();
+            history.changes().want();
             let mut copies = vec![(history.changes().version(), Document::default()); 3];
             for id in 1..=300 {
                 let back = if random.u8(..10) == 0 { random.u64(..200) } else { random.u64(..5) };
@@ -197,6 +206,7 @@ mod tests {
                         patched += 1;
                     }
                 }
+                history.changes().want();
                 *version = history.changes().version();
                 assert_eq!(&*copy, history.document(), "seed {seed}, after {id}");
             }

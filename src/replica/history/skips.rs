@@ -4,13 +4,14 @@
 //! of a transaction is true however far back it is. Why is kept for the skipped ones that are latest in the
 //! history.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
 use crate::patch::PatchError;
 use crate::replica::placed::Placed;
+use crate::shared::{At, Sorted};
 use crate::transaction::Place;
 
 /// How many bytes of a path or of another text are kept of why a transaction is skipped.
@@ -39,30 +40,34 @@ pub enum Fate {
     /// It is applied.
     Applied,
     /// It is skipped. Why is not known any more if too many later ones are skipped, too.
-    Skipped(Option<Skip>),
+    Skipped(Option<Arc<Skip>>),
     /// It is repeated: one of the same name is before it.
     Repeated,
 }
 
+/// Where a transaction is skipped, and why.
+pub type Reason = (Place, Arc<Skip>);
+
 /// What becomes of the transactions of one history that are not applied.
 ///
 /// Invariants: `skipped` and `repeated` have their positions in the journal. `reasons` has the latest
-/// skipped ones in the history.
+/// skipped ones in the history, sorted by place.
 #[derive(Clone, Debug, Default)]
 pub struct Skips {
     skipped: Bits,
     repeated: Bits,
-    reasons: BTreeMap<Place, Skip>,
+    reasons: Sorted<Reason>,
 }
 
 impl Skips {
     /// Those at these positions of the journal, and why the latest of the skipped ones are.
-    pub fn new(skipped: Bits, repeated: Bits, reasons: BTreeMap<Place, Skip>) -> Self {
-        Self { skipped, repeated, reasons }
+    pub fn new(skipped: Bits, repeated: Bits, mut reasons: Vec<Reason>) -> Self {
+        reasons.sort_by(|(left, _), (right, _)| left.cmp(right));
+        Self { skipped, repeated, reasons: reasons.into_iter().collect() }
     }
 
     /// Why the latest ones are skipped.
-    pub fn reasons(&self) -> &BTreeMap<Place, Skip> {
+    pub fn reasons(&self) -> &Sorted<Reason> {
         &self.reasons
     }
 
@@ -74,7 +79,7 @@ impl Skips {
     /// What becomes of the transaction at this place and position.
     pub fn fate(&self, place: &Place, position: u64) -> Fate {
         if self.skipped.get(position) {
-            Fate::Skipped(self.reasons.get(place).cloned())
+            Fate::Skipped(self.reason(place).map(|(_, skip)| skip))
         } else if self.repeated.get(position) {
             Fate::Repeated
         } else {
@@ -89,12 +94,13 @@ impl Skips {
     }
 
     /// Takes note of one at the end of the history that is skipped. The reasons of at most `most` are kept.
-    pub fn push_skipped(&mut self, placed: &Placed, skip: Skip, most: usize) {
+    pub fn push_skipped(&mut self, placed: &Placed, skip: Arc<Skip>, most: usize) {
         self.skipped.set(placed.position, true);
         self.repeated.set(placed.position, false);
-        self.reasons.insert(placed.place.clone(), skip);
+        let at = self.reasons.partition_point(|(place, _)| *place < placed.place);
+        self.reasons.insert(at, (placed.place.clone(), skip));
         if self.reasons.len() > most {
-            self.reasons.pop_first();
+            self.reasons.remove_first();
         }
     }
 
@@ -110,7 +116,12 @@ impl Skips {
             (self.skipped.get(placed.position), self.repeated.get(placed.position));
         self.push_applied(placed);
         match (skipped, repeated) {
-            (true, _) => Fate::Skipped(self.reasons.remove(&placed.place)),
+            (true, _) => {
+                let found = self.reason(&placed.place);
+                Fate::Skipped(
+                    found.and_then(|(at, _)| self.reasons.remove(at)).map(|(_, skip)| skip),
+                )
+            }
             (false, true) => Fate::Repeated,
             (false, false) => Fate::Applied,
         }
@@ -119,12 +130,15 @@ impl Skips {
     /// The skips up to a place, or to the beginning. What comes after that stays noted, until it is
     /// pushed again.
     pub fn up_to(&self, place: Option<&Place>) -> Self {
-        let reasons = place.map(|place| {
-            let kept = self.reasons.range(..=place);
-            kept.map(|(place, skip)| (place.clone(), skip.clone())).collect()
-        });
-        let (skipped, repeated) = (self.skipped.clone(), self.repeated.clone());
-        Self { skipped, repeated, reasons: reasons.unwrap_or_default() }
+        let mut skips = self.clone();
+        skips.reasons.truncate(self.reasons.partition_point(|(at, _)| Some(at) <= place));
+        skips
+    }
+
+    fn reason(&self, place: &Place) -> Option<(At, Arc<Skip>)> {
+        let at = self.reasons.partition_point(|(before, _)| before < place);
+        let (found, skip) = self.reasons.get(at)?;
+        (found == place).then(|| (at, skip.clone()))
     }
 
     /// Forgets what is in the journal from `position` on.
@@ -134,50 +148,70 @@ impl Skips {
     }
 }
 
-/// A set of numbers, one bit for each up to the greatest.
+/// How many words lie in one row of a set.
+const ROW: usize = 512;
+
+/// A set of numbers, one bit for each up to the greatest. A clone is shared, and so are most rows when one of
+/// the two changes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bits(Vec<u64>);
+pub struct Bits(Arc<Vec<Arc<[u64; ROW]>>>);
 
 impl Bits {
     /// Whether `number` is in the set.
     pub fn get(&self, number: u64) -> bool {
-        let word = usize::try_from(number / 64).ok().and_then(|at| self.0.get(at));
-        word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+        self.word(number) >> (number % 64) & 1 == 1
     }
 
     /// Puts `number` in, or takes it out.
     pub fn set(&mut self, number: u64, is_in: bool) {
         if self.get(number) != is_in {
             let at = usize::try_from(number / 64).expect("what is at this position is in memory");
-            if at >= self.0.len() {
-                self.0.resize(at + 1, 0);
+            let rows = Arc::make_mut(&mut self.0);
+            while rows.len() <= at / ROW {
+                rows.push(Arc::new([0; ROW]));
             }
-            self.0[at] ^= 1 << (number % 64);
+            Arc::make_mut(&mut rows[at / ROW])[at % ROW] ^= 1 << (number % 64);
         }
     }
 
     /// Takes out `end` and all that are greater.
     pub fn truncate(&mut self, end: u64) {
-        let Ok(whole) = usize::try_from(end / 64) else { return };
-        if let Some(word) = self.0.get_mut(whole) {
-            *word &= (1 << (end % 64)) - 1;
-            self.0.truncate(whole + 1);
+        let Ok(at) = usize::try_from(end / 64) else { return };
+        if at / ROW >= self.0.len() {
+            return;
+        }
+        let rows = Arc::make_mut(&mut self.0);
+        rows.truncate(at / ROW + 1);
+        if let Some(row) = rows.last_mut() {
+            let row = Arc::make_mut(row);
+            row[at % ROW] &= (1 << (end % 64)) - 1;
+            row[at % ROW + 1..].fill(0);
         }
     }
 
     /// How many are in the set.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+        self.words().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// The 64 bits of which one is that of `number`.
+    fn word(&self, number: u64) -> u64 {
+        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
+        self.0.get(at / ROW).map_or(0, |row| row[at % ROW])
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|row| row.iter().copied())
     }
 
     /// The set as the lengths of its runs: how many in a row are not in it, then how many are, and so on.
     pub fn runs(&self) -> Vec<u64> {
         let mut runs = Vec::new();
         let (mut is_in, mut begin, mut at) = (false, 0, 0);
-        let end = self.0.len() as u64 * 64;
+        let end = (self.0.len() * ROW) as u64 * 64;
         while at < end {
             // The bits of this word from here on, and how many of them are alike.
-            let bits = self.0[(at / 64) as usize] >> (at % 64);
+            let bits = self.word(at) >> (at % 64);
             let alike = if is_in { bits.trailing_ones() } else { bits.trailing_zeros() };
             let left = 64 - at % 64;
             if u64::from(alike) >= left {
@@ -220,6 +254,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let (mut bits, mut set) = (Bits::default(), BTreeSet::new());
             let greatest = [3, 64, 130, 1000][random.usize(..4)];
+            let greatest = if seed % 50 == 0 { 100_000 } else { greatest };
             for _ in 0..random.usize(..400) {
                 let number = random.u64(..greatest);
                 // Runs are as likely as single ones.
