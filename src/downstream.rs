@@ -164,7 +164,7 @@ impl Session {
         shutdown: Receiver<Infallible>,
     ) -> Result<Infallible, End> {
         self.pause(&shutdown).await?;
-        let grown = self.handle.subscribe().await.map_err(|_| End::Stopping)?;
+        let grown = self.handle.subscribe();
         let progress = self.downstreams.begin(
             self.address,
             self.hello.node.clone(),

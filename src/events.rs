@@ -131,7 +131,7 @@ impl Session {
         silent: &Receiver<Infallible>,
     ) -> Result<Infallible, End> {
         let mut probe_interval = None;
-        let grown = self.handle.subscribe().await.map_err(|_| End::Stopping)?;
+        let grown = self.handle.subscribe();
         output.write(&[RETRY.as_bytes()]).await?;
         let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
         let mut sent = self.last.clone().map(Arc::new);

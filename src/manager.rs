@@ -16,6 +16,7 @@ mod lives;
 mod pace;
 mod past;
 mod proposal;
+mod published;
 mod reads;
 pub mod recovery;
 mod representation;
@@ -28,12 +29,12 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use async_channel::{Receiver, Sender, TrySendError};
+use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::lock::Mutex;
 
-use crate::clock::{Time, VectorClock};
+use crate::clock::Time;
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::assert_json_is_as_agreed;
 use crate::replica::{Bounds, Life, Replica};
@@ -43,14 +44,16 @@ use handle::Event;
 use keeper::Keeper;
 use lines::Lines;
 use pace::Pace;
+use published::Publisher;
 use recovery::Recovered;
 use rest::Rest;
 
-pub use at::{DocumentWork, ListingWork, SkippedPage, Standing};
+pub use at::DocumentWork;
 pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
+pub use published::{SkippedPage, Standing, State};
 pub use representation::{Representation, Representer, Version};
 pub use state::{Reading, Snapshot, StateHash, Whole};
 pub use update::{Change, Known, Update};
@@ -61,6 +64,10 @@ const INBOX_EVENTS: usize = 1024;
 /// How many transactions the manager takes before it appends them and answers; one submission more
 /// than that when it passes.
 const BATCH_TRANSACTIONS: usize = 1024;
+
+/// If more transactions have to be applied for one batch, another thread does it, so that others are
+/// answered meanwhile.
+const MOST_APPLIED_HERE: usize = 512;
 
 /// Why the manager has a turn.
 enum Wake {
@@ -78,7 +85,7 @@ pub struct Manager {
     inbox: Receiver<Event>,
     replica: Replica,
     journal: Journal,
-    subscribers: Vec<Sender<()>>,
+    publisher: Publisher,
     counters: Counters,
     /// What is logged of transactions that changed between applied and skipped.
     changes: Lines,
@@ -94,8 +101,6 @@ pub struct Manager {
     keeper: Option<Keeper>,
     /// The whole snapshot as it was last read; none if it has changed since.
     whole: Option<Whole>,
-    /// The vector clock as it was last read; none if it has changed since.
-    vclock: Option<Arc<VectorClock>>,
     changed: Instant,
 }
 
@@ -137,8 +142,10 @@ impl Manager {
         let (sender, inbox) = async_channel::bounded(INBOX_EVENTS);
         let next = Name { id: replica.next_id(&source), source: source.clone() };
         let source = Arc::new(RwLock::new(source));
+        let publisher = Publisher::new(State::new(&replica, Counters::default()));
         let handle = Handle {
             inbox: sender,
+            published: publisher.share(),
             journal: journal.reader(),
             source: source.clone(),
             next: Arc::new(Mutex::new(next)),
@@ -147,7 +154,7 @@ impl Manager {
             inbox,
             replica,
             journal,
-            subscribers: Vec::new(),
+            publisher,
             counters: Counters::default(),
             changes: Lines::default(),
             contradictions: Lines::default(),
@@ -157,7 +164,6 @@ impl Manager {
             life_begun: None,
             keeper,
             whole: None,
-            vclock: None,
             changed: Instant::now(),
         };
         (manager, handle)
@@ -169,10 +175,12 @@ impl Manager {
     /// If it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
         while let Some(wake) = self.wake().await {
+            self.publisher.turn();
             self.turn(wake).await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&mut self.replica, reader);
             }
+            self.publisher.turn();
         }
         if let (Some(mut keeper), Journal::File(_, reader)) = (self.keeper, &self.journal) {
             keeper.finish(&mut self.replica, reader).await;
@@ -271,9 +279,22 @@ impl Manager {
         event.or(too_late).await
     }
 
-    /// Takes submissions in, and says what became of them. Late arrivals may need a part of the journal
-    /// that cannot be read: then nothing that needs it is taken in, and all else is.
+    /// Takes submissions in, publishes what came of it, and says what became of them.
     async fn take_in(
+        &mut self,
+        submissions: Vec<Vec<Transaction>>,
+    ) -> io::Result<Vec<Vec<Submitted>>> {
+        if self.publisher.take_wish_for_changes() {
+            self.replica.changes().want();
+        }
+        let answers = self.take_in_each(submissions).await?;
+        self.publisher.publish(State::new(&self.replica, self.counters));
+        Ok(answers)
+    }
+
+    /// Late arrivals may need a part of the journal that cannot be read: then nothing that needs it is
+    /// taken in, and all else is.
+    async fn take_in_each(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
     ) -> io::Result<Vec<Vec<Submitted>>> {
@@ -307,9 +328,8 @@ impl Manager {
         Ok(answers.map(|((answer, unkept), late)| if late { unkept } else { answer }).collect())
     }
 
-    /// Applies submissions and appends them to the journal; only then wakes who waits for the journal
-    /// to grow, and says what became of them; or why the journal cannot be read, if it has to be. Nothing
-    /// was taken in then.
+    /// Applies submissions and appends them to the journal, and says what became of them; or why the
+    /// journal cannot be read, if it has to be. Nothing was taken in then.
     async fn take_in_all(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
@@ -319,9 +339,10 @@ impl Manager {
         let now = wall_clock();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
+        let is_long = needs_past || self.replica.work(&submissions) > MOST_APPLIED_HERE;
         let begin = Instant::now();
         let accepted = self
-            .with_replica(needs_past, move |replica, past| replica.accept(submissions, now, past))
+            .with_replica(is_long, move |replica, past| replica.accept(submissions, now, past))
             .await;
         if is_late {
             self.rest.begin(begin.elapsed(), Instant::now());
@@ -356,7 +377,7 @@ impl Manager {
                         return Err(io::Error::new(error.kind(), text));
                     }
                 };
-                self.with_replica(needs_past, move |replica, past| {
+                self.with_replica(is_long, move |replica, past| {
                     replica.retract(&acceptance, now, past)
                 })
                 .await?;
@@ -365,10 +386,8 @@ impl Manager {
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
-            (self.whole, self.vclock) = (None, None);
+            self.whole = None;
             self.changed = Instant::now();
-            self.subscribers
-                .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
         }
         self.tell(&acceptance);
         self.live_on(&acceptance).await?;
@@ -379,15 +398,15 @@ impl Manager {
             .collect()))
     }
 
-    /// Lets `work` at the replica: here, or away from the executor if it has to read the journal
-    /// and replay what is there.
+    /// Lets `work` at the replica: here, or away from the executor if it is long or has to read the
+    /// journal.
     async fn with_replica<T: Send + 'static>(
         &mut self,
-        needs_past: bool,
+        is_long: bool,
         work: impl FnOnce(&mut Replica, &JournalPast) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let past = JournalPast(self.journal.reader());
-        if !needs_past {
+        if !is_long {
             return work(&mut self.replica, &past);
         }
         let empty = Replica::new(self.replica.life().clone(), Bounds::default());

@@ -73,10 +73,7 @@ impl Query {
 
     /// A page of the transactions that are skipped now, in the order of the history: see
     /// [`SkippedPage`].
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn skipped(&self, from: Option<u64>, most: usize) -> Result<SkippedPage, Untold> {
-        Ok(self.handle.skipped(from, most).await?)
+    pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
+        self.handle.state().skipped(from, most)
     }
 }

@@ -171,12 +171,31 @@ impl Replica {
     /// Whether one of the transactions is new and belongs before the end of the history, so that
     /// [`accept`](Self::accept) will apply again what comes after it.
     pub fn is_late(&self, submission: &[Transaction]) -> bool {
-        let Some(end) = self.history.end() else { return false };
+        self.first_late(submission).is_some()
+    }
+
+    /// About how many transactions [`accept`](Self::accept) will apply, of those in the recent part of the
+    /// history and of these.
+    pub fn work(&self, submissions: &[Vec<Transaction>]) -> usize {
+        let new = submissions.iter().map(Vec::len).sum::<usize>();
+        let first = submissions.iter().filter_map(|some| self.first_late(some)).min();
+        new + self.history.rework(first.as_ref())
+    }
+
+    /// The earliest place of the transactions that are new and belong before the end of the history.
+    fn first_late(&self, submission: &[Transaction]) -> Option<Place> {
+        let mut ordered =
+            submission.iter().filter(|transaction| transaction.time.is_some()).peekable();
+        // Of fresh ones nothing has to be looked up.
+        ordered.peek()?;
+        let end = self.history.end()?;
         let may_be = |ordered: &&Transaction| ordered.time.is_some_and(|time| time <= end.time);
-        submission.iter().filter(may_be).any(|ordered| {
+        let late = ordered.filter(may_be).filter_map(|ordered| {
             let (source, id) = ordered.stamp();
-            !self.vclock.has_seen(source, id) && ordered.place().is_some_and(|place| place < *end)
-        })
+            let place = ordered.place().filter(|place| place < end);
+            place.filter(|_| !self.vclock.has_seen(source, id))
+        });
+        late.min()
     }
 
     fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
@@ -382,6 +401,16 @@ impl Replica {
             }
         }
         vclock
+    }
+
+    /// The same without the document.
+    pub fn view(&self) -> Self {
+        Self {
+            life: self.life.clone(),
+            vclock: self.vclock.clone(),
+            clock: self.clock.clone(),
+            history: self.history.view(),
+        }
     }
 
     /// What was done to the document of late.

@@ -27,7 +27,7 @@ use smol::future::FutureExt;
 use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
-use crate::manager::{Handle, StateHash, Stopped};
+use crate::manager::{Handle, State, StateHash, Stopped};
 use crate::query::Query;
 use crate::source::Source;
 use crate::upstream::UpstreamStatus;
@@ -165,7 +165,7 @@ impl Routes {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
             "/replace" | "/post" => write::write(self, request, "").await?.into(),
-            "/vclock" => json(&self.own_vclock().await?).into(),
+            "/vclock" => json(&self.own_vclock(&self.handle.state())).into(),
             "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
             "/history" => {
                 self.unless_stopping(history::history(&self.query, request)).await?.into()
@@ -173,12 +173,10 @@ impl Routes {
             "/transaction" => {
                 self.unless_stopping(fate::transaction(&self.query, request)).await?.into()
             }
-            "/conflicts" => fate::conflicts(&self.query, request).await?.into(),
+            "/conflicts" => fate::conflicts(&self.query, request)?.into(),
             "/peers" => self.peers().await?.into(),
-            "/metrics" => self.metrics().await?.into(),
-            "/healthz" | "/healthz/live" | "/healthz/ready" => {
-                health::health(self, request).await?.into()
-            }
+            "/metrics" => self.metrics().into(),
+            "/healthz" | "/healthz/live" | "/healthz/ready" => health::health(self, request).into(),
             _ => {
                 let (response, hello) = upgrade::agree(request, &self.handle.source())?;
                 let session = Session {
@@ -207,28 +205,30 @@ impl Routes {
     }
 
     /// The vector clock, with this node's source always in it.
-    async fn own_vclock(&self) -> Result<VectorClock, Response> {
-        let mut vclock = Arc::unwrap_or_clone(self.handle.vclock().await?);
+    fn own_vclock(&self, state: &State) -> VectorClock {
+        let mut vclock = (**state.vclock()).clone();
         vclock.include(&self.handle.source());
-        Ok(vclock)
+        vclock
     }
 
     async fn peers(&self) -> Result<Response, Response> {
-        let length = self.handle.journal().length();
+        let state = self.handle.state();
+        let length = state.length();
         Ok(json(&Peers {
             source: self.handle.source(),
             length,
-            vclock: self.own_vclock().await?,
+            vclock: self.own_vclock(&state),
             hash: self.handle.state_hash().await?,
             upstreams: self.upstreams(),
             downstreams: self.downstreams.status(length),
         }))
     }
 
-    async fn metrics(&self) -> Result<Response, Response> {
-        let length = self.handle.journal().length();
+    fn metrics(&self) -> Response {
+        let state = self.handle.state();
+        let length = state.length();
         let text = metrics::text(&metrics::Readings {
-            counters: self.handle.counters().await?,
+            counters: state.counters(),
             length,
             is_damaged: self.handle.journal().damage().is_some(),
             requests: &self.requests,
@@ -237,7 +237,7 @@ impl Routes {
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());
-        Ok(response.with_header("Cache-Control", "no-store"))
+        response.with_header("Cache-Control", "no-store")
     }
 
     fn upstreams(&self) -> Vec<UpstreamStatus> {

@@ -144,7 +144,7 @@ impl Upstream {
             Err(End::DialTimeout)
         };
         let dialed = async {
-            let mut vclock = self.handle.stamps().await?;
+            let mut vclock = self.handle.state().stamps().clone();
             let source = self.handle.source();
             if compares_own {
                 vclock.restore(&source, 0);
@@ -346,10 +346,11 @@ impl Upstream {
 
     /// Compares this node's state with a peer's: with the same transactions the document is the same.
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
-        let vclock = self.handle.stamps().await?;
-        if theirs.is_of(&vclock) && vclock.sources() <= MAX_PEER_SOURCES {
+        let state = self.handle.state();
+        let vclock = state.stamps();
+        if theirs.is_of(vclock) && vclock.sources() <= MAX_PEER_SOURCES {
             let mut status = self.status();
-            status.vclock = Some(vclock);
+            status.vclock = Some(vclock.clone());
         }
         let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
         if ours.clock != theirs.clock {

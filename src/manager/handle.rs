@@ -2,19 +2,20 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
 
+use super::published::{Published, State};
 use super::state::{Reading, StateHash};
 use super::update::{Known, Update};
 use super::{at, proposal};
-use crate::clock::VectorClock;
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::Outcome;
 use crate::source::Source;
-use crate::transaction::{Name, Place, Record, Transaction};
+use crate::transaction::{Name, Record, Transaction};
 
 /// What became of a submitted transaction.
 #[derive(Clone, Debug)]
@@ -80,16 +81,8 @@ pub(super) enum Event {
     Propose(proposal::Proposed),
     ReadSnapshot { pointer: PointerBuf, reply: oneshot::Sender<Reading> },
     ReadBasis { count: u64, reply: oneshot::Sender<Result<at::DocumentWork, u64>> },
-    ReadWindow { from: u64, most: usize, bytes: usize, reply: oneshot::Sender<at::ListingWork> },
     ReadUpdate { known: Known, reply: oneshot::Sender<Update> },
     ReadStateHash { reply: oneshot::Sender<Option<StateHash>> },
-    ReadSkipped { from: Option<u64>, most: usize, reply: oneshot::Sender<at::SkippedPage> },
-    ReadStandings { of: Vec<(Place, u64)>, reply: oneshot::Sender<Vec<at::Standing>> },
-    ReadVclock { reply: oneshot::Sender<Arc<VectorClock>> },
-    ReadHas { source: Source, id: u64, reply: oneshot::Sender<bool> },
-    ReadStamps { reply: oneshot::Sender<VectorClock> },
-    ReadCounters { reply: oneshot::Sender<Counters> },
-    Subscribe { growth: Sender<()> },
 }
 
 /// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
@@ -97,6 +90,7 @@ pub(super) enum Event {
 #[derive(Clone)]
 pub struct Handle {
     pub(super) inbox: Sender<Event>,
+    pub(super) published: Arc<Published>,
     pub(super) journal: JournalReader,
     /// This node's source, which the manager changes if it begins a new life.
     pub(super) source: Arc<RwLock<Source>>,
@@ -109,6 +103,12 @@ impl Handle {
     /// This node's source. It changes if the node begins a new life.
     pub fn source(&self) -> Source {
         self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the node has, as the manager has last published it. That an acknowledged transaction is in it
+    /// holds from its answer on.
+    pub fn state(&self) -> Arc<State> {
+        self.published.state()
     }
 
     /// The journal, to read from.
@@ -140,46 +140,15 @@ impl Handle {
         self.ask(|reply| Event::ReadStateHash { reply }).await
     }
 
-    /// The vector clock of the sources that stamp, by which nodes compare what they have.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn stamps(&self) -> Result<VectorClock, Stopped> {
-        self.ask(|reply| Event::ReadStamps { reply }).await
+    /// A channel that has something in it whenever the history has grown since it was last emptied. It is
+    /// closed when the manager ends.
+    pub fn subscribe(&self) -> Receiver<()> {
+        self.published.subscribe()
     }
 
-    /// Whether this node has the transaction `id` of `source`, by its stamp or by its name.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn has(&self, source: Source, id: u64) -> Result<bool, Stopped> {
-        self.ask(|reply| Event::ReadHas { source, id, reply }).await
-    }
-
-    /// The vector clock, with the Id expected next of each plain source.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn vclock(&self) -> Result<Arc<VectorClock>, Stopped> {
-        self.ask(|reply| Event::ReadVclock { reply }).await
-    }
-
-    /// The manager's counters.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn counters(&self) -> Result<Counters, Stopped> {
-        self.ask(|reply| Event::ReadCounters { reply }).await
-    }
-
-    /// A channel that has something in it whenever the journal has grown since it was last emptied.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn subscribe(&self) -> Result<Receiver<()>, Stopped> {
-        let (growth, grown) = async_channel::bounded(1);
-        self.send(Event::Subscribe { growth }).await?;
-        Ok(grown)
+    /// For how long the manager has been at work on one turn, as far as that was seen by asking for it.
+    pub fn busy(&self) -> Duration {
+        self.published.busy()
     }
 
     pub(super) async fn ask<T>(

@@ -1,11 +1,8 @@
 //! What the manager answers at once: reads of the document, and of how things stand.
 
-use std::sync::Arc;
-
-use super::handle::{Counters, Event};
+use super::Manager;
+use super::handle::Event;
 use super::state::{self, Reading, Snapshot, StateHash, Whole};
-use super::{Manager, wall_clock};
-use crate::clock::VectorClock;
 use crate::patch::PointerBuf;
 
 impl Manager {
@@ -21,45 +18,8 @@ impl Manager {
             Event::ReadBasis { count, reply } => {
                 reply.send(self.read_basis(count)).ok();
             }
-            Event::ReadWindow { from, most, bytes, reply } => {
-                reply.send(self.read_window(from, most, bytes)).ok();
-            }
             Event::ReadStateHash { reply } => {
                 reply.send(self.read_state_hash()).ok();
-            }
-            Event::ReadSkipped { from, most, reply } => {
-                reply.send(self.read_skipped(from, most)).ok();
-            }
-            Event::ReadStandings { of, reply } => {
-                reply.send(self.read_standings(&of)).ok();
-            }
-            Event::ReadVclock { reply } => {
-                reply.send(self.vclock()).ok();
-            }
-            Event::ReadHas { source, id, reply } => {
-                let by_stamp = self.replica.vclock().has_seen(&source, id);
-                reply.send(by_stamp || self.replica.is_known(&source, id)).ok();
-            }
-            Event::ReadStamps { reply } => {
-                reply.send(self.replica.vclock().clone()).ok();
-            }
-            Event::ReadCounters { reply } => {
-                let counters = Counters {
-                    skipped: self.replica.history().skipped_count(),
-                    repeated: self.replica.history().repeated_count(),
-                    ahead_micros: self.replica.ahead_micros(wall_clock()),
-                    document_weight: self.replica.snapshot().weight(),
-                    sources: self.replica.vclock().sources() as u64,
-                    ..self.counters
-                };
-                reply.send(counters).ok();
-            }
-            Event::Subscribe { growth } => {
-                // If nothing grows, those that left are not noticed otherwise.
-                self.subscribers.retain(|subscriber| !subscriber.is_closed());
-                // The journal may have grown since it was asked for.
-                growth.try_send(()).ok();
-                self.subscribers.push(growth);
             }
             Event::Submit { .. } | Event::Propose(_) => unreachable!("a submission is no read"),
         }
@@ -74,12 +34,8 @@ impl Manager {
 
     fn read_snapshot(&mut self, pointer: &PointerBuf) -> Reading {
         let snapshot = self.read_part(pointer);
-        Reading { snapshot, vclock: self.vclock(), length: self.replica.history().length() }
-    }
-
-    pub(super) fn vclock(&mut self) -> Arc<VectorClock> {
-        let replica = &self.replica;
-        self.vclock.get_or_insert_with(|| Arc::new(replica.whole_vclock())).clone()
+        let state = self.publisher.state();
+        Reading { snapshot, vclock: state.vclock().clone(), length: state.length() }
     }
 
     fn read_state_hash(&mut self) -> Option<StateHash> {

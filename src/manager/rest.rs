@@ -1,7 +1,7 @@
 //! When late arrivals are taken in.
 //!
 //! One that belongs before the end of the history makes the manager apply again what comes after it, and
-//! nobody else is answered meanwhile. So after such work it rests from it at least as long as it took.
+//! no other write is answered meanwhile. So after such work it rests from it at least as long as it took.
 //! What comes late meanwhile is held back, and then taken in together, in one pass; whoever submitted it
 //! waits for the answer. All else goes on.
 //!

@@ -25,6 +25,8 @@ fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
         };
         assert_eq!(record.place.id, 1);
         assert_eq!(handle.journal().length(), 1);
+        assert_eq!(handle.state().length(), 1);
+        assert!(handle.state().has(&record.place.source, 1));
         assert_eq!(text(&handle, "").await.unwrap(), r#"{"a":1}"#);
         assert_eq!(text(&handle, "/a").await.unwrap(), "1");
         assert_eq!(text(&handle, "/b").await, None);
@@ -42,7 +44,7 @@ fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
             panic!("it applies");
         };
         assert_eq!(record.place.id, 2);
-        assert_eq!(handle.counters().await.unwrap().refused, 1);
+        assert_eq!(handle.state().counters().refused, 1);
     });
 }
 
@@ -85,7 +87,7 @@ fn requests_at_once_reach_the_journal_in_the_order_of_their_ids() {
 fn growth_wakes_a_subscriber_once_however_much_there_was() {
     smol::block_on(async {
         let (handle, _task) = start();
-        let grown = handle.subscribe().await.unwrap();
+        let grown = handle.subscribe();
         for path in ["/a", "/b", "/c"] {
             handle.create(&add(path), None).await.unwrap();
         }
@@ -139,10 +141,43 @@ fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else
 }
 
 #[test]
+fn while_much_is_applied_again_others_are_answered_from_the_last_state() {
+    const LENGTH: u64 = 20 * MOST_APPLIED_HERE as u64;
+    let ordered = |source: &str, id| Transaction {
+        time: Time::from_micros(id),
+        ..Transaction::fresh(source.parse().unwrap(), id, add(&format!("/{}", id % 100)))
+    };
+    let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
+    // All of it is done by this thread, but for what is left to another one.
+    let executor = smol::LocalExecutor::new();
+    let task = executor.spawn(manager.run());
+    smol::block_on(executor.run(async {
+        let all = (2..LENGTH + 2).map(|id| ordered("p~1", id)).collect();
+        assert_eq!(handle.submit(all).await.unwrap().len() as u64, LENGTH);
+        let mut late = Box::pin(handle.submit(vec![ordered("q~1", 1)]));
+        let mut looks = 0;
+        while smol::future::poll_once(&mut late).await.is_none() {
+            let state = handle.state();
+            assert_eq!(state.has(&"q~1".parse().unwrap(), 1), state.length() > LENGTH);
+            looks += u32::from(state.length() == LENGTH);
+            smol::future::yield_now().await;
+        }
+        assert!(looks > 10, "{looks}");
+        assert_eq!(handle.state().length(), LENGTH + 1);
+        drop(late);
+        drop(handle);
+        task.await.unwrap();
+    }));
+}
+
+#[test]
 fn the_manager_ends_with_its_last_handle() {
     smol::block_on(async {
         let (handle, task) = start();
+        let grown = handle.subscribe();
+        assert_eq!(grown.recv().await, Ok(()), "it may have grown before");
         drop(handle);
         task.await.unwrap();
+        assert!(grown.recv().await.is_err(), "who waits is told");
     });
 }

@@ -46,16 +46,16 @@ impl Handle {
     /// # Errors
     /// If the node is stopping.
     pub async fn update(&self, known: Known) -> Result<Update, Stopped> {
+        self.published.want_changes();
         self.ask(|reply| Event::ReadUpdate { known, reply }).await
     }
 }
 
 impl Manager {
     pub(super) fn read_update(&mut self, known: Known) -> Update {
-        let vclock = self.vclock();
+        let vclock = self.publisher.state().vclock().clone();
         let weight = self.replica.snapshot().weight();
         let changes = self.replica.changes();
-        changes.want();
         let patches = match known {
             Known::Nothing => None,
             // Who has seen the same has the same document.

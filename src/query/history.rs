@@ -9,7 +9,7 @@ use super::budget::Pace;
 use super::{PAGE_BYTES, Query, Untold};
 use crate::clock::Time;
 use crate::journal::JournalReader;
-use crate::manager::{DocumentWork, JournalPast, ListingWork, Snapshot};
+use crate::manager::{DocumentWork, JournalPast, Snapshot};
 use crate::patch::PointerBuf;
 use crate::replica::history::at::{Listed, Window};
 use crate::replica::{Past, PastPlace, Placed};
@@ -29,8 +29,9 @@ impl Query {
     /// # Errors
     /// If it cannot be told.
     pub async fn history(&self, from: u64, most: usize) -> Result<Page, Untold> {
-        let ListingWork { window, length } = self.handle.window(from, most, PAGE_BYTES).await?;
-        let base = match window {
+        let state = self.handle.state();
+        let length = state.length();
+        let base = match state.window(from, most, PAGE_BYTES) {
             Window::Recent(lines) => return Ok(Page { lines, length }),
             Window::Past(base) => base,
         };
@@ -39,12 +40,11 @@ impl Query {
             base.list(from, most, PAGE_BYTES, &PastUntil::new(journal, length, pace))
         };
         let list: Vec<Placed> = self.budget.replay(async { Ok(work) }).await?;
-        let places = list.iter().map(|placed| (placed.place.clone(), placed.position)).collect();
-        let standings = self.handle.standings(places).await?;
-        let lines = (from..).zip(list).zip(standings);
-        let lines =
-            lines.map(|((index, placed), standing)| Listed { index, placed, fate: standing.fate });
-        Ok(Page { lines: lines.collect(), length })
+        let listed = |(index, placed): (u64, Placed)| {
+            let fate = state.standing(&placed.place, placed.position).fate;
+            Listed { index, placed, fate }
+        };
+        Ok(Page { lines: (from..).zip(list).map(listed).collect(), length })
     }
 
     /// The document after the first `count` transactions of the history, or the part of it at `pointer`,

@@ -76,8 +76,7 @@ impl Query {
         };
         let found: Option<(Record, u64)> = self.budget.lookup(async { Ok(find) }).await?;
         let Some((record, position)) = found else { return Ok(None) };
-        let mut standings = self.handle.standings(vec![(record.place.clone(), position)]).await?;
-        let standing = standings.pop().expect("there is one for each that was asked for");
+        let standing = self.handle.state().standing(&record.place, position);
         Ok(Some((record, standing)))
     }
 

@@ -166,6 +166,23 @@ impl History {
         Self { bounds, ..Self::default() }
     }
 
+    /// The same without the document.
+    pub fn view(&self) -> Self {
+        Self {
+            bounds: self.bounds,
+            document: Document::default(),
+            recent: self.recent.clone(),
+            recent_bytes: self.recent_bytes,
+            past_end: self.past_end.clone(),
+            past_length: self.past_length,
+            checkpoints: self.checkpoints.clone(),
+            skips: self.skips.clone(),
+            counted: self.counted.clone(),
+            changes: self.changes.clone(),
+            lateness: self.lateness,
+        }
+    }
+
     /// The fold of the history.
     pub fn document(&self) -> &Document {
         &self.document
@@ -409,6 +426,17 @@ impl History {
             changes.listed.push(FateChange { place, skipped });
         }
         None
+    }
+
+    /// How many transactions of the recent part have to be applied again if one comes in at `place`, and
+    /// if a checkpoint is to be taken then.
+    pub fn rework(&self, place: Option<&Place>) -> usize {
+        let before =
+            |place: &Place| self.recent.partition_point(|entry| entry.placed.place < *place);
+        let late = place.map_or(0, |place| self.recent.len() - before(place));
+        let back = (2 * self.lateness.max(late)).min(self.recent.len());
+        let is_due = self.checkpoints.is_due(back, &self.bounds);
+        late + if is_due { back } else { 0 }
     }
 
     /// Takes back the recent part from `index` on.

@@ -87,7 +87,7 @@ struct Skipped<'a> {
 
 /// A page of the transactions that are skipped now, in the order of the history: the last ones unless it
 /// is said how many to leave out.
-pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
+pub fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
     #[derive(Serialize)]
     struct Conflicts<'a> {
         /// How many are skipped in all.
@@ -100,7 +100,7 @@ pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Res
     }
     let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(CONFLICTS).min(CONFLICTS);
-    let page = query.skipped(from, limit).await.map_err(untold)?;
+    let page = query.skipped(from, limit);
     let SkippedPage { count, repeated, from, skipped } = &page;
     let skipped = skipped.iter().map(|(Place { source, id, time }, skip)| Skipped {
         source,

@@ -24,7 +24,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
     if let Some(wait) = &wait {
         let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
         waited.map_err(|response| {
-            response.with_header(LENGTH, routes.handle.journal().length().to_string())
+            response.with_header(LENGTH, routes.handle.state().length().to_string())
         })?;
     }
     as_it_is(&routes.handle, pointer, wait).await

@@ -7,17 +7,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smol::Timer;
-use smol::future::FutureExt;
 
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
-use crate::manager::{Counters, Stopped};
+use crate::manager::Counters;
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::upstream::{Divergence, UpstreamStatus};
 
-/// How long the manager may take to answer before the process does not count as well any more: longer
-/// than any replay, since a restart would only make it begin anew.
+/// How long the manager may be at work on one turn before the process does not count as well any more:
+/// longer than any replay, since a restart would only make it begin anew.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Something that a person has to look at.
@@ -123,30 +121,24 @@ fn find(readings: &Readings) -> Vec<Trouble> {
 }
 
 /// Answers a request for one of the three paths.
-pub async fn health(routes: &Routes, request: &Request) -> Result<Response, Response> {
-    let counters = async { Some(routes.handle.counters().await) };
-    let too_long = async {
-        Timer::after(LIVE_LIMIT).await;
-        None
-    };
-    let counters = match counters.or(too_long).await {
-        Some(counters) => counters.map_err(|Stopped| Response::from(Stopped))?,
-        None => {
-            let detail = format!("the manager has not answered within {LIVE_LIMIT:?}");
-            return Err(answer(&[Trouble { kind: "stuck", detail, blocks: true }]));
-        }
-    };
+pub fn health(routes: &Routes, request: &Request) -> Response {
+    let busy = routes.handle.busy();
+    if busy > LIVE_LIMIT {
+        let detail = format!("the manager has been at work on one turn for {} s", busy.as_secs());
+        return answer(&[Trouble { kind: "stuck", detail, blocks: true }]);
+    }
+    let counters = routes.handle.state().counters();
     let journal = routes.handle.journal();
     let damage = journal.damage().map(|damage| format!("{}: {damage}", journal.name()));
     let (loss, upstreams) = (journal.loss(), routes.upstreams());
     let mut troubles = find(&Readings { counters, damage, loss, upstreams });
     match request.path() {
-        // The manager has answered.
+        // The manager is not stuck.
         "/healthz/live" => troubles.clear(),
         "/healthz/ready" => troubles.retain(|trouble| trouble.blocks),
         _ => {}
     }
-    Ok(answer(&troubles))
+    answer(&troubles)
 }
 
 /// 200 if there are no troubles; else a problem that is the first one, and has all as `troubles`.

@@ -116,23 +116,20 @@ impl Wait {
                 Look::Missing(problem) if look >= deadline => return Err(problem.into()),
                 Look::Unmoved | Look::Missing(_) => {}
             }
-            let Some(grown) = &subscription else {
-                // What came in between is seen when this looks again.
-                subscription = Some(handle.subscribe().await?);
-                continue;
-            };
+            let grown = subscription.get_or_insert_with(|| handle.subscribe());
             let growth = async {
-                // If the manager has ended, the next look says so.
-                let _ = grown.recv().await;
+                grown.recv().await.map_err(|_| Stopped)?;
                 let pace = PACE.min(begin.elapsed() / PACE_SHARE).max(time * LOOK_SHARE);
                 if look + pace > Instant::now() {
                     Timer::at(look + pace).await;
                 }
+                Ok::<_, Stopped>(())
             };
             let time_over = async {
                 Timer::at(deadline).await;
+                Ok(())
             };
-            growth.or(time_over).await;
+            growth.or(time_over).await?;
         }
     }
 
@@ -140,21 +137,22 @@ impl Wait {
         let unless_unmoved = |moved| if moved { Look::There } else { Look::Unmoved };
         Ok(match &self.until {
             Until::Seen(clock) | Until::After(clock) => {
-                let vclock = handle.vclock().await?;
-                match missing(&vclock, clock) {
+                let state = handle.state();
+                let vclock = state.vclock();
+                match missing(vclock, clock) {
                     Some(problem) => Look::Missing(problem),
                     None if matches!(self.until, Until::Seen(_)) => Look::There,
-                    None => unless_unmoved(!clock.covers(&vclock)),
+                    None => unless_unmoved(!clock.covers(vclock)),
                 }
             }
             Until::Transaction(source, id) => {
-                if handle.has(source.clone(), *id).await? {
+                if handle.state().has(source, *id) {
                     Look::There
                 } else {
                     Look::Missing(not_received(*id, source, ""))
                 }
             }
-            Until::OtherLength(length) => unless_unmoved(handle.journal().length() != *length),
+            Until::OtherLength(length) => unless_unmoved(handle.state().length() != *length),
             Until::OtherPart(pointer, preconditions) => {
                 let part = handle.snapshot(pointer.clone()).await?.snapshot;
                 let tag = part.as_ref().map(|part| part.hash.as_str());
