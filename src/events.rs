@@ -24,12 +24,12 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use smol::Timer;
-use smol::future::{FutureExt, pending};
+use smol::future::{FutureExt, pending, yield_now};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
 use crate::clock::VectorClock;
-use crate::http::{Body, Coding, Full, InFlight};
+use crate::http::{Body, Coding, Full, InFlight, WrongLength};
 use crate::manager::{Change, Handle, Known, Update};
 use crate::patch::{Operation, Patch, parse};
 
@@ -82,6 +82,8 @@ enum End {
     Stopping,
     /// The stream failed.
     Failed(io::Error),
+    /// The pieces of a document were not as long as its length says.
+    WrongLength,
 }
 
 impl fmt::Display for End {
@@ -91,6 +93,9 @@ impl fmt::Display for End {
             Self::Full => f.write_str("too much is being sent to others"),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(error) => error.fmt(f),
+            Self::WrongLength => {
+                f.write_str("the document has not the length that it says (a bug)")
+            }
         }
     }
 }
@@ -114,7 +119,10 @@ impl Session {
         let left = left(stream, listening);
         let end = self.send(&output, &silent).or(stopped).or(left).await;
         output.finish().await;
-        log::debug!("events to {address}: {end}");
+        match end {
+            End::WrongLength => log::error!("events to {address}: {end}"),
+            _ => log::debug!("events to {address}: {end}"),
+        }
     }
 
     async fn send(&self, output: &Output, silent: &Receiver<Infallible>) -> End {
@@ -132,7 +140,7 @@ impl Session {
     ) -> Result<Infallible, End> {
         let mut probe_interval = None;
         let grown = self.handle.subscribe();
-        output.write(&[RETRY.as_bytes()]).await?;
+        output.write(RETRY, "".into(), "").await?;
         let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
         let mut sent = self.last.clone().map(Arc::new);
         loop {
@@ -147,10 +155,11 @@ impl Session {
                 Change::Patches(patches) => Some(("patch", compose(&patches).into())),
             };
             let bytes = match event {
-                Some((kind, data)) => {
-                    let data = self.in_flight.admit(data).map_err(|Full(_)| End::Full)?;
-                    output.event(kind, &vclock, data.at_hand().trim_ascii_end()).await?;
-                    data.at_hand().len()
+                Some((kind, line)) => {
+                    let bytes = line.length();
+                    let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
+                    output.event(kind, &vclock, line).await?;
+                    bytes
                 }
                 None => 0,
             };
@@ -173,7 +182,7 @@ impl Session {
                 if growth.or(said_last).or(silence).await? {
                     break;
                 }
-                output.write(&[KEEP_ALIVE.as_bytes()]).await?;
+                output.write(KEEP_ALIVE, "".into(), "").await?;
                 if silent.is_closed() {
                     let longer = probe_interval.map_or(PROBE_INTERVAL, |interval| interval * 2);
                     probe_interval = Some(longer.min(KEEP_ALIVE_INTERVAL));
@@ -199,7 +208,7 @@ async fn left(mut stream: TcpStream, listening: Sender<Infallible>) -> End {
     }
 }
 
-/// One patch that does what these do, which were applied one after the other.
+/// One patch that does what these do, which were applied one after the other, and a line feed.
 fn compose(patches: &[Arc<str>]) -> Vec<u8> {
     let operations = patches.iter().flat_map(|patch| {
         let Patch(operations) = parse(patch).expect("a patch that was applied is one");
@@ -207,7 +216,10 @@ fn compose(patches: &[Arc<str>]) -> Vec<u8> {
     });
     // What was tested held; not every reader compares numbers alike.
     let operations = operations.filter(|operation| !matches!(operation, Operation::Test { .. }));
-    serde_json::to_vec(&Patch(operations.collect())).expect("a patch always has a JSON text")
+    let patch = Patch(operations.collect());
+    let mut line = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
+    line.push(b'\n');
+    line
 }
 
 /// Where the events go.
@@ -219,21 +231,29 @@ struct Output {
 }
 
 impl Output {
-    async fn event(&self, kind: &str, vclock: &VectorClock, data: &[u8]) -> Result<(), End> {
-        // A JSON text as the node writes it is one line.
+    /// Writes an event, the data of which is a line: a JSON text as the node writes it, and a line feed.
+    async fn event(&self, kind: &str, vclock: &VectorClock, line: Body) -> Result<(), End> {
         let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
         let head = format!("event: {kind}\nid: {id}\ndata: ");
-        self.write(&[head.as_bytes(), data, b"\n\n"]).await
+        self.write(&head, line, "\n").await
     }
 
-    /// Writes one part of the body.
-    async fn write(&self, pieces: &[&[u8]]) -> Result<(), End> {
+    /// Writes one part of the body of the answer: these, one behind the other.
+    async fn write(&self, before: &str, body: Body, behind: &str) -> Result<(), End> {
         self.inside.store(true, Ordering::Relaxed);
-        let length = pieces.iter().map(|piece| piece.len()).sum();
+        let length = (before.len() + behind.len()) as u64 + body.length();
         self.write_bytes(self.coding.before(length).as_bytes()).await?;
-        for piece in pieces {
-            self.write_bytes(piece).await?;
+        self.write_bytes(before.as_bytes()).await?;
+        if let Body::Pieces(mut pieces) = body {
+            // Each is made when the one before it is written, and others have their turn in between.
+            while let Some(piece) = pieces.next_piece().map_err(|WrongLength| End::WrongLength)? {
+                self.write_bytes(&piece).await?;
+                yield_now().await;
+            }
+        } else {
+            self.write_bytes(body.at_hand()).await?;
         }
+        self.write_bytes(behind.as_bytes()).await?;
         self.write_bytes(self.coding.behind().as_bytes()).await?;
         self.inside.store(false, Ordering::Relaxed);
         Ok(())
@@ -287,8 +307,8 @@ mod tests {
         let text = String::from_utf8(compose(&patches)).unwrap();
         assert_eq!(
             text,
-            r#"[{"op":"add","path":"/a~1b","value":"x\ny"},{"op":"move","from":"/a~1b","path":"/c"}]"#
+            r#"[{"op":"add","path":"/a~1b","value":"x\ny"},{"op":"move","from":"/a~1b","path":"/c"}]"#.to_owned() + "\n"
         );
-        assert_eq!(compose(&[]), b"[]");
+        assert_eq!(compose(&[]), b"[]\n");
     }
 }

@@ -21,7 +21,7 @@ impl Coding {
     }
 
     /// What goes before a part of `length` bytes, which are some.
-    pub fn before(self, length: usize) -> String {
+    pub fn before(self, length: u64) -> String {
         assert!(length > 0, "an empty chunk would be the last one");
         match self {
             Self::Chunked => format!("{length:x}\r\n"),
