@@ -1,7 +1,5 @@
 //! What containers hold: the elements of arrays, and the members of objects.
 
-use std::cmp::Ordering;
-
 use super::name::{Key, Name, Short};
 use super::tree::Kid;
 use super::{Value, name_weight};
@@ -168,13 +166,14 @@ impl Key<'_> {
     }
 }
 
-/// The last kid from whose first name on it may be, as `is_from` says; the first kid if there is none.
+/// The last of so many places of which something holds, if it holds of no place after one of which it does
+/// not; 0 if there is none. No branch depends on what is found.
 #[inline]
-fn last_from(kids: &[Kid<Member>], is_from: impl Fn(&Name) -> bool) -> usize {
-    let (mut at, mut count) = (0, kids.len());
+fn last_place(count: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut at, mut count) = (0, count);
     while count > 1 {
         let half = count / 2;
-        at = std::hint::select_unpredictable(is_from(&kids[at + half].first), at + half, at);
+        at = std::hint::select_unpredictable(holds(at + half), at + half, at);
         count -= half;
     }
     at
@@ -186,14 +185,23 @@ impl Seek<Member> for Key<'_> {
     #[inline]
     fn kid(&mut self, kids: &[Kid<Member>]) -> usize {
         match self.packed() {
-            Some(packed) => last_from(kids, |name| name.floor() <= packed),
-            None => last_from(kids, |name| name.compare(self) != Ordering::Greater),
+            Some(packed) => last_place(kids.len(), |at| kids[at].first.floor() <= packed),
+            None => last_place(kids.len(), |at| kids[at].first.compare(self).is_le()),
         }
     }
 
     #[inline]
     fn place(&self, row: &[Member]) -> Result<usize, usize> {
-        row.binary_search_by(|member| member.name.compare(self))
+        let is_before = |at: usize| match self.packed() {
+            Some(packed) => row[at].name.floor() < packed,
+            None => row[at].name.compare(self).is_lt(),
+        };
+        let at = last_place(row.len(), is_before);
+        let at = at + usize::from(!row.is_empty() && is_before(at));
+        match row.get(at) {
+            Some(member) if member.name.is(self) => Ok(at),
+            _ => Err(at),
+        }
     }
 
     /// Compares the names that have its tag: that is the one that is meant, as good as always, so that

@@ -69,19 +69,7 @@ impl<T: Item> Run<T> {
     pub fn insert(&mut self, length: u8, at: usize, item: T) {
         let count = usize::from(length);
         if self.is_shared() || self.0.slice.len() == count {
-            let room = count + count / 2 + 1;
-            *self = match self.is_shared() {
-                true => {
-                    let items = self.items(length);
-                    Self::new((0..room).map(|at| items.get(at).map_or_else(T::default, T::clone)))
-                }
-                false => self.change_all(|items| {
-                    Self::new(
-                        (0..room)
-                            .map(|at| items.get_mut(at).map_or_else(T::default, std::mem::take)),
-                    )
-                }),
-            };
+            self.grow(count);
         }
         self.change_all(|items| {
             items[count] = item;
@@ -89,25 +77,36 @@ impl<T: Item> Run<T> {
         });
     }
 
-    /// Takes one of them out.
-    pub fn remove(&mut self, length: u8, at: usize) -> T {
+    /// Makes room for some more.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, count: usize) {
+        let room = count + count / 2 + 2;
+        let mut grown = Self::new((0..room).map(|_| T::default()));
+        grown.change_all(|all| match self.is_shared() {
+            true => all[..count].clone_from_slice(&self.0.slice[..count]),
+            false => self.change_all(|items| all[..count].swap_with_slice(&mut items[..count])),
+        });
+        *self = grown;
+    }
+
+    /// Takes one of them out, which `taken` then is.
+    pub fn remove(&mut self, length: u8, at: usize, taken: &mut T) {
         let count = usize::from(length);
         if self.is_shared() {
-            let item = self.items(length)[at].clone();
             let items = self.items(length);
+            *taken = items[at].clone();
             let left = (0..count - 1).map(|index| items[index + usize::from(index >= at)].clone());
             *self = Self::new(left);
-            return item;
+            return;
         }
-        let item = self.change_all(|items| {
+        self.change_all(|items| {
             items[at..count].rotate_left(1);
-            std::mem::take(&mut items[count - 1])
+            *taken = std::mem::take(&mut items[count - 1]);
         });
         if self.0.slice.len() > 2 * count + 2 {
-            let left = self
+            *self = self
                 .change_all(|items| Self::new(items[..count - 1].iter_mut().map(std::mem::take)));
-            *self = left;
         }
-        item
     }
 }

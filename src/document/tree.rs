@@ -43,23 +43,37 @@ pub struct Changed<R> {
     pub after: Sum,
 }
 
-/// Brings the sums of what an item lies in up to date. `deepest` is the depth of all that is in there.
+/// Brings the sums of what an item lies in up to date. `depths` are those of all that is in there.
 #[inline]
-pub fn settle(sum: &mut Sum, before: Sum, after: Sum, deepest: impl FnOnce() -> u8) {
+pub fn settle(sum: &mut Sum, before: Sum, after: Sum, depths: impl Iterator<Item = u8>) {
     sum.weight = (sum.weight - before.weight).saturating_add(after.weight);
     if after.depth >= sum.depth {
         sum.depth = after.depth;
     } else if before.depth == sum.depth {
-        sum.depth = deepest();
+        sum.depth = deepest(depths, sum.depth);
     }
 }
 
-fn deepest<T: Item>(row: &[T]) -> u8 {
-    row.iter().map(|item| item.sum().depth).max().unwrap_or(0)
+/// The greatest of these, none of which is greater than `most`: often the first one is that.
+fn deepest(depths: impl Iterator<Item = u8>, most: u8) -> u8 {
+    let mut deepest = 0;
+    for depth in depths {
+        deepest = deepest.max(depth);
+        if deepest == most {
+            break;
+        }
+    }
+    deepest
 }
 
-fn deepest_kid<T: Item>(kids: &[Kid<T>]) -> u8 {
-    kids.iter().map(|kid| kid.sum.depth).max().unwrap_or(0)
+/// The depths of the items.
+pub fn depths<T: Item>(row: &[T]) -> impl Iterator<Item = u8> {
+    row.iter().map(|item| item.sum().depth)
+}
+
+/// The depths of the kids.
+pub fn kid_depths<T: Item>(kids: &[Kid<T>]) -> impl Iterator<Item = u8> {
+    kids.iter().map(|kid| kid.sum.depth)
 }
 
 /// What a reference leads to, copied if it is shared.
@@ -77,10 +91,12 @@ fn copy<T: Clone>(shared: &mut Arc<T>) {
     *shared = Arc::new(T::clone(shared));
 }
 
-/// Makes room for one more. A little at a time: most rows never grow again.
-fn reserve<T>(row: &mut Vec<T>) {
+/// Makes room for one more at that place. A little at a time, since most rows never grow again; but those
+/// that grow at their ends do.
+fn reserve<T>(row: &mut Vec<T>, at: usize) {
     if row.len() == row.capacity() {
-        row.reserve_exact(row.len() / 8 + 1);
+        let more = if at == row.len() { row.len() } else { row.len() / 8 };
+        row.reserve_exact(more.clamp(1, ROW - row.len()));
     }
 }
 
@@ -118,65 +134,64 @@ impl<T: Item> Kid<T> {
                 let before = item.sum();
                 let result = change(item);
                 let after = item.sum();
-                settle(&mut self.sum, before, after, || deepest(row));
+                settle(&mut self.sum, before, after, depths(row));
                 Changed { result, before, after }
             }
             Node::Branch(kids) => {
                 let changed = self::change(kids, seek, change)?;
-                settle(&mut self.sum, changed.before, changed.after, || deepest_kid(kids));
+                settle(&mut self.sum, changed.before, changed.after, kid_depths(kids));
                 changed
             }
         };
         Some(changed)
     }
 
-    /// Puts an item where it belongs, and gives back that in place of which it is, or what then is too
-    /// much for one row.
-    fn insert(&mut self, seek: impl Seek<T>, item: T) -> Inserted<T, Self> {
+    /// Puts an item where it belongs. In place of one that is there already: then `item` is that one.
+    fn insert(&mut self, seek: impl Seek<T>, item: &mut T) -> Inserted<Self> {
         let sum = item.sum();
         let inserted = match &mut self.node {
             Node::Leaf(leaf) => insert_into_leaf(leaf, seek, item),
             Node::Branch(kids) => match insert(kids, seek, item) {
-                Inserted::InPlaceOf(old) => {
-                    settle(&mut self.sum, old.sum(), sum, || deepest_kid(kids));
-                    return Inserted::InPlaceOf(old);
-                }
+                Inserted::InPlace => Inserted::InPlace,
                 Inserted::Anew => Inserted::Anew,
                 Inserted::Split(kids) => Inserted::Split(Self::branch(kids)),
             },
         };
-        match &inserted {
-            Inserted::Anew => {
+        match (&inserted, &self.node) {
+            (Inserted::InPlace, Node::Leaf(leaf)) => {
+                settle(&mut self.sum, item.sum(), sum, depths(&leaf.row));
+            }
+            (Inserted::InPlace, Node::Branch(kids)) => {
+                settle(&mut self.sum, item.sum(), sum, kid_depths(kids));
+            }
+            (Inserted::Anew, _) => {
                 self.len += 1;
                 self.sum.add(sum);
             }
-            Inserted::Split(_) => self.count_anew(),
-            Inserted::InPlaceOf(old) => {
-                let Node::Leaf(leaf) = &self.node else { return inserted };
-                settle(&mut self.sum, old.sum(), sum, || deepest(&leaf.row));
-            }
+            (Inserted::Split(_), _) => self.count_anew(),
         }
         inserted
     }
 
-    fn remove(&mut self, seek: impl Seek<T>) -> Option<T> {
-        let item = match &mut self.node {
+    /// Takes out the item that is meant; whether it is there.
+    fn remove(&mut self, seek: impl Seek<T>, taken: &mut T) -> bool {
+        match &mut self.node {
             Node::Leaf(leaf) => {
-                let at = seek.find(&leaf.row, &leaf.tags)?;
+                let Some(at) = seek.find(&leaf.row, &leaf.tags) else { return false };
                 let Leaf { row, tags } = unshared(leaf);
-                let item = row.remove(at);
+                *taken = row.remove(at);
                 T::tag_removed(tags, row, at);
-                settle(&mut self.sum, item.sum(), Sum::default(), || deepest(row));
-                item
+                settle(&mut self.sum, taken.sum(), Sum::default(), depths(row));
             }
             Node::Branch(kids) => {
-                let item = remove(kids, seek)?;
-                settle(&mut self.sum, item.sum(), Sum::default(), || deepest_kid(kids));
-                item
+                if !remove(kids, seek, taken) {
+                    return false;
+                }
+                settle(&mut self.sum, taken.sum(), Sum::default(), kid_depths(kids));
             }
-        };
+        }
         self.len -= 1;
-        Some(item)
+        true
     }
 
     /// Makes what is known of it anew.
@@ -214,9 +229,9 @@ impl<T: Item> Kid<T> {
 }
 
 /// What came of putting an item where it belongs.
-enum Inserted<T, R> {
-    /// It is there in place of this one.
-    InPlaceOf(T),
+enum Inserted<R> {
+    /// It has changed places with one that was there.
+    InPlace,
     /// It is one more.
     Anew,
     /// It is one more, and this is too much for one row.
@@ -226,20 +241,22 @@ enum Inserted<T, R> {
 fn insert_into_leaf<T: Item>(
     leaf: &mut Arc<Leaf<T>>,
     seek: impl Seek<T>,
-    item: T,
-) -> Inserted<T, Kid<T>> {
+    item: &mut T,
+) -> Inserted<Kid<T>> {
     let found = if is_one(&seek) { seek.find(&leaf.row, &leaf.tags) } else { None };
     let Leaf { row, tags } = unshared(leaf);
     if let Some(at) = found {
-        return Inserted::InPlaceOf(std::mem::replace(&mut row[at], item));
+        std::mem::swap(&mut row[at], item);
+        return Inserted::InPlace;
     }
     let (Ok(at) | Err(at)) = seek.place(row);
+    let item = std::mem::take(item);
     if row.len() == ROW {
         let right = Kid::leaf(split(row, at, item));
         *tags = T::tags(row);
         return Inserted::Split(right);
     }
-    reserve(row);
+    reserve(row, at);
     row.insert(at, item);
     T::tag_inserted(tags, row, at);
     Inserted::Anew
@@ -333,6 +350,17 @@ pub fn total<T: Item>(kids: &Kids<T>) -> (usize, Sum) {
     (kids.iter().map(|kid| kid.len as usize).sum(), sum)
 }
 
+/// Whether there are at most so many items.
+pub fn is_at_most<T: Item>(kids: &Kids<T>, most: usize) -> bool {
+    // None is empty.
+    let mut left = if kids.len() > most { None } else { Some(most) };
+    let mut kids = kids.iter();
+    while let (Some(some), Some(kid)) = (left, kids.next()) {
+        left = some.checked_sub(kid.len as usize);
+    }
+    left.is_some()
+}
+
 /// The item that is meant.
 #[inline]
 pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
@@ -359,15 +387,15 @@ pub fn change<T: Item, R>(
 fn insert<T: Item>(
     kids: &mut Kids<T>,
     mut seek: impl Seek<T>,
-    item: T,
-) -> Inserted<T, Vec<Kid<T>>> {
+    item: &mut T,
+) -> Inserted<Vec<Kid<T>>> {
     let at = seek.kid(kids);
     let kids = unshared(kids);
     match kids[at].insert(seek, item) {
-        Inserted::InPlaceOf(old) => Inserted::InPlaceOf(old),
+        Inserted::InPlace => Inserted::InPlace,
         Inserted::Anew => Inserted::Anew,
         Inserted::Split(right) if kids.len() < ROW => {
-            reserve(kids);
+            reserve(kids, at + 1);
             kids.insert(at + 1, right);
             Inserted::Anew
         }
@@ -375,23 +403,25 @@ fn insert<T: Item>(
     }
 }
 
-/// Puts an item where it belongs, and gives back that in place of which it is.
-pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: T) -> Option<T> {
+/// Puts an item where it belongs; whether in place of one that is there already, which `item` then is.
+pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: &mut T) -> bool {
     match insert(kids, seek, item) {
-        Inserted::InPlaceOf(old) => return Some(old),
+        Inserted::InPlace => return true,
         Inserted::Anew => {}
         Inserted::Split(right) => {
             let left = std::mem::take(unshared(kids));
             *kids = Arc::new(vec![Kid::branch(left), Kid::branch(right)]);
         }
     }
-    None
+    false
 }
 
-fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>) -> Option<T> {
+fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>, taken: &mut T) -> bool {
     let at = seek.kid(kids);
     let kids = unshared(kids);
-    let item = kids[at].remove(seek)?;
+    if !kids[at].remove(seek, taken) {
+        return false;
+    }
     let width = kids[at].width();
     if width == 0 {
         let gone = kids.remove(at);
@@ -408,16 +438,18 @@ fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>) -> Option<T> {
             kids[left].join(next);
         }
     }
-    Some(item)
+    true
 }
 
-/// Takes out the item that is meant, if it is there.
-pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>) -> Option<T> {
-    let item = remove(kids, seek)?;
+/// Takes out the item that is meant; whether it is there.
+pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, taken: &mut T) -> bool {
+    if !remove(kids, seek, taken) {
+        return false;
+    }
     while let [Kid { node: Node::Branch(only), .. }] = kids.as_slice() {
         *kids = only.clone();
     }
-    Some(item)
+    true
 }
 
 /// Whether `check` holds of all items in rows that nobody else holds.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::item::{At, Item, Member, ROW, Seek, Sum};
 use super::name::{Key, Name, Short};
 use super::run::Run;
-use super::tree::{self, Changed, Kids, Rows, settle};
+use super::tree::{self, Changed, Kids, Rows, depths, kid_depths, settle};
 use super::{Bytes, CONTAINER_WEIGHT, VALUE_WEIGHT, long_weight};
 
 /// A large container with as few items becomes a small one.
@@ -336,20 +336,33 @@ impl Value {
     ///
     /// # Panics
     /// If this is no object.
-    pub fn set_member(&mut self, name: &str, value: Value) -> Option<Value> {
+    pub fn set_member(&mut self, name: &str, mut value: Value) -> Option<Value> {
+        self.swap_member(name, &mut value).then_some(value)
+    }
+
+    /// Sets a member of an object. If there is such a member already, it changes places with `value`, and this
+    /// is true; else `value` is then `null`.
+    ///
+    /// Values that go in and out at one place in memory are faster than those that are given back, and
+    /// unpacked and packed by each function on the way.
+    ///
+    /// # Panics
+    /// If this is no object.
+    pub fn swap_member(&mut self, name: &str, value: &mut Value) -> bool {
         let key = Key::new(name);
         if let Repr::Object { depth, length, weight, items } = &mut self.0 {
             match key.place(items.items(*length)) {
                 Ok(at) => {
-                    let change = |member: &mut Member| std::mem::replace(&mut member.value, value);
-                    return Some(change_run(depth, *length, weight, items, at, change));
+                    let swap = |member: &mut Member| std::mem::swap(&mut member.value, value);
+                    change_run(depth, *length, weight, items, at, swap);
+                    return true;
                 }
                 Err(at) if usize::from(*length) < ROW => {
-                    let member = Member { name: Name::new(name), value };
+                    let member = Member { name: Name::new(name), value: std::mem::take(value) };
                     (*depth, *weight) = grown(*depth, *weight, member.sum());
                     items.insert(*length, at, member);
                     *length += 1;
-                    return None;
+                    return false;
                 }
                 Err(_) => self.widen(),
             }
@@ -357,22 +370,23 @@ impl Value {
         let Repr::LongObject { depth, weight, kids } = &mut self.0 else {
             panic!("only objects have members")
         };
-        let member = Member { name: Name::new(name), value };
+        let mut member = Member { name: Name::new(name), value: std::mem::take(value) };
         let added = member.sum();
-        let Some(old) = tree::insert_at_root(kids, key, member) else {
+        let is_swapped = tree::insert_at_root(kids, key, &mut member);
+        if is_swapped {
+            settle_container(depth, weight, [member.sum(), added], kid_depths(kids));
+            *value = member.value;
+        } else {
             (*depth, *weight) = grown(*depth, *weight, added);
-            return None;
-        };
-        let sums = [old.sum(), added];
-        settle_container(depth, weight, sums, || tree::total(kids).1.depth);
-        Some(old.value)
+        }
+        is_swapped
     }
 
     /// Puts an element into an array, before the one at `index`.
     ///
     /// # Panics
     /// If this is no array, or a shorter one.
-    pub fn insert_element(&mut self, index: usize, value: Value) {
+    pub fn insert_element(&mut self, index: usize, mut value: Value) {
         let added = value.sum();
         if matches!(&self.0, Repr::Array { length, .. } if usize::from(*length) == ROW) {
             self.widen();
@@ -385,7 +399,7 @@ impl Value {
             }
             Repr::LongArray { depth, weight, kids } => {
                 (*depth, *weight) = grown(*depth, *weight, added);
-                tree::insert_at_root(kids, At(index), value);
+                tree::insert_at_root(kids, At(index), &mut value);
             }
             _ => panic!("only arrays have elements"),
         };
@@ -409,38 +423,53 @@ impl Value {
 
     /// Takes a member out of an object, if it is there.
     pub fn remove_member(&mut self, name: &str) -> Option<Value> {
-        let key = Key::new(name);
-        let member = match &mut self.0 {
+        let mut taken = Value::default();
+        self.take_member(name, &mut taken).then_some(taken)
+    }
+
+    /// Takes a member out of an object, which `taken` then is; whether it is there.
+    pub fn take_member(&mut self, name: &str, taken: &mut Value) -> bool {
+        let (key, mut member) = (Key::new(name), Member::default());
+        match &mut self.0 {
             Repr::Object { depth, length, weight, items } => {
-                let at = key.find_untagged(items.items(*length))?;
-                remove_from_run(depth, length, weight, items, at)
+                let Some(at) = key.find_untagged(items.items(*length)) else { return false };
+                remove_from_run(depth, length, weight, items, at, &mut member);
             }
             Repr::LongObject { depth, weight, kids } => {
-                let member = remove_from_kids(depth, weight, kids, key)?;
+                if !remove_from_kids(depth, weight, kids, key, &mut member) {
+                    return false;
+                }
                 if let Some((length, items)) = small(kids) {
                     self.0 = Repr::Object { depth: *depth, length, weight: *weight, items };
                 }
-                member
             }
-            _ => return None,
-        };
-        Some(member.value)
+            _ => return false,
+        }
+        *taken = member.value;
+        true
     }
 
     /// Takes an element out of an array, if it is there.
     pub fn remove_element(&mut self, index: usize) -> Option<Value> {
+        let mut taken = Value::default();
+        self.take_element(index, &mut taken).then_some(taken)
+    }
+
+    /// Takes an element out of an array, which `taken` then is; whether it is there.
+    pub fn take_element(&mut self, index: usize, taken: &mut Value) -> bool {
         match &mut self.0 {
             Repr::Array { depth, length, weight, items } if index < usize::from(*length) => {
-                Some(remove_from_run(depth, length, weight, items, index))
+                remove_from_run(depth, length, weight, items, index, taken);
+                true
             }
             Repr::LongArray { depth, weight, kids } => {
-                let element = remove_from_kids(depth, weight, kids, At(index))?;
+                let is_there = remove_from_kids(depth, weight, kids, At(index), taken);
                 if let Some((length, items)) = small(kids) {
                     self.0 = Repr::Array { depth: *depth, length, weight: *weight, items };
                 }
-                Some(element)
+                is_there
             }
-            _ => None,
+            _ => false,
         }
     }
 }
@@ -451,10 +480,10 @@ fn settle_container(
     depth: &mut u8,
     weight: &mut u32,
     [before, after]: [Sum; 2],
-    deepest: impl FnOnce() -> u8,
+    depths: impl Iterator<Item = u8>,
 ) {
     let mut sum = without_base(*depth, *weight);
-    settle(&mut sum, before, after, deepest);
+    settle(&mut sum, before, after, depths);
     (*depth, *weight) = with_base(sum);
 }
 
@@ -478,7 +507,7 @@ fn change_run<T: Item, R>(
         let result = change(item);
         (result, [before, item.sum()])
     });
-    settle_container(depth, weight, sums, || Sum::of(items.items(length)).depth);
+    settle_container(depth, weight, sums, depths(items.items(length)));
     result
 }
 
@@ -491,7 +520,7 @@ fn change_kids<T: Item, R>(
     change: impl FnOnce(&mut T) -> R,
 ) -> Option<R> {
     let Changed { result, before, after } = tree::change(kids, seek, change)?;
-    settle_container(depth, weight, [before, after], || tree::total(kids).1.depth);
+    settle_container(depth, weight, [before, after], kid_depths(kids));
     Some(result)
 }
 
@@ -501,12 +530,11 @@ fn remove_from_run<T: Item>(
     weight: &mut u32,
     items: &mut Run<T>,
     at: usize,
-) -> T {
-    let item = items.remove(*length, at);
+    taken: &mut T,
+) {
+    items.remove(*length, at, taken);
     *length -= 1;
-    let sums = [item.sum(), Sum::default()];
-    settle_container(depth, weight, sums, || Sum::of(items.items(*length)).depth);
-    item
+    settle_container(depth, weight, [taken.sum(), Sum::default()], depths(items.items(*length)));
 }
 
 fn remove_from_kids<T: Item>(
@@ -514,16 +542,18 @@ fn remove_from_kids<T: Item>(
     weight: &mut u32,
     kids: &mut Kids<T>,
     seek: impl Seek<T>,
-) -> Option<T> {
-    let item = tree::remove_at_root(kids, seek)?;
-    let sums = [item.sum(), Sum::default()];
-    settle_container(depth, weight, sums, || tree::total(kids).1.depth);
-    Some(item)
+    taken: &mut T,
+) -> bool {
+    let is_there = tree::remove_at_root(kids, seek, taken);
+    if is_there {
+        settle_container(depth, weight, [taken.sum(), Sum::default()], kid_depths(kids));
+    }
+    is_there
 }
 
 /// The items as those of a small container, if they are few.
 fn small<T: Item>(kids: &Kids<T>) -> Option<(u8, Run<T>)> {
-    (tree::total(kids).0 <= SMALL).then(|| {
+    tree::is_at_most(kids, SMALL).then(|| {
         let items: Vec<T> = Rows::new(kids, 0).flatten().cloned().collect();
         (items.len() as u8, Run::new(items.into_iter()))
     })

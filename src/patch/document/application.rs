@@ -80,13 +80,7 @@ impl<'a> Application<'a> {
     fn step(&mut self, operation: Operation) -> Result<(), Failure> {
         match operation {
             Operation::Add { path, value } => self.add(path, value),
-            Operation::Remove { path } => match take(&mut self.document.root, path.as_str()) {
-                Ok(value) => {
-                    self.undo(Operation::Add { path, value });
-                    Ok(())
-                }
-                Err(reason) => Err(Failure { path, reason }),
-            },
+            Operation::Remove { path } => self.remove(path),
             Operation::Replace { path, value } => self.replace(path, value),
             Operation::Move { from, path } => self.move_value(from, path),
             Operation::Copy { from, path } => match self.copied(from.as_str()) {
@@ -126,6 +120,17 @@ impl<'a> Application<'a> {
         }
     }
 
+    fn remove(&mut self, path: PointerBuf) -> Result<(), Failure> {
+        let mut value = Value::default();
+        match take(&mut self.document.root, path.as_str(), &mut value) {
+            Ok(()) => {
+                self.undo(Operation::Add { path, value });
+                Ok(())
+            }
+            Err(reason) => Err(Failure { path, reason }),
+        }
+    }
+
     fn replace(&mut self, path: PointerBuf, mut value: Value) -> Result<(), Failure> {
         let replaced = admit(path.as_str(), &value).and_then(|()| {
             change(&mut self.document.root, path.as_str(), |place| {
@@ -158,8 +163,10 @@ impl<'a> Application<'a> {
 
     /// A remove at `from` and an add of that value at `path`, as RFC 6902 section 4.4 says.
     fn move_value(&mut self, from: PointerBuf, path: PointerBuf) -> Result<(), Failure> {
-        let (met, old) = match carry(&mut self.document.root, from.as_str(), path.as_str()) {
-            Ok(Some(carried)) => carried,
+        let mut old = Value::default();
+        let root = &mut self.document.root;
+        let met = match carry(root, from.as_str(), path.as_str(), &mut old) {
+            Ok(Some(met)) => met,
             Ok(None) => return Ok(()),
             Err(reason) => return Err(Failure { path, reason }),
         };
@@ -183,8 +190,9 @@ impl<'a> Application<'a> {
 }
 
 /// Takes the value at `from` and puts it at `path`; or leaves it where it is if that cannot be. Gives
-/// back what it met there, and the value with which it has changed places; nothing if `from` is `path`.
-fn carry(root: &mut Value, from: &str, path: &str) -> Found<Option<(Met, Value)>> {
+/// back what it met there, and in `value` the one with which it has changed places; nothing if `from` is
+/// `path`.
+fn carry(root: &mut Value, from: &str, path: &str, value: &mut Value) -> Found<Option<Met>> {
     if is_inside(path, from) {
         return Err(Reason::MoveIntoItself.into());
     }
@@ -196,18 +204,15 @@ fn carry(root: &mut Value, from: &str, path: &str) -> Found<Option<(Met, Value)>
     }
     let (container, inner_from, inner_path) = around(from, path);
     let carried = change(root, container, |container| {
-        Ok(take(container, inner_from).map_err(|reason| at_from(from, reason)).and_then(
-            |mut value| match admit(path, &value)
-                .and_then(|()| put(container, inner_path, &mut value))
-            {
-                Ok(met) => Ok(Some((met, value))),
-                Err(reason) => {
-                    let back = put(container, inner_from, &mut value);
-                    assert!(back.is_ok(), "what was just taken fits where it was");
-                    Err(reason)
-                }
-            },
-        ))
+        if let Err(reason) = take(container, inner_from, value) {
+            return Ok(Err(at_from(from, reason)));
+        }
+        let put = admit(path, value).and_then(|()| put(container, inner_path, value));
+        if put.is_err() {
+            let back = self::put(container, inner_from, value);
+            assert!(back.is_ok(), "what was just taken fits where it was");
+        }
+        Ok(put.map(Some))
     });
     carried.unwrap_or_else(|reason| Err(at_from(from, reason)))
 }
@@ -219,13 +224,8 @@ fn put(root: &mut Value, path: &str, value: &mut Value) -> Found<Met> {
         return Ok(Met::Value);
     };
     change(root, parent, |container| match container.kind() {
-        Kind::Object => match container.set_member(&token.name(), std::mem::take(value)) {
-            Some(old) => {
-                *value = old;
-                Ok(Met::Value)
-            }
-            None => Ok(Met::Gap),
-        },
+        Kind::Object if container.swap_member(&token.name(), value) => Ok(Met::Value),
+        Kind::Object => Ok(Met::Gap),
         Kind::Array => {
             let length = container.len();
             let index = match token.text {
@@ -239,18 +239,20 @@ fn put(root: &mut Value, path: &str, value: &mut Value) -> Found<Met> {
     })
 }
 
-/// Takes out the value at `path`, as a remove does.
-fn take(root: &mut Value, path: &str) -> Found<Value> {
+/// Takes out the value at `path`, as a remove does: it is then in `taken`.
+fn take(root: &mut Value, path: &str, taken: &mut Value) -> Found<()> {
     let (parent, token) = Token::split_last(path).ok_or(Reason::RemoveWhole)?;
     change(root, parent, |container| match container.kind() {
         Kind::Object => {
             let name = token.name();
-            container.remove_member(&name).ok_or_else(|| no_member(name))
+            let is_there = container.take_member(&name, taken);
+            if is_there { Ok(()) } else { Err(no_member(name)) }
         }
         Kind::Array => {
             let length = container.len();
             let index = token.index(length, length)?;
-            container.remove_element(index).ok_or_else(|| no_element(token, length))
+            let is_there = container.take_element(index, taken);
+            if is_there { Ok(()) } else { Err(no_element(token, length)) }
         }
         _ => Err(not_a_container(container, token)),
     })
