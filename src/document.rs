@@ -15,12 +15,18 @@
 //!                                             └─ ...   (a B+-tree: all rows of items are equally deep)
 //! ```
 //!
-//! For each row of members its parent has a byte of a hash of each name, so that a member is found by
-//! looking at 64 bytes in a row and, as good as always, at one name.
+//! A small container has a row of its own length, with some room at its end once it has grown. A row of a
+//! tree has a byte of a hash of each of its names, so that a member is found by looking at 64 bytes in a row
+//! and, as good as always, at one name. In a row of at most 16 members all names are compared, with no branch
+//! that depends on which is found; what is ordered is searched without such branches too.
 //!
 //! **Sharing.** A clone of a value is one more reference to the same memory. A change copies the rows on
 //! the way to what it changes, if somebody else holds them too, and is done in place if nobody does. So
 //! whoever reads keeps a clone and nobody waits for anybody.
+//!
+//! **Changes.** Nothing hands out a reference to an item that could be changed: the change is a closure which
+//! is handed down to the item ([`Value::change_member`]), so that the sums of all containers around it are
+//! settled on the way back. Values change places with those of the caller ([`Value::swap_member`]).
 //!
 //! **Sums.** Every container knows its weight and its depth, and a tree those of its parts; a change brings
 //! them up to date on its way back. Both are functions of the value alone, never of the shape that its
@@ -28,7 +34,13 @@
 //!
 //! **Text.** Values are read from and written as JSON text without anything in between: sorted by the bytes
 //! of the names, of several members of one name the last one, numbers exact. What is written is byte for
-//! byte what serde_json's `Value` would be. [`Pieces`] writes at a reader's pace.
+//! byte what serde_json's `Value` would be. The rows of a long container are made while it is read.
+//! [`Pieces`] writes at a reader's pace.
+//!
+//! **The end.** To free what nobody holds any more takes 50 ms and more for 100 MB: that is for a thread
+//! outside this module, and [`Value::has_alone_more_than`] says without a walk over everything whether it is worth it.
+//!
+//! `cargo bench --bench document` measures all of that beside serde_json's `Value`.
 //!
 //! # What else was tried
 //!
@@ -46,7 +58,9 @@
 //!
 //! imbl's vector takes 158 µs for an insertion inside a million elements, this 0.5. Sharing the names of
 //! objects that are alike needs a table of all such lists, and makes each insertion dissolve one: not worth
-//! it. Rows of 32, 128 or 256 and searching small ones from their beginning made no difference.
+//! it. Rows of 32, 128 or 256 made no difference. With the hashes of names in the parent of a row instead of
+//! beside it, a row of trees takes 7 KiB instead of 3, which a write beside a clone copies. References to items
+//! instead of closures would need `unsafe` code, or a second allocation for each small container.
 
 mod alone;
 mod digest;

@@ -179,6 +179,13 @@ fn last_place(count: usize, holds: impl Fn(usize) -> bool) -> usize {
     at
 }
 
+/// The first place of which it does not hold.
+#[inline]
+fn first_place(row: &[Member], holds: impl Fn(&Member) -> bool) -> usize {
+    let last = last_place(row.len(), |at| holds(&row[at]));
+    last + usize::from(row.get(last).is_some_and(holds))
+}
+
 impl Seek<Member> for Key<'_> {
     const IS_ONE: bool = true;
 
@@ -192,12 +199,10 @@ impl Seek<Member> for Key<'_> {
 
     #[inline]
     fn place(&self, row: &[Member]) -> Result<usize, usize> {
-        let is_before = |at: usize| match self.packed() {
-            Some(packed) => row[at].name.floor() < packed,
-            None => row[at].name.compare(self).is_lt(),
+        let at = match self.packed() {
+            Some(packed) => first_place(row, |member| member.name.floor() < packed),
+            None => first_place(row, |member| member.name.compare(self).is_lt()),
         };
-        let at = last_place(row.len(), is_before);
-        let at = at + usize::from(!row.is_empty() && is_before(at));
         match row.get(at) {
             Some(member) if member.name.is(self) => Ok(at),
             _ => Err(at),

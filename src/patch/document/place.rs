@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr2, memrchr2};
+
 use crate::document::{Kind, Value};
 use crate::patch::error::Reason;
 
@@ -70,11 +72,11 @@ impl<'a> Token<'a> {
     #[inline]
     fn split_first(pointer: &'a str) -> Option<(Self, &'a str)> {
         let tokens = pointer.strip_prefix('/')?;
-        let mut escaped = false;
-        let end = tokens.bytes().position(|byte| {
-            escaped |= byte == b'~';
-            byte == b'/'
-        });
+        let mut end = memchr2(b'/', b'~', tokens.as_bytes());
+        let escaped = end.is_some_and(|end| tokens.as_bytes()[end] == b'~');
+        if escaped {
+            end = tokens.find('/');
+        }
         let (text, rest) = tokens.split_at(end.unwrap_or(tokens.len()));
         Some((Self { text, escaped }, rest))
     }
@@ -83,11 +85,11 @@ impl<'a> Token<'a> {
     /// the whole document's.
     #[inline]
     pub fn split_last(pointer: &'a str) -> Option<(&'a str, Self)> {
-        let mut escaped = false;
-        let slash = pointer.bytes().rposition(|byte| {
-            escaped |= byte == b'~';
-            byte == b'/'
-        })?;
+        let mut slash = memrchr2(b'/', b'~', pointer.as_bytes())?;
+        let escaped = pointer.as_bytes()[slash] == b'~';
+        if escaped {
+            slash = pointer.rfind('/')?;
+        }
         Some((&pointer[..slash], Self { text: &pointer[slash + 1..], escaped }))
     }
 
