@@ -245,7 +245,7 @@ impl Session {
 
     /// A peer that knows how compares the state's hash with its own; a plain one just answers.
     async fn ping(&self, socket: &mut Socket) -> Result<(), End> {
-        let state = self.handle.state_hash().await.map_err(|_| End::Stopping)?;
+        let state = self.handle.state_hash().await;
         let payload = state.map(|state| state.to_string()).unwrap_or_default();
         Ok(socket.queue(Message::Ping(payload.into()))?)
     }

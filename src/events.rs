@@ -30,7 +30,7 @@ use smol::net::TcpStream;
 
 use crate::clock::VectorClock;
 use crate::http::{Body, Coding, Full, InFlight, WrongLength};
-use crate::manager::{Change, Handle, Known, Update};
+use crate::manager::{Handle, Known};
 use crate::patch::{Operation, Patch, parse};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
@@ -144,26 +144,35 @@ impl Session {
         let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
         let mut sent = self.last.clone().map(Arc::new);
         loop {
-            let update = self.handle.update(known).await.map_err(|_| End::Stopping)?;
-            let Update { change, vclock, version } = update;
-            known = Known::Version(version);
-            let is_known =
-                sent.as_ref().is_some_and(|sent| sent.covers(&vclock) && vclock.covers(sent));
-            let event = match change {
-                Change::Put(snapshot) => Some(("put", Body::Shared(snapshot.line))),
-                Change::Patches(patches) if patches.is_empty() && is_known => None,
-                Change::Patches(patches) => Some(("patch", compose(&patches).into())),
+            let mut state = self.handle.state_for_changes();
+            let is_known = sent
+                .as_ref()
+                .is_some_and(|sent| sent.covers(state.vclock()) && state.vclock().covers(sent));
+            let event = match state.patches_since(&known) {
+                Some(patches) if patches.is_empty() && is_known => None,
+                Some(patches) => Some(("patch", compose(&patches).into())),
+                None => {
+                    state = self.handle.represented().await;
+                    let document = state.representation().expect("it is represented");
+                    let line = match document.line() {
+                        Some(line) => Body::Shared(line.clone()),
+                        None => Body::in_pieces(document.line_length(), document.line_in_pieces()),
+                    };
+                    Some(("put", line))
+                }
             };
             let bytes = match event {
                 Some((kind, line)) => {
                     let bytes = line.length();
                     let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
-                    output.event(kind, &vclock, line).await?;
+                    output.event(kind, state.vclock(), line).await?;
                     bytes
                 }
                 None => 0,
             };
-            sent = Some(vclock);
+            (known, sent) = (state.known(), Some(state.vclock().clone()));
+            // While it waits for the next one, this need not be in memory.
+            drop(state);
             let megabytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
             Timer::after(PACE.saturating_mul(megabytes.saturating_add(1))).await;
             loop {

@@ -43,6 +43,7 @@
 //! - No line of the journal is passed over unchecked ([`journal`]).
 //! - What is acknowledged, shown or sent is in the journal ([`manager`]).
 //! - For the manager a user's transaction and a peer's are the same ([`manager`]).
+//! - Reads take the state that the manager published last, and never ask it ([`manager::State`]).
 //! - Every queue is bounded by a named constant and every wait for somebody else by a time limit.
 //!
 //! # What is deliberately absent

@@ -19,7 +19,7 @@ use crate::journal::{
     Storage, push_batch, push_life, read_checkpoint, read_header, read_through,
 };
 use crate::manager::recovery::{Proof, ReadBack, read_back};
-use crate::manager::{Whole, wall_clock};
+use crate::manager::{StateHash, wall_clock};
 use crate::source::Source;
 
 pub use rebuild::{Plan, Rebuilt, rebuild};
@@ -136,7 +136,7 @@ fn verify_checkpoints(
 
 fn state_hash(read: &ReadBack) -> String {
     let (document, vclock) = (read.replica.snapshot().root(), read.replica.vclock());
-    Whole::new(document, vclock).state.to_string()
+    StateHash::of(&document.digest(), vclock).state.to_string()
 }
 
 fn existing(directory: &Directory) -> Result<Arc<dyn Storage>, Failure> {

@@ -3,10 +3,9 @@
 //! Everything reaches it as an `Event` through one bounded channel. A transaction that a user posted
 //! and one that a peer sent are the same variant with the same content, so it has no way to tell them
 //! apart. It works at its own pace: it drains the inbox, applies what came, appends it to the journal
-//! as one batch, and then answers; so nobody is told of, shown or sent what is not in the journal.
-//! It never waits for a socket.
+//! as one batch, publishes its [`State`], and then answers; so nobody is told of, shown or sent what is not in
+//! the journal. Readers take what is published last, whatever it is at work on. It never waits for a socket.
 
-mod at;
 mod creation;
 mod handle;
 mod heavy;
@@ -16,13 +15,11 @@ mod lives;
 mod pace;
 mod past;
 mod proposal;
-mod published;
-mod reads;
 pub mod recovery;
 mod representation;
 mod rest;
 mod state;
-mod update;
+mod state_hash;
 
 use std::io;
 use std::path::Path;
@@ -44,19 +41,17 @@ use handle::Event;
 use keeper::Keeper;
 use lines::Lines;
 use pace::Pace;
-use published::Publisher;
 use recovery::Recovered;
 use rest::Rest;
+use state::Publisher;
 
-pub use at::DocumentWork;
 pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
-pub use published::{SkippedPage, Standing, State};
 pub use representation::{Representation, Representer, Version};
-pub use state::{Reading, Snapshot, StateHash, Whole};
-pub use update::{Change, Known, Update};
+pub use state::{Known, Reading, SkippedPage, Standing, State};
+pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.
 const INBOX_EVENTS: usize = 1024;
@@ -99,9 +94,6 @@ pub struct Manager {
     life_begun: Option<Instant>,
     /// Where checkpoints are kept; none if the journal is in memory.
     keeper: Option<Keeper>,
-    /// The whole snapshot as it was last read; none if it has changed since.
-    whole: Option<Whole>,
-    changed: Instant,
 }
 
 impl Manager {
@@ -142,7 +134,7 @@ impl Manager {
         let (sender, inbox) = async_channel::bounded(INBOX_EVENTS);
         let next = Name { id: replica.next_id(&source), source: source.clone() };
         let source = Arc::new(RwLock::new(source));
-        let publisher = Publisher::new(State::new(&replica, Counters::default()));
+        let publisher = Publisher::new(&replica);
         let handle = Handle {
             inbox: sender,
             published: publisher.share(),
@@ -163,8 +155,6 @@ impl Manager {
             source,
             life_begun: None,
             keeper,
-            whole: None,
-            changed: Instant::now(),
         };
         (manager, handle)
     }
@@ -209,7 +199,6 @@ impl Manager {
     async fn turn(&mut self, wake: Wake) -> io::Result<()> {
         let (mut submissions, mut replies): (Vec<_>, Vec<_>) =
             self.rest.release(Instant::now()).into_iter().unzip();
-        let mut reads = Vec::new();
         let mut proposed = None;
         let mut count = submissions.iter().map(Vec::len).sum::<usize>();
         let mut next = match wake {
@@ -234,7 +223,6 @@ impl Manager {
                     proposed = Some(proposal);
                     break;
                 }
-                read => reads.push(read),
             }
             next = if count >= BATCH_TRANSACTIONS {
                 None
@@ -253,14 +241,9 @@ impl Manager {
                 reply.send(answer).ok();
             }
         }
-        if proposed.is_some() || !reads.is_empty() {
-            self.pace.disturbed();
-        }
         if let Some(proposed) = proposed {
+            self.pace.disturbed();
             self.decide(proposed).await?;
-        }
-        for read in reads {
-            self.answer(read);
         }
         Ok(())
     }
@@ -285,10 +268,10 @@ impl Manager {
         submissions: Vec<Vec<Transaction>>,
     ) -> io::Result<Vec<Vec<Submitted>>> {
         if self.publisher.take_wish_for_changes() {
-            self.replica.changes().want();
+            self.replica.want_changes();
         }
         let answers = self.take_in_each(submissions).await?;
-        self.publisher.publish(State::new(&self.replica, self.counters));
+        self.publisher.publish(&self.replica, self.counters);
         Ok(answers)
     }
 
@@ -336,6 +319,9 @@ impl Manager {
         sizes: &[usize],
         needs_past: bool,
     ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
+        if self.publisher.take_note_of_readers() {
+            self.pace.disturbed();
+        }
         let now = wall_clock();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
@@ -386,8 +372,6 @@ impl Manager {
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
-            self.whole = None;
-            self.changed = Instant::now();
         }
         self.tell(&acceptance);
         self.live_on(&acceptance).await?;

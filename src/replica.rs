@@ -36,8 +36,9 @@ pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
 /// A life with no more Ids than this left is used up: so many may still be on their way.
 const LAST_IDS: u64 = 1 << 20;
 
-/// Life, vector clock, hybrid clock and history of one node.
-#[derive(Debug)]
+/// Life, vector clock, hybrid clock and history of one node. A clone takes next to no time, and shares what
+/// neither of the two has changed since.
+#[derive(Clone, Debug)]
 pub struct Replica {
     life: Life,
     /// Of the sources that stamp.
@@ -406,19 +407,14 @@ impl Replica {
         vclock
     }
 
-    /// The same without the document.
-    pub fn view(&self) -> Self {
-        Self {
-            life: self.life.clone(),
-            vclock: self.vclock.clone(),
-            clock: self.clock.clone(),
-            history: self.history.view(),
-        }
+    /// What was done to the document of late.
+    pub fn changes(&self) -> &Changes {
+        self.history.changes()
     }
 
-    /// What was done to the document of late.
-    pub fn changes(&mut self) -> &mut Changes {
-        self.history.changes()
+    /// Takes note that somebody reads what is done to the document.
+    pub fn want_changes(&mut self) {
+        self.history.want_changes();
     }
 
     /// The transactions in the order in which they count.

@@ -218,7 +218,7 @@ impl Routes {
             source: self.handle.source(),
             length,
             vclock: self.own_vclock(&state),
-            hash: self.handle.state_hash().await?,
+            hash: self.handle.state_hash().await,
             upstreams: self.upstreams(),
             downstreams: self.downstreams.status(length),
         }))

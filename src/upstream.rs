@@ -352,7 +352,7 @@ impl Upstream {
             let mut status = self.status();
             status.vclock = Some(vclock.clone());
         }
-        let Some(ours) = self.handle.state_hash().await? else { return Ok(()) };
+        let Some(ours) = self.handle.state_hash().await else { return Ok(()) };
         if ours.clock != theirs.clock {
             return Ok(());
         }

@@ -19,7 +19,6 @@ use patchmesh::journal::{
     read_header, read_through,
 };
 use patchmesh::manager::{Handle, Manager, Submitted};
-use patchmesh::patch::PointerBuf;
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Record, Transaction};
 
@@ -155,17 +154,13 @@ impl Node {
     fn state(&self) -> State {
         smol::block_on(async {
             let handle = &self.handle;
-            let document = handle.snapshot(PointerBuf::new()).await.expect("it runs");
-            let skipped = handle.state().skipped(Some(0), usize::MAX).skipped;
+            let state = handle.state();
+            let skipped = state.skipped(Some(0), usize::MAX).skipped;
             State {
                 length: handle.journal().length(),
-                vclock: serde_json::to_string(&**handle.state().vclock())
-                    .expect("a clock has a text"),
-                document: String::from_utf8(
-                    document.snapshot.expect("there is a root").text().to_vec(),
-                )
-                .expect("JSON is UTF-8"),
-                hash: handle.state_hash().await.expect("it runs").expect("small").to_string(),
+                vclock: serde_json::to_string(&**state.vclock()).expect("a clock has a text"),
+                document: state.document().root().to_string(),
+                hash: handle.state_hash().await.expect("small").to_string(),
                 skipped: skipped
                     .iter()
                     .map(|(place, skip)| format!("{place:?} {:?}", skip.error))

@@ -18,8 +18,8 @@ use fastrand::Rng;
 use patchmesh::clock::{Time, VectorClock};
 use patchmesh::journal::Directory;
 use patchmesh::maintenance::verify;
-use patchmesh::manager::{Handle, Manager, Snapshot, Submitted};
-use patchmesh::patch::{Document, PointerBuf, parse};
+use patchmesh::manager::{Handle, Manager, Submitted};
+use patchmesh::patch::{Document, parse};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 
@@ -105,12 +105,12 @@ fn expected(transactions: &BTreeMap<Place, Box<str>>) -> State {
             skipped.insert(place.clone(), error.to_string());
         }
     }
-    let Snapshot { line, hash } = Snapshot::new(document.root());
+    let root = document.root();
     State {
         length: transactions.len() as u64,
         vclock,
-        document: String::from_utf8(line.to_vec()).expect("JSON is UTF-8"),
-        hash: hash.to_string(),
+        document: root.to_string(),
+        hash: root.digest().hash().to_string(),
         skipped,
     }
 }
@@ -153,15 +153,14 @@ impl Node {
     fn state(&self) -> State {
         smol::block_on(async {
             let handle = &self.handle;
-            let snapshot = handle.snapshot(PointerBuf::new()).await.expect("it runs");
-            let Snapshot { line, hash } = snapshot.snapshot.expect("there is a root");
-            let state = handle.state();
+            let state = handle.represented().await;
+            let hash = state.representation().expect("it is represented").hash();
             let skipped = state.skipped(Some(0), usize::MAX).skipped;
             assert_eq!(state.counters().skipped, skipped.len() as u64, "all are listed");
             State {
                 length: handle.journal().length(),
                 vclock: (**state.vclock()).clone(),
-                document: String::from_utf8(line.to_vec()).expect("JSON is UTF-8"),
+                document: state.document().root().to_string(),
                 hash: hash.to_string(),
                 skipped: skipped
                     .into_iter()

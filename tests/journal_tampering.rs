@@ -12,7 +12,6 @@ use fastrand::Rng;
 use patchmesh::clock::Time;
 use patchmesh::journal::DirectoryError;
 use patchmesh::manager::{Handle, Manager, Submitted};
-use patchmesh::patch::PointerBuf;
 use patchmesh::transaction::Transaction;
 
 const SEEDS: u64 = 30;
@@ -81,9 +80,7 @@ impl Node {
     }
 
     fn document(&self) -> String {
-        let reading = smol::block_on(self.handle.snapshot(PointerBuf::new())).expect("it runs");
-        let text = reading.snapshot.expect("there is a root").text().to_vec();
-        String::from_utf8(text).expect("JSON is UTF-8")
+        self.handle.state().document().root().to_string()
     }
 
     fn length(&self) -> u64 {

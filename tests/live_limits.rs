@@ -57,42 +57,27 @@ fn ask_and_stop_reading(node: &Node) -> (String, TcpStream) {
 }
 
 #[test]
-fn slow_readers_of_large_answers_are_bounded_together_and_others_are_served() {
+fn slow_readers_of_large_documents_keep_nobody_out() {
     let node = Node::start(&[]);
     let text = "x".repeat(1_000_000);
     (0..24).for_each(|number| drop(node.post(&add(&format!("/{number}"), json!(text)))));
+    // Between two of them the document changes, so that each has a version of its own: 960 MB of text.
     let mut readers = Vec::new();
-    // Between two of them the document changes, so that each has a text of its own.
-    let refused = loop {
-        node.post(&add("/n", readers.len()));
+    for number in 0..40 {
+        node.post(&add("/n", number));
         let (status, reader) = ask_and_stop_reading(&node);
-        if !status.contains("200") {
-            break (status, reader);
-        }
+        assert!(status.contains("200"), "{status}");
         readers.push(reader);
-        assert!(readers.len() < 20, "256 MiB have room for 11 texts of 24 MB");
-    };
-    assert!(refused.0.contains("503"), "{}", refused.0);
-    // The system may have taken some of them whole.
-    assert!(readers.len() >= 11, "{}", readers.len());
-    let again = node.get("/get");
-    assert_eq!((again.status, again.header("Retry-After")), (503, Some("1")), "{}", again.body);
+    }
     for path in ["/healthz", "/metrics", "/get/n", "/log?from=24", "/vclock"] {
         assert_eq!(node.get(path).status, 200, "{path}");
     }
-    // A write is told what became of it, however long that is.
     node.post(&add("/n", "y".repeat(100_000)));
-    // Events have no room either: the stream ends, and its reader comes again.
     let events = BufReader::new(node.send("GET", "/get", "Accept: text/event-stream\r\n", ""));
     let mut lines = events.lines().map(|line| line.expect("text"));
-    assert_eq!(lines.next().as_deref(), Some("HTTP/1.1 200 OK"));
-    assert!(!lines.any(|line| line.starts_with("event:")), "there was room for it");
+    assert!(lines.any(|line| line == "event: put"));
+    assert!(node.get("/get").body.len() > 24_000_000);
     drop(readers);
-    let whole = node.wait_for("/get", |answer| answer.status == 200);
-    assert!(whole.body.len() > 24_000_000);
-    // Those who read the same text share it.
-    let readers: Vec<_> = (0..20).map(|_| ask_and_stop_reading(&node)).collect();
-    assert!(readers.iter().all(|(status, _)| status.contains("200")));
 }
 
 const REMOVE: &str = r#"[{"op":"remove","path":"/none"}]"#;

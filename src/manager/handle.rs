@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
 
-use super::published::{Published, State};
-use super::state::{Reading, StateHash};
-use super::update::{Known, Update};
-use super::{at, proposal};
+use super::proposal;
+use super::representation::Representation;
+use super::state::{Published, Reading, State};
+use super::state_hash::StateHash;
+use crate::document::Value;
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::Outcome;
@@ -79,10 +80,6 @@ pub struct Counters {
 pub(super) enum Event {
     Submit { transactions: Vec<Transaction>, reply: oneshot::Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
-    ReadSnapshot { pointer: PointerBuf, reply: oneshot::Sender<Reading> },
-    ReadBasis { count: u64, reply: oneshot::Sender<Result<at::DocumentWork, u64>> },
-    ReadUpdate { known: Known, reply: oneshot::Sender<Update> },
-    ReadStateHash { reply: oneshot::Sender<Option<StateHash>> },
 }
 
 /// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
@@ -124,20 +121,31 @@ impl Handle {
         self.ask(|reply| Event::Submit { transactions, reply }).await
     }
 
-    /// The snapshot, or the part of it at `pointer`.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn snapshot(&self, pointer: PointerBuf) -> Result<Reading, Stopped> {
-        self.ask(|reply| Event::ReadSnapshot { pointer, reply }).await
+    /// The document, or the part of it at `pointer`, as it is in the last state or one of the meantime.
+    pub async fn read(&self, pointer: &PointerBuf) -> Reading {
+        self.published.read(pointer).await
     }
 
-    /// The state's hash; none if it is not at hand, since the document is large and changing.
-    ///
-    /// # Errors
-    /// If the node is stopping.
-    pub async fn state_hash(&self) -> Result<Option<StateHash>, Stopped> {
-        self.ask(|reply| Event::ReadStateHash { reply }).await
+    /// The last state with its document's representation, or one that was the last in the meantime.
+    pub async fn represented(&self) -> Arc<State> {
+        self.published.represented().await
+    }
+
+    /// The representation of a part of a document.
+    pub async fn represent(&self, part: &Value) -> Arc<Representation> {
+        self.published.represent(part).await
+    }
+
+    /// By what peers compare their states; none if that is not at hand, since the document is large and
+    /// changing.
+    pub async fn state_hash(&self) -> Option<StateHash> {
+        self.published.state_hash().await
+    }
+
+    /// The last state, for one who wants to know from then on what is done to the document.
+    pub fn state_for_changes(&self) -> Arc<State> {
+        self.published.want_changes();
+        self.published.state()
     }
 
     /// A channel that has something in it whenever the history has grown since it was last emptied. It is

@@ -95,7 +95,9 @@ impl Manager {
             return Ok(Decision::Submitted(Submitted::Known { next_id }));
         }
         if let Some(condition) = condition {
-            let hash = self.read_part(part).map(|part| part.hash);
+            // What is published is what all before it have led to.
+            let part = self.publisher.read(part).await.part;
+            let hash = part.map(|part| part.hash().clone());
             if !condition(hash.as_ref()) {
                 return Ok(Decision::Moved(hash));
             }
@@ -163,8 +165,7 @@ mod tests {
         smol::block_on(async {
             let (handle, _task) = start();
             let root = crate::patch::PointerBuf::new();
-            let reading = handle.snapshot(root.clone()).await.unwrap();
-            let hash = reading.snapshot.unwrap().hash.to_string();
+            let hash = handle.read(&root).await.part.unwrap().hash().to_string();
             let tasks: Vec<_> = (0..50)
                 .map(|number| {
                     let text = format!(r#"[{{"op":"add","path":"/{number}","value":1}}]"#);

@@ -71,7 +71,7 @@ impl Representation {
 pub struct Version {
     value: Heavy,
     number: u64,
-    representation: OnceLock<Representation>,
+    representation: OnceLock<Arc<Representation>>,
 }
 
 impl Version {
@@ -86,11 +86,12 @@ impl Version {
     }
 
     /// Its representation, if that has been made or takes little time.
-    pub fn representation(&self) -> Option<&Representation> {
+    pub fn representation(&self) -> Option<&Arc<Representation>> {
         if !is_light(&self.value) {
             return self.representation.get();
         }
-        Some(self.representation.get_or_init(|| Representation::of(Value::clone(&self.value))))
+        let make = || Arc::new(Representation::of(Value::clone(&self.value)));
+        Some(self.representation.get_or_init(make))
     }
 }
 
@@ -128,7 +129,7 @@ impl<S: AsRef<Version>> Representer<S> {
         let version = (*now).as_ref();
         if version.representation().is_none() {
             let representation = made(Value::clone(&version.value)).await;
-            version.representation.set(representation).ok();
+            version.representation.set(Arc::new(representation)).ok();
             *last = Arc::downgrade(&now);
         }
         now

@@ -1,169 +1,384 @@
-//! What readers are given of the state: its text, and hashes by which states are compared.
+//! What the manager publishes after each turn, before it answers: all that reads need.
+//!
+//! A reader takes the last [`State`] and never waits for the manager, whatever that is at work on. What one
+//! state says belongs together, and it stays as it is for as long as somebody holds it.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use async_channel::{Receiver, Sender, TrySendError};
 
+use super::handle::Counters;
+use super::representation::{Representation, Representer, Version};
+use super::state_hash::StateHash;
+use super::wall_clock;
 use crate::clock::VectorClock;
-use crate::document::{Digest, Hash, Value};
+use crate::document::Value;
+use crate::patch::{Document, PointerBuf};
+use crate::replica::Replica;
+use crate::replica::history::at::{Basis, Window};
+use crate::replica::history::changes;
+use crate::replica::history::{Fate, History, Reason, Whereabouts};
+use crate::source::Source;
+use crate::transaction::Place;
 
-/// A document up to this weight is cheap enough to be hashed whenever somebody asks.
-pub const CHEAP_WEIGHT: u64 = 4 << 20;
+/// A document up to this weight is cheap enough to be hashed whenever a peer is to compare it.
+const CHEAP_WEIGHT: u64 = 4 << 20;
 
-/// A heavier one is hashed when it has not changed for this long.
-pub const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// A heavier one is hashed for that if it has not changed for this long.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
-/// What a state hash begins with as text, so that it is not taken for something else.
-const MARK: &str = "patchmesh-state";
+/// More than this much of changes, and more than the document, is not worth sending.
+const CHANGES_BYTES: u64 = 64 << 10;
 
-/// A document, or a part of one, as readers get it.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The JSON text and a line feed.
-    pub line: Arc<[u8]>,
-    /// A hash of the text, and of nothing else: equal texts have equal hashes, whichever transactions led
-    /// to them.
-    pub hash: Hash,
+/// What a node has at one point.
+pub struct State {
+    // It goes before the version, which leaves a large document to another thread to free.
+    replica: Replica,
+    version: Arc<Version>,
+    counters: Counters,
+    changed: Instant,
+    vclock: OnceLock<Arc<VectorClock>>,
 }
 
-/// The whole document as it was read at one point.
-#[derive(Debug)]
-pub struct Whole {
-    /// The document.
-    pub snapshot: Snapshot,
-    /// What nodes compare, see [`StateHash::state`].
-    pub state: Hash,
-}
-
-/// What was read of the document, and at which point.
-#[derive(Clone, Debug)]
+/// What was read of the document, and where.
 pub struct Reading {
-    /// The document, or the part asked for; none where there is nothing.
-    pub snapshot: Option<Snapshot>,
-    /// What had been seen of every source.
-    pub vclock: Arc<VectorClock>,
-    /// How many transactions the history had.
-    pub length: u64,
+    /// The document, or the part asked for; none if there is nothing.
+    pub part: Option<Arc<Representation>>,
+    /// The state that it belongs to.
+    pub state: Arc<State>,
 }
 
-/// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
-/// have an equal `state`.
-///
-/// As JSON an object of the two; as text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StateHash {
-    /// A hash of the vector clock.
-    pub clock: Hash,
-    /// A hash of the document's text and of the vector clock.
-    pub state: Hash,
+/// What is known of a copy of the document.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Nothing: there is none.
+    Nothing,
+    /// It is the document as it was when this had been seen.
+    Clock(VectorClock),
+    /// It is the document as it was in a state.
+    Version(changes::Version),
 }
 
-impl Snapshot {
-    /// The document or a part of it.
-    pub fn new(value: &Value) -> Self {
-        Self::digested(value).0
-    }
-
-    fn digested(value: &Value) -> (Self, Digest) {
-        let mut line = value.to_text();
-        let digest = Digest::of([&line]);
-        line.push(b'\n');
-        (Self { line: line.into(), hash: digest.hash().clone() }, digest)
-    }
-
-    /// The JSON text.
-    pub fn text(&self) -> &[u8] {
-        &self.line[..self.line.len() - 1]
-    }
+/// Where a transaction stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// How many are before it in the history; none if it is before the recent part, so that this has to
+    /// be counted.
+    pub index: Option<u64>,
+    /// What becomes of it.
+    pub fate: Fate,
 }
 
-impl Whole {
-    /// The document, with what was seen of every source.
-    pub fn new(root: &Value, vclock: &VectorClock) -> Self {
-        let (snapshot, digest) = Snapshot::digested(root);
-        Self { snapshot, state: digest.hash_with(&clock_text(vclock)) }
-    }
+/// Some of the transactions that are skipped, in the order of the history. Why they are is known of
+/// the latest ones only; those before are not listed.
+#[derive(Clone, Debug)]
+pub struct SkippedPage {
+    /// How many are skipped in all.
+    pub count: u64,
+    /// How many are repeated, which are not listed.
+    pub repeated: u64,
+    /// How many are skipped before those that are listed here.
+    pub from: u64,
+    /// These, and why.
+    pub skipped: Vec<Reason>,
 }
 
-/// A hash of the vector clock.
-pub fn clock_hash(vclock: &VectorClock) -> Hash {
-    Hash::of(&clock_text(vclock))
-}
-
-fn clock_text(vclock: &VectorClock) -> Vec<u8> {
-    serde_json::to_vec(vclock).expect("a vector clock always has a text")
-}
-
-impl StateHash {
-    /// Whether it is that of a node that has seen this.
-    pub fn is_of(&self, vclock: &VectorClock) -> bool {
-        clock_hash(vclock) == self.clock
-    }
-}
-
-impl fmt::Display for StateHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{MARK} {} {}", self.clock, self.state)
-    }
-}
-
-impl FromStr for StateHash {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut words = text.split(' ');
-        if words.next() != Some(MARK) {
-            return Err(());
+impl State {
+    fn first(replica: &Replica) -> Self {
+        let version = Version::new(replica.snapshot().root().clone(), replica.history().length());
+        Self {
+            replica: replica.clone(),
+            version: Arc::new(version),
+            counters: Counters::default(),
+            changed: Instant::now(),
+            vclock: OnceLock::new(),
         }
-        let mut hash = || words.next().ok_or(())?.parse();
-        Ok(Self { clock: hash()?, state: hash()? })
+    }
+
+    fn next(&self, replica: &Replica, counters: Counters) -> Self {
+        if replica.history().length() > self.length() {
+            return Self { counters, ..Self::first(replica) };
+        }
+        // Nothing was accepted, so it is the same document.
+        let (replica, version) = (replica.clone(), self.version.clone());
+        Self { replica, version, counters, changed: self.changed, vclock: OnceLock::new() }
+    }
+
+    /// The document.
+    pub fn document(&self) -> &Document {
+        self.replica.snapshot()
+    }
+
+    /// The document's representation, if that has been made or takes little time.
+    pub fn representation(&self) -> Option<&Arc<Representation>> {
+        self.version.representation()
+    }
+
+    /// How many transactions the history has.
+    pub fn length(&self) -> u64 {
+        self.history().length()
+    }
+
+    /// The vector clock of the sources that stamp, by which nodes compare what they have.
+    pub fn stamps(&self) -> &VectorClock {
+        self.replica.vclock()
+    }
+
+    /// The same, with the Id expected next of each plain source.
+    pub fn vclock(&self) -> &Arc<VectorClock> {
+        self.vclock.get_or_init(|| Arc::new(self.replica.whole_vclock()))
+    }
+
+    /// Whether there is the transaction `id` of `source`, by its stamp or by its name.
+    pub fn has(&self, source: &Source, id: u64) -> bool {
+        self.stamps().has_seen(source, id) || self.replica.is_known(source, id)
+    }
+
+    /// The manager's counters.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            skipped: self.history().skipped_count(),
+            repeated: self.history().repeated_count(),
+            ahead_micros: self.replica.ahead_micros(wall_clock()),
+            sources: self.stamps().sources() as u64,
+            document_weight: self.document().weight(),
+            ..self.counters
+        }
+    }
+
+    /// What is known of a copy of this state's document.
+    pub fn known(&self) -> Known {
+        Known::Version(self.replica.changes().version())
+    }
+
+    /// The patches, JSON texts, that make a copy of which this is known the document as it is, in their
+    /// order; none if it is to be replaced instead.
+    pub fn patches_since(&self, known: &Known) -> Option<Vec<Arc<str>>> {
+        let patches = match known {
+            Known::Nothing => None,
+            // Who has seen the same has the same document.
+            Known::Clock(clock) => {
+                let vclock = self.vclock();
+                (clock.covers(vclock) && vclock.covers(clock)).then(Vec::new)
+            }
+            Known::Version(version) => self.replica.changes().since(*version),
+        };
+        patches.filter(|patches| {
+            let bytes: u64 = patches.iter().map(|patch| patch.len() as u64).sum();
+            bytes <= CHANGES_BYTES.max(self.document().weight())
+        })
+    }
+
+    /// What the document after `count` transactions is made from; none if there are fewer.
+    pub fn basis(&self, count: u64) -> Option<Basis> {
+        self.history().basis(count)
+    }
+
+    /// What a listing is made from, of at most `most` transactions from index `from` on, and no more
+    /// than one that passes `bytes` of payload in all.
+    pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
+        self.history().window(from, most, bytes)
+    }
+
+    /// Where the transaction at this place of the history and at this position of the journal stands.
+    pub fn standing(&self, place: &Place, position: u64) -> Standing {
+        let index = match self.history().whereabouts(place) {
+            Whereabouts::Recent { index } => Some(index),
+            Whereabouts::Past { .. } => None,
+        };
+        Standing { index, fate: self.history().fate(place, position) }
+    }
+
+    /// At most `most` of the skipped transactions, without the first `from`; the last ones if nothing is
+    /// said.
+    pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
+        let history = self.history();
+        let (count, listed) = (history.skipped_count(), history.skipped());
+        let unlisted = count - listed.len() as u64;
+        let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
+        let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
+        let skipped = listed.iter_from(left_out).take(most).cloned().collect();
+        SkippedPage { count, repeated: history.repeated_count(), from, skipped }
+    }
+
+    fn history(&self) -> &History {
+        self.replica.history()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+impl AsRef<Version> for State {
+    fn as_ref(&self) -> &Version {
+        &self.version
+    }
+}
 
-    #[test]
-    fn equal_states_have_equal_hashes_and_others_do_not() {
-        let clock = |next| [("a~1".parse().unwrap(), next)].into_iter().collect();
-        let hash = |value: serde_json::Value, next| Whole::new(&value.into(), &clock(next)).state;
-        assert_eq!(hash(json!({"a": 1}), 5), hash(json!({"a": 1}), 5));
-        assert_ne!(hash(json!({"a": 1}), 5), hash(json!({"a": 2}), 5));
-        assert_ne!(hash(json!({"a": 1}), 5), hash(json!({"a": 1}), 6));
-        // Other builds compare with this one.
-        assert_eq!(hash(json!({"a": 1}), 5).as_str(), "b4a071d585620cb0f376a324ce547de3");
+/// Where the last state is, and who waits for the next one.
+pub struct Published {
+    state: RwLock<Arc<State>>,
+    /// Whether it has been read since the manager last looked.
+    read: AtomicBool,
+    representer: Representer<State>,
+    /// Who is woken when the history has grown; none if the manager has ended.
+    subscribers: Mutex<Option<Vec<Sender<()>>>>,
+    /// Whether somebody has read changes of the document since the manager last looked.
+    changes_wanted: AtomicBool,
+    /// How many turns of the manager have begun and ended: odd while it is at work on one.
+    turns: AtomicU64,
+    /// The turn that the manager was last seen at work on, and since when.
+    seen: Mutex<Option<(u64, Instant)>>,
+}
+
+impl Published {
+    /// The last state.
+    pub fn state(&self) -> Arc<State> {
+        self.read.store(true, Ordering::Relaxed);
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    #[test]
-    fn the_hash_of_a_document_is_that_of_its_text_alone() {
-        let clock = |next| [("a~1".parse().unwrap(), next)].into_iter().collect();
-        let value = json!({"a": [1, "\n"]}).into();
-        let part = Snapshot::new(&value);
-        for next in [1, 2] {
-            let whole = Whole::new(&value, &clock(next));
-            assert_eq!(
-                (whole.snapshot.hash, whole.snapshot.line),
-                (part.hash.clone(), part.line.clone())
-            );
-        }
-        assert_eq!(part.text(), br#"{"a":[1,"\n"]}"#);
-        assert_eq!(part.line[..], [part.text(), b"\n"].concat());
-        assert_eq!(part.hash, Hash::of(part.text()));
+    /// The last state with its document's representation, or one that was the last in the meantime.
+    pub async fn represented(&self) -> Arc<State> {
+        self.representer.represented(|| self.state()).await
     }
 
-    #[test]
-    fn a_state_hash_fits_a_ping_and_reads_back() {
-        let hash = StateHash { clock: Hash::of(b"c"), state: Hash::of(b"s") };
-        let text = hash.to_string();
-        assert!(text.len() <= 125, "{text}");
-        assert_eq!(text.parse(), Ok(hash));
-        for other in ["", "patchmesh-state", "patchmesh-state 12 34", "hello"] {
-            assert_eq!(other.parse::<StateHash>(), Err(()), "{other}");
+    /// The representation of a part of a document.
+    pub async fn represent(&self, part: &Value) -> Arc<Representation> {
+        Arc::new(self.representer.represent(part).await)
+    }
+
+    /// The part of the document at `pointer`, with its representation.
+    pub async fn read(&self, pointer: &PointerBuf) -> Reading {
+        if pointer.is_root() {
+            let state = self.represented().await;
+            return Reading { part: state.representation().cloned(), state };
         }
+        let state = self.state();
+        let part = match state.document().get(pointer) {
+            Some(part) => Some(self.represent(part).await),
+            None => None,
+        };
+        Reading { part, state }
+    }
+
+    /// By what peers compare their states; none if that is not at hand, since the document is large and
+    /// changing.
+    pub async fn state_hash(&self) -> Option<StateHash> {
+        let mut state = self.state();
+        if state.representation().is_none() {
+            let is_cheap = state.document().weight() <= CHEAP_WEIGHT;
+            if !is_cheap && state.changed.elapsed() < SETTLED_AFTER {
+                return None;
+            }
+            state = self.represented().await;
+        }
+        let representation = state.representation()?;
+        Some(StateHash::of(representation.digest(), state.stamps()))
+    }
+
+    /// A channel that has something in it whenever the history has grown since it was last emptied, and is
+    /// closed when the manager ends.
+    pub fn subscribe(&self) -> Receiver<()> {
+        let (growth, grown) = async_channel::bounded(1);
+        // It may have grown since the state was read.
+        growth.try_send(()).ok();
+        if let Some(subscribers) = &mut *lock(&self.subscribers) {
+            // If nothing grows, those that left are not noticed otherwise.
+            subscribers.retain(|subscriber| !subscriber.is_closed());
+            subscribers.push(growth);
+        }
+        grown
+    }
+
+    /// Has the manager note what changes the document.
+    pub fn want_changes(&self) {
+        self.changes_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// For how long the manager has been at work on one turn, as far as that was seen by asking for it.
+    pub fn busy(&self) -> Duration {
+        let turns = self.turns.load(Ordering::Relaxed);
+        let mut seen = lock(&self.seen);
+        if turns.is_multiple_of(2) {
+            *seen = None;
+        } else if seen.is_none_or(|(turn, _)| turn != turns) {
+            *seen = Some((turns, Instant::now()));
+        }
+        seen.map_or(Duration::ZERO, |(_, since)| since.elapsed())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed)
+}
+
+/// The manager's side of it.
+pub struct Publisher(Arc<Published>);
+
+impl Publisher {
+    /// The first state is published.
+    pub fn new(replica: &Replica) -> Self {
+        let state = State::first(replica);
+        Self(Arc::new(Published {
+            state: RwLock::new(Arc::new(state)),
+            read: AtomicBool::new(false),
+            representer: Representer::default(),
+            subscribers: Mutex::new(Some(Vec::new())),
+            changes_wanted: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            seen: Mutex::new(None),
+        }))
+    }
+
+    /// For the readers.
+    pub fn share(&self) -> Arc<Published> {
+        self.0.clone()
+    }
+
+    /// The next state is published.
+    pub fn publish(&self, replica: &Replica, counters: Counters) {
+        let last = self.0.state.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let next = Arc::new(last.next(replica, counters));
+        let has_grown = next.length() > last.length();
+        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        if has_grown && let Some(subscribers) = &mut *lock(&self.0.subscribers) {
+            subscribers
+                .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
+        }
+    }
+
+    /// Whether somebody has read changes of the document since this was last asked.
+    pub fn take_wish_for_changes(&self) -> bool {
+        take(&self.0.changes_wanted)
+    }
+
+    /// Whether somebody has read the state since this was last asked.
+    pub fn take_note_of_readers(&self) -> bool {
+        take(&self.0.read)
+    }
+
+    /// A turn begins or has ended.
+    pub fn turn(&self) {
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Publisher {
+    type Target = Published;
+
+    fn deref(&self) -> &Published {
+        &self.0
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // Who waits for the next state is told that there is none.
+        *lock(&self.0.subscribers) = None;
     }
 }

@@ -12,8 +12,7 @@ fn add(path: &str) -> Box<str> {
 
 async fn text(handle: &Handle, pointer: &str) -> Option<String> {
     let pointer = PointerBuf::parse(pointer).unwrap();
-    let snapshot = handle.snapshot(pointer).await.unwrap().snapshot?;
-    Some(String::from_utf8(snapshot.text().to_vec()).unwrap())
+    handle.state().document().get(&pointer).map(|part| part.to_string())
 }
 
 #[test]

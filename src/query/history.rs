@@ -4,12 +4,13 @@
 //! part, or a checkpoint's document. If the journal has to be read, it is what came after the checkpoint.
 
 use std::io;
+use std::sync::Arc;
 
 use super::budget::Pace;
 use super::{PAGE_BYTES, Query, Untold};
 use crate::clock::Time;
 use crate::journal::JournalReader;
-use crate::manager::{DocumentWork, JournalPast, Snapshot};
+use crate::manager::{JournalPast, Representation};
 use crate::patch::PointerBuf;
 use crate::replica::history::at::{Listed, Window};
 use crate::replica::{Past, PastPlace, Placed};
@@ -56,15 +57,18 @@ impl Query {
         &self,
         count: u64,
         pointer: PointerBuf,
-    ) -> Result<(Option<Snapshot>, u64), Untold> {
+    ) -> Result<(Option<Arc<Representation>>, u64), Untold> {
         let work = async {
-            let DocumentWork { basis, length } =
-                self.handle.basis(count).await?.map_err(Untold::Beyond)?;
+            let state = self.handle.state();
+            let length = state.length();
+            let basis = state.basis(count).ok_or(Untold::Beyond(length))?;
             let journal = self.handle.journal().clone();
             Ok(move |pace: &Pace| {
                 let past = PastUntil::new(journal, length, pace);
                 let document = basis.document(count, &past)?;
-                Ok((document.get(&pointer).map(Snapshot::new), length))
+                let part = document.get(&pointer).cloned();
+                let part = part.map(|part| Arc::new(Representation::of(part)));
+                Ok((part, length))
             })
         };
         self.budget.replay(work).await

@@ -140,7 +140,7 @@ struct Entry {
 /// Invariants: `recent` is sorted by place, and all of the history that is not in it comes before it.
 /// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its
 /// place. `skips` and `counted` are of the whole history.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     bounds: Bounds,
     document: Document,
@@ -164,23 +164,6 @@ impl History {
     /// An empty history.
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds, ..Self::default() }
-    }
-
-    /// The same without the document.
-    pub fn view(&self) -> Self {
-        Self {
-            bounds: self.bounds,
-            document: Document::default(),
-            recent: self.recent.clone(),
-            recent_bytes: self.recent_bytes,
-            past_end: self.past_end.clone(),
-            past_length: self.past_length,
-            checkpoints: self.checkpoints.clone(),
-            skips: self.skips.clone(),
-            counted: self.counted.clone(),
-            changes: self.changes.clone(),
-            lateness: self.lateness,
-        }
     }
 
     /// The fold of the history.
@@ -248,8 +231,13 @@ impl History {
     }
 
     /// What was done to the document of late.
-    pub fn changes(&mut self) -> &mut Changes {
-        &mut self.changes
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Takes note that somebody reads what is done to the document.
+    pub fn want_changes(&mut self) {
+        self.changes.want();
     }
 
     /// Appends the transaction whose patch was just applied with this inverse; its place is after all

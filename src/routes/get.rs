@@ -2,8 +2,8 @@
 
 use super::wait::{LENGTH, Wait};
 use super::{Routes, bad_request, number, preconditions};
-use crate::http::{Problem, Request, Response};
-use crate::manager::{Handle, Reading, Snapshot};
+use crate::http::{Body, Problem, Request, Response};
+use crate::manager::{Handle, Reading, Representation};
 use crate::patch::PointerBuf;
 use crate::query::{Query, Untold};
 
@@ -49,27 +49,27 @@ async fn as_it_is(
     wait: Option<Wait>,
 ) -> Result<Response, Response> {
     let name = pointer.to_string();
-    let reading = handle.snapshot(pointer).await?;
-    let is_known = wait.is_some_and(|wait| wait.is_known(&reading));
-    let Reading { snapshot, vclock, length } = reading;
-    let mut response = match snapshot {
-        Some(snapshot) if is_known => preconditions::not_modified(found(snapshot)),
-        Some(snapshot) => found(snapshot),
+    let Reading { part, state } = handle.read(&pointer).await;
+    let mut response = match part {
+        Some(part) if wait.is_some_and(|wait| wait.is_known(&state)) => {
+            preconditions::not_modified(found(&part))
+        }
+        Some(part) => found(&part),
         None => nothing(&name),
     };
-    if let Some(clock) = vclock.ascii(CLOCK_BYTES) {
+    if let Some(clock) = state.vclock().ascii(CLOCK_BYTES) {
         response = response.with_header(CLOCK, clock);
     }
-    Ok(response.with_header(LENGTH, length.to_string()))
+    Ok(response.with_header(LENGTH, state.length().to_string()))
 }
 
 /// The document after the first `count` transactions of the history.
 async fn as_it_was(query: &Query, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
     match query.document_at(count, pointer).await {
-        Ok((snapshot, length)) => {
-            let response = match snapshot {
-                Some(snapshot) => found(snapshot),
+        Ok((part, length)) => {
+            let response = match part {
+                Some(part) => found(&part),
                 None => nothing(&name),
             };
             Ok(response.with_header(LENGTH, length.to_string()))
@@ -105,9 +105,13 @@ fn nothing(pointer: &str) -> Response {
         .into()
 }
 
-fn found(snapshot: Snapshot) -> Response {
+fn found(part: &Representation) -> Response {
+    let body = match part.line() {
+        Some(line) => Body::Shared(line.clone()),
+        None => Body::in_pieces(part.line_length(), part.line_in_pieces()),
+    };
     Response::new(200)
-        .with_body("application/json", snapshot.line)
-        .with_header("ETag", format!("\"{}\"", snapshot.hash))
+        .with_body("application/json", body)
+        .with_header("ETag", format!("\"{}\"", part.hash()))
         .with_header("Cache-Control", "no-cache")
 }

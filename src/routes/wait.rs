@@ -8,8 +8,9 @@ use smol::future::FutureExt;
 use super::preconditions::{Preconditions, Verdict};
 use super::{bad_request, named_transaction};
 use crate::clock::VectorClock;
+use crate::document::Value;
 use crate::http::{Problem, Request, Response};
-use crate::manager::{Handle, Reading, Stopped};
+use crate::manager::{Handle, State, Stopped};
 use crate::patch::PointerBuf;
 use crate::source::Source;
 
@@ -105,10 +106,10 @@ impl Wait {
     pub async fn wait(&self, handle: &Handle) -> Result<(), Response> {
         let begin = Instant::now();
         let deadline = begin + self.longest;
-        let mut subscription = None;
+        let (mut subscription, mut seen) = (None, None);
         loop {
             let look = Instant::now();
-            let found = self.look(handle).await?;
+            let found = self.look(handle, &mut seen).await;
             let time = look.elapsed();
             match found {
                 Look::There => return Ok(()),
@@ -133,11 +134,12 @@ impl Wait {
         }
     }
 
-    async fn look(&self, handle: &Handle) -> Result<Look, Stopped> {
+    /// Looks, and takes note of what part of the document was `seen`.
+    async fn look(&self, handle: &Handle, seen: &mut Option<Option<Value>>) -> Look {
         let unless_unmoved = |moved| if moved { Look::There } else { Look::Unmoved };
-        Ok(match &self.until {
+        let state = handle.state();
+        match &self.until {
             Until::Seen(clock) | Until::After(clock) => {
-                let state = handle.state();
                 let vclock = state.vclock();
                 match missing(vclock, clock) {
                     Some(problem) => Look::Missing(problem),
@@ -146,26 +148,32 @@ impl Wait {
                 }
             }
             Until::Transaction(source, id) => {
-                if handle.state().has(source, *id) {
+                if state.has(source, *id) {
                     Look::There
                 } else {
                     Look::Missing(not_received(*id, source, ""))
                 }
             }
-            Until::OtherLength(length) => unless_unmoved(handle.state().length() != *length),
+            Until::OtherLength(length) => unless_unmoved(state.length() != *length),
             Until::OtherPart(pointer, preconditions) => {
-                let part = handle.snapshot(pointer.clone()).await?.snapshot;
-                let tag = part.as_ref().map(|part| part.hash.as_str());
+                let part = state.document().get(pointer).cloned();
+                // What both share is not looked at.
+                if seen.as_ref() == Some(&part) {
+                    return Look::Unmoved;
+                }
+                *seen = Some(part);
+                let part = handle.read(pointer).await.part;
+                let tag = part.as_ref().map(|part| part.hash().as_str());
                 unless_unmoved(preconditions.verdict(true, tag) != Verdict::NotModified)
             }
-        })
+        }
     }
 
-    /// Whether a client that asked so knows what was read. It may have moved since the last look.
-    pub fn is_known(&self, reading: &Reading) -> bool {
+    /// Whether a client that asked so knows this state. It may have moved since the last look.
+    pub fn is_known(&self, state: &State) -> bool {
         match &self.until {
-            Until::After(clock) => clock.covers(&reading.vclock),
-            Until::OtherLength(length) => reading.length == *length,
+            Until::After(clock) => clock.covers(state.vclock()),
+            Until::OtherLength(length) => state.length() == *length,
             // If a part is the same, its preconditions say so, as those of any read do.
             Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
         }

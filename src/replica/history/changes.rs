@@ -157,7 +157,7 @@ mod tests {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut history = History::new(bounds);
             let mut journal: Vec<Transaction> = Vec::new();
-            history.changes().want();
+            history.want_changes();
             let mut copies = vec![(history.changes().version(), Document::default()); 3];
             for id in 1..=300 {
                 let back = if random.u8(..10) == 0 { random.u64(..200) } else { random.u64(..5) };
@@ -206,7 +206,7 @@ mod tests {
                         patched += 1;
                     }
                 }
-                history.changes().want();
+                history.want_changes();
                 *version = history.changes().version();
                 assert_eq!(&*copy, history.document(), "seed {seed}, after {id}");
             }
