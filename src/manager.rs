@@ -120,7 +120,7 @@ impl Manager {
         assert_json_is_as_agreed();
         let recovered = recovery::open(path, name, random, wall_clock())?;
         let Recovered { directory, first_life, source, journal, replica, from } = recovered;
-        let keeper = Keeper::new(directory, first_life, from);
+        let keeper = Keeper::new(directory, first_life, from, &journal.reader());
         let journal = Journal::in_file(journal);
         Ok(Self::new(replica, journal, source, Some(keeper)))
     }

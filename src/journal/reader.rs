@@ -222,8 +222,16 @@ impl FileReader {
         self.shared.lock().loss.clone()
     }
 
+    /// Where in the file the record at `position` is, or one that is a little before it; the end if there is
+    /// none.
+    pub fn offset(&self, position: u64) -> u64 {
+        let index = self.shared.lock();
+        let mark = usize::try_from(position / STRIDE).ok().and_then(|at| index.marks.get(at));
+        mark.filter(|_| position < index.length).map_or(index.end, |mark| mark.offset)
+    }
+
     /// The offset after the last complete batch.
-    pub(super) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.shared.lock().end
     }
 

@@ -12,6 +12,9 @@ use crate::source::Source;
 /// How many transactions are between two checkpoints at least.
 const SPACING_TRANSACTIONS: u64 = 1 << 16;
 
+/// How many bytes of the journal count as one transaction more: a start reads them all.
+const BYTES_A_TRANSACTION: u64 = 1 << 10;
+
 /// How many bytes of a document's weight count as one transaction more between two checkpoints: that
 /// of a large document is a lot of work.
 const WEIGHT_A_TRANSACTION: u64 = 64;
@@ -26,21 +29,35 @@ pub struct Keeper {
     source: Source,
     /// How many transactions the journal had at the last checkpoint.
     kept_length: u64,
+    /// Where in the journal that was.
+    kept_end: u64,
     writing: Option<Task<()>>,
 }
 
 impl Keeper {
     /// A keeper for a journal that began with the life `source` and was opened from a checkpoint after
     /// about `kept_length` transactions, or from none.
-    pub fn new(directory: Directory, source: Source, kept_length: u64) -> Self {
-        Self { directory: Arc::new(directory), source, kept_length, writing: None }
+    pub fn new(
+        directory: Directory,
+        source: Source,
+        kept_length: u64,
+        journal: &FileReader,
+    ) -> Self {
+        let kept_end = journal.offset(kept_length);
+        Self { directory: Arc::new(directory), source, kept_length, kept_end, writing: None }
+    }
+
+    /// How much the next start has to read, in transactions.
+    fn since(&self, replica: &Replica, journal: &FileReader) -> u64 {
+        let transactions = replica.history().length().saturating_sub(self.kept_length);
+        let bytes = journal.end().saturating_sub(self.kept_end);
+        if transactions == 0 { 0 } else { transactions + bytes / BYTES_A_TRANSACTION }
     }
 
     /// Begins to write a checkpoint if one is due.
     pub fn keep_where_due(&mut self, replica: &mut Replica, journal: &FileReader) {
         let heavy = replica.snapshot().weight() / WEIGHT_A_TRANSACTION;
-        let since = replica.history().length().saturating_sub(self.kept_length);
-        if since < SPACING_TRANSACTIONS + heavy {
+        if self.since(replica, journal) < SPACING_TRANSACTIONS + heavy {
             return;
         }
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
@@ -54,8 +71,7 @@ impl Keeper {
         if let Some(writing) = self.writing.take() {
             writing.await;
         }
-        let since = replica.history().length().saturating_sub(self.kept_length);
-        if since >= WORTHWHILE_TRANSACTIONS
+        if self.since(replica, journal) >= WORTHWHILE_TRANSACTIONS
             && let Some(writing) = self.write(replica, journal)
         {
             writing.await;
@@ -64,7 +80,7 @@ impl Keeper {
 
     fn write(&mut self, replica: &mut Replica, journal: &FileReader) -> Option<Task<()>> {
         let Saved { summary, document, length, position } = replica.save(wall_clock())?;
-        self.kept_length = length;
+        (self.kept_length, self.kept_end) = (length, journal.end());
         let (directory, source) = (self.directory.clone(), self.source.clone());
         let (journal, marks) = (journal.clone(), journal.marks(position));
         let keep = move || {
