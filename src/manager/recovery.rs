@@ -17,7 +17,7 @@ use crate::transaction::{Place, Transaction};
 
 /// How many transactions, and about how many bytes of them, are put into the history in one pass.
 const BATCH_TRANSACTIONS: usize = 1 << 16;
-const BATCH_BYTES: usize = 32 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// How often is told how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);

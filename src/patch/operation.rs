@@ -4,7 +4,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::PointerBuf;
-use crate::document::{Value, name_weight};
+use crate::document::Value;
 
 /// A JSON Patch: operations that are applied in their order, all of them or none.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,11 +88,10 @@ impl Operation {
     }
 
     fn weight(&self) -> u64 {
-        let pointer_weight = |pointer: &PointerBuf| u64::from(name_weight(pointer.len()));
         let (_, from, value) = self.parts();
-        pointer_weight(self.path())
-            + from.map_or(0, pointer_weight)
-            + value.map_or(0, |value| value.weight())
+        let pointers = self.path().len() + from.map_or(0, |from| from.len());
+        // The value itself is in the operation.
+        (size_of::<Self>() + pointers) as u64 + value.map_or(0, |value| value.weight())
     }
 }
 

@@ -5,7 +5,7 @@
 pub struct Bounds {
     /// How many transactions the recent part has at most: those that can be taken back.
     pub recent_transactions: usize,
-    /// About how many bytes of payloads and inverses the recent part has at most.
+    /// About how many bytes the recent part takes at most: payloads, inverses and what it needs for each.
     pub recent_bytes: u64,
     /// How many checkpoints there are at most.
     pub checkpoints: usize,
@@ -22,7 +22,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             recent_transactions: 32_768,
-            recent_bytes: 16 << 20,
+            recent_bytes: 4 << 20,
             checkpoints: 32,
             checkpoint_bytes: 32 << 20,
             checkpoint_spacing: 4096,

@@ -300,7 +300,7 @@ impl History {
             Effect::Applied(inverse) => inverse.weight(),
             Effect::Skipped | Effect::Repeated => 0,
         };
-        let bytes = placed.payload.len() as u64 + inverse;
+        let bytes = (size_of::<Entry>() + placed.payload.len()) as u64 + inverse;
         self.recent_bytes += bytes;
         self.checkpoints.count();
         self.recent
