@@ -95,6 +95,7 @@ impl Node {
     fn check_changes(&mut self, lab: &mut Lab) {
         let snapshot = self.replica.snapshot().clone();
         let changes = self.replica.changes();
+        changes.want();
         let mut copy = snapshot.clone();
         if let Some(follower) = self.follower.take()
             && let Some(steps) = changes.since(follower.version)
