@@ -40,6 +40,11 @@ impl Time {
     pub fn micros_after(self, other: Self) -> u64 {
         self.0.saturating_sub(other.0)
     }
+
+    /// The time so many microseconds before this one, or the first that there is.
+    pub fn minus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_sub(micros))
+    }
 }
 
 /// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall

@@ -220,7 +220,10 @@ impl Replica {
         let named = transaction.by.is_some().then(|| transaction.name());
         let payload = std::mem::take(&mut transaction.payload);
         let request = transaction.request.as_deref();
-        let record = Record::of(place.clone(), named, &payload, request);
+        let record = match &transaction.commit {
+            None => Record::of(place.clone(), named, &payload, request),
+            Some(commit) => Record::commit(place.clone(), commit),
+        };
         let position = turn.position();
         self.take_note(&record, turn);
         turn.ordered.push(Placed { place, named: record.named.clone(), position, payload });

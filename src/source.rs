@@ -5,7 +5,8 @@
 //! journal, and counts from the start again, is not taken for the one that peers have heard already.
 //!
 //! Sources of other forms: a plain node's is any text, a client's has the form of a life's. A life followed by
-//! `^` and something stamps what the life itself does not create: `^s` the transactions of others.
+//! `^` and something stamps what the life itself does not create: `^s` the transactions of others, and `^` and
+//! a number the commits of that epoch.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -29,6 +30,9 @@ pub const FIRST_ID: u64 = 1;
 /// What a life's source ends with if it stamps the transactions of others.
 const STAMPER: &str = "^s";
 
+/// The greatest epoch: every life has room for `^` and its digits. A protocol limit.
+pub const MAX_EPOCH: u64 = 999_999;
+
 /// The source of the transactions that stand for a document, for nodes that know no other way. No
 /// life has it, since a name is not empty.
 const BASE: &str = "~base";
@@ -50,6 +54,17 @@ impl PartialOrd for Source {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// What the source of commits says, `main~k3x9q2pd^1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch<'a> {
+    /// The epoch, from 1 to [`MAX_EPOCH`].
+    pub number: u64,
+    /// The life of the primary.
+    pub life: &'a str,
+    /// The name of the primary.
+    pub name: &'a str,
 }
 
 /// Why a text is not a [`Source`].
@@ -99,10 +114,7 @@ impl Source {
 
     /// The node's name, if this has the form of a life; a client's source has that form too.
     pub fn life_name(&self) -> Option<&str> {
-        let (name, suffix) = self.0.rsplit_once('~')?;
-        let is_suffix = suffix.len() == SUFFIX_CHARACTERS
-            && suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        (is_suffix && !name.is_empty()).then_some(name)
+        life_name(&self.0)
     }
 
     /// The source by which this life stamps the transactions of others.
@@ -113,11 +125,37 @@ impl Source {
         format!("{}{STAMPER}", self.0).parse()
     }
 
+    /// The source of the commits that this life makes in this epoch.
+    ///
+    /// # Errors
+    /// If this is no life, and has no room for more.
+    pub fn committer(&self, epoch: u64) -> Result<Self, SourceError> {
+        format!("{}^{epoch}", self.0).parse()
+    }
+
+    /// The epoch whose commits this source has; none if it is no source of commits.
+    pub fn epoch(&self) -> Option<Epoch<'_>> {
+        let (life, digits) = self.0.rsplit_once('^')?;
+        let name = life_name(life)?;
+        // No sign and no leading zero: an epoch has one text.
+        let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = digits.parse().ok().filter(|_| are_digits && !digits.starts_with('0'))?;
+        (number <= MAX_EPOCH).then_some(Epoch { number, life, name })
+    }
+
     /// Whether only a node creates transactions of this source, and never without a `Time`: it stamps
-    /// those of others, or stands for a document.
+    /// those of others, has commits, or stands for a document.
     pub fn is_reserved(&self) -> bool {
         self.0.contains('^') || *self.0 == *BASE
     }
+}
+
+/// The name in a text that has the form of a life.
+fn life_name(text: &str) -> Option<&str> {
+    let (name, suffix) = text.rsplit_once('~')?;
+    let is_suffix = suffix.len() == SUFFIX_CHARACTERS
+        && suffix.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    (is_suffix && !name.is_empty()).then_some(name)
 }
 
 impl FromStr for Source {
@@ -214,6 +252,32 @@ mod tests {
         for (text, name, is_reserved) in table {
             let source: Source = text.parse().unwrap();
             assert_eq!((source.life_name(), source.is_reserved()), (name, is_reserved), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_source_of_commits_says_whose_they_are() {
+        let longest = Source::begin_life(&"n".repeat(MAX_NAME_BYTES), 0).unwrap();
+        for number in [1, MAX_EPOCH] {
+            let source = longest.committer(number).unwrap();
+            let (life, name) = (longest.as_str(), longest.life_name().unwrap());
+            assert_eq!(source.epoch(), Some(Epoch { number, life, name }));
+            assert_eq!(source.life_name(), None);
+        }
+        for text in [
+            "a~00000000",
+            "a~00000000^s",
+            "a~00000000^",
+            "a~00000000^0",
+            "a~00000000^01",
+            "a~00000000^+1",
+            "a~00000000^1000000",
+            "a~0000000^1",
+            "~00000000^1",
+            "a^1",
+            "a~00000000^1^s",
+        ] {
+            assert_eq!(text.parse::<Source>().unwrap().epoch(), None, "{text}");
         }
     }
 

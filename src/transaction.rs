@@ -4,12 +4,15 @@
 //! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[{\"op\":\"add\",\"path\":\"/a\",\"value\":1}]","Time":1763888400123456}
 //! ```
 //!
-//! Two more members follow if there is something to say: `"By":["b~k3x9q2pd^s",17]`, the stamp, if it is
-//! not the name; and `"Request":"..."`, a hash of the request that made it, if its author named it.
+//! More members follow if there is something to say: `"By":["b~k3x9q2pd^s",17]`, the stamp, if it is
+//! not the name; `"Request":"..."`, a hash of the request that made it, if its author named it; and
+//! `"Commit":{...}`, if it is a [`Commit`], which is if and only if its source is one of commits.
 //!
 //! The writer gives the members in this order. The reader takes them in any order, ignores members
 //! that it does not know, takes their names in any case (as Go's encoding/json does), and takes a
 //! transaction without `Time`, such as a plain node sends.
+
+mod commit;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{MAX_SAFE_INTEGER, Time};
 use crate::source::Source;
 
+pub use commit::Commit;
+
 /// The longest payload in bytes. A protocol limit: the same on every node.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 
@@ -29,6 +34,9 @@ pub const MAX_ENCODED_BYTES: usize = 6 * MAX_PAYLOAD_BYTES + (64 << 10);
 
 /// The longest `Request` in bytes.
 const MAX_REQUEST_BYTES: usize = 128;
+
+/// The payload of every commit: who does not know commits applies it without effect.
+const COMMIT_PAYLOAD: &str = "[]";
 
 /// One JSON Patch, applied whole or not at all.
 ///
@@ -52,12 +60,21 @@ pub struct Transaction {
     /// A hash of the request that made it, by which a repetition is told from another request; none
     /// if its author did not name it.
     pub request: Option<Box<str>>,
+    /// Which part of the history it says is final; none if it is no commit.
+    pub commit: Option<Box<Commit>>,
 }
 
 impl Transaction {
     /// One that no node has stamped yet.
     pub fn fresh(source: Source, id: u64, payload: impl Into<Box<str>>) -> Self {
-        Self { source, id, payload: payload.into(), time: None, by: None, request: None }
+        let payload = payload.into();
+        Self { source, id, payload, time: None, by: None, request: None, commit: None }
+    }
+
+    /// The commit with this name.
+    pub fn commit(name: Name, time: Time, commit: Commit) -> Self {
+        let (time, commit) = (Some(time), Some(Box::new(commit)));
+        Self { time, commit, ..Self::fresh(name.source, name.id, COMMIT_PAYLOAD) }
     }
 
     /// Its name.
@@ -78,10 +95,10 @@ impl Transaction {
 
     /// The encoding, without a line end.
     pub fn encode(&self) -> String {
-        let Self { source, id, payload, time, by, request } = self;
+        let Self { source, id, payload, time, by, request, commit } = self;
         let by = by.as_ref().map(|by| (&by.source, by.id));
-        let request = request.as_deref();
-        Encoding { source, id: *id, payload, time: *time, by, request }.text()
+        let (request, commit) = (request.as_deref(), commit.as_deref());
+        Encoding { source, id: *id, payload, time: *time, by, request, commit }.text()
     }
 
     /// Reads an encoding; white space around it, such as a line end, is allowed.
@@ -160,15 +177,25 @@ impl Record {
     pub fn of(place: Place, named: Option<Name>, payload: &str, request: Option<&str>) -> Self {
         let Place { time, source, id } = &place;
         let time = Some(*time);
+        let (by, commit) = (None, None);
+        let line = Encoding { source, id: *id, payload, time, by, request, commit };
         let line = match &named {
-            None => Encoding { source, id: *id, payload, time, by: None, request },
+            None => line,
             Some(name) => {
-                let by = Some((source, *id));
-                Encoding { source: &name.source, id: name.id, payload, time, by, request }
+                Encoding { source: &name.source, id: name.id, by: Some((source, *id)), ..line }
             }
         };
         let line = line.text().into();
         Self { place, named: named.map(Box::new), line }
+    }
+
+    /// Encodes the commit at `place`.
+    pub fn commit(place: Place, commit: &Commit) -> Self {
+        let Place { time, source, id } = &place;
+        let (payload, time) = (COMMIT_PAYLOAD, Some(*time));
+        let (by, request, commit) = (None, None, Some(commit));
+        let line = Encoding { source, id: *id, payload, time, by, request, commit }.text().into();
+        Self { place, named: None, line }
     }
 
     /// The record whose line a journal has; none if the line has no `Time`.
@@ -190,7 +217,7 @@ impl Record {
     /// Whether a journal with this line is of version 2: older programs would count it wrongly.
     pub fn needs_version_2(&self) -> bool {
         // A Request comes with a By: who names a transaction does not stamp it.
-        self.named.is_some()
+        self.named.is_some() || self.place.source.epoch().is_some()
     }
 
     /// The transaction, read from the line.
@@ -215,13 +242,14 @@ struct Encoding<'a> {
     time: Option<Time>,
     by: Option<(&'a Source, u64)>,
     request: Option<&'a str>,
+    commit: Option<&'a Commit>,
 }
 
 impl Encoding<'_> {
     /// Written by hand, since every transaction is, and a payload has many quotes: a serializer that
     /// writes what is between two of them at a time takes three times as long.
     fn text(&self) -> String {
-        let Self { source, id, payload, time, by, request } = self;
+        let Self { source, id, payload, time, by, request, commit } = self;
         let mut out = Vec::with_capacity(source.as_str().len() + payload.len() * 3 / 2 + 96);
         out.extend_from_slice(b"{\"Source\":");
         push_string(&mut out, source.as_str());
@@ -243,6 +271,10 @@ impl Encoding<'_> {
         if let Some(request) = request {
             out.extend_from_slice(b",\"Request\":");
             push_string(&mut out, request);
+        }
+        if let Some(commit) = commit {
+            out.extend_from_slice(b",\"Commit\":");
+            serde_json::to_writer(&mut out, commit).expect("a commit always has a JSON text");
         }
         out.push(b'}');
         String::from_utf8(out).expect("what strings have is taken over, or replaced by ASCII")
@@ -308,6 +340,7 @@ impl<'de> Visitor<'de> for TransactionVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Transaction, A::Error> {
         let (mut source, mut id, mut payload, mut time) = (None, None, None, None);
         let (mut by, mut request): (Option<Name>, Option<Box<str>>) = (None, None);
+        let mut commit: Option<Box<Commit>> = None;
         while let Some(name) = members.next_key::<Member>()? {
             match name {
                 Member::Source => source = Some(members.next_value::<Source>()?),
@@ -316,6 +349,7 @@ impl<'de> Visitor<'de> for TransactionVisitor {
                 Member::Time => time = members.next_value::<Option<u64>>()?,
                 Member::By => by = members.next_value()?,
                 Member::Request => request = members.next_value()?,
+                Member::Commit => commit = members.next_value()?,
                 Member::Other => {
                     members.next_value::<IgnoredAny>()?;
                 }
@@ -356,7 +390,33 @@ impl<'de> Visitor<'de> for TransactionVisitor {
         }
         // A stamp that is the name says nothing.
         let by = by.filter(|by| (&by.source, by.id) != (&source, id));
-        Ok(Transaction { source, id, payload, time, by, request })
+        let transaction = Transaction { source, id, payload, time, by, request, commit };
+        check_commit(&transaction).map_err(A::Error::custom)?;
+        Ok(transaction)
+    }
+}
+
+/// Checks that the transaction is a commit if and only if it is stamped by a source of commits, and that it is
+/// what every reader takes for the same commit. A fresh one says only who made it: nobody stamps it.
+fn check_commit(transaction: &Transaction) -> Result<(), String> {
+    let Transaction { payload, time, by, commit, .. } = transaction;
+    let epoch = transaction.stamp().0.epoch().map(|epoch| epoch.number);
+    match (epoch, commit) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err("a Commit is only in a source of commits".into()),
+        (Some(_), None) if time.is_none() => Ok(()),
+        (Some(_), None) => Err("a source of commits has only transactions with a Commit".into()),
+        (Some(_), Some(_)) if time.is_none() => {
+            Err("a transaction with a Commit has a Time".into())
+        }
+        (Some(_), Some(_)) if by.is_some() => Err("a transaction with a Commit has no By".into()),
+        (Some(_), Some(_)) if **payload != *COMMIT_PAYLOAD => {
+            Err(format!("the Payload of a commit is {COMMIT_PAYLOAD:?}"))
+        }
+        (Some(epoch), Some(commit)) if commit.epoch != epoch => {
+            Err(format!("a Commit of epoch {} in a source of epoch {epoch}", commit.epoch))
+        }
+        (Some(_), Some(_)) => Ok(()),
     }
 }
 
@@ -368,6 +428,7 @@ enum Member {
     Time,
     By,
     Request,
+    Commit,
     Other,
 }
 
@@ -389,6 +450,7 @@ impl<'de> Deserialize<'de> for Member {
                     _ if name.eq_ignore_ascii_case("time") => Member::Time,
                     _ if name.eq_ignore_ascii_case("by") => Member::By,
                     _ if name.eq_ignore_ascii_case("request") => Member::Request,
+                    _ if name.eq_ignore_ascii_case("commit") => Member::Commit,
                     _ => Member::Other,
                 })
             }
@@ -409,6 +471,7 @@ mod tests {
             time: time.map(|micros| Time::from_micros(micros).unwrap()),
             by: None,
             request: None,
+            commit: None,
         }
     }
 
@@ -445,6 +508,68 @@ mod tests {
         ] {
             assert_eq!(Transaction::decode(text.as_bytes()), Ok(expected.clone()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_commit_is_written_as_it_is_read() {
+        let text = r#"{"Source":"main~k3x9q2pd^2","Id":7,"Payload":"[]","Time":9,"Commit":{"Epoch":2,"After":{"Source":"main~00000000^1","Id":3},"Until":5,"Clock":{"a~k3x9q2pd":17},"Horizon":2592000,"Hash":"0123456789abcdef0123456789abcdef"}}"#;
+        let decoded = Transaction::decode(text.as_bytes()).unwrap();
+        assert_eq!(decoded.encode(), text);
+        let record = Record::read(text).unwrap().unwrap();
+        assert!(record.needs_version_2());
+        let commit = decoded.commit.clone().unwrap();
+        assert_eq!(Record::commit(record.place.clone(), &commit), record);
+        assert_eq!(Transaction::commit(decoded.name(), decoded.time.unwrap(), *commit), decoded);
+        let other_case = text.replace("Commit", "commit").replace("After", "aFTER");
+        let other_case = other_case.replace("Until", "uNTIL").replace("Hash", "HASH");
+        assert_eq!(Transaction::decode(other_case.as_bytes()), Ok(decoded));
+        let first = r#"{"Source":"main~k3x9q2pd^1","Id":1,"Payload":"[]","Time":9,"Commit":{"Epoch":1,"After":null,"Until":5,"Clock":{},"Horizon":1}}"#;
+        assert_eq!(Transaction::decode(first.as_bytes()).unwrap().encode(), first);
+    }
+
+    #[test]
+    fn what_is_not_a_commit_says_why() {
+        let commit = r#"{"Epoch":2,"Until":5,"Clock":{"a~1":1},"Horizon":1}"#;
+        let decode = |members: &str, commit: &str| {
+            let text = format!(r#"{{{members},"Commit":{commit}}}"#);
+            Transaction::decode(text.as_bytes())
+        };
+        let right = r#""Source":"a~00000000^2","Id":1,"Payload":"[]","Time":9"#;
+        assert!(decode(right, commit).is_ok());
+        // What is put in the place of what, and what the error says.
+        let table = [
+            (r#""[]","#, r#""[ ]","#, "Payload of a commit"),
+            ("^2", "^3", "epoch 2 in a source of epoch 3"),
+            ("^2", "", "only in a source of commits"),
+            ("^2", "^s", "only in a source of commits"),
+            (r#","Time":9"#, "", "has a Time"),
+            (r#""Source":"a~00000000^2""#, r#""Source":"a","By":["b~00000000^2",1]"#, "no By"),
+            ("Epoch\":2", "Epoch\":0", "from 1 to 999999"),
+            ("Epoch\":2", "E\":2", "missing field `Epoch`"),
+            ("Epoch\":2", "Epoch\":2.0", "expected u64"),
+            ("Until\":5", "Until\":9007199254740992", "below 2^53"),
+            ("Until\":5", "U\":5", "missing field `Until`"),
+            (r#"{"a~1":1}"#, "[]", "an object of Ids"),
+            (r#"{"a~1":1}"#, r#"{"a~1":0}"#, "from 1 to 2^53"),
+            (r#"{"a~1":1}"#, r#"{"a~1":9007199254740993}"#, "from 1 to 2^53"),
+            (r#"{"a~1":1}"#, r#"{"":1}"#, "must not be empty"),
+            (r#"{"a~1":1}"#, r#"{"a~1":1,"a~1":2}"#, "twice in a Clock"),
+            ("Clock\"", "C\"", "missing field `Clock`"),
+            ("Horizon\":1", "Horizon\":0", "from 1 to 2^53 - 1 seconds"),
+            ("Horizon\":1", "H\":1", "missing field `Horizon`"),
+            ("}}", r#","Hash":"0123456789ABCDEF0123456789ABCDEF"}}"#, "32 digits"),
+            ("}}", r#","Hash":"0"}}"#, "32 digits"),
+            ("}}", r#","After":["a~00000000^1",1]}}"#, "null or an object"),
+            ("}}", r#","After":{"Source":"a~1","Id":1}}}"#, "names a commit"),
+            ("}}", r#","After":{"Source":"a~00000000^1"}}}"#, "missing field `Id`"),
+            ("}}", r#","After":{"Source":"a~00000000^2","Id":1}}}"#, "of a lesser one"),
+        ];
+        for (from, to, why) in table {
+            let text = format!(r#"{{{right},"Commit":{commit}}}"#).replacen(from, to, 1);
+            let error = Transaction::decode(text.as_bytes()).expect_err(&text).to_string();
+            assert!(error.contains(why), "{error:?} does not say {why:?}");
+        }
+        assert!(decode(right, "null").unwrap_err().to_string().contains("only transactions with"));
     }
 
     #[test]

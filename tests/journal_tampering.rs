@@ -50,6 +50,7 @@ fn transaction(source: &str, id: u64, micros: u64, value: u64) -> Transaction {
         time: Time::from_micros(BEGIN + micros),
         by: None,
         request: None,
+        commit: None,
     }
 }
 

@@ -179,6 +179,13 @@ fn a_refused_transaction_leaves_no_trace() {
 }
 
 #[test]
+fn a_commit_is_passed_on_with_what_it_says() {
+    let text = r#"{"Source":"main~00000000^1","Id":1,"Payload":"[]","Time":9,"Commit":{"Epoch":1,"After":null,"Until":5,"Clock":{"a~1":3},"Horizon":60}}"#;
+    let acceptance = Node::default().accept(&[Transaction::decode(text.as_bytes()).unwrap()]);
+    assert_eq!(&*acceptance.records[0].line, text);
+}
+
+#[test]
 fn an_ordered_transaction_is_accepted_even_where_it_does_not_apply() {
     let mut node = Node::default();
     for (id, payload) in [(1, REMOVE_B), (2, "no patch")] {

@@ -94,8 +94,8 @@ impl Node {
     /// Asks for what has changed since the last time.
     fn check_changes(&mut self, lab: &mut Lab) {
         let snapshot = self.replica.snapshot().clone();
+        self.replica.want_changes();
         let changes = self.replica.changes();
-        changes.want();
         let mut copy = snapshot.clone();
         if let Some(follower) = self.follower.take()
             && let Some(steps) = changes.since(follower.version)
