@@ -24,6 +24,20 @@ impl PartialEq for Value {
     }
 }
 
+impl Value {
+    /// Whether both are the same memory, and so equal. What is in place, such as a number, never is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if let (Repr::Text(left), Repr::Text(right)) = (&self.0, &other.0) {
+            return std::ptr::eq(&left.slice, &right.slice);
+        }
+        if let (Some(left), Some(right)) = (self.array_items(), other.array_items()) {
+            return left.is_same(&right);
+        }
+        let items = self.object_items().zip(other.object_items());
+        items.is_some_and(|(left, right)| left.is_same(&right))
+    }
+}
+
 fn equal_by(left: &Value, right: &Value, numbers: &impl Fn(&Repr, &Repr) -> bool) -> bool {
     match (&left.0, &right.0) {
         (Repr::Null, Repr::Null) => true,

@@ -380,3 +380,19 @@ fn what_nobody_else_holds_is_counted() {
         assert!(is_exactly(&shared, values));
     }
 }
+
+#[test]
+fn clones_are_the_same_until_one_changes() {
+    let text = r#"{"list":[1,2],"members":{"a":1},"text":"a text that is longer"}"#;
+    let (mut value, other) = (read(text), read(text));
+    let clone = value.clone();
+    assert!(value.is_same(&clone) && !value.is_same(&other));
+    value.set_member("new", true.into());
+    assert!(!value.is_same(&clone));
+    for name in ["list", "members", "text"] {
+        let member = |value: &Value| value.member(name).unwrap().clone();
+        assert!(member(&value).is_same(&member(&clone)), "{name}");
+        assert!(!member(&value).is_same(&member(&other)), "{name}");
+    }
+    assert!(!Value::from(1u64).is_same(&1u64.into()));
+}

@@ -1,15 +1,20 @@
 //! Transactions that depend on what the document is: on its ETag, or on what a merge patch meets.
 //!
 //! The manager looks at the document when it is their turn, with all before them taken in, and makes an
-//! ordinary fresh transaction of them or refuses. From there on they are like any other.
+//! ordinary fresh transaction of them or refuses. From there on they are like any other. To hash a large part
+//! takes longer than a turn may: that is done before, and counts if the part is still the same then.
 
 use std::io;
 use std::sync::Arc;
 
+use super::representation::{Representation, is_light};
 use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
 use crate::document::{Hash, Value};
 use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
+
+/// How often a large part is hashed for one proposal, if it changes meanwhile.
+const TRIES: usize = 4;
 
 /// Whether something is to be done to a part of this hash; to one that is not there, if there is none.
 pub type Condition = Box<dyn Fn(Option<&Hash>) -> bool + Send + Sync>;
@@ -44,14 +49,19 @@ pub enum Decision {
     Moved(Option<Hash>),
     /// As a JSON Patch it has so many bytes, which is more than a transaction may have.
     TooLarge(usize),
+    /// The part is large, and changes in less time than its hash takes.
+    Changing,
 }
 
 /// A proposal on its way to the manager.
 pub(super) struct Proposed {
     proposal: Arc<Proposal>,
+    /// The part, if there is a condition of it and to hash it takes long: that is done before.
+    part: Option<Arc<Representation>>,
     /// What the transaction will be called.
     name: Name,
-    reply: oneshot::Sender<Decision>,
+    /// None if the part has changed since it was hashed.
+    reply: oneshot::Sender<Option<Decision>>,
 }
 
 impl Handle {
@@ -62,15 +72,36 @@ impl Handle {
     /// If the node is stopping.
     pub async fn propose(&self, proposal: Proposal) -> Result<Decision, Stopped> {
         let proposal = Arc::new(proposal);
+        for _ in 0..TRIES {
+            let part = self.heavy_part(&proposal).await;
+            if let Some(decision) = self.propose_of(&proposal, part).await? {
+                return Ok(decision);
+            }
+        }
+        Ok(Decision::Changing)
+    }
+
+    /// The part of which a proposal has a condition, if it takes long to hash it.
+    async fn heavy_part(&self, proposal: &Proposal) -> Option<Arc<Representation>> {
+        proposal.condition.as_ref()?;
+        let is_heavy = !is_light(self.state().document().get(&proposal.part)?);
+        if is_heavy { self.read(&proposal.part).await.part } else { None }
+    }
+
+    async fn propose_of(
+        &self,
+        proposal: &Arc<Proposal>,
+        part: Option<Arc<Representation>>,
+    ) -> Result<Option<Decision>, Stopped> {
         let event = |name, reply| {
-            let proposal = proposal.clone();
-            Event::Propose(Proposed { proposal, name, reply })
+            let (proposal, part) = (proposal.clone(), part.clone());
+            Event::Propose(Proposed { proposal, part, name, reply })
         };
         if let Some(ClientName { name, .. }) = &proposal.client {
             return self.ask(|reply| event(name.clone(), reply)).await;
         }
-        let taken = |decision: &Decision| match decision {
-            Decision::Submitted(Submitted::Known { next_id }) => Some(*next_id),
+        let taken = |decision: &Option<Decision>| match decision {
+            Some(Decision::Submitted(Submitted::Known { next_id })) => Some(*next_id),
             _ => None,
         };
         self.with_next_name(event, taken).await
@@ -79,27 +110,40 @@ impl Handle {
 
 impl Manager {
     pub(super) async fn decide(&mut self, proposed: Proposed) -> io::Result<()> {
-        let Proposed { proposal, name, reply } = proposed;
-        let decision = self.decision(&proposal, name).await?;
+        let Proposed { proposal, part, name, reply } = proposed;
+        let decision = self.decision(&proposal, part.as_deref(), name).await?;
         // Who asked may have gone; what was made of it stays.
         reply.send(decision).ok();
         Ok(())
     }
 
-    async fn decision(&mut self, proposal: &Proposal, name: Name) -> io::Result<Decision> {
+    async fn decision(
+        &mut self,
+        proposal: &Proposal,
+        hashed: Option<&Representation>,
+        name: Name,
+    ) -> io::Result<Option<Decision>> {
         let Proposal { part, condition, content, client } = proposal;
         let Name { source, id } = name;
         // Who sends it again is told what became of it, whatever the document is by now.
         if self.replica.is_known(&source, id) {
             let next_id = self.replica.next_id(&source);
-            return Ok(Decision::Submitted(Submitted::Known { next_id }));
+            return Ok(Some(Decision::Submitted(Submitted::Known { next_id })));
         }
         if let Some(condition) = condition {
-            // What is published is what all before it have led to.
-            let part = self.publisher.read(part).await.part;
-            let hash = part.map(|part| part.hash().clone());
+            let part = self.replica.snapshot().get(part);
+            let hash = match (hashed, part) {
+                (Some(hashed), _) => Some(hashed.hash().clone()),
+                (None, Some(part)) if !is_light(part) => return Ok(None),
+                (None, part) => part.map(|part| part.digest().hash().clone()),
+            };
             if !condition(hash.as_ref()) {
-                return Ok(Decision::Moved(hash));
+                return Ok(Some(Decision::Moved(hash)));
+            }
+            let is_same =
+                |hashed: &Representation| part.is_some_and(|part| part.is_same(hashed.value()));
+            if !hashed.is_none_or(is_same) {
+                return Ok(None);
             }
         }
         let payload: Box<str> = match content {
@@ -111,7 +155,7 @@ impl Manager {
             }
         };
         if payload.len() > MAX_PAYLOAD_BYTES {
-            return Ok(Decision::TooLarge(payload.len()));
+            return Ok(Some(Decision::TooLarge(payload.len())));
         }
         let transaction = match client {
             Some(client) => client.transaction(payload),
@@ -119,7 +163,7 @@ impl Manager {
         };
         let mut answers = self.take_in(vec![vec![transaction]]).await?;
         let answer = answers.pop().and_then(|mut answers| answers.pop());
-        Ok(Decision::Submitted(answer.expect("what is submitted is answered")))
+        Ok(Some(Decision::Submitted(answer.expect("what is submitted is answered"))))
     }
 }
 
@@ -213,6 +257,41 @@ mod tests {
             }
             let records = handle.journal().read(0, 1000, usize::MAX).await.unwrap();
             assert!(records.iter().map(|record| record.place.id).eq(1..=100));
+        });
+    }
+
+    #[test]
+    fn a_condition_of_a_large_part_holds_if_that_is_still_the_same() {
+        smol::block_on(async {
+            let (handle, _task) = start();
+            let add = |path: &str, value: &str| -> Box<str> {
+                format!(r#"[{{"op":"add","path":"{path}","value":"{value}"}}]"#).into()
+            };
+            handle.create(&add("/large", &"x".repeat(200_000)), None).await.unwrap();
+            let part = PointerBuf::parse("/large").unwrap();
+            let reading = handle.read(&part).await.part.unwrap();
+            let proposal = |wanted: &Hash| {
+                let wanted = wanted.clone();
+                Proposal {
+                    part: PointerBuf::parse("/large").unwrap(),
+                    condition: Some(Box::new(move |hash| hash == Some(&wanted))),
+                    content: Content::Patch(add("/large", &"y".repeat(200_000))),
+                    client: None,
+                }
+            };
+            // What else changes does not matter.
+            handle.create(&add("/other", "z"), None).await.unwrap();
+            let wanted = Arc::new(proposal(reading.hash()));
+            let decision = handle.propose_of(&wanted, Some(reading.clone())).await.unwrap();
+            assert!(matches!(decision, Some(Decision::Submitted(Submitted::Accepted(_)))));
+            // It is another one now, and has to be hashed again.
+            for hashed in [Some(reading.clone()), None] {
+                assert!(handle.propose_of(&wanted, hashed).await.unwrap().is_none());
+            }
+            match handle.propose(proposal(reading.hash())).await.unwrap() {
+                Decision::Moved(Some(hash)) => assert_ne!(hash, *reading.hash()),
+                other => panic!("{other:?}"),
+            }
         });
     }
 

@@ -35,6 +35,11 @@ impl Representation {
         Self { value: value.into(), digest, line }
     }
 
+    /// The value.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// What is known of the text.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -150,7 +155,7 @@ async fn made(value: Value) -> Representation {
 }
 
 /// Whether its text takes little time.
-fn is_light(value: &Value) -> bool {
+pub fn is_light(value: &Value) -> bool {
     value.weight() <= LIGHT_WEIGHT
 }
 

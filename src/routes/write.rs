@@ -141,6 +141,11 @@ async fn propose(
             })
         }
         Decision::TooLarge(bytes) => Err(too_large(bytes)),
+        Decision::Changing => {
+            let detail = "what the condition is of is large, and changes faster than its ETag is made; \
+                          nothing was changed";
+            Err(Response::problem(503, detail).with_header("Retry-After", "1"))
+        }
     }
 }
 
