@@ -24,7 +24,7 @@ use smol::net::TcpStream;
 use smol::stream::Stream;
 
 use crate::clock::VectorClock;
-use crate::manager::Handle;
+use crate::manager::{Handle, StateHash};
 use crate::source::Source;
 use crate::websocket::{Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK};
 use status::Progress;
@@ -113,6 +113,7 @@ enum Event {
     Heard(Result<Message, Fault>),
     Written(Result<(), Fault>),
     Grown,
+    Hashed(Option<StateHash>),
     Tick,
     Stop,
 }
@@ -174,9 +175,10 @@ impl Session {
         let mut silence = Silence::default();
         let mut is_told_of_end = !self.hello.takes_notes();
         let (mut grown, mut shutdown) = (Box::pin(grown), Box::pin(shutdown));
-        // At once, so that the other side knows from the start that silence means something.
-        self.ping(socket).await?;
-        let (mut writing, mut ping_waits) = (true, true);
+        // The first ping is sent at once, so that the other side knows from the start that silence means
+        // something.
+        let mut hash = Some(self.state_hash());
+        let (mut writing, mut ping_waits) = (true, false);
         loop {
             let event = poll_fn(|context| {
                 if shutdown.as_mut().poll_next(context).is_ready() {
@@ -184,6 +186,11 @@ impl Session {
                 }
                 if let Poll::Ready(message) = socket.poll_heard(context) {
                     return Poll::Ready(Event::Heard(message));
+                }
+                if let Some(hashed) = &mut hash
+                    && let Poll::Ready(state) = hashed.as_mut().poll(context)
+                {
+                    return Poll::Ready(Event::Hashed(state));
                 }
                 if writing {
                     if let Poll::Ready(result) = socket.poll_written(context) {
@@ -214,9 +221,12 @@ impl Session {
                 }
                 Event::Grown => writing = self.feed(socket, &progress).await?,
                 Event::Tick if silence.tick(socket.signs_of_life()) => return Err(End::Silent),
-                Event::Tick if ping_waits => (),
-                Event::Tick => {
-                    self.ping(socket).await?;
+                Event::Tick if ping_waits || hash.is_some() => (),
+                Event::Tick => hash = Some(self.state_hash()),
+                Event::Hashed(state) => {
+                    let payload = state.map(|state| state.to_string()).unwrap_or_default();
+                    socket.queue(Message::Ping(payload.into()))?;
+                    hash = None;
                     (writing, ping_waits) = (true, true);
                 }
                 Event::Stop => return Err(End::Stopping),
@@ -243,11 +253,11 @@ impl Session {
         stopping.or(over).await
     }
 
-    /// A peer that knows how compares the state's hash with its own; a plain one just answers.
-    async fn ping(&self, socket: &mut Socket) -> Result<(), End> {
-        let state = self.handle.state_hash().await;
-        let payload = state.map(|state| state.to_string()).unwrap_or_default();
-        Ok(socket.queue(Message::Ping(payload.into()))?)
+    /// What goes with a ping: a peer that knows how compares the state's hash with its own, a plain one
+    /// just answers. That of a large document takes a while.
+    fn state_hash(&self) -> Pin<Box<dyn Future<Output = Option<StateHash>> + Send>> {
+        let handle = self.handle.clone();
+        Box::pin(async move { handle.state_hash().await })
     }
 
     /// Hands the socket the next batch, to be written. Says whether there was one.

@@ -348,9 +348,11 @@ impl Upstream {
     async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
         let state = self.handle.state();
         let vclock = state.stamps();
-        if theirs.is_of(vclock) && vclock.sources() <= MAX_PEER_SOURCES {
-            let mut status = self.status();
-            status.vclock = Some(vclock.clone());
+        if !theirs.is_of(vclock) {
+            return Ok(());
+        }
+        if vclock.sources() <= MAX_PEER_SOURCES {
+            self.status().vclock = Some(vclock.clone());
         }
         let Some(ours) = self.handle.state_hash().await else { return Ok(()) };
         if ours.clock != theirs.clock {

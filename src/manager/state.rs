@@ -24,11 +24,8 @@ use crate::replica::history::{Fate, History, Reason, Whereabouts};
 use crate::source::Source;
 use crate::transaction::Place;
 
-/// A document up to this weight is cheap enough to be hashed whenever a peer is to compare it.
-const CHEAP_WEIGHT: u64 = 4 << 20;
-
-/// A heavier one is hashed for that if it has not changed for this long.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// For so many times as long as it took to hash a large document for comparison no other version of it is.
+const COMPARISON_REST: u32 = 20;
 
 /// More than this much of changes, and more than the document, is not worth sending.
 const CHANGES_BYTES: u64 = 64 << 10;
@@ -39,7 +36,6 @@ pub struct State {
     replica: Replica,
     version: Arc<Version>,
     counters: Counters,
-    changed: Instant,
     vclock: OnceLock<Arc<VectorClock>>,
 }
 
@@ -93,7 +89,6 @@ impl State {
             replica: replica.clone(),
             version: Arc::new(version),
             counters: Counters::default(),
-            changed: Instant::now(),
             vclock: OnceLock::new(),
         }
     }
@@ -104,7 +99,7 @@ impl State {
         }
         // Nothing was accepted, so it is the same document.
         let (replica, version) = (replica.clone(), self.version.clone());
-        Self { replica, version, counters, changed: self.changed, vclock: OnceLock::new() }
+        Self { replica, version, counters, vclock: OnceLock::new() }
     }
 
     /// The document.
@@ -221,6 +216,8 @@ pub struct Published {
     /// Whether it has been read since the manager last looked.
     read: AtomicBool,
     representer: Representer<State>,
+    /// When a large document is hashed for comparison again.
+    next_comparison: Mutex<Option<Instant>>,
     /// Who is woken when the history has grown; none if the manager has ended.
     subscribers: Mutex<Option<Vec<Sender<()>>>>,
     /// Whether somebody has read changes of the document since the manager last looked.
@@ -267,11 +264,12 @@ impl Published {
     pub async fn state_hash(&self) -> Option<StateHash> {
         let mut state = self.state();
         if state.representation().is_none() {
-            let is_cheap = state.document().weight() <= CHEAP_WEIGHT;
-            if !is_cheap && state.changed.elapsed() < SETTLED_AFTER {
+            let begin = Instant::now();
+            if lock(&self.next_comparison).is_some_and(|next| begin < next) {
                 return None;
             }
             state = self.represented().await;
+            *lock(&self.next_comparison) = Some(Instant::now() + begin.elapsed() * COMPARISON_REST);
         }
         let representation = state.representation()?;
         Some(StateHash::of(representation.digest(), state.stamps()))
@@ -328,6 +326,7 @@ impl Publisher {
             state: RwLock::new(Arc::new(state)),
             read: AtomicBool::new(false),
             representer: Representer::default(),
+            next_comparison: Mutex::new(None),
             subscribers: Mutex::new(Some(Vec::new())),
             changes_wanted: AtomicBool::new(false),
             turns: AtomicU64::new(0),
