@@ -282,7 +282,7 @@ impl Encoding<'_> {
 }
 
 fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    serde_json::to_writer(out, &number).expect("a number always has a text");
 }
 
 /// Appends a JSON string (RFC 8259 section 7), with the short escapes if there are any.

@@ -95,11 +95,9 @@ fn write(value: &Value, writer: &mut Writer, from: &[usize]) -> bool {
         Repr::Null => text.extend_from_slice(b"null"),
         Repr::Bool(true) => text.extend_from_slice(b"true"),
         Repr::Bool(false) => text.extend_from_slice(b"false"),
-        Repr::Int(number) => push_number(text, *number),
-        Repr::Uint(number) => push_number(text, *number),
-        Repr::Float(number) => {
-            serde_json::to_writer(text, number).expect("a finite number always has a text");
-        }
+        Repr::Int(number) => write_number(number, text),
+        Repr::Uint(number) => write_number(number, text),
+        Repr::Float(number) => write_number(number, text),
         Repr::Short(..) | Repr::Text(_) => {
             return write_text(value.text().unwrap_or_default(), writer, from);
         }
@@ -160,8 +158,8 @@ fn write_member(member: &Member, writer: &mut Writer, from: &[usize]) -> bool {
     write(&member.value, writer, &[]) || writer.leave(IN_VALUE)
 }
 
-fn push_number(text: &mut Vec<u8>, number: impl itoa::Integer) {
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+fn write_number(number: &impl Serialize, text: &mut Vec<u8>) {
+    serde_json::to_writer(text, number).expect("a finite number always has a text");
 }
 
 /// Writes a string as serde_json does, from its beginning or from a byte of it on; whether it is complete.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -310,8 +311,8 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+fn push_number(out: &mut Vec<u8>, number: impl fmt::Display) {
+    write!(out, "{number}").expect("a vector takes in all");
 }
 
 /// A value that came from outside must not begin a header of its own.

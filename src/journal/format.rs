@@ -216,7 +216,7 @@ pub fn push_line(out: &mut Vec<u8>, object: &str, seal: Seal) {
     out.extend_from_slice(object.as_bytes());
     out.extend_from_slice(b" \"");
     for (number, end) in [(seal.batch, b'.'), (seal.line, b'/'), (seal.lines, b'.')] {
-        out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        serde_json::to_writer(&mut *out, &number).expect("a number always has a text");
         out.push(end);
     }
     let checksum = crc32fast::hash(&out[start..]);

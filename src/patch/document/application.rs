@@ -2,6 +2,7 @@
 //! pointer, and take one from there.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 
 use super::place::{
     Found, Token, around, change, depth, is_inside, no_element, no_member, not_a_container, resolve,
@@ -282,9 +283,7 @@ fn undo_put(path: PointerBuf, met: Met, old: Value) -> Operation {
 fn settled(path: PointerBuf, index: usize) -> PointerBuf {
     let Some(array) = path.as_str().strip_suffix("/-") else { return path };
     let mut element = String::with_capacity(path.len() + 8);
-    element.push_str(array);
-    element.push('/');
-    element.push_str(itoa::Buffer::new().format(index));
+    write!(element, "{array}/{index}").expect("a string takes in all");
     PointerBuf::parse(element).expect("digits need no escape")
 }
 
