@@ -11,6 +11,7 @@
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
 //! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
 //! - [`shared`]: collections of which a clone takes next to no time.
+//! - [`commit`]: which part of the history is final.
 //! - [`document`]: JSON values that are small and shared.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
 //! - [`replica`]: transactions in, outcomes out; the history, and the document that follows from it.
@@ -52,6 +53,7 @@
 //! leader or any coordinator, and rounding: a number is what was written, as far as 64 bits hold it.
 
 pub mod clock;
+pub mod commit;
 pub mod config;
 pub mod document;
 pub mod downstream;

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
+    ("commit", &["source", "clock", "transaction"]),
     ("shared", &[]),
     ("names", &["source", "shared"]),
     ("document", &[]),
@@ -69,8 +70,8 @@ const MAY_USE: [(&str, &[&str]); 23] = [
 /// Besides those above: the routes hand out sessions and show how the streams are.
 const ROUTES_MAY_SHOW: [&str; 3] = ["downstream", "events", "upstream"];
 
-const CORE: [&str; 8] =
-    ["source", "clock", "transaction", "shared", "names", "document", "patch", "replica"];
+const CORE: [&str; 9] =
+    ["source", "clock", "transaction", "commit", "shared", "names", "document", "patch", "replica"];
 
 /// What the core must not know: sockets, files, tasks, the wall clock, chance, logs.
 const OUTSIDE: [&str; 12] = [

@@ -1,0 +1,305 @@
+//! The commits that count, of all that are known.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::committed::Committed;
+use super::coverage::Coverage;
+use crate::clock::Time;
+use crate::source::{FIRST_ID, Source};
+use crate::transaction::{Commit, Name, Place};
+
+/// A commit and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedCommit {
+    /// Its place, which has its name.
+    pub place: Place,
+    /// What it says.
+    pub commit: Commit,
+}
+
+/// Where in the history a transaction stands, before its time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Segment {
+    /// The base covers it.
+    Base,
+    /// This one of the chain's commits after the base covers it, and none before.
+    Commit(usize),
+    /// No commit covers it.
+    Tentative,
+}
+
+/// What decides which of several branches a chain ends with: the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank<'a> {
+    epoch: u64,
+    first: Reverse<(Time, &'a Source)>,
+}
+
+/// What a commit that became known changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it is known, or void for now.
+    Nothing,
+    /// It is the chain's new end; what was committed stays as it was.
+    Extended,
+    /// The chain is another one.
+    Rewritten {
+        /// So many commits after the base count as before, and those after them do not.
+        kept: usize,
+        /// Whether the source of the chain's end is another: then streams have to be dialed anew.
+        tip_changed: bool,
+    },
+}
+
+/// The commits of one source.
+#[derive(Clone, Debug, Default)]
+struct Branch(BTreeMap<u64, Arc<PlacedCommit>>);
+
+/// A branch that the chain goes through, and up to which Id if another one comes after it. It may be unknown
+/// yet.
+type Link = (Source, Option<u64>);
+
+/// All commits that are known after a base, and which of them count.
+///
+/// Invariant: all that follows `branches` is what the rule makes of `base` and `branches`.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    base: Committed,
+    branches: BTreeMap<Source, Branch>,
+    /// The chain's commits after the base, in their order.
+    commits: Vec<Arc<PlacedCommit>>,
+    /// The way back, from the end.
+    links: Vec<Link>,
+    coverage: Coverage,
+    /// The floor at each of `commits`.
+    floors: Vec<Time>,
+    is_outside: bool,
+}
+
+impl<'a> Rank<'a> {
+    /// The rank of a branch whose first commit has this time.
+    pub fn new(source: &'a Source, first: Time) -> Self {
+        let epoch = source.epoch().map_or(0, |epoch| epoch.number);
+        Self { epoch, first: Reverse((first, source)) }
+    }
+
+    fn source(self) -> &'a Source {
+        self.first.0.1
+    }
+}
+
+impl PlacedCommit {
+    /// Says what it covers, in no order: sources, and the Ids up to which (exclusive) they are covered.
+    pub fn for_each_covered(&self, mut each: impl FnMut(&Source, u64)) {
+        for (source, next) in &self.commit.clock {
+            each(source, *next);
+        }
+        each(&self.place.source, self.place.id + 1);
+        if let Some(Name { source, id }) = self.after() {
+            each(source, id + 1);
+        }
+    }
+
+    /// The commit of a lesser epoch that it comes after.
+    fn after(&self) -> Option<&Name> {
+        let is_lesser = |name: &&Name| {
+            name.source.epoch().is_some_and(|epoch| epoch.number < self.commit.epoch)
+        };
+        self.commit.after.as_ref().filter(is_lesser)
+    }
+}
+
+impl Branch {
+    fn first_time(&self) -> Option<Time> {
+        self.0.values().next().map(|first| first.place.time)
+    }
+}
+
+impl Chain {
+    /// The chain after a base.
+    pub fn new(base: Committed) -> Self {
+        let mut chain = Self { base, ..Self::default() };
+        chain.rebuild();
+        chain
+    }
+
+    /// Takes note of a commit, in whatever order they come.
+    pub fn add(&mut self, place: Place, commit: Commit) -> Change {
+        let Place { source, id, .. } = &place;
+        let (source, id) = (source.clone(), *id);
+        let is_in_base = |base: &Name| base.source == source && id <= base.id;
+        if self.base.commit.as_ref().is_some_and(is_in_base) {
+            return Change::Nothing;
+        }
+        let branch = self.branches.entry(source.clone()).or_default();
+        if branch.0.contains_key(&id) {
+            return Change::Nothing;
+        }
+        let added = Arc::new(PlacedCommit { place, commit });
+        branch.0.insert(id, added.clone());
+        let is_end = |end: &Arc<PlacedCommit>| end.place.source == source && end.place.id < id;
+        if self.tip() == Some(&source) && self.commits.last().is_some_and(is_end) {
+            self.push(added);
+            return Change::Extended;
+        }
+        let is_way = |(way, upto): &Link| *way == source && upto.is_none_or(|upto| id <= upto);
+        if self.tip() == self.winner() && !self.links.iter().any(is_way) {
+            return Change::Nothing;
+        }
+        let (tip, before) = (self.tip().cloned(), std::mem::take(&mut self.commits));
+        self.rebuild();
+        let same = |(before, now): &(&Arc<PlacedCommit>, &Arc<PlacedCommit>)| before == now;
+        let kept = before.iter().zip(&self.commits).take_while(same).count();
+        let tip_changed = tip.as_ref() != self.tip();
+        if kept == before.len() && kept == self.commits.len() && !tip_changed {
+            return Change::Nothing;
+        }
+        Change::Rewritten { kept, tip_changed }
+    }
+
+    /// Replaces all up to one of its commits by a base, which is what [`Committed::advance`] came to there. What
+    /// counts after it, now and later, is the same as without.
+    pub fn fold(&mut self, base: Committed) {
+        let Some(Name { source, id }) = base.commit.clone() else { return };
+        let epoch = source.epoch().map(|epoch| epoch.number);
+        // No way back goes through the others and then through the base.
+        self.branches
+            .retain(|other, _| *other == source || other.epoch().map(|other| other.number) > epoch);
+        if let Some(branch) = self.branches.get_mut(&source) {
+            branch.0.retain(|known, _| *known > id);
+        }
+        self.base = base;
+        self.rebuild();
+    }
+
+    /// The base.
+    pub fn base(&self) -> &Committed {
+        &self.base
+    }
+
+    /// The commits that count after the base, in their order.
+    pub fn commits(&self) -> &[Arc<PlacedCommit>] {
+        &self.commits
+    }
+
+    /// The source of the chain's end; none if no commit is known.
+    pub fn tip(&self) -> Option<&Source> {
+        self.links.first().map(|(source, _)| source)
+    }
+
+    /// The name of the last commit that counts.
+    pub fn last(&self) -> Option<Name> {
+        let name =
+            |last: &Arc<PlacedCommit>| Name::from((last.place.source.clone(), last.place.id));
+        self.commits.last().map(name).or_else(|| self.base.commit.clone())
+    }
+
+    /// Whether the commits that count do not contain the base: the node has to take another one.
+    pub fn is_outside(&self) -> bool {
+        self.is_outside
+    }
+
+    /// Whether commits of this life are known, which count or not.
+    pub fn has_life(&self, life: &Source) -> bool {
+        let is_of_life =
+            |source: &Source| source.epoch().is_some_and(|epoch| epoch.life == life.as_str());
+        self.branches.keys().chain(self.base.clock.keys()).any(is_of_life)
+    }
+
+    /// The least Id that a source of commits may use for another one.
+    pub fn next_id(&self, source: &Source) -> u64 {
+        let branch = self.branches.get(source).and_then(|branch| branch.0.keys().next_back());
+        let base = self.base.clock.get(source).map_or(0, |covered| covered.next);
+        branch.map_or(0, |id| id + 1).max(base).max(FIRST_ID)
+    }
+
+    /// Where the transaction with this place stands. Not to be asked for what the base covers, if its source may
+    /// have left the clock: nothing here knows it any more.
+    pub fn segment_of(&self, place: &Place) -> Segment {
+        if self.base.clock.get(&place.source).is_some_and(|covered| covered.next > place.id) {
+            return Segment::Base;
+        }
+        self.coverage.first(&place.source, place.id).map_or(Segment::Tentative, Segment::Commit)
+    }
+
+    /// The floor at the end of the chain.
+    pub fn floor(&self) -> Time {
+        self.floors.last().copied().unwrap_or(self.base.floor)
+    }
+
+    /// The floor before one of the chain's commits.
+    pub fn floor_before(&self, commit: usize) -> Time {
+        let before = commit.checked_sub(1).and_then(|before| self.floors.get(before));
+        before.copied().unwrap_or(self.base.floor)
+    }
+
+    /// Whether the transaction with this place is skipped for its time, whatever its patch.
+    pub fn is_void(&self, place: &Place) -> bool {
+        let floor = match self.segment_of(place) {
+            Segment::Base => return false,
+            Segment::Commit(commit) => self.floor_before(commit),
+            Segment::Tentative => self.floor(),
+        };
+        place.time < floor && place.source.epoch().is_none()
+    }
+
+    /// Whether a transaction with this place, which the node's clock does not count, is to be dropped if it
+    /// arrives now, covered or not.
+    pub fn is_too_late(&self, place: &Place) -> bool {
+        place.time < self.floor() && place.source.epoch().is_none()
+    }
+
+    /// The rank of the branch with which the chain ends. No base is to be taken from a node with a lesser one.
+    pub fn rank(&self) -> Option<Rank<'_>> {
+        let base = self.base.rank();
+        let others = self
+            .branches
+            .iter()
+            .filter(|(source, _)| base.is_none_or(|base| base.source() != *source));
+        let ranks =
+            others.filter_map(|(source, branch)| Some(Rank::new(source, branch.first_time()?)));
+        ranks.chain(base).max()
+    }
+
+    fn winner(&self) -> Option<&Source> {
+        self.rank().map(Rank::source)
+    }
+
+    /// Goes back from the end, and derives all from what that finds.
+    fn rebuild(&mut self) {
+        let base = self.base.commit.clone();
+        let (mut parts, mut links) = (Vec::new(), Vec::new());
+        let mut has_base = base.is_none();
+        let mut way = self.winner().cloned().map(|source| (source, None));
+        while let Some((source, upto)) = way.take() {
+            let last = upto.unwrap_or(u64::MAX);
+            let base = base.as_ref().filter(|base| base.source == source);
+            let from = base.map_or(0, |base| base.id + 1);
+            has_base |= base.is_some_and(|base| base.id <= last);
+            let branch = self.branches.get(&source).filter(|_| from <= last);
+            let part = branch.map(|branch| branch.0.range(from..=last).map(|(_, known)| known));
+            let part: Vec<_> = part.into_iter().flatten().cloned().collect();
+            if base.is_none() {
+                let after = part.first().and_then(|first| first.after());
+                way = after.map(|after| (after.source.clone(), Some(after.id)));
+            }
+            parts.push(part);
+            links.push((source, upto));
+        }
+        self.links = links;
+        self.is_outside = !has_base;
+        (self.commits, self.floors, self.coverage) = Default::default();
+        for commit in parts.into_iter().rev().flatten().filter(|_| has_base) {
+            self.push(commit);
+        }
+    }
+
+    fn push(&mut self, commit: Arc<PlacedCommit>) {
+        let index = self.commits.len();
+        commit.for_each_covered(|source, next| self.coverage.add(index, source, next));
+        self.floors.push(self.floor().max(commit.commit.floor()));
+        self.commits.push(commit);
+    }
+}

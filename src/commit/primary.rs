@@ -1,0 +1,226 @@
+//! What a primary says is final next.
+//!
+//! It has no clock of its own: the time is an argument, in microseconds since any moment, by a clock that does
+//! not go back. Nor does it keep what follows from the chain: which epoch it is in and what it has begun.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::chain::Chain;
+use crate::clock::Time;
+use crate::source::{FIRST_ID, MAX_EPOCH, Source};
+use crate::transaction::{Commit, Name, Place};
+
+/// How far behind the present a primary is, so that most of what is on its way has arrived.
+pub const LAG_MICROS: u64 = 2_000_000;
+
+/// The least time between two commits.
+pub const COMMIT_INTERVAL_MICROS: u64 = 2_000_000;
+
+/// How often the journal's end is noted.
+const NOTE_INTERVAL_MICROS: u64 = 100_000;
+
+/// A document whose text has at most so many bytes is hashed at each commit.
+const HASHED_ALWAYS_BYTES: u64 = 4 << 20;
+
+/// The least time between two hashes of a larger one.
+const HASH_INTERVAL_MICROS: u64 = 30_000_000;
+
+/// The most sources in one commit, so that its encoding is not too long.
+const MAX_SOURCES: usize = 1 << 14;
+
+/// Of which peers a node has read all that they had, since it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heard {
+    /// Not of all that it can reach, or of none although it has peers.
+    Less,
+    /// Of all that it can reach, and at least one if it has any.
+    Reachable,
+    /// Of all.
+    All,
+}
+
+/// Why there is no commit now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// This node is no primary.
+    NotPrimary,
+    /// The chain is another one's, with this source: somebody else began a greater epoch, or there are two
+    /// primaries.
+    Overtaken(Source),
+    /// It has not heard enough of its peers.
+    Unheard,
+    /// Its base is outside the chain.
+    Outside,
+    /// There is nothing new, or the last commit was a moment ago.
+    Idle,
+    /// There is no further epoch.
+    UsedUp,
+}
+
+/// A node that commits, or may be asked to.
+#[derive(Clone, Debug)]
+pub struct Primary {
+    life: Source,
+    /// Whether it was set up as the primary.
+    is_appointed: bool,
+    /// Whether it was asked to begin the next epoch.
+    is_promoted: bool,
+    horizon: u64,
+    /// The greatest time of the journal as it was at moments: those of the last [`LAG_MICROS`], and one before.
+    ends: VecDeque<(u64, Time)>,
+    committed_at: Option<u64>,
+}
+
+/// Which branch a commit goes on with.
+struct Aim {
+    source: Source,
+    epoch: u64,
+    /// Whether it begins it.
+    begins: bool,
+}
+
+impl Primary {
+    /// The node with this life, which was set up as the primary or not; `horizon` in seconds.
+    pub fn new(life: Source, is_appointed: bool, horizon: u64) -> Self {
+        let (ends, committed_at) = (VecDeque::new(), None);
+        Self { life, is_appointed, is_promoted: false, horizon, ends, committed_at }
+    }
+
+    /// Goes on as another life.
+    pub fn begin_life(&mut self, life: Source) {
+        self.life = life;
+    }
+
+    /// Asks it to begin the next epoch as soon as it may. Says whether it will: not if the chain is its own.
+    /// That is forgotten when the process ends.
+    pub fn promote(&mut self, chain: &Chain) -> bool {
+        self.is_promoted = !self.is_own(chain.tip());
+        self.is_promoted
+    }
+
+    /// Takes note that at a moment `greatest` is the greatest time of the journal. To be called before each
+    /// [`next`](Self::next), and at least every 100 ms or so while the journal grows.
+    pub fn note_end(&mut self, at_micros: u64, greatest: Time) {
+        let is_noted = |(at, end): &(u64, Time)| {
+            *end >= greatest || at_micros < at.saturating_add(NOTE_INTERVAL_MICROS)
+        };
+        if !self.ends.back().is_some_and(is_noted) {
+            self.ends.push_back((at_micros, greatest));
+        }
+        while self.ends.get(1).is_some_and(|(at, _)| at.saturating_add(LAG_MICROS) <= at_micros) {
+            self.ends.pop_front();
+        }
+    }
+
+    /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain.
+    pub fn note_commit(&mut self, at_micros: u64) {
+        self.committed_at = Some(at_micros);
+        self.is_promoted = false;
+    }
+
+    /// The next commit and its name, without a hash. `tentative` has the places of what the chain does not
+    /// cover, commits that do not count included, in any order.
+    ///
+    /// # Errors
+    /// If it is not time for one: why.
+    pub fn next<'a>(
+        &self,
+        at_micros: u64,
+        heard: Heard,
+        chain: &Chain,
+        tentative: impl Iterator<Item = &'a Place> + Clone,
+    ) -> Result<(Name, Commit), Silence> {
+        let Aim { source, epoch, begins } = self.aim(chain, heard)?;
+        let is_soon = |at: u64| at_micros < at.saturating_add(COMMIT_INTERVAL_MICROS);
+        if self.committed_at.is_some_and(is_soon) {
+            return Err(Silence::Idle);
+        }
+        let is_past = |(at, _): &&(u64, Time)| at.saturating_add(LAG_MICROS) <= at_micros;
+        let (_, until) = self.ends.iter().rev().find(is_past).ok_or(Silence::Idle)?;
+        let after = chain.last().filter(|_| begins);
+        let (clock, is_worthwhile) = prefixes(chain, tentative, *until);
+        // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
+        if !is_worthwhile && after.is_none() {
+            return Err(Silence::Idle);
+        }
+        let id = chain.next_id(&source);
+        let commit =
+            Commit { epoch, after, until: *until, clock, horizon: self.horizon, hash: None };
+        Ok((Name { source, id }, commit))
+    }
+
+    fn is_own(&self, tip: Option<&Source>) -> bool {
+        let life = tip.and_then(|tip| tip.epoch()).map(|epoch| epoch.life);
+        life == Some(self.life.as_str())
+    }
+
+    fn aim(&self, chain: &Chain, heard: Heard) -> Result<Aim, Silence> {
+        if chain.is_outside() {
+            return Err(Silence::Outside);
+        }
+        let tip = chain.tip().and_then(|tip| Some((tip, tip.epoch()?)));
+        let is_known = chain.has_life(&self.life);
+        let aim = match tip {
+            Some((tip, epoch)) if self.is_own(Some(tip)) => {
+                Aim { source: tip.clone(), epoch: epoch.number, begins: false }
+            }
+            Some((_, epoch)) if self.is_promoted => self.begin(epoch.number + 1)?,
+            None if self.is_promoted || self.is_appointed => self.begin(1)?,
+            // It lost its journal, or began a new life. Only once in a life: two of one name would overtake
+            // one another for ever.
+            Some((_, epoch))
+                if self.is_appointed && !is_known && Some(epoch.name) == self.life.life_name() =>
+            {
+                self.begin(epoch.number + 1)?
+            }
+            Some((tip, _)) if self.is_appointed || is_known => {
+                return Err(Silence::Overtaken(tip.clone()));
+            }
+            _ => return Err(Silence::NotPrimary),
+        };
+        // A promotion is for when not all can be heard.
+        let is_by_itself = aim.begins && !self.is_promoted;
+        let needed = if is_by_itself { Heard::All } else { Heard::Reachable };
+        if heard < needed { Err(Silence::Unheard) } else { Ok(aim) }
+    }
+
+    fn begin(&self, epoch: u64) -> Result<Aim, Silence> {
+        let source = self.life.committer(epoch).ok().filter(|_| epoch <= MAX_EPOCH);
+        source.map(|source| Aim { source, epoch, begins: true }).ok_or(Silence::UsedUp)
+    }
+}
+
+/// For each source with something new the Id up to which (exclusive) all has a time up to `until`, and whether
+/// there is anything but commits among it. What is void is passed over.
+fn prefixes<'a>(
+    chain: &Chain,
+    tentative: impl Iterator<Item = &'a Place> + Clone,
+    until: Time,
+) -> (BTreeMap<Source, u64>, bool) {
+    let tentative = tentative.filter(|place| !chain.is_too_late(place));
+    let mut ends: BTreeMap<&Source, u64> = BTreeMap::new();
+    for place in tentative.clone().filter(|place| place.time > until) {
+        let end = ends.entry(&place.source).or_insert(place.id);
+        *end = (*end).min(place.id);
+    }
+    let is_before_end = |place: &&Place| ends.get(&place.source).is_none_or(|end| place.id < *end);
+    let (mut clock, mut is_worthwhile) = (BTreeMap::new(), false);
+    for place in tentative.filter(is_before_end) {
+        let next = clock.entry(place.source.clone()).or_insert(0);
+        *next = (place.id + 1).max(*next);
+        is_worthwhile |= place.source.epoch().is_none();
+    }
+    // The rest is for the next commit.
+    while clock.len() > MAX_SOURCES {
+        clock.pop_last();
+    }
+    (clock, is_worthwhile)
+}
+
+/// Whether a commit has to have the hash of the document, whose text has so many bytes: the last one that had is
+/// `since_micros` ago, and `name` is the commit's.
+pub fn hash_is_due(name: &Name, text_bytes: u64, since_micros: Option<u64>) -> bool {
+    name.id == FIRST_ID
+        || text_bytes <= HASHED_ALWAYS_BYTES
+        || since_micros.is_none_or(|since| since >= HASH_INTERVAL_MICROS)
+}

@@ -1,0 +1,185 @@
+//! What is committed, by the words of the definition: over the whole set of transactions, with no regard to speed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use patchmesh::clock::Time;
+use patchmesh::source::Source;
+use patchmesh::transaction::{Commit, Name, Place};
+
+/// A transaction. Its patch is applied to a document that is the list of what is applied.
+#[derive(Debug)]
+pub struct Record {
+    pub place: Place,
+    pub name: Name,
+    pub patch: Patch,
+    pub commit: Option<Commit>,
+}
+
+/// When a patch applies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Patch {
+    Always,
+    IfEven,
+    IfOdd,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fate {
+    Applied,
+    Skipped,
+    Repeated,
+    Void,
+}
+
+pub type Document = Vec<Name>;
+
+impl Record {
+    pub fn stamp(&self) -> Name {
+        Name { source: self.place.source.clone(), id: self.place.id }
+    }
+}
+
+impl Patch {
+    pub fn applies_to(self, document: &Document) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfEven => document.len().is_multiple_of(2),
+            Self::IfOdd => !document.len().is_multiple_of(2),
+        }
+    }
+}
+
+/// The state at a commit.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub document: Document,
+    /// Next Id and last time.
+    pub clock: BTreeMap<Source, (u64, Time)>,
+    /// The names that are known, and by the source of each the last time.
+    pub names: BTreeSet<Name>,
+    pub last: BTreeMap<Source, Time>,
+    pub floor: Time,
+}
+
+/// All that follows from a set of transactions.
+#[derive(Debug, Default)]
+pub struct Definition {
+    /// The source of the chain's end.
+    pub tip: Option<Source>,
+    pub chain: Vec<Name>,
+    /// The history without commits. A segment is the number of the commit that covers it; that of what none
+    /// does is the length of the chain.
+    pub history: Vec<(usize, Place, Name, Fate)>,
+    /// The state at each commit, and at the end.
+    pub states: Vec<State>,
+}
+
+/// The commits that count, of all these.
+pub fn chain(commits: &[(Place, Commit)]) -> (Option<Source>, Vec<Name>) {
+    let of = |source: &Source, upto: u64| -> Vec<&(Place, Commit)> {
+        let is_of = |(place, _): &&(Place, Commit)| place.source == *source && place.id <= upto;
+        let mut found: Vec<_> = commits.iter().filter(is_of).collect();
+        found.sort_by_key(|(place, _)| place.id);
+        found
+    };
+    let sources: BTreeSet<_> = commits.iter().map(|(place, _)| &place.source).collect();
+    let Some(epoch) = commits.iter().map(|(_, commit)| commit.epoch).max() else {
+        return (None, Vec::new());
+    };
+    let greatest = sources.into_iter().filter(|source| of(source, u64::MAX)[0].1.epoch == epoch);
+    let tip = greatest.min_by_key(|source| (of(source, u64::MAX)[0].0.time, *source));
+    let (mut chain, mut way) = (Vec::new(), tip.map(|tip| (tip.clone(), u64::MAX)));
+    while let Some((source, upto)) = way.take() {
+        let part = of(&source, upto);
+        let after = part.first().and_then(|(_, commit)| commit.after.clone());
+        way = after.map(|after| (after.source, after.id));
+        let names = part.iter().map(|(place, _)| Name { source: source.clone(), id: place.id });
+        chain.splice(0..0, names);
+    }
+    (tip.cloned(), chain)
+}
+
+/// Whether a commit covers a stamp.
+pub fn covers(at: &Place, commit: &Commit, stamp: &Place) -> bool {
+    let upto = |name: &Name| name.source == stamp.source && stamp.id <= name.id;
+    commit.clock.get(&stamp.source).is_some_and(|next| stamp.id < *next)
+        || upto(&Name { source: at.source.clone(), id: at.id })
+        || commit.after.as_ref().is_some_and(upto)
+}
+
+impl Definition {
+    pub fn of(records: &[Rc<Record>]) -> Self {
+        let commits = records.iter().filter_map(|r| Some((r.place.clone(), r.commit.clone()?)));
+        let commits: Vec<_> = commits.collect();
+        let (tip, chain) = chain(&commits);
+        let mut left: Vec<_> = records.to_vec();
+        left.sort_by(|a, b| a.place.cmp(&b.place));
+        let mut made = Self { tip, ..Self::default() };
+        let mut state = State::default();
+        for (segment, name) in chain.iter().enumerate() {
+            let find =
+                |(place, _): &&(Place, Commit)| place.source == name.source && place.id == name.id;
+            let (at, commit) = commits.iter().find(find).expect("it is one of them");
+            for (source, next) in &commit.clock {
+                let entry = state.clock.entry(source.clone()).or_default();
+                entry.0 = entry.0.max(*next);
+            }
+            for name in commit.after.iter().chain([name]) {
+                let entry = state.clock.entry(name.source.clone()).or_default();
+                entry.0 = entry.0.max(name.id + 1);
+            }
+            let covered = |record: &Rc<Record>| covers(at, commit, &record.place);
+            let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(covered);
+            left = later;
+            for record in &now {
+                let entry = state.clock.entry(record.place.source.clone()).or_default();
+                entry.1 = entry.1.max(record.place.time);
+            }
+            made.put(&mut state, segment, &now);
+            let horizon_micros = commit.horizon * 1_000_000;
+            let before = |time: Time| {
+                Time::from_micros(time.as_micros().saturating_sub(horizon_micros)).expect("less")
+            };
+            state.floor = state.floor.max(before(commit.until));
+            let floor = state.floor;
+            state.clock.retain(|source, (_, last)| *last >= floor || source.epoch().is_some());
+            state.last.retain(|_, last| *last >= before(floor));
+            let State { names, last, .. } = &mut state;
+            names.retain(|name| last.contains_key(&name.source));
+            made.states.push(state.clone());
+        }
+        made.chain = chain;
+        let end = made.chain.len();
+        made.put(&mut state, end, &left);
+        for record in &left {
+            if record.place.time >= state.floor || record.commit.is_some() {
+                let entry = state.clock.entry(record.place.source.clone()).or_default();
+                entry.0 = entry.0.max(record.place.id + 1);
+            }
+        }
+        made.states.push(state);
+        made
+    }
+
+    /// Puts a segment, which is sorted, at the end.
+    fn put(&mut self, state: &mut State, segment: usize, records: &[Rc<Record>]) {
+        for record in records.iter().filter(|record| record.commit.is_none()) {
+            let Record { place, name, patch, .. } = &**record;
+            let fate = if place.time < state.floor {
+                Fate::Void
+            } else if !state.names.insert(name.clone()) {
+                Fate::Repeated
+            } else {
+                let last = state.last.entry(name.source.clone()).or_default();
+                *last = (*last).max(place.time);
+                if patch.applies_to(&state.document) { Fate::Applied } else { Fate::Skipped }
+            };
+            if fate == Fate::Applied {
+                state.document.push(name.clone());
+            }
+            self.history.push((segment, place.clone(), name.clone(), fate));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! When a primary commits, and what.
+
+use patchmesh::clock::Time;
+use patchmesh::commit::{
+    COMMIT_INTERVAL_MICROS, Chain, Commit, Heard, LAG_MICROS, Primary, Segment, Silence,
+    hash_is_due,
+};
+use patchmesh::source::{MAX_EPOCH, Source};
+use patchmesh::transaction::{Name, Place};
+
+const SECOND: u64 = 1_000_000;
+
+fn source(text: &str) -> Source {
+    text.parse().unwrap()
+}
+
+fn time(micros: u64) -> Time {
+    Time::from_micros(micros).unwrap()
+}
+
+fn place(text: &str, id: u64, micros: u64) -> Place {
+    Place { time: time(micros), source: source(text), id }
+}
+
+/// One whose journal had all up to `until` long ago.
+fn primary(is_appointed: bool, until: u64) -> Primary {
+    let mut primary = Primary::new(source("me~00000000"), is_appointed, 60);
+    primary.note_end(0, time(until));
+    primary
+}
+
+fn next(primary: &Primary, chain: &Chain, places: &[Place]) -> Result<(Name, Commit), Silence> {
+    primary.next(LAG_MICROS, Heard::All, chain, places.iter())
+}
+
+/// A chain that ends with this commit of a source.
+fn chain(at: &str, id: u64) -> Chain {
+    let mut chain = Chain::default();
+    let place = place(at, id, 50);
+    let epoch = place.source.epoch().unwrap().number;
+    let (until, clock) = (time(40), [(source("a~00000000"), 3)].into());
+    chain.add(place, Commit { epoch, after: None, until, clock, horizon: 60, hash: None });
+    chain
+}
+
+#[test]
+fn a_commit_covers_the_longest_prefix_of_each_source() {
+    let places = [
+        place("a~00000000", 1, 10),
+        place("a~00000000", 4, 20),
+        place("b~00000000", 3, 30),
+        // The one after it is late, but its own prefix has ended.
+        place("b~00000000", 5, 31),
+        place("b~00000000", 6, 29),
+        place("c~00000000", 1, 31),
+    ];
+    let (name, commit) = next(&primary(true, 30), &Chain::default(), &places).unwrap();
+    assert_eq!(name, Name { source: source("me~00000000^1"), id: 1 });
+    let clock = [(source("a~00000000"), 5), (source("b~00000000"), 4)].into();
+    let (epoch, until, horizon) = (1, time(30), 60);
+    assert_eq!(commit, Commit { epoch, after: None, until, clock, horizon, hash: None });
+}
+
+#[test]
+fn what_is_void_neither_ends_a_prefix_nor_makes_it_longer() {
+    let mut chain = Chain::default();
+    let (at, until, clock) = (place("me~00000000^1", 1, 50), time(100 * SECOND), [].into());
+    chain.add(at, Commit { epoch: 1, after: None, until, clock, horizon: 60, hash: None });
+    let (void, not) = (39 * SECOND, 41 * SECOND);
+    let places = [
+        place("a~00000000", 1, not),
+        place("a~00000000", 2, void),
+        place("a~00000000", 3, not),
+        place("a~00000000", 4, void),
+        place("b~00000000", 1, void),
+    ];
+    let (name, commit) = next(&primary(true, 100 * SECOND), &chain, &places).unwrap();
+    assert_eq!((name.id, commit.epoch, commit.after), (2, 1, None));
+    assert_eq!(commit.clock, [(source("a~00000000"), 4)].into());
+}
+
+#[test]
+fn a_commit_of_too_many_sources_leaves_some_to_the_next() {
+    let places: Vec<_> = (0..20_000).map(|n| place(&format!("n{n}~00000000"), 1, 10)).collect();
+    let mut chain = Chain::default();
+    let (name, commit) = next(&primary(true, 30), &chain, &places).unwrap();
+    let covered = commit.clock.len();
+    assert!(covered > 10_000 && covered < places.len());
+    chain.add(place(name.source.as_str(), name.id, 60), commit);
+    let is_left = |place: &&Place| chain.segment_of(place) == Segment::Tentative;
+    let left: Vec<_> = places.iter().filter(is_left).cloned().collect();
+    let (_, commit) = next(&primary(true, 30), &chain, &left).unwrap();
+    assert_eq!(covered + commit.clock.len(), places.len());
+}
+
+#[test]
+fn an_idle_mesh_is_silent() {
+    let mut primary = primary(true, 30);
+    let places = [place("a~00000000", 1, 10)];
+    assert_eq!(next(&primary, &Chain::default(), &[]), Err(Silence::Idle));
+    let late = [place("a~00000000", 1, 31)];
+    assert_eq!(next(&primary, &Chain::default(), &late), Err(Silence::Idle));
+    // Commits alone are no reason for one.
+    let (own, other) = (chain("me~00000000^1", 1), [place("b~00000000^1", 1, 20)]);
+    assert_eq!(next(&primary, &own, &other), Err(Silence::Idle));
+    // Before two seconds have passed since it started, and since the last one.
+    let early = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
+    assert_eq!(early(LAG_MICROS - 1), Err(Silence::Idle));
+    assert!(early(LAG_MICROS).is_ok());
+    primary.note_commit(LAG_MICROS);
+    let then = LAG_MICROS + COMMIT_INTERVAL_MICROS;
+    let after = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
+    assert_eq!(after(then - 1), Err(Silence::Idle));
+    assert!(after(then).is_ok());
+}
+
+#[test]
+fn a_primary_is_two_seconds_behind_its_journal() {
+    let mut primary = Primary::new(source("me~00000000"), true, 60);
+    let places: Vec<_> = (0..600).map(|number| place("a~00000000", number + 1, number)).collect();
+    for number in 0..600 {
+        let at = number * SECOND / 50;
+        primary.note_end(at, time(number));
+        let next = primary.next(at, Heard::All, &Chain::default(), places.iter());
+        let Ok((_, Commit { until, .. })) = next else {
+            assert!(at < LAG_MICROS, "at {at}");
+            continue;
+        };
+        let two_seconds_ago = number - 100;
+        let noted_every = 5;
+        let expected = two_seconds_ago.saturating_sub(noted_every - 1)..=two_seconds_ago;
+        assert!(expected.contains(&until.as_micros()), "{until:?} at {number}");
+    }
+}
+
+#[test]
+fn who_commits_follows_from_the_chain_and_from_what_was_heard() {
+    let (less, reachable, all) = (Heard::Less, Heard::Reachable, Heard::All);
+    let by = |text: &str| Err(Silence::Overtaken(source(text)));
+    let goes = |text: &str| Ok(source(text));
+    // The source of the chain's end, whether the node was set up, whether it was promoted, what it has heard, and by
+    // which source it commits.
+    let table = [
+        (None, false, false, all, Err(Silence::NotPrimary)),
+        (None, true, false, reachable, Err(Silence::Unheard)),
+        (None, true, false, all, goes("me~00000000^1")),
+        (None, false, true, reachable, goes("me~00000000^1")),
+        (None, false, true, less, Err(Silence::Unheard)),
+        (Some("me~00000000^3"), false, false, reachable, goes("me~00000000^3")),
+        (Some("me~00000000^3"), false, false, less, Err(Silence::Unheard)),
+        (Some("me~00000000^3"), true, true, reachable, goes("me~00000000^3")),
+        (Some("me~11111111^3"), true, false, all, goes("me~00000000^4")),
+        (Some("me~11111111^3"), true, false, reachable, Err(Silence::Unheard)),
+        (Some("me~11111111^3"), false, false, all, Err(Silence::NotPrimary)),
+        (Some("you~00000000^1"), true, false, all, by("you~00000000^1")),
+        (Some("you~00000000^1"), false, false, all, Err(Silence::NotPrimary)),
+        (Some("you~00000000^1"), false, true, reachable, goes("me~00000000^2")),
+        (Some("you~00000000^999999"), false, true, all, Err(Silence::UsedUp)),
+    ];
+    assert_eq!(MAX_EPOCH, 999_999);
+    let places = [place("b~00000000", 1, 10)];
+    for (tip, is_appointed, is_promoted, heard, expected) in table {
+        let chain = tip.map_or(Chain::default(), |tip| chain(tip, 5));
+        let mut primary = primary(is_appointed, 30);
+        let is_own = tip == Some("me~00000000^3");
+        assert!(!is_promoted || primary.promote(&chain) != is_own);
+        let next = primary.next(LAG_MICROS, heard, &chain, places.iter());
+        let case = (tip, is_appointed, is_promoted, heard);
+        assert_eq!(next.clone().map(|(name, _)| name.source), expected, "{case:?}");
+        if let Ok((name, commit)) = next {
+            let begins = name.id == 1;
+            assert_eq!(begins, !is_own);
+            assert_eq!(commit.after, chain.last().filter(|_| begins), "{case:?}");
+            assert_eq!(Some(commit.epoch), name.source.epoch().map(|epoch| epoch.number));
+        }
+    }
+}
+
+#[test]
+fn an_epoch_is_begun_once_in_a_life_and_said_at_once() {
+    let mut chain = chain("me~11111111^1", 5);
+    let mut primary = primary(true, 30);
+    // Nothing has to be new.
+    let (name, commit) = next(&primary, &chain, &[]).unwrap();
+    assert_eq!(commit.after, Some(Name { source: source("me~11111111^1"), id: 5 }));
+    chain.add(place(name.source.as_str(), name.id, 60), commit);
+    assert_eq!(chain.tip(), Some(&source("me~00000000^2")));
+    let other = Commit { epoch: 3, ..chain.commits()[0].commit.clone() };
+    chain.add(place("me~11111111^3", 1, 70), other);
+    let overtaken = Err(Silence::Overtaken(source("me~11111111^3")));
+    assert_eq!(next(&primary, &chain, &[]), overtaken);
+    primary.begin_life(source("me~22222222"));
+    assert_eq!(next(&primary, &chain, &[]).unwrap().0.source, source("me~22222222^4"));
+}
+
+#[test]
+fn a_large_document_is_hashed_from_time_to_time() {
+    let name = |id| Name { source: source("me~00000000^1"), id };
+    let (small, large) = (4 << 20, (4 << 20) + 1);
+    assert!(hash_is_due(&name(2), small, Some(0)));
+    assert!(!hash_is_due(&name(2), large, Some(30 * SECOND - 1)));
+    assert!(hash_is_due(&name(2), large, Some(30 * SECOND)));
+    assert!(hash_is_due(&name(2), large, None));
+    assert!(hash_is_due(&name(1), large, Some(0)));
+}
