@@ -17,7 +17,7 @@
 //!
 //! A small container has a row of its own length, with some room at its end once it has grown. A row of a
 //! tree has a byte of a hash of each of its names, so that a member is found by looking at 64 bytes in a row
-//! and, as good as always, at one name. In a row of at most 16 members all names are compared, with no branch
+//! and, as good as always, at one name. In a row of at most 32 members all names are compared, with no branch
 //! that depends on which is found; what is ordered is searched without such branches too.
 //!
 //! **Sharing.** A clone of a value is one more reference to the same memory. A change copies the rows on

@@ -150,7 +150,7 @@ impl<T: Item> Seek<T> for At {
 
 /// In a row of at most so many members all names are compared at once rather than one after the other:
 /// no branch depends on which is found.
-const FEW: usize = 16;
+const FEW: usize = 32;
 
 impl Key<'_> {
     /// Where in a row of which no tags are known it is.
