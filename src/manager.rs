@@ -32,6 +32,7 @@ use smol::future::FutureExt;
 use smol::lock::Mutex;
 
 use crate::clock::Time;
+use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::assert_json_is_as_agreed;
 use crate::replica::{Bounds, Life, Replica};
@@ -168,12 +169,12 @@ impl Manager {
             self.publisher.turn();
             self.turn(wake).await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
-                keeper.keep_where_due(&mut self.replica, reader);
+                keeper.keep_where_due(&self.replica, reader);
             }
             self.publisher.turn();
         }
         if let (Some(mut keeper), Journal::File(_, reader)) = (self.keeper, &self.journal) {
-            keeper.finish(&mut self.replica, reader).await;
+            keeper.finish(&self.replica, reader).await;
         }
         self.journal.close()
     }
@@ -270,9 +271,19 @@ impl Manager {
         if self.publisher.take_wish_for_changes() {
             self.replica.want_changes();
         }
+        let is_long = self.is_long(&submissions);
         let answers = self.take_in_each(submissions).await?;
-        self.publisher.publish(&self.replica, self.counters);
+        let last = self.publisher.publish(&self.replica, self.counters);
+        if is_long {
+            // It may have much that nobody else has any more.
+            drops::send(last, u64::MAX);
+        }
         Ok(answers)
+    }
+
+    /// Whether taking these in is too long for the executor.
+    fn is_long(&self, submissions: &[Vec<Transaction>]) -> bool {
+        self.replica.needs_past(submissions) || self.replica.work(submissions) > MOST_APPLIED_HERE
     }
 
     /// Late arrivals may need a part of the journal that cannot be read: then nothing that needs it is
@@ -285,7 +296,7 @@ impl Manager {
             |replica: &Replica, some: &Vec<_>| replica.needs_past(std::slice::from_ref(some));
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
         if !submissions.iter().any(|some| needs_past(&self.replica, some)) {
-            return Ok(match self.take_in_all(submissions, &sizes, false).await? {
+            return Ok(match self.take_in_all(submissions, &sizes).await? {
                 Ok(answers) => answers,
                 Err(error) => self.all_unkept(&sizes, error),
             });
@@ -296,11 +307,11 @@ impl Manager {
         let others = others.map(|(some, late)| if *late { Vec::new() } else { some.clone() });
         let others: Vec<_> = others.collect();
         let other_sizes: Vec<usize> = others.iter().map(Vec::len).collect();
-        let error = match self.take_in_all(submissions, &sizes, true).await? {
+        let error = match self.take_in_all(submissions, &sizes).await? {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
-        let answers = match self.take_in_all(others, &other_sizes, false).await? {
+        let answers = match self.take_in_all(others, &other_sizes).await? {
             Ok(answers) => answers,
             Err(error) => return Ok(self.all_unkept(&sizes, error)),
         };
@@ -317,7 +328,6 @@ impl Manager {
         &mut self,
         submissions: Vec<Vec<Transaction>>,
         sizes: &[usize],
-        needs_past: bool,
     ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
         if self.publisher.take_note_of_readers() {
             self.pace.disturbed();
@@ -325,7 +335,7 @@ impl Manager {
         let now = wall_clock();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
-        let is_long = needs_past || self.replica.work(&submissions) > MOST_APPLIED_HERE;
+        let is_long = self.is_long(&submissions);
         let begin = Instant::now();
         let accepted = self
             .with_replica(is_long, move |replica, past| replica.accept(submissions, now, past))

@@ -155,7 +155,7 @@ impl Replica {
             let outcome = self.accept_fresh(transaction, &mut turn);
             turn.acceptance.outcomes[submission][index] = outcome;
         }
-        self.history.checkpoint_where_due(turn.position(), now);
+        self.history.checkpoint_where_due(turn.position());
         Ok(turn.acceptance)
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use smol::Task;
 
-use super::wall_clock;
 use crate::journal::{Directory, FileReader, StoredCheckpoint};
 use crate::replica::{Replica, Saved};
 use crate::source::Source;
@@ -55,7 +54,7 @@ impl Keeper {
     }
 
     /// Begins to write a checkpoint if one is due.
-    pub fn keep_where_due(&mut self, replica: &mut Replica, journal: &FileReader) {
+    pub fn keep_where_due(&mut self, replica: &Replica, journal: &FileReader) {
         let heavy = replica.snapshot().weight() / WEIGHT_A_TRANSACTION;
         if self.since(replica, journal) < SPACING_TRANSACTIONS + heavy {
             return;
@@ -63,40 +62,44 @@ impl Keeper {
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        self.writing = self.write(replica, journal);
+        self.writing = Some(self.write(replica, journal));
     }
 
     /// Writes a last checkpoint if it is worthwhile, and waits until all is written.
-    pub async fn finish(&mut self, replica: &mut Replica, journal: &FileReader) {
+    pub async fn finish(&mut self, replica: &Replica, journal: &FileReader) {
         if let Some(writing) = self.writing.take() {
             writing.await;
         }
-        if self.since(replica, journal) >= WORTHWHILE_TRANSACTIONS
-            && let Some(writing) = self.write(replica, journal)
-        {
-            writing.await;
+        if self.since(replica, journal) >= WORTHWHILE_TRANSACTIONS {
+            self.write(replica, journal).await;
         }
     }
 
-    fn write(&mut self, replica: &mut Replica, journal: &FileReader) -> Option<Task<()>> {
-        let Saved { summary, document, length, position } = replica.save(wall_clock())?;
+    fn write(&mut self, replica: &Replica, journal: &FileReader) -> Task<()> {
+        let length = replica.history().length();
         (self.kept_length, self.kept_end) = (length, journal.end());
         let (directory, source) = (self.directory.clone(), self.source.clone());
-        let (journal, marks) = (journal.clone(), journal.marks(position));
-        let keep = move || {
-            let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
-            let last = last.ok_or("the journal is shorter than the history")?.place;
-            let life = journal.life();
-            let document = document.root().to_text();
-            let checkpoint = StoredCheckpoint { length, life, marks, last, summary, document };
-            let kept = directory.keep_checkpoint(&source, checkpoint);
-            kept.map_err(|error| error.to_string())
-        };
-        Some(smol::unblock(move || match keep() {
+        let (replica, journal) = (replica.clone(), journal.clone());
+        smol::unblock(move || match keep(&replica, &journal, &directory, &source) {
             Ok(()) => log::debug!("a checkpoint after {length} transactions is kept"),
             Err(error) => {
                 log::warn!("no checkpoint is kept, so the next start takes longer: {error}");
             }
-        }))
+        })
     }
+}
+
+fn keep(
+    replica: &Replica,
+    journal: &FileReader,
+    directory: &Directory,
+    source: &Source,
+) -> Result<(), String> {
+    let Some(Saved { summary, document, length, position }) = replica.save() else { return Ok(()) };
+    let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
+    let last = last.ok_or("the journal is shorter than the history")?.place;
+    let (life, marks) = (journal.life(), journal.marks(position));
+    let document = document.root().to_text();
+    let checkpoint = StoredCheckpoint { length, life, marks, last, summary, document };
+    directory.keep_checkpoint(source, checkpoint).map_err(|error| error.to_string())
 }

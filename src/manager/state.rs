@@ -339,8 +339,8 @@ impl Publisher {
         self.0.clone()
     }
 
-    /// The next state is published.
-    pub fn publish(&self, replica: &Replica, counters: Counters) {
+    /// The next state is published; gives back the last one.
+    pub fn publish(&self, replica: &Replica, counters: Counters) -> Arc<State> {
         let last = self.0.state.read().unwrap_or_else(PoisonError::into_inner).clone();
         let next = Arc::new(last.next(replica, counters));
         let has_grown = next.length() > last.length();
@@ -349,6 +349,7 @@ impl Publisher {
             subscribers
                 .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
         }
+        last
     }
 
     /// Whether somebody has read changes of the document since this was last asked.

@@ -206,15 +206,6 @@ impl History {
         self.skips.fate(place, position)
     }
 
-    /// The skips up to `place`. What comes after it is in the recent part.
-    pub fn skips_up_to(&self, place: &Place) -> Skips {
-        let mut skips = self.skips.up_to(Some(place));
-        for placed in self.recent_from_end().take_while(|last| last.place > *place) {
-            skips.take_back(placed);
-        }
-        skips
-    }
-
     /// The names of all transactions.
     pub fn names(&self) -> &Names {
         &self.counted.names
@@ -537,35 +528,31 @@ impl History {
         history
     }
 
-    /// A checkpoint so far before the end that it is likely to last; none if there is nothing.
-    /// `journal_length` is the position after all transactions of the history.
-    pub fn last_lasting(&mut self, journal_length: u64, now: Time) -> Option<Checkpoint> {
-        let back = (2 * self.lateness).min(self.recent.len());
-        // In the end the document is what it was.
-        let changes = std::mem::take(&mut self.changes);
-        let tail = self.take_back(self.recent.len() - back);
+    /// A checkpoint so far before the end that it is likely to last, and what is skipped up to there; none if
+    /// there is nothing. `journal_length` is the position after all transactions of the history.
+    pub fn last_lasting(&self, journal_length: u64) -> Option<(Checkpoint, Skips)> {
+        let mut history = Self { changes: Changes::default(), ..self.clone() };
+        let tail = history.take_back(self.recent.len() - self.likely_late());
         let positions = tail.iter().map(|taken| taken.placed.position);
         let position = positions.min().unwrap_or(journal_length);
-        let checkpoint = self.as_checkpoint(position);
-        for taken in tail {
-            // What is repeated was found out when it came, and nothing changes.
-            let _ = self.put(taken, now, &mut FateChanges::default());
-        }
-        self.changes = changes;
-        checkpoint
+        history.as_checkpoint(position).map(|checkpoint| (checkpoint, history.skips))
     }
 
     /// Takes a checkpoint if one is due, as far before the end as transactions have been late.
     /// `journal_length` is the position after all transactions of the history.
-    pub fn checkpoint_where_due(&mut self, journal_length: u64, now: Time) {
-        let back = (2 * self.lateness).min(self.recent.len());
-        if !self.checkpoints.is_due(back, &self.bounds) {
+    pub fn checkpoint_where_due(&mut self, journal_length: u64) {
+        if !self.checkpoints.is_due(self.likely_late(), &self.bounds) {
             return;
         }
-        if let Some(checkpoint) = self.last_lasting(journal_length, now) {
+        if let Some((checkpoint, _)) = self.last_lasting(journal_length) {
             self.checkpoints.add(checkpoint, &self.bounds);
         }
         self.lateness /= 2;
+    }
+
+    /// How many of the last transactions are likely to be taken back once more.
+    fn likely_late(&self) -> usize {
+        (2 * self.lateness).min(self.recent.len())
     }
 
     /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.

@@ -62,10 +62,9 @@ struct Summary {
 
 impl Replica {
     /// What to write down; none where there is nothing yet.
-    pub fn save(&mut self, now: Time) -> Option<Saved> {
+    pub fn save(&self) -> Option<Saved> {
         let length = self.history.length();
-        let checkpoint = self.history.last_lasting(length, now)?;
-        let skips = self.history.skips_up_to(&checkpoint.place);
+        let (checkpoint, skips) = self.history.last_lasting(length)?;
         let (skipped, repeated) = skips.positions();
         let summary = Summary {
             index: checkpoint.index,
@@ -163,7 +162,7 @@ impl Replica {
         ordered.sort_by(|left, right| left.place.cmp(&right.place));
         self.put_in(ordered, now, past)?;
         // What was saved may count transactions that come only after these.
-        self.history.checkpoint_where_due(end, now);
+        self.history.checkpoint_where_due(end);
         Ok(())
     }
 }

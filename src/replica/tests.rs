@@ -320,7 +320,7 @@ fn what_was_retracted_far_back_is_not_among_the_skipped_ones_that_are_saved() {
     let acceptance = node.replica.accept(late, now, &node.journal).unwrap();
     assert_eq!(node.replica.history().skipped_count(), 2);
     node.replica.retract(&acceptance, now, &node.journal).unwrap();
-    let Saved { summary, document, .. } = node.replica.save(now).unwrap();
+    let Saved { summary, document, .. } = node.replica.save().unwrap();
     let (loaded, _) = Replica::load(life(), &summary, &document.root().to_text(), bounds).unwrap();
     assert_eq!(loaded.history().skipped_count(), 1);
     for (position, transaction) in (0..).zip(&node.journal) {

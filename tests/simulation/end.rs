@@ -64,8 +64,7 @@ impl World {
     pub fn check_end(&mut self) {
         for index in 0..self.nodes.len() {
             if self.lab.percent(40) {
-                let now = self.now(index);
-                self.nodes[index].save(now, &mut self.lab);
+                self.nodes[index].save(&mut self.lab);
                 self.crash(index);
             }
         }

@@ -88,9 +88,9 @@ impl Node {
     }
 
     /// Writes down what the next start can begin with.
-    pub fn save(&mut self, now: Time, lab: &mut Lab) {
+    pub fn save(&mut self, lab: &mut Lab) {
         lab.tally.saved += 1;
-        self.saved = self.replica.save(now);
+        self.saved = self.replica.save();
         let is_before_end = |saved: &Saved| saved.position < saved.length;
         lab.tally.saved_before_end += u64::from(self.saved.as_ref().is_some_and(is_before_end));
         self.check(&lab.book);

@@ -179,9 +179,8 @@ impl World {
         if self.lab.percent(30) {
             return self.crash(index);
         }
-        let now = self.now(index);
         self.lab.note(|_| format!("{index} is saved"));
-        self.nodes[index].save(now, &mut self.lab);
+        self.nodes[index].save(&mut self.lab);
     }
 
     /// Users, or strangers, create a few transactions.

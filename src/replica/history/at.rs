@@ -230,7 +230,7 @@ mod tests {
                 history.insert(vec![placed], now(), &journal).unwrap();
             }
             journal.push(transaction);
-            history.checkpoint_where_due(journal.len() as u64, now());
+            history.checkpoint_where_due(journal.len() as u64);
         }
         (history, journal)
     }

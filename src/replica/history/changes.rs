@@ -192,7 +192,7 @@ mod tests {
                 } else {
                     journal.push(transaction);
                 }
-                history.checkpoint_where_due(journal.len() as u64, now);
+                history.checkpoint_where_due(journal.len() as u64);
                 let (version, copy) = random.choice(&mut copies).unwrap();
                 match history.changes().since(*version) {
                     None => {
