@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::lock::Mutex;
@@ -74,7 +74,7 @@ enum Wake {
 }
 
 /// Transactions that were submitted together, and where to say what became of them.
-type Submission = (Vec<Transaction>, oneshot::Sender<Vec<Submitted>>);
+type Submission = (Vec<Transaction>, Sender<Vec<Submitted>>);
 
 /// The task's own state.
 pub struct Manager {
@@ -239,7 +239,7 @@ impl Manager {
             self.pace.appended(answers.len(), waiting, took, Instant::now());
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Who asked may have gone; what it submitted stays.
-                reply.send(answer).ok();
+                reply.try_send(answer).ok();
             }
         }
         if let Some(proposed) = proposed {

@@ -1,5 +1,7 @@
 //! How the transactions of users come to be: named by this node, or by the client that sends them.
 
+use async_channel::Sender;
+
 use super::{Event, Handle, Stopped, Submitted};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::source::FIRST_ID;
@@ -60,13 +62,13 @@ impl Handle {
     /// that this journal has not, or the node has begun a new life.
     pub(super) async fn with_next_name<T>(
         &self,
-        event: impl Fn(Name, oneshot::Sender<T>) -> Event,
+        event: impl Fn(Name, Sender<T>) -> Event,
         taken: impl Fn(&T) -> Option<u64>,
     ) -> Result<T, Stopped> {
         let mut free: Option<Name> = None;
         let mut tries = 1;
         loop {
-            let (reply, answer) = oneshot::channel();
+            let (reply, answer) = async_channel::bounded(1);
             let name = {
                 let mut next = self.next.lock().await;
                 let source = self.source();
@@ -83,7 +85,7 @@ impl Handle {
                 self.send(event(name.clone(), reply)).await?;
                 name
             };
-            let outcome = answer.await.map_err(|_| Stopped)?;
+            let outcome = answer.recv().await.map_err(|_| Stopped)?;
             match taken(&outcome) {
                 Some(id) if tries < TRIES => free = Some(Name { id, ..name }),
                 _ => return Ok(outcome),

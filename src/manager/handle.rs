@@ -78,7 +78,7 @@ pub struct Counters {
 
 /// What reaches the manager.
 pub(super) enum Event {
-    Submit { transactions: Vec<Transaction>, reply: oneshot::Sender<Vec<Submitted>> },
+    Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
 }
 
@@ -161,11 +161,11 @@ impl Handle {
 
     pub(super) async fn ask<T>(
         &self,
-        event: impl FnOnce(oneshot::Sender<T>) -> Event,
+        event: impl FnOnce(Sender<T>) -> Event,
     ) -> Result<T, Stopped> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = async_channel::bounded(1);
         self.send(event(reply)).await?;
-        answer.await.map_err(|_| Stopped)
+        answer.recv().await.map_err(|_| Stopped)
     }
 
     pub(super) async fn send(&self, event: Event) -> Result<(), Stopped> {

@@ -7,6 +7,8 @@
 use std::io;
 use std::sync::Arc;
 
+use async_channel::Sender;
+
 use super::representation::{Representation, is_light};
 use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
 use crate::document::{Hash, Value};
@@ -61,7 +63,7 @@ pub(super) struct Proposed {
     /// What the transaction will be called.
     name: Name,
     /// None if the part has changed since it was hashed.
-    reply: oneshot::Sender<Option<Decision>>,
+    reply: Sender<Option<Decision>>,
 }
 
 impl Handle {
@@ -113,7 +115,7 @@ impl Manager {
         let Proposed { proposal, part, name, reply } = proposed;
         let decision = self.decision(&proposal, part.as_deref(), name).await?;
         // Who asked may have gone; what was made of it stays.
-        reply.send(decision).ok();
+        reply.try_send(decision).ok();
         Ok(())
     }
 
