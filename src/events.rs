@@ -30,7 +30,7 @@ use smol::net::TcpStream;
 
 use crate::clock::VectorClock;
 use crate::http::{Body, Coding, Full, InFlight, WrongLength};
-use crate::manager::{Handle, Known};
+use crate::manager::{Handle, Known, Representation};
 use crate::patch::{Operation, Patch, parse};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
@@ -154,11 +154,7 @@ impl Session {
                 None => {
                     state = self.handle.represented().await;
                     let document = state.representation().expect("it is represented");
-                    let line = match document.line() {
-                        Some(line) => Body::Shared(line.clone()),
-                        None => Body::in_pieces(document.line_length(), document.line_in_pieces()),
-                    };
-                    Some(("put", line))
+                    Some(("put", body_of(document, &self.in_flight)))
                 }
             };
             let bytes = match event {
@@ -197,6 +193,18 @@ impl Session {
                     probe_interval = Some(longer.min(KEEP_ALIVE_INTERVAL));
                 }
             }
+        }
+    }
+}
+
+/// The text of the document or of a part, and a line feed, as the body of an answer or a part of one. If there
+/// is no room for the text that is kept, it is made anew while it is written.
+pub fn body_of(representation: &Representation, in_flight: &InFlight) -> Body {
+    let kept = representation.line().map(|line| in_flight.admit(Body::Shared(line.clone())));
+    match kept {
+        Some(Ok(body)) => body,
+        Some(Err(Full(_))) | None => {
+            Body::in_pieces(representation.line_length(), representation.line_in_pieces())
         }
     }
 }

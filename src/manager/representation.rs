@@ -1,6 +1,7 @@
 //! The text of the document, or of a part of it, as readers get it.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use smol::lock::Mutex;
 
@@ -8,23 +9,31 @@ use super::heavy::Heavy;
 use crate::document::{Digest, Hash, Pieces, Value};
 
 /// The text of a value of at most this weight is made and hashed where it is asked for, which takes about a
-/// tenth of a millisecond, and kept. That of a heavier one takes longer: it is hashed by another thread, and
-/// never in memory as a whole.
-pub const LIGHT_WEIGHT: u64 = 128 << 10;
+/// tenth of a millisecond. Another thread does that for a heavier one.
+const LIGHT_WEIGHT: u64 = 128 << 10;
+
+/// The text of the whole document is kept up to this weight, so that it is made once for all who read that
+/// version. That of a heavier one, and of heavy parts, is never in memory as a whole.
+const KEPT_WEIGHT: u64 = 4 << 20;
 
 /// A value, and what its readers need to know of its text.
 #[derive(Debug)]
 pub struct Representation {
     value: Heavy,
     digest: Digest,
-    /// The text and a line feed, if the value is light.
+    /// The text and a line feed, if they are kept.
     line: Option<Arc<[u8]>>,
 }
 
 impl Representation {
-    /// That of a value. Goes over its text, so that it is not to be made by the executor of a heavy one.
+    /// That of a part of a document, or of one that few read. Goes over its text, so that it is not to be made
+    /// by the executor of a heavy one.
     pub fn of(value: Value) -> Self {
-        let (digest, line) = if is_light(&value) {
+        Self::kept_up_to(LIGHT_WEIGHT, value)
+    }
+
+    fn kept_up_to(weight: u64, value: Value) -> Self {
+        let (digest, line) = if value.weight() <= weight {
             let mut text = value.to_text();
             let digest = Digest::of([&text]);
             text.push(b'\n');
@@ -107,13 +116,30 @@ impl Version {
 /// `S` is what is published, with a version of the document in it.
 #[derive(Debug)]
 pub struct Representer<S> {
-    /// The last one that was made for a version, if that is still held by somebody.
-    last: Mutex<Weak<S>>,
+    /// The last one that was made for a version, if somebody waited for it meanwhile.
+    last: Mutex<Option<Arc<S>>>,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits for a representation.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<S> Default for Representer<S> {
     fn default() -> Self {
-        Self { last: Mutex::default() }
+        Self { last: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 }
 
@@ -124,34 +150,37 @@ impl<S: AsRef<Version>> Representer<S> {
         if (*asked).as_ref().representation().is_some() {
             return asked;
         }
+        let waiting = Waiting::begin(&self.waiting);
         let mut last = self.last.lock().await;
-        if let Some(last) = last.upgrade()
-            && (*last).as_ref().number >= (*asked).as_ref().number
-        {
-            return last;
+        drop(waiting);
+        let found = match last.take() {
+            Some(last) if (*last).as_ref().number >= (*asked).as_ref().number => last,
+            _ => {
+                let now = newest();
+                let version = (*now).as_ref();
+                if version.representation().is_none() {
+                    let value = Value::clone(&version.value);
+                    let make = move || Representation::kept_up_to(KEPT_WEIGHT, value);
+                    version.representation.set(Arc::new(smol::unblock(make).await)).ok();
+                }
+                now
+            }
+        };
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            *last = Some(found.clone());
         }
-        let now = newest();
-        let version = (*now).as_ref();
-        if version.representation().is_none() {
-            let representation = made(Value::clone(&version.value)).await;
-            version.representation.set(Arc::new(representation)).ok();
-            *last = Arc::downgrade(&now);
-        }
-        now
+        found
     }
 
-    /// The representation of a part of the document, or of another one.
-    pub async fn represent(&self, value: &Value) -> Representation {
-        if is_light(value) {
-            return Representation::of(value.clone());
+    /// The representation of a part of the document.
+    pub async fn represent(&self, part: &Value) -> Representation {
+        let part = part.clone();
+        if is_light(&part) {
+            return Representation::of(part);
         }
         let _alone = self.last.lock().await;
-        made(value.clone()).await
+        smol::unblock(move || Representation::of(part)).await
     }
-}
-
-async fn made(value: Value) -> Representation {
-    smol::unblock(move || Representation::of(value)).await
 }
 
 /// Whether its text takes little time.
@@ -184,7 +213,7 @@ impl Iterator for LineInPieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     impl AsRef<Self> for Version {
         fn as_ref(&self) -> &Self {
@@ -214,21 +243,17 @@ mod tests {
                 assert!(smol::future::poll_once(reader).await.is_none());
             }
             drop(another_is_made);
-            let mut answers = Vec::new();
+            let mut numbers = Vec::new();
             for reader in readers {
-                answers.push(reader.await);
-            }
-            for version in &answers {
+                let version = reader.await;
                 let representation = version.representation().expect("it has been made");
                 assert_eq!(*representation.hash(), Hash::of(&version.value().to_text()));
+                numbers.push(version.number);
             }
-            let numbers: Vec<u64> = answers.iter().map(|version| version.number).collect();
             assert_eq!(numbers, [10; 10]);
+            assert!(representer.last.lock().await.is_none(), "nobody waits for it");
             let later = representer.represented(newest).await;
-            assert!(
-                later.number > answers[9].number,
-                "what was made before is old for who asks now"
-            );
+            assert!(later.number > 10, "what was made before is old for who asks now");
         });
     }
 
@@ -247,16 +272,19 @@ mod tests {
 
     #[test]
     fn a_line_in_pieces_is_the_line() {
-        for count in [0, 1000, 100_000] {
+        // Light, heavy and kept, and more than is kept.
+        for count in [0, 1000, 100_000, 300_000] {
             let value = array(count);
             let line = value.to_string() + "\n";
-            let representation = Representation::of(value);
-            assert_eq!(representation.line_length(), line.len() as u64);
-            let pieces: Vec<u8> = representation.line_in_pieces().flatten().collect();
-            assert_eq!(pieces, line.as_bytes());
-            assert_eq!(representation.line().is_some(), count < 100_000);
-            assert!(representation.line().is_none_or(|kept| **kept == *line.as_bytes()));
-            assert_eq!(*representation.hash(), Hash::of(line.trim_end().as_bytes()));
+            for (kept, kept_up_to) in [(1000, LIGHT_WEIGHT), (100_000, KEPT_WEIGHT)] {
+                let representation = Representation::kept_up_to(kept_up_to, value.clone());
+                assert_eq!(representation.line_length(), line.len() as u64);
+                let pieces: Vec<u8> = representation.line_in_pieces().flatten().collect();
+                assert_eq!(pieces, line.as_bytes());
+                assert_eq!(representation.line().is_some(), count <= kept, "{count}");
+                assert!(representation.line().is_none_or(|kept| **kept == *line.as_bytes()));
+                assert_eq!(*representation.hash(), Hash::of(line.trim_end().as_bytes()));
+            }
         }
     }
 }

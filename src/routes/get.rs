@@ -2,10 +2,11 @@
 
 use super::wait::{LENGTH, Wait};
 use super::{Routes, bad_request, number, preconditions};
-use crate::http::{Body, Problem, Request, Response};
-use crate::manager::{Handle, Reading, Representation};
+use crate::events::body_of;
+use crate::http::{Problem, Request, Response};
+use crate::manager::{Reading, Representation};
 use crate::patch::PointerBuf;
-use crate::query::{Query, Untold};
+use crate::query::Untold;
 
 /// What had been seen of every source, if the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
@@ -17,7 +18,7 @@ const CLOCK_BYTES: usize = 4 << 10;
 pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
     let pointer = part_named(pointer)?;
     if let Some(count) = number(request, "at")? {
-        let answer = as_it_was(&routes.query, count, pointer);
+        let answer = as_it_was(routes, count, pointer);
         return routes.unless_stopping(answer).await;
     }
     let wait = Wait::of(request, &pointer)?;
@@ -27,7 +28,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
             response.with_header(LENGTH, routes.handle.state().length().to_string())
         })?;
     }
-    as_it_is(&routes.handle, pointer, wait).await
+    as_it_is(routes, pointer, wait).await
 }
 
 /// The JSON Pointer that stands in a path, percent-encoded.
@@ -44,17 +45,17 @@ pub fn part_named(pointer: &str) -> Result<PointerBuf, Response> {
 
 /// The document now, for a client that has waited for something or not.
 async fn as_it_is(
-    handle: &Handle,
+    routes: &Routes,
     pointer: PointerBuf,
     wait: Option<Wait>,
 ) -> Result<Response, Response> {
     let name = pointer.to_string();
-    let Reading { part, state } = handle.read(&pointer).await;
+    let Reading { part, state } = routes.handle.read(&pointer).await;
     let mut response = match part {
         Some(part) if wait.is_some_and(|wait| wait.is_known(&state)) => {
-            preconditions::not_modified(found(&part))
+            preconditions::not_modified(found(routes, &part))
         }
-        Some(part) => found(&part),
+        Some(part) => found(routes, &part),
         None => nothing(&name),
     };
     if let Some(clock) = state.vclock().ascii(CLOCK_BYTES) {
@@ -64,12 +65,12 @@ async fn as_it_is(
 }
 
 /// The document after the first `count` transactions of the history.
-async fn as_it_was(query: &Query, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
+async fn as_it_was(routes: &Routes, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
-    match query.document_at(count, pointer).await {
+    match routes.query.document_at(count, pointer).await {
         Ok((part, length)) => {
             let response = match part {
-                Some(part) => found(&part),
+                Some(part) => found(routes, &part),
                 None => nothing(&name),
             };
             Ok(response.with_header(LENGTH, length.to_string()))
@@ -105,13 +106,9 @@ fn nothing(pointer: &str) -> Response {
         .into()
 }
 
-fn found(part: &Representation) -> Response {
-    let body = match part.line() {
-        Some(line) => Body::Shared(line.clone()),
-        None => Body::in_pieces(part.line_length(), part.line_in_pieces()),
-    };
+fn found(routes: &Routes, part: &Representation) -> Response {
     Response::new(200)
-        .with_body("application/json", body)
+        .with_body("application/json", body_of(part, &routes.in_flight))
         .with_header("ETag", format!("\"{}\"", part.hash()))
         .with_header("Cache-Control", "no-cache")
 }
