@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use smol::Timer;
-use smol::future::{FutureExt, pending, yield_now};
+use smol::future::{FutureExt, pending};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
+use smol::{Async, Timer};
 
 use crate::clock::VectorClock;
 use crate::http::{Body, Coding, Full, InFlight, WrongLength};
@@ -209,6 +209,16 @@ pub fn body_of(representation: &Representation, in_flight: &InFlight) -> Body {
     }
 }
 
+/// What comes of waiting for the reader to take something.
+async fn unless_stalled<T>(taken: impl Future<Output = io::Result<T>>) -> Result<T, End> {
+    let taken = async { taken.await.map_err(End::Failed) };
+    let stalled = async {
+        Timer::after(STALL_LIMIT).await;
+        Err(End::Stalled)
+    };
+    taken.or(stalled).await
+}
+
 /// Returns when the connection is broken. What the reader says is of no interest; `listening` is closed
 /// when it says no more.
 async fn left(mut stream: TcpStream, listening: Sender<Infallible>) -> End {
@@ -262,10 +272,12 @@ impl Output {
         self.write_bytes(self.coding.before(length).as_bytes()).await?;
         self.write_bytes(before.as_bytes()).await?;
         if let Body::Pieces(mut pieces) = body {
-            // Each is made when the one before it is written, and others have their turn in between.
+            // Each is made when the one before it is written, and others have their turn in between: the
+            // executor looks for what has come in when all wait for the system.
+            let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
             while let Some(piece) = pieces.next_piece().map_err(|WrongLength| End::WrongLength)? {
                 self.write_bytes(&piece).await?;
-                yield_now().await;
+                unless_stalled(socket.writable()).await?;
             }
         } else {
             self.write_bytes(body.at_hand()).await?;
@@ -279,12 +291,7 @@ impl Output {
     async fn write_bytes(&self, mut bytes: &[u8]) -> Result<(), End> {
         let mut stream = self.stream.clone();
         while !bytes.is_empty() {
-            let written = async { stream.write(bytes).await.map_err(End::Failed) };
-            let stalled = async {
-                Timer::after(STALL_LIMIT).await;
-                Err(End::Stalled)
-            };
-            match written.or(stalled).await? {
+            match unless_stalled(stream.write(bytes)).await? {
                 0 => return Err(End::Failed(io::ErrorKind::WriteZero.into())),
                 count => bytes = &bytes[count..],
             }

@@ -6,14 +6,15 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Recv};
-use smol::Timer;
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
+use smol::{Async, Timer};
 
 use super::Handler;
 use super::bodies::{Bodies, Held};
@@ -330,9 +331,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
-    /// one at a time, however slowly the client reads; in between the other connections have their turn,
-    /// since to make a piece is work.
+    /// one at a time, however slowly the client reads.
     async fn write_pieces(&mut self, mut pieces: Pieces) -> Result<(), End> {
+        let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
         loop {
             match pieces.next_piece() {
                 Ok(Some(piece)) => self.write(&piece).await?,
@@ -343,7 +344,9 @@ impl<'a> Connection<'a> {
                     return Err(End::WrongLength);
                 }
             }
-            future::yield_now().await;
+            // To make a piece is work, so others have their turn in between. To yield would not do: the
+            // executor looks for what has come in only after many turns, unless all wait for the system.
+            self.within_write_time(|_, context| socket.poll_writable(context)).await?;
         }
     }
 
@@ -358,23 +361,13 @@ impl<'a> Connection<'a> {
 
     async fn write_all(&mut self, [mut first, mut second]: [&[u8]; 2]) -> Result<(), End> {
         while !first.is_empty() || !second.is_empty() {
-            let mut deadline = None;
             let slices = [IoSlice::new(first), IoSlice::new(second)];
-            let count = poll_fn(|context| {
-                let stream = Pin::new(&mut self.stream);
+            let write = |stream: Pin<&mut TcpStream>, context: &mut Context<'_>| match second {
                 // One slice by itself costs the system less.
-                let written = match second {
-                    [] => stream.poll_write(context, first),
-                    _ => stream.poll_write_vectored(context, &slices),
-                };
-                if let Poll::Ready(result) = written {
-                    return Poll::Ready(result.map_err(End::Failed));
-                }
-                let deadline =
-                    *deadline.get_or_insert_with(|| Instant::now() + self.limits.write_time);
-                self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
-            })
-            .await?;
+                [] => stream.poll_write(context, first),
+                _ => stream.poll_write_vectored(context, &slices),
+            };
+            let count = self.within_write_time(write).await?;
             if count == 0 {
                 return Err(End::Failed(io::ErrorKind::WriteZero.into()));
             }
@@ -383,6 +376,22 @@ impl<'a> Connection<'a> {
             second = &second[count - of_first..];
         }
         Ok(())
+    }
+
+    /// Waits for the client to take something.
+    async fn within_write_time<T>(
+        &mut self,
+        mut taken: impl FnMut(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, End> {
+        let mut deadline = None;
+        poll_fn(|context| {
+            if let Poll::Ready(result) = taken(Pin::new(&mut self.stream), context) {
+                return Poll::Ready(result.map_err(End::Failed));
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.limits.write_time);
+            self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
+        })
+        .await
     }
 }
 
