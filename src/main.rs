@@ -20,8 +20,8 @@ const USAGE: u8 = 2;
 /// The longest line of the log, and of what is said on standard error: a patch's path has up to 1 MiB.
 const MOST_LINE_BYTES: usize = 4096;
 
-/// Most of what a node allocates is small, and kept for long. With glibc's allocator a node that catches
-/// up with `--data` takes about half as long again.
+/// Most of what a node allocates is small, and kept for long. With glibc's allocator a start and
+/// catching up take 1.4 times the processor time, though up to 45 % less memory.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
