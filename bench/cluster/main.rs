@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench cluster                                  all tables
-//! cargo bench --bench cluster -- post get durable replication delay million
+//! cargo bench --bench cluster -- post get beside durable replication delay million
 //!                                                              some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
@@ -15,6 +15,7 @@
 //! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
 //! and the load share the machine; the load says what it needs itself.
 
+mod beside;
 mod client;
 mod contest;
 #[path = "../common/journal.rs"]
@@ -45,18 +46,31 @@ pub struct Size {
     rounds: usize,
     /// How many transactions are a million.
     million: u64,
+    /// How many megabytes the large documents have.
+    documents: &'static [usize],
 }
 
-const FULL: Size = Size { round: Duration::from_millis(1000), rounds: 7, million: 1_000_000 };
+const FULL: Size = Size {
+    round: Duration::from_millis(1000),
+    rounds: 7,
+    million: 1_000_000,
+    documents: &[1, 10, 100],
+};
 /// For a first look.
-const QUICK: Size = Size { round: Duration::from_millis(400), rounds: 3, million: 1_000_000 };
-const SMALL: Size = Size { round: Duration::from_millis(50), rounds: 1, million: 10_000 };
+const QUICK: Size = Size {
+    round: Duration::from_millis(400),
+    rounds: 3,
+    million: 1_000_000,
+    documents: &[10, 100],
+};
+const SMALL: Size =
+    Size { round: Duration::from_millis(50), rounds: 1, million: 10_000, documents: &[1] };
 
 /// The same as a node's, so that what is measured in this process compares.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 6] = ["post", "get", "durable", "replication", "delay", "million"];
+const TABLES: [&str; 7] = ["post", "get", "beside", "durable", "replication", "delay", "million"];
 
 fn main() {
     let mut wanted = Vec::new();
@@ -91,6 +105,9 @@ fn main() {
         }
         if is_wanted("get") {
             requests::get(size);
+        }
+        if is_wanted("beside") {
+            beside::beside(size);
         }
         if is_wanted("durable") {
             requests::durable(size, data);
