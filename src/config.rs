@@ -26,6 +26,7 @@ Options:
   --token TOKEN      what clients and peers must present; also sent to peers
                      [default: the environment variable PATCHMESH_TOKEN, else none;
                      prefer that: everyone on the machine sees a command line]
+  --threads N        answer, dial and replicate by N threads [default: 1]
   -h, --help         print this
   -V, --version      print the version
 
@@ -42,6 +43,9 @@ Two nodes on one machine:
 
 The environment variable RUST_LOG sets what is logged: error, warn, info (the default), debug.
 ";
+
+/// More threads than this are a mistake: all writes go through one task.
+const MOST_THREADS: usize = 64;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +123,8 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// What clients and peers must present, and what is sent to peers.
     pub token: Option<String>,
+    /// How many threads run its tasks.
+    pub threads: usize,
 }
 
 /// A node to dial.
@@ -162,6 +168,7 @@ pub fn parse(
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut name, mut data, mut new_life, mut rebuild_from) = (None, None, false, None);
     let mut token = token.filter(|token| !token.is_empty());
+    let mut threads = None;
     let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
@@ -170,6 +177,7 @@ pub fn parse(
             Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
             Long("data") => data = Some(directory(parser.value().map_err(usage)?)?),
+            Long("threads") => threads = Some(thread_count(parser.value().map_err(usage)?)?),
             Long("new-life") => new_life = true,
             Long("rebuild-from") => {
                 rebuild_from = Some(rebuild_peer(&parser.value().map_err(usage)?)?);
@@ -189,6 +197,9 @@ pub fn parse(
         return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
+    if threads.is_some() && matches!(command, "verify" | "backup" | "restore") {
+        return Err(usage("--threads belongs to a node that is to run"));
+    }
     match (command, &values[1.min(values.len())..]) {
         ("verify", [_]) if rebuild_from.is_none() && name.is_some() => {
             Err(usage("with verify, --source belongs to --rebuild-from"))
@@ -213,7 +224,8 @@ pub fn parse(
         ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
         _ => {
             let (address, peers) = addresses(values)?;
-            Ok(Command::Run(Config { address, peers, name, data, token }))
+            let threads = threads.unwrap_or(1);
+            Ok(Command::Run(Config { address, peers, name, data, token, threads }))
         }
     }
 }
@@ -270,6 +282,12 @@ fn directory(value: OsString) -> Result<PathBuf, UsageError> {
         return Err(usage("--data wants a directory, and is empty"));
     }
     Ok(value.into())
+}
+
+fn thread_count(value: OsString) -> Result<usize, UsageError> {
+    let text = text(value)?;
+    let count = text.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
+    count.ok_or_else(|| usage(format!("--threads wants 1 to {MOST_THREADS}, and is {text:?}")))
 }
 
 fn check_token(token: &str) -> Result<(), UsageError> {

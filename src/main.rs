@@ -25,8 +25,8 @@ const MOST_LINE_BYTES: usize = 4096;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Runs all tasks of a node, on the main thread. Even what waits for signals is one of them: what is
-/// polled beside the executor is polled again whenever any task is.
+/// Runs all tasks of a node, on the main thread and on as many more as are asked for. Even what waits for
+/// signals is one of them: what is polled beside the executor is polled again whenever any task is.
 static EXECUTOR: Executor<'static> = Executor::new();
 
 fn main() -> ExitCode {
@@ -35,7 +35,18 @@ fn main() -> ExitCode {
     let _file_too_large = Signals::new([Signal::Xfsz]);
     let token = std::env::var("PATCHMESH_TOKEN").ok();
     match config::parse(std::env::args_os().skip(1), token) {
-        Ok(Command::Run(config)) => smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run(config)))),
+        Ok(Command::Run(config)) => {
+            for number in 1..config.threads {
+                // It ends with the process.
+                let thread = std::thread::Builder::new().name(format!("executor-{number}"));
+                let begun =
+                    thread.spawn(|| smol::block_on(EXECUTOR.run(std::future::pending::<()>())));
+                if let Err(error) = begun {
+                    return fail(format_args!("cannot begin a thread: {error}"));
+                }
+            }
+            smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run(config))))
+        }
         Ok(Command::Verify { data, mend: None }) => {
             match maintenance::verify(&data, &mut std::io::stdout()) {
                 Ok(()) => print("all is well"),

@@ -15,5 +15,6 @@ mod restarts;
 mod slow_reader;
 mod strangers;
 mod streams;
+mod threads;
 mod troubles;
 mod two_nodes;
