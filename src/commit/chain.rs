@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::committed::Committed;
 use super::coverage::Coverage;
-use crate::clock::Time;
+use crate::clock::{Time, VectorClock};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Commit, Name, Place};
 
@@ -102,6 +102,14 @@ impl PlacedCommit {
         }
     }
 
+    /// Whether a node with this clock has all that it covers, as far as a clock can tell. One that has not when
+    /// the commit arrives, and the commit counts, must take a base.
+    pub fn is_backed_by(&self, clock: &VectorClock) -> bool {
+        let mut covered = self.commit.clock.iter();
+        covered.all(|(source, next)| clock.next_id(source) >= *next)
+            && self.after().is_none_or(|after| clock.has_seen(&after.source, after.id))
+    }
+
     /// The commit of a lesser epoch that it comes after.
     fn after(&self) -> Option<&Name> {
         let is_lesser = |name: &&Name| {
@@ -182,6 +190,11 @@ impl Chain {
     /// The commits that count after the base, in their order.
     pub fn commits(&self) -> &[Arc<PlacedCommit>] {
         &self.commits
+    }
+
+    /// How many commits are in memory, those that do not count included.
+    pub fn held(&self) -> usize {
+        self.branches.values().map(|branch| branch.0.len()).sum()
     }
 
     /// The source of the chain's end; none if no commit is known.

@@ -143,6 +143,13 @@ fn a_chain_after_a_base_goes_on_as_if_there_was_none() {
                     covered.last = Time::MAX;
                 }
                 folded.fold(base.clone());
+                let Some(Name { source, id }) = &base.commit else { panic!("it is at a commit") };
+                let is_after = |(place, commit): &&(Place, Commit)| {
+                    let is_next = place.source == *source && place.id > *id;
+                    is_next || Some(commit.epoch) > source.epoch().map(|epoch| epoch.number)
+                };
+                let after = commits[..=known].iter().filter(is_after).count();
+                assert_eq!(folded.held(), after, "seed {seed}: no others are of any use");
                 assert_eq!(names(&Chain::new(base)), []);
                 folds += 1;
             }

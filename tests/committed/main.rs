@@ -4,6 +4,15 @@
 //! time what the pure parts make of what a node holds is what [`definition`] says, what was committed anywhere
 //! stays where it is, and at the end all nodes have the same.
 //!
+//! Broken on purpose, these are found: a chain read forward instead of back; a prefix by Id one too short or too
+//! long; a floor that goes back; void by the floor at a commit instead of before it; what is uncovered never
+//! void; a commit that does not cover itself or its `After`; the later of two first commits; commits that leave
+//! clocks; names forgotten with the clock; a void transaction that ends a prefix or makes it longer; a commit
+//! that arrives before what it covers; a stream that stays open when its journal is another; a transaction below
+//! the floor that is taken in again; a base without the first time of its branch; a fold that keeps what is of
+//! no use; an epoch that is begun unheard or twice in a life. That commits share Ids with the
+//! writes of the primary cannot be written: a commit is one by its source.
+//!
 //! `PATCHMESH_SEEDS` is the number of histories, or a range of seeds such as `3004..3005`.
 
 mod chains;

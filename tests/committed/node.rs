@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use patchmesh::clock::{HybridClock, Time};
-use patchmesh::commit::{Chain, Change, Commit, Committed, Primary, Segment};
+use patchmesh::clock::{HybridClock, Time, VectorClock};
+use patchmesh::commit::{Chain, Change, Commit, Committed, PlacedCommit, Primary, Segment};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Place};
 
@@ -106,20 +106,23 @@ impl Node {
     }
 
     pub fn append(&mut self, record: Rc<Record>) {
-        let before = record.commit.as_ref().map(|_| self.view().clock.clone()).unwrap_or_default();
+        let before: VectorClock = match &record.commit {
+            Some(_) => self.view().clock.clone().into_iter().collect(),
+            None => VectorClock::default(),
+        };
         self.held.insert(record.stamp());
         self.hybrid.observe(record.place.time);
         self.greatest = self.greatest.max(record.place.time);
         self.journal.push(record.clone());
         self.view = None;
         let Some(commit) = &record.commit else { return };
-        let lacks = commit.clock.iter().any(|(source, next)| before.get(source) < Some(next));
         let change = self.chain.add(record.place.clone(), commit.clone());
         if matches!(change, Change::Rewritten { tip_changed: true, .. }) {
             self.streams.clear();
         }
+        let at = PlacedCommit { place: record.place.clone(), commit: commit.clone() };
         let counts = self.chain.last() == Some(record.stamp());
-        if self.differs() || (counts && lacks) {
+        if self.differs() || (counts && !at.is_backed_by(&before)) {
             self.differs_at.get_or_insert(record.stamp());
         }
     }
