@@ -55,6 +55,13 @@ pub enum Operation {
     },
 }
 
+/// What stands where an operation was taken away.
+impl Default for Operation {
+    fn default() -> Self {
+        Self::Remove { path: PointerBuf::new() }
+    }
+}
+
 impl Patch {
     /// About the memory that it takes, in bytes, if it shares none of its values.
     pub fn weight(&self) -> u64 {

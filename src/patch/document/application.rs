@@ -1,7 +1,6 @@
 //! A patch being applied, and the two steps that every operation comes down to: put a value at a
 //! pointer, and take one from there.
 
-use std::collections::VecDeque;
 use std::fmt::Write;
 
 use super::place::{
@@ -20,11 +19,13 @@ const EXCERPT_BYTES: usize = 64;
 /// was.
 ///
 /// Invariant: before and after each step, the document is the old one with the steps so far.
-/// `operations` begins with those to come, and ends with those which, applied from the end, take the
-/// document back. So the patch's own room serves for the inverse.
+/// The first `undos` of the operations are those which, applied from the last one to the first, take the
+/// document back; those from `next` on are to come. So the patch's own room serves for the inverse.
 pub struct Application<'a> {
     document: &'a mut Document,
-    operations: VecDeque<Operation>,
+    operations: Vec<Operation>,
+    undos: usize,
+    next: usize,
     /// The weight that may still be copied.
     copies_left: u64,
 }
@@ -48,17 +49,16 @@ struct Failure {
 impl<'a> Application<'a> {
     /// An application of a patch that copies no more weight than that.
     pub fn new(document: &'a mut Document, patch: Patch, most_copied: u64) -> Self {
-        Self { document, operations: patch.0.into(), copies_left: most_copied }
+        let Patch(operations) = patch;
+        Self { document, operations, undos: 0, next: 0, copies_left: most_copied }
     }
 
     /// Applies the operations up to the end, or to the first that fails.
     pub fn run(&mut self) -> Result<(), PatchError> {
-        let count = self.operations.len();
-        for index in 0..count {
-            let Some(operation) = self.operations.pop_front() else { break };
+        for index in 0..self.operations.len() {
+            let operation = std::mem::take(&mut self.operations[self.next]);
+            self.next += 1;
             if let Err(Failure { path, reason }) = self.step(operation) {
-                let left = count - 1 - index;
-                self.operations.drain(..left);
                 let path = Some(path.as_str().to_owned());
                 return Err(PatchError { operation: Some(index), path, reason: *reason });
             }
@@ -68,7 +68,8 @@ impl<'a> Application<'a> {
 
     /// What takes back the steps so far.
     pub fn inverse(self) -> Patch {
-        let mut undo = Vec::from(self.operations);
+        let mut undo = self.operations;
+        undo.truncate(self.undos);
         undo.reverse();
         // A history keeps it for long, and tests have left their room.
         if undo.len() * 2 < undo.capacity() {
@@ -96,7 +97,13 @@ impl<'a> Application<'a> {
     }
 
     fn undo(&mut self, operation: Operation) {
-        self.operations.push_back(operation);
+        if self.undos < self.next {
+            self.operations[self.undos] = operation;
+        } else {
+            self.operations.insert(self.undos, operation);
+            self.next += 1;
+        }
+        self.undos += 1;
     }
 
     /// Fails if the step just done, which was at `path`, made the document too heavy.
