@@ -1,8 +1,8 @@
 //! What of a value nobody else holds.
 
 use super::tree;
-use super::{VALUE_WEIGHT, Value};
 use super::value::Repr;
+use super::{VALUE_WEIGHT, Value};
 
 impl Value {
     /// Whether more than so many values in it are held by nobody else. So many are freed if it is
