@@ -62,7 +62,8 @@ impl<T: Clone> Sequence<T> {
 
     /// The first entry.
     pub fn front(&self) -> Option<&T> {
-        self.get(0)
+        let row = self.rows.first()?;
+        row.slots[(self.first - row.start) as usize].get()
     }
 
     /// The last entry.
