@@ -35,7 +35,7 @@ use crate::clock::Time;
 use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::assert_json_is_as_agreed;
-use crate::replica::{Bounds, Life, Replica};
+use crate::replica::{Bounds, Life, Replica, Work};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 use handle::Event;
@@ -89,6 +89,8 @@ pub struct Manager {
     contradictions: Lines,
     pace: Pace,
     rest: Rest<Submission>,
+    /// Whether other threads have applied something since the last state was published.
+    was_long: bool,
     /// This node's source, as all others see it.
     source: Arc<RwLock<Source>>,
     /// When the last new life of this process began.
@@ -153,6 +155,7 @@ impl Manager {
             contradictions: Lines::default(),
             pace: Pace::default(),
             rest: Rest::default(),
+            was_long: false,
             source,
             life_begun: None,
             keeper,
@@ -271,19 +274,13 @@ impl Manager {
         if self.publisher.take_wish_for_changes() {
             self.replica.want_changes();
         }
-        let is_long = self.is_long(&submissions);
         let answers = self.take_in_each(submissions).await?;
         let last = self.publisher.publish(&self.replica, self.counters);
-        if is_long {
+        if std::mem::take(&mut self.was_long) {
             // It may have much that nobody else has any more.
             drops::send(last, u64::MAX);
         }
         Ok(answers)
-    }
-
-    /// Whether taking these in is too long for the executor.
-    fn is_long(&self, submissions: &[Vec<Transaction>]) -> bool {
-        self.replica.needs_past(submissions) || self.replica.work(submissions) > MOST_APPLIED_HERE
     }
 
     /// Late arrivals may need a part of the journal that cannot be read: then nothing that needs it is
@@ -296,7 +293,7 @@ impl Manager {
             |replica: &Replica, some: &Vec<_>| replica.needs_past(std::slice::from_ref(some));
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
         if !submissions.iter().any(|some| needs_past(&self.replica, some)) {
-            return Ok(match self.take_in_all(submissions, &sizes).await? {
+            return Ok(match self.take_in_all(submissions, &sizes, false).await? {
                 Ok(answers) => answers,
                 Err(error) => self.all_unkept(&sizes, error),
             });
@@ -307,11 +304,11 @@ impl Manager {
         let others = others.map(|(some, late)| if *late { Vec::new() } else { some.clone() });
         let others: Vec<_> = others.collect();
         let other_sizes: Vec<usize> = others.iter().map(Vec::len).collect();
-        let error = match self.take_in_all(submissions, &sizes).await? {
+        let error = match self.take_in_all(submissions, &sizes, true).await? {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
-        let answers = match self.take_in_all(others, &other_sizes).await? {
+        let answers = match self.take_in_all(others, &other_sizes, false).await? {
             Ok(answers) => answers,
             Err(error) => return Ok(self.all_unkept(&sizes, error)),
         };
@@ -328,14 +325,16 @@ impl Manager {
         &mut self,
         submissions: Vec<Vec<Transaction>>,
         sizes: &[usize],
+        needs_past: bool,
     ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
         if self.publisher.take_note_of_readers() {
             self.pace.disturbed();
         }
         let now = wall_clock();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
-        let is_late = submissions.iter().any(|transactions| self.replica.is_late(transactions));
-        let is_long = self.is_long(&submissions);
+        let Work { is_late, applied } = self.replica.work(&submissions);
+        let is_long = needs_past || applied > MOST_APPLIED_HERE;
+        self.was_long |= is_long;
         let begin = Instant::now();
         let accepted = self
             .with_replica(is_long, move |replica, past| replica.accept(submissions, now, past))

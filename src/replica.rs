@@ -86,6 +86,16 @@ pub struct Acceptance {
     clock_before: Vec<(Source, u64)>,
 }
 
+/// What it takes to accept some submissions.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Whether one of them is late: see [`Replica::is_late`].
+    pub is_late: bool,
+    /// About how many transactions will be applied: these, and those of the recent part of the history that
+    /// will be taken back.
+    pub applied: usize,
+}
+
 /// Two different transactions with the same stamp: a node goes on from an old copy of its journal, or
 /// somebody does not play by the rules.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,31 +182,35 @@ impl Replica {
     /// Whether one of the transactions is new and belongs before the end of the history, so that
     /// [`accept`](Self::accept) will apply again what comes after it.
     pub fn is_late(&self, submission: &[Transaction]) -> bool {
-        self.first_late(submission).is_some()
+        self.up_to_end(submission).any(|ordered| self.late_place(ordered).is_some())
     }
 
-    /// About how many transactions [`accept`](Self::accept) will apply, of those in the recent part of the
-    /// history and of these.
-    pub fn work(&self, submissions: &[Vec<Transaction>]) -> usize {
+    /// What [`accept`](Self::accept) will have to do for these.
+    pub fn work(&self, submissions: &[Vec<Transaction>]) -> Work {
+        let ordered = submissions.iter().flat_map(|some| self.up_to_end(some));
+        let first = ordered.filter_map(|ordered| self.late_place(ordered)).min();
         let new = submissions.iter().map(Vec::len).sum::<usize>();
-        let first = submissions.iter().filter_map(|some| self.first_late(some)).min();
-        new + self.history.rework(first.as_ref())
+        Work { is_late: first.is_some(), applied: new + self.history.rework(first.as_ref()) }
     }
 
-    /// The earliest place of the transactions that are new and belong before the end of the history.
-    fn first_late(&self, submission: &[Transaction]) -> Option<Place> {
-        let mut ordered =
-            submission.iter().filter(|transaction| transaction.time.is_some()).peekable();
+    /// Those that do not come later than the history's end by their times.
+    fn up_to_end<'a>(
+        &self,
+        submission: &'a [Transaction],
+    ) -> impl Iterator<Item = &'a Transaction> {
         // Of fresh ones nothing has to be looked up.
-        ordered.peek()?;
-        let end = self.history.end()?;
-        let may_be = |ordered: &&Transaction| ordered.time.is_some_and(|time| time <= end.time);
-        let late = ordered.filter(may_be).filter_map(|ordered| {
-            let (source, id) = ordered.stamp();
-            let place = ordered.place().filter(|place| place < end);
-            place.filter(|_| !self.vclock.has_seen(source, id))
-        });
-        late.min()
+        let is_ordered = submission.iter().any(|transaction| transaction.time.is_some());
+        let end = self.history.end().filter(|_| is_ordered).map(|end| end.time);
+        submission.iter().filter(move |ordered| ordered.time.is_some() && ordered.time <= end)
+    }
+
+    /// Where an ordered transaction belongs, if it is new and that is before the end of the history.
+    fn late_place(&self, ordered: &Transaction) -> Option<Place> {
+        let (source, id) = ordered.stamp();
+        if self.vclock.has_seen(source, id) {
+            return None;
+        }
+        ordered.place().filter(|place| Some(place) < self.history.end())
     }
 
     fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
