@@ -5,6 +5,9 @@ use std::sync::{Arc, OnceLock};
 /// How many entries lie in one row at most.
 const ROW: usize = 64;
 
+/// A row with so many entries is left as it is if it has no free slot for the next one.
+const MANY: usize = ROW / 2;
+
 /// A row that has this many bytes takes no more, so that large entries are let go one by one.
 const ROW_BYTES: usize = 64 << 10;
 
@@ -12,7 +15,7 @@ const ROW_BYTES: usize = 64 << 10;
 ///
 /// An entry lies in a slot that is written once. Each clone knows which slots are its own, so what one
 /// appends does not copy anything and is not seen by the others. If a slot was written by another clone, or
-/// before its entry was taken away, the row is copied.
+/// before its entry was taken away while others had it too, the row is copied, or the next one begun.
 ///
 /// Invariants: the slots from `first` up to `end` are written. Each row of `rows` has one of them at least,
 /// and the rows follow one another.
@@ -113,14 +116,23 @@ impl<T: Clone> Sequence<T> {
                     self.end += 1;
                     self.last_bytes += bytes;
                 }
-                Err(entry) => self.push_into_copy(entry, bytes),
+                Err(entry) if self.kept_in_last_row() < MANY => self.push_into_copy(entry, bytes),
+                Err(entry) => self.push_row(entry, bytes),
             }
             return;
         }
+        self.push_row(entry, bytes);
+    }
+
+    fn push_row(&mut self, entry: T, bytes: usize) {
         let slots = row_of_entries(std::iter::once(entry));
         Arc::make_mut(&mut self.rows).push(Row { start: self.end, slots });
         self.end += 1;
         self.last_bytes = bytes;
+    }
+
+    fn kept_in_last_row(&self) -> usize {
+        self.rows.last().map_or(0, |row| (self.end - row.start.max(self.first)) as usize)
     }
 
     /// Appends an entry for which the last row has no free slot, though it has room.
@@ -158,7 +170,12 @@ impl<T: Clone> Sequence<T> {
         let number = self.end - 1;
         let row = self.rows.last()?;
         let at = (number - row.start) as usize;
-        let entry = row.slots[at].get().cloned();
+        let alone = Arc::get_mut(&mut self.rows).and_then(|rows| rows.last_mut());
+        let entry = match alone.and_then(|row| Arc::get_mut(&mut row.slots)) {
+            // Then the slot is free again.
+            Some(slots) => slots[at].take(),
+            None => self.rows.last()?.slots[at].get().cloned(),
+        };
         self.end = number;
         if at == 0 || self.is_empty() {
             Arc::make_mut(&mut self.rows).pop();
