@@ -352,12 +352,13 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
 /// # Errors
 /// If it cannot be used; in words.
 pub fn read_any_checkpoint(path: &Path) -> Result<(Source, StoredCheckpoint), String> {
-    let text = fs::read(path).map_err(|error| error.to_string())?;
-    let text = text.strip_suffix(b"\n").ok_or("its last line is cut off")?;
-    let mut lines = text.split(|byte| *byte == b'\n');
+    let mut text = fs::read(path).map_err(|error| error.to_string())?;
+    let mut lines = text.strip_suffix(b"\n").ok_or("its last line is cut off")?;
     let mut object = |line| {
         let seal = Seal { batch: 0, line, lines: LINES };
-        let line = lines.next().ok_or("a line is missing")?;
+        let mut parts = lines.splitn(2, |byte| *byte == b'\n');
+        let line = parts.next().ok_or("a line is missing")?;
+        lines = parts.next().unwrap_or_default();
         let line = read_line(line).map_err(|error| error.to_string())?;
         if line.seal == seal { Ok(line.object) } else { Err("a line is missing".to_owned()) }
     };
@@ -367,11 +368,14 @@ pub fn read_any_checkpoint(path: &Path) -> Result<(Source, StoredCheckpoint), St
     if header.patchmesh != "checkpoint" || header.version != CHECKPOINT_VERSION {
         return Err(format!("it is no checkpoint of version {CHECKPOINT_VERSION}"));
     }
-    let document = document.as_bytes().to_vec();
+    let summary = summary.to_owned();
+    // The document may be large: what is around it is taken away, and it is not copied.
+    let (begin, length) = (document.as_ptr() as usize - text.as_ptr() as usize, document.len());
+    text.truncate(begin + length);
+    text.drain(..begin);
     let length = checkpoint_length(path).ok_or("its name has no number")?;
     let CheckpointHeader { source, life, marks, last, .. } = header;
-    let summary = summary.to_owned();
-    Ok((source, StoredCheckpoint { length, life, marks, last, summary, document }))
+    Ok((source, StoredCheckpoint { length, life, marks, last, summary, document: text }))
 }
 
 fn is_read_only(error: &io::Error) -> bool {

@@ -11,7 +11,7 @@ use crate::source::Source;
 /// How many transactions are between two checkpoints at least.
 const SPACING_TRANSACTIONS: u64 = 1 << 16;
 
-/// How many bytes of the journal count as one transaction more: a start reads them all.
+/// How many bytes of the journal count as a transaction, if it has fewer: a start reads them all.
 const BYTES_A_TRANSACTION: u64 = 1 << 10;
 
 /// How many bytes of a document's weight count as one transaction more between two checkpoints: that
@@ -50,7 +50,7 @@ impl Keeper {
     fn since(&self, replica: &Replica, journal: &FileReader) -> u64 {
         let transactions = replica.history().length().saturating_sub(self.kept_length);
         let bytes = journal.end().saturating_sub(self.kept_end);
-        if transactions == 0 { 0 } else { transactions + bytes / BYTES_A_TRANSACTION }
+        if transactions == 0 { 0 } else { transactions.max(bytes / BYTES_A_TRANSACTION) }
     }
 
     /// Begins to write a checkpoint if one is due.

@@ -167,6 +167,7 @@ pub fn read_back(
                     continue;
                 }
             };
+        drop(document);
         let reader = FileReader::new(storage.clone(), marks);
         if let Some(noted) = noted {
             reader.note_life(noted);
