@@ -29,7 +29,7 @@ use smol::net::TcpStream;
 use smol::{Async, Timer};
 
 use crate::clock::VectorClock;
-use crate::http::{Body, Coding, Full, InFlight, WrongLength};
+use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Handle, Known, Representation};
 use crate::patch::{Operation, Patch, parse};
 
@@ -50,6 +50,14 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// How long a reader may take nothing of what is sent to it.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// So many bytes have to be taken within that time.
+const STALL_BYTES: usize = 64 << 10;
+
+/// A document that is being written is held as it was until about so many bytes of it have been replaced:
+/// together all that is held for slow readers takes no more than this and what a writer replaces within
+/// [`STALL_LIMIT`].
+const MOST_DISPLACED: u64 = 256 << 20;
 
 /// How long an event that is being written may still take when the node stops.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
@@ -82,8 +90,8 @@ enum End {
     Stopping,
     /// The stream failed.
     Failed(io::Error),
-    /// The pieces of a document were not as long as its length says.
-    WrongLength,
+    /// The pieces of a document broke off.
+    BrokenOff(BrokenOff),
 }
 
 impl fmt::Display for End {
@@ -93,9 +101,12 @@ impl fmt::Display for End {
             Self::Full => f.write_str("too much is being sent to others"),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(error) => error.fmt(f),
-            Self::WrongLength => {
+            Self::BrokenOff(BrokenOff::WrongLength) => {
                 f.write_str("the document has not the length that it says (a bug)")
             }
+            Self::BrokenOff(BrokenOff::TooSlow) => f.write_str(
+                "read so slowly that too much has changed since the document began, given up",
+            ),
         }
     }
 }
@@ -120,7 +131,8 @@ impl Session {
         let end = self.send(&output, &silent).or(stopped).or(left).await;
         output.finish().await;
         match end {
-            End::WrongLength => log::error!("events to {address}: {end}"),
+            End::BrokenOff(BrokenOff::WrongLength) => log::error!("events to {address}: {end}"),
+            End::BrokenOff(BrokenOff::TooSlow) => log::warn!("events to {address}: {end}"),
             _ => log::debug!("events to {address}: {end}"),
         }
     }
@@ -154,7 +166,7 @@ impl Session {
                 None => {
                     state = self.handle.represented().await;
                     let document = state.representation().expect("it is represented");
-                    Some(("put", body_of(document, &self.in_flight)))
+                    Some(("put", body_of(document, &self.handle, &self.in_flight)))
                 }
             };
             let bytes = match event {
@@ -198,13 +210,18 @@ impl Session {
 }
 
 /// The text of the document or of a part, and a line feed, as the body of an answer or a part of one. If there
-/// is no room for the text that is kept, it is made anew while it is written.
-pub fn body_of(representation: &Representation, in_flight: &InFlight) -> Body {
+/// is no room for the text that is kept, it is made anew while it is written, until the document as it was is
+/// too costly to hold.
+pub fn body_of(representation: &Representation, handle: &Handle, in_flight: &InFlight) -> Body {
     let kept = representation.line().map(|line| in_flight.admit(Body::Shared(line.clone())));
     match kept {
         Some(Ok(body)) => body,
         Some(Err(Full(_))) | None => {
-            Body::in_pieces(representation.line_length(), representation.line_in_pieces())
+            let (length, pieces) = (representation.line_length(), representation.line_in_pieces());
+            let (handle, begin) = (handle.clone(), handle.displaced());
+            Body::in_pieces_while(length, pieces, move || {
+                handle.displaced().saturating_sub(begin) <= MOST_DISPLACED
+            })
         }
     }
 }
@@ -275,7 +292,7 @@ impl Output {
             // Each is made when the one before it is written, and others have their turn in between: the
             // executor looks for what has come in when all wait for the system.
             let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
-            while let Some(piece) = pieces.next_piece().map_err(|WrongLength| End::WrongLength)? {
+            while let Some(piece) = pieces.next_piece().map_err(End::BrokenOff)? {
                 self.write_bytes(&piece).await?;
                 unless_stalled(socket.writable()).await?;
             }
@@ -288,13 +305,10 @@ impl Output {
         Ok(())
     }
 
-    async fn write_bytes(&self, mut bytes: &[u8]) -> Result<(), End> {
+    async fn write_bytes(&self, bytes: &[u8]) -> Result<(), End> {
         let mut stream = self.stream.clone();
-        while !bytes.is_empty() {
-            match unless_stalled(stream.write(bytes)).await? {
-                0 => return Err(End::Failed(io::ErrorKind::WriteZero.into())),
-                count => bytes = &bytes[count..],
-            }
+        for some in bytes.chunks(STALL_BYTES) {
+            unless_stalled(stream.write_all(some)).await?;
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub use decoder::{Decoder, Phase, Progress};
 pub use in_flight::{Counted, Full, InFlight};
 pub use request::{Request, Version, percent_decode};
 pub use response::{
-    Body, DateCache, Delivery, Pieces, Problem, Response, WrongLength, reason_phrase,
+    Body, BrokenOff, DateCache, Delivery, Pieces, Problem, Response, reason_phrase,
 };
 pub use stream::Coding;
 

@@ -51,11 +51,18 @@ pub struct Pieces {
     /// How many bytes are still to come.
     length: u64,
     pieces: Box<dyn Iterator<Item = Vec<u8>> + Send>,
+    /// Whether they may go on.
+    may_go_on: Box<dyn Fn() -> bool + Send>,
 }
 
-/// The pieces are not as long as it was said that they are.
+/// Why pieces break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongLength;
+pub enum BrokenOff {
+    /// They are not as long as it was said that they are.
+    WrongLength,
+    /// Whoever takes them is so slow that what they are made of cannot be held any longer.
+    TooSlow,
+}
 
 /// What the form of an answer owes to the request and to the connection.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +154,17 @@ impl Body {
     /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
     /// one before it is written, so each should be made in little time.
     pub fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
-        Body::Pieces(Pieces { length, pieces: Box::new(pieces) })
+        Self::in_pieces_while(length, pieces, || true)
+    }
+
+    /// The same, for as long as they may go on.
+    pub fn in_pieces_while(
+        length: u64,
+        pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
+        may_go_on: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
+        let (pieces, may_go_on) = (Box::new(pieces), Box::new(may_go_on));
+        Body::Pieces(Pieces { length, pieces, may_go_on })
     }
 
     /// How many bytes there are; none of a stream's.
@@ -174,15 +191,20 @@ impl Pieces {
     /// The next piece; none if there are no more.
     ///
     /// # Errors
-    /// If there are fewer or more bytes in all than was said: the answer cannot be completed.
-    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, WrongLength> {
+    /// If there are fewer or more bytes in all than was said, or it takes too long: the answer cannot be
+    /// completed.
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
+        if !(self.may_go_on)() {
+            return Err(BrokenOff::TooSlow);
+        }
         match self.pieces.next() {
             Some(piece) => {
-                self.length = self.length.checked_sub(piece.len() as u64).ok_or(WrongLength)?;
+                let left = self.length.checked_sub(piece.len() as u64);
+                self.length = left.ok_or(BrokenOff::WrongLength)?;
                 Ok(Some(piece))
             }
             None if self.length == 0 => Ok(None),
-            None => Err(WrongLength),
+            None => Err(BrokenOff::WrongLength),
         }
     }
 }
@@ -437,7 +459,9 @@ mod tests {
         else {
             panic!("HEAD has none");
         };
-        for (length, expected) in [(5, Ok(5)), (4, Err(WrongLength)), (6, Err(WrongLength))] {
+        for (length, expected) in
+            [(5, Ok(5)), (4, Err(BrokenOff::WrongLength)), (6, Err(BrokenOff::WrongLength))]
+        {
             let Body::Pieces(mut pieces) = body(length) else { panic!("it is made of pieces") };
             let mut written = 0;
             let outcome = loop {
@@ -450,6 +474,9 @@ mod tests {
             assert_eq!(outcome, expected, "{length}");
             assert!(written as u64 <= length);
         }
+        let body = Body::in_pieces_while(5, std::iter::once(b"hello".to_vec()), || false);
+        let Body::Pieces(mut pieces) = body else { panic!("it is made of pieces") };
+        assert_eq!(pieces.next_piece(), Err(BrokenOff::TooSlow));
     }
 
     #[test]

@@ -136,6 +136,12 @@ impl Handle {
         self.published.represent(part).await
     }
 
+    /// About how many bytes of documents have been replaced by others since the start: what a document takes
+    /// that is held as it was, besides what it shares, is no more than what was added here since.
+    pub fn displaced(&self) -> u64 {
+        self.published.displaced()
+    }
+
     /// By what peers compare their states; none if that is not at hand, since the document is large and
     /// changing.
     pub async fn state_hash(&self) -> Option<StateHash> {

@@ -15,7 +15,7 @@ use crate::transaction::Place;
 const SPACING_REWORKS: u64 = 8;
 
 /// About how many bytes a transaction makes that what was before it and what is after it do not share.
-const CHANGED_BYTES: u64 = 4 << 10;
+pub const CHANGED_BYTES: u64 = 4 << 10;
 
 /// The document at one place of the history.
 #[derive(Clone, Debug)]

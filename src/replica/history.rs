@@ -20,7 +20,7 @@ mod skips;
 use std::sync::Arc;
 
 use super::bounds::Bounds;
-use super::checkpoint::{Checkpoint, Checkpoints, Counted};
+use super::checkpoint::{CHANGED_BYTES, Checkpoint, Checkpoints, Counted};
 use super::past::{Past, Suffix};
 use super::placed::Placed;
 use crate::clock::Time;
@@ -155,6 +155,8 @@ pub struct History {
     counted: Counted,
     /// What was done to the document of late.
     changes: Changes,
+    /// About how many bytes of documents have been replaced by others.
+    displaced: u64,
     /// How far before the end transactions have come in of late; a checkpoint nearer to the end
     /// would not last.
     lateness: usize,
@@ -164,6 +166,12 @@ impl History {
     /// An empty history.
     pub fn new(bounds: Bounds) -> Self {
         Self { bounds, ..Self::default() }
+    }
+
+    /// About how many bytes of documents have been replaced by others since this began: a document that is
+    /// held as it was takes no more, besides what it shares, than what has been added here since.
+    pub fn displaced(&self) -> u64 {
+        self.displaced
     }
 
     /// The fold of the history.
@@ -293,6 +301,7 @@ impl History {
         };
         let bytes = (size_of::<Entry>() + placed.payload.len()) as u64 + inverse;
         self.recent_bytes += bytes;
+        self.displaced += inverse + CHANGED_BYTES;
         self.checkpoints.count();
         self.recent
             .push(Entry { placed, effect, bytes }, usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -503,6 +512,7 @@ impl History {
         }
         history.skips = self.skips.up_to(history.past_end.as_ref());
         history.checkpoints = checkpoints;
+        history.displaced = self.displaced;
         history
     }
 

@@ -108,7 +108,7 @@ fn nothing(pointer: &str) -> Response {
 
 fn found(routes: &Routes, part: &Representation) -> Response {
     Response::new(200)
-        .with_body("application/json", body_of(part, &routes.in_flight))
+        .with_body("application/json", body_of(part, &routes.handle, &routes.in_flight))
         .with_header("ETag", format!("\"{}\"", part.hash()))
         .with_header("Cache-Control", "no-cache")
 }

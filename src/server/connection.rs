@@ -21,8 +21,8 @@ use super::bodies::{Bodies, Held};
 use crate::downstream;
 use crate::events;
 use crate::http::{
-    Body, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces, Progress,
-    ReadBuffer, Request, Response, Version, WrongLength,
+    Body, BrokenOff, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces,
+    Progress, ReadBuffer, Request, Response, Version,
 };
 use crate::routes::Answer;
 
@@ -52,6 +52,8 @@ pub(super) struct Connection<'a> {
     input: ReadBuffer,
     output: Vec<u8>,
     alarm: Alarm,
+    /// Until when the client has to have taken the piece that is being written.
+    write_until: Option<Instant>,
     date: DateCache,
     shutdown: &'a Receiver<Infallible>,
     /// Waits for the shutdown, one for the whole connection: a new one for every read would have
@@ -77,8 +79,8 @@ pub(super) enum End {
     Refused(HttpError),
     /// The client did not take its answer.
     Unread,
-    /// The pieces of an answer were not as long as its header says.
-    WrongLength,
+    /// The pieces of an answer broke off.
+    BrokenOff(BrokenOff),
     /// The system says that the connection is broken.
     Failed(io::Error),
     /// The node shuts down.
@@ -126,6 +128,7 @@ impl<'a> Connection<'a> {
             input: ReadBuffer::new(),
             output: Vec::new(),
             alarm: Alarm::new(),
+            write_until: None,
             date: DateCache::default(),
             shutdown,
             shut_down,
@@ -336,12 +339,20 @@ impl<'a> Connection<'a> {
         let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
         loop {
             match pieces.next_piece() {
-                Ok(Some(piece)) => self.write(&piece).await?,
-                Ok(None) => return Ok(()),
-                Err(WrongLength) => {
+                // However little of it the client takes at a time, it has to take all of it in time: what
+                // the pieces are made of is held for it.
+                Ok(Some(piece)) => {
+                    self.write_until = Some(Instant::now() + self.limits.write_time);
+                    self.write(&piece).await?;
+                }
+                Ok(None) => {
+                    self.write_until = None;
+                    return Ok(());
+                }
+                Err(why) => {
                     // The answers before this one are complete.
                     self.flush(b"").await?;
-                    return Err(End::WrongLength);
+                    return Err(End::BrokenOff(why));
                 }
             }
             // To make a piece is work, so others have their turn in between. To yield would not do: the
@@ -388,7 +399,10 @@ impl<'a> Connection<'a> {
             if let Poll::Ready(result) = taken(Pin::new(&mut self.stream), context) {
                 return Poll::Ready(result.map_err(End::Failed));
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.limits.write_time);
+            let deadline = *deadline.get_or_insert_with(|| {
+                let deadline = Instant::now() + self.limits.write_time;
+                self.write_until.map_or(deadline, |until| until.min(deadline))
+            });
             self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
         })
         .await
@@ -436,9 +450,12 @@ impl fmt::Display for End {
             End::Idle => formatter.write_str("closed, nothing came any more"),
             End::Refused(error) => write!(formatter, "closed after {error}"),
             End::Unread => formatter.write_str("closed, the client does not read its answer"),
-            End::WrongLength => {
+            End::BrokenOff(BrokenOff::WrongLength) => {
                 formatter.write_str("closed, the answer has not the length that it says (a bug)")
             }
+            End::BrokenOff(BrokenOff::TooSlow) => formatter.write_str(
+                "closed, its client reads so slowly that too much has changed since its answer began",
+            ),
             End::Failed(error) => write!(formatter, "broken: {error}"),
             End::ShutDown => formatter.write_str("closed by the shutdown"),
             End::Upgraded(_) => formatter.write_str("handed over to a session"),

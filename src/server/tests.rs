@@ -322,6 +322,15 @@ fn pieces_end_with_their_reader() {
     let mut stalled = server.connect();
     stalled.get("/endless");
     ENDLESS_ENDED.1.recv_blocking().expect("the sender is kept");
+    // One that takes something of a piece now and then, and never all of it in time.
+    let mut trickling = server.connect();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&trickling.stream, 4 << 10)
+        .expect("a size that the system has");
+    trickling.get("/endless");
+    while ENDLESS_ENDED.1.try_recv().is_err() {
+        trickling.bytes(256);
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert!(server.ask("/").contains("200 OK"));
 }
 

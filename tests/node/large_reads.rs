@@ -53,6 +53,33 @@ fn slow_readers_get_the_document_as_it_was_and_take_no_memory() {
 }
 
 #[test]
+fn a_slow_reader_is_given_up_when_too_much_has_been_replaced() {
+    const MOST_DISPLACED: usize = 256 << 20;
+    let node = large();
+    let copies = |count: usize| {
+        let copy = r#"{"op":"copy","from":"/0","path":"/copy"}"#;
+        node.post_patch(&format!("[{}]", vec![copy; count].join(",")));
+    };
+    copies(1);
+    for (count, is_given_up) in
+        [(MOST_DISPLACED / TEXT_BYTES / 2, false), (MOST_DISPLACED / TEXT_BYTES + 10, true)]
+    {
+        let mut reader = Client::connect(node.address);
+        ask(&mut reader, &node, "/get");
+        let head = reader.head();
+        copies(count);
+        let length: usize = head.header("Content-Length").unwrap().parse().unwrap();
+        if is_given_up {
+            assert!(reader.rest().len() < length);
+            let why = "reads so slowly that too much has changed";
+            node.wait_for_log(why);
+        } else {
+            assert_eq!(Hash::of(reader.body(length).trim_ascii_end()).as_str().len(), 32);
+        }
+    }
+}
+
+#[test]
 fn large_answers_have_conditions_and_parts_like_others() {
     let node = large();
     let whole = node.get("/get");
