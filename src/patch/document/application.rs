@@ -1,8 +1,6 @@
 //! A patch being applied, and the two steps that every operation comes down to: put a value at a
 //! pointer, and take one from there.
 
-use std::fmt::Write;
-
 use super::place::{
     Found, Token, around, change, depth, is_inside, no_element, no_member, not_a_container, resolve,
 };
@@ -290,8 +288,18 @@ fn undo_put(path: PointerBuf, met: Met, old: Value) -> Operation {
 fn settled(path: PointerBuf, index: usize) -> PointerBuf {
     let Some(array) = path.as_str().strip_suffix("/-") else { return path };
     let mut element = String::with_capacity(path.len() + 8);
-    write!(element, "{array}/{index}").expect("a string takes in all");
+    element.push_str(array);
+    element.push('/');
+    push_digits(&mut element, index);
     PointerBuf::parse(element).expect("digits need no escape")
+}
+
+/// Appends a number. Without `write!`, which takes as long as the rest of an append to an array.
+fn push_digits(text: &mut String, number: usize) {
+    if number > 9 {
+        push_digits(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 #[cold]
