@@ -36,8 +36,13 @@ fuzz_target!(|text: &[u8]| {
     let name = transaction.name();
     assert_eq!(read.name(), (&name.source, name.id));
     let named = transaction.by.is_some().then_some(name);
-    let made =
-        Record::of(read.place.clone(), named, &transaction.payload, transaction.request.as_deref());
+    let made = match transaction.commit.as_deref() {
+        Some(commit) => Record::commit(read.place.clone(), commit),
+        None => {
+            let request = transaction.request.as_deref();
+            Record::of(read.place.clone(), named, &transaction.payload, request)
+        }
+    };
     assert_eq!(*made.line, encoding);
     assert_eq!(Record::read(&encoding), Ok(Some(made)));
 });
@@ -45,7 +50,7 @@ fuzz_target!(|text: &[u8]| {
 /// Others read the encoding as this node does.
 fn is_json_of(encoding: &str, transaction: &Transaction) {
     let json: Value = serde_json::from_str(encoding).expect("it is JSON");
-    let Transaction { source, id, payload, time, by, request } = transaction;
+    let Transaction { source, id, payload, time, by, request, commit } = transaction;
     assert_eq!(json["Source"], source.as_str());
     assert_eq!(json["Id"], *id);
     assert_eq!(json["Payload"], **payload);
@@ -53,4 +58,6 @@ fn is_json_of(encoding: &str, transaction: &Transaction) {
     assert_eq!(json["Request"].as_str(), request.as_deref());
     let by = by.as_ref().map(|by| serde_json::json!([by.source.as_str(), by.id]));
     assert_eq!(json.get("By"), by.as_ref());
+    let commit = commit.as_deref().map(|commit| serde_json::json!(commit));
+    assert_eq!(json.get("Commit"), commit.as_ref());
 }
