@@ -101,12 +101,7 @@ impl fmt::Display for End {
             Self::Full => f.write_str("too much is being sent to others"),
             Self::Stopping => f.write_str("this node is stopping"),
             Self::Failed(error) => error.fmt(f),
-            Self::BrokenOff(BrokenOff::WrongLength) => {
-                f.write_str("the document has not the length that it says (a bug)")
-            }
-            Self::BrokenOff(BrokenOff::TooSlow) => f.write_str(
-                "read so slowly that too much has changed since the document began, given up",
-            ),
+            Self::BrokenOff(why) => write!(f, "given up, {why}"),
         }
     }
 }
@@ -131,8 +126,7 @@ impl Session {
         let end = self.send(&output, &silent).or(stopped).or(left).await;
         output.finish().await;
         match end {
-            End::BrokenOff(BrokenOff::WrongLength) => log::error!("events to {address}: {end}"),
-            End::BrokenOff(BrokenOff::TooSlow) => log::warn!("events to {address}: {end}"),
+            End::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
             _ => log::debug!("events to {address}: {end}"),
         }
     }
@@ -219,7 +213,7 @@ pub fn body_of(representation: &Representation, handle: &Handle, in_flight: &InF
         Some(Err(Full(_))) | None => {
             let (length, pieces) = (representation.line_length(), representation.line_in_pieces());
             let (handle, begin) = (handle.clone(), handle.displaced());
-            Body::in_pieces_while(length, pieces, move || {
+            Body::in_pieces(length, pieces, move || {
                 handle.displaced().saturating_sub(begin) <= MOST_DISPLACED
             })
         }

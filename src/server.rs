@@ -30,7 +30,7 @@ use smol::future::{self, FutureExt};
 use smol::net::TcpStream;
 use smol::{Executor, Task, Timer};
 
-use crate::http::{BrokenOff, Limits, Request};
+use crate::http::{Limits, Request};
 use crate::routes::{Answer, Routes};
 
 use bodies::Bodies;
@@ -221,8 +221,7 @@ async fn converse<H: Handler>(client: Client, handler: &H, is_reserved: bool) {
         Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved, &bodies);
     let end = connection.converse(handler).await;
     match end {
-        End::BrokenOff(BrokenOff::WrongLength) => log::error!("{from}: {end}"),
-        End::BrokenOff(BrokenOff::TooSlow) => log::warn!("{from}: {end}"),
+        End::BrokenOff(why) => log::log!(why.level(), "{from}: {end}"),
         _ => log::debug!("{from}: {end}"),
     }
     if let End::Upgraded(upgraded) = end {

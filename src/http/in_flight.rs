@@ -132,7 +132,7 @@ mod tests {
         in_flight.admit(owned(SMALL_BYTES)).expect("it is small");
         in_flight.admit(shared(&bytes)).expect("these bytes are there already");
         drop(again);
-        let pieces = Body::in_pieces(u64::MAX, std::iter::repeat(vec![0; SMALL_BYTES]));
+        let pieces = Body::in_pieces(u64::MAX, std::iter::repeat(vec![0; SMALL_BYTES]), || true);
         in_flight.admit(pieces).expect("one piece of it is small");
         drop(first);
         assert_eq!(in_flight.bytes(), 3 * PART);

@@ -152,13 +152,8 @@ impl From<HttpError> for Response {
 
 impl Body {
     /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
-    /// one before it is written, so each should be made in little time.
-    pub fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
-        Self::in_pieces_while(length, pieces, || true)
-    }
-
-    /// The same, for as long as they may go on.
-    pub fn in_pieces_while(
+    /// one before it is written, so each should be made in little time; and only if they may go on.
+    pub fn in_pieces(
         length: u64,
         pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
         may_go_on: impl Fn() -> bool + Send + 'static,
@@ -184,6 +179,27 @@ impl Body {
             Body::Counted(counted) => counted.body().at_hand(),
             Body::Pieces(_) | Body::Stream => b"",
         }
+    }
+}
+
+impl BrokenOff {
+    /// How loudly it is to be told: one of them cannot be unless this node is wrong.
+    pub fn level(self) -> log::Level {
+        match self {
+            Self::WrongLength => log::Level::Error,
+            Self::TooSlow => log::Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongLength => "the answer has not the length that it says (a bug)",
+            Self::TooSlow => {
+                "its client reads so slowly that too much has changed since its answer began"
+            }
+        })
     }
 }
 
@@ -448,7 +464,8 @@ mod tests {
 
     #[test]
     fn pieces_are_as_long_as_is_said() {
-        let body = |length| Body::in_pieces(length, [b"he".to_vec(), b"llo".to_vec()].into_iter());
+        let pieces = || [b"he".to_vec(), b"llo".to_vec()].into_iter();
+        let body = |length| Body::in_pieces(length, pieces(), || true);
         let head = Delivery { head_only: true, ..DELIVERY };
         for delivery in [DELIVERY, head] {
             let text = encode(Response::new(200).with_body("text/plain", body(5)), &delivery);
@@ -474,7 +491,7 @@ mod tests {
             assert_eq!(outcome, expected, "{length}");
             assert!(written as u64 <= length);
         }
-        let body = Body::in_pieces_while(5, std::iter::once(b"hello".to_vec()), || false);
+        let body = Body::in_pieces(5, std::iter::once(b"hello".to_vec()), || false);
         let Body::Pieces(mut pieces) = body else { panic!("it is made of pieces") };
         assert_eq!(pieces.next_piece(), Err(BrokenOff::TooSlow));
     }

@@ -450,12 +450,7 @@ impl fmt::Display for End {
             End::Idle => formatter.write_str("closed, nothing came any more"),
             End::Refused(error) => write!(formatter, "closed after {error}"),
             End::Unread => formatter.write_str("closed, the client does not read its answer"),
-            End::BrokenOff(BrokenOff::WrongLength) => {
-                formatter.write_str("closed, the answer has not the length that it says (a bug)")
-            }
-            End::BrokenOff(BrokenOff::TooSlow) => formatter.write_str(
-                "closed, its client reads so slowly that too much has changed since its answer began",
-            ),
+            End::BrokenOff(why) => write!(formatter, "closed, {why}"),
             End::Failed(error) => write!(formatter, "broken: {error}"),
             End::ShutDown => formatter.write_str("closed by the shutdown"),
             End::Upgraded(_) => formatter.write_str("handed over to a session"),

@@ -30,7 +30,7 @@ fn piece(number: u64) -> Vec<u8> {
 }
 
 fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
-    Response::new(200).with_body("text/plain", Body::in_pieces(length, pieces))
+    Response::new(200).with_body("text/plain", Body::in_pieces(length, pieces, || true))
 }
 
 struct Endless;
