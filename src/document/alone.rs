@@ -1,17 +1,13 @@
 //! What of a value nobody else holds.
 
+use super::Value;
 use super::tree;
 use super::value::Repr;
-use super::{VALUE_WEIGHT, Value};
 
 impl Value {
     /// Whether more than so many values in it are held by nobody else. So many are freed if it is
     /// dropped. To find out takes no longer than to look at so many.
     pub fn has_alone_more_than(&self, most: usize) -> bool {
-        // Each weighs as much as this at least.
-        if self.weight() <= most as u64 * u64::from(VALUE_WEIGHT) {
-            return false;
-        }
         let mut left = most;
         !self.all_alone(&mut left)
     }

@@ -29,10 +29,9 @@ impl Deref for Heavy {
 
 impl Drop for Heavy {
     fn drop(&mut self) {
-        if self.0.has_alone_more_than(FREED_IN_PLACE) {
-            let value = std::mem::take(&mut self.0);
-            let weight = value.weight();
-            drops::send(value, weight);
+        let weight = self.0.weight();
+        if weight > drops::LIGHT && self.0.has_alone_more_than(FREED_IN_PLACE) {
+            drops::send(std::mem::take(&mut self.0), weight);
         }
     }
 }
