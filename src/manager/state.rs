@@ -218,8 +218,6 @@ pub struct Published {
     representer: Representer<State>,
     /// When a large document is hashed for comparison again.
     next_comparison: Mutex<Option<Instant>>,
-    /// See [`History::displaced`].
-    displaced: AtomicU64,
     /// Who is woken when the history has grown; none if the manager has ended.
     subscribers: Mutex<Option<Vec<Sender<()>>>>,
     /// Whether somebody has read changes of the document since the manager last looked.
@@ -234,6 +232,10 @@ impl Published {
     /// The last state.
     pub fn state(&self) -> Arc<State> {
         self.read.store(true, Ordering::Relaxed);
+        self.last()
+    }
+
+    fn last(&self) -> Arc<State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -279,7 +281,7 @@ impl Published {
 
     /// About how many bytes of documents have been replaced by others since the start.
     pub fn displaced(&self) -> u64 {
-        self.displaced.load(Ordering::Relaxed)
+        self.last().history().displaced()
     }
 
     /// A channel that has something in it whenever the history has grown since it was last emptied, and is
@@ -334,7 +336,6 @@ impl Publisher {
             read: AtomicBool::new(false),
             representer: Representer::default(),
             next_comparison: Mutex::new(None),
-            displaced: AtomicU64::new(0),
             subscribers: Mutex::new(Some(Vec::new())),
             changes_wanted: AtomicBool::new(false),
             turns: AtomicU64::new(0),
@@ -349,10 +350,9 @@ impl Publisher {
 
     /// The next state is published; gives back the last one.
     pub fn publish(&self, replica: &Replica, counters: Counters) -> Arc<State> {
-        let last = self.0.state.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.0.last();
         let next = Arc::new(last.next(replica, counters));
         let has_grown = next.length() > last.length();
-        self.0.displaced.store(next.history().displaced(), Ordering::Relaxed);
         *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
         if has_grown && let Some(subscribers) = &mut *lock(&self.0.subscribers) {
             subscribers
