@@ -95,7 +95,7 @@ const CONTAINER_WEIGHT: u32 = 24;
 const LONG_WEIGHT: u32 = 16;
 
 /// What a name of so many bytes weighs.
-pub fn name_weight(bytes: usize) -> u32 {
+fn name_weight(bytes: usize) -> u32 {
     VALUE_WEIGHT + long_weight(bytes)
 }
 

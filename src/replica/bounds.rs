@@ -10,7 +10,7 @@ pub struct Bounds {
     /// How many checkpoints there are at most.
     pub checkpoints: usize,
     /// About how many bytes all of them take at most besides what they share: names, and what has changed
-    /// since. One whose names alone would take more is not kept.
+    /// since. The last one is kept in any case.
     pub checkpoint_bytes: usize,
     /// How many transactions are between two checkpoints at least.
     pub checkpoint_spacing: u64,
