@@ -43,6 +43,29 @@ impl Names {
         self.ranges() * size_of::<Range>()
     }
 
+    /// A set of these ranges, each the source, the first Id and the one behind the last; none if one has no
+    /// Ids, or is not behind the one before it, or touches it.
+    pub fn from_ranges(ranges: Vec<(Source, u64, u64)>) -> Option<Self> {
+        let is_behind = |pair: &[(Source, u64, u64)]| {
+            let [(before, _, next), (source, from, _)] = pair else { return true };
+            before < source || (before == source && next < from)
+        };
+        let are_ranges = ranges.iter().all(|(_, from, next)| from < next);
+        let range = |(source, from, next)| Range { source, from, next };
+        (are_ranges && ranges.windows(2).all(is_behind))
+            .then(|| Self(ranges.into_iter().map(range).collect()))
+    }
+
+    /// The ranges of `source`: the first Id of each and the one behind its last.
+    pub fn ranges_of(&self, source: &Source) -> impl Iterator<Item = (u64, u64)> {
+        let mut at = self.0.partition_point(|range| range.source < *source);
+        std::iter::from_fn(move || {
+            let range = self.0.get(at).filter(|range| range.source == *source)?;
+            at = self.0.after(at);
+            Some((range.from, range.next))
+        })
+    }
+
     /// The sources, and one more than the greatest Id of each.
     pub fn next_ids(&self) -> impl Iterator<Item = (&Source, u64)> {
         let mut begin = self.0.partition_point(|_| false);
@@ -159,6 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_made_of_ranges_that_are_in_order() {
+        for (ranges, is_set) in [
+            (&[][..], true),
+            (&[("a", 0, 3), ("a", 4, 5), ("b", 0, 1)], true),
+            (&[("a", 0, 0)], false),
+            (&[("a", 2, 1)], false),
+            (&[("a", 0, 3), ("a", 3, 5)], false),
+            (&[("a", 4, 5), ("a", 0, 3)], false),
+            (&[("b", 0, 1), ("a", 2, 3)], false),
+        ] {
+            let range =
+                |(source, from, next): &(&str, _, _)| (source.parse().unwrap(), *from, *next);
+            let names = Names::from_ranges(ranges.iter().map(range).collect());
+            assert_eq!(names.is_some(), is_set, "{ranges:?}");
+        }
+    }
+
+    #[test]
     fn names_are_a_set_in_as_few_ranges_as_there_can_be() {
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
@@ -194,6 +235,11 @@ mod tests {
                 assert!(ranges.windows(2).all(|pair| {
                     pair[0].source < pair[1].source || pair[0].next < pair[1].from
                 }));
+                let of_source = |of: &Source| {
+                    names.ranges_of(of).map(|(from, next)| (of.clone(), from, next)).collect()
+                };
+                let listed: Vec<Vec<_>> = sources.iter().map(of_source).collect();
+                assert_eq!(Names::from_ranges(listed.concat()).as_ref(), Some(&names));
                 let next_ids = names.next_ids().map(|(source, next)| (source.clone(), next));
                 let in_set = |of: &&Source| names.next_id(of) > 0;
                 let next_id = |of: &Source| (of.clone(), names.next_id(of));

@@ -7,6 +7,7 @@
 //! in whatever order and batches they came: the document is the fold of the [`history`], and the
 //! history is a set in an order that its members carry.
 
+mod base;
 mod bounds;
 mod checkpoint;
 pub mod history;
@@ -24,6 +25,7 @@ use crate::transaction::{Name, Place, Record, Transaction};
 use history::changes::Changes;
 use history::{Contradiction, FateChanges, History, Insertion};
 
+pub use base::Base;
 pub use bounds::Bounds;
 pub use life::Life;
 pub use past::{Past, PastPlace};

@@ -19,7 +19,10 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("names", &["source", "shared"]),
     ("document", &[]),
     ("patch", &["document"]),
-    ("replica", &["source", "clock", "transaction", "shared", "names", "document", "patch"]),
+    (
+        "replica",
+        &["source", "clock", "transaction", "commit", "shared", "names", "document", "patch"],
+    ),
     ("drops", &[]),
     ("http", &[]),
     ("config", &["source"]),
