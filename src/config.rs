@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::source::{MAX_NAME_BYTES, Source};
 
@@ -15,6 +16,7 @@ Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
                         [--rebuild-from PEER [--token TOKEN] [--source NAME]]
        patchmesh backup DIR|http://host:port FILE [--token TOKEN]
        patchmesh restore FILE DIR [--source NAME]
+       patchmesh promote http://host:port [--token TOKEN]
 
   ADDRESS            host:port to listen on; port 0 takes a free one
   PEER               host:port or ws://host:port of a node to receive from;
@@ -27,6 +29,12 @@ Options:
                      [default: the environment variable PATCHMESH_TOKEN, else none;
                      prefer that: everyone on the machine sees a command line]
   --threads N        answer, dial and replicate by N threads [default: 1]
+  --primary          say which part of the history is final: one node of a mesh,
+                     which needs --data
+  --keep DURATION    keep single what became final within so long, as 90s, 30m,
+                     24h or 7d, and of what is older only the document [default: 24h]
+  --horizon DURATION as the primary, make void what reaches it later than so long
+                     after it was written [default: 30d]
   -h, --help         print this
   -V, --version      print the version
 
@@ -37,6 +45,10 @@ input. If a journal is damaged, or lacks what it had once, verify --rebuild-from
 makes a new one of what PEER has and of what can still be read, and puts that in
 its place; verify --new-life goes on with what is there, without what is lost.
 
+promote has a running node take the place of a primary that is gone for good.
+What that node has not heard of the old one is void then: promote the one that
+has heard most.
+
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
   patchmesh 127.0.0.1:8081 127.0.0.1:8080
@@ -46,6 +58,15 @@ The environment variable RUST_LOG sets what is logged: error, warn, info (the de
 
 /// More threads than this are a mistake: all writes go through one task.
 const MOST_THREADS: usize = 64;
+
+/// What is final is kept for so long, unless something else is asked for.
+const KEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// What is not final by then is void, unless something else is asked for.
+const HORIZON: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A longer duration is a mistake: a hundred years.
+const MOST_DAYS: u64 = 36_500;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +97,13 @@ pub enum Command {
         data: PathBuf,
         /// The node's name; none if it stays.
         name: Option<String>,
+    },
+    /// Have a running node begin the next epoch as the primary.
+    Promote {
+        /// Where it listens: `host:port`.
+        address: String,
+        /// What it wants to be presented.
+        token: Option<String>,
     },
     /// Print [`HELP`].
     Help,
@@ -125,6 +153,13 @@ pub struct Config {
     pub token: Option<String>,
     /// How many threads run its tasks.
     pub threads: usize,
+    /// Whether it is set up as the primary. Then `data` is not none.
+    pub is_primary: bool,
+    /// For how long what is final is kept as single transactions.
+    pub keep: Duration,
+    /// How old a transaction may be when it comes to be final, if this node is the primary. It may be shorter than
+    /// `keep`: the one is about what all nodes leave out, the other about what this one remembers.
+    pub horizon: Duration,
 }
 
 /// A node to dial.
@@ -169,6 +204,7 @@ pub fn parse(
     let (mut name, mut data, mut new_life, mut rebuild_from) = (None, None, false, None);
     let mut token = token.filter(|token| !token.is_empty());
     let mut threads = None;
+    let (mut is_primary, mut keep, mut horizon) = (false, None, None);
     let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
@@ -178,6 +214,11 @@ pub fn parse(
             Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
             Long("data") => data = Some(directory(parser.value().map_err(usage)?)?),
             Long("threads") => threads = Some(thread_count(parser.value().map_err(usage)?)?),
+            Long("primary") => is_primary = true,
+            Long("keep") => keep = Some(duration("--keep", parser.value().map_err(usage)?)?),
+            Long("horizon") => {
+                horizon = Some(duration("--horizon", parser.value().map_err(usage)?)?);
+            }
             Long("new-life") => new_life = true,
             Long("rebuild-from") => {
                 rebuild_from = Some(rebuild_peer(&parser.value().map_err(usage)?)?);
@@ -197,8 +238,16 @@ pub fn parse(
         return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
-    if threads.is_some() && matches!(command, "verify" | "backup" | "restore") {
-        return Err(usage("--threads belongs to a node that is to run"));
+    if matches!(command, "verify" | "backup" | "restore" | "promote") {
+        let of_node = [
+            ("--threads", threads.is_some()),
+            ("--primary", is_primary),
+            ("--keep", keep.is_some()),
+            ("--horizon", horizon.is_some()),
+        ];
+        if let Some((option, _)) = of_node.iter().find(|(_, is_given)| *is_given) {
+            return Err(usage(format!("{option} belongs to a node that is to run")));
+        }
     }
     match (command, &values[1.min(values.len())..]) {
         ("verify", [_]) if rebuild_from.is_none() && name.is_some() => {
@@ -222,10 +271,34 @@ pub fn parse(
             Ok(Command::Restore { file: file.into(), data: data.into(), name })
         }
         ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
+        ("promote", [node]) => match backup_from(node)? {
+            BackupFrom::Node(address) => Ok(Command::Promote { address, token }),
+            BackupFrom::Directory(_) => Err(usage(format!(
+                "{node:?}: promote wants the URL of a node, as http://127.0.0.1:8080"
+            ))),
+        },
+        ("promote", _) => Err(usage("promote takes one argument: the URL of a node")),
         _ => {
             let (address, peers) = addresses(values)?;
+            if is_primary && data.is_none() {
+                return Err(usage(
+                    "--primary needs --data: a primary that forgets what it made final would \
+                     make it void",
+                ));
+            }
             let threads = threads.unwrap_or(1);
-            Ok(Command::Run(Config { address, peers, name, data, token, threads }))
+            let (keep, horizon) = (keep.unwrap_or(KEEP), horizon.unwrap_or(HORIZON));
+            Ok(Command::Run(Config {
+                address,
+                peers,
+                name,
+                data,
+                token,
+                threads,
+                is_primary,
+                keep,
+                horizon,
+            }))
         }
     }
 }
@@ -288,6 +361,31 @@ fn thread_count(value: OsString) -> Result<usize, UsageError> {
     let text = text(value)?;
     let count = text.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
     count.ok_or_else(|| usage(format!("--threads wants 1 to {MOST_THREADS}, and is {text:?}")))
+}
+
+/// A duration as `90s`, `30m`, `24h` or `7d`.
+fn duration(option: &str, value: OsString) -> Result<Duration, UsageError> {
+    let text = text(value)?;
+    let wrong = |why: &str| {
+        usage(format!("{option} wants a duration as 90s, 30m, 24h or 7d, and is {text:?}: {why}"))
+    };
+    let (unit, seconds) = match text.chars().next_back() {
+        Some('s') => ('s', 1),
+        Some('m') => ('m', 60),
+        Some('h') => ('h', 3600),
+        Some('d') => ('d', 24 * 3600),
+        _ => return Err(wrong("it does not end with s, m, h or d")),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong("before its unit stands a whole number"));
+    }
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    match seconds {
+        Some(0) => Err(wrong("it is at least 1s")),
+        Some(seconds) if seconds <= MOST_DAYS * 24 * 3600 => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong(&format!("it is at most {MOST_DAYS}d"))),
+    }
 }
 
 fn check_token(token: &str) -> Result<(), UsageError> {

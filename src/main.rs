@@ -107,6 +107,12 @@ fn main() -> ExitCode {
                 Err(error) => fail(error),
             }
         }
+        Ok(Command::Promote { address, token }) => {
+            match smol::block_on(maintenance::promote(&address, token.as_deref())) {
+                Ok(epoch) => print(&format!("{address} is the primary from epoch {epoch} on")),
+                Err(error) => fail(error),
+            }
+        }
         Ok(Command::Help) => print(config::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {

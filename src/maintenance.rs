@@ -1,4 +1,5 @@
-//! What can be done with a data directory while no node runs on it: verify, back up, restore.
+//! What can be done with a data directory while no node runs on it: verify, back up, restore. And what a
+//! running node is asked for: its journal, and to be the primary.
 //!
 //! A backup is a journal in one file. A restored directory always begins a new life of its source:
 //! the node that the copy was made from may still run, or its peers may have transactions that are
@@ -199,6 +200,14 @@ pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Resu
     let length = copy_from(from, token, file, &mut target.file()).await?;
     target.finish().map_err(at(file))?;
     Ok(length)
+}
+
+/// Has the node that listens at `address` begin the next epoch as the primary. Says which.
+///
+/// # Errors
+/// If it cannot be asked, or will not: why.
+pub async fn promote(address: &str, token: Option<&str>) -> Result<u64, Failure> {
+    fetch::Node::new(address, token).promote().await.map_err(Failure)
 }
 
 async fn copy_from(

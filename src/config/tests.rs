@@ -82,8 +82,29 @@ fn the_environment_gives_a_token_that_an_option_overrides() {
 }
 
 #[test]
+fn a_primary_has_a_directory_and_durations_have_units() {
+    let days = |days| Duration::from_secs(days * 24 * 3600);
+    let config = run(&["a:1"]);
+    assert_eq!((config.is_primary, config.keep, config.horizon), (false, days(1), days(30)));
+    let config = run(&["a:1", "--primary", "--data", "d", "--keep", "10s", "--horizon=1s"]);
+    let seconds = Duration::from_secs;
+    assert_eq!((config.is_primary, config.keep, config.horizon), (true, seconds(10), seconds(1)));
+    for (text, expected) in [
+        ("1s", seconds(1)),
+        ("090s", seconds(90)),
+        ("30m", seconds(1800)),
+        ("24h", days(1)),
+        ("7d", days(7)),
+        ("36500d", days(MOST_DAYS)),
+    ] {
+        assert_eq!(run(&["a:1", "--keep", text]).keep, expected, "{text}");
+        assert_eq!(run(&["a:1", "--horizon", text]).horizon, expected, "{text}");
+    }
+}
+
+#[test]
 fn directories_are_looked_after_by_commands_of_their_own() {
-    let table: [(&[&str], Command); 5] = [
+    let table: [(&[&str], Command); 6] = [
         (&["verify", "d"], Command::Verify { data: "d".into(), mend: None }),
         (
             &["verify", "d", "--new-life"],
@@ -108,6 +129,10 @@ fn directories_are_looked_after_by_commands_of_their_own() {
         (
             &["restore", "f", "d", "--source", "n"],
             Command::Restore { file: "f".into(), data: "d".into(), name: Some("n".into()) },
+        ),
+        (
+            &["promote", "http://[::1]:8080/", "--token", "t"],
+            Command::Promote { address: "[::1]:8080".into(), token: Some("t".into()) },
         ),
     ];
     for (arguments, command) in table {
@@ -134,7 +159,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 33] = [
+    let table: [(&[&str], &str); 48] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -168,6 +193,21 @@ fn a_bad_argument_is_one_clear_line() {
         (&["backup", "d"], "two arguments"),
         (&["backup", "http://a", "f"], "has no port"),
         (&["restore", "f", "d", "e"], "two arguments"),
+        (&["a:1", "--primary"], "--primary needs --data"),
+        (&["a:1", "--keep", ""], "--keep wants a duration"),
+        (&["a:1", "--keep", "10"], "s, m, h or d"),
+        (&["a:1", "--keep", "10ü"], "s, m, h or d"),
+        (&["a:1", "--keep", "d"], "a whole number"),
+        (&["a:1", "--keep", "1.5h"], "a whole number"),
+        (&["a:1", "--keep", "+1h"], "a whole number"),
+        (&["a:1", "--keep", "0d"], "at least 1s"),
+        (&["a:1", "--horizon", "36501d"], "--horizon wants a duration"),
+        (&["a:1", "--horizon", "99999999999999999999d"], "at most 36500d"),
+        (&["a:1", "--horizon", "18446744073709551615d"], "at most 36500d"),
+        (&["backup", "d", "f", "--keep", "1h"], "--keep belongs to a node"),
+        (&["promote", "http://a:1", "--primary"], "--primary belongs to a node"),
+        (&["promote", "a:1"], "the URL of a node"),
+        (&["promote"], "one argument"),
     ];
     for (arguments, why) in table {
         let error = parse(arguments, None).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Reads a running node's journal over HTTP.
+//! Asks a running node over HTTP: for its journal, or to be the primary.
 
 use std::io;
 use std::time::Duration;
@@ -33,6 +33,11 @@ struct Peers {
     source: Source,
 }
 
+#[derive(Deserialize)]
+struct Promoted {
+    epoch: u64,
+}
+
 impl<'a> Node<'a> {
     /// The node that listens at `address`.
     pub fn new(address: &'a str, token: Option<&'a str>) -> Self {
@@ -61,12 +66,23 @@ impl<'a> Node<'a> {
         text.lines().map(record).collect()
     }
 
+    /// Has it begin the next epoch as the primary. Says which.
+    pub async fn promote(&self) -> Result<u64, String> {
+        let promoted: Promoted = serde_json::from_slice(&self.request("POST", "/primary").await?)
+            .map_err(|error| format!("{}/primary: {error}", self.address))?;
+        Ok(promoted.epoch)
+    }
+
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.request("GET", path).await
+    }
+
+    async fn request(&self, method: &str, path: &str) -> Result<Vec<u8>, String> {
         let timeout = async {
             Timer::after(ANSWER_LIMIT).await;
             Err(io::ErrorKind::TimedOut.into())
         };
-        let answer = self.ask(path).or(timeout).await;
+        let answer = self.ask(method, path).or(timeout).await;
         let answer = answer.map_err(|error| format!("{}: {error}", self.address))?;
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
@@ -81,8 +97,8 @@ impl<'a> Node<'a> {
             .find(|header| header.name.eq_ignore_ascii_case("content-length"))
             .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
         match response.code {
-            Some(200) if length == Some(body.len()) => Ok(body.to_vec()),
-            Some(200) => Err(format!("{}: the answer is cut off", self.address)),
+            Some(200 | 202) if length == Some(body.len()) => Ok(body.to_vec()),
+            Some(200 | 202) => Err(format!("{}: the answer is cut off", self.address)),
             Some(401) => Err(format!("{}: it wants another token", self.address)),
             code => {
                 // What went wrong there (RFC 9457), if it says so.
@@ -94,11 +110,11 @@ impl<'a> Node<'a> {
         }
     }
 
-    async fn ask(&self, path: &str) -> io::Result<Vec<u8>> {
+    async fn ask(&self, method: &str, path: &str) -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(host_and_port(self.address)).await?;
         let authorization = self.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n{}\r\n",
             authority(self.address),
             authorization.unwrap_or_default()
         );
