@@ -8,6 +8,7 @@
 mod backoff;
 mod dial;
 mod end;
+mod hearing;
 mod plain;
 mod since;
 mod status;
@@ -37,6 +38,7 @@ use end::End;
 use plain::{Account, Memory, Sent, Verdict};
 use trouble::Trouble;
 
+pub use hearing::hearing;
 pub use status::{Divergence, State, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
@@ -111,7 +113,10 @@ impl Upstream {
                     }
                     end
                 }
-                Err(end) => end,
+                Err(end) => {
+                    self.status().is_reached = Some(false);
+                    end
+                }
             };
             if matches!(end, End::Stopping) {
                 return;
@@ -166,7 +171,11 @@ impl Upstream {
         let begun = wall_clock();
         let is_itself = welcome.node.as_ref() == Some(&self.handle.source());
         let is_over = trouble.connected(welcome.node.as_ref());
-        self.status().begin(welcome.node.map(|node| node.to_string()), begun);
+        {
+            let mut status = self.status();
+            status.begin(welcome.node.map(|node| node.to_string()), begun);
+            status.is_left_aside = is_itself || !welcome.is_patchmesh;
+        }
         if is_itself {
             trouble.is_itself();
         }

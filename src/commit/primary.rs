@@ -112,6 +112,24 @@ impl Primary {
         }
     }
 
+    /// When to note the end and to ask for the [`next`](Self::next) commit again, if it was said a moment ago that this
+    /// is not the time and nothing else happens meanwhile; none if time alone will change nothing.
+    pub fn next_moment(&self, at_micros: u64, greatest: Time) -> Option<u64> {
+        let to_note = match self.ends.back() {
+            None => Some(at_micros),
+            Some((at, end)) if *end < greatest => Some(at.saturating_add(NOTE_INTERVAL_MICROS)),
+            Some(_) => None,
+        };
+        let rested = self.committed_at.map_or(0, |at| at.saturating_add(COMMIT_INTERVAL_MICROS));
+        let mut moments = self.ends.iter().map(|(at, _)| at.saturating_add(LAG_MICROS));
+        let to_commit = if at_micros < rested {
+            Some(rested)
+        } else {
+            moments.find(|moment| at_micros < *moment)
+        };
+        to_note.into_iter().chain(to_commit).min()
+    }
+
     /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain.
     pub fn note_commit(&mut self, at_micros: u64) {
         self.committed_at = Some(at_micros);

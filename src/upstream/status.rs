@@ -39,6 +39,13 @@ pub struct UpstreamStatus {
     /// Whether it was read to the end of its journal since this node has started; only a patchmesh
     /// node says so.
     pub read_to_end: bool,
+    /// Whether the last try that is over led to a stream; none if none is over since this node has started.
+    #[serde(skip)]
+    pub is_reached: Option<bool>,
+    /// Whether it is no patchmesh node, or this node itself, as far as is known: then it is not asked what was
+    /// committed.
+    #[serde(skip)]
+    pub is_left_aside: bool,
     /// How many transactions came, known ones among them.
     pub received: u64,
     /// How many of them were left out, since their author has lost their order or begun to count anew.
@@ -72,6 +79,8 @@ impl UpstreamStatus {
             failures: 0,
             ahead_ms: None,
             read_to_end: false,
+            is_reached: None,
+            is_left_aside: false,
             received: 0,
             left_out: 0,
             delay_ms: None,
@@ -85,6 +94,7 @@ impl UpstreamStatus {
     /// A stream has begun. That alone does not say that it works.
     pub(super) fn begin(&mut self, node: Option<String>, now: Time) {
         self.node = node;
+        self.is_reached = Some(true);
         self.heard = Some(now);
         // The peer may have lost its journal since.
         self.vclock = None;

@@ -134,6 +134,52 @@ fn a_primary_is_two_seconds_behind_its_journal() {
 }
 
 #[test]
+fn who_asks_when_told_to_commits_as_early_as_may_be_and_then_rests() {
+    let mut primary = Primary::new(source("me~00000000"), true, 60);
+    let mut chain = Chain::default();
+    let mut places = Vec::new();
+    let (mut greatest, mut next_id) = (Time::default(), 1);
+    let (mut committed, mut asked) = (Vec::new(), 0);
+    // When something is written; after the first three it rests until the others.
+    let mut writes = [0, 50_000, 900_000, 20 * SECOND, 20 * SECOND + 1].into_iter().peekable();
+    let mut at = 0;
+    loop {
+        while let Some(write) = writes.next_if(|write| *write <= at) {
+            greatest = time(write + 1);
+            places.push(place("a~00000000", next_id, greatest.as_micros()));
+            next_id += 1;
+        }
+        primary.note_end(at, greatest);
+        asked += 1;
+        let tentative =
+            || places.iter().filter(|place| chain.segment_of(place) == Segment::Tentative);
+        if let Ok((name, commit)) = primary.next(at, Heard::All, &chain, tentative()) {
+            committed.push((at, commit.clock[&source("a~00000000")]));
+            greatest = time(at + 1);
+            chain.add(place(name.source.as_str(), name.id, greatest.as_micros()), commit);
+            primary.note_commit(at);
+            primary.note_end(at, greatest);
+        }
+        let moment = primary.next_moment(at, greatest);
+        assert!(moment.is_none_or(|moment| moment > at), "{moment:?} at {at}");
+        let Some(then) = moment.into_iter().chain(writes.peek().copied()).min() else { break };
+        at = then;
+    }
+    let second = 20 * SECOND;
+    let expected = [
+        (LAG_MICROS, 2),
+        (LAG_MICROS + COMMIT_INTERVAL_MICROS, 4),
+        // What came a little later was noted a little later, and waits for the interval.
+        (second + LAG_MICROS, 5),
+        (second + LAG_MICROS + COMMIT_INTERVAL_MICROS, 6),
+    ];
+    assert_eq!(committed, expected);
+    // It was not asked for nothing, and not at all while nothing was new.
+    assert!(asked <= 24, "{asked}");
+    assert!(at < 27 * SECOND, "{at}");
+}
+
+#[test]
 fn who_commits_follows_from_the_chain_and_from_what_was_heard() {
     let (less, reachable, all) = (Heard::Less, Heard::Reachable, Heard::All);
     let by = |text: &str| Err(Silence::Overtaken(source(text)));

@@ -1,0 +1,85 @@
+//! Of which peers this node has read all that they had.
+
+use super::status::UpstreamStatus;
+use crate::commit::Heard;
+use crate::manager::Hearing;
+
+/// What the statuses of all upstreams say of that. A peer counts unless it is plain or this node itself; of one that
+/// has not answered yet that is not known, so it counts. It can be reached if the last try that is over led to a
+/// stream, however that ended: one that is there and cannot be read to its end has something to say.
+pub fn hearing(upstreams: &[UpstreamStatus]) -> Hearing {
+    let counted = || upstreams.iter().filter(|upstream| !upstream.is_left_aside);
+    let unread = || counted().filter(|upstream| !upstream.read_to_end);
+    let is_one_read = counted().any(|upstream| upstream.read_to_end);
+    let heard = if unread().next().is_none() {
+        Heard::All
+    } else if is_one_read && unread().all(|upstream| upstream.is_reached == Some(false)) {
+        Heard::Reachable
+    } else {
+        Heard::Less
+    };
+    Hearing { heard, unread: unread().map(|upstream| upstream.address.clone()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+
+    /// A peer by what has happened, one character each: `x` a try failed, `c` a stream began, `p` one from a plain
+    /// node, `i` one from this node itself, `e` it was read to the end, `l` it was lost.
+    fn peer(happened: &str) -> UpstreamStatus {
+        let now = Time::from_micros(1).unwrap();
+        let mut status = UpstreamStatus::new("a:1".into(), now);
+        for event in happened.chars() {
+            match event {
+                'c' | 'p' | 'i' => {
+                    status.begin(None, now);
+                    status.is_left_aside = event != 'c';
+                }
+                'e' => status.read_to_end = true,
+                'x' => {
+                    status.is_reached = Some(false);
+                    status.fail("refused".into(), None, now);
+                }
+                _ => status.fail("lost".into(), None, now),
+            }
+        }
+        status
+    }
+
+    #[test]
+    fn what_was_heard_follows_from_what_happened_with_each_peer() {
+        use Heard::{All, Less, Reachable};
+        let table: [(&[&str], Heard, usize); 19] = [
+            (&[], All, 0),
+            (&["p", "pl", "i"], All, 0),
+            (&["ce", "celx", "p"], All, 0),
+            // Not tried yet, although another one was read.
+            (&[""], Less, 1),
+            (&["ce", ""], Less, 1),
+            // Down, and nobody was read: one has to be, if there are any.
+            (&["x"], Less, 1),
+            (&["x", "x", "p"], Less, 2),
+            (&["x", "i"], Less, 1),
+            (&["ce", "x"], Reachable, 1),
+            (&["celx", "xxx"], Reachable, 1),
+            (&["ce", "x", "p"], Reachable, 1),
+            // There, and not read yet.
+            (&["c"], Less, 1),
+            (&["ce", "c"], Less, 1),
+            (&["ce", "xc"], Less, 1),
+            // Lost before it was read: it may be there still.
+            (&["ce", "cl"], Less, 1),
+            (&["ce", "clx"], Reachable, 1),
+            (&["ce", "clxc"], Less, 1),
+            (&["ce", "xpcl"], Less, 1),
+            (&["ce", "xce"], All, 0),
+        ];
+        for (happened, heard, unread) in table {
+            let peers: Vec<_> = happened.iter().map(|happened| peer(happened)).collect();
+            let hearing = hearing(&peers);
+            assert_eq!((hearing.heard, hearing.unread.len()), (heard, unread), "{happened:?}");
+        }
+    }
+}
