@@ -30,6 +30,8 @@
 //! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!
+//! `docs/architecture.md` says how they work together, with the way of one write from node to node.
+//!
 //! # What always holds
 //!
 //! - The document is `{}` with the patches of the history applied in its order, where a patch that does
@@ -50,7 +52,8 @@
 //! # What is deliberately absent
 //!
 //! TLS (a proxy or a tunnel does that), users and permissions beyond one token, several documents, a
-//! leader or any coordinator, and rounding: a number is what was written, as far as 64 bits hold it.
+//! leader or any coordinator on the way of a write, and rounding: a number is what was written, as far as 64
+//! bits hold it.
 
 pub mod clock;
 pub mod commit;
