@@ -37,6 +37,7 @@
 //! - The document is `{}` with the patches of the history applied in its order, where a patch that does
 //!   not apply is skipped whole, and of several transactions of one name only the first counts
 //!   ([`replica::history`]).
+//! - History up to a commit never changes, unless that changes which commits count ([`commit`]).
 //! - A transaction is accepted at most once, by its stamp; and those that one source stamps in the order
 //!   of their Ids, so that a clock says what a node has ([`replica::Replica::accept`],
 //!   [`transaction::Transaction`]).
