@@ -16,7 +16,7 @@ pub const LAG_MICROS: u64 = 2_000_000;
 /// The least time between two commits.
 pub const COMMIT_INTERVAL_MICROS: u64 = 2_000_000;
 
-/// How often the journal's end is noted.
+/// What the journal's end was within so long is one note.
 const NOTE_INTERVAL_MICROS: u64 = 100_000;
 
 /// A document whose text has at most so many bytes is hashed at each commit.
@@ -66,9 +66,25 @@ pub struct Primary {
     /// Whether it was asked to begin the next epoch.
     is_promoted: bool,
     horizon: u64,
-    /// The greatest time of the journal as it was at moments: those of the last [`LAG_MICROS`], and one before.
-    ends: VecDeque<(u64, Time)>,
+    /// Those of the last [`LAG_MICROS`], and one before.
+    ends: VecDeque<End>,
     committed_at: Option<u64>,
+}
+
+/// What the journal's end was for a moment.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    begun_micros: u64,
+    /// When it came to have the greatest time.
+    at_micros: u64,
+    greatest: Time,
+}
+
+impl End {
+    /// When it counts.
+    fn moment(&self) -> u64 {
+        self.at_micros.saturating_add(LAG_MICROS)
+    }
 }
 
 /// Which branch a commit goes on with.
@@ -98,36 +114,29 @@ impl Primary {
         self.is_promoted
     }
 
-    /// Takes note that at a moment `greatest` is the greatest time of the journal. To be called before each
-    /// [`next`](Self::next), and at least every 100 ms or so while the journal grows.
+    /// Takes note that at a moment `greatest` is the greatest time of the journal. To be called whenever the journal
+    /// has grown, and before each [`next`](Self::next).
     pub fn note_end(&mut self, at_micros: u64, greatest: Time) {
-        let is_noted = |(at, end): &(u64, Time)| {
-            *end >= greatest || at_micros < at.saturating_add(NOTE_INTERVAL_MICROS)
-        };
-        if !self.ends.back().is_some_and(is_noted) {
-            self.ends.push_back((at_micros, greatest));
+        match self.ends.back_mut() {
+            Some(end) if end.greatest >= greatest => (),
+            Some(end) if at_micros < end.begun_micros.saturating_add(NOTE_INTERVAL_MICROS) => {
+                (end.at_micros, end.greatest) = (at_micros, greatest);
+            }
+            _ => self.ends.push_back(End { begun_micros: at_micros, at_micros, greatest }),
         }
-        while self.ends.get(1).is_some_and(|(at, _)| at.saturating_add(LAG_MICROS) <= at_micros) {
+        while self.ends.get(1).is_some_and(|end| end.moment() <= at_micros) {
             self.ends.pop_front();
         }
     }
 
-    /// When to note the end and to ask for the [`next`](Self::next) commit again, if it was said a moment ago that this
-    /// is not the time and nothing else happens meanwhile; none if time alone will change nothing.
-    pub fn next_moment(&self, at_micros: u64, greatest: Time) -> Option<u64> {
-        let to_note = match self.ends.back() {
-            None => Some(at_micros),
-            Some((at, end)) if *end < greatest => Some(at.saturating_add(NOTE_INTERVAL_MICROS)),
-            Some(_) => None,
-        };
+    /// When to ask for the [`next`](Self::next) commit again, if it was said a moment ago that this is not the time
+    /// and the journal does not grow meanwhile; none if time alone will change nothing.
+    pub fn next_moment(&self, at_micros: u64) -> Option<u64> {
         let rested = self.committed_at.map_or(0, |at| at.saturating_add(COMMIT_INTERVAL_MICROS));
-        let mut moments = self.ends.iter().map(|(at, _)| at.saturating_add(LAG_MICROS));
-        let to_commit = if at_micros < rested {
-            Some(rested)
-        } else {
-            moments.find(|moment| at_micros < *moment)
-        };
-        to_note.into_iter().chain(to_commit).min()
+        if at_micros < rested {
+            return Some(rested);
+        }
+        self.ends.iter().map(End::moment).find(|moment| at_micros < *moment)
     }
 
     /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain.
@@ -153,17 +162,16 @@ impl Primary {
         if self.committed_at.is_some_and(is_soon) {
             return Err(Silence::Idle);
         }
-        let is_past = |(at, _): &&(u64, Time)| at.saturating_add(LAG_MICROS) <= at_micros;
-        let (_, until) = self.ends.iter().rev().find(is_past).ok_or(Silence::Idle)?;
+        let mut past = self.ends.iter().rev().filter(|end| end.moment() <= at_micros);
+        let until = past.next().ok_or(Silence::Idle)?.greatest;
         let after = chain.last().filter(|_| begins);
-        let (clock, is_worthwhile) = prefixes(chain, tentative, *until);
+        let (clock, is_worthwhile) = prefixes(chain, tentative, until);
         // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
         if !is_worthwhile && after.is_none() {
             return Err(Silence::Idle);
         }
         let id = chain.next_id(&source);
-        let commit =
-            Commit { epoch, after, until: *until, clock, horizon: self.horizon, hash: None };
+        let commit = Commit { epoch, after, until, clock, horizon: self.horizon, hash: None };
         Ok((Name { source, id }, commit))
     }
 
