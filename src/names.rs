@@ -56,13 +56,20 @@ impl Names {
             .then(|| Self(ranges.into_iter().map(range).collect()))
     }
 
-    /// The ranges of `source`: the first Id of each and the one behind its last.
-    pub fn ranges_of(&self, source: &Source) -> impl Iterator<Item = (u64, u64)> {
-        let mut at = self.0.partition_point(|range| range.source < *source);
+    /// The ranges behind the one that begins with this name, or all: of each the source, the first Id and
+    /// the one behind the last.
+    pub fn ranges_behind(
+        &self,
+        begin: Option<(&Source, u64)>,
+    ) -> impl Iterator<Item = (&Source, u64, u64)> {
+        let mut at = match begin {
+            Some((source, from)) => self.behind(source, from),
+            None => self.0.partition_point(|_| false),
+        };
         std::iter::from_fn(move || {
-            let range = self.0.get(at).filter(|range| range.source == *source)?;
+            let range = self.0.get(at)?;
             at = self.0.after(at);
-            Some((range.from, range.next))
+            Some((&range.source, range.from, range.next))
         })
     }
 
@@ -235,11 +242,15 @@ mod tests {
                 assert!(ranges.windows(2).all(|pair| {
                     pair[0].source < pair[1].source || pair[0].next < pair[1].from
                 }));
-                let of_source = |of: &Source| {
-                    names.ranges_of(of).map(|(from, next)| (of.clone(), from, next)).collect()
+                let listed = |begin: Option<(&Source, u64)>| -> Vec<_> {
+                    let listed = names.ranges_behind(begin);
+                    listed.map(|(source, from, next)| (source.clone(), from, next)).collect()
                 };
-                let listed: Vec<Vec<_>> = sources.iter().map(of_source).collect();
-                assert_eq!(Names::from_ranges(listed.concat()).as_ref(), Some(&names));
+                let all = listed(None);
+                assert_eq!(Names::from_ranges(all.clone()).as_ref(), Some(&names));
+                for (at, (source, from, _)) in all.iter().enumerate() {
+                    assert_eq!(listed(Some((source, *from))), all[at + 1..]);
+                }
                 let next_ids = names.next_ids().map(|(source, next)| (source.clone(), next));
                 let in_set = |of: &&Source| names.next_id(of) > 0;
                 let next_id = |of: &Source| (of.clone(), names.next_id(of));

@@ -7,7 +7,7 @@
 //! in whatever order and batches they came: the document is the fold of the [`history`], and the
 //! history is a set in an order that its members carry.
 
-mod base;
+pub mod base;
 mod bounds;
 mod checkpoint;
 pub mod history;

@@ -257,6 +257,7 @@ impl Upstream {
                         gathered.reaches_end = true;
                         self.status().heard = Some(wall_clock());
                     }
+                    Ok(Heard::Note(_)) => (),
                     Ok(Heard::Ping(state)) => {
                         pings = true;
                         self.status().heard = Some(wall_clock());
@@ -448,8 +449,10 @@ fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Heard, End
         Message::Close(frame) => return Err(End::Closed(frame)),
     };
     Transaction::decode(&message).map(Heard::Transaction).or_else(|error| {
-        let note = Note::decode(&message).filter(|_| sends_notes);
-        note.map(Heard::Note).ok_or(End::Garbage(error))
+        match Note::decode(&message).filter(|_| sends_notes) {
+            Some(note) => note.map(Heard::Note).map_err(End::BadNote),
+            None => Err(End::Garbage(error)),
+        }
     })
 }
 

@@ -9,6 +9,7 @@
 
 mod note;
 mod silence;
+pub mod transfer;
 mod turns;
 
 use std::fmt;

@@ -26,7 +26,8 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("drops", &[]),
     ("http", &[]),
     ("config", &["source"]),
-    ("websocket", &[]),
+    // A base is taken apart for the wire, and put together again.
+    ("websocket", &["document", "patch", "replica::Base", "replica::base"]),
     ("journal", &["source", "clock", "transaction"]),
     (
         "manager",

@@ -11,8 +11,8 @@ use patchmesh::websocket::Note;
 use serde_json::Value;
 
 fuzz_target!(|text: &[u8]| {
-    if let Some(note) = Note::decode(text) {
-        assert_eq!(Note::decode(note.encode().as_bytes()), Some(note));
+    if let Some(Ok(note)) = Note::decode(text) {
+        assert_eq!(Note::decode(note.encode().as_bytes()), Some(Ok(note)));
     }
     if let Ok(text) = std::str::from_utf8(text)
         && let Ok(source) = text.parse::<Source>()

@@ -39,6 +39,8 @@ pub enum End {
     Silent,
     /// A message that is no transaction.
     Garbage(DecodeError),
+    /// A message that is no transaction, but one of those of version 2, and not as it has to be.
+    BadNote(String),
     /// A message over the limit.
     TooLarge,
     /// The stream failed otherwise.
@@ -57,7 +59,7 @@ impl End {
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
             Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
-            Self::Garbage(_) => Some((CloseCode::Policy, self.to_string())),
+            Self::Garbage(_) | Self::BadNote(_) => Some((CloseCode::Policy, self.to_string())),
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
             Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
             Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
@@ -90,6 +92,7 @@ impl fmt::Display for End {
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Silent => write!(f, "silent for {} s", SILENCE_LIMIT.as_secs()),
             Self::Garbage(error) => f.write_str(&shown(&error.to_string())),
+            Self::BadNote(error) => write!(f, "a message is not as it should be: {}", shown(error)),
             Self::Failed(fault) => fault.fmt(f),
             Self::TooLarge => write!(f, "a message of more than {MAX_ENCODED_BYTES} bytes"),
             Self::Early(ahead_micros) => write!(

@@ -2,35 +2,95 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A message that is no transaction: `{"End":17}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+use crate::replica::base::{More, Summary};
+
+/// A message that is no transaction: an object with one member, such as `{"End":17}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Note {
     /// All before this position of the journal was sent, or was covered by `since`.
     End(u64),
+    /// A base follows: what it says besides the document, or the first part of that.
+    Base(Box<Summary>),
+    /// More of that.
+    More(More),
+    /// A part of the text of the base's document.
+    Piece(String),
+    /// That was all of the base.
+    #[serde(rename_all = "PascalCase")]
+    BaseEnd {
+        /// The hash of the document's text, in hexadecimal digits.
+        sha256: String,
+    },
 }
 
 impl Note {
     /// Its text.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("a number always has a JSON text")
+        serde_json::to_string(self).expect("a note always has a JSON text")
     }
 
     /// Reads a message; none if it is no note.
-    pub fn decode(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
+    ///
+    /// # Errors
+    /// If it is one of these notes but not as it has to be: what is wrong and where, for a person.
+    pub fn decode(text: &[u8]) -> Option<Result<Self, String>> {
+        let name = name(text)?;
+        is_known(name).then(|| serde_json::from_slice(text).map_err(|error| error.to_string()))
     }
+}
+
+/// The name of the first member, as it stands there.
+fn name(text: &[u8]) -> Option<&[u8]> {
+    let member = text.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+    member.strip_prefix(b"\"")?.split(|byte| *byte == b'"').next()
+}
+
+fn is_known(name: &[u8]) -> bool {
+    matches!(name, b"End" | b"Base" | b"More" | b"Piece" | b"BaseEnd")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patch::Document;
+    use crate::replica::base::Written;
+    use crate::replica::base::tests::random_base;
 
     #[test]
     fn a_note_is_an_object_with_one_member() {
+        let base = random_base(&mut fastrand::Rng::with_seed(1), 9, Document::default());
+        let mut written = Written::default();
+        let summary = base.begin_summary(&mut written, 3);
+        let more = base.more_summary(&mut written, 1).unwrap();
+        let beginning = r#"{"Base":{"Commit":{"Source":"main~00000000^"#;
+        assert!(Note::Base(summary.clone().into()).encode().starts_with(beginning));
+        let sha256 = "0f".repeat(32);
         assert_eq!(Note::End(17).encode(), r#"{"End":17}"#);
-        assert_eq!(Note::decode(br#" {"End" : 17} "#), Some(Note::End(17)));
-        for text in [r#"{"End":-1}"#, r#"{"End":1,"More":2}"#, r#"{"Other":1}"#, "{}", "17", "[]"] {
+        assert_eq!(Note::Piece("{\"a\"".into()).encode(), r#"{"Piece":"{\"a\""}"#);
+        let end = Note::BaseEnd { sha256 };
+        assert_eq!(end.encode(), format!(r#"{{"BaseEnd":{{"Sha256":"{}"}}}}"#, "0f".repeat(32)));
+        for note in [Note::Base(summary.into()), Note::More(more), Note::Piece("й".into()), end] {
+            assert_eq!(Note::decode(note.encode().as_bytes()), Some(Ok(note)));
+        }
+        assert_eq!(Note::decode(b" {\n\"End\" : 17} "), Some(Ok(Note::End(17))));
+    }
+
+    #[test]
+    fn what_is_no_note_is_told_from_a_bad_one() {
+        for text in [r#"{"Other":1}"#, "{}", "17", "[]", "", "{", "\"End\"", r#"{"Id":1,"End":1}"#]
+        {
             assert_eq!(Note::decode(text.as_bytes()), None, "{text}");
+        }
+        for (text, expected) in [
+            (r#"{"End":-1}"#, "invalid value"),
+            (r#"{"End":1,"More":2}"#, "line 1"),
+            (r#"{"Base":{"Floor":1}}"#, "missing field `Commit`"),
+            (r#"{"More":{"Clock":{"a":[1,2],"a":[1,2]}}}"#, "\"a\" is there twice"),
+            (r#"{"Piece":1}"#, "expected a string"),
+            (r#"{"BaseEnd":{}}"#, "missing field `Sha256`"),
+        ] {
+            let error = Note::decode(text.as_bytes()).unwrap().unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

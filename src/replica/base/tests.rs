@@ -1,5 +1,11 @@
+//! Bases at random, and what is said of them.
+
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::clock::Time;
 use crate::document::Value;
+use crate::transaction::Name;
 
 /// A base at random, of at most so many sources, with this document.
 pub fn random_base(random: &mut fastrand::Rng, sources: usize, document: Document) -> Base {
@@ -63,6 +69,40 @@ fn a_summary_reads_back() {
         let read = Base::read(&summary, base.document.clone());
         assert_eq!(read.as_ref(), Ok(&base), "seed {seed}: {summary}");
         assert_eq!(read.unwrap().summary(), summary, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_summary_in_parts_is_the_same() {
+    for seed in 0..100 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let base = random_base(&mut random, 12, Document::default());
+        let (mut written, most) = (Written::default(), random.usize(1..20));
+        let mut summary = base.begin_summary(&mut written, most);
+        assert!(summary.entries() <= most);
+        while let Some(more) = base.more_summary(&mut written, most) {
+            assert!((1..=most).contains(&more.entries()), "seed {seed}");
+            summary.add(more).unwrap();
+        }
+        assert_eq!(summary.base(), Ok(base), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_follows_says_nothing_again() {
+    for (more, expected) in [
+        (r#"{"Clock":{"a~k3x9q2pd":[18,3000]}}"#, "Clock: \"a~k3x9q2pd\" is there twice"),
+        (r#"{"Names":{"plain":[1,[[9,10]]]}}"#, "Names, \"plain\": there are two last times"),
+        (r#"{"Names":{"a~k3x9q2pd":[3000,[[16,18]]]}}"#, "[16,18] touches"),
+        (r#"{"Names":{"a~k3x9q2pd":[3000,[[18,18]]]}}"#, "[18,18] is no range"),
+        (r#"{"Names":{"a~k3x9q2pd":[3000,[[18,19]]],"b":[1,[[0,1]]]}}"#, ""),
+    ] {
+        let mut summary: Summary = serde_json::from_str(SUMMARY).unwrap();
+        let added = summary.add(serde_json::from_str(more).unwrap());
+        match added.and_then(|()| summary.base()) {
+            Ok(base) => assert!(expected.is_empty() && base.names.ranges() == 5, "{more}"),
+            Err(error) => assert!(!expected.is_empty() && error.contains(expected), "{error}"),
+        }
     }
 }
 
