@@ -4,6 +4,7 @@
 //! is written, and waits for the journal to grow where it ends. So a slow reader costs the node
 //! nothing and loses nothing. What arrives is looked at only to see that the other side lives.
 
+pub mod plain;
 mod status;
 
 use std::convert::Infallible;

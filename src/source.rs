@@ -107,6 +107,11 @@ impl Source {
         source.parse()
     }
 
+    /// The source of the transactions that stand for a document.
+    pub fn base() -> Self {
+        Self(BASE.into())
+    }
+
     /// The source as text.
     pub fn as_str(&self) -> &str {
         &self.0

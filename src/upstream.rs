@@ -154,7 +154,8 @@ impl Upstream {
             if compares_own {
                 vclock.restore(&source, 0);
             }
-            let hello = Hello { vclock: &vclock, source: &source, token: self.token.as_deref() };
+            let token = self.token.as_deref();
+            let hello = Hello { vclock: &vclock, commits: None, source: &source, token };
             dial(&self.peer, &hello).await
         };
         dialed.or(timeout).await
@@ -288,6 +289,10 @@ impl Upstream {
             return true;
         }
         let name = transaction.name();
+        // A plain node passes on what it got from another one without its `Time`: commits, or a document.
+        if name.source.is_reserved() {
+            return false;
+        }
         if name.source == self.handle.source() {
             // A node never stamps what it has created itself: it has it, or has lost it.
             if self.handle.count_on_from(&name).await {

@@ -44,7 +44,11 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         ],
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
-    ("downstream", &["source", "clock", "transaction", "manager", "websocket"]),
+    // A plain node gets a document in parts.
+    (
+        "downstream",
+        &["source", "clock", "transaction", "document", "patch", "manager", "websocket"],
+    ),
     ("events", &["clock", "patch", "manager", "http"]),
     (
         "upstream",

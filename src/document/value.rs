@@ -284,8 +284,14 @@ impl Value {
 
     /// An object's members in the order of their names.
     pub fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.members_from(0)
+    }
+
+    /// An object's members in the order of their names, from the one at `index` on.
+    pub fn members_from(&self, index: usize) -> impl Iterator<Item = (&str, &Value)> {
         let text = |bytes| std::str::from_utf8(bytes).expect("it was made of characters");
-        let items = self.object_items().into_iter().flat_map(Items::iter);
+        let items = self.object_items();
+        let items = items.into_iter().flat_map(move |items| items.rows(index).flatten());
         items.map(move |member| (text(member.name.bytes()), &member.value))
     }
 

@@ -38,6 +38,8 @@ const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_by
 pub struct Hello<'a> {
     /// What it has seen.
     pub vclock: &'a VectorClock,
+    /// The source of the last commit that it knows.
+    pub commits: Option<&'a Source>,
     /// Its source.
     pub source: &'a Source,
     /// What peers want to be presented.
@@ -64,7 +66,7 @@ pub async fn dial(peer: &Peer, hello: &Hello<'_>) -> Result<(Socket, Welcome), E
     })?;
     stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
     keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
-    let (since, node) = (since(hello.vclock), encoded(hello.source.as_str()));
+    let (since, node) = (since(hello.vclock, hello.commits), encoded(hello.source.as_str()));
     let mut request = format!("ws://{}{path}?since={since}&v=2&node={node}", authority(address))
         .into_client_request()
         .map_err(|error| End::NotWebSocket(error.to_string()))?;
