@@ -333,6 +333,7 @@ impl Manager {
             self.pace.disturbed();
         }
         let now = wall_clock();
+        let before = self.replica.clone();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
         let Work { is_late, applied } = self.replica.work(&submissions);
         let is_long = needs_past || applied > MOST_APPLIED_HERE;
@@ -346,7 +347,10 @@ impl Manager {
         }
         let acceptance = match accepted {
             Ok(acceptance) => acceptance,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                self.replica = before;
+                return Ok(Err(error));
+            }
         };
         if !acceptance.records.is_empty() {
             if let Err(error) = self.journal.append(&acceptance.records, is_alone).await {
@@ -374,16 +378,14 @@ impl Manager {
                         return Err(io::Error::new(error.kind(), text));
                     }
                 };
-                self.with_replica(is_long, move |replica, past| {
-                    replica.retract(&acceptance, now, past)
-                })
-                .await?;
+                self.replica = before;
                 return Ok(Ok(self.all_unkept(sizes, error)));
             }
             if std::mem::take(&mut self.counters.journal_full) {
                 log::info!("the journal can grow again");
             }
         }
+        self.counters.generation += u64::from(acceptance.has_other_chain);
         self.tell(&acceptance);
         self.live_on(&acceptance).await?;
         Ok(Ok(acceptance

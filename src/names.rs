@@ -133,6 +133,22 @@ impl Names {
         }
     }
 
+    /// Takes out all of `source`, or has it that all below its next Id are there.
+    pub fn forget(&mut self, source: &Source, keeps_below: bool) {
+        let next = self.next_id(source);
+        let is_whole = |(_, range): (At, &Range)| range.from == 0 && range.next == next;
+        if keeps_below && self.up_to(source, 0).is_some_and(is_whole) {
+            return;
+        }
+        while let Some((at, _)) = self.up_to(source, u64::MAX) {
+            self.0.remove(at);
+        }
+        if keeps_below && next > 0 {
+            let range = Range { source: source.clone(), from: 0, next };
+            self.0.insert(self.behind(source, 0), range);
+        }
+    }
+
     /// The last range of `source` that begins with `id` or before it.
     fn up_to(&self, source: &Source, id: u64) -> Option<(At, &Range)> {
         let at = self.0.before(self.behind(source, id))?;

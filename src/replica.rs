@@ -6,30 +6,40 @@
 //! Replicas that have accepted the same ordered transactions have the same document, byte for byte,
 //! in whatever order and batches they came: the document is the fold of the [`history`], and the
 //! history is a set in an order that its members carry.
+//!
+//! Commits say which part of that order is final (see [`crate::commit`]). What is final can be replaced by a
+//! [`Base`].
 
 pub mod base;
 mod bounds;
 mod checkpoint;
+mod difference;
+pub mod floor;
 pub mod history;
 mod life;
 mod past;
 mod placed;
+mod primary;
+mod rebase;
 mod saved;
 
-use std::convert::Infallible;
-
 use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
+use crate::commit::PlacedCommit;
 use crate::patch::{Document, PatchError};
 use crate::source::{FIRST_ID, Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};
 use history::changes::Changes;
-use history::{Contradiction, FateChanges, History, Insertion};
+use history::{Committing, Contradiction, FateChanges, History, Insertion};
+use past::{Extended, New};
 
 pub use base::Base;
 pub use bounds::Bounds;
+pub use difference::Difference;
 pub use life::Life;
 pub use past::{Past, PastPlace};
 pub use placed::Placed;
+pub use rebase::{Lost, Rebase, Refusal};
+
 pub use saved::{Resume, Saved};
 
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
@@ -45,8 +55,14 @@ pub struct Replica {
     life: Life,
     /// Of the sources that stamp.
     vclock: VectorClock,
+    /// Of the sources by which this node stamps, which never leave here.
+    own: VectorClock,
     clock: HybridClock,
     history: History,
+    /// How many records the journal has.
+    length: u64,
+    /// Why this node has to take a base.
+    difference: Option<Difference>,
 }
 
 /// What became of a transaction.
@@ -61,6 +77,8 @@ pub enum Outcome {
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
+    /// It is older than all that may still come, and is dropped: skipped for ever, on all nodes.
+    Void,
     /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
     /// Neither it nor what came after it was taken in.
     Early {
@@ -83,9 +101,8 @@ pub struct Acceptance {
     pub equivocations: Vec<Equivocation>,
     /// Transactions of one name with different payloads.
     pub contradictions: Vec<Contradiction>,
-    /// The entries of the vector clock that changed, as they were. Of one that changed more than once
-    /// in a row the first is enough.
-    clock_before: Vec<(Source, u64)>,
+    /// Whether the chain ends with another source than before: streams have to be dialed anew.
+    pub has_other_chain: bool,
 }
 
 /// What it takes to accept some submissions.
@@ -120,25 +137,32 @@ impl Acceptance {
 impl Replica {
     /// An empty replica of a node's `life`.
     pub fn new(life: Life, bounds: Bounds) -> Self {
-        let history = History::new(bounds);
-        Self { life, vclock: VectorClock::default(), clock: HybridClock::default(), history }
+        Self {
+            life,
+            vclock: VectorClock::default(),
+            own: VectorClock::default(),
+            clock: HybridClock::default(),
+            history: History::new(bounds),
+            length: 0,
+            difference: None,
+        }
     }
 
     /// Takes transactions in; the wall clock says `now`, and `past` is the journal as it is.
     /// All ordered ones are taken in first, in one pass, and then the fresh ones.
     ///
     /// The records of all that is accepted are to be appended to the journal before this is called
-    /// again; if that fails, [`retract`](Self::retract) makes it undone.
+    /// again. If that fails, go on with a clone from before.
     ///
     /// # Errors
-    /// If the journal had to be read and could not be. Nothing was taken in then.
+    /// If the journal had to be read and could not be. Go on with a clone from before then, too.
     pub fn accept<P: Past>(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
         now: Time,
         past: &P,
     ) -> Result<Acceptance, P::Error> {
-        let mut turn = Turn::new(self.history.length(), now);
+        let mut turn = Turn::new(self.length, now);
         let mut fresh = Vec::new();
         for (submission, transactions) in submissions.into_iter().enumerate() {
             let mut outcomes = Vec::with_capacity(transactions.len());
@@ -149,7 +173,7 @@ impl Replica {
                     outcomes.push(Outcome::Known { next_id: 0 });
                     continue;
                 }
-                let outcome = self.accept_ordered(transaction, &mut turn);
+                let outcome = self.accept_ordered(transaction, &mut turn, past)?;
                 let is_early = matches!(outcome, Outcome::Early { .. });
                 outcomes.push(outcome);
                 // What comes after an early one in its stream must not hide that it is missing.
@@ -159,26 +183,30 @@ impl Replica {
             }
             turn.acceptance.outcomes.push(outcomes);
         }
-        if let Err(error) = self.merge(&mut turn, past) {
-            self.restore_clock(&turn.acceptance);
-            return Err(error);
-        }
+        self.merge(&mut turn, past)?;
         for (submission, index, transaction) in fresh {
             let outcome = self.accept_fresh(transaction, &mut turn);
             turn.acceptance.outcomes[submission][index] = outcome;
         }
-        self.history.checkpoint_where_due(turn.position());
+        self.length = turn.position();
+        self.history.checkpoint_where_due(self.length);
         Ok(turn.acceptance)
     }
 
-    /// Whether one of the transactions belongs before the recent part of the history, so that
+    /// Whether one of the transactions is a commit, or belongs before the recent part of the history, so that
     /// [`accept`](Self::accept) will read the journal.
     pub fn needs_past(&self, submissions: &[Vec<Transaction>]) -> bool {
-        let Some(past_end) = self.history.past_end() else { return false };
-        submissions
-            .iter()
-            .flatten()
-            .any(|transaction| transaction.time.is_some_and(|time| time <= past_end.time))
+        let has_base = self.history.chain().base().commit.is_some();
+        let past_end = self.history.past_end().map(|end| end.time);
+        let needs = |transaction: &Transaction| {
+            let is_past = transaction.time.is_some() && transaction.time <= past_end;
+            let is_committed = || {
+                let place = transaction.place();
+                place.is_some_and(|place| self.history.is_committed(&place))
+            };
+            is_past || transaction.commit.is_some() || (has_base && is_committed())
+        };
+        submissions.iter().flatten().any(needs)
     }
 
     /// Whether one of the transactions is new and belongs before the end of the history, so that
@@ -195,14 +223,15 @@ impl Replica {
         Work { is_late: first.is_some(), applied: new + self.history.rework(first.as_ref()) }
     }
 
-    /// Those that do not come later than the history's end by their times.
+    /// Those that do not come later than the history's end by their times, if that is tentative.
     fn up_to_end<'a>(
         &self,
         submission: &'a [Transaction],
     ) -> impl Iterator<Item = &'a Transaction> {
         // Of fresh ones nothing has to be looked up.
         let is_ordered = submission.iter().any(|transaction| transaction.time.is_some());
-        let end = self.history.end().filter(|_| is_ordered).map(|end| end.time);
+        let has_tentative = self.history.length() > self.history.committed().index;
+        let end = self.history.end().filter(|_| is_ordered && has_tentative).map(|end| end.time);
         submission.iter().filter(move |ordered| ordered.time.is_some() && ordered.time <= end)
     }
 
@@ -212,10 +241,16 @@ impl Replica {
         if self.vclock.has_seen(source, id) {
             return None;
         }
-        ordered.place().filter(|place| Some(place) < self.history.end())
+        let end = self.history.end()?;
+        ordered.place().filter(|place| place < end && place.source.epoch().is_none())
     }
 
-    fn accept_ordered(&mut self, mut transaction: Transaction, turn: &mut Turn) -> Outcome {
+    fn accept_ordered<P: Past>(
+        &mut self,
+        mut transaction: Transaction,
+        turn: &mut Turn,
+        past: &P,
+    ) -> Result<Outcome, P::Error> {
         transaction.source = self.vclock.shared(transaction.source);
         if let Some(by) = &mut transaction.by {
             by.source = self.vclock.shared(by.source.clone());
@@ -226,24 +261,69 @@ impl Replica {
         if self.vclock.has_seen(&place.source, place.id) {
             let next_id = self.vclock.next_id(&place.source);
             turn.acceptance.equivocations.extend(self.equivocation(&place, transaction));
-            return Outcome::Known { next_id };
+            return Ok(Outcome::Known { next_id });
         }
         let ahead_micros = place.time.micros_after(turn.now);
         if ahead_micros > MAX_AHEAD_MICROS {
-            return Outcome::Early { ahead_micros };
+            return Ok(Outcome::Early { ahead_micros });
         }
         self.clock.observe(place.time);
+        if self.history.chain().is_too_late(&place) {
+            return Ok(Outcome::Void);
+        }
+        let position = turn.position();
+        if let Some(commit) = transaction.commit {
+            let record = Record::commit(place.clone(), &commit);
+            turn.acceptance.records.push(record.clone());
+            self.accept_commit(PlacedCommit { place, position, commit: *commit }, turn, past)?;
+            return Ok(Outcome::Accepted(record));
+        }
         let named = transaction.by.is_some().then(|| transaction.name());
         let payload = std::mem::take(&mut transaction.payload);
         let request = transaction.request.as_deref();
-        let record = match &transaction.commit {
-            None => Record::of(place.clone(), named, &payload, request),
-            Some(commit) => Record::commit(place.clone(), commit),
-        };
-        let position = turn.position();
-        self.take_note(&record, turn);
+        let record = Record::of(place.clone(), named, &payload, request);
+        self.count(&place);
+        turn.acceptance.records.push(record.clone());
         turn.ordered.push(Placed { place, named: record.named.clone(), position, payload });
-        Outcome::Accepted(record)
+        Ok(Outcome::Accepted(record))
+    }
+
+    /// Takes a commit in, which is the last of the turn's records, when all before it is in the history.
+    fn accept_commit<P: Past>(
+        &mut self,
+        commit: PlacedCommit,
+        turn: &mut Turn,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        self.merge(turn, past)?;
+        let records = std::mem::take(&mut turn.acceptance.records);
+        let past = Extended { past, length: turn.journal_length, new: &New(&records) };
+        let (new, now) = (turn.journal_length, turn.now);
+        let committing = self.commit(commit, new, now, &past)?;
+        turn.acceptance.records = records;
+        turn.acceptance.changes.extend(committing.changes);
+        turn.acceptance.has_other_chain |= committing.has_other_end;
+        Ok(())
+    }
+
+    /// Passes a commit, which `past` can read; what is there from the position `new` on came with it.
+    fn commit<P: Past>(
+        &mut self,
+        commit: PlacedCommit,
+        new: u64,
+        now: Time,
+        past: &P,
+    ) -> Result<Committing, P::Error> {
+        let name = Name { source: commit.place.source.clone(), id: commit.place.id };
+        let is_backed = commit.is_backed_by(&self.vclock);
+        self.count(&commit.place);
+        let committing = self.history.commit(commit, new, now, past)?;
+        if committing.has_forgotten {
+            self.vclock = self.history.clock(past)?;
+        }
+        let lacks = !is_backed && self.history.chain().last().as_ref() == Some(&name);
+        self.find_difference(lacks.then_some(name));
+        Ok(committing)
     }
 
     fn accept_fresh(&mut self, transaction: Transaction, turn: &mut Turn) -> Outcome {
@@ -261,7 +341,7 @@ impl Replica {
             (Place { time, source, id }, None)
         } else {
             let stamper = self.life.stamper().clone();
-            let stamp_id = self.vclock.next_id(&stamper).max(FIRST_ID);
+            let stamp_id = self.next_id(&stamper);
             (Place { time, source: stamper, id: stamp_id }, Some(Name { source, id }))
         };
         if place.id > MAX_SAFE_INTEGER {
@@ -275,7 +355,8 @@ impl Replica {
         self.clock.observe(place.time);
         let record = Record::of(place.clone(), named, &payload, request.as_deref());
         let position = turn.position();
-        self.take_note(&record, turn);
+        self.count(&record.place);
+        turn.acceptance.records.push(record.clone());
         let named = record.named.clone();
         self.history.append_applied(Placed { place, named, position, payload }, inverse);
         Outcome::Accepted(record)
@@ -285,12 +366,13 @@ impl Replica {
     pub fn is_known(&self, source: &Source, id: u64) -> bool {
         let is_own = source == self.life.source();
         // Of its own Ids a node has used all up to the last one, also those that were refused.
-        (is_own && self.vclock.has_seen(source, id)) || self.history.names().contains(source, id)
+        (is_own && self.next_id(source) > id) || self.history.names().contains(source, id)
     }
 
     /// The least Id that `source` may use for a new transaction: one more than all known ones.
     pub fn next_id(&self, source: &Source) -> u64 {
-        self.vclock.next_id(source).max(self.history.names().next_id(source)).max(FIRST_ID)
+        let seen = self.vclock.next_id(source).max(self.own.next_id(source));
+        seen.max(self.history.names().next_id(source)).max(FIRST_ID)
     }
 
     /// Whether this life has no Ids left, its own or those of its stamps.
@@ -341,22 +423,26 @@ impl Replica {
         differs.then(|| Equivocation { known: known.clone(), dropped: transaction })
     }
 
-    fn take_note(&mut self, record: &Record, turn: &mut Turn) {
-        let Place { source, id, .. } = &record.place;
-        let before = self.vclock.advance(source, *id);
-        let clock_before = &mut turn.acceptance.clock_before;
-        if clock_before.last().is_none_or(|(last, _)| last != source) {
-            clock_before.push((source.clone(), before));
+    fn count(&mut self, place: &Place) {
+        self.vclock.advance(&place.source, place.id);
+        if [self.life.source(), self.life.stamper()].contains(&&place.source) {
+            self.own.advance(&place.source, place.id);
         }
-        turn.acceptance.records.push(record.clone());
     }
 
     /// Puts the turn's ordered transactions into the history.
     fn merge<P: Past>(&mut self, turn: &mut Turn, past: &P) -> Result<(), P::Error> {
         let ordered = std::mem::take(&mut turn.ordered);
-        let Insertion { changes, contradictions } = self.put_in(ordered, turn.now, past)?;
-        turn.acceptance.changes = changes;
-        turn.acceptance.contradictions = contradictions;
+        if ordered.is_empty() {
+            return Ok(());
+        }
+        let new = turn.journal_length;
+        let records = std::mem::take(&mut turn.acceptance.records);
+        let past = Extended { past, length: new, new: &New(&records) };
+        let Insertion { changes, contradictions } = self.put_in(ordered, new, turn.now, &past)?;
+        turn.acceptance.records = records;
+        turn.acceptance.changes.extend(changes);
+        turn.acceptance.contradictions.extend(contradictions);
         Ok(())
     }
 
@@ -364,42 +450,20 @@ impl Replica {
     fn put_in<P: Past>(
         &mut self,
         ordered: Vec<Placed>,
+        new: u64,
         now: Time,
         past: &P,
     ) -> Result<Insertion, P::Error> {
-        let in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
-        let first = ordered.first().map(|first| &first.place);
-        let at_end = first.zip(self.history.end()).is_none_or(|(first, end)| first > end);
-        if !in_order || !at_end {
-            return self.history.insert(ordered, now, past);
+        let is_in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
+        // What a commit covers that came before it is late in any case.
+        let is_committed = |placed: &Placed| self.history.is_committed(&placed.place);
+        let is_at_end = !ordered.iter().any(is_committed)
+            && ordered.first().is_none_or(|first| self.history.is_at_end(&first.place));
+        if !is_in_order || !is_at_end {
+            return self.history.insert(ordered, new, now, past);
         }
         let contradictions = self.history.append_all(ordered, now);
         Ok(Insertion { changes: FateChanges::default(), contradictions })
-    }
-
-    /// Undoes the last call of [`accept`](Self::accept), whose records the journal could not take in.
-    ///
-    /// # Errors
-    /// If the journal had to be read and could not be. This replica then differs from the journal
-    /// and must not be used any more.
-    pub fn retract<P: Past>(
-        &mut self,
-        acceptance: &Acceptance,
-        now: Time,
-        past: &P,
-    ) -> Result<(), P::Error> {
-        self.restore_clock(acceptance);
-        let Some(first) = acceptance.records.iter().map(|record| &record.place).min() else {
-            return Ok(());
-        };
-        let journal_length = self.history.length() - acceptance.records.len() as u64;
-        self.history.remove(first, journal_length, now, past)
-    }
-
-    fn restore_clock(&mut self, acceptance: &Acceptance) {
-        for (source, before) in acceptance.clock_before.iter().rev() {
-            self.vclock.restore(source, *before);
-        }
     }
 
     /// The document now.
@@ -437,6 +501,11 @@ impl Replica {
     pub fn history(&self) -> &History {
         &self.history
     }
+
+    /// How many records the journal has.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
 }
 
 /// A call of [`Replica::accept`] at work.
@@ -456,27 +525,6 @@ impl Turn {
     /// Where in the journal the next record will be.
     fn position(&self) -> u64 {
         self.journal_length + self.acceptance.records.len() as u64
-    }
-}
-
-/// A journal that is wholly at hand.
-impl Past for Vec<Transaction> {
-    type Error = Infallible;
-
-    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
-        const STRETCH: usize = 1024;
-        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
-        let place = |transaction: &Transaction| {
-            let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
-            let bytes = transaction.payload.len();
-            Some(PastPlace { place: transaction.place()?, named, bytes })
-        };
-        Ok(rest.map_while(place).take(STRETCH).collect())
-    }
-
-    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
-        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
-        Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
     }
 }
 

@@ -331,7 +331,10 @@ impl Upstream {
         }
         self.status().left_out += account.left_out() - before;
         answers.into_iter().try_for_each(|answer| match answer {
-            Submitted::Accepted(_) | Submitted::Known { .. } | Submitted::Refused(_) => Ok(()),
+            Submitted::Accepted(_)
+            | Submitted::Known { .. }
+            | Submitted::Refused(_)
+            | Submitted::Void => Ok(()),
             Submitted::Early { ahead_micros } => Err(End::Early(ahead_micros)),
             Submitted::Unkept(error) => Err(End::Unkept(error)),
         })

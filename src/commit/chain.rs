@@ -10,11 +10,13 @@ use crate::clock::{Time, VectorClock};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Commit, Name, Place};
 
-/// A commit and its place.
+/// A commit and its places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedCommit {
     /// Its place, which has its name.
     pub place: Place,
+    /// Where it is in this node's journal: behind all that it covers, but for what is void.
+    pub position: u64,
     /// What it says.
     pub commit: Commit,
 }
@@ -24,8 +26,8 @@ pub struct PlacedCommit {
 pub enum Segment {
     /// The base covers it.
     Base,
-    /// This one of the chain's commits after the base covers it, and none before.
-    Commit(usize),
+    /// The chain's commit of this number covers it, and none before. The numbers go on after a fold.
+    Commit(u64),
     /// No commit covers it.
     Tentative,
 }
@@ -46,8 +48,8 @@ pub enum Change {
     Extended,
     /// The chain is another one.
     Rewritten {
-        /// So many commits after the base count as before, and those after them do not.
-        kept: usize,
+        /// The commits before this number count as before, and those from it on do not.
+        kept: u64,
         /// Whether the source of the chain's end is another: then streams have to be dialed anew.
         tip_changed: bool,
     },
@@ -68,6 +70,8 @@ type Link = (Source, Option<u64>);
 pub struct Chain {
     base: Committed,
     branches: BTreeMap<Source, Branch>,
+    /// How many of the chain's commits were replaced by a base: the number of the first one after it.
+    folded: u64,
     /// The chain's commits after the base, in their order.
     commits: Vec<Arc<PlacedCommit>>,
     /// The way back, from the end.
@@ -134,8 +138,8 @@ impl Chain {
     }
 
     /// Takes note of a commit, in whatever order they come.
-    pub fn add(&mut self, place: Place, commit: Commit) -> Change {
-        let Place { source, id, .. } = &place;
+    pub fn add(&mut self, added: PlacedCommit) -> Change {
+        let Place { source, id, .. } = &added.place;
         let (source, id) = (source.clone(), *id);
         let is_in_base = |base: &Name| base.source == source && id <= base.id;
         if self.base.commit.as_ref().is_some_and(is_in_base) {
@@ -145,7 +149,7 @@ impl Chain {
         if branch.0.contains_key(&id) {
             return Change::Nothing;
         }
-        let added = Arc::new(PlacedCommit { place, commit });
+        let added = Arc::new(added);
         branch.0.insert(id, added.clone());
         let is_end = |end: &Arc<PlacedCommit>| end.place.source == source && end.place.id < id;
         if self.tip() == Some(&source) && self.commits.last().is_some_and(is_end) {
@@ -164,7 +168,7 @@ impl Chain {
         if kept == before.len() && kept == self.commits.len() && !tip_changed {
             return Change::Nothing;
         }
-        Change::Rewritten { kept, tip_changed }
+        Change::Rewritten { kept: self.folded + kept as u64, tip_changed }
     }
 
     /// Replaces all up to one of its commits by a base, which is what [`Committed::advance`] came to there. What
@@ -178,6 +182,8 @@ impl Chain {
         if let Some(branch) = self.branches.get_mut(&source) {
             branch.0.retain(|known, _| *known > id);
         }
+        let is_it = |at: &Arc<PlacedCommit>| at.place.source == source && at.place.id == id;
+        self.folded += self.commits.iter().position(is_it).map_or(0, |at| at as u64 + 1);
         self.base = base;
         self.rebuild();
     }
@@ -192,9 +198,50 @@ impl Chain {
         &self.commits
     }
 
-    /// How many commits are in memory, those that do not count included.
-    pub fn held(&self) -> usize {
-        self.branches.values().map(|branch| branch.0.len()).sum()
+    /// The commit of this number.
+    pub fn commit(&self, number: u64) -> Option<&Arc<PlacedCommit>> {
+        self.commits.get(usize::try_from(number.checked_sub(self.folded)?).ok()?)
+    }
+
+    /// The number of the first commit after the base.
+    pub fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    /// The number that the next commit will have.
+    pub fn next_number(&self) -> u64 {
+        self.folded + self.commits.len() as u64
+    }
+
+    /// The least position of a commit that is behind this number in the chain, or that nothing covers.
+    pub fn position_after(&self, number: u64) -> Option<u64> {
+        let next = self.commit(number + 1).map(|next| next.position);
+        let is_loose = |source: &Source, id: u64| {
+            let link = self.links.iter().find(|(way, _)| way == source);
+            self.is_outside || link.is_none_or(|(_, upto)| upto.is_some_and(|upto| id > upto))
+        };
+        // All of the last link counts.
+        let others = self
+            .branches
+            .iter()
+            .filter(|(source, _)| self.is_outside || self.tip() != Some(*source));
+        let others =
+            others.flat_map(|(source, branch)| branch.0.values().map(move |at| (source, at)));
+        let loose = others.filter(|(source, at)| {
+            is_loose(source, at.place.id) && self.segment_of(&at.place) == Segment::Tentative
+        });
+        loose.map(|(_, at)| at.position).chain(next).min()
+    }
+
+    /// All commits that are known after the base, those that do not count included.
+    pub fn held(&self) -> impl Iterator<Item = &Arc<PlacedCommit>> {
+        self.branches.values().flat_map(|branch| branch.0.values())
+    }
+
+    /// The sources of all commits that are known after the base, and the last Id of each.
+    pub fn ends(&self) -> impl Iterator<Item = (&Source, u64)> {
+        let end = |(source, branch): (_, &Branch)| Some((source, *branch.0.keys().next_back()?));
+        self.branches.iter().filter_map(end)
     }
 
     /// The source of the chain's end; none if no commit is known.
@@ -207,6 +254,22 @@ impl Chain {
         let name =
             |last: &Arc<PlacedCommit>| Name::from((last.place.source.clone(), last.place.id));
         self.commits.last().map(name).or_else(|| self.base.commit.clone())
+    }
+
+    /// Whether this is one of the commits that count, the base's included.
+    pub fn counts(&self, name: &Name) -> bool {
+        let Name { source, id } = name;
+        let is_it = |at: &Arc<PlacedCommit>| at.place.source == *source && at.place.id == *id;
+        self.base.commit.as_ref() == Some(name) || self.commits.iter().any(is_it)
+    }
+
+    /// The last commit that is known of the branch with which the chain ends, whether or not it counts.
+    pub fn known_end(&self) -> Option<Name> {
+        let source = self.tip()?;
+        let base = self.base.clock.get(source).and_then(|covered| covered.next.checked_sub(1));
+        let known =
+            self.branches.get(source).and_then(|branch| branch.0.keys().next_back().copied());
+        Some(Name { source: source.clone(), id: known.max(base)? })
     }
 
     /// Whether the commits that count do not contain the base: the node has to take another one.
@@ -234,7 +297,19 @@ impl Chain {
         if self.base.clock.get(&place.source).is_some_and(|covered| covered.next > place.id) {
             return Segment::Base;
         }
-        self.coverage.first(&place.source, place.id).map_or(Segment::Tentative, Segment::Commit)
+        let first = self.coverage.first(&place.source, place.id);
+        first.map_or(Segment::Tentative, |index| Segment::Commit(self.folded + index as u64))
+    }
+
+    /// Where in the history the transaction with this place is: this orders it.
+    pub fn order<'a>(&self, place: &'a Place) -> (Segment, &'a Place) {
+        (self.segment_of(place), place)
+    }
+
+    /// Whether a transaction that nothing covers by its stamp is behind the base all the same: the base covers
+    /// it and its source has left the clock, or it is void for good.
+    pub fn is_behind_base(&self, place: &Place) -> bool {
+        place.time < self.base.floor && place.source.epoch().is_none()
     }
 
     /// The floor at the end of the chain.
@@ -243,14 +318,20 @@ impl Chain {
     }
 
     /// The floor before one of the chain's commits.
-    pub fn floor_before(&self, commit: usize) -> Time {
-        let before = commit.checked_sub(1).and_then(|before| self.floors.get(before));
+    pub fn floor_before(&self, number: u64) -> Time {
+        let before = number.checked_sub(self.folded + 1);
+        let before = before.and_then(|before| self.floors.get(usize::try_from(before).ok()?));
         before.copied().unwrap_or(self.base.floor)
     }
 
     /// Whether the transaction with this place is skipped for its time, whatever its patch.
     pub fn is_void(&self, place: &Place) -> bool {
-        let floor = match self.segment_of(place) {
+        self.is_void_in(self.segment_of(place), place)
+    }
+
+    /// The same if it is known where it stands.
+    pub fn is_void_in(&self, segment: Segment, place: &Place) -> bool {
+        let floor = match segment {
             Segment::Base => return false,
             Segment::Commit(commit) => self.floor_before(commit),
             Segment::Tentative => self.floor(),

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::chain::{PlacedCommit, Rank};
 use crate::clock::Time;
 use crate::source::Source;
-use crate::transaction::{Name, Place};
+use crate::transaction::Name;
 
 /// What is known at a commit of all that it and those before it cover: what a base says besides the document and
 /// the names. The default is the beginning, where there is no commit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// The commit; none at the beginning.
     pub commit: Option<Name>,
@@ -17,18 +19,19 @@ pub struct Committed {
     pub first: Time,
     /// What is covered, of the sources that have not left.
     pub clock: BTreeMap<Source, Covered>,
-    /// The last time of those that count, by the source of the name; of the sources whose names are known.
+    /// The time of the last commit that covers something of this name first that is not void; of the sources
+    /// whose names are known.
     pub names: BTreeMap<Source, Time>,
     /// What is below this time and is not covered is void.
     pub floor: Time,
 }
 
 /// How far a source is covered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covered {
     /// The Id up to which, exclusive.
     pub next: u64,
-    /// The time of the last transaction that is covered.
+    /// The time of the last commit that covers more of it than those before: what it covers is earlier.
     pub last: Time,
 }
 
@@ -37,8 +40,8 @@ pub struct Covered {
 pub struct Forgotten {
     /// The sources that leave the clock.
     pub sources: Vec<Source>,
-    /// The sources whose names go. Of one that has not the form of a life, whose Ids nobody can draw anew, the
-    /// next Id stays known.
+    /// The sources whose names go. Of a plain one, which may repeat its Ids for ever, all below the next Id are
+    /// known from then on; it is said again at each commit.
     pub names: Vec<Source>,
 }
 
@@ -48,31 +51,28 @@ impl Committed {
         self.commit.as_ref().map(|commit| Rank::new(&commit.source, self.first))
     }
 
-    /// Goes on to the next commit of the chain. `segment` is what it covers first, in any order: each place, and
-    /// the source of the name if it counts (it is neither a commit nor void nor repeated).
+    /// Goes on to the next commit of the chain. `names` are the sources of the names of what it covers first, but
+    /// for commits and what is void.
     pub fn advance<'a>(
         &mut self,
         next: &PlacedCommit,
-        segment: impl IntoIterator<Item = (&'a Place, Option<&'a Source>)>,
+        names: impl IntoIterator<Item = &'a Source>,
     ) -> Forgotten {
-        let PlacedCommit { place, commit } = next;
+        let PlacedCommit { place, commit, .. } = next;
         next.for_each_covered(|source, next| {
             let covered = self.clock.entry(source.clone()).or_default();
-            covered.next = covered.next.max(next);
+            if covered.next < next {
+                *covered = Covered { next, last: covered.last.max(place.time) };
+            }
         });
         if self.commit.as_ref().is_none_or(|before| before.source != place.source) {
             self.first = place.time;
         }
         self.commit = Some(Name { source: place.source.clone(), id: place.id });
         self.floor = self.floor.max(commit.floor());
-        for (place, named) in segment {
-            if let Some(covered) = self.clock.get_mut(&place.source) {
-                covered.last = covered.last.max(place.time);
-            }
-            if let Some(source) = named {
-                let last = self.names.entry(source.clone()).or_default();
-                *last = (*last).max(place.time);
-            }
+        for source in names {
+            let last = self.names.entry(source.clone()).or_default();
+            *last = (*last).max(place.time);
         }
         self.forget(commit.horizon_micros())
     }
@@ -85,8 +85,12 @@ impl Committed {
         };
         let sources = self.clock.extract_if(.., leaves).map(|(source, _)| source).collect();
         let names_floor = floor.minus_micros(horizon_micros);
-        let go = |_: &Source, last: &mut Time| *last < names_floor;
-        let names = self.names.extract_if(.., go).map(|(source, _)| source).collect();
+        let is_past = |last: &Time| *last < names_floor;
+        let go = |source: &Source, last: &mut Time| is_past(last) && source.life_name().is_some();
+        let mut names: Vec<Source> =
+            self.names.extract_if(.., go).map(|(source, _)| source).collect();
+        let plain = self.names.iter().filter(|(_, last)| is_past(last));
+        names.extend(plain.map(|(source, _)| source.clone()));
         Forgotten { sources, names }
     }
 }

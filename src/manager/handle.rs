@@ -30,6 +30,8 @@ pub enum Submitted {
     },
     /// It is fresh and does not apply: it left no trace.
     Refused(PatchError),
+    /// It is older than all that may still come, and is dropped: skipped for ever, on all nodes.
+    Void,
     /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
     /// Neither it nor what came after it was taken in.
     Early {
@@ -54,6 +56,10 @@ pub struct Counters {
     pub refused: u64,
     /// Transactions dropped because they were known.
     pub known: u64,
+    /// Transactions dropped because they came later than a horizon.
+    pub void: u64,
+    /// How often streams have had to begin anew: this node took a base, or the chain ends with another source.
+    pub generation: u64,
     /// Transactions refused because the journal could not take them in.
     pub unkept: u64,
     /// Transactions that are skipped now.
@@ -185,6 +191,7 @@ impl From<Outcome> for Submitted {
             Outcome::Accepted(record) => Self::Accepted(record),
             Outcome::Known { next_id } => Self::Known { next_id },
             Outcome::Refused(error) => Self::Refused(error),
+            Outcome::Void => Self::Void,
             Outcome::Early { ahead_micros } => Self::Early { ahead_micros },
         }
     }

@@ -47,6 +47,7 @@ impl Manager {
                 Outcome::Accepted(_) => self.counters.accepted += 1,
                 Outcome::Known { .. } => self.counters.known += 1,
                 Outcome::Refused(_) => self.counters.refused += 1,
+                Outcome::Void => self.counters.void += 1,
                 Outcome::Early { .. } => (),
             }
         }

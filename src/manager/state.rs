@@ -20,7 +20,7 @@ use crate::patch::{Document, PointerBuf};
 use crate::replica::Replica;
 use crate::replica::history::at::{Basis, Window};
 use crate::replica::history::changes;
-use crate::replica::history::{Fate, History, Reason, Whereabouts};
+use crate::replica::history::{Fate, History, Reason};
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -94,7 +94,7 @@ impl State {
     }
 
     fn next(&self, replica: &Replica, counters: Counters) -> Self {
-        if replica.history().length() > self.length() {
+        if replica.length() > self.journal_length() || counters.generation > self.generation() {
             return Self { counters, ..Self::first(replica) };
         }
         // Nothing was accepted, so it is the same document.
@@ -110,6 +110,16 @@ impl State {
     /// The document's representation, if that has been made or takes little time.
     pub fn representation(&self) -> Option<&Arc<Representation>> {
         self.version.representation()
+    }
+
+    /// How many records the journal has.
+    pub fn journal_length(&self) -> u64 {
+        self.replica.length()
+    }
+
+    /// How often streams have had to begin anew.
+    pub fn generation(&self) -> u64 {
+        self.counters.generation
     }
 
     /// How many transactions the history has.
@@ -180,11 +190,8 @@ impl State {
 
     /// Where the transaction at this place of the history and at this position of the journal stands.
     pub fn standing(&self, place: &Place, position: u64) -> Standing {
-        let index = match self.history().whereabouts(place) {
-            Whereabouts::Recent { index } => Some(index),
-            Whereabouts::Past { .. } => None,
-        };
-        Standing { index, fate: self.history().fate(place, position) }
+        let history = self.history();
+        Standing { index: history.recent_index(place), fate: history.fate(place, position) }
     }
 
     /// At most `most` of the skipped transactions, without the first `from`; the last ones if nothing is
@@ -192,7 +199,7 @@ impl State {
     pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
         let history = self.history();
         let (count, listed) = (history.skipped_count(), history.skipped());
-        let unlisted = count - listed.len() as u64;
+        let unlisted = count.saturating_sub(listed.len() as u64);
         let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
         let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
         let skipped = listed.iter_from(left_out).take(most).cloned().collect();
@@ -352,7 +359,7 @@ impl Publisher {
     pub fn publish(&self, replica: &Replica, counters: Counters) -> Arc<State> {
         let last = self.0.last();
         let next = Arc::new(last.next(replica, counters));
-        let has_grown = next.length() > last.length();
+        let has_grown = !Arc::ptr_eq(&next.version, &last.version);
         *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
         if has_grown && let Some(subscribers) = &mut *lock(&self.0.subscribers) {
             subscribers

@@ -62,9 +62,14 @@ pub enum Reason {
     TooHeavy,
     /// The patch copies too much.
     TooMuchCopied,
+    /// It is not looked at: it came when all of its time was final for long.
+    Void,
 }
 
 impl PatchError {
+    /// Why a patch is skipped for ever that came later than a horizon.
+    pub const VOID: Self = Self { operation: None, path: None, reason: Reason::Void };
+
     /// Cuts its texts to `most` bytes each, an ellipsis in place of the rest included: a payload of
     /// 1 MiB may be one path.
     pub fn cut(&mut self, most: usize) {
@@ -97,7 +102,8 @@ impl Reason {
             | Self::RemoveWhole
             | Self::TooDeep
             | Self::TooHeavy
-            | Self::TooMuchCopied => (),
+            | Self::TooMuchCopied
+            | Self::Void => (),
         }
     }
 }
@@ -150,6 +156,7 @@ impl fmt::Display for Reason {
             Self::TooDeep => f.write_str("the document would be nested too deep"),
             Self::TooHeavy => f.write_str("the document would be too large"),
             Self::TooMuchCopied => f.write_str("the patch copies too much"),
+            Self::Void => f.write_str("it became known when all of its time was final for long"),
         }
     }
 }

@@ -31,14 +31,14 @@ impl Query {
     /// If it cannot be told.
     pub async fn history(&self, from: u64, most: usize) -> Result<Page, Untold> {
         let state = self.handle.state();
-        let length = state.length();
+        let (length, end) = (state.length(), state.journal_length());
         let base = match state.window(from, most, PAGE_BYTES) {
             Window::Recent(lines) => return Ok(Page { lines, length }),
             Window::Past(base) => base,
         };
         let journal = self.handle.journal().clone();
         let work = move |pace: &Pace| {
-            base.list(from, most, PAGE_BYTES, &PastUntil::new(journal, length, pace))
+            base.list(from, most, PAGE_BYTES, &PastUntil::new(journal, end, pace))
         };
         let list: Vec<Placed> = self.budget.replay(async { Ok(work) }).await?;
         let listed = |(index, placed): (u64, Placed)| {
@@ -60,11 +60,11 @@ impl Query {
     ) -> Result<(Option<Arc<Representation>>, u64), Untold> {
         let work = async {
             let state = self.handle.state();
-            let length = state.length();
+            let (length, end) = (state.length(), state.journal_length());
             let basis = state.basis(count).ok_or(Untold::Beyond(length))?;
             let journal = self.handle.journal().clone();
             Ok(move |pace: &Pace| {
-                let past = PastUntil::new(journal, length, pace);
+                let past = PastUntil::new(journal, end, pace);
                 let document = basis.document(count, &past)?;
                 let part = document.get(&pointer).cloned();
                 let part = part.map(|part| Arc::new(Representation::of(part)));

@@ -5,7 +5,9 @@ mod summary;
 pub mod tests;
 
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
+use super::floor::{Counted, Floor};
 use crate::commit::{Committed, Covered};
 use crate::names::Names;
 use crate::patch::Document;
@@ -55,6 +57,14 @@ impl Base {
     pub fn summary(&self) -> String {
         let summary = self.begin_summary(&mut Written::default(), usize::MAX);
         serde_json::to_string(&summary).expect("a summary always has a JSON text")
+    }
+
+    /// Where what comes after it stands, if that is in the journal from `position` on.
+    pub fn floor(&self, position: u64) -> Floor {
+        let Self { committed, names, length, document } = self.clone();
+        let counted = Counted { names, ..Counted::default() };
+        let (index, committed) = (length, Arc::new(committed));
+        Floor { index, position, counted, committed, document, ..Floor::beginning() }
     }
 
     /// The base with this [`summary`](Self::summary) and document.

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::bounds::Bounds;
-use crate::names::Names;
-use crate::patch::Document;
+use super::floor::Floor;
+use crate::commit::Chain;
+use crate::source::Source;
 use crate::transaction::Place;
 
 /// How many transactions are between two at least, for each that has to be applied again.
@@ -17,45 +18,17 @@ const SPACING_REWORKS: u64 = 8;
 /// About how many bytes a transaction makes that what was before it and what is after it do not share.
 pub const CHANGED_BYTES: u64 = 4 << 10;
 
-/// The document at one place of the history.
-#[derive(Clone, Debug)]
-pub struct Checkpoint {
-    /// The last transaction that counts.
-    pub place: Place,
-    /// How many transactions count.
-    pub index: u64,
-    /// All transactions that do not count are in the journal from here on; some that do may be too.
-    pub position: u64,
-    /// What is known of those that count.
-    pub counted: Counted,
-    /// The document.
-    pub document: Document,
-}
-
-/// What is known of the transactions up to a place of the history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Their names.
-    pub names: Names,
-    /// How many of them are skipped.
-    pub skipped: u64,
-    /// How many of them are repeated: one of the same name is before them.
-    pub repeated: u64,
-}
-
-impl Checkpoint {
-    /// About how many bytes it takes that no other one takes, if so many `later` transactions came before
-    /// the next one.
-    fn bytes(&self, later: u64) -> u64 {
-        let all = self.document.weight() + self.counted.names.bytes() as u64;
-        later.saturating_mul(CHANGED_BYTES).min(all)
-    }
+/// About how many bytes a floor takes that no other one takes, if so many `later` transactions came before the
+/// next one.
+fn bytes(floor: &Floor, later: u64) -> u64 {
+    let all = floor.document.weight() + floor.counted.names.bytes() as u64;
+    later.saturating_mul(CHANGED_BYTES).min(all)
 }
 
 /// The checkpoints of one history, sorted by place.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
-    list: Arc<Vec<Checkpoint>>,
+    list: Arc<Vec<Floor>>,
     /// How many transactions have come since one was last taken.
     transactions: u64,
 }
@@ -72,14 +45,15 @@ impl Checkpoints {
         self.transactions >= bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64
     }
 
-    /// Adds one, if it is after all others. It may be before one of them, since what was taken back
-    /// and applied again was counted again: then there is one that is better.
-    pub fn add(&mut self, checkpoint: Checkpoint, bounds: &Bounds) {
+    /// Adds one, unless there is one as far. It may be before others, since what was taken back and applied
+    /// again was counted again, and since what is committed is before what is not.
+    pub fn add(&mut self, checkpoint: Floor, bounds: &Bounds) {
         self.transactions = 0;
-        if self.list.last().is_some_and(|last| last.place >= checkpoint.place) {
+        let at = self.list.partition_point(|other| other.index < checkpoint.index);
+        if self.list.get(at).is_some_and(|other| other.index == checkpoint.index) {
             return;
         }
-        Arc::make_mut(&mut self.list).push(checkpoint);
+        Arc::make_mut(&mut self.list).insert(at, checkpoint);
         let most = bounds.checkpoint_bytes as u64;
         while self.list.len() > bounds.checkpoints || (self.list.len() > 1 && self.bytes() > most) {
             let least_missed = self.least_missed(bounds.checkpoint_spacing);
@@ -87,27 +61,70 @@ impl Checkpoints {
         }
     }
 
-    /// Drops those at or after `place`: a transaction comes in there, and they lack it.
-    pub fn invalidate(&mut self, place: &Place) {
-        let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
+    /// Whether the last one at a commit is at least `spacing` transactions before `index`.
+    pub fn is_commit_due(&self, index: u64, spacing: u64) -> bool {
+        let last = self.list.iter().rev().find(|floor| floor.is_boundary);
+        index >= last.map_or(0, |last| last.index) + spacing
+    }
+
+    /// Drops those of more than `count` transactions.
+    pub fn truncate(&mut self, count: u64) {
+        let kept = self.list.partition_point(|floor| floor.index <= count);
+        if kept < self.list.len() {
+            Arc::make_mut(&mut self.list).truncate(kept);
+        }
+    }
+
+    /// Drops those at `place` or after it: a transaction comes in there, and they lack it.
+    pub fn invalidate(&mut self, chain: &Chain, place: &Place) {
+        let count = self.before_count(chain, place);
         if count < self.list.len() {
             Arc::make_mut(&mut self.list).truncate(count);
         }
     }
 
-    /// The last one.
-    pub fn last(&self) -> Option<&Checkpoint> {
-        self.list.last()
+    /// Drops those before a base of so many transactions, or at it.
+    pub fn drop_up_to(&mut self, index: u64) {
+        let count = self.list.partition_point(|floor| floor.index <= index);
+        if count > 0 {
+            Arc::make_mut(&mut self.list).drain(..count);
+        }
     }
 
-    /// The last one before `place`.
-    pub fn before(&self, place: &Place) -> Option<&Checkpoint> {
-        let count = self.list.partition_point(|checkpoint| checkpoint.place < *place);
-        self.list[..count].last()
+    /// Has those after a commit know that it was passed before them, and which names were forgotten there.
+    pub fn pass(&mut self, passed: &Floor, forgotten: &[Source]) {
+        let count = passed.index;
+        if self.list.last().is_none_or(|last| last.index <= count) {
+            return;
+        }
+        for floor in Arc::make_mut(&mut self.list).iter_mut().filter(|floor| floor.index > count) {
+            floor.passed = passed.passed;
+            floor.committed = passed.committed.clone();
+            for source in forgotten {
+                floor.counted.names.forget(source, source.life_name().is_none());
+            }
+        }
+    }
+
+    /// The last one before `place` at which the commits before number `passed` are passed and no more.
+    pub fn before(&self, chain: &Chain, place: &Place, passed: u64) -> Option<&Floor> {
+        let before = &self.list[..self.before_count(chain, place)];
+        before.last().filter(|floor| floor.passed == passed)
+    }
+
+    /// The last one at a commit, of those that have passed no more than the commits before number `passed`.
+    pub fn at_commit(&self, passed: u64) -> Option<&Floor> {
+        self.list.iter().rev().find(|floor| floor.is_boundary && floor.passed <= passed)
+    }
+
+    fn before_count(&self, chain: &Chain, place: &Place) -> usize {
+        let order = chain.order(place);
+        self.list
+            .partition_point(|floor| floor.end.as_ref().is_none_or(|end| chain.order(end) < order))
     }
 
     /// The last one up to which at most `count` transactions count.
-    pub fn up_to(&self, count: u64) -> Option<&Checkpoint> {
+    pub fn up_to(&self, count: u64) -> Option<&Floor> {
         self.list[..self.list.partition_point(|checkpoint| checkpoint.index <= count)].last()
     }
 
@@ -115,7 +132,7 @@ impl Checkpoints {
         let next = self.list.iter().skip(1).map(|next| next.index);
         let next = next.chain(self.list.last().map(|last| last.index));
         let list = self.list.iter().zip(next);
-        list.map(|(checkpoint, next)| checkpoint.bytes(next.saturating_sub(checkpoint.index))).sum()
+        list.map(|(floor, next)| bytes(floor, next.saturating_sub(floor.index))).sum()
     }
 
     /// The one without which a replay would be longer by the least part of itself: a replay that
@@ -141,14 +158,8 @@ mod tests {
         Place { time: Time::from_micros(micros).unwrap(), source: "a".parse().unwrap(), id: 1 }
     }
 
-    fn checkpoint(index: u64) -> Checkpoint {
-        Checkpoint {
-            place: place(index),
-            index,
-            position: index,
-            counted: Counted::default(),
-            document: Document::default(),
-        }
+    fn checkpoint(index: u64) -> Floor {
+        Floor { end: Some(place(index)), index, position: index, ..Floor::default() }
     }
 
     #[test]
@@ -172,7 +183,7 @@ mod tests {
     #[test]
     fn they_are_bounded_by_what_they_do_not_share() {
         let bounds = Bounds { checkpoint_bytes: 10 << 20, ..Bounds::default() };
-        let mut counted = Counted::default();
+        let mut counted = crate::replica::floor::Counted::default();
         let source = "a".parse().unwrap();
         // No two of them make a range, so they have 4 MiB.
         (0..1 << 17).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
@@ -180,7 +191,7 @@ mod tests {
             let mut checkpoints = Checkpoints::default();
             for index in 1..=100 {
                 let checkpoint = checkpoint(index * spacing);
-                checkpoints.add(Checkpoint { counted: counted.clone(), ..checkpoint }, &bounds);
+                checkpoints.add(Floor { counted: counted.clone(), ..checkpoint }, &bounds);
             }
             assert_eq!(checkpoints.list.len(), expected, "every {spacing}");
         }
@@ -188,23 +199,27 @@ mod tests {
 
     #[test]
     fn those_after_a_late_transaction_are_dropped() {
-        let mut checkpoints = Checkpoints::default();
+        let (mut checkpoints, chain) = (Checkpoints::default(), Chain::default());
         (1..=5).for_each(|index| checkpoints.add(checkpoint(index), &Bounds::default()));
-        assert_eq!(checkpoints.before(&place(3)).unwrap().index, 2);
-        checkpoints.invalidate(&place(3));
-        assert_eq!(checkpoints.last().unwrap().index, 2);
-        assert!(checkpoints.before(&place(1)).is_none());
+        assert_eq!(checkpoints.before(&chain, &place(3), 0).unwrap().index, 2);
+        checkpoints.invalidate(&chain, &place(3));
+        assert_eq!(checkpoints.list.last().unwrap().index, 2);
+        assert!(checkpoints.before(&chain, &place(1), 0).is_none());
+        assert!(checkpoints.before(&chain, &place(3), 1).is_none(), "a commit is between");
     }
 
     #[test]
-    fn one_that_is_not_after_all_others_is_not_added() {
+    fn they_are_sorted_whatever_the_order_in_which_they_are_added() {
         let mut checkpoints = Checkpoints::default();
         for index in [5, 3, 5, 7, 6] {
             checkpoints.add(checkpoint(index), &Bounds::default());
         }
-        let indexes: Vec<u64> =
-            checkpoints.list.iter().map(|checkpoint| checkpoint.index).collect();
-        assert_eq!(indexes, [5, 7]);
-        assert!(checkpoints.before(&place(5)).is_none());
+        let indexes = |checkpoints: &Checkpoints| -> Vec<u64> {
+            checkpoints.list.iter().map(|checkpoint| checkpoint.index).collect()
+        };
+        assert_eq!(indexes(&checkpoints), [3, 5, 6, 7]);
+        checkpoints.drop_up_to(3);
+        checkpoints.truncate(6);
+        assert_eq!(indexes(&checkpoints), [5, 6]);
     }
 }

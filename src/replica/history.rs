@@ -9,27 +9,38 @@
 //! history; a place before that is reached from a checkpoint, and what comes after the checkpoint is
 //! read from the journal. So what a history takes in memory does not grow with its age.
 //!
+//! Commits order it further: see [`crate::commit`]. What is committed stays as it is, and a late arrival costs a
+//! replay of the tentative part at most. Commits themselves are none of the history.
+//!
 //! Two nodes may have stamped one and the same transaction, if a plain node or a client brought it to both.
 //! Of several of one name the first counts, whether or not it applies, and the others are repeated:
 //! they have no effect.
 
 pub mod at;
 pub mod changes;
+mod commits;
+mod rewrite;
 mod skips;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::bounds::Bounds;
-use super::checkpoint::{CHANGED_BYTES, Checkpoint, Checkpoints, Counted};
-use super::past::{Past, Suffix};
+use super::checkpoint::{CHANGED_BYTES, Checkpoints};
+use super::floor::{Counted, Floor};
 use super::placed::Placed;
 use crate::clock::Time;
+use crate::commit::{Chain, Committed, Segment};
 use crate::names::Names;
 use crate::patch::{Document, Patch, PatchError, parse};
 use crate::shared::{Sequence, Sorted};
+use crate::source::Source;
 use crate::transaction::Place;
 use changes::Changes;
 
+pub use commits::Committing;
 pub use skips::{Bits, Fate, Reason, Skip, Skips};
 
 /// A transaction whose fate changed because another one came in before it.
@@ -52,24 +63,13 @@ pub struct FateChanges {
     pub listed: Vec<FateChange>,
 }
 
-/// Where a transaction of the history is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Whereabouts {
-    /// In the recent part.
-    Recent {
-        /// How many transactions are before it in the history.
-        index: u64,
-    },
-    /// Before the recent part: this many transactions are before or at the place `after`, which is
-    /// before it, and all others that are before it are in the journal from `position` on.
-    Past {
-        /// The place counted up to; none for the beginning.
-        after: Option<Place>,
-        /// How many transactions are up to there.
-        index: u64,
-        /// Where in the journal the others begin.
-        position: u64,
-    },
+impl FateChanges {
+    /// Adds what came after these.
+    pub fn extend(&mut self, later: Self) {
+        self.newly_skipped += later.newly_skipped;
+        self.newly_applied += later.newly_applied;
+        self.listed.extend(later.listed);
+    }
 }
 
 /// How many of the latest transactions are looked through for the one before of a name.
@@ -82,6 +82,8 @@ enum Effect {
     Applied(Patch),
     /// It is skipped.
     Skipped,
+    /// It is void: skipped, and its name does not count.
+    Void,
     /// It is repeated.
     Repeated,
 }
@@ -91,13 +93,6 @@ enum Appended {
     Applied,
     Skipped(PatchError),
     Repeated(Repetition),
-}
-
-/// A transaction on its way back into the history.
-struct TakenBack {
-    placed: Placed,
-    /// What became of it before; none if it was not there.
-    fate: Option<Fate>,
 }
 
 /// A transaction that is repeated.
@@ -135,18 +130,49 @@ struct Entry {
     bytes: u64,
 }
 
+/// How far the chain is passed, and what is left there.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    /// The commits before this number are passed.
+    passed: u64,
+    committed: Arc<Committed>,
+}
+
+/// What there is at the base.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// How many transactions the base stands for.
+    pub index: u64,
+    /// All others are in the journal from here on.
+    pub position: u64,
+    /// How many were counted as skipped and repeated up to there.
+    skipped: u64,
+    repeated: u64,
+}
+
 /// Document and history of one replica.
 ///
-/// Invariants: `recent` is sorted by place, and all of the history that is not in it comes before it.
-/// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its
-/// place. `skips` and `counted` are of the whole history.
-#[derive(Clone, Debug, Default)]
+/// Invariants: `recent` is in the order of the `chain`, and all of the history that is not in it comes before it.
+/// `document` is the fold of the whole history. Each checkpoint is the fold of the history up to its end.
+/// `committed` is what the last commit that counts covers, with those before it. `skips` and `counted` are of the
+/// whole history after the base; `progress` has passed the whole chain.
+#[derive(Clone, Debug)]
 pub struct History {
     bounds: Bounds,
+    chain: Arc<Chain>,
+    begin: Begin,
+    /// None if it is stored elsewhere: it is read if a replay goes back so far.
+    base: Option<Arc<Floor>>,
+    committed: Arc<Floor>,
+    /// The last one of which a commit's hash was found to be right.
+    verified: Option<Arc<Floor>>,
+    progress: Progress,
+    /// Which names were forgotten at which of the chain's commits after the base.
+    forgotten: Arc<BTreeMap<u64, Vec<Source>>>,
     document: Document,
     recent: Sequence<Entry>,
     recent_bytes: u64,
-    /// The greatest place before the recent part.
+    /// The last place before the recent part; none at the beginning and at a base.
     past_end: Option<Place>,
     /// How many transactions are before the recent part.
     past_length: u64,
@@ -165,7 +191,94 @@ pub struct History {
 impl History {
     /// An empty history.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, ..Self::default() }
+        Self::after(bounds, Arc::new(Floor::beginning()), Arc::default())
+    }
+
+    /// A history of which nothing but a base is known, and the chain after that.
+    pub fn after(bounds: Bounds, base: Arc<Floor>, chain: Arc<Chain>) -> Self {
+        let Counted { skipped, repeated, .. } = base.counted;
+        let begin = Begin { index: base.index, position: base.position, skipped, repeated };
+        let mut history = Self {
+            bounds,
+            chain,
+            begin,
+            committed: base.clone(),
+            verified: base.committed.commit.is_some().then(|| base.clone()),
+            base: None,
+            progress: Progress::default(),
+            forgotten: Arc::default(),
+            document: Document::default(),
+            recent: Sequence::default(),
+            recent_bytes: 0,
+            past_end: None,
+            past_length: 0,
+            checkpoints: Checkpoints::default(),
+            skips: Skips::default(),
+            counted: Counted::default(),
+            changes: Changes::default(),
+            displaced: 0,
+            lateness: 0,
+        };
+        history.go_to(&base);
+        history.base = Some(base);
+        history
+    }
+
+    /// The history up to a floor, where no commit is known.
+    pub fn resume(bounds: Bounds, floor: Floor, skips: Skips) -> Self {
+        let mut history = Self { skips, ..Self::new(bounds) };
+        history.go_to(&floor);
+        history.checkpoints.add(floor, &bounds);
+        history
+    }
+
+    /// The same history, whose base is another one that is stored elsewhere.
+    pub fn stored(mut self, begin: Begin, skips: Skips, is_verified: bool) -> Self {
+        (self.begin, self.skips, self.base) = (begin, skips, None);
+        self.verified = self.verified.filter(|_| is_verified);
+        self
+    }
+
+    /// Has it that nothing comes after a floor.
+    fn go_to(&mut self, floor: &Floor) {
+        let Floor { end, index, counted, passed, committed, document, .. } = floor.clone();
+        (self.past_end, self.past_length, self.counted) = (end, index, counted);
+        self.document = document;
+        self.progress = Progress { passed, committed };
+        self.recent = Sequence::default();
+        self.recent_bytes = 0;
+    }
+
+    /// How much of it is kept in memory.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Takes over what readers know of another history, which this one replaces.
+    pub fn go_on_from(&mut self, other: &Self) {
+        self.changes = other.changes.clone();
+        self.changes.cut();
+        self.displaced = other.displaced + other.document.weight();
+    }
+
+    /// Which commits count.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+
+    /// What there is at the base.
+    pub fn begin(&self) -> Begin {
+        self.begin
+    }
+
+    /// The history up to the last commit that counts; up to the base if there is none.
+    pub fn committed(&self) -> &Arc<Floor> {
+        &self.committed
+    }
+
+    /// The same up to the last one whose hash was found to be right, or to the base if it has a commit.
+    pub fn verified(&self) -> Option<&Arc<Floor>> {
+        self.verified.as_ref()
     }
 
     /// About how many bytes of documents have been replaced by others since this began: a document that is
@@ -179,19 +292,24 @@ impl History {
         &self.document
     }
 
-    /// How many transactions there are.
+    /// How many transactions there are, those that the base stands for included.
     pub fn length(&self) -> u64 {
         self.past_length + self.recent.len() as u64
     }
 
-    /// The greatest place.
+    /// The last place.
     pub fn end(&self) -> Option<&Place> {
         self.recent.back().map(|entry| &entry.placed.place).or(self.past_end.as_ref())
     }
 
-    /// The greatest place before the recent part; none if all is recent.
+    /// The last place before the recent part; none if all after the base is recent.
     pub fn past_end(&self) -> Option<&Place> {
         self.past_end.as_ref()
+    }
+
+    /// What becomes of those that are not applied.
+    pub fn skips(&self) -> &Skips {
+        &self.skips
     }
 
     /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them, and why they are.
@@ -199,14 +317,14 @@ impl History {
         self.skips.reasons()
     }
 
-    /// How many transactions are skipped.
+    /// How many transactions after the base are skipped.
     pub fn skipped_count(&self) -> u64 {
-        self.counted.skipped
+        self.counted.skipped - self.begin.skipped
     }
 
-    /// How many transactions are repeated.
+    /// How many transactions after the base are repeated.
     pub fn repeated_count(&self) -> u64 {
-        self.counted.repeated
+        self.counted.repeated - self.begin.repeated
     }
 
     /// What becomes of the transaction at `place`, which is in the journal at `position`.
@@ -214,7 +332,7 @@ impl History {
         self.skips.fate(place, position)
     }
 
-    /// The names of all transactions.
+    /// The names of all transactions, but for those that were forgotten.
     pub fn names(&self) -> &Names {
         &self.counted.names
     }
@@ -248,9 +366,14 @@ impl History {
         self.push(placed, Effect::Applied(inverse));
     }
 
-    /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and
-    /// skipped if its patch does not apply; then it is so `since` that time.
+    /// Appends a transaction whose place is after all others. It is skipped if it is void, repeated if its name is
+    /// not new, and skipped if its patch does not apply; then it is so `since` that time.
     fn append(&mut self, placed: Placed, since: Option<Time>) -> Appended {
+        // The floor never goes back: what is not below the last one is void nowhere.
+        if placed.place.time < self.chain.floor() && self.chain.is_void(&placed.place) {
+            self.skip(placed, PatchError::VOID, since, Effect::Void);
+            return Appended::Skipped(PatchError::VOID);
+        }
         let (source, id) = placed.name();
         if !self.counted.names.insert(source, id) {
             let repetition = self.repetition(&placed);
@@ -265,15 +388,23 @@ impl History {
                 self.push(placed, Effect::Applied(inverse));
                 Appended::Applied
             }
-            Err(error) => {
-                self.counted.skipped += 1;
-                let skip = Arc::new(Skip { error, since }.cut());
-                let error = skip.error.clone();
-                self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
-                self.push(placed, Effect::Skipped);
-                Appended::Skipped(error)
-            }
+            Err(error) => Appended::Skipped(self.skip(placed, error, since, Effect::Skipped)),
         }
+    }
+
+    fn skip(
+        &mut self,
+        placed: Placed,
+        error: PatchError,
+        since: Option<Time>,
+        effect: Effect,
+    ) -> PatchError {
+        self.counted.skipped += 1;
+        let skip = Arc::new(Skip { error, since }.cut());
+        let error = skip.error.clone();
+        self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
+        self.push(placed, effect);
+        error
     }
 
     fn repetition(&self, placed: &Placed) -> Repetition {
@@ -297,7 +428,7 @@ impl History {
     fn push(&mut self, placed: Placed, effect: Effect) {
         let inverse = match &effect {
             Effect::Applied(inverse) => inverse.weight(),
-            Effect::Skipped | Effect::Repeated => 0,
+            Effect::Skipped | Effect::Void | Effect::Repeated => 0,
         };
         let bytes = (size_of::<Entry>() + placed.payload.len()) as u64 + inverse;
         self.recent_bytes += bytes;
@@ -316,248 +447,29 @@ impl History {
         }
     }
 
-    /// Puts transactions where they belong, all in one pass, and says whose fate that changed.
-    ///
-    /// # Errors
-    /// If the journal cannot be read, for a place before the recent part. The history is then
-    /// what it was.
-    pub fn insert<P: Past>(
-        &mut self,
-        mut late: Vec<Placed>,
-        now: Time,
-        past: &P,
-    ) -> Result<Insertion, P::Error> {
-        late.sort_by(|left, right| left.place.cmp(&right.place));
-        let Some(first) = late.first().map(|placed| placed.place.clone()) else {
-            return Ok(Insertion::default());
-        };
-        let added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
-        let (changes, repetitions) = self.rewrite(&first, late, u64::MAX, now, past)?;
-        let is_new = |contradiction: &Contradiction| {
-            let Contradiction { earlier, repeated } = contradiction;
-            [&earlier.place, repeated].iter().any(|place| added.binary_search(place).is_ok())
-        };
-        let contradictions = repetitions.into_iter().filter_map(Repetition::contradiction);
-        Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
-    }
-
-    /// Takes transactions out again, from `first` on those whose position is not before `end`: what
-    /// could not be journaled after all.
-    ///
-    /// # Errors
-    /// If the journal cannot be read, for a place before the recent part. The history is then
-    /// what it was.
-    pub fn remove<P: Past>(
-        &mut self,
-        first: &Place,
-        end: u64,
-        now: Time,
-        past: &P,
-    ) -> Result<(), P::Error> {
-        self.rewrite(first, Vec::new(), end, now, past).map(|_| ())
-    }
-
-    /// Makes the history from `first` on anew: of what is there, what is before the position `end`, and
-    /// `late`, which is sorted. Says whose fate that changed, and which ones are repeated, in their order.
-    fn rewrite<P: Past>(
-        &mut self,
-        first: &Place,
-        late: Vec<Placed>,
-        end: u64,
-        now: Time,
-        past: &P,
-    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
-        if self.is_past(first) {
-            let rewritten = self.replay(first, late, now, past)?;
-            self.skips.truncate(end);
-            return Ok(rewritten);
-        }
-        let index = self.recent.partition_point(|entry| entry.placed.place < *first);
-        self.lateness = self.lateness.max(self.recent.len() - index);
-        self.checkpoints.invalidate(first);
-        let mut tail = self.take_back(index);
-        tail.retain(|taken| taken.placed.position < end);
-        let late = late.into_iter().map(|placed| TakenBack { placed, fate: None }).collect();
-        let mut changes = FateChanges::default();
-        let repetitions = merge(tail, late).filter_map(|taken| self.put(taken, now, &mut changes));
-        let repetitions = repetitions.collect();
-        Ok((changes, repetitions))
-    }
-
-    /// Appends what was taken back, or came late, and takes note if its fate changed.
-    fn put(
-        &mut self,
-        taken: TakenBack,
-        now: Time,
-        changes: &mut FateChanges,
-    ) -> Option<Repetition> {
-        let TakenBack { placed, fate } = taken;
-        let since = match &fate {
-            Some(Fate::Skipped(skip)) => skip.as_ref().and_then(|skip| skip.since),
-            Some(Fate::Applied | Fate::Repeated) | None => Some(now),
-        };
-        let place = placed.place.clone();
-        let skipped = match (self.append(placed, since), fate) {
-            // It is not skipped any more, nor is it applied: the first of its name stands for it.
-            (Appended::Repeated(repetition), _) => return Some(repetition),
-            (Appended::Skipped(error), Some(Fate::Applied | Fate::Repeated)) => {
-                changes.newly_skipped += 1;
-                Some(error)
-            }
-            (Appended::Applied, Some(Fate::Skipped(_))) => {
-                changes.newly_applied += 1;
-                None
-            }
-            _ => return None,
-        };
-        if changes.listed.len() < self.bounds.skipped_listed {
-            changes.listed.push(FateChange { place, skipped });
-        }
-        None
-    }
-
-    /// How many transactions of the recent part have to be applied again if one comes in at `place`, and
-    /// if a checkpoint is to be taken then.
-    pub fn rework(&self, place: Option<&Place>) -> usize {
-        let before =
-            |place: &Place| self.recent.partition_point(|entry| entry.placed.place < *place);
-        let late = place.map_or(0, |place| self.recent.len() - before(place));
-        let back = (2 * self.lateness.max(late)).min(self.recent.len());
-        let is_due = self.checkpoints.is_due(back, &self.bounds);
-        late + if is_due { back } else { 0 }
-    }
-
-    /// Takes back the recent part from `index` on.
-    fn take_back(&mut self, index: usize) -> Vec<TakenBack> {
-        let mut tail = Vec::with_capacity(self.recent.len() - index);
-        while self.recent.len() > index {
-            let Some(Entry { placed, effect, bytes }) = self.recent.pop() else { break };
-            self.recent_bytes -= bytes;
-            let fate = self.skips.take_back(&placed);
-            match effect {
-                Effect::Applied(inverse) => {
-                    self.changes.note(|| text(&inverse).into());
-                    self.document.revert(inverse);
-                    self.forget_name(&placed);
-                }
-                Effect::Skipped => {
-                    self.counted.skipped -= 1;
-                    self.forget_name(&placed);
-                }
-                // Its name is that of one before it.
-                Effect::Repeated => self.counted.repeated -= 1,
-            }
-            tail.push(TakenBack { placed, fate: Some(fate) });
-        }
-        tail.reverse();
-        tail
-    }
-
-    fn forget_name(&mut self, placed: &Placed) {
-        let (source, id) = placed.name();
-        self.counted.names.remove(source, id);
-    }
-
-    /// Makes the history anew from the last checkpoint before `first`, with what the journal has
-    /// after that, and `late`. What the journal does not have is gone. Says which ones are repeated.
-    fn replay<P: Past>(
-        &mut self,
-        first: &Place,
-        late: Vec<Placed>,
-        now: Time,
-        past: &P,
-    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
-        let mut changes = FateChanges::default();
-        let mut history = self.at_checkpoint(first);
-        let mut repetitions = Vec::new();
-        let base = history.checkpoints.last();
-        let (after, position) =
-            base.map_or((None, 0), |base| (Some(base.place.clone()), base.position));
-        let mut suffix = Suffix::collect(past, after.as_ref(), position)?;
-        let end = position + suffix.read();
-        let mut late = late.into_iter().peekable();
-        loop {
-            let (next, is_late) = match (suffix.peek(), late.peek()) {
-                (Some(kept), Some(late)) if *kept < late.place => (suffix.next(past)?, false),
-                (_, Some(_)) => (late.next(), true),
-                (Some(_), None) => (suffix.next(past)?, false),
-                (None, None) => break,
-            };
-            let Some(placed) = next else { break };
-            let fate = (!is_late).then(|| self.fate(&placed.place, placed.position));
-            repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
-            if history.checkpoints.is_due(0, &history.bounds) {
-                // What comes after this place is in the journal from the least position of the rest
-                // on, or will be appended to it.
-                history.checkpoint(suffix.least_position().unwrap_or(end).min(end));
-            }
-        }
-        history.changes = std::mem::take(&mut self.changes);
-        history.changes.cut();
-        *self = history;
-        Ok((changes, repetitions))
-    }
-
-    /// The history as it was at the last checkpoint before `first`. What becomes of the later ones stays
-    /// noted until they are appended again.
-    fn at_checkpoint(&self, first: &Place) -> Self {
-        let mut checkpoints = self.checkpoints.clone();
-        checkpoints.invalidate(first);
-        let mut history = Self::new(self.bounds);
-        if let Some(base) = checkpoints.last() {
-            history.document = base.document.clone();
-            history.past_end = Some(base.place.clone());
-            history.past_length = base.index;
-            history.counted = base.counted.clone();
-        }
-        history.skips = self.skips.up_to(history.past_end.as_ref());
-        history.checkpoints = checkpoints;
-        history.displaced = self.displaced;
-        history
-    }
-
-    /// A history up to a checkpoint: its document, the place of its last transaction, how many there
-    /// are, where in the journal the others begin, what is known of them, and which are skipped.
-    pub fn resume(
-        bounds: Bounds,
-        document: Document,
-        place: Place,
-        (index, position): (u64, u64),
-        counted: Counted,
-        skips: Skips,
-    ) -> Self {
-        let mut history = Self {
-            document,
-            past_end: Some(place.clone()),
-            past_length: index,
-            skips,
-            counted,
-            ..Self::new(bounds)
-        };
-        history.checkpoint(position);
-        history
-    }
-
-    /// A checkpoint so far before the end that it is likely to last, and what is skipped up to there; none if
-    /// there is nothing. `journal_length` is the position after all transactions of the history.
-    pub fn last_lasting(&self, journal_length: u64) -> Option<(Checkpoint, Skips)> {
-        let mut history = Self { changes: Changes::default(), ..self.clone() };
-        let tail = history.take_back(self.recent.len() - self.likely_late());
-        let positions = tail.iter().map(|taken| taken.placed.position);
-        let position = positions.min().unwrap_or(journal_length);
-        history.as_checkpoint(position).map(|checkpoint| (checkpoint, history.skips))
-    }
-
     /// Takes a checkpoint if one is due, as far before the end as transactions have been late.
     /// `journal_length` is the position after all transactions of the history.
     pub fn checkpoint_where_due(&mut self, journal_length: u64) {
         if !self.checkpoints.is_due(self.likely_late(), &self.bounds) {
             return;
         }
-        if let Some((checkpoint, _)) = self.last_lasting(journal_length) {
-            self.checkpoints.add(checkpoint, &self.bounds);
-        }
+        let floor = self.last_lasting(journal_length);
+        self.checkpoints.add(floor, &self.bounds);
         self.lateness /= 2;
+    }
+
+    /// A floor so far before the end that it is likely to last. `journal_length` is the position after all
+    /// transactions of the history.
+    pub fn last_lasting(&self, journal_length: u64) -> Floor {
+        let tentative = self.length() - self.committed.index;
+        let back = self.likely_late().min(usize::try_from(tentative).unwrap_or(usize::MAX));
+        if back == 0 {
+            return self.as_floor(journal_length);
+        }
+        let mut history = Self { changes: Changes::default(), ..self.clone() };
+        let tail = history.take_back(self.recent.len() - back);
+        let positions = tail.iter().map(|taken| taken.placed.position);
+        history.as_floor(positions.min().unwrap_or(journal_length))
     }
 
     /// How many of the last transactions are likely to be taken back once more.
@@ -565,27 +477,25 @@ impl History {
         (2 * self.lateness).min(self.recent.len())
     }
 
-    /// Takes a checkpoint at the end. All that comes after it is in the journal from `position` on.
-    fn checkpoint(&mut self, position: u64) {
-        if let Some(checkpoint) = self.as_checkpoint(position) {
-            self.checkpoints.add(checkpoint, &self.bounds);
-        }
-    }
-
-    /// What it is, as a checkpoint; none if there is nothing.
-    fn as_checkpoint(&self, position: u64) -> Option<Checkpoint> {
-        Some(Checkpoint {
-            place: self.end()?.clone(),
-            index: self.length(),
+    /// The end as a floor. All that comes after it is in the journal from `position` on.
+    fn as_floor(&self, position: u64) -> Floor {
+        let Progress { passed, committed } = self.progress.clone();
+        let index = self.length();
+        Floor {
+            end: self.end().cloned(),
+            index,
             position,
             counted: self.counted.clone(),
+            is_boundary: passed == self.committed.passed && index == self.committed.index,
+            passed,
+            committed,
             document: self.document.clone(),
-        })
+        }
     }
 
     /// The transaction at `place` in the recent part.
     pub fn recent(&self, place: &Place) -> Option<&Placed> {
-        let index = self.recent.partition_point(|entry| entry.placed.place < *place);
+        let index = self.recent_before(place);
         self.recent.get(index).map(|entry| &entry.placed).filter(|placed| placed.place == *place)
     }
 
@@ -597,44 +507,30 @@ impl History {
     /// Whether `place` is before the recent part, so that what is there has to be read from the
     /// journal.
     pub fn is_past(&self, place: &Place) -> bool {
-        self.past_end.as_ref().is_some_and(|past_end| place <= past_end)
+        self.past_end
+            .as_ref()
+            .is_some_and(|past_end| self.chain.order(place) <= self.chain.order(past_end))
     }
 
-    /// Where the transaction at `place` is, which is in the history.
-    pub fn whereabouts(&self, place: &Place) -> Whereabouts {
-        if !self.is_past(place) {
-            let index = self.recent.partition_point(|entry| entry.placed.place < *place);
-            return Whereabouts::Recent { index: self.past_length + index as u64 };
-        }
-        match self.checkpoints.before(place) {
-            None => Whereabouts::Past { after: None, index: 0, position: 0 },
-            Some(base) => Whereabouts::Past {
-                after: Some(base.place.clone()),
-                index: base.index,
-                position: base.position,
-            },
-        }
+    /// Whether something tentative at `place` comes after all others.
+    pub fn is_at_end(&self, place: &Place) -> bool {
+        let is_tentative = self.length() > self.committed.index;
+        !is_tentative || self.end().is_none_or(|end| end < place)
     }
-}
 
-impl Repetition {
-    fn contradiction(self) -> Option<Contradiction> {
-        let Self { place: repeated, differs } = self;
-        Some(Contradiction { earlier: differs?, repeated })
+    /// How many transactions are before the one at `place`, which is in the history; none if it is before the
+    /// recent part.
+    pub fn recent_index(&self, place: &Place) -> Option<u64> {
+        (!self.is_past(place)).then(|| self.past_length + self.recent_before(place) as u64)
     }
-}
 
-fn text(patch: &Patch) -> String {
-    serde_json::to_string(patch).expect("a patch always has a JSON text")
-}
+    /// Whether the transaction at `place` is covered by a commit that counts.
+    pub fn is_committed(&self, place: &Place) -> bool {
+        self.chain.segment_of(place) < Segment::Tentative
+    }
 
-/// Merges two sorted lists.
-fn merge(left: Vec<TakenBack>, right: Vec<TakenBack>) -> impl Iterator<Item = TakenBack> {
-    let mut left = left.into_iter().peekable();
-    let mut right = right.into_iter().peekable();
-    std::iter::from_fn(move || match (left.peek(), right.peek()) {
-        (Some(first), Some(second)) if first.placed.place < second.placed.place => left.next(),
-        (_, Some(_)) => right.next(),
-        (_, None) => left.next(),
-    })
+    fn recent_before(&self, place: &Place) -> usize {
+        let order = self.chain.order(place);
+        self.recent.partition_point(|entry| self.chain.order(&entry.placed.place) < order)
+    }
 }

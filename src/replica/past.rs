@@ -1,8 +1,12 @@
 //! The part of the history that is not in memory, read from the journal.
 
+use std::convert::Infallible;
+
+use super::floor::Floor;
 use super::placed::Placed;
 use crate::clock::Time;
-use crate::transaction::{Name, Place, Record};
+use crate::commit::{Chain, Segment};
+use crate::transaction::{Name, Place, Record, Transaction};
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
 /// Those that wrote at the same time can have come long after one another, so in the journal they may
@@ -34,6 +38,94 @@ pub trait Past {
     /// # Errors
     /// If the journal cannot be read.
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Self::Error>;
+
+    /// The base, if the replica was loaded without it: see [`super::Replica::load`].
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn base(&self) -> Result<Floor, Self::Error> {
+        Ok(Floor::beginning())
+    }
+}
+
+/// A journal, and what is about to be appended to it.
+pub struct Extended<'a, P, N> {
+    /// The journal.
+    pub past: &'a P,
+    /// How many records it has.
+    pub length: u64,
+    /// What comes after them.
+    pub new: &'a N,
+}
+
+impl<P: Past, N: Past<Error = Infallible>> Past for Extended<'_, P, N> {
+    type Error = P::Error;
+
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, P::Error> {
+        match position.checked_sub(self.length) {
+            Some(position) => self.new.places(position).map_err(|never| match never {}),
+            None => self.past.places(position),
+        }
+    }
+
+    fn next_up_to(&self, position: u64, time: Time) -> u64 {
+        if position < self.length { self.past.next_up_to(position, time) } else { position }
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, P::Error> {
+        match position.checked_sub(self.length) {
+            Some(position) => self.new.payloads(position, most).map_err(|never| match never {}),
+            None => self.past.payloads(position, most),
+        }
+    }
+
+    fn base(&self) -> Result<Floor, P::Error> {
+        self.past.base()
+    }
+}
+
+/// Records that were made here.
+pub struct New<'a>(pub &'a [Record]);
+
+/// How many of what is in memory are handed out at once.
+const STRETCH: usize = 1024;
+
+impl Past for New<'_> {
+    type Error = Infallible;
+
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        Ok(rest.take(STRETCH).cloned().map(PastPlace::from).collect())
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let payload = |record: &Record| {
+            let transaction = record.transaction().expect("what was encoded here can be read");
+            transaction.payload
+        };
+        Ok(rest.take(most).map(payload).collect())
+    }
+}
+
+/// A journal that is wholly at hand.
+impl Past for Vec<Transaction> {
+    type Error = Infallible;
+
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let place = |transaction: &Transaction| {
+            let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
+            let bytes = transaction.payload.len();
+            Some(PastPlace { place: transaction.place()?, named, bytes })
+        };
+        Ok(rest.map_while(place).take(STRETCH).collect())
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
+    }
 }
 
 /// A transaction of the journal without its payload.
@@ -53,13 +145,13 @@ impl From<Record> for PastPlace {
     }
 }
 
-/// The transactions after a place, in the order of the history.
+/// The transactions after a floor, in the order of the history; commits are none of it.
 ///
 /// First only their places are collected, and sorted; their payloads are read when their turn comes.
 pub struct Suffix {
     /// What is left, the next one last.
     rest: Vec<Left>,
-    /// For each of the rest the least position among it and those after it.
+    /// For each of the rest the least position among it and those after it that are not void.
     least: Vec<u64>,
     read: u64,
     /// The payloads of the next ones, the next one last.
@@ -68,64 +160,85 @@ pub struct Suffix {
 
 /// A transaction that is left.
 struct Left {
+    segment: Segment,
     at: PastPlace,
     position: u64,
 }
 
+impl Left {
+    fn order(&self) -> (Segment, &Place) {
+        (self.segment, &self.at.place)
+    }
+}
+
 impl Suffix {
-    /// What the journal has from `position` on and the history after the place `after`.
-    pub fn collect<P: Past>(
-        past: &P,
-        after: Option<&Place>,
-        position: u64,
-    ) -> Result<Self, P::Error> {
-        Self::collect_first(past, after, position, u64::MAX)
+    /// What the journal has and the history after the floor.
+    pub fn collect<P: Past>(past: &P, chain: &Chain, floor: &Floor) -> Result<Self, P::Error> {
+        Self::collect_first(past, chain, floor, u64::MAX)
     }
 
     /// The same, but only the first `most` of it in the order of the history. All of the journal is read
     /// for that that may be so early, as any of it may be late; but only about so many places are held.
     pub fn collect_first<P: Past>(
         past: &P,
-        after: Option<&Place>,
-        position: u64,
+        chain: &Chain,
+        floor: &Floor,
         most: u64,
     ) -> Result<Self, P::Error> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let position = floor.position;
+        let after = floor.end.as_ref().map(|end| chain.order(end));
+        // What is in the journal behind the last commit is tentative.
+        let last = chain.commits().last().map_or(0, |last| last.position);
         let mut rest: Vec<Left> = Vec::new();
         let mut read = 0;
         // Nothing that is later belongs to them.
-        let mut bound = None;
+        let mut bound: Option<(Segment, Time)> = None;
         loop {
             if most == 0 {
                 break;
             }
-            if let Some(time) = bound {
-                read = past.next_up_to(position + read, time) - position;
+            match bound {
+                Some((Segment::Tentative, time)) if position + read >= last => {
+                    read = past.next_up_to(position + read, time) - position;
+                }
+                Some((Segment::Commit(number), _))
+                    if chain.commit(number).is_some_and(|at| position + read > at.position) =>
+                {
+                    break;
+                }
+                _ => (),
             }
             let stretch = past.places(position + read)?;
             if stretch.is_empty() {
                 break;
             }
             for at in stretch {
-                if after.is_none_or(|after| at.place > *after) {
-                    rest.push(Left { at, position: position + read });
+                let segment = chain.segment_of(&at.place);
+                let is_none = at.place.source.epoch().is_some()
+                    || segment == Segment::Base
+                    || (segment == Segment::Tentative && chain.is_behind_base(&at.place));
+                if !is_none && after.is_none_or(|after| (segment, &at.place) > after) {
+                    rest.push(Left { segment, at, position: position + read });
                 }
                 read += 1;
             }
             if rest.len() >= most && (bound.is_none() || rest.len() / 2 > most) {
-                let by_place = |left: &Left, right: &Left| left.at.place.cmp(&right.at.place);
-                rest.select_nth_unstable_by(most - 1, by_place);
+                let by_order = |left: &Left, right: &Left| left.order().cmp(&right.order());
+                rest.select_nth_unstable_by(most - 1, by_order);
                 rest.truncate(most);
-                bound = rest.last().map(|last| last.at.place.time);
+                bound = rest.last().map(|last| (last.segment, last.at.place.time));
             }
         }
         // A journal is made of stretches that are in order already, of which this sort makes use.
-        rest.sort_by(|left, right| right.at.place.cmp(&left.at.place));
+        rest.sort_by(|left, right| right.order().cmp(&left.order()));
         rest.drain(..rest.len().saturating_sub(most));
         let least = rest
             .iter()
             .scan(u64::MAX, |least, left| {
-                *least = left.position.min(*least);
+                if !chain.is_void_in(left.segment, &left.at.place) {
+                    *least = left.position.min(*least);
+                }
                 Some(*least)
             })
             .collect();
@@ -144,14 +257,15 @@ impl Suffix {
         self.ahead.truncate(self.ahead.len().saturating_sub(count));
     }
 
-    /// The next place.
-    pub fn peek(&self) -> Option<&Place> {
-        self.rest.last().map(|left| &left.at.place)
+    /// The segment of the next one.
+    pub fn next_segment(&self) -> Option<Segment> {
+        self.rest.last().map(|left| left.segment)
     }
 
-    /// The least position of what is left.
+    /// The least position of what is left and not void; none if there is nothing.
     pub fn least_position(&self) -> Option<u64> {
-        self.least.get(self.rest.len().checked_sub(1)?).copied()
+        let least = self.least.get(self.rest.len().checked_sub(1)?).copied();
+        least.filter(|least| *least < u64::MAX)
     }
 
     /// The next transaction.
@@ -160,11 +274,8 @@ impl Suffix {
             self.read_ahead(past)?;
         }
         let next = self.rest.pop().zip(self.ahead.pop());
-        Ok(next.map(|(Left { at: PastPlace { place, named, .. }, position }, payload)| Placed {
-            place,
-            named,
-            position,
-            payload,
+        Ok(next.map(|(Left { at: PastPlace { place, named, .. }, position, .. }, payload)| {
+            Placed { place, named, position, payload }
         }))
     }
 
@@ -216,7 +327,7 @@ mod tests {
                 ..Transaction::fresh("a".parse().unwrap(), micros, micros.to_string())
             })
             .collect();
-        let mut suffix = Suffix::collect(&journal, None, 0).unwrap();
+        let mut suffix = Suffix::collect(&journal, &Chain::default(), &Floor::beginning()).unwrap();
         let mut expected = 0;
         while let Some(placed) = suffix.next(&journal).unwrap() {
             assert_eq!(placed.place.time.as_micros(), expected);
@@ -267,7 +378,13 @@ mod tests {
             let mut order: Vec<_> = journal.iter().collect();
             order.sort_by_key(|transaction| transaction.place());
             let indexed = Indexed(journal.clone(), Cell::new(0));
-            let mut suffix = Suffix::collect_first(&indexed, None, 0, most as u64).unwrap();
+            let mut suffix = Suffix::collect_first(
+                &indexed,
+                &Chain::default(),
+                &Floor::beginning(),
+                most as u64,
+            )
+            .unwrap();
             let mut found = Vec::new();
             while let Some(placed) = suffix.next(&indexed).unwrap() {
                 found.push(placed.place.id);

@@ -1,25 +1,30 @@
 //! What a replica writes down to go on from after a restart.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::base::Base;
 use super::bounds::Bounds;
-use super::checkpoint::Counted;
-use super::history::{Bits, History, Reason, Skips, Whereabouts};
-use super::past::Past;
+use super::difference::Difference;
+use super::floor::{Counted, Floor};
+use super::history::{Begin, Bits, History, Reason, Skips};
+use super::past::{Extended, Past};
 use super::placed::Placed;
-use super::{Life, Replica};
+use super::{Life, Replica, Turn};
 use crate::clock::{HybridClock, Time, VectorClock};
+use crate::commit::{Chain, Commit, Committed, PlacedCommit, Segment};
 use crate::document::Value;
 use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};
 
-/// A replica as it was, but for what its journal has after that.
+/// A replica as it was, but for what its journal has after that, and for its base.
 #[derive(Clone, Debug)]
 pub struct Saved {
     /// All that is not the document, as JSON.
     pub summary: String,
-    /// The document at `place`.
+    /// The document at the floor that it goes on from.
     pub document: Document,
     /// How much of the journal it takes note of.
     pub length: u64,
@@ -27,11 +32,14 @@ pub struct Saved {
     pub position: u64,
 }
 
-/// Where the journal goes on after a [`Saved`].
+/// Where the journal goes on after a [`Saved`] or a [`Base`].
 #[derive(Clone, Debug)]
 pub struct Resume {
-    place: Place,
-    /// How many transactions the journal had.
+    /// The last transaction that counts.
+    end: Option<Place>,
+    /// Which commits counted.
+    chain: Arc<Chain>,
+    /// How many records the journal had.
     pub length: u64,
     /// From here on the journal has to be read.
     pub position: u64,
@@ -39,51 +47,84 @@ pub struct Resume {
 
 #[derive(Serialize, Deserialize)]
 struct Summary {
-    /// The last transaction of the history whose patch the document has.
-    place: Place,
-    /// How many there are up to it.
+    /// The floor that it goes on from: its last transaction, how many there are up to it, and where in the
+    /// journal all others are.
+    end: Option<Place>,
     index: u64,
-    /// All others are in the journal from here on.
     position: u64,
-    /// How many transactions the journal had. Those that it has from there on may belong before
-    /// `place`.
-    length: u64,
     skipped_count: u64,
     repeated_count: u64,
+    /// The names of those up to there.
+    names: Names,
+    /// How many records the journal had. Those that it has from `position` on may belong before the floor.
+    length: u64,
     /// Which ones are skipped and which are repeated, each as the runs of a set of positions.
     skipped_positions: Vec<u64>,
     repeated_positions: Vec<u64>,
     /// Why the latest skipped ones are.
     reasons: Vec<Reason>,
-    /// The names of those up to `place`.
-    names: Names,
     vclock: VectorClock,
+    own: VectorClock,
+    /// What there is of commits; none if none is known.
+    commits: Option<Commits>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Commits {
+    begin: Begin,
+    base: Committed,
+    /// All that are known after the base.
+    held: Vec<(Place, u64, Commit)>,
+    /// How many of the chain's commits are passed at the floor, and what is left there.
+    passed: u64,
+    committed: Committed,
+    is_verified: bool,
+    difference: Option<Difference>,
 }
 
 impl Replica {
     /// What to write down; none where there is nothing yet.
     pub fn save(&self) -> Option<Saved> {
-        let length = self.history.length();
-        let (checkpoint, skips) = self.history.last_lasting(length)?;
-        let (skipped, repeated) = skips.positions();
+        let (length, history) = (self.length, &self.history);
+        let chain = history.chain();
+        let has_commits = chain.tip().is_some();
+        let floor = match has_commits {
+            true => Floor::clone(history.committed()),
+            false if history.length() == 0 => return None,
+            false => history.last_lasting(length),
+        };
+        let (skipped, repeated) = history.skips().positions();
+        let held = chain.held().map(|at| (at.place.clone(), at.position, at.commit.clone()));
+        let commits = has_commits.then(|| Commits {
+            begin: history.begin(),
+            base: chain.base().clone(),
+            held: held.collect(),
+            passed: floor.passed - chain.folded(),
+            committed: Committed::clone(&floor.committed),
+            is_verified: history.verified().is_some_and(|at| at.passed == floor.passed),
+            difference: self.difference.clone(),
+        });
+        let Counted { names, skipped: skipped_count, repeated: repeated_count } = floor.counted;
         let summary = Summary {
-            index: checkpoint.index,
-            position: checkpoint.position,
+            end: floor.end,
+            index: floor.index,
+            position: floor.position,
+            skipped_count,
+            repeated_count,
+            names,
             length,
-            skipped_count: checkpoint.counted.skipped,
-            repeated_count: checkpoint.counted.repeated,
-            names: checkpoint.counted.names.clone(),
             skipped_positions: skipped.runs(),
             repeated_positions: repeated.runs(),
-            reasons: skips.reasons().iter().cloned().collect(),
+            reasons: history.skipped().iter().cloned().collect(),
             vclock: self.vclock.clone(),
-            place: checkpoint.place.clone(),
+            own: self.own.clone(),
+            commits,
         };
         Some(Saved {
             summary: serde_json::to_string(&summary).expect("a summary always has a JSON text"),
-            document: checkpoint.document,
+            document: floor.document,
             length,
-            position: checkpoint.position,
+            position: floor.position,
         })
     }
 
@@ -100,30 +141,72 @@ impl Replica {
         let summary: Summary = serde_json::from_str(summary).map_err(|error| error.to_string())?;
         let root: Value = serde_json::from_slice(document).map_err(|error| error.to_string())?;
         let document = Document::new(root).ok_or("the document is too large")?;
-        let Summary { place, index, position, length, vclock, .. } = summary;
+        let Summary { end, index, position, length, vclock, own, .. } = summary;
         let counted = Counted {
             names: summary.names,
             skipped: summary.skipped_count,
             repeated: summary.repeated_count,
         };
         let mut clock = HybridClock::default();
-        clock.observe(place.time);
-        let resume = Resume { place: place.clone(), length, position };
-        let positions = |runs: &[u64], count| {
-            let positions = Bits::from_runs(runs, length).filter(|bits| bits.count() == count);
+        end.iter().for_each(|end| clock.observe(end.time));
+        let positions = |runs: &[u64]| {
+            let positions = Bits::from_runs(runs, length);
             positions.ok_or("it does not say which transactions are skipped or repeated")
         };
         let skips = Skips::new(
-            positions(&summary.skipped_positions, counted.skipped)?,
-            positions(&summary.repeated_positions, counted.repeated)?,
+            positions(&summary.skipped_positions)?,
+            positions(&summary.repeated_positions)?,
             summary.reasons,
         );
-        let history = History::resume(bounds, document, place, (index, position), counted, skips);
-        Ok((Self { life, vclock, clock, history }, resume))
+        let floor = Floor { end, index, position, counted, document, ..Floor::default() };
+        let (history, difference) = match summary.commits {
+            None => (History::resume(bounds, floor, skips), None),
+            Some(commits) => {
+                let Commits { begin, base, held, passed, committed, .. } = commits;
+                let mut chain = Chain::new(base);
+                for (place, position, commit) in held {
+                    clock.observe(place.time);
+                    chain.add(PlacedCommit { place, position, commit });
+                }
+                let committed = Arc::new(committed);
+                let floor = Floor { passed, committed, is_boundary: true, ..floor };
+                if passed != chain.next_number() {
+                    return Err("its commits are not those that lead to its document".into());
+                }
+                let floor = Arc::new(floor);
+                let history = History::after(bounds, floor, Arc::new(chain));
+                let history = history.stored(begin, skips, commits.is_verified);
+                (history, commits.difference)
+            }
+        };
+        let resume = Resume {
+            end: history.end().cloned(),
+            chain: history.chain().clone(),
+            length,
+            position,
+        };
+        Ok((Self { life, vclock, own, clock, history, length, difference }, resume))
+    }
+
+    /// The replica of which nothing but a base is known, which stands for all that the journal has before
+    /// `position`; and where to read on.
+    pub fn after(life: Life, base: Base, position: u64, bounds: Bounds) -> (Self, Resume) {
+        let chain = Arc::new(Chain::new(base.committed.clone()));
+        let mut clock = HybridClock::default();
+        for covered in base.committed.clock.values() {
+            clock.observe(covered.last);
+        }
+        let floor = Arc::new(base.floor(position));
+        let history = History::after(bounds, floor, chain.clone());
+        let own = VectorClock::default();
+        let vclock = history.committed_clock();
+        let resume = Resume { end: None, chain, length: position, position };
+        let difference = None;
+        (Self { life, vclock, own, clock, history, length: position, difference }, resume)
     }
 
     /// Takes in again what the journal has from `position` on. `resume` is where this replica was
-    /// loaded, if it was, and is taken away once all is made anew from before that. All of the journal
+    /// loaded, if it was, and counts nothing more once all is made anew from before that. All of the journal
     /// before has been taken in again already, and `past` can read it.
     ///
     /// # Errors
@@ -136,33 +219,78 @@ impl Replica {
         now: Time,
         past: &P,
     ) -> Result<(), P::Error> {
-        let end = position + transactions.len() as u64;
-        let mut ordered = Vec::with_capacity(transactions.len());
-        let mut counted = Vec::new();
-        for (position, transaction) in (position..).zip(transactions) {
+        let past = Extended { past, length: position, new: &transactions };
+        let mut turn = Turn::new(position, now);
+        for (position, transaction) in (position..).zip(&transactions) {
             let Some(place) = transaction.place() else { continue };
-            self.vclock.advance(&place.source, place.id);
             self.clock.observe(place.time);
-            let is_counted = resume.as_ref().is_some_and(|resume| {
-                position < resume.position || (position < resume.length && place <= resume.place)
-            });
+            let chain = self.history.chain();
+            let is_dropped = match resume {
+                Some(resume) if position < resume.length => {
+                    resume.counts(position, transaction, &place)
+                }
+                // It was written twice, or the base stands for it.
+                _ => {
+                    self.vclock.has_seen(&place.source, place.id)
+                        || (chain.segment_of(&place) == Segment::Tentative
+                            && chain.is_behind_base(&place))
+                }
+            };
+            if is_dropped {
+                continue;
+            }
+            if let Some(commit) = &transaction.commit {
+                self.recover_all(&mut turn, resume, &past)?;
+                let commit = PlacedCommit { place, position, commit: Commit::clone(commit) };
+                self.commit(commit, turn.journal_length, now, &past)?;
+                continue;
+            }
+            self.count(&place);
             let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
-            let placed = Placed { place, named, position, payload: transaction.payload };
-            if is_counted { &mut counted } else { &mut ordered }.push(placed);
+            let payload = transaction.payload.clone();
+            turn.ordered.push(Placed { place, named, position, payload });
         }
-        // A late one may have all made anew after a checkpoint before the saved place, of what `past` can
-        // read. What was saved counts no more then, and what it took note of is put in again.
-        if let Some(first) = ordered.iter().map(|placed| &placed.place).min()
-            && let Whereabouts::Past { after, .. } = self.history.whereabouts(first)
-            && resume.take_if(|resume| after.as_ref() < Some(&resume.place)).is_some()
-        {
-            counted.retain(|placed| Some(&placed.place) > after.as_ref());
-            ordered.append(&mut counted);
-        }
-        ordered.sort_by(|left, right| left.place.cmp(&right.place));
-        self.put_in(ordered, now, past)?;
+        self.recover_all(&mut turn, resume, &past)?;
+        self.length = position + transactions.len() as u64;
         // What was saved may count transactions that come only after these.
-        self.history.checkpoint_where_due(end);
+        self.history.checkpoint_where_due(self.length);
         Ok(())
+    }
+
+    /// Puts in what was gathered.
+    fn recover_all<P: Past>(
+        &mut self,
+        turn: &mut Turn,
+        resume: &mut Option<Resume>,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let mut ordered = std::mem::take(&mut turn.ordered);
+        let chain = self.history.chain();
+        ordered.sort_by(|left, right| chain.order(&left.place).cmp(&chain.order(&right.place)));
+        // A late one may have all made anew from a floor before the saved one, of what `past` can read. What was
+        // saved counts no more then.
+        if let Some(first) = ordered.first() {
+            let order = chain.order(&first.place);
+            if let Some(resume) = resume
+                && resume.end.as_ref().is_some_and(|end| order < chain.order(end))
+            {
+                (resume.end, resume.position) = (None, 0);
+            }
+        }
+        self.put_in(ordered, turn.journal_length, turn.now, past)?;
+        Ok(())
+    }
+}
+
+impl Resume {
+    /// Whether what was saved counts a record that the journal had then.
+    fn counts(&self, position: u64, transaction: &Transaction, place: &Place) -> bool {
+        let Self { end, chain, .. } = self;
+        let is_behind = || end.as_ref().is_some_and(|end| chain.order(place) <= chain.order(end));
+        transaction.commit.is_some()
+            || position < self.position
+            || is_behind()
+            || chain.segment_of(place) == Segment::Base
+            || chain.is_behind_base(place)
     }
 }

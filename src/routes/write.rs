@@ -77,6 +77,8 @@ async fn answer(
             Ok(Response::new(200).with_body("application/json", with_line_feed(&record.line)))
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
+        // What is created here is later than all that is final.
+        Submitted::Void => Err(patch_problem(&PatchError::VOID).into()),
         Submitted::Unkept(error) => {
             let is_full = error.kind() == std::io::ErrorKind::StorageFull;
             let status = if is_full { 507 } else { 503 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchmesh::clock::Time;
-use patchmesh::commit::{Chain, Change, Commit, Committed, Segment};
+use patchmesh::commit::{Chain, Change, Commit, Committed, PlacedCommit, Segment};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Place};
 
@@ -61,6 +61,11 @@ fn places(commits: &[(Place, Commit)]) -> impl Iterator<Item = Place> {
     })
 }
 
+/// A commit, wherever it is in the journal.
+fn at(place: &Place, commit: &Commit) -> PlacedCommit {
+    PlacedCommit { place: place.clone(), position: 0, commit: commit.clone() }
+}
+
 /// Compares all that a chain says with the definition over the commits that it was told of.
 fn check(chain_now: &Chain, known: &[(Place, Commit)], seed: u64) {
     let (tip, expected) = chain(known);
@@ -80,7 +85,7 @@ fn check(chain_now: &Chain, known: &[(Place, Commit)], seed: u64) {
     assert_eq!(chain_now.floor(), floor(&in_order), "seed {seed}");
     for place in places(known) {
         let first = in_order.iter().position(|(at, commit)| covers(at, commit, &place));
-        let segment = first.map_or(Segment::Tentative, Segment::Commit);
+        let segment = first.map_or(Segment::Tentative, |at| Segment::Commit(at as u64));
         assert_eq!(chain_now.segment_of(&place), segment, "seed {seed}: {place:?}");
         let floor = floor(&in_order[..first.unwrap_or(in_order.len())]);
         let is_void = place.time < floor && place.source.epoch().is_none();
@@ -99,7 +104,7 @@ fn a_chain_is_the_same_in_whatever_order_its_commits_come() {
         for known in 1..=commits.len() {
             let (place, commit) = commits[known - 1].clone();
             let (before, tip) = (names(&chain), chain.tip().cloned());
-            let change = chain.add(place.clone(), commit.clone());
+            let change = chain.add(at(&place, &commit));
             let after = names(&chain);
             let kept = before.iter().zip(&after).take_while(|(was, is)| was == is).count();
             let tip_changed = tip.as_ref() != chain.tip();
@@ -108,7 +113,10 @@ fn a_chain_is_the_same_in_whatever_order_its_commits_come() {
                 Change::Extended => {
                     assert!(after.len() == kept + 1 && before.len() == kept && !tip_changed);
                 }
-                change => assert_eq!(change, Change::Rewritten { kept, tip_changed }),
+                change => {
+                    let kept = kept as u64;
+                    assert_eq!(change, Change::Rewritten { kept, tip_changed });
+                }
             }
             *match change {
                 Change::Nothing => &mut void,
@@ -116,7 +124,7 @@ fn a_chain_is_the_same_in_whatever_order_its_commits_come() {
                 Change::Rewritten { .. } => &mut rewritten,
             } += 1;
             check(&chain, &commits[..known], seed);
-            assert_eq!(chain.add(place, commit), Change::Nothing, "it is known");
+            assert_eq!(chain.add(at(&place, &commit)), Change::Nothing, "it is known");
         }
     }
     let least = extended.min(rewritten).min(void);
@@ -131,8 +139,8 @@ fn a_chain_after_a_base_goes_on_as_if_there_was_none() {
         let commits = commits(&mut random);
         let (mut whole, mut folded) = (Chain::default(), Chain::default());
         for (known, (place, commit)) in commits.iter().enumerate() {
-            whole.add(place.clone(), commit.clone());
-            folded.add(place.clone(), commit.clone());
+            whole.add(at(place, commit));
+            folded.add(at(place, commit));
             if random.u8(..3) == 0 && !folded.is_outside() && !folded.commits().is_empty() {
                 let mut base = folded.base().clone();
                 for next in &folded.commits()[..random.usize(1..=folded.commits().len())] {
@@ -149,7 +157,7 @@ fn a_chain_after_a_base_goes_on_as_if_there_was_none() {
                     is_next || Some(commit.epoch) > source.epoch().map(|epoch| epoch.number)
                 };
                 let after = commits[..=known].iter().filter(is_after).count();
-                assert_eq!(folded.held(), after, "seed {seed}: no others are of any use");
+                assert_eq!(folded.held().count(), after, "seed {seed}: no others are of any use");
                 assert_eq!(names(&Chain::new(base)), []);
                 folds += 1;
             }
@@ -171,8 +179,7 @@ fn a_chain_after_a_base_goes_on_as_if_there_was_none() {
             for place in places(&commits[..=known]).filter(|place| place.source.epoch().is_none()) {
                 let (in_folded, in_whole) = (folded.segment_of(&place), whole.segment_of(&place));
                 let expected = match in_whole {
-                    Segment::Commit(commit) if commit < begin => Segment::Base,
-                    Segment::Commit(commit) => Segment::Commit(commit - begin),
+                    Segment::Commit(commit) if commit < begin as u64 => Segment::Base,
                     other => other,
                 };
                 // A source that left the clock of the base is nowhere any more.
@@ -194,10 +201,10 @@ fn a_floor_never_goes_back_along_a_chain() {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut chain = Chain::default();
         for (place, commit) in commits(&mut random) {
-            chain.add(place, commit);
+            chain.add(at(&place, &commit));
         }
         let mut state = Committed::default();
-        for (index, next) in chain.commits().iter().enumerate() {
+        for (index, next) in (0..).zip(chain.commits()) {
             assert_eq!(state.floor, chain.floor_before(index));
             state.advance(next, []);
             assert!(state.floor >= chain.floor_before(index), "seed {seed}");

@@ -122,20 +122,20 @@ impl Definition {
             let find =
                 |(place, _): &&(Place, Commit)| place.source == name.source && place.id == name.id;
             let (at, commit) = commits.iter().find(find).expect("it is one of them");
-            for (source, next) in &commit.clock {
+            let clock = commit.clock.iter().map(|(source, next)| (source, *next));
+            let names = commit.after.iter().chain([name]).map(|name| (&name.source, name.id + 1));
+            for (source, next) in clock.chain(names) {
                 let entry = state.clock.entry(source.clone()).or_default();
-                entry.0 = entry.0.max(*next);
-            }
-            for name in commit.after.iter().chain([name]) {
-                let entry = state.clock.entry(name.source.clone()).or_default();
-                entry.0 = entry.0.max(name.id + 1);
+                if entry.0 < next {
+                    *entry = (next, entry.1.max(at.time));
+                }
             }
             let covered = |record: &Rc<Record>| covers(at, commit, &record.place);
             let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(covered);
             left = later;
-            for record in &now {
-                let entry = state.clock.entry(record.place.source.clone()).or_default();
-                entry.1 = entry.1.max(record.place.time);
+            for record in now.iter().filter(|r| r.commit.is_none() && r.place.time >= state.floor) {
+                let last = state.last.entry(record.name.source.clone()).or_default();
+                *last = (*last).max(at.time);
             }
             made.put(&mut state, segment, &now);
             let horizon_micros = commit.horizon * 1_000_000;
@@ -145,9 +145,18 @@ impl Definition {
             state.floor = state.floor.max(before(commit.until));
             let floor = state.floor;
             state.clock.retain(|source, (_, last)| *last >= floor || source.epoch().is_some());
-            state.last.retain(|_, last| *last >= before(floor));
+            let is_plain = |source: &Source| source.life_name().is_none();
+            let names_floor = before(floor);
+            state.last.retain(|source, last| *last >= names_floor || is_plain(source));
             let State { names, last, .. } = &mut state;
             names.retain(|name| last.contains_key(&name.source));
+            // Of a plain source only the next Id stays: all below it are known.
+            let past = last.iter().filter(|(_, last)| **last < names_floor);
+            for source in past.map(|(source, _)| source) {
+                let ids = names.iter().filter(|name| name.source == *source).map(|name| name.id);
+                let next = ids.max().map_or(0, |id| id + 1);
+                names.extend((0..next).map(|id| Name { source: source.clone(), id }));
+            }
             made.states.push(state.clone());
         }
         made.chain = chain;
@@ -172,8 +181,6 @@ impl Definition {
             } else if !state.names.insert(name.clone()) {
                 Fate::Repeated
             } else {
-                let last = state.last.entry(name.source.clone()).or_default();
-                *last = (*last).max(place.time);
                 if patch.applies_to(&state.document) { Fate::Applied } else { Fate::Skipped }
             };
             if fate == Fate::Applied {

@@ -116,11 +116,11 @@ impl Node {
         self.journal.push(record.clone());
         self.view = None;
         let Some(commit) = &record.commit else { return };
-        let change = self.chain.add(record.place.clone(), commit.clone());
+        let at = PlacedCommit { place: record.place.clone(), position: 0, commit: commit.clone() };
+        let change = self.chain.add(at.clone());
         if matches!(change, Change::Rewritten { tip_changed: true, .. }) {
             self.streams.clear();
         }
-        let at = PlacedCommit { place: record.place.clone(), commit: commit.clone() };
         let counts = self.chain.last() == Some(record.stamp());
         if self.differs() || (counts && !at.is_backed_by(&before)) {
             self.differs_at.get_or_insert(record.stamp());
@@ -148,7 +148,7 @@ impl Node {
     /// The document as it would be at this commit.
     pub fn document_at(&self, place: Place, commit: Commit) -> Option<Document> {
         let mut chain = self.chain.clone();
-        chain.add(place.clone(), commit);
+        chain.add(PlacedCommit { place: place.clone(), position: 0, commit });
         let is_last = chain.last() == Some((place.source, place.id).into());
         let mut view = view(&self.journal, &chain);
         let _tentative = view.documents.pop();
@@ -167,18 +167,23 @@ fn view(journal: &[Rc<Record>], chain: &Chain) -> View {
     let mut rest = &sorted[..];
     let mut view = View::default();
     let mut document = Document::new();
-    for (index, next) in chain.commits().iter().enumerate() {
+    for (index, next) in (0..).zip(chain.commits()) {
         let here = rest.partition_point(|(segment, _)| *segment <= Segment::Commit(index));
         let (part, others) = rest.split_at(here);
         rest = others;
-        let counted = put(&mut view, chain, &mut document, part);
-        let forgotten = view.committed.advance(
-            next,
-            part.iter().zip(&counted).map(|((_, record), counts)| {
-                (&record.place, counts.then_some(&record.name.source))
-            }),
-        );
-        view.names.retain(|name| !forgotten.names.contains(&name.source));
+        put(&mut view, chain, &mut document, part);
+        let is_named =
+            |record: &&Rc<Record>| record.commit.is_none() && !chain.is_void(&record.place);
+        let named = part.iter().map(|(_, record)| record).filter(is_named);
+        let forgotten = view.committed.advance(next, named.map(|record| &record.name.source));
+        for source in &forgotten.names {
+            let ids = view.names.iter().filter(|name| name.source == *source).map(|name| name.id);
+            let next = ids.max().map_or(0, |id| id + 1);
+            view.names.retain(|name| name.source != *source);
+            if source.life_name().is_none() {
+                view.names.extend((0..next).map(|id| Name { source: source.clone(), id }));
+            }
+        }
         view.documents.push(document.clone());
     }
     put(&mut view, chain, &mut document, rest);
@@ -195,18 +200,10 @@ fn view(journal: &[Rc<Record>], chain: &Chain) -> View {
     view
 }
 
-/// Puts a part of the history at the end. Says of each whether it counts.
-fn put(
-    view: &mut View,
-    chain: &Chain,
-    document: &mut Document,
-    part: &[(Segment, Rc<Record>)],
-) -> Vec<bool> {
-    let mut put_one = |(segment, record): &(Segment, Rc<Record>)| {
-        let Record { place, name, patch, commit } = &**record;
-        if commit.is_some() {
-            return false;
-        }
+/// Puts a part of the history at the end.
+fn put(view: &mut View, chain: &Chain, document: &mut Document, part: &[(Segment, Rc<Record>)]) {
+    for (segment, record) in part.iter().filter(|(_, record)| record.commit.is_none()) {
+        let Record { place, name, patch, .. } = &**record;
         let fate = if chain.is_void(place) {
             Fate::Void
         } else if !view.names.insert(name.clone()) {
@@ -218,9 +215,7 @@ fn put(
             Fate::Skipped
         };
         view.history.push((*segment, place.clone(), name.clone(), fate));
-        matches!(fate, Fate::Applied | Fate::Skipped)
-    };
-    part.iter().map(&mut put_one).collect()
+    }
 }
 
 /// A patch at random.

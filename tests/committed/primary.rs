@@ -2,8 +2,8 @@
 
 use patchmesh::clock::Time;
 use patchmesh::commit::{
-    COMMIT_INTERVAL_MICROS, Chain, Commit, Heard, LAG_MICROS, Primary, Segment, Silence,
-    hash_is_due,
+    COMMIT_INTERVAL_MICROS, Chain, Change, Commit, Heard, LAG_MICROS, PlacedCommit, Primary,
+    Segment, Silence, hash_is_due,
 };
 use patchmesh::source::{MAX_EPOCH, Source};
 use patchmesh::transaction::{Name, Place};
@@ -33,13 +33,17 @@ fn next(primary: &Primary, chain: &Chain, places: &[Place]) -> Result<(Name, Com
     primary.next(LAG_MICROS, Heard::All, chain, places.iter())
 }
 
+fn add(chain: &mut Chain, place: Place, commit: Commit) -> Change {
+    chain.add(PlacedCommit { place, position: 0, commit })
+}
+
 /// A chain that ends with this commit of a source.
 fn chain(at: &str, id: u64) -> Chain {
     let mut chain = Chain::default();
     let place = place(at, id, 50);
     let epoch = place.source.epoch().unwrap().number;
     let (until, clock) = (time(40), [(source("a~00000000"), 3)].into());
-    chain.add(place, Commit { epoch, after: None, until, clock, horizon: 60, hash: None });
+    add(&mut chain, place, Commit { epoch, after: None, until, clock, horizon: 60, hash: None });
     chain
 }
 
@@ -65,7 +69,7 @@ fn a_commit_covers_the_longest_prefix_of_each_source() {
 fn what_is_void_neither_ends_a_prefix_nor_makes_it_longer() {
     let mut chain = Chain::default();
     let (at, until, clock) = (place("me~00000000^1", 1, 50), time(100 * SECOND), [].into());
-    chain.add(at, Commit { epoch: 1, after: None, until, clock, horizon: 60, hash: None });
+    add(&mut chain, at, Commit { epoch: 1, after: None, until, clock, horizon: 60, hash: None });
     let (void, not) = (39 * SECOND, 41 * SECOND);
     let places = [
         place("a~00000000", 1, not),
@@ -86,7 +90,7 @@ fn a_commit_of_too_many_sources_leaves_some_to_the_next() {
     let (name, commit) = next(&primary(true, 30), &chain, &places).unwrap();
     let covered = commit.clock.len();
     assert!(covered > 10_000 && covered < places.len());
-    chain.add(place(name.source.as_str(), name.id, 60), commit);
+    add(&mut chain, place(name.source.as_str(), name.id, 60), commit);
     let is_left = |place: &&Place| chain.segment_of(place) == Segment::Tentative;
     let left: Vec<_> = places.iter().filter(is_left).cloned().collect();
     let (_, commit) = next(&primary(true, 30), &chain, &left).unwrap();
@@ -158,7 +162,7 @@ fn who_asks_when_told_to_commits_as_early_as_may_be_and_then_rests() {
         if let Ok((name, commit)) = primary.next(at, Heard::All, &chain, tentative()) {
             committed.push((at, commit.clock[&source("a~00000000")]));
             greatest = time(at + 1);
-            chain.add(place(name.source.as_str(), name.id, greatest.as_micros()), commit);
+            add(&mut chain, place(name.source.as_str(), name.id, greatest.as_micros()), commit);
             primary.note_commit(at);
             primary.note_end(at, greatest);
         }
@@ -229,10 +233,10 @@ fn an_epoch_is_begun_once_in_a_life_and_said_at_once() {
     // Nothing has to be new.
     let (name, commit) = next(&primary, &chain, &[]).unwrap();
     assert_eq!(commit.after, Some(Name { source: source("me~11111111^1"), id: 5 }));
-    chain.add(place(name.source.as_str(), name.id, 60), commit);
+    add(&mut chain, place(name.source.as_str(), name.id, 60), commit);
     assert_eq!(chain.tip(), Some(&source("me~00000000^2")));
     let other = Commit { epoch: 3, ..chain.commits()[0].commit.clone() };
-    chain.add(place("me~11111111^3", 1, 70), other);
+    add(&mut chain, place("me~11111111^3", 1, 70), other);
     let overtaken = Err(Silence::Overtaken(source("me~11111111^3")));
     assert_eq!(next(&primary, &chain, &[]), overtaken);
     primary.begin_life(source("me~22222222"));

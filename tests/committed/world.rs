@@ -519,7 +519,8 @@ fn compare(node: &Node, view: &View, definition: &Definition) {
     assert_eq!((node.chain.tip(), &names), (definition.tip.as_ref(), &definition.chain));
     let history = definition.history.iter().map(|(segment, place, name, fate)| {
         let is_covered = *segment < definition.chain.len();
-        let segment = if is_covered { Segment::Commit(*segment) } else { Segment::Tentative };
+        let segment =
+            if is_covered { Segment::Commit(*segment as u64) } else { Segment::Tentative };
         (segment, place.clone(), name.clone(), *fate)
     });
     assert!(view.history.iter().cloned().eq(history), "{:?}\n{definition:?}", view.history);

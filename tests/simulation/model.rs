@@ -259,30 +259,4 @@ impl Model {
             }
         }
     }
-
-    /// Goes back to what was `before`, where the journal could not take in what was accepted since.
-    /// What came to be applied by that, and is skipped again, is skipped since then or since `now`.
-    pub fn retract(
-        &mut self,
-        mut before: Self,
-        now: Time,
-        skipped_since: impl Fn(Number) -> Option<Time>,
-    ) {
-        let applied: Vec<Number> = self
-            .history
-            .iter()
-            .filter(|member| member.skip.is_none())
-            .map(|member| member.number)
-            .collect();
-        for member in &mut before.history {
-            if let Some((_, since)) = &mut member.skip
-                && applied.contains(&member.number)
-                && skipped_since(member.number) == Some(now)
-            {
-                *since = now;
-            }
-        }
-        before.seen_micros = self.seen_micros;
-        *self = before;
-    }
 }

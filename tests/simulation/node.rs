@@ -149,7 +149,7 @@ impl Node {
         lab: &mut Lab,
     ) -> Turn {
         let vclock = self.replica.vclock().clone();
-        let before = (disk != Disk::SOUND).then(|| self.model.clone());
+        let before = (disk != Disk::SOUND).then(|| (self.replica.clone(), self.model.clone()));
         let past_end = self.replica.history().past_end().cloned();
         let may_read = self.replica.needs_past(&submissions);
         let expectation = self.model.accept(&submissions, now, &mut lab.book);
@@ -167,14 +167,13 @@ impl Node {
                 if let (Growth::Full, Some(before)) = (disk.growth, before)
                     && !acceptance.records.is_empty()
                 {
-                    return self.retract(&acceptance, before, now, disk, lab);
+                    return self.retract(before, lab);
                 }
                 acceptance
             }
             (Err(Unreadable), Some(before)) => {
                 lab.tally.unreadable += 1;
-                self.model = before;
-                self.model.seen_micros = expectation.seen_micros;
+                (self.replica, self.model) = before;
                 self.check(&lab.book);
                 return Turn::Unkept;
             }
@@ -195,21 +194,10 @@ impl Node {
         Turn::Kept { early: acceptance.outcomes.iter().map(is_early).collect() }
     }
 
-    fn retract(
-        &mut self,
-        acceptance: &Acceptance,
-        before: Model,
-        now: Time,
-        disk: Disk,
-        lab: &mut Lab,
-    ) -> Turn {
-        let past = JournalPast::new(&self.journal, disk, lab);
-        let Ok(()) = self.replica.retract(acceptance, now, &past) else { return Turn::Ended };
+    /// Goes back to what was before, since the journal cannot take it in.
+    fn retract(&mut self, (replica, model): (Replica, Model), lab: &mut Lab) -> Turn {
         lab.tally.retracted += 1;
-        let skipped: BTreeMap<_, _> = self.replica.history().skipped().iter().cloned().collect();
-        self.model.retract(before, now, |number| {
-            skipped.get(lab.book.place(number)).and_then(|skip| skip.since)
-        });
+        (self.replica, self.model) = (replica, model);
         self.check(&lab.book);
         Turn::Unkept
     }

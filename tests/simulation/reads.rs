@@ -2,12 +2,12 @@
 
 use patchmesh::patch::{Document, parse};
 use patchmesh::replica::Placed;
+use patchmesh::replica::history::Fate;
 use patchmesh::replica::history::at::{Listed, Window};
 use patchmesh::replica::history::changes::Version;
-use patchmesh::replica::history::{Fate, Whereabouts};
 
 use super::Node;
-use crate::definition::{Book, order};
+use crate::definition::Book;
 use crate::journal::{Disk, JournalPast};
 use crate::lab::Lab;
 
@@ -33,18 +33,10 @@ impl Node {
     /// Asks where the transaction at this index of the history is.
     fn check_whereabouts(&self, index: usize, book: &Book) {
         let place = book.place(self.model.history()[index].number);
-        let found = match self.replica.history().whereabouts(place) {
-            Whereabouts::Recent { index } => index,
-            Whereabouts::Past { after, index, position } => {
-                let stretch = self.journal[position as usize..].iter().map(|at| book.place(*at));
-                let between = stretch.filter(|other| {
-                    order(other, place).is_lt()
-                        && after.as_ref().is_none_or(|after| order(other, after).is_gt())
-                });
-                index + between.count() as u64
-            }
-        };
-        assert_eq!(found, index as u64, "where {place:?} is");
+        let found = self.replica.history().recent_index(place);
+        let is_past = self.replica.history().is_past(place);
+        let expected = Some(index as u64).filter(|_| !is_past);
+        assert_eq!(found, expected, "where {place:?} is");
     }
 
     /// Asks for the document as it was after so many transactions.

@@ -107,8 +107,9 @@ impl Node {
         if !unkept {
             return self.accept(name, news, now);
         }
-        let Ok(acceptance) = self.replica.accept(vec![news], now, &self.journal);
-        let Ok(()) = self.replica.retract(&acceptance, now, &self.journal);
+        let before = self.replica.clone();
+        let Ok(_) = self.replica.accept(vec![news], now, &self.journal);
+        self.replica = before;
         Some(format!("{name} keeps nothing\n{name} has {}\n", self.replica.snapshot().root()))
     }
 
@@ -129,6 +130,7 @@ impl Node {
                 }
                 Outcome::Known { next_id } => format!("{name} expects {source} {next_id}"),
                 Outcome::Refused(error) => format!("{name} refuses {source} {id}: {error}"),
+                Outcome::Void => panic!("there are no commits"),
                 Outcome::Early { ahead_micros } => {
                     format!("{name} waits: {source} {id} is {ahead_micros} ahead")
                 }

@@ -79,6 +79,7 @@ impl Tally {
                 Outcome::Known { .. } => &mut self.known,
                 Outcome::Refused(_) => &mut self.refused,
                 Outcome::Early { .. } => &mut self.early,
+                Outcome::Void => panic!("there are no commits"),
             } += 1;
         }
         self.newly_skipped += acceptance.changes.newly_skipped;

@@ -5,11 +5,15 @@
 //! from the document and the inverses of what comes after, for the recent part; from a checkpoint and
 //! the journal, for what is before.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::{Effect, Entry, Fate, History, Placed};
-use crate::names::Names;
+use crate::commit::{Chain, Segment};
 use crate::patch::{Document, Patch, parse};
+use crate::replica::floor::Floor;
 use crate::replica::past::{Past, Suffix};
-use crate::transaction::Place;
+use crate::source::Source;
 
 /// What the document after so many transactions is made from.
 #[derive(Clone, Debug)]
@@ -17,23 +21,17 @@ pub enum Basis {
     /// The document now, and what takes back all that comes after, one after the other.
     Now(Document, Vec<Patch>),
     /// An earlier place.
-    Base(Base),
+    Past(PastFloor),
 }
 
-/// A place of the history from which later ones are reached with the journal: a checkpoint, or the
-/// beginning.
+/// A floor from which later places of the history are reached with the journal.
 #[derive(Clone, Debug)]
-pub struct Base {
-    /// The last transaction up to there; none at the beginning.
-    after: Option<Place>,
-    /// How many there are up to there.
-    index: u64,
-    /// All others are in the journal from here on.
-    position: u64,
-    /// The document there.
-    document: Document,
-    /// The names up to there.
-    names: Names,
+pub struct PastFloor {
+    /// None if it is the base, and that is stored elsewhere.
+    pub(super) floor: Option<Floor>,
+    pub(super) chain: Arc<Chain>,
+    /// Which names are forgotten at which commits.
+    pub(super) forgotten: Arc<BTreeMap<u64, Vec<Source>>>,
 }
 
 /// A transaction of the history, and what becomes of it.
@@ -53,31 +51,32 @@ pub enum Window {
     /// These.
     Recent(Vec<Listed>),
     /// They are to be read from the journal.
-    Past(Base),
+    Past(PastFloor),
 }
 
 impl History {
-    /// What the document after `count` transactions is made from; none if there are fewer.
+    /// What the document after `count` transactions is made from; none if there are fewer, or the base stands for
+    /// more.
     pub fn basis(&self, count: u64) -> Option<Basis> {
-        if count > self.length() {
+        if count > self.length() || count < self.begin.index {
             return None;
         }
         let Some(kept) = count.checked_sub(self.past_length) else {
-            return Some(Basis::Base(self.base(count)));
+            return Some(Basis::Past(self.past_floor(count)));
         };
         let after = self.recent.iter_from(usize::try_from(kept).ok()?).rev();
         let inverse = |entry: &Entry| match &entry.effect {
             Effect::Applied(inverse) => Some(inverse.clone()),
-            Effect::Skipped | Effect::Repeated => None,
+            Effect::Skipped | Effect::Void | Effect::Repeated => None,
         };
         Some(Basis::Now(self.document.clone(), after.filter_map(inverse).collect()))
     }
 
-    /// At most `most` transactions from index `from` on, and no more than one that passes `bytes` of
-    /// payload in all.
+    /// At most `most` transactions from index `from` on, which is not before the base, and no more than one that
+    /// passes `bytes` of payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         let Some(start) = from.checked_sub(self.past_length) else {
-            return Window::Past(self.base(from));
+            return Window::Past(self.past_floor(from));
         };
         let mut room = bytes;
         let entries = self.recent.iter_from(usize::try_from(start).unwrap_or(usize::MAX));
@@ -97,24 +96,13 @@ impl History {
         )
     }
 
-    /// The last checkpoint up to `count` transactions, or the beginning.
-    fn base(&self, count: u64) -> Base {
-        match self.checkpoints.up_to(count) {
-            None => Base {
-                after: None,
-                index: 0,
-                position: 0,
-                document: Document::default(),
-                names: Names::default(),
-            },
-            Some(checkpoint) => Base {
-                after: Some(checkpoint.place.clone()),
-                index: checkpoint.index,
-                position: checkpoint.position,
-                document: checkpoint.document.clone(),
-                names: checkpoint.counted.names.clone(),
-            },
-        }
+    /// The last floor up to `count` transactions.
+    fn past_floor(&self, count: u64) -> PastFloor {
+        let committed = Some(&*self.committed).filter(|floor| floor.index <= count);
+        let checkpoint = self.checkpoints.up_to(count);
+        let floor = checkpoint.into_iter().chain(committed).max_by_key(|floor| floor.index);
+        let floor = floor.or(self.base.as_deref()).cloned();
+        PastFloor { floor, chain: self.chain.clone(), forgotten: self.forgotten.clone() }
     }
 }
 
@@ -130,26 +118,62 @@ impl Basis {
                 inverses.into_iter().for_each(|inverse| document.revert(inverse));
                 Ok(document)
             }
-            Self::Base(base) => base.document(count, past),
+            Self::Past(floor) => {
+                let passed = floor.chain.next_number();
+                Ok(floor.up_to(count, passed, past)?.document)
+            }
         }
     }
 }
 
-impl Base {
-    fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
-        let mut document = self.document;
-        let mut names = self.names;
-        let left = count.saturating_sub(self.index);
-        let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, left)?;
-        while let Some(placed) = suffix.next(past)? {
+impl PastFloor {
+    fn floor<P: Past>(&self, past: &P) -> Result<Floor, P::Error> {
+        self.floor.clone().map_or_else(|| past.base(), Ok)
+    }
+
+    /// Document and names after `count` transactions. If the last of them is the last before a commit, what is
+    /// forgotten at those before number `passed` is forgotten.
+    pub(super) fn up_to<P: Past>(
+        self,
+        count: u64,
+        passed: u64,
+        past: &P,
+    ) -> Result<Floor, P::Error> {
+        let mut floor = self.floor(past)?;
+        let left = count.saturating_sub(floor.index);
+        let mut suffix = Suffix::collect_first(past, &self.chain, &floor, left)?;
+        let forget = |floor: &mut Floor, upto: u64| {
+            for (_, sources) in self.forgotten.range(floor.passed..upto.max(floor.passed)) {
+                for source in sources {
+                    floor.counted.names.forget(source, source.life_name().is_none());
+                }
+            }
+            floor.passed = floor.passed.max(upto);
+        };
+        loop {
+            match suffix.next_segment() {
+                Some(Segment::Commit(number)) => forget(&mut floor, number),
+                Some(Segment::Tentative) => forget(&mut floor, self.chain.next_number()),
+                Some(Segment::Base) | None => (),
+            }
+            let Some(placed) = suffix.next(past)? else { break };
+            floor.index += 1;
+            if self.chain.is_void(&placed.place) {
+                floor.counted.skipped += 1;
+                continue;
+            }
             let (source, id) = placed.name();
-            if !names.insert(source, id) {
+            if !floor.counted.names.insert(source, id) {
+                floor.counted.repeated += 1;
                 continue;
             }
             // What does not apply is skipped whole, and leaves the document as it was.
-            let _ = parse(&placed.payload).and_then(|patch| document.apply(patch));
+            if parse(&placed.payload).and_then(|patch| floor.document.apply(patch)).is_err() {
+                floor.counted.skipped += 1;
+            }
         }
-        Ok(document)
+        forget(&mut floor, passed);
+        Ok(floor)
     }
 
     /// At most `most` transactions from index `from` on, which is not before this place, and no more
@@ -164,9 +188,10 @@ impl Base {
         bytes: usize,
         past: &P,
     ) -> Result<Vec<Placed>, P::Error> {
-        let before = from.saturating_sub(self.index);
+        let floor = self.floor(past)?;
+        let before = from.saturating_sub(floor.index);
         let count = before.saturating_add(most as u64);
-        let mut suffix = Suffix::collect_first(past, self.after.as_ref(), self.position, count)?;
+        let mut suffix = Suffix::collect_first(past, &self.chain, &floor, count)?;
         suffix.skip(before);
         let mut list = Vec::new();
         let mut room = bytes;
@@ -227,7 +252,10 @@ mod tests {
             if history.end().is_none_or(|end| placed.place > *end) {
                 history.append_all(vec![placed], now());
             } else {
-                history.insert(vec![placed], now(), &journal).unwrap();
+                journal.push(transaction);
+                history.insert(vec![placed], number, now(), &journal).unwrap();
+                history.checkpoint_where_due(journal.len() as u64);
+                continue;
             }
             journal.push(transaction);
             history.checkpoint_where_due(journal.len() as u64);

@@ -184,13 +184,12 @@ mod tests {
                     position: journal.len() as u64,
                     payload: transaction.payload.clone(),
                 };
-                let place = placed.place.clone();
-                history.insert(vec![placed], now, &journal).unwrap();
+                let (before, new) = (history.clone(), journal.len() as u64);
+                journal.push(transaction);
+                history.insert(vec![placed], new, now, &journal).unwrap();
                 if random.u8(..20) == 0 {
-                    let length = journal.len() as u64;
-                    history.remove(&place, length, now, &journal).unwrap();
-                } else {
-                    journal.push(transaction);
+                    journal.pop();
+                    history = before;
                 }
                 history.checkpoint_where_due(journal.len() as u64);
                 let (version, copy) = random.choice(&mut copies).unwrap();

@@ -89,14 +89,13 @@ impl Skips {
 
     /// Takes note of one at the end of the history that is applied.
     pub fn push_applied(&mut self, placed: &Placed) {
-        self.skipped.set(placed.position, false);
-        self.repeated.set(placed.position, false);
+        self.take_back(placed);
     }
 
     /// Takes note of one at the end of the history that is skipped. The reasons of at most `most` are kept.
     pub fn push_skipped(&mut self, placed: &Placed, skip: Arc<Skip>, most: usize) {
+        self.take_back(placed);
         self.skipped.set(placed.position, true);
-        self.repeated.set(placed.position, false);
         let at = self.reasons.partition_point(|(place, _)| *place < placed.place);
         self.reasons.insert(at, (placed.place.clone(), skip));
         if self.reasons.len() > most {
@@ -106,15 +105,16 @@ impl Skips {
 
     /// Takes note of one at the end of the history that is repeated.
     pub fn push_repeated(&mut self, placed: &Placed) {
-        self.skipped.set(placed.position, false);
+        self.take_back(placed);
         self.repeated.set(placed.position, true);
     }
 
-    /// Takes back the last one of the history, and says what became of it.
+    /// Forgets what became of one, and says it.
     pub fn take_back(&mut self, placed: &Placed) -> Fate {
         let (skipped, repeated) =
             (self.skipped.get(placed.position), self.repeated.get(placed.position));
-        self.push_applied(placed);
+        self.skipped.set(placed.position, false);
+        self.repeated.set(placed.position, false);
         match (skipped, repeated) {
             (true, _) => {
                 let found = self.reason(&placed.place);
@@ -127,12 +127,13 @@ impl Skips {
         }
     }
 
-    /// The skips up to a place, or to the beginning. What comes after that stays noted, until it is
-    /// pushed again.
-    pub fn up_to(&self, place: Option<&Place>) -> Self {
-        let mut skips = self.clone();
-        skips.reasons.truncate(self.reasons.partition_point(|(at, _)| Some(at) <= place));
-        skips
+    /// Forgets what the journal has before a position, and why those were skipped that are `gone`.
+    pub fn fold(&mut self, position: u64, gone: impl Fn(&Place) -> bool) {
+        self.skipped.drop_before(position);
+        self.repeated.drop_before(position);
+        if self.reasons.iter().any(|(place, _)| gone(place)) {
+            self.reasons = self.reasons.iter().filter(|(place, _)| !gone(place)).cloned().collect();
+        }
     }
 
     fn reason(&self, place: &Place) -> Option<(At, Arc<Skip>)> {
@@ -140,21 +141,22 @@ impl Skips {
         let (found, skip) = self.reasons.get(at)?;
         (found == place).then(|| (at, skip.clone()))
     }
-
-    /// Forgets what is in the journal from `position` on.
-    pub fn truncate(&mut self, position: u64) {
-        self.skipped.truncate(position);
-        self.repeated.truncate(position);
-    }
 }
 
 /// How many words lie in one row of a set.
 const ROW: usize = 512;
 
-/// A set of numbers, one bit for each up to the greatest. A clone is shared, and so are most rows when one of
-/// the two changes.
+/// How many numbers a row has.
+const ROW_BITS: u64 = 64 * ROW as u64;
+
+/// A set of numbers, one bit for each between the least that matters and the greatest. A clone is shared, and so
+/// are most rows when one of the two changes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bits(Arc<Vec<Arc<[u64; ROW]>>>);
+pub struct Bits {
+    rows: Arc<Vec<Arc<[u64; ROW]>>>,
+    /// How many rows were dropped before these.
+    dropped: u64,
+}
 
 impl Bits {
     /// Whether `number` is in the set.
@@ -162,30 +164,27 @@ impl Bits {
         self.word(number) >> (number % 64) & 1 == 1
     }
 
-    /// Puts `number` in, or takes it out.
+    /// Puts `number` in, or takes it out. What was dropped stays so.
     pub fn set(&mut self, number: u64, is_in: bool) {
-        if self.get(number) != is_in {
-            let at = usize::try_from(number / 64).expect("what is at this position is in memory");
-            let rows = Arc::make_mut(&mut self.0);
-            while rows.len() <= at / ROW {
-                rows.push(Arc::new([0; ROW]));
-            }
-            Arc::make_mut(&mut rows[at / ROW])[at % ROW] ^= 1 << (number % 64);
-        }
-    }
-
-    /// Takes out `end` and all that are greater.
-    pub fn truncate(&mut self, end: u64) {
-        let Ok(at) = usize::try_from(end / 64) else { return };
-        if at / ROW >= self.0.len() {
+        if self.get(number) == is_in {
             return;
         }
-        let rows = Arc::make_mut(&mut self.0);
-        rows.truncate(at / ROW + 1);
-        if let Some(row) = rows.last_mut() {
-            let row = Arc::make_mut(row);
-            row[at % ROW] &= (1 << (end % 64)) - 1;
-            row[at % ROW + 1..].fill(0);
+        let Some(row) = (number / ROW_BITS).checked_sub(self.dropped) else { return };
+        let row = usize::try_from(row).expect("what is at this position is in memory");
+        let rows = Arc::make_mut(&mut self.rows);
+        while rows.len() <= row {
+            rows.push(Arc::new([0; ROW]));
+        }
+        Arc::make_mut(&mut rows[row])[(number / 64) as usize % ROW] ^= 1 << (number % 64);
+    }
+
+    /// Drops what is less than `begin`: some of it may stay.
+    pub fn drop_before(&mut self, begin: u64) {
+        let count = (begin / ROW_BITS).saturating_sub(self.dropped);
+        if count > 0 {
+            let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.rows.len());
+            Arc::make_mut(&mut self.rows).drain(..count);
+            self.dropped = begin / ROW_BITS;
         }
     }
 
@@ -196,19 +195,20 @@ impl Bits {
 
     /// The 64 bits of which one is that of `number`.
     fn word(&self, number: u64) -> u64 {
-        let at = usize::try_from(number / 64).unwrap_or(usize::MAX);
-        self.0.get(at / ROW).map_or(0, |row| row[at % ROW])
+        let row = (number / ROW_BITS).checked_sub(self.dropped);
+        let row = row.and_then(|row| self.rows.get(usize::try_from(row).ok()?));
+        row.map_or(0, |row| row[(number / 64) as usize % ROW])
     }
 
     fn words(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().flat_map(|row| row.iter().copied())
+        self.rows.iter().flat_map(|row| row.iter().copied())
     }
 
     /// The set as the lengths of its runs: how many in a row are not in it, then how many are, and so on.
     pub fn runs(&self) -> Vec<u64> {
         let mut runs = Vec::new();
-        let (mut is_in, mut begin, mut at) = (false, 0, 0);
-        let end = (self.0.len() * ROW) as u64 * 64;
+        let (mut is_in, mut begin, mut at) = (false, 0, self.dropped * ROW_BITS);
+        let end = at + self.rows.len() as u64 * ROW_BITS;
         while at < end {
             // The bits of this word from here on, and how many of them are alike.
             let bits = self.word(at) >> (at % 64);
@@ -230,7 +230,8 @@ impl Bits {
 
     /// The set of which these are the runs; none if it has something at `end` or beyond.
     pub fn from_runs(runs: &[u64], end: u64) -> Option<Self> {
-        let mut bits = Self::default();
+        let first = runs.first().copied().unwrap_or_default();
+        let mut bits = Self { dropped: first / ROW_BITS, ..Self::default() };
         let mut at = 0u64;
         for (count, run) in runs.iter().enumerate() {
             let next = at.checked_add(*run).filter(|next| *next <= end)?;
@@ -255,22 +256,26 @@ mod tests {
             let (mut bits, mut set) = (Bits::default(), BTreeSet::new());
             let greatest = [3, 64, 130, 1000][random.usize(..4)];
             let greatest = if seed % 50 == 0 { 100_000 } else { greatest };
+            let mut begin = 0;
             for _ in 0..random.usize(..400) {
                 let number = random.u64(..greatest);
                 // Runs are as likely as single ones.
                 for number in number..number + [1, 70][random.usize(..2)] {
                     let is_in = random.u8(..4) > 0;
                     bits.set(number, is_in);
-                    if is_in {
+                    if is_in && number >= begin {
                         set.insert(number)
                     } else {
                         set.remove(&number)
                     };
                 }
-                if random.u8(..50) == 0 {
-                    let end = random.u64(..greatest + 100);
-                    bits.truncate(end);
-                    set.retain(|number| *number < end);
+                if random.u8(..200) == 0 {
+                    begin = begin.max(random.u64(..greatest) / ROW_BITS * ROW_BITS);
+                    bits.drop_before(begin);
+                    set.retain(|number| *number >= begin);
+                    if begin > 0 {
+                        bits.set(begin - 1, true);
+                    }
                 }
             }
             assert_eq!(bits.count(), set.len() as u64);

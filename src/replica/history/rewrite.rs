@@ -1,0 +1,277 @@
+//! Putting transactions where they belong, by taking back or by a replay.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::floor::Floor;
+use super::super::past::{Past, Suffix};
+use super::{
+    Appended, Contradiction, Effect, Entry, Fate, FateChange, FateChanges, History, Insertion,
+    Placed, Repetition,
+};
+use crate::clock::Time;
+use crate::commit::Segment;
+use crate::patch::Patch;
+use crate::source::Source;
+use crate::transaction::Place;
+
+/// A transaction on its way back into the history.
+pub struct TakenBack {
+    pub placed: Placed,
+    /// What became of it before; none if it was not there.
+    pub fate: Option<Fate>,
+}
+
+impl History {
+    /// Puts transactions where they belong, all in one pass, and says whose fate that changed. They are in the
+    /// journal from the position `new` on, which `past` can read already.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, for a place before the recent part.
+    pub fn insert<P: Past>(
+        &mut self,
+        mut late: Vec<Placed>,
+        new: u64,
+        now: Time,
+        past: &P,
+    ) -> Result<Insertion, P::Error> {
+        late.sort_by(|left, right| {
+            self.chain.order(&left.place).cmp(&self.chain.order(&right.place))
+        });
+        let Some(first) = late.first().map(|placed| placed.place.clone()) else {
+            return Ok(Insertion::default());
+        };
+        let added: BTreeSet<Place> = late.iter().map(|placed| placed.place.clone()).collect();
+        let (changes, repetitions) = if self.is_past(&first) || self.is_committed(&first) {
+            let floor = self.floor_before(&first, past)?;
+            self.replay(&floor, new, now, past)?
+        } else {
+            self.merge(&first, late, now)
+        };
+        let is_new = |contradiction: &Contradiction| {
+            let Contradiction { earlier, repeated } = contradiction;
+            [&earlier.place, repeated].iter().any(|place| added.contains(*place))
+        };
+        let contradictions = repetitions.into_iter().filter_map(Repetition::contradiction);
+        Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
+    }
+
+    /// Takes back what is tentative and recent from `first` on, and puts it in again with those that came late.
+    fn merge(
+        &mut self,
+        first: &Place,
+        late: Vec<Placed>,
+        now: Time,
+    ) -> (FateChanges, Vec<Repetition>) {
+        let index = self.recent_before(first);
+        self.lateness = self.lateness.max(self.recent.len() - index);
+        self.checkpoints.invalidate(&self.chain, first);
+        let tail = self.take_back(index);
+        let late = late.into_iter().map(|placed| TakenBack { placed, fate: None }).collect();
+        let mut changes = FateChanges::default();
+        let repetitions = merge(tail, late).filter_map(|taken| self.put(taken, now, &mut changes));
+        let repetitions = repetitions.collect();
+        (changes, repetitions)
+    }
+
+    /// Appends what was taken back, or came late, and takes note if its fate changed.
+    fn put(
+        &mut self,
+        taken: TakenBack,
+        now: Time,
+        changes: &mut FateChanges,
+    ) -> Option<Repetition> {
+        let TakenBack { placed, fate } = taken;
+        let since = match &fate {
+            Some(Fate::Skipped(skip)) => skip.as_ref().and_then(|skip| skip.since),
+            Some(Fate::Applied | Fate::Repeated) | None => Some(now),
+        };
+        let place = placed.place.clone();
+        let skipped = match (self.append(placed, since), fate) {
+            // It is not skipped any more, nor is it applied: the first of its name stands for it.
+            (Appended::Repeated(repetition), _) => return Some(repetition),
+            (Appended::Skipped(error), Some(Fate::Applied | Fate::Repeated)) => {
+                changes.newly_skipped += 1;
+                Some(error)
+            }
+            (Appended::Applied, Some(Fate::Skipped(_))) => {
+                changes.newly_applied += 1;
+                None
+            }
+            _ => return None,
+        };
+        if changes.listed.len() < self.bounds.skipped_listed {
+            changes.listed.push(FateChange { place, skipped });
+        }
+        None
+    }
+
+    /// How many transactions of the recent part have to be applied again if one comes in at `place`, and
+    /// if a checkpoint is to be taken then.
+    pub fn rework(&self, place: Option<&Place>) -> usize {
+        let late = place.map_or(0, |place| self.recent.len() - self.recent_before(place));
+        let back = (2 * self.lateness.max(late)).min(self.recent.len());
+        let is_due = self.checkpoints.is_due(back, &self.bounds);
+        late + if is_due { back } else { 0 }
+    }
+
+    /// Takes back the recent part from `index` on.
+    pub(super) fn take_back(&mut self, index: usize) -> Vec<TakenBack> {
+        let mut tail = Vec::with_capacity(self.recent.len() - index);
+        while self.recent.len() > index {
+            let Some(Entry { placed, effect, bytes }) = self.recent.pop() else { break };
+            self.recent_bytes -= bytes;
+            let fate = self.skips.take_back(&placed);
+            match effect {
+                Effect::Applied(inverse) => {
+                    self.changes.note(|| text(&inverse).into());
+                    self.document.revert(inverse);
+                    self.forget_name(&placed);
+                }
+                Effect::Skipped => {
+                    self.counted.skipped -= 1;
+                    self.forget_name(&placed);
+                }
+                Effect::Void => self.counted.skipped -= 1,
+                // Its name is that of one before it.
+                Effect::Repeated => self.counted.repeated -= 1,
+            }
+            tail.push(TakenBack { placed, fate: Some(fate) });
+        }
+        tail.reverse();
+        tail
+    }
+
+    fn forget_name(&mut self, placed: &Placed) {
+        let (source, id) = placed.name();
+        self.counted.names.remove(source, id);
+    }
+
+    /// A floor before `place` from which all that follows can be made anew: if it is before a commit, one at a
+    /// commit.
+    fn floor_before<P: Past>(&self, place: &Place, past: &P) -> Result<Floor, P::Error> {
+        match self.chain.segment_of(place) {
+            Segment::Tentative => {
+                let checkpoint = self.checkpoints.before(&self.chain, place, self.progress.passed);
+                let checkpoint = checkpoint.filter(|floor| floor.index >= self.committed.index);
+                Ok(checkpoint.unwrap_or(&self.committed).clone())
+            }
+            Segment::Commit(number) => self.floor_at_commit(number, past),
+            Segment::Base => self.floor_at_commit(0, past),
+        }
+    }
+
+    /// A floor at a commit that has passed no more than those before number `passed`.
+    pub(super) fn floor_at_commit<P: Past>(
+        &self,
+        passed: u64,
+        past: &P,
+    ) -> Result<Floor, P::Error> {
+        if self.committed.passed <= passed {
+            return Ok(Floor::clone(&self.committed));
+        }
+        match (self.checkpoints.at_commit(passed), &self.base) {
+            (Some(floor), _) => Ok(floor.clone()),
+            (None, Some(base)) => Ok(Floor::clone(base)),
+            (None, None) => past.base(),
+        }
+    }
+
+    /// Makes the history anew from a floor on, with what the journal has after that. Says whose fate that
+    /// changed, and which ones are repeated. Those from the position `new` on were not there before.
+    pub(super) fn replay<P: Past>(
+        &mut self,
+        floor: &Floor,
+        new: u64,
+        now: Time,
+        past: &P,
+    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
+        let mut changes = FateChanges::default();
+        let mut history = self.at(floor);
+        let mut repetitions = Vec::new();
+        let mut suffix = Suffix::collect(past, &self.chain, floor)?;
+        let end = floor.position + suffix.read();
+        let mut names: BTreeSet<Source> = BTreeSet::new();
+        loop {
+            let next = match suffix.next_segment() {
+                Some(Segment::Commit(number)) => number,
+                Some(Segment::Base) => history.progress.passed,
+                Some(Segment::Tentative) | None => self.chain.next_number(),
+            };
+            if history.progress.passed < next {
+                let position = suffix.least_position().unwrap_or(end);
+                history.pass(next, std::mem::take(&mut names), position);
+            }
+            let Some(placed) = suffix.next(past)? else { break };
+            if next < self.chain.next_number() {
+                let (source, _) = placed.name();
+                if !names.contains(source) && !self.chain.is_void(&placed.place) {
+                    names.insert(source.clone());
+                }
+            }
+            let is_new = placed.position >= new;
+            let fate = (!is_new).then(|| self.fate(&placed.place, placed.position));
+            repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
+            if history.checkpoints.is_due(0, &history.bounds) {
+                // What comes after this place is in the journal from the least position of the rest
+                // on, or will be appended to it.
+                let floor = history.as_floor(suffix.least_position().unwrap_or(end).min(end));
+                history.checkpoints.add(floor, &history.bounds);
+            }
+        }
+        history.changes = std::mem::take(&mut self.changes);
+        history.changes.cut();
+        *self = history;
+        Ok((changes, repetitions))
+    }
+
+    /// Passes the commits before number `upto`; the first of them covers `names`, the others nothing. What comes
+    /// after that and is no commit is in the journal from `position` on.
+    fn pass(&mut self, upto: u64, mut names: BTreeSet<Source>, position: u64) {
+        while self.progress.passed < upto {
+            self.pass_one(&std::mem::take(&mut names));
+        }
+        let after = self.chain.position_after(upto - 1).unwrap_or(u64::MAX);
+        self.committed =
+            Arc::new(Floor { is_boundary: true, ..self.as_floor(position.min(after)) });
+        self.keep_commit();
+    }
+
+    /// The history as it was at a floor. What becomes of the later ones stays noted until they are appended
+    /// again.
+    fn at(&self, floor: &Floor) -> Self {
+        let mut history = self.clone();
+        history.changes = super::Changes::default();
+        history.checkpoints.truncate(floor.index);
+        history.lateness = 0;
+        if floor.passed < self.committed.passed || floor.is_boundary {
+            history.committed = Arc::new(floor.clone());
+        }
+        let is_before = |verified: &Arc<Floor>| verified.passed <= floor.passed;
+        history.verified = self.verified.clone().filter(is_before);
+        history.go_to(floor);
+        history
+    }
+}
+
+impl Repetition {
+    pub(super) fn contradiction(self) -> Option<Contradiction> {
+        let Self { place: repeated, differs } = self;
+        Some(Contradiction { earlier: differs?, repeated })
+    }
+}
+
+fn text(patch: &Patch) -> String {
+    serde_json::to_string(patch).expect("a patch always has a JSON text")
+}
+
+/// Merges two sorted lists of what is tentative.
+fn merge(left: Vec<TakenBack>, right: Vec<TakenBack>) -> impl Iterator<Item = TakenBack> {
+    let mut left = left.into_iter().peekable();
+    let mut right = right.into_iter().peekable();
+    std::iter::from_fn(move || match (left.peek(), right.peek()) {
+        (Some(first), Some(second)) if first.placed.place < second.placed.place => left.next(),
+        (_, Some(_)) => right.next(),
+        (_, None) => left.next(),
+    })
+}

@@ -1,0 +1,168 @@
+//! Taking a base from a peer: what it covers goes, the rest stays.
+//!
+//! What stays is written again, behind all that the journal has, and the base stands for all before that. If the
+//! base that is replaced had more of a source than the new one, a clock could not say what is held of that source:
+//! it is stamped anew then, by a new life, with its old names and times. Commits that are held come again, behind
+//! what they cover.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::base::Base;
+use super::{Difference, Life, Past, Replica};
+use crate::clock::Time;
+use crate::source::{FIRST_ID, Source};
+use crate::transaction::{DecodeError, Name, Place, Record, Transaction};
+
+/// Why a base is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// All that it has is there.
+    Needless,
+    /// It is of a chain that loses against the one that is known here.
+    Loses,
+    /// It is before the commit at which this node differs.
+    TooEarly,
+}
+
+/// A base that is being taken.
+#[derive(Debug)]
+pub struct Rebase {
+    base: Base,
+    /// Where the journal has to be looked through from.
+    begin: u64,
+    /// For the sources of which the old base had more than the new one: up to which Id.
+    holes: BTreeMap<Source, u64>,
+    /// What stays, in the order of the journal.
+    kept: Vec<Record>,
+    /// What is to be stamped anew.
+    unstamped: BTreeMap<Place, Transaction>,
+    seen: BTreeSet<(Source, u64)>,
+}
+
+/// Transactions that are held nowhere any more: of this source those from the first Id on and before the second,
+/// but for those that are in the journal.
+pub type Lost = (Source, u64, u64);
+
+impl Replica {
+    /// Begins to take a base.
+    ///
+    /// # Errors
+    /// If it is not to be taken.
+    pub fn rebase(&self, base: Base) -> Result<Rebase, Refusal> {
+        let chain = self.history.chain();
+        let rank = base.committed.rank();
+        let commit = base.committed.commit.as_ref().ok_or(Refusal::Needless)?;
+        if rank < chain.rank() {
+            return Err(Refusal::Loses);
+        }
+        let has_it = chain.counts(commit)
+            || chain
+                .base()
+                .clock
+                .get(&commit.source)
+                .is_some_and(|covered| covered.next > commit.id && !chain.is_outside());
+        match self.difference.as_ref().map(Difference::commit) {
+            None if has_it => return Err(Refusal::Needless),
+            Some(Some(at)) if rank == chain.rank() && !is_behind(commit, at) => {
+                return Err(Refusal::TooEarly);
+            }
+            _ => (),
+        }
+        let new = &base.committed;
+        let before = chain.base().clock.iter().filter(|(source, covered)| {
+            let next = new.clock.get(*source).map_or(0, |covered| covered.next);
+            // What has left the clock is below the floor.
+            next < covered.next && (next > 0 || covered.last >= new.floor)
+        });
+        let holes = before.map(|(source, covered)| (source.clone(), covered.next)).collect();
+        let begin = self.history.begin().position;
+        let (kept, unstamped, seen) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        Ok(Rebase { base, begin, holes, kept, unstamped, seen })
+    }
+
+    /// Goes on from a base; what stays is in the journal from `position` on, at its end.
+    ///
+    /// # Errors
+    /// If the journal had to be read and could not be. This replica is as before then.
+    pub fn enter<P: Past>(
+        &mut self,
+        base: Base,
+        kept: &[Record],
+        position: u64,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let (bounds, life) = (self.history.bounds(), self.life.clone());
+        let (mut replica, resume) = Self::after(life, base, position, bounds);
+        replica.own = self.own.clone();
+        replica.clock.observe(self.clock.next(Time::default()));
+        let transactions = kept.iter().filter_map(|record| record.transaction().ok()).collect();
+        replica.recover(position, transactions, &mut Some(resume), now, past)?;
+        replica.history.go_on_from(&self.history);
+        *self = replica;
+        Ok(())
+    }
+}
+
+/// Whether a base at the commit `base` is at `at` or behind it, as far as their names say.
+fn is_behind(base: &Name, at: &Name) -> bool {
+    let epoch = |name: &Name| name.source.epoch().map(|epoch| epoch.number);
+    if base.source == at.source { base.id >= at.id } else { epoch(base) > epoch(at) }
+}
+
+impl Rebase {
+    /// Where the journal has to be looked through from.
+    pub fn begin(&self) -> u64 {
+        self.begin
+    }
+
+    /// Whether something has to be stamped by a new life.
+    pub fn needs_life(&self) -> bool {
+        !self.holes.is_empty()
+    }
+
+    /// Looks at the next record of the journal.
+    ///
+    /// # Errors
+    /// If it is no transaction.
+    pub fn look_at(&mut self, record: &Record) -> Result<(), DecodeError> {
+        let Place { time, source, id } = &record.place;
+        let committed = &self.base.committed;
+        let is_commit = source.epoch().is_some();
+        let is_covered = committed.clock.get(source).is_some_and(|covered| covered.next > *id);
+        if is_covered
+            || (!is_commit && *time < committed.floor)
+            || (is_commit && self.needs_life())
+            || !self.seen.insert((source.clone(), *id))
+        {
+            return Ok(());
+        }
+        if self.holes.contains_key(source) {
+            self.unstamped.insert(record.place.clone(), record.transaction()?);
+        } else {
+            self.kept.push(record.clone());
+        }
+        Ok(())
+    }
+
+    /// The base, what is to be written again, and what is lost. `next` is the next Id by which `life` stamps.
+    pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
+        let Self { base, holes, mut kept, unstamped, .. } = self;
+        let lost = holes.iter().filter_map(|(source, old)| {
+            let new = base.committed.clock.get(source).map_or(FIRST_ID, |covered| covered.next);
+            let held = |id: &u64| unstamped.keys().any(|at| at.source == *source && at.id == *id);
+            let mut ids = (new..*old).filter(|id| !held(id));
+            ids.next().map(|first| (source.clone(), first, *old))
+        });
+        let lost = lost.collect();
+        let named = |name: &Name| base.names.contains(&name.source, name.id);
+        let unstamped =
+            unstamped.into_iter().filter(|(_, transaction)| !named(&transaction.name()));
+        for (id, (place, transaction)) in (next..).zip(unstamped) {
+            let at = Place { time: place.time, source: life.stamper().clone(), id };
+            let (name, request) = (transaction.name(), transaction.request.as_deref());
+            kept.push(Record::of(at, Some(name), &transaction.payload, request));
+        }
+        (base, kept, lost)
+    }
+}
