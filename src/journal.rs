@@ -1,10 +1,12 @@
 //! The journal: all accepted transactions in the order in which this node accepted them.
 //!
 //! The manager appends; everyone else reads, at a pace of their own, by position. A position is the
-//! number of transactions before it, so positions are 0, 1, 2 and so on and never change.
+//! number of transactions before it, so positions are 0, 1, 2 and so on and never change. What is at the
+//! beginning can be dropped, once a base stands for it; then the first position is another one.
 //!
-//! A journal is in memory or in a directory. In a directory, a batch is one write and one sync, and is
-//! shown to readers only after that; readers read from the file what is not among the latest. Each line
+//! A journal is in memory or in a directory. In a directory it is a row of files, of which the last one is
+//! appended to. A batch is one write and one sync, and is
+//! shown to readers only after that; readers read from the files what is not among the latest. Each line
 //! that is read is checked, and all of them are again and again, for as long as the node runs. An index
 //! says which parts a reader can leave out.
 
@@ -18,7 +20,9 @@ mod reader;
 mod salvage;
 mod scan;
 mod scrub;
+mod segments;
 mod storage;
+mod stored;
 
 use std::io;
 use std::ops::Range;
@@ -29,23 +33,25 @@ use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
 
-pub use directory::{
-    Directory, DirectoryError, Lacking, StoredCheckpoint, read_any_checkpoint, read_checkpoint,
-};
+pub use directory::{Directory, DirectoryError, Lacking};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
-pub use format::{Header, push_batch, push_life};
+pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
 pub use index::Ids;
 pub use new_file::NewFile;
-pub use reader::{FileReader, Mark};
+pub use reader::{DamagedFile, FileReader, Mark, Marks};
 pub use salvage::{Remains, salvage};
 pub use scan::Damage;
+pub use segments::{NotAdded, Segments, Shelf, is_folded};
 pub use storage::{NamedFile, Storage};
+pub use stored::{
+    StoredBase, StoredCheckpoint, read_any_base, read_any_checkpoint, read_base, read_checkpoint,
+};
 
 /// The journal as its one owner holds it.
 pub enum Journal {
     /// In memory.
     Memory(MemoryJournal),
-    /// In a file; none while a batch is being written, by another thread.
+    /// In files; none while another thread is at work on them.
     File(Option<Box<FileJournal>>, FileReader),
 }
 
@@ -54,7 +60,7 @@ pub enum Journal {
 pub enum JournalReader {
     /// In memory.
     Memory(MemoryJournal),
-    /// In a file.
+    /// In files.
     File(FileReader),
 }
 
@@ -64,7 +70,7 @@ impl Journal {
         Self::Memory(MemoryJournal::default())
     }
 
-    /// A journal in a file.
+    /// A journal in files.
     pub fn in_file(file: FileJournal) -> Self {
         let reader = file.reader();
         Self::File(Some(Box::new(file)), reader)
@@ -84,7 +90,7 @@ impl Journal {
             Self::File(Some(file), _) if here => file.append(batch),
             Self::File(..) => {
                 let batch = batch.to_vec();
-                self.away(move |file| file.append(&batch)).await
+                self.away(move |file| file.append(&batch)).await?.unwrap_or(Ok(()))
             }
         }
     }
@@ -95,15 +101,38 @@ impl Journal {
     /// If that is not noted.
     pub async fn begin_life(&mut self, life: &Source) -> Result<(), AppendError> {
         let life = life.clone();
-        self.away(move |file| file.begin_life(&life)).await
+        self.away(move |file| file.begin_life(&life)).await?.unwrap_or(Ok(()))
     }
 
-    /// Has another thread work at the file, if there is one.
-    async fn away(
+    /// Has a journal on disk go on in another file, so that what is before can be dropped. In memory every
+    /// part can be.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn roll(&mut self) -> Result<(), AppendError> {
+        self.away(FileJournal::roll).await?.unwrap_or(Ok(()))
+    }
+
+    /// Drops what is before `position`, as far as it is in parts of which all is before it, and says where the
+    /// journal begins then. On disk a base has to stand for it already.
+    ///
+    /// # Errors
+    /// If a file cannot be removed, though nobody reads it any more.
+    pub async fn drop_before(&mut self, position: u64) -> io::Result<u64> {
+        if let Self::Memory(memory) = self {
+            memory.drop_before(position);
+            return Ok(memory.begin());
+        }
+        let dropped = self.away(move |file| file.drop_before(position)).await;
+        dropped.map_err(io::Error::other)?.unwrap_or(Ok(0))
+    }
+
+    /// Has another thread work at the files, if there are any.
+    async fn away<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut FileJournal) -> Result<(), AppendError> + Send + 'static,
-    ) -> Result<(), AppendError> {
-        let Self::File(slot, _) = self else { return Ok(()) };
+        work: impl FnOnce(&mut FileJournal) -> T + Send + 'static,
+    ) -> Result<Option<T>, AppendError> {
+        let Self::File(slot, _) = self else { return Ok(None) };
         let Some(mut file) = slot.take() else {
             let error = io::Error::other("a batch was given up while it was written");
             return Err(AppendError::Broken(error));
@@ -114,7 +143,7 @@ impl Journal {
         })
         .await;
         *slot = Some(file);
-        result
+        Ok(Some(result))
     }
 
     /// How long it took to write and to sync the last batch.
@@ -146,7 +175,15 @@ impl Journal {
 }
 
 impl JournalReader {
-    /// How many transactions the journal has: the position after the last one.
+    /// The first position that is still there.
+    pub fn begin(&self) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.begin(),
+            Self::File(file) => file.begin(),
+        }
+    }
+
+    /// How many transactions the journal had in all: the position after the last one.
     pub fn length(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.length(),
@@ -158,10 +195,10 @@ impl JournalReader {
     /// all. None if the journal ends there.
     ///
     /// # Errors
-    /// If the journal cannot be read.
+    /// If the journal cannot be read, or what was there [was folded away](is_folded).
     pub async fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         match self {
-            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
+            Self::Memory(memory) => memory.read(position, most, bytes),
             Self::File(file) => match file.read_tail(position, most, bytes) {
                 Some(records) => Ok(records),
                 None => {
@@ -183,7 +220,7 @@ impl JournalReader {
         bytes: usize,
     ) -> io::Result<Vec<Record>> {
         match self {
-            Self::Memory(memory) => Ok(memory.read(position, most, bytes)),
+            Self::Memory(memory) => memory.read(position, most, bytes),
             Self::File(file) => file.read(position, most, bytes),
         }
     }
@@ -191,12 +228,12 @@ impl JournalReader {
     /// The records from `position` on, within the bounds, if they are in memory.
     pub fn read_at_hand(&self, position: u64, most: usize, bytes: usize) -> Option<Vec<Record>> {
         match self {
-            Self::Memory(memory) => Some(memory.read(position, most, bytes)),
+            Self::Memory(memory) => memory.read(position, most, bytes).ok(),
             Self::File(file) => file.read_tail(position, most, bytes),
         }
     }
 
-    /// What it is called in what is said of it.
+    /// What is called that to which is appended.
     pub fn name(&self) -> String {
         match self {
             Self::Memory(_) => "the journal in memory".into(),
@@ -205,7 +242,7 @@ impl JournalReader {
     }
 
     /// The damage that was found in the journal and is there still, as far as is known.
-    pub fn damage(&self) -> Option<Damage> {
+    pub fn damage(&self) -> Option<DamagedFile> {
         match self {
             Self::Memory(_) => None,
             Self::File(file) => file.damage(),
@@ -229,7 +266,7 @@ impl JournalReader {
     }
 
     /// The first position at or after `from` that may have a transaction that `seen` lacks; the
-    /// journal's length if there is none.
+    /// journal's length if there is none; `from` if that is not there any more.
     pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
         match self {
             Self::Memory(memory) => memory.next_uncovered(from, seen),
@@ -255,7 +292,7 @@ impl JournalReader {
         }
     }
 
-    /// How many transactions are before `time` as far as that is known without reading them, and where
+    /// How many of the transactions that are there are before `time` as far as that is known without reading them, and where
     /// the others are that may be before it, or at it.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         match self {

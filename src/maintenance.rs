@@ -1,11 +1,12 @@
 //! What can be done with a data directory while no node runs on it: verify, back up, restore. And what a
 //! running node is asked for: its journal, and to be the primary.
 //!
-//! A backup is a journal in one file. A restored directory always begins a new life of its source:
+//! A backup is a journal in one file, behind its base if it does not begin at 0. A restored directory always begins a new life of its source:
 //! the node that the copy was made from may still run, or its peers may have transactions that are
 //! not in the copy; were its source used again, two transactions could come to have the same Id. A
 //! new life costs an entry in the vector clock, and nothing else.
 
+mod copied;
 mod fetch;
 mod rebuild;
 
@@ -14,10 +15,13 @@ use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use copied::Copied;
+
 use crate::config::BackupFrom;
 use crate::journal::{
-    Directory, DirectoryError, Extent, FileJournal, FileReader, Header, Mark, NewFile, OpenError,
-    Storage, push_batch, push_life, read_checkpoint, read_header, read_through,
+    Directory, DirectoryError, Extent, FileJournal, FileReader, Header, Marks, NOTES_VERSION,
+    NamedFile, NewFile, OpenError, Segments, Storage, push_batch, push_life, read_base,
+    read_checkpoint, read_through,
 };
 use crate::manager::recovery::{Proof, ReadBack, read_back};
 use crate::manager::{StateHash, wall_clock};
@@ -57,10 +61,13 @@ fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
 }
 
 fn damaged(path: &Path) -> impl Fn(OpenError) -> Failure + '_ {
-    move |error| Failure(format!("{}: {error}", path.display()))
+    move |error| match error.parts() {
+        (Some(file), error) => Failure(format!("{file}: {error}")),
+        (None, error) => Failure(format!("{}: {error}", path.display())),
+    }
 }
 
-/// Reads a journal and its checkpoints, checks every checksum, applies all again, and writes to `out`
+/// Reads a journal, its base and its checkpoints, checks every checksum, applies all again, and writes to `out`
 /// what it found.
 ///
 /// # Errors
@@ -68,12 +75,13 @@ fn damaged(path: &Path) -> impl Fn(OpenError) -> Failure + '_ {
 pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let directory = Directory::open(path, false)?;
     let journal_path = directory.journal_path();
-    let storage = existing(&directory)?;
-    let (header, first) = read_header(&*storage).map_err(damaged(&journal_path))?;
-    let read = read_back(&storage, &header.source, first, Vec::new(), wall_clock());
+    let journal = existing(&directory)?;
+    let base = directory.base(&journal)?;
+    let read = read_back(&journal, base, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
-    let lives: Vec<&str> =
-        std::iter::once(&header.source).chain(&read.extent.lives).map(Source::as_str).collect();
+    let header = journal.header();
+    let lives = std::iter::once(&header.source).chain(&header.life).chain(&read.extent.lives);
+    let lives: Vec<&str> = lives.map(Source::as_str).collect();
     let ReadBack { replica, extent, .. } = &read;
     let hash = state_hash(&read);
     let history = replica.history();
@@ -84,37 +92,71 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
         lives.join(", "),
         extent.length,
         history.skipped_count(),
-        extent.end,
+        extent.end - journal.begin_offset(),
         serde_json::to_string(replica.vclock()).expect("a vector clock always has a JSON text"),
     );
     if extent.torn {
+        let (file, offset) = journal.place(extent.end);
         report.push_str(&format!(
-            "a torn batch follows at offset {}: nobody was told of it, and the next start cuts it off\n",
-            extent.end
+            "a torn batch follows at offset {offset} of {file}: nobody was told of it, and the next start cuts \
+             it off\n"
         ));
     }
-    let checkpoints = verify_checkpoints(&directory, &storage, &header, first, &read, &mut report);
+    report_files(&directory, &journal, extent, &mut report);
+    let mut failures = verify_bases(&directory, &journal, &mut report);
+    failures.extend(verify_checkpoints(&directory, &journal, &read, &mut report));
     // Who reads the report may have gone; the exit status says the essence.
     out.write_all(report.as_bytes()).ok();
-    checkpoints
+    if failures.is_empty() { Ok(()) } else { Err(Failure(failures.join("; "))) }
 }
 
-/// Checks that a node that starts from each checkpoint comes to the same state.
+/// Says which files a journal of several has.
+fn report_files(directory: &Directory, journal: &Segments, extent: &Extent, report: &mut String) {
+    let files = journal.names();
+    let ends = files.iter().skip(1).map(|(_, position)| *position).chain([extent.length]);
+    for ((file, position), end) in files.iter().zip(ends).filter(|_| files.len() > 1) {
+        report.push_str(&format!("file: {file}, positions {position} to {end}\n"));
+    }
+    for path in directory.left_over(journal) {
+        report.push_str(&format!(
+            "left over: {}, for which a base stands; the next start removes it\n",
+            path.display()
+        ));
+    }
+}
+
+/// Checks each base, and says what is wrong with those that are.
+fn verify_bases(directory: &Directory, journal: &Segments, report: &mut String) -> Vec<String> {
+    let mut failures = Vec::new();
+    for path in directory.base_paths() {
+        match read_base(&path, &journal.source()) {
+            Ok(base) => report.push_str(&format!(
+                "base: {}, good, stands for what is before position {}\n",
+                path.display(),
+                base.position
+            )),
+            Err(why) => failures.push(format!("{}: {why}", path.display())),
+        }
+    }
+    failures
+}
+
+/// Checks that a node that starts from each checkpoint comes to the same state, and says what is wrong with
+/// those from which it does not.
 fn verify_checkpoints(
     directory: &Directory,
-    storage: &Arc<dyn Storage>,
-    header: &Header,
-    first: Mark,
+    journal: &Segments,
     read: &ReadBack,
     report: &mut String,
-) -> Result<(), Failure> {
+) -> Vec<String> {
     let mut failures = Vec::new();
     for path in directory.checkpoint_paths() {
-        let checked = read_checkpoint(&path, &header.source).and_then(|checkpoint| {
+        let checked = read_checkpoint(&path, &journal.source()).and_then(|checkpoint| {
             if let Some(lacking) = Proof::new(&checkpoint).lacking(read) {
                 return Err(lacking.to_string());
             }
-            let resumed = read_back(storage, &header.source, first, vec![checkpoint], wall_clock());
+            let base = read.base.clone();
+            let resumed = read_back(journal, base, vec![checkpoint], wall_clock());
             let resumed = resumed.map_err(|error| error.to_string())?;
             if !resumed.is_resumed && read.extent.length > 0 {
                 return Err("it does not fit the journal".to_owned());
@@ -132,7 +174,7 @@ fn verify_checkpoints(
             Err(why) => failures.push(format!("{}: {why}", path.display())),
         }
     }
-    if failures.is_empty() { Ok(()) } else { Err(Failure(failures.join("; "))) }
+    failures
 }
 
 fn state_hash(read: &ReadBack) -> String {
@@ -140,10 +182,10 @@ fn state_hash(read: &ReadBack) -> String {
     StateHash::of(&document.digest(), vclock).state.to_string()
 }
 
-fn existing(directory: &Directory) -> Result<Arc<dyn Storage>, Failure> {
+fn existing(directory: &Directory) -> Result<Segments, Failure> {
     let path = directory.journal_path();
-    let storage = directory.journal(false)?;
-    storage.ok_or_else(|| Failure(format!("{}: there is no journal", path.display())))
+    let journal = directory.journal(false)?;
+    journal.ok_or_else(|| Failure(format!("{}: there is no journal", path.display())))
 }
 
 /// Has a directory go on with what its journal has, under a new life of its name, though checkpoints
@@ -154,14 +196,15 @@ fn existing(directory: &Directory) -> Result<Arc<dyn Storage>, Failure> {
 pub fn begin_new_life(path: &Path, random: u64) -> Result<(u64, Source), Failure> {
     let directory = Directory::open(path, false)?;
     let journal_path = directory.journal_path();
-    let storage = directory.journal(true)?;
-    let storage = storage.ok_or_else(|| DirectoryError::NoJournal(path.to_owned()))?;
-    let (header, first) = read_header(&*storage).map_err(damaged(&journal_path))?;
-    let read = read_back(&storage, &header.source, first, Vec::new(), wall_clock());
+    let journal = directory.journal(true)?;
+    let journal = journal.ok_or_else(|| DirectoryError::NoJournal(path.to_owned()))?;
+    let base = directory.base(&journal)?;
+    let read = read_back(&journal, base, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
-    let life = new_life(header.source.as_str(), None, random)?;
+    let source = journal.source();
+    let life = new_life(source.as_str(), None, random)?;
     for path in directory.checkpoint_paths() {
-        let fits = read_checkpoint(&path, &header.source)
+        let fits = read_checkpoint(&path, &source)
             .is_ok_and(|checkpoint| Proof::new(&checkpoint).lacking(&read).is_none());
         if !fits {
             fs::remove_file(&path).map_err(at(&path))?;
@@ -219,10 +262,17 @@ async fn copy_from(
     match from {
         BackupFrom::Directory(path) => {
             let directory = Directory::open(path, false)?;
-            let storage = existing(&directory)?;
+            let journal = existing(&directory)?;
             let journal_path = directory.journal_path();
-            let extent = check(&storage).map_err(damaged(&journal_path))?;
-            copy(&*storage, 0, &extent, target).map_err(at(file))?;
+            let base = directory.base(&journal)?.filter(|_| journal.begin() > 0);
+            let extent = check(&journal).map_err(damaged(&journal_path))?;
+            let source = journal.source();
+            if let Some(base) = base {
+                target.write_all(&base.text(&source)).map_err(at(file))?;
+            }
+            let header = journal.header().of_copy(source);
+            target.write_all(&header.line()).map_err(at(file))?;
+            copy(&journal, &extent, target).map_err(at(file))?;
             Ok(extent.length)
         }
         BackupFrom::Node(address) => {
@@ -230,7 +280,7 @@ async fn copy_from(
             let source = node.source().await.map_err(Failure)?;
             // What the lines will have is not known yet, so it is the newest version.
             let header = Header::new(source);
-            let header = header.raised().unwrap_or(header);
+            let header = header.raised(NOTES_VERSION).unwrap_or(header);
             target.write_all(&header.line()).map_err(at(file))?;
             let (mut length, mut batch) = (0, 1);
             loop {
@@ -275,9 +325,10 @@ pub fn restore(
         let spool = NewFile::create_anew(&path.join("restored")).map_err(at(path))?;
         io::copy(&mut io::stdin().lock(), &mut spool.file()).map_err(at(file))?;
         let storage = spool.file().try_clone().map_err(at(path))?;
+        let storage = NamedFile::new(storage, file.to_owned());
         return restore_from(Arc::new(storage), file, Some(directory), path, name, random);
     }
-    let storage = File::open(file).map_err(at(file))?;
+    let storage = NamedFile::new(File::open(file).map_err(at(file))?, file.to_owned());
     restore_from(Arc::new(storage), file, None, path, name, random)
 }
 
@@ -289,21 +340,29 @@ fn restore_from(
     name: Option<&str>,
     random: u64,
 ) -> Result<Restored, Failure> {
-    let (header, first) = read_header(&*storage).map_err(damaged(file))?;
-    let extent = check(&storage).map_err(damaged(file))?;
-    let source = new_life(header.source.as_str(), name, random)?;
+    let Copied { base, journal } = Copied::open(storage).map_err(at(file))?;
+    let journal = Segments::of_file(journal).map_err(damaged(file))?;
+    let extent = check(&journal).map_err(damaged(file))?;
+    if base.as_ref().map_or(0, |base| base.position) < journal.begin() {
+        let begin = journal.begin();
+        return Err(Failure(format!(
+            "{}: it begins at position {begin} and has no base that stands for what was before",
+            file.display()
+        )));
+    }
+    let source = new_life(journal.source().as_str(), name, random)?;
     // What is damaged leaves no trace.
     let directory = directory.map_or_else(|| Directory::open(path, true), Ok)?;
-    directory.create_journal(&header.of_copy(source.clone()), |mut target| {
+    directory.create_journal(&journal.header().of_copy(source.clone()), |mut target| {
         target.seek(io::SeekFrom::End(0)).map_err(failed(path))?;
-        copy(&*storage, first.offset, &extent, &mut target).map_err(failed(path))?;
+        copy(&journal, &extent, &mut target).map_err(failed(path))?;
         if !extent.lives.is_empty() {
             // The newest life that is noted must be the one that begins here.
             let mut note = Vec::new();
             push_life(&mut note, &source, extent.next_batch);
             target.write_all(&note).map_err(failed(path))?;
         }
-        Ok(())
+        base.map_or(Ok(()), |base| directory.keep_base(&source, &base))
     })?;
     Ok(Restored { length: extent.length, source, is_cut_off: extent.torn })
 }
@@ -313,28 +372,23 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> DirectoryError + '_ {
 }
 
 /// Reads a whole journal through.
-fn check(storage: &Arc<dyn Storage>) -> Result<Extent, OpenError> {
-    let (_, first) = read_header(&**storage)?;
-    let reader = FileReader::new(storage.clone(), Vec::new());
-    read_through(&reader, first, &mut |_, _| Ok(()))
+fn check(journal: &Segments) -> Result<Extent, OpenError> {
+    let reader = FileReader::new(journal.clone(), &Marks::default());
+    read_through(&reader, &mut |_, _| Ok(()))
 }
 
-/// Copies a journal's complete batches from `offset` on.
-fn copy(
-    storage: &dyn Storage,
-    mut offset: u64,
-    extent: &Extent,
-    target: &mut dyn Write,
-) -> io::Result<()> {
+/// Copies a journal's complete batches.
+fn copy(journal: &Segments, extent: &Extent, target: &mut dyn Write) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
+    let mut offset = journal.first_line().offset;
     while offset < extent.last {
         let room = usize::try_from(extent.last - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
-        let read = storage.read_at(&mut buffer[..room], offset)?;
+        let read = journal.read_at(&mut buffer[..room], offset)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         target.write_all(&buffer[..read])?;
         offset += read as u64;
     }
-    target.write_all(&extent.last_batch(storage)?.0)
+    target.write_all(&extent.last_batch(journal)?.0)
 }

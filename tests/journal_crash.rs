@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fastrand::Rng;
 use patchmesh::clock::Time;
 use patchmesh::journal::{
-    AppendError, Extent, FileJournal, FileReader, Header, Mark, OpenError, Storage, read_header,
+    AppendError, Extent, FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage,
     read_through,
 };
 use patchmesh::source::Source;
@@ -443,13 +443,13 @@ struct Opened {
     transactions: Vec<Transaction>,
 }
 
-fn open(disk: &Arc<Disk>, marks: Vec<Mark>) -> Result<Opened, OpenError> {
+fn open(disk: &Arc<Disk>, marks: &Marks) -> Result<Opened, OpenError> {
     let storage: Arc<dyn Storage> = disk.clone();
-    let (header, first) = read_header(&*storage)?;
-    assert_eq!(header.source.as_str(), "a~1");
-    let reader = FileReader::new(storage, marks);
+    let segments = Segments::of_file(storage)?;
+    assert_eq!(segments.source().as_str(), "a~1");
+    let reader = FileReader::new(segments, marks);
     let mut transactions = Vec::new();
-    let extent = read_through(&reader, first, &mut |_, batch| {
+    let extent = read_through(&reader, &mut |_, batch| {
         transactions.extend(batch);
         Ok(())
     })?;
@@ -468,7 +468,7 @@ struct Truth {
     /// The life that was being noted at the end of the process.
     doubtful_life: Option<Source>,
     /// Marks that a checkpoint may have: they are of shown records.
-    marks: Vec<Mark>,
+    marks: Marks,
     /// The Ids of what was acknowledged or shown.
     shown: BTreeSet<u64>,
 }
@@ -508,7 +508,7 @@ impl<'a> Run<'a> {
             doubtful: None,
             lives: Vec::new(),
             doubtful_life: None,
-            marks: Vec::new(),
+            marks: Marks::default(),
             shown: BTreeSet::new(),
         };
         let random = Rng::with_seed(!seed);
@@ -706,10 +706,10 @@ impl<'a> Run<'a> {
     /// goes, or the disk fails.
     fn open(&mut self) -> Option<FileJournal> {
         let with_marks = self.random.u8(..3) == 0;
-        let marks = if with_marks { self.truth.marks.clone() } else { Vec::new() };
-        let from = marks.len().saturating_sub(1) * 256;
+        let marks = if with_marks { self.truth.marks.clone() } else { Marks::default() };
+        let from = marks.last().map_or(0, |(position, _)| position as usize);
         let before = self.disk.lock().seen.clone();
-        let Opened { journal, extent, transactions } = match open(&self.disk, marks) {
+        let Opened { journal, extent, transactions } = match open(&self.disk, &marks) {
             Ok(opened) => opened,
             Err(OpenError::Io(error))
                 if [POWER_IS_GONE, BAD_SECTOR].contains(&&*error.to_string()) =>
@@ -776,7 +776,7 @@ impl<'a> Run<'a> {
     /// Opening it again finds the same, and changes nothing.
     fn check_again(&mut self, extent: &Extent) {
         let disk = self.disk.kill();
-        let again = open(&disk, Vec::new()).expect("it was opened before");
+        let again = open(&disk, &Marks::default()).expect("it was opened before");
         let last = again.extent.last;
         let lives = self.truth.lives.clone();
         assert_eq!(again.extent, Extent { last, torn: false, lives, ..extent.clone() });

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use patchmesh::clock::Time;
 use patchmesh::journal::{
-    FileJournal, FileReader, Header, OpenError, Storage, read_header, read_through,
+    FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, read_through,
 };
 use patchmesh::manager::Manager;
 use patchmesh::transaction::{Name, Place, Record, Transaction};
@@ -152,10 +152,9 @@ fn text_end(bytes: &[u8]) -> usize {
 
 fn open(storage: &Arc<Bytes>) -> Result<(FileJournal, Vec<Transaction>), OpenError> {
     let storage: Arc<dyn Storage> = storage.clone();
-    let (_, first) = read_header(&*storage)?;
-    let reader = FileReader::new(storage, Vec::new());
+    let reader = FileReader::new(Segments::of_file(storage)?, &Marks::default());
     let mut transactions = Vec::new();
-    let extent = read_through(&reader, first, &mut |_, batch| {
+    let extent = read_through(&reader, &mut |_, batch| {
         transactions.extend(batch);
         Ok(())
     })?;

@@ -10,13 +10,13 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Once};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use patchmesh::clock::Time;
 use patchmesh::journal::{
-    Directory, DirectoryError, FileJournal, FileReader, Header, Storage, read_checkpoint,
-    read_header, read_through,
+    Directory, DirectoryError, FileJournal, FileReader, Header, Marks, Segments, read_checkpoint,
+    read_through,
 };
 use patchmesh::manager::{Handle, Manager, Submitted};
 use patchmesh::source::Source;
@@ -724,7 +724,7 @@ fn record(position: u64) -> Record {
 }
 
 /// A journal in a real file.
-fn create(path: &Path) -> (FileJournal, Arc<dyn Storage>) {
+fn create(path: &Path) -> (FileJournal, Segments) {
     let directory = Directory::open(path, true).expect("it can be made");
     let source = "node~1".parse().expect("a source");
     let storage =
@@ -732,10 +732,9 @@ fn create(path: &Path) -> (FileJournal, Arc<dyn Storage>) {
     (open(&storage), storage)
 }
 
-fn open(storage: &Arc<dyn Storage>) -> FileJournal {
-    let (_, first) = read_header(&**storage).expect("it is good");
-    let reader = FileReader::new(storage.clone(), Vec::new());
-    let extent = read_through(&reader, first, &mut |_, _| Ok(())).expect("it is good");
+fn open(storage: &Segments) -> FileJournal {
+    let reader = FileReader::new(storage.clone(), &Marks::default());
+    let extent = read_through(&reader, &mut |_, _| Ok(())).expect("it is good");
     FileJournal::open(&extent, reader).expect("it can be written")
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use patchmesh::clock::Time;
-use patchmesh::journal::{Directory, FileJournal, FileReader, Header, read_header, read_through};
+use patchmesh::journal::{Directory, FileJournal, FileReader, Header, Marks, read_through};
 use patchmesh::patch::{Document, parse};
 use patchmesh::transaction::{Place, Record, Transaction};
 
@@ -36,9 +36,8 @@ pub fn fill(count: u64, directory: &Path) {
     let source = SOURCE.parse().expect("a source");
     let storage =
         directory.create_journal(&Header::new(source), |_| Ok(())).expect("a new journal");
-    let (_, first) = read_header(&*storage).expect("its header");
-    let reader = FileReader::new(storage, Vec::new());
-    let extent = read_through(&reader, first, &mut |_, _| Ok(())).expect("it is empty");
+    let reader = FileReader::new(storage, &Marks::default());
+    let extent = read_through(&reader, &mut |_, _| Ok(())).expect("it is empty");
     let mut journal = FileJournal::open(&extent, reader).expect("it can be written");
     for begin in (0..count).step_by(BATCH as usize) {
         let batch: Vec<_> = (begin..count.min(begin + BATCH)).map(record).collect();

@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use libfuzzer_sys::fuzz_target;
 use patchmesh::clock::Time;
 use patchmesh::journal::{
-    FileJournal, FileReader, Header, OpenError, Storage, push_batch, push_life, read_header,
+    FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, push_batch, push_life,
     read_through,
 };
 use patchmesh::source::Source;
@@ -89,10 +89,9 @@ fuzz_target!(|input: &[u8]| {
 /// Opens the file, in the way that a start does.
 fn open(storage: &Arc<MemoryFile>) -> Result<(FileJournal, Vec<Transaction>), OpenError> {
     let storage: Arc<dyn Storage> = storage.clone();
-    let (_, first) = read_header(&*storage)?;
-    let reader = FileReader::new(storage, Vec::new());
+    let reader = FileReader::new(Segments::of_file(storage)?, &Marks::default());
     let mut transactions = Vec::new();
-    let extent = read_through(&reader, first, &mut |_, batch| {
+    let extent = read_through(&reader, &mut |_, batch| {
         transactions.extend(batch);
         Ok(())
     })?;

@@ -1,15 +1,20 @@
-//! The data directory: the journal, its checkpoints, and the lock that keeps a second process out.
+//! The data directory: the journal, its base and checkpoints, and the lock that keeps a second process out.
 //!
 //! ```text
 //! lock                          held by the process that uses the directory
-//! journal                       see the format; held as well
-//! checkpoint-0000000000065536   the state after so many transactions, two of them at the most
+//! journal                       the journal's first segment, see the format; held as well
+//! journal-0000000000070000      the segment that begins at this position; held as well
+//! base-0000000000150000         what stands for all before this position
+//! checkpoint-0000000000165536   the state after so many transactions, two of them at the most
 //! ```
 //!
-//! A checkpoint is three lines of the journal's format, all of batch 0: what the journal needs to go on
-//! from there, what the replica needs, and the document. It can always be made again from the journal,
-//! so one that cannot be used is left out. But it also proves how many transactions the journal had: one
-//! that lacks them, or that is gone, has lost what was acknowledged, and must not go on as if nothing was.
+//! A checkpoint can always be made again from the journal, so one that cannot be used is left out. But it
+//! also proves how many transactions the journal had: one that lacks them, or that is gone, has lost what was
+//! acknowledged, and must not go on as if nothing was.
+//!
+//! A base is there, durably, before the first segment goes, and the segments go from the first one on. So a
+//! crash leaves segments too many, which the next start removes, and never too few. Once a segment has gone
+//! the journal is of no use without a base.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -18,19 +23,20 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::file::{FileJournal, OpenError};
-use super::format::{Header, Seal, push_line, read_line};
-use super::new_file::{FILE_MODE, NewFile, sync_directory, write_durably};
-use super::reader::Mark;
+use super::format::Header;
+use super::new_file::{FILE_MODE, NewFile, is_unfinished, sync_directory, write_durably};
+use super::segments::{NotAdded, Segments, Shelf};
 use super::storage::{NamedFile, Storage};
+use super::stored::{
+    BASE, CHECKPOINT, SEGMENT, StoredBase, StoredCheckpoint, number_of, numbered, read_base,
+    read_checkpoint,
+};
 use crate::source::Source;
 use crate::transaction::Place;
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
-const CHECKPOINT: &str = "checkpoint-";
 
 /// Nobody but the one who runs the node may look into the directory.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -39,14 +45,11 @@ const DIRECTORY_MODE: u32 = 0o700;
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
-/// The version of a checkpoint's format.
-const CHECKPOINT_VERSION: u32 = 1;
-
-/// How many lines a checkpoint has.
-const LINES: u64 = 3;
-
 /// How many checkpoints are kept: the last one, and one to fall back on.
 const CHECKPOINTS: usize = 2;
+
+/// And how many bases, as long as the journal has what follows each.
+const BASES: usize = 2;
 
 /// A data directory that this process has to itself.
 #[derive(Debug)]
@@ -65,8 +68,11 @@ pub enum DirectoryError {
     InUse(PathBuf),
     /// There is no journal in it.
     NoJournal(PathBuf),
-    /// There is no journal in it, and there was one: this checkpoint proves it.
+    /// There is no journal in it, and there was one: this checkpoint or base proves it.
     JournalGone(PathBuf),
+    /// The journal, of which this is the first file, begins at this position, and there is no base that can be
+    /// used and stands for what was before; why, in words.
+    NoBase(PathBuf, u64, String),
     /// The journal lacks what was acknowledged once.
     Lacking(PathBuf, Lacking),
     /// There is a journal in it already.
@@ -85,25 +91,35 @@ impl fmt::Display for DirectoryError {
             Self::NoJournal(path) => write!(f, "there is no journal in {}", path.display()),
             Self::JournalGone(checkpoint) => write!(
                 f,
-                "the journal is gone: {} is a checkpoint of one. Nothing was changed. Put the journal \
+                "the journal is gone: {} was made of one. Nothing was changed. Put the journal \
                  back, or get one from a peer: patchmesh verify DIR --rebuild-from PEER; or move the \
                  directory away and start with an empty one",
                 checkpoint.display()
+            ),
+            Self::NoBase(path, begin, why) => write!(
+                f,
+                "{}: the journal begins at position {begin}, and what stands for all before that cannot be \
+                 used: {why}. Nothing was changed. Put the base back, or get one from a peer: patchmesh verify \
+                 DIR --rebuild-from PEER; or restore the directory from a backup",
+                path.display()
             ),
             Self::Lacking(path, lacking) => write!(f, "{}: {lacking}", path.display()),
             Self::HasJournal(path) => {
                 write!(f, "there is a journal in {} already", path.display())
             }
-            Self::Journal(path, OpenError::Io(error)) => {
-                write!(f, "cannot read {}: {error}", path.display())
+            Self::Journal(path, error) => {
+                let (file, error) = error.parts();
+                let file = file.map_or_else(|| path.display().to_string(), str::to_owned);
+                match error {
+                    OpenError::Io(error) => write!(f, "cannot read {file}: {error}"),
+                    error => write!(
+                        f,
+                        "{file}: {error}. Nothing was changed. Mend it with what a peer has: patchmesh verify \
+                         DIR --rebuild-from PEER; or restore the directory from a backup, or move it away and \
+                         start with an empty one: peers send what they have"
+                    ),
+                }
             }
-            Self::Journal(path, error) => write!(
-                f,
-                "{}: {error}. Nothing was changed. Mend it with what a peer has: patchmesh verify DIR \
-                 --rebuild-from PEER; or restore the directory from a backup, or move it away and start \
-                 with an empty one: peers send what they have",
-                path.display()
-            ),
         }
     }
 }
@@ -134,35 +150,6 @@ impl fmt::Display for Lacking {
     }
 }
 
-/// A checkpoint, as its file has it.
-#[derive(Debug)]
-pub struct StoredCheckpoint {
-    /// How many transactions the journal had.
-    pub length: u64,
-    /// The newest life that the journal notes; none if it notes none.
-    pub life: Option<Source>,
-    /// The offsets of the journal's lines, up to where it is to be read on from.
-    pub marks: Vec<Mark>,
-    /// The journal's last record.
-    pub last: Place,
-    /// What the replica needs.
-    pub summary: String,
-    /// The document's text.
-    pub document: Vec<u8>,
-}
-
-/// The object of a checkpoint's first line.
-#[derive(Serialize, Deserialize)]
-struct CheckpointHeader {
-    patchmesh: String,
-    version: u32,
-    source: Source,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    life: Option<Source>,
-    marks: Vec<Mark>,
-    last: Place,
-}
-
 impl Directory {
     /// Takes the directory `path`, and makes it if there is none and `create` says so.
     ///
@@ -177,7 +164,8 @@ impl Directory {
                 sync_directory(parent).map_err(failed)?;
             }
         }
-        if !create && !path.join(JOURNAL).exists() {
+        let journal = segments(path).into_iter().next().map(|(_, path)| path);
+        if !create && journal.is_none() {
             return Err(DirectoryError::NoJournal(path.to_owned()));
         }
         let lock_path = path.join(LOCK);
@@ -187,7 +175,8 @@ impl Directory {
             // Who only reads needs no more than a file that is there: a disk that has failed is often
             // mounted read-only.
             Err(error) if !create && is_read_only(&error) => {
-                File::open(&lock_path).or_else(|_| File::open(path.join(JOURNAL)))
+                let journal = journal.unwrap_or_else(|| path.join(JOURNAL));
+                File::open(&lock_path).or_else(|_| File::open(journal))
             }
             lock => lock,
         };
@@ -214,42 +203,115 @@ impl Directory {
         directory.into_iter().chain(files).collect()
     }
 
-    /// Where the journal is.
+    /// Where the journal is: its first file, or where that would be.
     pub fn journal_path(&self) -> PathBuf {
-        self.path.join(JOURNAL)
+        let first = segments(&self.path).into_iter().next();
+        first.map_or_else(|| self.path.join(JOURNAL), |(_, path)| path)
     }
 
-    /// The journal's file; none if there is none yet.
+    /// The files of the journal, the last one last, each held by this process.
     ///
     /// # Errors
-    /// If it cannot be opened.
-    pub fn journal(&self, write: bool) -> Result<Option<Arc<dyn Storage>>, DirectoryError> {
-        let path = self.journal_path();
-        match OpenOptions::new().read(true).write(write).open(&path) {
-            Ok(file) => {
-                // Whoever removed the file that is called lock did not end who holds it.
-                match file.try_lock() {
-                    Err(TryLockError::WouldBlock) => {
-                        return Err(DirectoryError::InUse(self.path.clone()));
-                    }
-                    Err(TryLockError::Error(error)) if write => {
-                        return Err(DirectoryError::Io(path, error));
-                    }
-                    _ => (),
-                }
-                if write {
-                    // Who began the journal may not have come to make its name durable.
-                    sync_directory(&self.path)
-                        .map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
-                }
-                Ok(Some(Arc::new(NamedFile::new(file, path))))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(DirectoryError::Io(path, error)),
-        }
+    /// If one cannot be opened.
+    pub fn journal_files(
+        &self,
+        write: bool,
+    ) -> Result<Vec<(PathBuf, Arc<dyn Storage>)>, DirectoryError> {
+        let files = segments(&self.path).into_iter();
+        files.map(|(_, path)| Ok((path.clone(), self.journal_file(path, write)?))).collect()
     }
 
-    /// Begins a journal. `fill` may write to it before it gets its name.
+    fn journal_file(&self, path: PathBuf, write: bool) -> Result<Arc<dyn Storage>, DirectoryError> {
+        let failed = |error| DirectoryError::Io(path.clone(), error);
+        let file = OpenOptions::new().read(true).write(write).open(&path).map_err(failed)?;
+        // Whoever removed the file that is called lock did not end who holds it.
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(DirectoryError::InUse(self.path.clone()));
+            }
+            Err(TryLockError::Error(error)) if write => return Err(failed(error)),
+            _ => (),
+        }
+        Ok(Arc::new(NamedFile::new(file, path)))
+    }
+
+    /// The journal; none if there is none yet. To `write` to it, what a crash has left is removed: segments for
+    /// which a base stands, and files that were not finished.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or a part of it is missing.
+    pub fn journal(&self, write: bool) -> Result<Option<Segments>, DirectoryError> {
+        let covered = self.covered();
+        if let Some((position, base)) = &covered
+            && write
+        {
+            log::info!("{}: removing what {} stands for", self.path.display(), base.display());
+            let removed = self.shelf().remove_before(*position);
+            removed.map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
+        }
+        let begin = covered.map_or(0, |(begin, _)| begin);
+        let files = segments(&self.path).into_iter().filter(|(position, _)| *position >= begin);
+        let files: Vec<(u64, PathBuf)> = files.collect();
+        let Some((_, first)) = files.first() else { return Ok(None) };
+        let mut opened = Vec::with_capacity(files.len());
+        for (_, path) in &files {
+            opened.push(self.journal_file(path.clone(), write)?);
+        }
+        if write {
+            // Who began the journal may not have come to make its name durable.
+            sync_directory(&self.path)
+                .and_then(|()| remove_unfinished(&self.path))
+                .map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
+        }
+        let failed = |error| DirectoryError::Journal(first.clone(), error);
+        let journal = Segments::open(opened, Box::new(self.shelf())).map_err(failed)?;
+        for (segment, (position, path)) in journal.each().iter().zip(&files) {
+            if segment.position() != *position {
+                let why = format!(
+                    "its name has another number than its position, {}",
+                    segment.position()
+                );
+                return Err(DirectoryError::Journal(path.clone(), OpenError::Header(why)));
+            }
+        }
+        Ok(Some(journal))
+    }
+
+    /// Where the journal begins if the segments are left out for which a base stands, and that base; none if
+    /// there are no such segments.
+    fn covered(&self) -> Option<(u64, PathBuf)> {
+        let files = segments(&self.path);
+        let others = || files.iter().skip(1).map(|(position, _)| *position);
+        let source = |path: &Path| {
+            let file: Arc<dyn Storage> = Arc::new(File::open(path).ok()?);
+            Some(Segments::of_file(file).ok()?.source())
+        };
+        let [(_, first), .., (_, last)] = &files[..] else { return None };
+        self.base_paths().into_iter().rev().find_map(|path| {
+            let stands_for = number_of(&path, BASE)?;
+            let begin = others().take_while(|position| *position <= stands_for).last()?;
+            let of = source(last)?;
+            // Of another journal nothing is removed.
+            if source(first).is_some_and(|first| first != of) {
+                return None;
+            }
+            read_base(&path, &of).ok()?;
+            Some((begin, path))
+        })
+    }
+
+    /// The files of segments that are not part of the journal any more, since a base stands for them.
+    pub fn left_over(&self, journal: &Segments) -> Vec<PathBuf> {
+        let begin = journal.begin();
+        let files = segments(&self.path).into_iter();
+        files.filter(|(position, _)| *position < begin).map(|(_, path)| path).collect()
+    }
+
+    fn shelf(&self) -> DirectoryShelf {
+        DirectoryShelf { path: self.path.clone() }
+    }
+
+    /// Begins a journal with its first segment. `fill` may write to it before it gets its name.
     ///
     /// # Errors
     /// If it cannot be made, or there is one.
@@ -257,11 +319,11 @@ impl Directory {
         &self,
         header: &Header,
         fill: impl FnOnce(&File) -> Result<(), DirectoryError>,
-    ) -> Result<Arc<dyn Storage>, DirectoryError> {
-        let path = self.journal_path();
-        if path.exists() {
+    ) -> Result<Segments, DirectoryError> {
+        if !segments(&self.path).is_empty() {
             return Err(DirectoryError::HasJournal(self.path.clone()));
         }
+        let path = segment_path(&self.path, header.position());
         let failed = |error| DirectoryError::Io(path.clone(), error);
         let new = NewFile::create_anew(&path).map_err(failed)?;
         if let Err(TryLockError::Error(error)) = new.file().try_lock() {
@@ -270,33 +332,72 @@ impl Directory {
         FileJournal::create(new.file(), header).map_err(failed)?;
         fill(new.file())?;
         let file = new.finish().map_err(failed)?;
-        Ok(Arc::new(NamedFile::new(file, path)))
+        let file: Arc<dyn Storage> = Arc::new(NamedFile::new(file, path.clone()));
+        Segments::open([file], Box::new(self.shelf()))
+            .map_err(|error| DirectoryError::Journal(path.clone(), error))
+    }
+
+    /// The bases of a journal of `source` that can be read, the last one first. Others are left out, with a
+    /// warning.
+    pub fn bases(&self, source: &Source) -> Vec<StoredBase> {
+        usable(self.base_paths(), |path| read_base(path, source))
+    }
+
+    /// The base that stands for what was before `begin`, where the journal begins: the last one that can be
+    /// used; none if there is none, or if it `is_needed` an error.
+    ///
+    /// # Errors
+    /// If the journal is of no use without one, and there is none that can be used.
+    pub fn base(&self, journal: &Segments) -> Result<Option<StoredBase>, DirectoryError> {
+        let (begin, source) = (journal.begin(), journal.source());
+        let base = self.bases(&source).into_iter().find(|base| base.position >= begin);
+        if base.is_some() || begin == 0 {
+            return Ok(base);
+        }
+        let why = self.base_paths().into_iter().rev().find_map(|path| {
+            let why = match read_base(&path, &source) {
+                Ok(base) => format!("it stands for what is before position {}", base.position),
+                Err(why) => why,
+            };
+            Some(format!("{}: {why}", path.display()))
+        });
+        let why = why.unwrap_or_else(|| "there is no base".into());
+        Err(DirectoryError::NoBase(self.journal_path(), begin, why))
+    }
+
+    /// The files of the bases, the last one last.
+    pub fn base_paths(&self) -> Vec<PathBuf> {
+        numbered_paths(&self.path, BASE)
+    }
+
+    /// Keeps a base of a journal of `source`, durably, and removes those that are of no use any more. Only after
+    /// that may what is before it be dropped.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_base(&self, source: &Source, base: &StoredBase) -> Result<(), DirectoryError> {
+        let path = self.path.join(numbered(BASE, base.position));
+        write_durably(&path, &base.text(source))
+            .map_err(|error| DirectoryError::Io(path, error))?;
+        let begin = segments(&self.path).first().map_or(0, |(position, _)| *position);
+        let paths = self.base_paths();
+        let (old, kept) = paths.split_at(paths.len().saturating_sub(BASES));
+        let is_useless = |path: &&PathBuf| number_of(path, BASE) < Some(begin);
+        for path in old.iter().chain(kept.iter().filter(is_useless)) {
+            fs::remove_file(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
+        }
+        Ok(())
     }
 
     /// The checkpoints of a journal of `source` that can be read, the last one first. Others are left
     /// out, with a warning.
     pub fn checkpoints(&self, source: &Source) -> Vec<StoredCheckpoint> {
-        let mut paths = self.checkpoint_paths();
-        paths.reverse();
-        let read = |path: PathBuf| match read_checkpoint(&path, source) {
-            Ok(checkpoint) => Some(checkpoint),
-            Err(why) => {
-                log::warn!("{}: not used, since {why}", path.display());
-                None
-            }
-        };
-        paths.into_iter().filter_map(read).collect()
+        usable(self.checkpoint_paths(), |path| read_checkpoint(path, source))
     }
 
     /// The files of the checkpoints, the last one last.
     pub fn checkpoint_paths(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries
-            .map(|entry| entry.path())
-            .filter(|path| checkpoint_length(path).is_some())
-            .collect();
-        paths.sort();
-        paths
+        numbered_paths(&self.path, CHECKPOINT)
     }
 
     /// Keeps a checkpoint of a journal of `source`, durably, and removes those before the last but one.
@@ -308,23 +409,9 @@ impl Directory {
         source: &Source,
         checkpoint: StoredCheckpoint,
     ) -> Result<(), DirectoryError> {
-        let StoredCheckpoint { length, life, marks, last, summary, document } = checkpoint;
-        let header = CheckpointHeader {
-            patchmesh: "checkpoint".into(),
-            version: CHECKPOINT_VERSION,
-            source: source.clone(),
-            life,
-            marks,
-            last,
-        };
-        let header = serde_json::to_string(&header).expect("a header always has a JSON text");
-        let document = String::from_utf8_lossy(&document);
-        let mut text = Vec::with_capacity(header.len() + summary.len() + document.len() + 256);
-        for (line, object) in [(1, &*header), (2, &*summary), (3, &*document)] {
-            push_line(&mut text, object, Seal { batch: 0, line, lines: LINES });
-        }
-        let path = self.path.join(format!("{CHECKPOINT}{length:016}"));
-        write_durably(&path, &text).map_err(|error| DirectoryError::Io(path, error))?;
+        let path = self.path.join(numbered(CHECKPOINT, checkpoint.length));
+        write_durably(&path, &checkpoint.text(source))
+            .map_err(|error| DirectoryError::Io(path, error))?;
         let paths = self.checkpoint_paths();
         for path in &paths[..paths.len().saturating_sub(CHECKPOINTS)] {
             fs::remove_file(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
@@ -333,49 +420,101 @@ impl Directory {
     }
 }
 
-/// How many transactions the journal had when the checkpoint at `path` was kept: its name says so.
-fn checkpoint_length(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix(CHECKPOINT)?.parse().ok()
+/// Makes and removes the files of the journal's segments.
+struct DirectoryShelf {
+    path: PathBuf,
 }
 
-/// Reads a checkpoint of a journal of `source`.
-///
-/// # Errors
-/// If it cannot be used; in words.
-pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint, String> {
-    let (of, checkpoint) = read_any_checkpoint(path)?;
-    if of == *source { Ok(checkpoint) } else { Err(format!("it belongs to the journal of {of}")) }
-}
-
-/// Reads a checkpoint, and says of which journal it is.
-///
-/// # Errors
-/// If it cannot be used; in words.
-pub fn read_any_checkpoint(path: &Path) -> Result<(Source, StoredCheckpoint), String> {
-    let mut text = fs::read(path).map_err(|error| error.to_string())?;
-    let mut lines = text.strip_suffix(b"\n").ok_or("its last line is cut off")?;
-    let mut object = |line| {
-        let seal = Seal { batch: 0, line, lines: LINES };
-        let mut parts = lines.splitn(2, |byte| *byte == b'\n');
-        let line = parts.next().ok_or("a line is missing")?;
-        lines = parts.next().unwrap_or_default();
-        let line = read_line(line).map_err(|error| error.to_string())?;
-        if line.seal == seal { Ok(line.object) } else { Err("a line is missing".to_owned()) }
-    };
-    let (header, summary, document) = (object(1)?, object(2)?, object(3)?);
-    let header: CheckpointHeader =
-        serde_json::from_str(header).map_err(|error| error.to_string())?;
-    if header.patchmesh != "checkpoint" || header.version != CHECKPOINT_VERSION {
-        return Err(format!("it is no checkpoint of version {CHECKPOINT_VERSION}"));
+impl Shelf for DirectoryShelf {
+    fn add(&self, position: u64, header: &[u8]) -> Result<Arc<dyn Storage>, NotAdded> {
+        let path = segment_path(&self.path, position);
+        if path.symlink_metadata().is_ok() {
+            let why = format!("{} is there already", path.display());
+            return Err(NotAdded::Unknown(io::Error::new(io::ErrorKind::AlreadyExists, why)));
+        }
+        let new = NewFile::create_anew(&path).map_err(NotAdded::Absent)?;
+        match new.file().try_lock() {
+            Err(TryLockError::Error(error)) => return Err(NotAdded::Absent(error)),
+            Err(TryLockError::WouldBlock) | Ok(()) => (),
+        }
+        Storage::write_at(new.file(), header, 0).map_err(NotAdded::Absent)?;
+        let file = new.finish().map_err(|error| match path.symlink_metadata() {
+            Err(absent) if absent.kind() == io::ErrorKind::NotFound => NotAdded::Absent(error),
+            _ => NotAdded::Unknown(error),
+        })?;
+        Ok(Arc::new(NamedFile::new(file, path)))
     }
-    let summary = summary.to_owned();
-    // The document may be large: what is around it is taken away, and it is not copied.
-    let (begin, length) = (document.as_ptr() as usize - text.as_ptr() as usize, document.len());
-    text.truncate(begin + length);
-    text.drain(..begin);
-    let length = checkpoint_length(path).ok_or("its name has no number")?;
-    let CheckpointHeader { source, life, marks, last, .. } = header;
-    Ok((source, StoredCheckpoint { length, life, marks, last, summary, document: text }))
+
+    fn remove_before(&self, position: u64) -> io::Result<()> {
+        let stands_for = |path: &PathBuf| number_of(path, BASE) >= Some(position);
+        let bases = numbered_paths(&self.path, BASE);
+        let gone = segments(&self.path).into_iter().filter(|(begin, _)| *begin < position);
+        let gone: Vec<PathBuf> = gone.map(|(_, path)| path).collect();
+        if !gone.is_empty() && !bases.iter().any(stands_for) {
+            return Err(io::Error::other("there is no base that stands for it"));
+        }
+        for path in &gone {
+            fs::remove_file(path)?;
+        }
+        // What is of no use without them goes after them.
+        sync_directory(&self.path)?;
+        let bases = bases.into_iter().filter(|path| !stands_for(path));
+        let checkpoints = numbered_paths(&self.path, CHECKPOINT).into_iter();
+        let checkpoints = checkpoints.filter(|path| number_of(path, CHECKPOINT) <= Some(position));
+        for path in bases.chain(checkpoints).filter(|_| position > 0) {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The file of the segment that begins at `position`.
+fn segment_path(directory: &Path, position: u64) -> PathBuf {
+    if position == 0 {
+        return directory.join(JOURNAL);
+    }
+    directory.join(numbered(SEGMENT, position))
+}
+
+/// The files of the segments with the positions that their names have, the last one last.
+fn segments(directory: &Path) -> Vec<(u64, PathBuf)> {
+    let first = Some(directory.join(JOURNAL)).filter(|path| path.symlink_metadata().is_ok());
+    let others = numbered_paths(directory, SEGMENT).into_iter();
+    let others = others.filter_map(|path| Some((number_of(&path, SEGMENT)?, path)));
+    first.map(|path| (0, path)).into_iter().chain(others).collect()
+}
+
+/// The files whose names begin like this and have a number after it, the greatest last.
+fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| number_of(path, begin).is_some()).collect();
+    paths.sort_by_key(|path| number_of(path, begin));
+    paths
+}
+
+/// Removes what a crash has left of segments and bases that were not finished.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if is_unfinished(&path) && [SEGMENT, BASE].iter().any(|begin| name.starts_with(begin)) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What can be read of these files, the last one first; of others is told why not.
+fn usable<T>(paths: Vec<PathBuf>, read: impl Fn(&Path) -> Result<T, String>) -> Vec<T> {
+    let read = |path: PathBuf| match read(&path) {
+        Ok(stored) => Some(stored),
+        Err(why) => {
+            log::warn!("{}: not used, since {why}", path.display());
+            None
+        }
+    };
+    paths.into_iter().rev().filter_map(read).collect()
 }
 
 fn is_read_only(error: &io::Error) -> bool {

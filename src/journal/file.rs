@@ -1,17 +1,22 @@
-//! A journal in a file.
+//! A journal in files.
 //!
-//! Invariants: the file is a header and complete batches up to `end`, and NUL bytes from there on. All
-//! that readers are shown is durable.
+//! Invariants: the text is a header and complete batches up to `end`, and NUL bytes from there on. All
+//! that readers are shown is durable. What is appended goes to the last file; if that is long, another one is
+//! begun first.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::format::{FIRST_BYTE, Header, Life, Seal, is_note, push_life, push_line};
+use super::format::{
+    Begin, FIRST_BYTE, Header, Life, NOTES_VERSION, SEGMENTS_VERSION, Seal, is_note, push_life,
+    push_line,
+};
 use super::index::Ids;
 use super::reader::{FileReader, Mark, STRIDE, Shared};
-use super::scan::{Damage, End, Scanner};
+use super::scan::{Damage, End, Scanner, Why};
+use super::segments::{NotAdded, Segments};
 use super::storage::Storage;
 use crate::source::Source;
 use crate::transaction::{Record, Transaction};
@@ -20,13 +25,26 @@ use crate::transaction::{Record, Transaction};
 /// the file's length is faster.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// The file as the one who appends holds it.
+/// How long a file is, at the least, before the next one is begun; and how small a share of all of the journal
+/// it is at the most, so that a journal of which nothing is ever dropped has not too many files: hundreds.
+const SEGMENT_BYTES: u64 = 8 << 20;
+const SEGMENT_SHARE: u64 = 64;
+
+/// How many bytes are appended, after a file could not be begun, before it is tried again.
+const RETRY_BYTES: u64 = 1 << 20;
+
+/// The files as the one who appends holds them.
 pub struct FileJournal {
-    storage: Arc<dyn Storage>,
+    storage: Segments,
+    /// That of the last file.
     header: Header,
+    /// Where that begins.
+    begin: u64,
+    /// No other file is begun before this offset.
+    roll_after: u64,
     /// The offset after the last complete batch.
     end: u64,
-    /// The file's length.
+    /// The offset after the space that is reserved.
     reserved: u64,
     /// The number of the batch that comes next.
     next_batch: u64,
@@ -46,6 +64,26 @@ pub enum OpenError {
     Header(String),
     /// This line has its checksum and is no transaction; in words.
     Line(u64, String),
+    /// That is so in the file of this name.
+    Within(String, Box<OpenError>),
+}
+
+impl OpenError {
+    /// The same, in the file of this name.
+    pub(super) fn within(self, name: &str) -> Self {
+        match self {
+            Self::Within(..) => self,
+            _ => Self::Within(name.to_owned(), Box::new(self)),
+        }
+    }
+
+    /// In which file it is, if it says so, and what is wrong there.
+    pub fn parts(&self) -> (Option<&str>, &Self) {
+        match self {
+            Self::Within(name, error) => (Some(name), error),
+            _ => (None, self),
+        }
+    }
 }
 
 /// Why a batch is not appended.
@@ -67,6 +105,7 @@ impl fmt::Display for OpenError {
             Self::Damaged(damage) => write!(f, "damaged at {damage}"),
             Self::Header(why) => write!(f, "damaged at offset 0: {why}"),
             Self::Line(offset, why) => write!(f, "damaged at offset {offset}: {why}"),
+            Self::Within(_, error) => error.fmt(f),
         }
     }
 }
@@ -90,7 +129,7 @@ impl From<io::Error> for OpenError {
 /// Is given the transactions of each batch, and how much of the file has been read, from 0 to 1.
 pub type Visit<'a> = dyn FnMut(f64, Vec<Transaction>) -> Result<(), OpenError> + 'a;
 
-/// Reads the header, and says where the first record's line begins.
+/// Reads a file's header, and says where in it the first record's line begins.
 ///
 /// # Errors
 /// If it is none.
@@ -145,25 +184,38 @@ impl Extent {
     }
 }
 
-/// Reads the records from the last of the reader's marks on, and shows them to `visit`; from the line
-/// at `first` if it has no marks. The reader gets the marks of what is read.
+/// Reads the records from the last of the reader's marks on, and shows them to `visit`; all if it has no
+/// marks. The reader gets the marks of what is read.
 ///
 /// # Errors
 /// If the journal is damaged or cannot be read.
-pub fn read_through(
-    reader: &FileReader,
-    first: Mark,
-    visit: &mut Visit,
-) -> Result<Extent, OpenError> {
-    let file_length = reader.storage.length()?;
-    let (mut position, mut scanner) = match reader.last_mark() {
-        None => (0, Scanner::new(&*reader.storage, first.offset, first.batch)),
-        Some((position, mark)) => (position, Scanner::resume(&*reader.storage, mark)),
-    };
+pub fn read_through(reader: &FileReader, visit: &mut Visit) -> Result<Extent, OpenError> {
+    read_on(reader, visit).map_err(|error| reader.storage.located(error))
+}
+
+fn read_on(reader: &FileReader, visit: &mut Visit) -> Result<Extent, OpenError> {
+    let storage = &reader.storage;
+    let text_begin = storage.begin_offset();
+    let text_length = (storage.length()? - text_begin).max(1);
+    let files = storage.each();
+    let (mut position, mark) = reader.last_mark();
+    let mut scanner = Scanner::resume(storage, mark);
+    let mut others = files.iter().filter(|file| file.first.offset > mark.offset).peekable();
     let mut last = scanner.offset();
     let mut lives = Vec::new();
     loop {
         let offset = scanner.offset();
+        if let Some(file) = others.next_if(|file| file.first.offset <= offset)
+            && (file.first.offset, file.position()) != (offset, position)
+        {
+            let why = format!(
+                "it says that it goes on at position {}, offset {}, and the journal before it ends at \
+                 position {position}, offset {offset}",
+                file.position(),
+                file.first.offset
+            );
+            return Err(OpenError::Header(why).within(&file.storage.name()));
+        }
         match scanner.next()? {
             Ok(batch) => {
                 last = offset;
@@ -185,23 +237,40 @@ pub fn read_through(
                     transactions.push(transaction);
                 }
                 position += transactions.len() as u64;
-                visit(batch.end as f64 / file_length as f64, transactions)?;
+                visit((batch.end - text_begin) as f64 / text_length as f64, transactions)?;
             }
             Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
             Err(end @ (End::Clean | End::Torn)) => {
-                if let Some(newest) = lives.last() {
-                    reader.note_life(newest.clone());
-                }
-                return Ok(Extent {
+                let extent = Extent {
                     last,
                     end: scanner.offset(),
                     next_batch: scanner.next_batch(),
                     length: position,
                     lives,
                     torn: end == End::Torn,
-                });
+                };
+                extent.check_end(storage)?;
+                if let Some(newest) = extent.lives.last() {
+                    reader.note_life(newest.clone());
+                }
+                return Ok(extent);
             }
         }
+    }
+}
+
+impl Extent {
+    /// Checks that what only the end of a journal may lack is not missing before its last file.
+    fn check_end(&self, storage: &Segments) -> Result<(), OpenError> {
+        let last_file = storage.last().first.offset;
+        let damaged = |offset, why| Err(OpenError::Damaged(Damage { offset, why }));
+        if self.end < last_file {
+            return damaged(self.end, Why::Missing);
+        }
+        if self.last < last_file && self.last < self.end && self.last_batch(storage)?.1 {
+            return damaged(self.last, Why::LineFeed);
+        }
+        Ok(())
     }
 }
 
@@ -221,25 +290,31 @@ impl FileJournal {
     /// If the file cannot be written.
     pub fn open(extent: &Extent, reader: FileReader) -> Result<Self, OpenError> {
         let storage = reader.storage.clone();
-        let (header, _) = read_header(&*storage)?;
+        let last_file = storage.last();
+        let begin = last_file.first.offset;
         // What is torn must never be found between what is written later.
         if storage.length()? > extent.end {
             storage.set_length(extent.end)?;
         }
         // Who wrote the last batch may not have come to sync it, and if a sync has failed, the
         // system may take for durable what is not. So it is written once more before it is shown.
-        let (text, is_mended) = extent.last_batch(&*storage)?;
-        match storage.write_at(&text, extent.last) {
-            // A disk that is too full for that is no reason not to start.
-            Err(error) if is_full(&error) && !is_mended => (),
-            written => written?,
+        // What is before the last file was durable before that was begun.
+        if extent.last >= begin {
+            let (text, is_mended) = extent.last_batch(&storage)?;
+            match storage.write_at(&text, extent.last) {
+                // A disk that is too full for that is no reason not to start.
+                Err(error) if is_full(&error) && !is_mended => (),
+                written => written?,
+            }
         }
         storage.sync()?;
         reader.reach(extent.length);
         reader.shared.lock().end = extent.end;
         Ok(Self {
             storage,
-            header,
+            header: last_file.header,
+            begin,
+            roll_after: begin,
             end: extent.end,
             reserved: extent.end,
             next_batch: extent.next_batch,
@@ -263,6 +338,7 @@ impl FileJournal {
     /// # Errors
     /// If it is not appended.
     pub fn append(&mut self, batch: &[Record]) -> Result<(), AppendError> {
+        self.roll_where_due()?;
         let mut text = Vec::with_capacity(batch.iter().map(|record| record.line.len() + 64).sum());
         let mut marks = Vec::new();
         let first = self.shared.lock().length;
@@ -292,6 +368,63 @@ impl FileJournal {
         Ok(())
     }
 
+    /// Begins another file if the last one is long. If that cannot be made now, the last one grows.
+    fn roll_where_due(&mut self) -> Result<(), AppendError> {
+        let all = self.end - self.storage.begin_offset();
+        let due = self.begin + SEGMENT_BYTES.max(all / SEGMENT_SHARE);
+        if self.end < due.max(self.roll_after) || !self.storage.can_grow() {
+            return Ok(());
+        }
+        match self.roll() {
+            Err(AppendError::Full(error)) => {
+                log::warn!("{}: no other file can be begun yet: {error}", self.storage.name());
+                self.roll_after = self.end + RETRY_BYTES;
+                Ok(())
+            }
+            rolled => rolled,
+        }
+    }
+
+    /// Has the journal go on in another file, so that what is before can be dropped, unless the last file has
+    /// no record yet. Waits for the disk.
+    ///
+    /// # Errors
+    /// If it does not go on in another file.
+    pub fn roll(&mut self) -> Result<(), AppendError> {
+        let reader = self.reader();
+        let position = reader.length();
+        let after = self.header.position();
+        if position == after {
+            return Ok(());
+        }
+        reader.check_place(self.end).map_err(AppendError::Lost)?;
+        // Older programs do not look for other files.
+        self.raise_version(SEGMENTS_VERSION)?;
+        let begin = Begin { position, batch: self.next_batch, offset: self.end, after };
+        let header = self.header.next(reader.life(), begin);
+        let last = self.storage.last();
+        self.storage.add(header.clone()).map_err(|error| match error {
+            NotAdded::Absent(error) => AppendError::Full(error),
+            NotAdded::Unknown(error) => AppendError::Broken(error),
+        })?;
+        (self.header, self.begin, self.reserved) = (header, self.end, self.end);
+        // The last file's reserve is given back; if that cannot be done, it stays, and nobody reads it.
+        last.cut(self.end).ok();
+        Ok(())
+    }
+
+    /// Drops the files, but for the last one, all of whose records are before `position`, and says where the
+    /// journal begins then. Waits for the disk.
+    ///
+    /// # Errors
+    /// If one cannot be removed: nobody reads it any more, and the next call tries again.
+    pub fn drop_before(&mut self, position: u64) -> io::Result<u64> {
+        let removed = self.storage.drop_before(position);
+        let (begin, offset) = (self.storage.begin(), self.storage.begin_offset());
+        self.shared.lock().drop_before(begin, offset);
+        removed.map(|()| begin)
+    }
+
     /// Appends the text of the next batch, durably. If it `is_new`, older programs do not know what
     /// it has.
     fn write_batch(&mut self, text: &[u8], is_new: bool) -> Result<(), AppendError> {
@@ -299,7 +432,7 @@ impl FileJournal {
         let end = self.end + text.len() as u64;
         let begin = Instant::now();
         if is_new {
-            self.raise_version()?;
+            self.raise_version(NOTES_VERSION)?;
         }
         self.write(text, end)?;
         self.storage.sync().map_err(AppendError::Broken)?;
@@ -310,10 +443,11 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Has the header say the newest version, durably, before the first line that needs it is written.
-    /// The header is as long as before and in one sector, so it is written whole or not at all.
-    fn raise_version(&mut self) -> Result<(), AppendError> {
-        let Some(header) = self.header.raised() else { return Ok(()) };
+    /// Has the header say the version `to`, durably, before the first line that needs it is written. The
+    /// header is as long as before and in one sector, so it is written whole or not at all; it is that of the
+    /// journal's first file, since all others say the newest version.
+    fn raise_version(&mut self, to: u32) -> Result<(), AppendError> {
+        let Some(header) = self.header.raised(to) else { return Ok(()) };
         match self.storage.write_at(&header.line(), 0) {
             Err(error) if is_full(&error) => return Err(AppendError::Full(error)),
             written => written.map_err(AppendError::Broken)?,

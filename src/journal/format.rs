@@ -24,6 +24,23 @@
 //! in its place, with version 2: a line as long as before, within one sector, so that it is there whole
 //! in the one version or the other whatever crashes.
 //!
+//! It says version 3 from the moment on at which the journal goes on in another file.
+//!
+//! # Segments
+//!
+//! A journal is one text in a row of files, the segments. Each begins with a header; the rest of it goes on
+//! where the one before it ends. The positions of transactions, the numbers of batches, and the offsets in
+//! the text go on too, and never change, whichever segments are still there. The header of each segment but the
+//! first one says where it begins, and which life was the newest there:
+//!
+//! ```text
+//! {"patchmesh":"journal","version":3,"source":"filonenko~k3x9q2pd","begin":{"position":70000,"batch":812,"offset":8388700,"after":0}} "0.1/1.6be0d01c"
+//! ```
+//!
+//! `after` is the position at which the segment before it begins. Spaces after the object make the header so
+//! long that what follows is as far from the edge of a sector in the file as it is in the text. Only the last
+//! segment is written to. It is begun when all before it is durable, and so only that one can be torn.
+//!
 //! A note is a line that is no transaction. Positions do not count it, and readers of transactions leave
 //! it out once they have checked it. It is a batch of its own. There is one kind: the journal goes on
 //! under a new life of its name, and the newest one is its source from then on.
@@ -52,9 +69,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::Source;
 
-/// The versions of the format that are known: the one that a journal begins with, and the newest.
+/// The version that a journal begins with.
 pub const FIRST_VERSION: u32 = 1;
-pub const VERSION: u32 = 2;
+
+/// The version of notes, and of what older programs must not leave out.
+pub const NOTES_VERSION: u32 = 2;
+
+/// The version of segments, the newest.
+pub const SEGMENTS_VERSION: u32 = 3;
 
 /// What every note begins with, and no transaction does.
 const NOTE: &str = "{\"patchmesh\":";
@@ -75,6 +97,25 @@ pub struct Header {
     version: u32,
     /// The source of the node whose journal this is, as it was when the journal began.
     pub source: Source,
+    /// The newest life that is noted before the segment; none if it is the one that the journal began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Source>,
+    /// Where the segment begins; none if it is the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Begin>,
+}
+
+/// Where a segment begins that is not the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// How many transactions are before it.
+    pub position: u64,
+    /// The number of its first batch.
+    pub batch: u64,
+    /// The offset of that in the journal's text.
+    pub offset: u64,
+    /// The position at which the segment before it begins.
+    pub after: u64,
 }
 
 /// The object of a note: the journal goes on under this life.
@@ -168,17 +209,32 @@ impl fmt::Display for LineError {
 impl Header {
     /// The header of a journal of this source.
     pub fn new(source: Source) -> Self {
-        Self { patchmesh: "journal".into(), version: FIRST_VERSION, source }
+        let patchmesh = "journal".into();
+        Self { patchmesh, version: FIRST_VERSION, source, life: None, begin: None }
     }
 
-    /// The same in the newest version; none if it is of that.
-    pub fn raised(&self) -> Option<Self> {
-        (self.version < VERSION).then(|| Self { version: VERSION, ..self.clone() })
+    /// The header of the segment after one that has this header.
+    pub fn next(&self, life: Option<Source>, begin: Begin) -> Self {
+        Self { version: SEGMENTS_VERSION, life, begin: Some(begin), ..self.clone() }
     }
 
-    /// The header of a copy that has the same lines, for another source.
+    /// The position at which the segment begins.
+    pub fn position(&self) -> u64 {
+        self.begin.map_or(0, |begin| begin.position)
+    }
+
+    /// The same in the version `to`; none if it is of that or a newer one.
+    pub fn raised(&self, to: u32) -> Option<Self> {
+        (self.version < to).then(|| Self { version: to, ..self.clone() })
+    }
+
+    /// The header of a copy that has the same lines and all after them, for another source.
     pub fn of_copy(&self, source: Source) -> Self {
-        Self { source, ..self.clone() }
+        let version = match self.begin {
+            None => self.version.min(NOTES_VERSION),
+            Some(_) => self.version,
+        };
+        Self { version, source, life: None, ..self.clone() }
     }
 
     /// Reads the object of the first line.
@@ -191,10 +247,10 @@ impl Header {
         if header.patchmesh != "journal" {
             return Err(format!("not the header of a journal but of a {:?}", header.patchmesh));
         }
-        if !(FIRST_VERSION..=VERSION).contains(&header.version) {
+        if !(FIRST_VERSION..=SEGMENTS_VERSION).contains(&header.version) {
             return Err(format!(
                 "a journal of version {}, and this program knows versions {FIRST_VERSION} to \
-                 {VERSION}",
+                 {SEGMENTS_VERSION}",
                 header.version
             ));
         }
@@ -203,9 +259,18 @@ impl Header {
 
     /// The first line.
     pub fn line(&self) -> Vec<u8> {
-        let object = serde_json::to_string(self).expect("a header always has a JSON text");
+        let mut object = serde_json::to_string(self).expect("a header always has a JSON text");
+        let seal = Seal { batch: 0, line: 1, lines: 1 };
         let mut line = Vec::new();
-        push_line(&mut line, &object, Seal { batch: 0, line: 1, lines: 1 });
+        push_line(&mut line, &object, seal);
+        if let Some(begin) = &self.begin {
+            let beyond = (begin.offset % SECTOR_BYTES + SECTOR_BYTES
+                - line.len() as u64 % SECTOR_BYTES)
+                % SECTOR_BYTES;
+            object.extend(std::iter::repeat_n(' ', beyond as usize));
+            line.clear();
+            push_line(&mut line, &object, seal);
+        }
         line
     }
 }
@@ -348,18 +413,31 @@ mod tests {
         let text = header.line();
         let text = text.strip_suffix(b"\n").unwrap();
         assert_eq!(Header::read(read_line(text).unwrap().object), Ok(header.clone()));
-        let raised = header.raised().unwrap();
-        assert_eq!(raised.raised(), None);
+        let raised = header.raised(NOTES_VERSION).unwrap();
+        assert_eq!(raised.raised(NOTES_VERSION), None);
         let text = raised.line();
         assert_eq!(text.len(), header.line().len());
         let text = text.strip_suffix(b"\n").unwrap();
         assert_eq!(Header::read(read_line(text).unwrap().object), Ok(raised));
-        for version in [0, 3, 10] {
+        for version in [0, 4, 10] {
             let other = format!(r#"{{"patchmesh":"journal","version":{version},"source":"a~1"}}"#);
             let why = Header::read(&other).unwrap_err();
             assert!(why.contains(&format!("version {version},")), "{why}");
         }
         assert!(Header::read(r#"{"a":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_segment_is_as_far_from_a_sector_as_its_text() {
+        let header = Header::new("a~1".parse().unwrap());
+        for offset in [1, 511, 512, 513, 1000, 8 << 20, (8 << 20) + 77] {
+            let begin = Begin { position: 7, batch: 3, offset, after: 0 };
+            let next = header.next(Some("a~2".parse().unwrap()), begin);
+            let line = next.line();
+            assert_eq!(line.len() as u64 % SECTOR_BYTES, offset % SECTOR_BYTES);
+            let text = line.strip_suffix(b"\n").unwrap();
+            assert_eq!(Header::read(read_line(text).unwrap().object), Ok(next));
+        }
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! one whose Id names it; mostly the two are the same.
 //!
 //! It need not be complete. After a start from a checkpoint nothing is known of the blocks before it,
-//! until somebody reads them. A block of which nothing is known may have any transaction.
+//! until somebody reads them. A block of which nothing is known may have any transaction. What is dropped
+//! from the journal is dropped from the index, and with it the sources that occur nowhere else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use crate::clock::{Time, VectorClock};
@@ -48,8 +49,8 @@ impl<'a> From<&'a Transaction> for Ids<'a> {
 
 /// The index of one journal.
 ///
-/// Invariant: the blocks are those before `length`, but for the `open` one, which has what comes after
-/// them.
+/// Invariant: the blocks are those of the positions from `begin` to `length`, but for the `open` one, which
+/// has what comes after them. The first one may be known to have what was dropped, which does no harm.
 #[derive(Clone, Debug, Default)]
 pub struct BlockIndex {
     /// The number of each source that stamps, and of each that names. A source that does both has two.
@@ -58,8 +59,10 @@ pub struct BlockIndex {
     /// The one that stamped last, and its number: mostly it stamps again.
     latest: Option<(Source, u32)>,
     /// None if nothing is known of a block.
-    blocks: Vec<Option<Block>>,
+    blocks: VecDeque<Option<Block>>,
     open: Block,
+    /// The first position that is still there.
+    begin: u64,
     length: u64,
     /// How many positions this clock covers, whatever is known of their blocks.
     covered: Option<(u64, VectorClock)>,
@@ -83,13 +86,68 @@ struct Entry {
 }
 
 impl BlockIndex {
-    /// The index of a journal of which nothing is known yet, and of which what comes after `length`
-    /// records, a multiple of [`BLOCK`], will be [pushed](Self::push).
-    pub fn after(length: u64) -> Self {
-        assert!(length.is_multiple_of(BLOCK), "the rest of a block would be missing");
-        let count =
-            usize::try_from(length / BLOCK).expect("the marks of these blocks are in memory");
-        Self { blocks: vec![None; count], length, ..Self::default() }
+    /// The index of a journal that begins at `begin`, of which nothing is known yet, and of which what comes
+    /// after `length` records, `begin` or a multiple of [`BLOCK`], will be [pushed](Self::push).
+    pub fn after(begin: u64, length: u64) -> Self {
+        assert!(
+            length == begin || (length > begin && length.is_multiple_of(BLOCK)),
+            "the rest of a block would be missing"
+        );
+        let count = usize::try_from(length / BLOCK - begin / BLOCK)
+            .expect("the marks of these blocks are in memory");
+        Self { blocks: vec![None; count].into(), begin, length, ..Self::default() }
+    }
+
+    /// Forgets what is before `begin`, which is not after the end.
+    pub fn drop_before(&mut self, begin: u64) {
+        let begin = begin.clamp(self.begin, self.length);
+        let count = usize::try_from(begin / BLOCK - self.begin / BLOCK)
+            .map_or(self.blocks.len(), |count| count.min(self.blocks.len()));
+        self.blocks.drain(..count);
+        self.begin = begin;
+        self.covered.take_if(|(length, _)| *length <= begin);
+        if count > 0 {
+            self.forget_sources();
+        }
+    }
+
+    /// Forgets the sources that occur in no block, and gives the others numbers without gaps.
+    fn forget_sources(&mut self) {
+        let blocks = || self.blocks.iter().flatten().chain([&self.open]);
+        let used: HashSet<u32> =
+            blocks().flat_map(|block| &block.entries).map(|entry| entry.source).collect();
+        let mut numbers = HashMap::with_capacity(used.len());
+        for sources in [&mut self.stamping, &mut self.naming] {
+            sources.retain(|_, number| used.contains(number));
+            sources.shrink_to_fit();
+            for number in sources.values_mut() {
+                let next = u32::try_from(numbers.len()).expect("there were more before");
+                numbers.insert(*number, next);
+                *number = next;
+            }
+        }
+        let blocks = self.blocks.iter_mut().flatten().chain([&mut self.open]);
+        for entry in blocks.flat_map(|block| &mut block.entries) {
+            entry.source = numbers[&entry.source];
+        }
+        self.latest = None;
+        self.blocks.shrink_to_fit();
+    }
+
+    /// The number of the first block.
+    fn first(&self) -> u64 {
+        self.begin / BLOCK
+    }
+
+    /// The positions of a block, as far as they are there.
+    fn positions(&self, number: u64) -> Range<u64> {
+        (number * BLOCK).max(self.begin)..((number + 1) * BLOCK).min(self.length)
+    }
+
+    /// What is known of the block `number`, where it is in the list; none if there is no such whole block.
+    fn slot(&self, number: u64) -> Option<usize> {
+        let slot = usize::try_from(number.checked_sub(self.first())?).ok()?;
+        (slot < self.blocks.len()).then_some(slot)
     }
 
     /// Takes note that `clock` covers all before `length`.
@@ -103,7 +161,7 @@ impl BlockIndex {
         self.add(&mut open, ids);
         self.length += 1;
         if self.length.is_multiple_of(BLOCK) {
-            self.blocks.push(Some(open.closed()));
+            self.blocks.push_back(Some(open.closed()));
         } else {
             self.open = open;
         }
@@ -114,29 +172,28 @@ impl BlockIndex {
     pub fn note<'a>(&mut self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
         let mut block: Option<Block> = None;
         for (position, ids) in (position..).zip(records) {
-            let Ok(number) = usize::try_from(position / BLOCK) else { return };
-            if position.is_multiple_of(BLOCK) {
-                block = matches!(self.blocks.get(number), Some(None)).then(Block::default);
+            let slot = self.slot(position / BLOCK).filter(|slot| self.blocks[*slot].is_none());
+            if position.is_multiple_of(BLOCK) || position == self.begin {
+                block = slot.map(|_| Block::default());
             }
             if let Some(block) = &mut block {
                 self.add(block, ids);
             }
             if (position + 1).is_multiple_of(BLOCK)
-                && let Some(block) = block.take()
+                && let (Some(block), Some(slot)) = (block.take(), slot)
             {
-                self.blocks[number] = Some(block.closed());
+                self.blocks[slot] = Some(block.closed());
             }
         }
     }
 
     /// Whether it is known what the block of `position` has.
     pub fn is_known(&self, position: u64) -> bool {
-        let number = usize::try_from(position / BLOCK).unwrap_or(usize::MAX);
-        !matches!(self.blocks.get(number), Some(None))
+        self.slot(position / BLOCK).is_none_or(|slot| self.blocks[slot].is_some())
     }
 
     /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
-    /// length if there is none. What is not known is not covered.
+    /// length if there is none. What is not known, or not there any more, is not covered.
     pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {
         let from = match &self.covered {
             Some((length, before)) if from < *length && clock.covers(before) => *length,
@@ -164,9 +221,8 @@ impl BlockIndex {
             })
         };
         let (mut likely, mut unknown) = (Vec::new(), Vec::new());
-        let open = self.blocks.len() as u64;
-        for (number, block) in (0..open).zip(&self.blocks) {
-            let positions = number * BLOCK..(number + 1) * BLOCK;
+        for (number, block) in (self.first()..).zip(&self.blocks) {
+            let positions = self.positions(number);
             match block {
                 Some(block) if is_enclosed(block) => append(&mut likely, positions),
                 Some(_) => (),
@@ -174,20 +230,19 @@ impl BlockIndex {
             }
         }
         if is_enclosed(&self.open) {
-            append(&mut likely, open * BLOCK..self.length);
+            append(&mut likely, self.positions(self.first() + self.blocks.len() as u64));
         }
         likely.append(&mut unknown);
         likely
     }
 
-    /// How many records are before `time` in blocks of which nothing else has to be known, and where
+    /// How many of the records that are there are before `time` in blocks of which nothing else has to be known, and where
     /// the others are that may be before it, or at it.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         let (mut count, mut unsettled) = (0, Vec::new());
-        let open = self.blocks.len() as u64;
         let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);
-        for (number, block) in (0..=open).zip(blocks) {
-            let positions = number * BLOCK..((number + 1) * BLOCK).min(self.length);
+        for (number, block) in (self.first()..).zip(blocks) {
+            let positions = self.positions(number);
             match block.map(|block| block.times) {
                 Some(None) => (),
                 Some(Some((least, _))) if least > time => (),
@@ -210,15 +265,18 @@ impl BlockIndex {
     /// The first position at or after `from` in a block that is not known to be `passed` over; the
     /// journal's length if there is none.
     fn next_unless(&self, from: u64, passed: impl Fn(&Block) -> bool) -> u64 {
-        let first = from / BLOCK;
-        let blocks = self.blocks.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
-        let found = (first..)
+        let Some(skipped) = (from / BLOCK).checked_sub(self.first()).filter(|_| from >= self.begin)
+        else {
+            return from;
+        };
+        let blocks = self.blocks.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        let found = (from / BLOCK..)
             .zip(blocks)
             .find(|(_, block)| block.as_ref().is_none_or(|block| !passed(block)));
         match found {
             Some((number, _)) => from.max(number * BLOCK),
             None if passed(&self.open) => from.max(self.length),
-            None => from.max(self.blocks.len() as u64 * BLOCK),
+            None => from.max((self.first() + self.blocks.len() as u64) * BLOCK),
         }
     }
 

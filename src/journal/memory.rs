@@ -1,42 +1,86 @@
 //! A journal in memory.
 
+use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::{BlockIndex, Ids};
+use super::segments::folded;
 use super::within;
 use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 
+/// How many records are kept, and dropped, together.
+const CHUNK_RECORDS: usize = 1024;
+
 /// All records, shared by the one who appends and those who read.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryJournal(Arc<RwLock<Content>>);
 
+/// Invariant: each chunk but the last has [`CHUNK_RECORDS`] records.
 #[derive(Debug, Default)]
 struct Content {
-    records: Vec<Record>,
+    chunks: VecDeque<Vec<Record>>,
+    /// The position of the first record that is still there.
+    begin: u64,
+    length: u64,
     index: BlockIndex,
 }
 
 impl MemoryJournal {
     /// Appends a batch.
     pub fn append(&self, batch: &[Record]) {
-        let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        content.records.extend_from_slice(batch);
-        batch.iter().for_each(|record| content.index.push(Ids::from(record)));
+        let mut content = self.content_to_change();
+        for record in batch {
+            match content.chunks.back_mut() {
+                Some(last) if last.len() < CHUNK_RECORDS => last.push(record.clone()),
+                _ => content.chunks.push_back(vec![record.clone()]),
+            }
+            content.index.push(Ids::from(record));
+        }
+        content.length += batch.len() as u64;
     }
 
-    /// How many records there are.
+    /// The position of the first record that is still there.
+    pub fn begin(&self) -> u64 {
+        self.content().begin
+    }
+
+    /// How many records there were in all: the position after the last one.
     pub fn length(&self) -> u64 {
-        self.content().records.len() as u64
+        self.content().length
+    }
+
+    /// Drops the chunks all of whose records are before `position`.
+    pub fn drop_before(&self, position: u64) {
+        let mut content = self.content_to_change();
+        let chunk = CHUNK_RECORDS as u64;
+        let count = position.min(content.length).saturating_sub(content.begin) / chunk;
+        let count = usize::try_from(count).expect("the chunks are in memory");
+        let dropped: Vec<_> = content.chunks.drain(..count).collect();
+        content.begin += count as u64 * chunk;
+        let begin = content.begin;
+        content.index.drop_before(begin);
+        drop(content);
+        // It takes a while, and nobody waits for it.
+        drop(dropped);
     }
 
     /// The records from `position` on, within the bounds.
-    pub fn read(&self, position: u64, most: usize, bytes: usize) -> Vec<Record> {
-        let records = &self.content().records;
-        let start = usize::try_from(position).unwrap_or(usize::MAX).min(records.len());
-        within(records[start..].iter(), most, bytes).cloned().collect()
+    ///
+    /// # Errors
+    /// If they were dropped.
+    pub fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
+        let content = self.content();
+        let Some(skipped) = position.checked_sub(content.begin) else {
+            return Err(folded(content.begin));
+        };
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        let (chunk, within_chunk) = (skipped / CHUNK_RECORDS, skipped % CHUNK_RECORDS);
+        let records = content.chunks.iter().skip(chunk).flatten().skip(within_chunk);
+        Ok(within(records, most, bytes).cloned().collect())
     }
 
     /// See [`super::JournalReader::next_uncovered`].
@@ -61,5 +105,9 @@ impl MemoryJournal {
 
     fn content(&self) -> RwLockReadGuard<'_, Content> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn content_to_change(&self) -> RwLockWriteGuard<'_, Content> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

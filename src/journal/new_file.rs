@@ -87,6 +87,11 @@ pub fn write_durably(path: &Path, text: &[u8]) -> io::Result<()> {
     new.finish().map(drop)
 }
 
+/// Whether this is the name of a file that is not whole yet.
+pub(super) fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes()))
+}
+
 /// Makes durable which names a directory has.
 ///
 /// # Errors

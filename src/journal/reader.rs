@@ -1,4 +1,7 @@
-//! Reads a journal's file while it is in use, and checks every line on the way.
+//! Reads a journal's files while they are in use, and checks every line on the way.
+//!
+//! Offsets are those of the journal's text, see [`Segments`]; damage is told by file and offset in it. What
+//! was dropped is an error of its own, [`is_folded`](super::is_folded), and no damage.
 //!
 //! No line is passed over unchecked: of each that is read, or left out to reach another one, the
 //! checksum must be right, and the batch and the line the ones that belong there, so that its position
@@ -7,13 +10,16 @@
 mod lines;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{OpenError, read_header};
+use super::format::Header;
 use super::index::{BLOCK, BlockIndex, Ids};
 use super::scan::{Damage, Expected, Why};
+use super::segments::{Segment, Segments, folded};
 use super::storage::Storage;
 use super::within;
 use crate::clock::{Time, VectorClock};
@@ -49,10 +55,74 @@ impl Mark {
     }
 }
 
-/// The file as everyone but the one who appends holds it.
+/// Where lines begin, at regular distances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Marks {
+    /// How many strides are before the first one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    from: u64,
+    marks: VecDeque<Mark>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Marks {
+    /// The one of the record at `position`, if it has one.
+    fn at(&self, position: u64) -> Option<Mark> {
+        let skipped = (position / STRIDE).checked_sub(self.from)?;
+        self.marks
+            .get(usize::try_from(skipped).ok()?)
+            .copied()
+            .filter(|_| position.is_multiple_of(STRIDE))
+    }
+
+    /// The position after the last one at which the next one will be.
+    fn next(&self) -> u64 {
+        (self.from + self.marks.len() as u64) * STRIDE
+    }
+
+    /// The last one, and its position.
+    pub fn last(&self) -> Option<(u64, Mark)> {
+        self.marks.back().map(|mark| (self.next() - STRIDE, *mark))
+    }
+
+    /// Those of positions from `begin` to `end`.
+    fn within(&self, begin: u64, end: u64) -> Self {
+        let marks = (self.from..).zip(&self.marks).map(|(stride, mark)| (stride * STRIDE, mark));
+        let marks = marks.filter(|(position, _)| (begin..=end).contains(position));
+        let from = self.from.max(begin.div_ceil(STRIDE));
+        Self { from, marks: marks.map(|(_, mark)| *mark).collect() }
+    }
+
+    fn drop_before(&mut self, begin: u64) {
+        while self.from * STRIDE < begin {
+            self.from += 1;
+            self.marks.pop_front();
+        }
+    }
+}
+
+/// Damage, and in which file it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedFile {
+    /// What the file is called.
+    pub file: String,
+    /// The damage, by its offset in that file.
+    pub damage: Damage,
+}
+
+impl fmt::Display for DamagedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.damage)
+    }
+}
+
+/// The files as everyone but the one who appends holds them.
 #[derive(Clone)]
 pub struct FileReader {
-    pub(super) storage: Arc<dyn Storage>,
+    pub(super) storage: Segments,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -62,23 +132,23 @@ pub(super) struct Shared(Mutex<Index>);
 /// What came of checking a part of the file.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The mark to go on from; none if the part reaches to the end.
+    /// The position to go on from; none if the part reaches to the end.
     pub(super) next: Option<u64>,
     /// How many bytes were read.
     pub(super) bytes: u64,
     /// What was found.
-    pub(super) damage: Option<Damage>,
+    pub(super) damage: Option<DamagedFile>,
 }
 
-/// What is known of the file's content.
+/// What is known of the files' content.
 #[derive(Default)]
 pub(super) struct Index {
     /// How many records there are.
     pub(super) length: u64,
     /// The offset after the last complete batch.
     pub(super) end: u64,
-    /// Where the records at the positions 0, [`STRIDE`], 2 * [`STRIDE`] and so on are.
-    marks: Vec<Mark>,
+    /// Where the records at multiples of [`STRIDE`] are.
+    marks: Marks,
     /// Which Ids are where; while the journal is read through, also after `length`.
     blocks: BlockIndex,
     /// The latest records.
@@ -86,21 +156,35 @@ pub(super) struct Index {
     tail_bytes: usize,
     /// The newest life that was noted.
     life: Option<Source>,
-    /// The first damage that was found, and is there still as far as is known.
-    damage: Option<Damage>,
+    /// The first damage that was found, and is there still as far as is known, and its offset in the text.
+    damage: Option<(DamagedFile, u64)>,
     /// Why what is appended would be lost, as far as is known.
     loss: Option<String>,
 }
 
 impl FileReader {
-    /// A reader of a journal of which nothing but `marks` is known yet.
-    pub fn new(storage: Arc<dyn Storage>, marks: Vec<Mark>) -> Self {
-        let length = marked_position(marks.len());
-        let index = Index { length, marks, blocks: BlockIndex::after(length), ..Index::default() };
+    /// A reader of a journal of which nothing but `marks` is known yet. Those of what is not there any more are
+    /// of no use.
+    pub fn new(storage: Segments, marks: &Marks) -> Self {
+        let begin = storage.begin();
+        let marks = marks.within(begin, u64::MAX);
+        let length = marks.last().map_or(begin, |(position, _)| position);
+        let index = Index {
+            length,
+            blocks: BlockIndex::after(begin, length),
+            life: storage.last().header.life,
+            marks,
+            ..Index::default()
+        };
         Self { storage, shared: Arc::new(Shared(Mutex::new(index))) }
     }
 
-    /// How many records there are.
+    /// The position of the first record that is still there.
+    pub fn begin(&self) -> u64 {
+        self.storage.begin()
+    }
+
+    /// How many records there were in all: the position after the last one.
     pub fn length(&self) -> u64 {
         self.shared.lock().length
     }
@@ -117,12 +201,12 @@ impl FileReader {
     /// The records from `position` on, within the bounds, or up to damage. Waits for the disk.
     ///
     /// # Errors
-    /// If the first one cannot be read, or is damaged, or one from which on it is looked for.
+    /// If the first one cannot be read, was dropped, or is damaged, or one from which on it is looked for.
     pub fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         if let Some(records) = self.read_tail(position, most, bytes) {
             return Ok(records);
         }
-        let mut lines = self.lines(position / STRIDE);
+        let mut lines = self.lines_before(position)?;
         let most = most.min(usize::try_from(lines.length - position).unwrap_or(usize::MAX));
         let (mut records, mut room) = (Vec::new(), bytes);
         let mut next = || loop {
@@ -153,68 +237,102 @@ impl FileReader {
         Ok(records)
     }
 
-    /// Checks the lines from the mark `stride` on, up to the first mark after about `bytes` bytes or to
-    /// damage. From the first mark on, that is all of the file from its beginning. Waits for the disk.
-    pub(super) fn check(&self, stride: u64, bytes: u64) -> Checked {
+    /// Checks the lines from the mark at `from` on, up to the first mark after about `bytes` bytes or to damage;
+    /// from the beginning if there is no such mark any more, and then also that all files are there. Waits for
+    /// the disk.
+    pub(super) fn check(&self, from: u64, bytes: u64) -> Checked {
+        let begin = self.begin();
         let mut checked = Checked { next: None, bytes: 0, damage: None };
-        if stride > 0 && self.mark(stride).is_none() {
+        let mark = self.shared.lock().marks.at(from).filter(|_| from > begin);
+        if from > begin && mark.is_none() {
             return checked;
         }
-        let mut lines = match stride {
-            0 => self.all_lines(),
-            stride => Ok(self.lines(stride)),
-        };
-        let reached = match &mut lines {
-            Err(damage) => {
-                checked.damage = Some(damage.clone());
-                1
+        if mark.is_none() {
+            checked.damage = self.check_files().err();
+        }
+        let mut lines = match mark {
+            Some(mark) => Lines::new(self, mark, from),
+            None => {
+                let first = self.storage.first();
+                Lines::new(self, first.first, first.position())
             }
-            Ok(lines) => {
-                let begin = lines.offset();
-                let mut block = Vec::new();
-                let end = loop {
-                    match lines.next() {
-                        Ok(Some(line)) => {
-                            let next = line.position + 1;
-                            if !self.shared.lock().blocks.is_known(line.position) {
-                                block.extend(record(lines.object(&line)).ok());
-                            }
-                            if next.is_multiple_of(STRIDE) {
-                                self.note(next - STRIDE, block.iter().map(Ids::from));
-                                block.clear();
-                            }
-                            let read = lines.offset() - begin;
-                            if next.is_multiple_of(STRIDE) && read >= bytes {
-                                break next / STRIDE;
-                            }
-                        }
-                        Ok(None) => break u64::MAX,
-                        // What comes after the next mark may be good.
-                        Err(damage) => {
-                            checked.damage = Some(damage);
-                            break lines.position / STRIDE + 1;
-                        }
+        };
+        let start = lines.offset();
+        let mut block = Vec::new();
+        let next = loop {
+            match lines.next() {
+                Ok(Some(line)) => {
+                    let next = line.position + 1;
+                    if !self.shared.lock().blocks.is_known(line.position) {
+                        block.extend(record(lines.object(&line)).ok());
                     }
-                };
-                checked.bytes = lines.offset() - begin;
-                end
+                    if next.is_multiple_of(STRIDE) {
+                        self.note(next - block.len() as u64, block.iter().map(Ids::from));
+                        block.clear();
+                    }
+                    let read = lines.offset() - start;
+                    if next.is_multiple_of(STRIDE) && read >= bytes {
+                        break next;
+                    }
+                }
+                Ok(None) => break u64::MAX,
+                Err(_) if self.is_dropped(lines.offset()) => break self.begin(),
+                // What comes after the next mark may be good.
+                Err(damage) => {
+                    checked.damage.get_or_insert_with(|| self.located(damage));
+                    break (lines.position / STRIDE + 1) * STRIDE;
+                }
             }
         };
-        checked.next = Some(reached).filter(|next| self.mark(*next).is_some());
+        checked.bytes = lines.offset() - start;
+        checked.next = Some(next)
+            .filter(|next| *next <= self.begin() || self.shared.lock().marks.at(*next).is_some());
         if let Some(damage) = &checked.damage {
-            self.found(damage.clone());
+            self.note_damage(damage.clone(), start);
         }
         checked
     }
 
-    /// What the file is called in what is said of it.
+    /// Checks that each file is where it was, and begins as it did.
+    fn check_files(&self) -> Result<(), DamagedFile> {
+        let wrong = |file: &Segment, why| {
+            let damage = Damage { offset: 0, why: Why::Content(why) };
+            DamagedFile { file: file.storage.name(), damage }
+        };
+        let files = self.storage.each();
+        for (index, file) in files.iter().enumerate() {
+            let same = |header: &Header| {
+                let known = &file.header;
+                (&header.source, &header.begin, &header.life)
+                    == (&known.source, &known.begin, &known.life)
+            };
+            match read_header(&*file.storage) {
+                Ok((header, _)) if same(&header) => (),
+                Ok(_) => return Err(wrong(file, "its first line is that of another file".into())),
+                Err(OpenError::Damaged(damage)) => {
+                    return Err(DamagedFile { file: file.storage.name(), damage });
+                }
+                Err(error) => return Err(wrong(file, error.to_string())),
+            }
+            // Of the last one it is looked at more often, and told otherwise.
+            if index + 1 < files.len()
+                && let Err(error) = file.storage.check_place(0)
+                && file.position() >= self.begin()
+            {
+                return Err(wrong(file, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the file is called to which is appended.
     pub fn name(&self) -> String {
         self.storage.name()
     }
 
     /// The damage that was found and is there still, as far as is known.
-    pub fn damage(&self) -> Option<Damage> {
-        self.shared.lock().damage.clone()
+    pub fn damage(&self) -> Option<DamagedFile> {
+        self.shared.lock().damage.as_ref().map(|(damage, _)| damage.clone())
     }
 
     /// Why what is appended would be lost, as far as is known.
@@ -222,12 +340,17 @@ impl FileReader {
         self.shared.lock().loss.clone()
     }
 
-    /// Where in the file the record at `position` is, or one that is a little before it; the end if there is
+    /// Where in the text the record at `position` is, or one that is a little before it; the end if there is
     /// none.
     pub fn offset(&self, position: u64) -> u64 {
         let index = self.shared.lock();
-        let mark = usize::try_from(position / STRIDE).ok().and_then(|at| index.marks.get(at));
+        let mark = index.marks.at(position / STRIDE * STRIDE);
         mark.filter(|_| position < index.length).map_or(index.end, |mark| mark.offset)
+    }
+
+    /// How many bytes the files have.
+    pub fn bytes(&self) -> u64 {
+        self.end().saturating_sub(self.storage.begin_offset())
     }
 
     /// The offset after the last complete batch.
@@ -235,10 +358,10 @@ impl FileReader {
         self.shared.lock().end
     }
 
-    /// Takes note that all of the file was read again and is good.
+    /// Takes note that all of the files was read again and is good.
     pub(super) fn is_mended(&self) {
-        if self.shared.lock().damage.take().is_some() {
-            log::warn!("{}: all of it can be read again", self.storage.name());
+        if let Some((damage, _)) = self.shared.lock().damage.take() {
+            log::warn!("{}: all of it can be read again", damage.file);
         }
     }
 
@@ -263,49 +386,59 @@ impl FileReader {
         place
     }
 
-    /// Notes damage, tells of it once, and makes it an error.
+    /// Whether what was at this offset is not there any more.
+    fn is_dropped(&self, offset: u64) -> bool {
+        offset < self.storage.begin_offset()
+    }
+
+    /// Damage by file, which was found in the text.
+    fn located(&self, Damage { offset, why }: Damage) -> DamagedFile {
+        let (file, offset) = self.storage.place(offset);
+        DamagedFile { file, damage: Damage { offset, why } }
+    }
+
+    /// Notes damage, tells of it once, and makes it an error; what was dropped meanwhile is none.
     fn found(&self, damage: Damage) -> io::Error {
-        let mut index = self.shared.lock();
-        let error = io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("the journal is damaged at {damage}"),
-        );
-        if index.damage.is_none() {
-            log::error!(
-                "{}: damaged at {damage}. What does not need that part goes on. To mend it, stop \
-                 the node, and: patchmesh verify DIR --rebuild-from PEER",
-                self.storage.name()
-            );
-            index.damage = Some(damage);
+        let offset = damage.offset;
+        if self.is_dropped(offset) {
+            return folded(self.begin());
         }
-        error
+        let damage = self.located(damage);
+        let text = format!("the journal is damaged at {}", damage.damage);
+        self.note_damage(damage, offset);
+        io::Error::new(io::ErrorKind::InvalidData, text)
     }
 
-    /// The lines from the mark `stride` on, which must be there.
-    fn lines(&self, stride: u64) -> Lines<'_> {
-        let mark = self.mark(stride).expect("there is a mark before each record");
-        Lines::new(self, mark.offset, mark.expected(), stride * STRIDE)
+    /// Notes damage in what follows `offset` of the text, and tells of it once.
+    fn note_damage(&self, damage: DamagedFile, offset: u64) {
+        let mut index = self.shared.lock();
+        if index.damage.is_none() {
+            let DamagedFile { file, damage: at } = &damage;
+            log::error!(
+                "{file}: damaged at {at}. What does not need that part goes on. To mend it, stop \
+                 the node, and: patchmesh verify DIR --rebuild-from PEER"
+            );
+            index.damage = Some((damage, offset));
+        }
     }
 
-    /// The lines from the first one after the header on.
-    fn all_lines(&self) -> Result<Lines<'_>, Damage> {
-        let (_, first) = read_header(&*self.storage).map_err(|error| match error {
-            OpenError::Damaged(damage) => damage,
-            error => Damage { offset: 0, why: Why::Content(error.to_string()) },
-        })?;
-        Ok(Lines::new(self, first.offset, Expected::First(first.batch), 0))
-    }
-
-    fn mark(&self, stride: u64) -> Option<Mark> {
-        let stride = usize::try_from(stride).ok()?;
-        self.shared.lock().marks.get(stride).copied()
+    /// The lines from the last mark before `position` on, or from the beginning.
+    fn lines_before(&self, position: u64) -> io::Result<Lines<'_>> {
+        let marked = position / STRIDE * STRIDE;
+        let first = self.storage.first();
+        if position < first.position() {
+            return Err(folded(first.position()));
+        }
+        let mark = self.shared.lock().marks.at(marked).filter(|_| marked >= first.position());
+        Ok(match mark {
+            Some(mark) => Lines::new(self, mark, marked),
+            None => Lines::new(self, first.first, first.position()),
+        })
     }
 
     /// The marks up to the last one at or before `position`.
-    pub fn marks(&self, position: u64) -> Vec<Mark> {
-        let index = self.shared.lock();
-        let count = usize::try_from(position / STRIDE + 1).unwrap_or(usize::MAX);
-        index.marks[..count.min(index.marks.len())].to_vec()
+    pub fn marks(&self, position: u64) -> Marks {
+        self.shared.lock().marks.within(0, position)
     }
 
     /// Has readers see the records before `length`, which have been read through.
@@ -323,16 +456,20 @@ impl FileReader {
         self.shared.lock().life = Some(life);
     }
 
-    pub(super) fn last_mark(&self) -> Option<(u64, Mark)> {
-        let index = self.shared.lock();
-        Some((marked_position(index.marks.len()), *index.marks.last()?))
+    /// The last mark, or where the journal begins; and its position.
+    pub(super) fn last_mark(&self) -> (u64, Mark) {
+        let last = self.shared.lock().marks.last();
+        last.unwrap_or_else(|| {
+            let first = self.storage.first();
+            (first.position(), first.first)
+        })
     }
 
     /// Takes note of a record when the journal is read through.
     pub(super) fn pass(&self, position: u64, mark: Mark, ids: Ids) {
         let mut index = self.shared.lock();
-        if position.is_multiple_of(STRIDE) && index.marks.len() as u64 == position / STRIDE {
-            index.marks.push(mark);
+        if index.marks.next() == position {
+            index.marks.marks.push_back(mark);
         }
         index.blocks.push(ids);
     }
@@ -383,7 +520,7 @@ impl Shared {
 impl Index {
     pub(super) fn extend(&mut self, batch: &[Record], marks: Vec<Mark>) {
         self.length += batch.len() as u64;
-        self.marks.extend(marks);
+        self.marks.marks.extend(marks);
         for record in batch {
             self.blocks.push(Ids::from(record));
             self.tail_bytes += record.line.len();
@@ -394,9 +531,16 @@ impl Index {
             }
         }
     }
-}
 
-/// The position of the last of `count` marks.
-fn marked_position(count: usize) -> u64 {
-    (count as u64).saturating_sub(1) * STRIDE
+    /// Forgets what is before the position `begin`, which is at this offset.
+    pub(super) fn drop_before(&mut self, begin: u64, offset: u64) {
+        self.marks.drop_before(begin);
+        self.blocks.drop_before(begin);
+        let tail_start = self.length - self.tail.len() as u64;
+        for _ in 0..begin.saturating_sub(tail_start) {
+            let Some(oldest) = self.tail.pop_front() else { break };
+            self.tail_bytes -= oldest.line.len();
+        }
+        self.damage.take_if(|(_, at)| *at < offset);
+    }
 }

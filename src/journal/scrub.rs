@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 struct Pass {
     /// Whether it is to be done soon.
     is_urgent: bool,
-    /// Where to read on from, as a mark.
+    /// The position to read on from.
     next: u64,
     /// Whether damage was known when it began, and whether it has found some.
     knew: bool,
@@ -73,7 +73,7 @@ pub async fn watch(reader: FileReader) {
     loop {
         let (from, reading, begin) = (pass.next, reader.clone(), Instant::now());
         let checked = smol::unblock(move || reading.check(from, PIECE_BYTES)).await;
-        let rest = pass.rest(checked.bytes, reader.end(), begin.elapsed());
+        let rest = pass.rest(checked.bytes, reader.bytes(), begin.elapsed());
         let is_mended;
         (pass, is_mended) = pass.after(&checked, reader.damage().is_some());
         if is_mended {
@@ -96,6 +96,7 @@ pub async fn watch(reader: FileReader) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::reader::DamagedFile;
     use crate::journal::scan::{Damage, Why};
 
     const MIB: u64 = 1 << 20;
@@ -128,7 +129,8 @@ mod tests {
     fn damage_makes_passes_urgent_until_one_finds_none() {
         let good = |next| Checked { next, bytes: 1, damage: None };
         let bad = |next| {
-            let damage = Some(Damage { offset: 1, why: Why::Missing });
+            let damage = Damage { offset: 1, why: Why::Missing };
+            let damage = Some(DamagedFile { file: "journal".into(), damage });
             Checked { next, bytes: 1, damage }
         };
         let first = Pass::new(true, false);

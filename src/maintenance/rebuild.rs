@@ -20,12 +20,15 @@ use std::path::{Path, PathBuf};
 use super::{Failure, at, check, damaged, fetch, new_life};
 use crate::clock::VectorClock;
 use crate::journal::{
-    Directory, DirectoryError, Header, NamedFile, NewFile, Remains, push_batch,
-    read_any_checkpoint, read_header, salvage,
+    Directory, DirectoryError, Header, NOTES_VERSION, NamedFile, NewFile, Remains, Segments,
+    push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
 };
-use crate::manager::recovery::clock_of;
+use crate::manager::recovery::{clock_of, clock_of_base};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Name, Place, Record};
+
+/// What the first file of a journal is called.
+const FIRST_FILE: &str = "journal";
 
 /// How many transactions a batch has, at the most.
 const BATCH_TRANSACTIONS: usize = 1024;
@@ -78,16 +81,18 @@ pub async fn rebuild(
         return Err(DirectoryError::NoJournal(data.to_owned()).into());
     }
     let directory = Directory::open(data, true)?;
-    let path = directory.journal_path();
-    let storage = directory.journal(true)?;
-    let header = storage.as_ref().and_then(|storage| read_header(&**storage).ok());
-    let checkpoints: Vec<_> = directory
-        .checkpoint_paths()
-        .iter()
-        .filter_map(|path| read_any_checkpoint(path).ok())
-        .collect();
+    let path = data.join(FIRST_FILE);
+    let files = directory.journal_files(true)?;
+    let header = files.iter().find_map(|(_, storage)| read_header(&**storage).ok());
+    let checkpoints = directory.checkpoint_paths();
+    let checkpoints = checkpoints.iter().filter_map(|path| read_any_checkpoint(path).ok());
+    let checkpoints = checkpoints.map(|(source, kept)| (source, clock_of(&kept)));
+    let bases = directory.base_paths();
+    let bases = bases.iter().filter_map(|path| read_any_base(path).ok());
+    let bases = bases.map(|(source, kept)| (source, clock_of_base(&kept)));
+    let proofs: Vec<(Source, Option<VectorClock>)> = checkpoints.chain(bases).collect();
     let old_source = header.map(|(header, _)| header.source);
-    let old_source = old_source.or_else(|| checkpoints.first().map(|(source, _)| source.clone()));
+    let old_source = old_source.or_else(|| proofs.first().map(|(source, _)| source.clone()));
     let source = match (&old_source, name) {
         (Some(old), name) => new_life(old.as_str(), name, random)?,
         (None, Some(name)) => new_life(name, Some(name), random)?,
@@ -98,13 +103,17 @@ pub async fn rebuild(
     };
 
     let mut old = OldJournal::default();
-    if let Some(storage) = &storage {
+    for (path, storage) in &files {
+        let mut good = 0;
         let remains = salvage(&**storage, &mut |found| match found {
-            Some(record) => old.note(&record),
+            Some(record) => {
+                good += 1;
+                old.note(&record);
+            }
             None => old.holes += 1,
         })
-        .map_err(at(&path))?;
-        tell_remains(&path, old.left.len(), &remains, told);
+        .map_err(at(path))?;
+        tell_remains(path, good, &remains, told);
     }
 
     let new = NewFile::create_anew(&path).map_err(at(&path))?;
@@ -128,28 +137,30 @@ pub async fn rebuild(
     let (received, theirs) = (writer.length, writer.clock.clone());
 
     // What is only here goes behind, under new stamps.
-    if let Some(storage) = &storage
-        && !old.left.is_empty()
-    {
+    let mut carrier = Carrier { life: &source, own: FIRST_ID, stamped: FIRST_ID };
+    for (path, storage) in &files {
+        if old.left.is_empty() {
+            break;
+        }
         let mut result = Ok(());
-        let mut carrier = Carrier { life: &source, own: FIRST_ID, stamped: FIRST_ID };
         salvage(&**storage, &mut |found| {
             if let Some(record) = found
                 && let Some(contradicted) = old.take(&record)
                 && result.is_ok()
             {
-                result = carrier
-                    .carry(record, contradicted)
-                    .and_then(|record| writer.push(record).map_err(at(&path)));
+                result = carrier.carry(&record, contradicted).and_then(|record| match record {
+                    Some(record) => writer.push(record).map_err(at(path)),
+                    None => Ok(()),
+                });
             }
         })
-        .map_err(at(&path))?;
+        .map_err(at(path))?;
         result?;
     }
     let carried = writer.length - received;
     writer.finish().map_err(at(&path))?;
 
-    let lost = lost(&old, &theirs, checkpoints.iter().filter_map(|(_, kept)| clock_of(kept)));
+    let lost = lost(&old, &theirs, proofs.into_iter().filter_map(|(_, clock)| clock));
     let gaps: Vec<_> = old
         .gaps
         .iter()
@@ -173,15 +184,19 @@ pub async fn rebuild(
     }
     let storage = new.file().try_clone().map_err(at(&path))?;
     let checked = NamedFile::new(storage, path.clone());
-    check(&(std::sync::Arc::new(checked) as _)).map_err(damaged(&path))?;
-    let old_path = replace(&directory, &path, new, &source)?;
+    let checked = Segments::of_file(std::sync::Arc::new(checked)).map_err(damaged(&path))?;
+    check(&checked).map_err(damaged(&path))?;
+    let old_paths: Vec<&Path> = files.iter().map(|(path, _)| &**path).collect();
+    let old_path = replace(&directory, &path, &old_paths, new, &source)?;
     Ok(Rebuilt { received, carried, source, old: old_path })
 }
 
-/// Puts the new journal in place of the old one, which stays beside it, and so do its checkpoints.
+/// Puts the new journal in place of the old one, whose files stay beside it, and so do its base and its
+/// checkpoints. Says where the first of them is then.
 fn replace(
     directory: &Directory,
     path: &Path,
+    old: &[&Path],
     new: NewFile,
     life: &Source,
 ) -> Result<Option<PathBuf>, Failure> {
@@ -191,17 +206,20 @@ fn replace(
         aside.push(format!(".damaged-{suffix}"));
         PathBuf::from(aside)
     };
-    let old = aside(path);
-    let is_there = path.exists();
-    if is_there {
+    if old.contains(&path) {
         // There is a journal at each moment. Not all file systems know links.
+        let old = aside(path);
         fs::hard_link(path, &old).or_else(|_| fs::copy(path, &old).map(drop)).map_err(at(&old))?;
     }
     new.finish().map_err(at(path))?;
-    for path in directory.checkpoint_paths() {
+    // A node does not start with files of two journals.
+    let others = old.iter().filter(|old| **old != path).map(|path| path.to_path_buf());
+    let others: Vec<PathBuf> =
+        others.chain(directory.base_paths()).chain(directory.checkpoint_paths()).collect();
+    for path in others {
         fs::rename(&path, aside(&path)).map_err(at(&path))?;
     }
-    Ok(is_there.then_some(old))
+    Ok(old.first().map(|path| aside(path)))
 }
 
 fn tell_remains(path: &Path, good: usize, remains: &Remains, told: &mut dyn FnMut(&str)) {
@@ -283,22 +301,27 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    fn carry(&mut self, record: Record, contradicted: bool) -> Result<Record, Failure> {
+    /// The same under a new stamp; none of a commit, which is of no use to those who do not have it under its
+    /// own.
+    fn carry(&mut self, record: &Record, contradicted: bool) -> Result<Option<Record>, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure(error.to_string());
         let transaction = record.transaction().map_err(|error| failed(&error))?;
+        if transaction.commit.is_some() {
+            return Ok(None);
+        }
         let (payload, request) = (&transaction.payload, transaction.request.as_deref());
         let time = record.place.time;
         if contradicted && record.named.is_none() {
             let place = Place { time, source: self.life.clone(), id: self.own };
             self.own += 1;
-            return Ok(Record::new(place, payload));
+            return Ok(Some(Record::new(place, payload)));
         }
         let (source, id) = record.name();
         let name = Name { source: source.clone(), id };
         let stamper = self.life.stamper().map_err(|error| failed(&error))?;
         let place = Place { time, source: stamper, id: self.stamped };
         self.stamped += 1;
-        Ok(Record::of(place, Some(name), payload, request))
+        Ok(Some(Record::of(place, Some(name), payload, request)))
     }
 }
 
@@ -388,7 +411,7 @@ impl<'a> Writer<'a> {
 
     fn finish(mut self) -> std::io::Result<()> {
         self.flush()?;
-        match self.header.raised() {
+        match self.header.raised(NOTES_VERSION) {
             Some(raised) if self.is_raised => self.file.file().write_all_at(&raised.line(), 0),
             _ => Ok(()),
         }

@@ -1,15 +1,15 @@
 //! Opens a data directory: reads its journal back into a replica.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::past::JournalPast;
 use crate::clock::{Time, VectorClock};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
-    Mark, OpenError, Storage, StoredCheckpoint, read_header, read_through,
+    Marks, OpenError, Segments, StoredBase, StoredCheckpoint, read_through,
 };
 use crate::replica::{Bounds, Life, Replica, Resume};
 use crate::source::{Source, SourceError};
@@ -50,6 +50,8 @@ pub struct ReadBack {
     pub from: u64,
     /// Whether it was read from a checkpoint on.
     pub is_resumed: bool,
+    /// What stands for what was before, if the journal does not begin at 0.
+    pub base: Option<StoredBase>,
 }
 
 /// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
@@ -61,11 +63,12 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     let directory = Directory::open(path, true)?;
     let journal_path = directory.journal_path();
     let failed = |error| DirectoryError::Journal(journal_path.clone(), error);
-    let storage = match directory.journal(true)? {
-        Some(storage) => storage,
+    let segments = match directory.journal(true)? {
+        Some(segments) => segments,
         None => {
-            if let Some(checkpoint) = directory.checkpoint_paths().pop() {
-                return Err(DirectoryError::JournalGone(checkpoint));
+            let bases = directory.base_paths();
+            if let Some(left) = directory.checkpoint_paths().into_iter().chain(bases).next_back() {
+                return Err(DirectoryError::JournalGone(left));
             }
             let source = Source::begin_life(name, random).map_err(|error: SourceError| {
                 DirectoryError::Io(journal_path.clone(), io::Error::other(error))
@@ -73,10 +76,11 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
             directory.create_journal(&Header::new(source), |_| Ok(()))?
         }
     };
-    let (header, first) = read_header(&*storage).map_err(failed)?;
-    let checkpoints = directory.checkpoints(&header.source);
+    let first_life = segments.source();
+    let base = directory.base(&segments)?;
+    let checkpoints = directory.checkpoints(&first_life);
     let proofs: Vec<Proof> = checkpoints.iter().map(Proof::new).collect();
-    let read = read_back(&storage, &header.source, first, checkpoints, now).map_err(failed)?;
+    let read = read_back(&segments, base, checkpoints, now).map_err(failed)?;
     if let Some(lacking) = proofs.iter().find_map(|proof| proof.lacking(&read)) {
         return Err(DirectoryError::Lacking(journal_path, lacking));
     }
@@ -87,27 +91,26 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
         log::warn!("other users of this machine may read or write {open}: chmod -R go= DIR");
     }
     if read.extent.torn {
+        let (file, offset) = segments.place(read.extent.end);
         log::warn!(
-            "{}: the last batch is torn and was cut off at offset {}; nobody was told of it",
-            journal_path.display(),
-            read.extent.end
+            "{file}: the last batch is torn and was cut off at offset {offset}; nobody was told of it"
         );
     }
     log::info!(
         "{}: {} transactions, read from {} on",
-        journal_path.display(),
+        path.display(),
         read.extent.length,
         read.from
     );
     let ReadBack { mut replica, extent, reader, from, .. } = read;
-    let source = reader.life().unwrap_or_else(|| header.source.clone());
-    if source != header.source {
+    let source = reader.life().unwrap_or_else(|| first_life.clone());
+    if source != first_life {
         replica
             .begin_life(source.clone())
             .map_err(|error| DirectoryError::Io(journal_path.clone(), io::Error::other(error)))?;
     }
     let journal = FileJournal::open(&extent, reader).map_err(failed)?;
-    Ok(Recovered { directory, first_life: header.source, source, journal, replica, from })
+    Ok(Recovered { directory, first_life, source, journal, replica, from })
 }
 
 /// What the journal had seen when a checkpoint was kept; none if it does not say.
@@ -117,6 +120,17 @@ pub fn clock_of(checkpoint: &StoredCheckpoint) -> Option<VectorClock> {
         vclock: VectorClock,
     }
     serde_json::from_str::<Summary>(&checkpoint.summary).ok().map(|summary| summary.vclock)
+}
+
+/// What the journal had seen of what a base stands for; none if it does not say.
+pub fn clock_of_base(base: &StoredBase) -> Option<VectorClock> {
+    #[derive(serde::Deserialize)]
+    struct Summary {
+        #[serde(rename = "Clock")]
+        clock: BTreeMap<Source, (u64, u64)>,
+    }
+    let summary = serde_json::from_str::<Summary>(&base.summary).ok()?;
+    Some(summary.clock.into_iter().map(|(source, (next, _))| (source, next)).collect())
 }
 
 /// What a checkpoint proves to have been in the journal.
@@ -144,19 +158,19 @@ impl Proof {
     }
 }
 
-/// Reads back a journal that began with the life `source`, whose first record's line is at `first`: from
-/// the first of `checkpoints` that fits, or from the start.
+/// Reads back a journal: from the first of `checkpoints` that fits, or from its beginning, before which is what
+/// `base` stands for.
 ///
 /// # Errors
 /// If it is damaged, or cannot be read.
 pub fn read_back(
-    storage: &Arc<dyn Storage>,
-    source: &Source,
-    first: Mark,
+    segments: &Segments,
+    base: Option<StoredBase>,
     checkpoints: Vec<StoredCheckpoint>,
     now: Time,
 ) -> Result<ReadBack, OpenError> {
-    let life = Life::new(source.clone()).map_err(|error| OpenError::Header(error.to_string()))?;
+    let life =
+        Life::new(segments.source()).map_err(|error| OpenError::Header(error.to_string()))?;
     for checkpoint in checkpoints {
         let StoredCheckpoint { life: noted, marks, last, summary, document, .. } = checkpoint;
         let (replica, resume) =
@@ -168,23 +182,34 @@ pub fn read_back(
                 }
             };
         drop(document);
-        let reader = FileReader::new(storage.clone(), marks);
+        let reader = FileReader::new(segments.clone(), &marks);
         if let Some(noted) = noted {
             reader.note_life(noted);
         }
         let length = resume.length;
         reader.cover(length, replica.vclock().clone());
         // A checkpoint is as good as a journal only as long as the two fit together.
-        match Reading::new(reader, Some(resume), replica, now).through(first) {
+        match Reading::new(reader, Some(resume), replica, now).through() {
             Ok(read) if fits(&read, length, &last) => {
-                return Ok(ReadBack { is_resumed: true, ..read });
+                return Ok(ReadBack { is_resumed: true, base, ..read });
             }
             Ok(_) => log::warn!("a checkpoint is not used, since it does not fit the journal"),
             Err(error) => log::warn!("a checkpoint is not used: {error}"),
         }
     }
-    let reader = FileReader::new(storage.clone(), Vec::new());
-    Reading::new(reader, None, Replica::new(life, Bounds::default()), now).through(first)
+    let reader = FileReader::new(segments.clone(), &Marks::default());
+    let replica = beginning(life, segments)?;
+    let read = Reading::new(reader, None, replica, now).through()?;
+    Ok(ReadBack { base, ..read })
+}
+
+/// The replica before the first record that is still there.
+fn beginning(life: Life, segments: &Segments) -> Result<Replica, OpenError> {
+    if segments.begin() == 0 {
+        return Ok(Replica::new(life, Bounds::default()));
+    }
+    // No replica goes on from a base yet, and none makes one.
+    Err(OpenError::Header("this program does not go on from a base".into()))
 }
 
 /// Whether a journal that was read back from a checkpoint on is the one of which the checkpoint was
@@ -212,11 +237,11 @@ impl Reading {
         Self { reader, resume, replica, now, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
-    fn through(mut self, first: Mark) -> Result<ReadBack, OpenError> {
+    fn through(mut self) -> Result<ReadBack, OpenError> {
         let reader = self.reader.clone();
         let from = reader.length();
         let mut told = Instant::now();
-        let extent = read_through(&reader, first, &mut |share, transactions| {
+        let extent = read_through(&reader, &mut |share, transactions| {
             for transaction in transactions {
                 self.gathered_bytes += transaction.payload.len();
                 self.gathered.push(transaction);
@@ -235,7 +260,8 @@ impl Reading {
             Ok(())
         })?;
         self.put_in()?;
-        Ok(ReadBack { replica: self.replica, extent, reader, from, is_resumed: false })
+        let (replica, is_resumed, base) = (self.replica, false, None);
+        Ok(ReadBack { replica, extent, reader, from, is_resumed, base })
     }
 
     fn put_in(&mut self) -> Result<(), OpenError> {

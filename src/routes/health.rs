@@ -129,7 +129,7 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     }
     let counters = routes.handle.state().counters();
     let journal = routes.handle.journal();
-    let damage = journal.damage().map(|damage| format!("{}: {damage}", journal.name()));
+    let damage = journal.damage().map(|damage| damage.to_string());
     let (loss, upstreams) = (journal.loss(), routes.upstreams());
     let mut troubles = find(&Readings { counters, damage, loss, upstreams });
     match request.path() {

@@ -45,6 +45,16 @@ fn objects(file: &Path) -> Vec<String> {
     text.trim_end_matches('\0').lines().skip(1).map(object).collect()
 }
 
+/// The objects of all files of a directory's journal.
+fn journal_objects(data: &Path) -> Vec<String> {
+    let paths = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = paths
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("journal"))
+        .collect();
+    paths.sort();
+    paths.iter().flat_map(|path| objects(path)).collect()
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -268,7 +278,7 @@ fn a_backup_of_a_running_node_has_all_that_was_acknowledged_before() {
     }
     node.stop();
     writer.join().unwrap();
-    let log = objects(&data.join("journal"));
+    let log = journal_objects(&data);
     // With a token, the right one only.
     let (_node, address) = Process::node(&scratch, "127.0.0.1:0", &data, &["--token", TOKEN]);
     let headers = [("Host", address.to_string()), ("Authorization", format!("Bearer {TOKEN}"))];

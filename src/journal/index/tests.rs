@@ -47,7 +47,7 @@ fn what_a_clock_covers_is_left_out_by_whole_blocks() {
 #[test]
 fn a_transaction_is_looked_for_where_it_may_be() {
     let (a, b) = (source("a"), source("b"));
-    let mut index = BlockIndex::after(4 * BLOCK);
+    let mut index = BlockIndex::after(0, 4 * BLOCK);
     for id in 0..BLOCK + 20 {
         let name = (id == 3).then_some((&b, 1));
         index.push(Ids { name, ..stamped(&a, 10 * id) });
@@ -115,7 +115,7 @@ fn random_journals_are_never_short_of_a_transaction() {
             name: record.2.map(|(of, id)| (&sources[of], id)),
         };
         let begin = (random.u64(0..=records.len() as u64) / BLOCK * BLOCK) as usize;
-        let mut index = BlockIndex::after(begin as u64);
+        let mut index = BlockIndex::after(0, begin as u64);
         records[begin..].iter().for_each(|record| index.push(ids(record)));
         for _ in 0..4 {
             let from = random.usize(0..=records.len());

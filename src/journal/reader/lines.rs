@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::FileReader;
+use super::{FileReader, Mark};
 use crate::journal::format::{LineError, is_note, read_line};
 use crate::journal::scan::{Damage, Expected, MAX_LINE_BYTES, Why};
+use crate::journal::storage::Storage;
 
 /// How many bytes are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -35,11 +36,18 @@ pub struct StoredLine {
 }
 
 impl<'a> Lines<'a> {
-    pub fn new(reader: &'a FileReader, offset: u64, expected: Expected, position: u64) -> Self {
-        let length = reader.length();
-        let chunk = vec![0; CHUNK_BYTES].into();
-        let buffer = Vec::new();
-        Self { reader, buffer, start: offset, at: 0, chunk, expected, position, length }
+    /// Begins at a mark, which is that of the record at `position`.
+    pub fn new(reader: &'a FileReader, mark: Mark, position: u64) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            start: mark.offset,
+            at: 0,
+            chunk: vec![0; CHUNK_BYTES].into(),
+            expected: mark.expected(),
+            position,
+            length: reader.length(),
+        }
     }
 
     pub fn object(&self, line: &StoredLine) -> &str {

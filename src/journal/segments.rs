@@ -1,0 +1,373 @@
+//! The files of a journal in their order, as one text.
+//!
+//! Offsets are those of the text, see the format: they never change. What is before the first segment that
+//! is still there was folded away, which is no damage. Only the last segment is written to. If one before it
+//! is shorter than it has to be, what is missing of it reads as NUL bytes, which no line has.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use super::file::{OpenError, read_header};
+use super::format::{Header, SECTOR_BYTES};
+use super::reader::Mark;
+use super::scan::{Damage, Why};
+use super::storage::Storage;
+use crate::source::Source;
+
+/// How many bytes are looked at in one go.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Where the files of a journal are made and removed.
+pub trait Shelf: Send + Sync + 'static {
+    /// Makes the file of the segment that begins at `position`, with the text `header`, durably.
+    ///
+    /// # Errors
+    /// If it is not known to be durable.
+    fn add(&self, position: u64, header: &[u8]) -> Result<Arc<dyn Storage>, NotAdded>;
+
+    /// Removes the files of the segments that begin before `position`, the first ones first, and what is of
+    /// no use without them.
+    ///
+    /// # Errors
+    /// If one cannot be removed.
+    fn remove_before(&self, position: u64) -> io::Result<()>;
+}
+
+/// Why a segment is not added.
+#[derive(Debug)]
+pub enum NotAdded {
+    /// It could not be made, and is not there.
+    Absent(io::Error),
+    /// It may be there after a crash, or not.
+    Unknown(io::Error),
+}
+
+/// What was read was folded away.
+#[derive(Debug)]
+struct Folded {
+    begin: u64,
+}
+
+impl fmt::Display for Folded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the journal begins at position {}: a base stands for what was before",
+            self.begin
+        )
+    }
+}
+
+impl std::error::Error for Folded {}
+
+/// The error of reading before `begin`, where the journal begins now.
+pub(super) fn folded(begin: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, Folded { begin })
+}
+
+/// Whether this is the error of reading a part of the journal that was folded away.
+pub fn is_folded(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Folded>())
+}
+
+/// The files, shared by the one who appends and those who read.
+#[derive(Clone)]
+pub struct Segments(Arc<Row>);
+
+struct Row {
+    /// At least one.
+    files: RwLock<VecDeque<Segment>>,
+    shelf: Option<Box<dyn Shelf>>,
+}
+
+/// One of the files.
+#[derive(Clone)]
+pub(super) struct Segment {
+    pub storage: Arc<dyn Storage>,
+    /// The header as it was when the file was opened.
+    pub header: Header,
+    /// Where in the text the file's first byte would be.
+    start: u64,
+    /// The first line after the header.
+    pub first: Mark,
+}
+
+impl Segment {
+    fn open(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
+        let (header, mut first) = read_header(&*storage)?;
+        let mut start = 0;
+        if let Some(begin) = &header.begin {
+            let before = begin.offset.checked_sub(first.offset);
+            let is_even = |start: &u64| start.is_multiple_of(SECTOR_BYTES);
+            start = before.filter(is_even).ok_or_else(|| {
+                OpenError::Header(format!("it says offset {}, which cannot be", begin.offset))
+            })?;
+            first = Mark { offset: begin.offset, batch: begin.batch, line: 1 };
+        }
+        Ok(Self { storage, header, start, first })
+    }
+
+    /// The position of its first record.
+    pub fn position(&self) -> u64 {
+        self.header.position()
+    }
+
+    /// Where its part of the text begins: the header of the journal's first file is one of its lines.
+    fn from(&self) -> u64 {
+        if self.header.begin.is_none() { 0 } else { self.first.offset }
+    }
+
+    /// Cuts off what is after `end`, which is where the next file goes on.
+    pub fn cut(&self, end: u64) -> io::Result<()> {
+        self.storage.set_length(end - self.start)
+    }
+
+    /// Checks that the file has its part of the text, which ends at `end`, and nothing else.
+    fn check_end(&self, end: u64) -> Result<(), OpenError> {
+        let length = self.storage.length()?;
+        let mut offset = end.saturating_sub(self.start);
+        let damaged = |offset, why| Err(OpenError::Damaged(Damage { offset, why }));
+        if length < offset {
+            return damaged(length, Why::Missing);
+        }
+        let mut piece = vec![0; PIECE_BYTES];
+        while offset < length {
+            let read = self.storage.read_at(&mut piece, offset)?;
+            if read == 0 {
+                break;
+            }
+            if let Some(at) = piece[..read].iter().position(|byte| *byte != 0) {
+                let why = "there is more than where the next file goes on".into();
+                return damaged(offset + at as u64, Why::Content(why));
+            }
+            offset += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Checks that `next` is the segment after this one.
+    fn check_next(&self, next: &Self) -> Result<(), OpenError> {
+        let wrong = |why| Err(OpenError::Header(why).within(&next.storage.name()));
+        let Some(begin) = next.header.begin else {
+            return wrong("it is the beginning of a journal, and not what follows one".into());
+        };
+        if next.header.source != self.header.source {
+            return wrong(format!("it is of the journal of {}", next.header.source));
+        }
+        if begin.after != self.position() {
+            return wrong(format!(
+                "it goes on after a file of the journal that begins at position {}, which is missing; the one \
+                 before it is {}",
+                begin.after,
+                self.storage.name()
+            ));
+        }
+        self.check_end(begin.offset).map_err(|error| error.within(&self.storage.name()))
+    }
+}
+
+impl Segments {
+    /// A journal in one file, which never goes on in another.
+    ///
+    /// # Errors
+    /// If the file does not begin as a journal does.
+    pub fn of_file(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
+        let files = RwLock::new([Segment::open(storage)?].into());
+        Ok(Self(Arc::new(Row { files, shelf: None })))
+    }
+
+    /// A journal in these files, of which there is one at least, and others to come.
+    ///
+    /// # Errors
+    /// If one does not begin as a segment does, or is not the one that goes on after the one before it.
+    pub fn open(
+        files: impl IntoIterator<Item = Arc<dyn Storage>>,
+        shelf: Box<dyn Shelf>,
+    ) -> Result<Self, OpenError> {
+        let mut segments: VecDeque<Segment> = VecDeque::new();
+        for storage in files {
+            let name = storage.name();
+            let segment = Segment::open(storage).map_err(|error| error.within(&name))?;
+            if let Some(last) = segments.back() {
+                last.check_next(&segment)?;
+            }
+            segments.push_back(segment);
+        }
+        assert!(!segments.is_empty(), "a journal has a file");
+        Ok(Self(Arc::new(Row { files: RwLock::new(segments), shelf: Some(shelf) })))
+    }
+
+    fn files(&self) -> RwLockReadGuard<'_, VecDeque<Segment>> {
+        self.0.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each of them, the first one first.
+    pub(super) fn each(&self) -> Vec<Segment> {
+        self.files().iter().cloned().collect()
+    }
+
+    /// The first one.
+    pub(super) fn first(&self) -> Segment {
+        self.files().front().expect("there is one at least").clone()
+    }
+
+    /// The last one, which is written to.
+    pub(super) fn last(&self) -> Segment {
+        self.files().back().expect("there is one at least").clone()
+    }
+
+    /// The header of the first one.
+    pub fn header(&self) -> Header {
+        self.first().header
+    }
+
+    /// The life that the journal began with.
+    pub fn source(&self) -> Source {
+        self.first().header.source
+    }
+
+    /// The position of the first record that is still there.
+    pub fn begin(&self) -> u64 {
+        self.first().position()
+    }
+
+    /// The offset of the first line that is still there.
+    pub fn begin_offset(&self) -> u64 {
+        self.first().from()
+    }
+
+    /// The first line that is still there, after the first file's header.
+    pub fn first_line(&self) -> Mark {
+        self.first().first
+    }
+
+    /// What the files are called, and the positions at which they begin.
+    pub fn names(&self) -> Vec<(String, u64)> {
+        let files = self.files();
+        files.iter().map(|file| (file.storage.name(), file.position())).collect()
+    }
+
+    /// What the file is called that has this offset of the text, and the offset in it.
+    pub fn place(&self, offset: u64) -> (String, u64) {
+        let files = self.files();
+        let index = files.partition_point(|segment| segment.from() <= offset).saturating_sub(1);
+        let segment = &files[index];
+        (segment.storage.name(), offset.saturating_sub(segment.start))
+    }
+
+    /// The same of what is wrong with the text.
+    pub(super) fn located(&self, error: OpenError) -> OpenError {
+        let (offset, here): (u64, &dyn Fn(u64) -> OpenError) = match &error {
+            OpenError::Damaged(Damage { offset, why }) => {
+                (*offset, &|offset| OpenError::Damaged(Damage { offset, why: why.clone() }))
+            }
+            OpenError::Line(offset, why) => {
+                (*offset, &|offset| OpenError::Line(offset, why.clone()))
+            }
+            OpenError::Io(_) | OpenError::Header(_) | OpenError::Within(..) => return error,
+        };
+        let (name, offset) = self.place(offset);
+        here(offset).within(&name)
+    }
+
+    /// Whether the journal can go on in another file.
+    pub(super) fn can_grow(&self) -> bool {
+        self.0.shelf.is_some()
+    }
+
+    /// Adds a segment, durably.
+    pub(super) fn add(&self, header: Header) -> Result<(), NotAdded> {
+        let Some(shelf) = &self.0.shelf else {
+            return Err(NotAdded::Absent(io::ErrorKind::Unsupported.into()));
+        };
+        let storage = shelf.add(header.position(), &header.line())?;
+        let segment = Segment::open(storage)
+            .map_err(|error| NotAdded::Unknown(io::Error::other(error.to_string())))?;
+        self.0.files.write().unwrap_or_else(PoisonError::into_inner).push_back(segment);
+        Ok(())
+    }
+
+    /// Drops the segments, but for the last one, all of whose records are before `position`.
+    pub(super) fn drop_before(&self, position: u64) -> io::Result<()> {
+        let mut files = self.0.files.write().unwrap_or_else(PoisonError::into_inner);
+        while files.get(1).is_some_and(|next| next.position() <= position) {
+            files.pop_front();
+        }
+        drop(files);
+        match &self.0.shelf {
+            Some(shelf) => shelf.remove_before(self.begin()),
+            None => Ok(()),
+        }
+    }
+
+    /// The segment that has this offset, and where its part of the text ends; none if it is the last.
+    fn at(&self, offset: u64) -> io::Result<(Segment, Option<u64>)> {
+        let files = self.files();
+        let after = files.partition_point(|segment| segment.from() <= offset);
+        let Some(index) = after.checked_sub(1) else {
+            return Err(folded(files.front().map_or(0, Segment::position)));
+        };
+        Ok((files[index].clone(), files.get(after).map(Segment::from)))
+    }
+
+    /// The offset in the last segment's file.
+    fn in_last(&self, offset: u64) -> io::Result<(Segment, u64)> {
+        let last = self.last();
+        let own = offset.checked_sub(last.from()).map(|_| offset - last.start);
+        let own = own.ok_or_else(|| io::Error::other("only the last file is written to"))?;
+        Ok((last, own))
+    }
+}
+
+impl Storage for Segments {
+    fn length(&self) -> io::Result<u64> {
+        let last = self.last();
+        Ok(last.storage.length()? + last.start)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            let at = offset + read as u64;
+            let (segment, end) = self.at(at)?;
+            let left = buffer.len() - read;
+            let room =
+                end.map_or(left, |end| usize::try_from(end - at).map_or(left, |end| end.min(left)));
+            let part = &mut buffer[read..read + room];
+            let count = segment.storage.read_at(part, at - segment.start)?;
+            if count < room {
+                if end.is_none() {
+                    return Ok(read + count);
+                }
+                part[count..].fill(0);
+            }
+            read += room;
+        }
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (last, offset) = self.in_last(offset)?;
+        last.storage.write_at(bytes, offset)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        let (last, length) = self.in_last(length)?;
+        last.storage.set_length(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.last().storage.sync()
+    }
+
+    fn name(&self) -> String {
+        self.last().storage.name()
+    }
+
+    fn check_place(&self, end: u64) -> io::Result<()> {
+        let (last, end) = self.in_last(end)?;
+        last.storage.check_place(end)
+    }
+}
