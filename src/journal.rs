@@ -33,7 +33,7 @@ use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
 
-pub use directory::{Directory, DirectoryError, Lacking};
+pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
 pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
 pub use index::Ids;

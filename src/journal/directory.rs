@@ -51,6 +51,9 @@ const CHECKPOINTS: usize = 2;
 /// And how many bases, as long as the journal has what follows each.
 const BASES: usize = 2;
 
+/// One file of a journal, and where it is.
+pub type JournalFile = (PathBuf, Arc<dyn Storage>);
+
 /// A data directory that this process has to itself.
 #[derive(Debug)]
 pub struct Directory {
@@ -213,10 +216,7 @@ impl Directory {
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub fn journal_files(
-        &self,
-        write: bool,
-    ) -> Result<Vec<(PathBuf, Arc<dyn Storage>)>, DirectoryError> {
+    pub fn journal_files(&self, write: bool) -> Result<Vec<JournalFile>, DirectoryError> {
         let files = segments(&self.path).into_iter();
         files.map(|(_, path)| Ok((path.clone(), self.journal_file(path, write)?))).collect()
     }
@@ -354,12 +354,12 @@ impl Directory {
         if base.is_some() || begin == 0 {
             return Ok(base);
         }
-        let why = self.base_paths().into_iter().rev().find_map(|path| {
-            let why = match read_base(&path, &source) {
+        let why = self.base_paths().last().map(|path| {
+            let why = match read_base(path, &source) {
                 Ok(base) => format!("it stands for what is before position {}", base.position),
                 Err(why) => why,
             };
-            Some(format!("{}: {why}", path.display()))
+            format!("{}: {why}", path.display())
         });
         let why = why.unwrap_or_else(|| "there is no base".into());
         Err(DirectoryError::NoBase(self.journal_path(), begin, why))
