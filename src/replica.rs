@@ -15,6 +15,7 @@ mod bounds;
 mod checkpoint;
 mod difference;
 pub mod floor;
+mod fold;
 pub mod history;
 mod life;
 mod past;
@@ -24,7 +25,7 @@ mod rebase;
 mod saved;
 
 use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
-use crate::commit::PlacedCommit;
+use crate::commit::{Committed, PlacedCommit};
 use crate::patch::{Document, PatchError};
 use crate::source::{FIRST_ID, Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};
