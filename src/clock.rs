@@ -64,6 +64,11 @@ impl HybridClock {
         now.max(Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER)))
     }
 
+    /// The greatest time observed.
+    pub fn greatest(&self) -> Time {
+        self.greatest
+    }
+
     /// Takes note of a time, that of another clock or of this one's own reading.
     pub fn observe(&mut self, time: Time) {
         self.greatest = self.greatest.max(time);

@@ -25,7 +25,7 @@ mod state_hash;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender};
 use smol::Timer;
@@ -43,6 +43,7 @@ use handle::Event;
 use keeper::Keeper;
 use lines::Lines;
 use pace::Pace;
+use primary::Committer;
 use recovery::Recovered;
 use rest::Rest;
 use state::Publisher;
@@ -50,7 +51,7 @@ use state::Publisher;
 pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use past::JournalPast;
-pub use primary::Hearing;
+pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
 pub use state::{Known, Reading, SkippedPage, Standing, State};
@@ -71,8 +72,8 @@ const MOST_APPLIED_HERE: usize = 512;
 enum Wake {
     /// This came.
     Event(Event),
-    /// What was held back is taken in.
-    Rested,
+    /// The time has come for what was held back, or to look whether something is to be made final.
+    Moment,
 }
 
 /// Transactions that were submitted together, and where to say what became of them.
@@ -99,6 +100,8 @@ pub struct Manager {
     life_begun: Option<Instant>,
     /// Where checkpoints are kept; none if the journal is in memory.
     keeper: Option<Keeper>,
+    /// Who makes the history final, if this node may be the primary.
+    committer: Option<Committer>,
 }
 
 impl Manager {
@@ -161,6 +164,7 @@ impl Manager {
             source,
             life_begun: None,
             keeper,
+            committer: None,
         };
         (manager, handle)
     }
@@ -170,9 +174,12 @@ impl Manager {
     /// # Errors
     /// If it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
+        self.commit_where_due(Duration::ZERO).await?;
         while let Some(wake) = self.wake().await {
             self.publisher.turn();
+            let begin = Instant::now();
             self.turn(wake).await?;
+            self.commit_where_due(begin.elapsed()).await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&self.replica, reader);
             }
@@ -186,18 +193,25 @@ impl Manager {
 
     /// Waits for a reason to have a turn; none if nobody is there any more. What is held back then is
     /// dropped, and so is told that the node stops.
-    async fn wake(&self) -> Option<Wake> {
+    async fn wake(&mut self) -> Option<Wake> {
         let event = async { self.inbox.recv().await.ok().map(Wake::Event) };
-        match self.rest.ends() {
-            None => event.await,
-            Some(end) => {
-                let rested = async {
-                    Timer::at(end).await;
-                    Some(Wake::Rested)
-                };
-                event.or(rested).await
+        let looks = self.committer.as_ref().and_then(Committer::looks);
+        let moment = self.rest.ends().into_iter().chain(looks).min();
+        let come = async {
+            match moment {
+                Some(moment) => Timer::at(moment).await,
+                None => std::future::pending().await,
+            };
+            Some(Wake::Moment)
+        };
+        let found_out = async {
+            match &mut self.committer {
+                Some(committer) => committer.find_out().await,
+                None => std::future::pending().await,
             }
-        }
+            Some(Wake::Moment)
+        };
+        event.or(come).or(found_out).await
     }
 
     /// Takes an event and what else waits in the inbox, and what was held back if its time has come;
@@ -209,7 +223,7 @@ impl Manager {
         let mut count = submissions.iter().map(Vec::len).sum::<usize>();
         let mut next = match wake {
             Wake::Event(event) => Some(event),
-            Wake::Rested => None,
+            Wake::Moment => None,
         };
         while let Some(event) = next {
             match event {
@@ -223,6 +237,9 @@ impl Manager {
                         submissions.push(transactions);
                         replies.push(reply);
                     }
+                }
+                Event::Promote { reply } => {
+                    reply.try_send(self.promote()).ok();
                 }
                 // It has a turn of its own, after what came before it.
                 Event::Propose(proposal) => {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -15,12 +15,12 @@ use crate::config::{Config, Peer, host_and_port};
 use crate::downstream::Downstreams;
 use crate::http::{InFlight, Limits};
 use crate::journal::DirectoryError;
-use crate::manager::{Handle, Manager};
+use crate::manager::{Handle, Listen, Manager};
 use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
-use crate::upstream::Upstream;
+use crate::upstream::{self, Upstream, UpstreamStatus};
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
@@ -113,12 +113,14 @@ impl Node {
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
-        let manager = executor.spawn(manager.run());
         let query = Arc::new(Query::new(handle.clone()));
         let upstream = |peer: &Peer| {
             Upstream::new(peer.clone(), config.token.clone(), handle.clone(), query.clone())
         };
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config.peers.iter().map(upstream).unzip();
+        let (is_primary, horizon) = (config.is_primary, config.horizon);
+        let manager = manager.with_primary(is_primary, horizon, listen(statuses.clone()));
+        let manager = executor.spawn(manager.run());
         let dialers: Vec<_> = upstreams
             .into_iter()
             .map(|upstream| executor.spawn(upstream.run(shutdown.clone())))
@@ -149,6 +151,16 @@ impl Node {
         // The manager ends after all others, which hold it; or before, if it cannot go on.
         manager.or(work).await
     }
+}
+
+/// How the manager finds out what was read of the peers.
+fn listen(upstreams: Vec<Arc<Mutex<UpstreamStatus>>>) -> Listen {
+    Box::new(move || {
+        let status = |status: &Arc<Mutex<UpstreamStatus>>| {
+            status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        upstream::hearing(&upstreams.iter().map(status).collect::<Vec<_>>())
+    })
 }
 
 /// The line that says how a node runs.

@@ -395,6 +395,11 @@ impl Replica {
         self.life.begin(source)
     }
 
+    /// The greatest time of what has come.
+    pub fn greatest(&self) -> Time {
+        self.clock.greatest()
+    }
+
     /// How far the times of fresh transactions are ahead of the wall clock, which says `now`, in
     /// microseconds. Nothing could come after the last time that there is, so it is never given out: it is
     /// too far ahead of every wall clock.

@@ -10,6 +10,7 @@ mod history;
 mod metrics;
 mod page;
 mod preconditions;
+mod primary;
 mod upgrade;
 mod wait;
 mod write;
@@ -144,7 +145,7 @@ impl Routes {
         let allowed = methods(path).ok_or_else(|| {
             let detail = format!(
                 "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                 /log, /history, /transaction, /conflicts, /peers, /metrics and /healthz"
+                 /log, /history, /transaction, /conflicts, /peers, /primary, /metrics and /healthz"
             );
             Response::problem(404, detail)
         })?;
@@ -175,6 +176,7 @@ impl Routes {
             }
             "/conflicts" => fate::conflicts(&self.query, request)?.into(),
             "/peers" => self.peers().await?.into(),
+            "/primary" => primary::promote(self).await?.into(),
             "/metrics" => self.metrics().into(),
             "/healthz" | "/healthz/live" | "/healthz/ready" => health::health(self, request).into(),
             _ => {
@@ -262,7 +264,7 @@ fn methods(path: &str) -> Option<&'static [&'static str]> {
     Some(match path {
         // Of the whole node, in `OPTIONS *`.
         "*" => &["GET", "HEAD", "POST", "PATCH", "OPTIONS"],
-        "/replace" | "/post" => &["POST", "OPTIONS"],
+        "/replace" | "/post" | "/primary" => &["POST", "OPTIONS"],
         "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction" | "/conflicts"
         | "/peers" | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
             &["GET", "HEAD", "OPTIONS"]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
 
+use super::primary::Promotion;
 use super::proposal;
 use super::representation::Representation;
 use super::state::{Published, Reading, State};
@@ -86,6 +87,7 @@ pub struct Counters {
 pub(super) enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
+    Promote { reply: Sender<Promotion> },
 }
 
 /// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
@@ -125,6 +127,14 @@ impl Handle {
     /// If the node is stopping.
     pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
         self.ask(|reply| Event::Submit { transactions, reply }).await
+    }
+
+    /// Has this node begin the next epoch as the primary, if it may.
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn promote(&self) -> Result<Promotion, Stopped> {
+        self.ask(|reply| Event::Promote { reply }).await
     }
 
     /// The document, or the part of it at `pointer`, as it is in the last state or one of the meantime.

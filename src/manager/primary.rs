@@ -1,6 +1,38 @@
 //! Which part of the history this node makes final, if it is the primary.
+//!
+//! What it says and when is decided by [`commit::Primary`]; here is what that needs of a node that runs: a
+//! clock that does not go back, what was read of the peers, and a reason to look. A node that is no primary
+//! has no such reason but a new end of the chain, and one that has nothing new to say has none but growth: an idle
+//! node stays idle.
 
-use crate::commit::Heard;
+use std::io;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use smol::Task;
+
+use super::{JournalPast, Manager, Submitted, wall_clock};
+use crate::clock::Time;
+use crate::commit::{self, Chain, Heard, Silence};
+use crate::replica::Replica;
+use crate::source::{FIRST_ID, MAX_EPOCH, Source};
+use crate::transaction::{Name, Transaction};
+
+/// After how long it looks again if it waits for something of which nothing tells.
+const RETRY_MICROS: u64 = 1_000_000;
+
+/// The same if it lets others go first.
+const RESTRAINT_MICROS: u64 = 100_000;
+
+/// It lets others go first for so long at most: were nothing ever final, the journal could not be folded.
+const MOST_RESTRAINT_MICROS: u64 = 10_000_000;
+
+/// If a turn took longer than this, the node lags behind its peers: what they wrote meanwhile is not here yet, and
+/// would come behind the commit.
+const LONG_TURN: Duration = Duration::from_secs(1);
+
+/// A primary that is not heard enough is told of after so long: until then it may just have started.
+const UNHEARD_MICROS: u64 = 10_000_000;
 
 /// What this node has read of its peers since it started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,4 +41,530 @@ pub struct Hearing {
     pub heard: Heard,
     /// The peers that it has not read to their end.
     pub unread: Vec<String>,
+}
+
+/// How to find that out.
+pub type Listen = Box<dyn Fn() -> Hearing + Send + Sync>;
+
+/// What becomes of the request to be the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Promotion {
+    /// The node begins this epoch.
+    Begins(u64),
+    /// It is the primary.
+    IsPrimary,
+    /// Its journal is in memory, and a primary must not forget.
+    Forgetful,
+    /// It has not read the peers that it can reach; these are unread.
+    Unheard(Vec<String>),
+    /// There is no further epoch.
+    UsedUp,
+}
+
+/// A node that commits, or may be asked to.
+pub struct Committer {
+    primary: commit::Primary,
+    life: Source,
+    listen: Listen,
+    started: Instant,
+    /// When to look whether there is something to commit, in microseconds since the start; none if nothing gives a
+    /// reason to.
+    look_at: Option<u64>,
+    /// If this is how things stand, the node does not commit.
+    silent_at: Option<Standing>,
+    restrained_since: Option<u64>,
+    /// The last commit with a hash.
+    hashed_at: Option<u64>,
+    work: Option<Work>,
+    told: Told,
+}
+
+/// Finding out what the next commit is. Another thread does it: it may have to hash a large document.
+struct Work {
+    at: u64,
+    hearing: Hearing,
+    standing: Standing,
+    last: Option<Name>,
+    next: Task<Next>,
+    found: Option<Next>,
+}
+
+type Next = io::Result<Result<Transaction, Silence>>;
+
+/// On what it depends whether a node commits at all, besides what was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Standing {
+    life: Source,
+    /// The source of the chain's end.
+    tip: Option<Source>,
+}
+
+/// What the log was told: a trouble once, and again if it is another one.
+#[derive(Debug)]
+struct Told {
+    is_appointed: bool,
+    by: Option<Source>,
+    is_used_up: bool,
+    /// Since when it is not heard enough.
+    unheard_since: Option<u64>,
+    is_unheard: bool,
+    failure: String,
+}
+
+impl Committer {
+    /// For a node of this life, which was set up as the primary or not.
+    pub fn new(life: Source, is_appointed: bool, horizon: Duration, listen: Listen) -> Self {
+        let primary = commit::Primary::new(life.clone(), is_appointed, horizon.as_secs());
+        Self {
+            primary,
+            life,
+            listen,
+            started: Instant::now(),
+            look_at: Some(0),
+            silent_at: None,
+            restrained_since: None,
+            hashed_at: None,
+            work: None,
+            told: Told::new(is_appointed),
+        }
+    }
+
+    /// When it wants to look; none if it has no reason to.
+    pub fn looks(&self) -> Option<Instant> {
+        self.look_at.map(|at| self.started + Duration::from_micros(at))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes note of how things stand: the life, the chain, the greatest time of the journal. Says whether it is
+    /// time to commit if there is something; a node that `lags` lets others go first for a while.
+    fn look(&mut self, at: u64, life: &Source, chain: &Chain, greatest: Time, lags: bool) -> bool {
+        if self.life != *life {
+            self.life = life.clone();
+            self.primary.begin_life(life.clone());
+        }
+        self.primary.note_end(at, greatest);
+        let is_as_before = |standing: &Standing| standing.is_as(life, chain);
+        if self.silent_at.as_ref().is_some_and(is_as_before) {
+            return false;
+        }
+        if self.silent_at.take().is_some() {
+            self.look_at = Some(at);
+        }
+        if self.work.is_some() {
+            return false;
+        }
+        if self.look_at.is_none_or(|look_at| at < look_at) {
+            let moment = self.primary.next_moment(at);
+            self.look_at = self.look_at.into_iter().chain(moment).min();
+            return false;
+        }
+        let since = *self.restrained_since.get_or_insert(at);
+        if lags && at < since.saturating_add(MOST_RESTRAINT_MICROS) {
+            self.look_at = Some(at + RESTRAINT_MICROS);
+            return false;
+        }
+        self.restrained_since = None;
+        true
+    }
+
+    /// Begins to find out what the next commit is.
+    fn begin(&mut self, replica: Replica, past: JournalPast) {
+        let (at, hearing) = (self.now(), (self.listen)());
+        let chain = replica.history().chain();
+        let (standing, last) = (Standing::new(&self.life, chain), chain.last());
+        let (primary, heard, now) = (self.primary.clone(), hearing.heard, wall_clock());
+        let hashed = self.hashed_at.map(|hashed_at| at - hashed_at);
+        let next = move || replica.next_commit(&primary, (at, hashed), heard, now, &past);
+        let next = smol::unblock(next);
+        self.look_at = None;
+        self.work = Some(Work { at, hearing, standing, last, next, found: None });
+    }
+
+    /// Waits until something is found out; for ever if nothing is to be.
+    pub async fn find_out(&mut self) {
+        match &mut self.work {
+            Some(work) if work.found.is_none() => work.found = Some((&mut work.next).await),
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// What was found out, if it was.
+    async fn take_found(&mut self) -> Option<(Work, Next)> {
+        let is_found = |work: &Work| work.found.is_none() && work.next.is_finished();
+        if self.work.as_ref().is_some_and(is_found) {
+            // Nobody waited for it, since there was always something else to do.
+            self.find_out().await;
+        }
+        let mut work = self.work.take_if(|work| work.found.is_some())?;
+        let found = work.found.take()?;
+        Some((work, found))
+    }
+
+    /// Takes note of why there is no commit.
+    fn rest(&mut self, at: u64, silence: &Silence, hearing: &Hearing, standing: Standing) {
+        self.look_at = match silence {
+            Silence::Idle => self.primary.next_moment(at),
+            Silence::Unheard | Silence::Outside => Some(at + RETRY_MICROS),
+            Silence::NotPrimary | Silence::Overtaken(_) | Silence::UsedUp => {
+                self.silent_at = Some(standing);
+                None
+            }
+        };
+        if let Some((level, line)) = self.told.silence(at, silence, hearing, &self.life) {
+            log::log!(level, "{line}");
+        }
+    }
+
+    /// Takes note that a commit is in the journal.
+    fn commits(&mut self, name: &Name, has_hash: bool, greatest: Time) {
+        let at = self.now();
+        self.primary.note_commit(at);
+        self.primary.note_end(at, greatest);
+        self.look_at = self.primary.next_moment(at);
+        if has_hash {
+            self.hashed_at = Some(at);
+        }
+        self.told.commits(name);
+    }
+
+    /// Takes note that there should be a commit and cannot be.
+    fn fail(&mut self, why: &str) {
+        self.look_at = Some(self.now() + RETRY_MICROS);
+        if let Some(line) = self.told.failure(why) {
+            log::error!("{line}");
+        }
+    }
+
+    /// Has it begin the next epoch, if it may.
+    fn promote(&mut self, chain: &Chain) -> Promotion {
+        let Hearing { heard, unread } = (self.listen)();
+        let epoch = chain.tip().and_then(|tip| tip.epoch()).map_or(0, |epoch| epoch.number) + 1;
+        if heard < Heard::Reachable {
+            return Promotion::Unheard(unread);
+        }
+        if !self.primary.promote(chain) {
+            return Promotion::IsPrimary;
+        }
+        self.silent_at = None;
+        self.look_at = Some(self.now());
+        // It was not promoted yet then.
+        self.work = None;
+        if epoch > MAX_EPOCH { Promotion::UsedUp } else { Promotion::Begins(epoch) }
+    }
+}
+
+impl Manager {
+    /// Has the node make the history final if it is or becomes the primary, which takes a journal that is kept.
+    /// `listen` finds out what was read of the peers.
+    pub fn with_primary(mut self, is_appointed: bool, horizon: Duration, listen: Listen) -> Self {
+        if self.keeper.is_some() {
+            let life = self.replica.life().source().clone();
+            self.committer = Some(Committer::new(life, is_appointed, horizon, listen));
+        }
+        self
+    }
+
+    pub(super) fn promote(&mut self) -> Promotion {
+        let chain = self.replica.history().chain();
+        self.committer.as_mut().map_or(Promotion::Forgetful, |committer| committer.promote(chain))
+    }
+
+    /// Makes something final if it is time for that, after a turn that took so long.
+    ///
+    /// # Errors
+    /// If the journal cannot be used any more.
+    pub(super) async fn commit_where_due(&mut self, took: Duration) -> io::Result<()> {
+        // A peer's batch that waits is held back, or in the inbox, or the turn with the one before was long.
+        let lags = took > LONG_TURN || self.inbox.is_full() || self.rest.ends().is_some();
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        let replica = &self.replica;
+        let (life, chain) = (replica.life().source(), replica.history().chain());
+        if committer.look(committer.now(), life, chain, replica.greatest(), lags) {
+            committer.begin(replica.clone(), JournalPast(self.journal.reader()));
+        }
+        let Some((work, next)) = committer.take_found().await else { return Ok(()) };
+        let is_as_before = work.standing.is_as(life, chain) && work.last == chain.last();
+        let transaction = match next {
+            Ok(Ok(transaction)) if is_as_before => transaction,
+            Ok(Ok(_)) => {
+                committer.look_at = Some(work.at);
+                return Ok(());
+            }
+            Ok(Err(silence)) => {
+                committer.rest(work.at, &silence, &work.hearing, work.standing);
+                return Ok(());
+            }
+            Err(error) => {
+                committer.fail(&error.to_string());
+                return Ok(());
+            }
+        };
+        let name = transaction.name();
+        let has_hash = transaction.commit.as_ref().is_some_and(|commit| commit.hash.is_some());
+        let answer = self.take_in(vec![vec![transaction]]).await?.into_iter().flatten().next();
+        let greatest = self.replica.greatest();
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        match answer {
+            Some(Submitted::Accepted(_)) => committer.commits(&name, has_hash, greatest),
+            Some(Submitted::Unkept(error)) => committer.fail(&error.to_string()),
+            other => committer.fail(&format!("{other:?}")),
+        }
+        Ok(())
+    }
+}
+
+impl Standing {
+    fn new(life: &Source, chain: &Chain) -> Self {
+        Self { life: life.clone(), tip: chain.tip().cloned() }
+    }
+
+    fn is_as(&self, life: &Source, chain: &Chain) -> bool {
+        self.life == *life && self.tip.as_ref() == chain.tip()
+    }
+}
+
+impl Told {
+    fn new(is_appointed: bool) -> Self {
+        Self {
+            is_appointed,
+            by: None,
+            is_used_up: false,
+            unheard_since: None,
+            is_unheard: false,
+            failure: String::new(),
+        }
+    }
+
+    /// What the log is to be told of a silence, if that is not what it was told last.
+    fn silence(
+        &mut self,
+        at: u64,
+        silence: &Silence,
+        hearing: &Hearing,
+        life: &Source,
+    ) -> Option<(Level, String)> {
+        if *silence != Silence::Unheard {
+            self.unheard_since = None;
+            self.is_unheard = false;
+        }
+        match silence {
+            Silence::Overtaken(by) if self.by.as_ref() != Some(by) => {
+                self.by = Some(by.clone());
+                let (life, by) = (life.as_str().escape_debug(), by.as_str().escape_debug());
+                Some(if self.is_appointed {
+                    let line = format!(
+                        "there are two primaries: this node, {life}, was started with --primary, and what \
+                         counts are the commits of {by}. This one makes nothing final. Start only one node \
+                         of the mesh with --primary; if the other one is gone for good, have this one take \
+                         its place: patchmesh promote http://host:port"
+                    );
+                    (Level::Error, line)
+                } else {
+                    (Level::Warn, format!("this node, {life}, is the primary no more: {by} is"))
+                })
+            }
+            Silence::UsedUp if !self.is_used_up => {
+                self.is_used_up = true;
+                Some((Level::Error, "there is no further epoch: nothing is made final".to_owned()))
+            }
+            Silence::Unheard => {
+                let since = *self.unheard_since.get_or_insert(at);
+                if self.is_unheard || at < since.saturating_add(UNHEARD_MICROS) {
+                    return None;
+                }
+                self.is_unheard = true;
+                let unread = hearing.unread.join(", ");
+                let line = if hearing.heard == Heard::Reachable {
+                    format!(
+                        "this node makes nothing final before it has read all its peers to their end, since \
+                         it has to begin an epoch; not read yet: {unread}. If these are gone for good, have \
+                         it go on without them: patchmesh promote http://host:port"
+                    )
+                } else {
+                    format!(
+                        "this node makes nothing final before it has read the peers that it can reach to \
+                         their end, and one at least; not read yet: {unread}"
+                    )
+                };
+                Some((Level::Warn, line))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the log is to be told of a failure, if that is not what it was told last.
+    fn failure(&mut self, why: &str) -> Option<String> {
+        if self.failure == why {
+            return None;
+        }
+        self.failure = why.to_owned();
+        Some(format!("this node is the primary, and cannot make final what is written: {why}"))
+    }
+
+    /// Takes note that it commits.
+    fn commits(&mut self, name: &Name) {
+        if name.id == FIRST_ID {
+            let epoch = name.source.epoch().map_or(0, |epoch| epoch.number);
+            log::info!("this node is the primary: it begins epoch {epoch}");
+        } else if self.is_unheard || !self.failure.is_empty() {
+            log::info!("this node makes final again what is written");
+        }
+        *self = Self::new(self.is_appointed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn source(text: &str) -> Source {
+        text.parse().unwrap()
+    }
+
+    fn hearing(heard: Heard) -> Hearing {
+        Hearing { heard, unread: vec!["a:1".into(), "b:1".into()] }
+    }
+
+    fn committer(is_appointed: bool, heard: Heard) -> Committer {
+        let listen = Box::new(move || hearing(heard));
+        Committer::new(source("me~00000000"), is_appointed, Duration::from_secs(60), listen)
+    }
+
+    fn time(micros: u64) -> Time {
+        Time::from_micros(micros).unwrap()
+    }
+
+    /// Has it look, and rest for whatever reason there is. Says whether it was time to commit.
+    fn look(committer: &mut Committer, at: u64, greatest: u64, lags: bool) -> bool {
+        let (life, chain, greatest) = (committer.life.clone(), Chain::default(), time(greatest));
+        if !committer.look(at, &life, &chain, greatest, lags) {
+            return false;
+        }
+        let hearing = (committer.listen)();
+        let nothing = [].iter();
+        let silence = committer.primary.next(at, hearing.heard, &chain, nothing).unwrap_err();
+        committer.rest(at, &silence, &hearing, Standing::new(&life, &chain));
+        true
+    }
+
+    #[test]
+    fn who_is_no_primary_looks_once_and_then_only_if_something_else_is_the_case() {
+        let mut node = committer(false, Heard::All);
+        assert_eq!(node.look_at, Some(0));
+        assert!(look(&mut node, 0, 1, false));
+        for at in 1..50 {
+            assert!(!look(&mut node, at * SECOND, 2 + at, false));
+            assert_eq!(node.look_at, None);
+        }
+        let life = source("me~11111111");
+        assert!(node.look(51 * SECOND, &life, &Chain::default(), time(60), false));
+        assert_eq!(node.promote(&Chain::default()), Promotion::Begins(1));
+        assert!(node.look_at.is_some());
+        assert!(look(&mut node, 52 * SECOND, 60, false));
+        assert!(node.look_at.is_some());
+    }
+
+    #[test]
+    fn an_idle_primary_has_no_reason_to_look() {
+        let mut node = committer(true, Heard::All);
+        assert!(look(&mut node, 0, 1, false));
+        let mut looks = 0;
+        while let Some(at) = node.look_at {
+            looks += usize::from(look(&mut node, at, 1, false));
+        }
+        assert_eq!(looks, 1);
+        // What is new gives a reason to look when it is old enough, and not for every turn.
+        for millis in 0..1000 {
+            let at = 10 * SECOND + millis * 1000;
+            assert!(!look(&mut node, at, 2 + millis, false));
+            assert_eq!(node.look_at, Some(10 * SECOND + commit::LAG_MICROS));
+        }
+        assert!(look(&mut node, 12 * SECOND, 1001, false));
+    }
+
+    #[test]
+    fn who_lags_lets_others_go_first_for_a_while() {
+        let mut node = committer(true, Heard::All);
+        for tenth in 0..100 {
+            let at = tenth * RESTRAINT_MICROS;
+            assert!(!look(&mut node, at, 1, true), "{tenth}");
+            assert_eq!(node.look_at, Some(at + RESTRAINT_MICROS));
+        }
+        assert!(look(&mut node, MOST_RESTRAINT_MICROS, 1, true));
+        // It begins anew, and ends as soon as the node does not lag.
+        assert!(!look(&mut node, 20 * SECOND, 2, true));
+        let at = node.look_at.unwrap();
+        assert_eq!(at, 20 * SECOND + commit::LAG_MICROS);
+        assert!(!look(&mut node, at, 2, true));
+        assert!(look(&mut node, at + RESTRAINT_MICROS, 2, false));
+    }
+
+    #[test]
+    fn who_is_not_heard_enough_tries_again_and_is_not_promoted() {
+        let mut node = committer(true, Heard::Less);
+        for second in 0..20 {
+            assert!(look(&mut node, second * SECOND, 1, false));
+            assert_eq!(node.look_at, Some((second + 1) * SECOND));
+        }
+        let unread = vec!["a:1".into(), "b:1".into()];
+        assert_eq!(node.promote(&Chain::default()), Promotion::Unheard(unread));
+    }
+
+    #[test]
+    fn the_log_is_told_of_a_trouble_once() {
+        let (all, reachable, less) = (Heard::All, Heard::Reachable, Heard::Less);
+        let by = |text: &str| Silence::Overtaken(source(text));
+        let (unheard, idle) = (Silence::Unheard, Silence::Idle);
+        // When, whether it was appointed, why it is silent, what it has heard, and what the log is told.
+        let table = [
+            (
+                0,
+                true,
+                by("a~00000000^2"),
+                all,
+                Some((Level::Error, "are the commits of a~00000000^2")),
+            ),
+            (1, true, by("a~00000000^2"), all, None),
+            (2, true, by("b~00000000^3"), all, Some((Level::Error, "--primary; if the other one"))),
+            (3, true, unheard.clone(), less, None),
+            (12, true, unheard.clone(), less, None),
+            (
+                13,
+                true,
+                unheard.clone(),
+                less,
+                Some((Level::Warn, "one at least; not read yet: a:1, b:1")),
+            ),
+            (14, true, unheard.clone(), less, None),
+            (15, true, idle.clone(), all, None),
+            (16, true, unheard.clone(), reachable, None),
+            (
+                26,
+                true,
+                unheard.clone(),
+                reachable,
+                Some((Level::Warn, "a:1, b:1. If these are gone")),
+            ),
+            (27, true, Silence::UsedUp, all, Some((Level::Error, "no further epoch"))),
+            (28, true, Silence::UsedUp, all, None),
+            (29, true, Silence::NotPrimary, all, None),
+            (30, false, by("a~00000000^2"), all, Some((Level::Warn, "the primary no more"))),
+        ];
+        let mut told = Told::new(true);
+        let life = source("me~00000000");
+        for (second, is_appointed, silence, heard, expected) in table {
+            told.is_appointed = is_appointed;
+            let line = told.silence(second * SECOND, &silence, &hearing(heard), &life);
+            let level = line.as_ref().map(|(level, _)| *level);
+            assert_eq!(level, expected.map(|(level, _)| level), "{second}: {line:?}");
+            if let (Some((_, line)), Some((_, text))) = (line, expected) {
+                assert!(line.contains(text), "{line}");
+            }
+        }
+    }
 }

@@ -23,7 +23,7 @@ fn check_one_line(text: &str, contains: &str) {
 #[test]
 fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
     let long = "n".repeat(200);
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 17] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "8080"),
         (&["127.0.0.1:http"], "127.0.0.1:http"),
@@ -39,6 +39,8 @@ fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
         (&["127.0.0.1:0", "--source", "a^b"], "no '^'"),
         (&["[fe80::1%]:0"], "no zone"),
         (&["127.0.0.1:0", "--token", ""], "token"),
+        (&["127.0.0.1:0", "--primary"], "--primary needs --data"),
+        (&["127.0.0.1:0", "--keep", "24"], "s, m, h or d"),
     ];
     for (arguments, contains) in table {
         let (status, stdout, stderr) = outcome(binary().args(arguments));

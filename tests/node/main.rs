@@ -11,6 +11,7 @@ mod interface;
 mod large_reads;
 mod line;
 mod plain_nodes;
+mod primaries;
 mod restarts;
 mod slow_reader;
 mod strangers;

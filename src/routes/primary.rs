@@ -1,0 +1,69 @@
+//! `POST /primary`: this node takes the place of the primary.
+
+use serde_json::json;
+
+use super::{Routes, json};
+use crate::http::{Problem, Response};
+use crate::manager::Promotion;
+
+/// Has this node begin the next epoch.
+pub async fn promote(routes: &Routes) -> Result<Response, Response> {
+    Ok(answer(routes.handle.promote().await?))
+}
+
+fn answer(promotion: Promotion) -> Response {
+    let (status, kind, title, detail) = match promotion {
+        Promotion::Begins(epoch) => {
+            return Response { status: 202, ..json(&json!({"epoch": epoch})) };
+        }
+        Promotion::IsPrimary => {
+            (409, "/problems/is-primary", "It is the primary", "this node is the primary".to_owned())
+        }
+        Promotion::Forgetful => (
+            409,
+            "/problems/no-data",
+            "No data directory",
+            "this node's journal is in memory, and a primary that forgets what it made final would \
+             make it void: start it with --data"
+                .to_owned(),
+        ),
+        Promotion::UsedUp => {
+            (409, "/problems/no-epoch", "No further epoch", "there is no further epoch".to_owned())
+        }
+        Promotion::Unheard(unread) => (
+            503,
+            "/problems/unheard",
+            "Not enough was heard",
+            format!(
+                "this node has not read the peers that it can reach to their end since it started, or \
+                 none although it has peers; not read yet: {}",
+                unread.join(", ")
+            ),
+        ),
+    };
+    let response = Response::from(Problem::new(status, detail).with_kind(kind, title));
+    if status == 503 { response.with_header("Retry-After", "1") } else { response }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_an_answer_of_its_own() {
+        let unread = Promotion::Unheard(vec!["a:1".into(), "b:1".into()]);
+        for (promotion, status, contains) in [
+            (Promotion::Begins(3), 202, "{\"epoch\":3}\n"),
+            (Promotion::IsPrimary, 409, "/problems/is-primary"),
+            (Promotion::Forgetful, 409, "start it with --data"),
+            (Promotion::UsedUp, 409, "/problems/no-epoch"),
+            (unread, 503, "not read yet: a:1, b:1"),
+        ] {
+            let answer = answer(promotion);
+            let body = String::from_utf8(answer.body.at_hand().to_vec()).unwrap();
+            assert_eq!(answer.status, status, "{body}");
+            assert!(body.contains(contains), "{body}");
+            assert_eq!(answer.header("Retry-After").is_some(), status == 503);
+        }
+    }
+}
