@@ -14,7 +14,7 @@ use super::handle::Counters;
 use super::representation::{Representation, Representer, Version};
 use super::state_hash::StateHash;
 use super::wall_clock;
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::document::Value;
 use crate::patch::{Document, PointerBuf};
 use crate::replica::Replica;
@@ -22,7 +22,7 @@ use crate::replica::history::at::{Basis, Window};
 use crate::replica::history::changes;
 use crate::replica::history::{Fate, History, Reason};
 use crate::source::Source;
-use crate::transaction::Place;
+use crate::transaction::{Name, Place};
 
 /// For so many times as long as it took to hash a large document for comparison no other version of it is.
 const COMPARISON_REST: u32 = 20;
@@ -82,6 +82,15 @@ pub struct SkippedPage {
     pub skipped: Vec<Reason>,
 }
 
+/// The last commit that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Its name, of which the source says the epoch and whose it is.
+    pub name: Name,
+    /// Its time.
+    pub time: Time,
+}
+
 impl State {
     fn first(replica: &Replica) -> Self {
         let version = Version::new(replica.snapshot().root().clone(), replica.history().length());
@@ -120,6 +129,21 @@ impl State {
     /// How often streams have had to begin anew.
     pub fn generation(&self) -> u64 {
         self.counters.generation
+    }
+
+    /// The last commit that counts; none if none is known.
+    pub fn last_commit(&self) -> Option<LastCommit> {
+        let chain = self.history().chain();
+        let name = chain.last()?;
+        // A base has it as the time at which the source of its commit was covered last: by that.
+        let of_base = || chain.base().clock.get(&name.source).map(|covered| covered.last);
+        let time = chain.commits().last().map(|last| last.place.time).or_else(of_base)?;
+        Some(LastCommit { name, time })
+    }
+
+    /// How many transactions of the history are not final.
+    pub fn tentative(&self) -> u64 {
+        self.length() - self.history().committed().index
     }
 
     /// How many transactions the history has.
