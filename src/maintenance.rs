@@ -76,7 +76,7 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let directory = Directory::open(path, false)?;
     let journal_path = directory.journal_path();
     let journal = existing(&directory)?;
-    let base = directory.base(&journal)?;
+    let base = directory.base(&journal)?.map(Arc::new);
     let read = read_back(&journal, base, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
     let header = journal.header();
@@ -198,7 +198,7 @@ pub fn begin_new_life(path: &Path, random: u64) -> Result<(u64, Source), Failure
     let journal_path = directory.journal_path();
     let journal = directory.journal(true)?;
     let journal = journal.ok_or_else(|| DirectoryError::NoJournal(path.to_owned()))?;
-    let base = directory.base(&journal)?;
+    let base = directory.base(&journal)?.map(Arc::new);
     let read = read_back(&journal, base, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
     let source = journal.source();

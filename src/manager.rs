@@ -7,7 +7,9 @@
 //! the journal. Readers take what is published last, whatever it is at work on. It never waits for a socket.
 
 mod creation;
+mod folds;
 mod handle;
+mod healing;
 mod heavy;
 mod keeper;
 mod lines;
@@ -39,10 +41,12 @@ use crate::patch::assert_json_is_as_agreed;
 use crate::replica::{Bounds, Life, Replica, Work};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
+use folds::Folds;
 use handle::Event;
 use keeper::Keeper;
 use lines::Lines;
 use pace::Pace;
+use past::Bases;
 use primary::Committer;
 use recovery::Recovered;
 use rest::Rest;
@@ -50,11 +54,12 @@ use state::Publisher;
 
 pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
+pub use healing::Taken;
 pub use past::JournalPast;
 pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
-pub use state::{Known, LastCommit, Reading, SkippedPage, Standing, State};
+pub use state::{Known, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.
@@ -72,7 +77,7 @@ const MOST_APPLIED_HERE: usize = 512;
 enum Wake {
     /// This came.
     Event(Event),
-    /// The time has come for what was held back, or to look whether something is to be made final.
+    /// The time has come for what was held back, to look whether something is to be made final, or to fold.
     Moment,
 }
 
@@ -100,6 +105,9 @@ pub struct Manager {
     life_begun: Option<Instant>,
     /// Where checkpoints are kept; none if the journal is in memory.
     keeper: Option<Keeper>,
+    /// Where the last base is.
+    bases: Bases,
+    folds: Folds,
     /// Who makes the history final, if this node may be the primary.
     committer: Option<Committer>,
 }
@@ -143,10 +151,11 @@ impl Manager {
         let next = Name { id: replica.next_id(&source), source: source.clone() };
         let source = Arc::new(RwLock::new(source));
         let publisher = Publisher::new(&replica);
+        let bases = keeper.as_ref().map_or(Bases::InMemory, Keeper::bases);
         let handle = Handle {
             inbox: sender,
             published: publisher.share(),
-            journal: journal.reader(),
+            past: JournalPast::new(journal.reader(), bases.clone()),
             source: source.clone(),
             next: Arc::new(Mutex::new(next)),
         };
@@ -164,6 +173,8 @@ impl Manager {
             source,
             life_begun: None,
             keeper,
+            bases,
+            folds: Folds::default(),
             committer: None,
         };
         (manager, handle)
@@ -175,11 +186,13 @@ impl Manager {
     /// If it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
         self.commit_where_due(Duration::ZERO).await?;
+        self.fold_where_due().await?;
         while let Some(wake) = self.wake().await {
             self.publisher.turn();
             let begin = Instant::now();
             self.turn(wake).await?;
             self.commit_where_due(begin.elapsed()).await?;
+            self.fold_where_due().await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&self.replica, reader);
             }
@@ -196,7 +209,8 @@ impl Manager {
     async fn wake(&mut self) -> Option<Wake> {
         let event = async { self.inbox.recv().await.ok().map(Wake::Event) };
         let looks = self.committer.as_ref().and_then(Committer::looks);
-        let moment = self.rest.ends().into_iter().chain(looks).min();
+        let folds = self.folds.moment(self.replica.history().verified());
+        let moment = self.rest.ends().into_iter().chain(looks).chain(folds).min();
         let come = async {
             match moment {
                 Some(moment) => Timer::at(moment).await,
@@ -211,7 +225,11 @@ impl Manager {
             }
             Some(Wake::Moment)
         };
-        event.or(come).or(found_out).await
+        let written = async {
+            self.folds.written().await;
+            Some(Wake::Moment)
+        };
+        event.or(come).or(found_out).or(written).await
     }
 
     /// Takes an event and what else waits in the inbox, and what was held back if its time has come;
@@ -219,7 +237,7 @@ impl Manager {
     async fn turn(&mut self, wake: Wake) -> io::Result<()> {
         let (mut submissions, mut replies): (Vec<_>, Vec<_>) =
             self.rest.release(Instant::now()).into_iter().unzip();
-        let mut proposed = None;
+        let (mut proposed, mut taken) = (None, None);
         let mut count = submissions.iter().map(Vec::len).sum::<usize>();
         let mut next = match wake {
             Wake::Event(event) => Some(event),
@@ -240,6 +258,10 @@ impl Manager {
                 }
                 Event::Promote { reply } => {
                     reply.try_send(self.promote()).ok();
+                }
+                Event::TakeBase { base, peer, reply } => {
+                    taken = Some((base, peer, reply));
+                    break;
                 }
                 // It has a turn of its own, after what came before it.
                 Event::Propose(proposal) => {
@@ -267,6 +289,11 @@ impl Manager {
         if let Some(proposed) = proposed {
             self.pace.disturbed();
             self.decide(proposed).await?;
+        }
+        if let Some((base, peer, reply)) = taken {
+            self.pace.disturbed();
+            let taken = self.take_base(*base, &peer).await?;
+            reply.try_send(taken).ok();
         }
         Ok(())
     }
@@ -371,30 +398,7 @@ impl Manager {
         };
         if !acceptance.records.is_empty() {
             if let Err(error) = self.journal.append(&acceptance.records, is_alone).await {
-                let error = match error {
-                    AppendError::Full(error) => {
-                        if !self.counters.journal_full {
-                            log::error!(
-                                "the journal cannot grow: {error}; transactions are refused until \
-                                 there is room, reads go on"
-                            );
-                        }
-                        self.counters.journal_full = true;
-                        let text = format!("the journal cannot grow: {error}");
-                        io::Error::new(io::ErrorKind::StorageFull, text)
-                    }
-                    AppendError::Lost(error) => {
-                        let text = format!("the journal's file is not in its place: {error}");
-                        io::Error::new(error.kind(), text)
-                    }
-                    AppendError::Broken(error) => {
-                        let text = format!(
-                            "the journal cannot be written, and what reached the disk is not known: \
-                             {error}"
-                        );
-                        return Err(io::Error::new(error.kind(), text));
-                    }
-                };
+                let error = self.not_appended(error)?;
                 self.replica = before;
                 return Ok(Ok(self.all_unkept(sizes, error)));
             }
@@ -404,12 +408,43 @@ impl Manager {
         }
         self.counters.generation += u64::from(acceptance.has_other_chain);
         self.tell(&acceptance);
+        self.tell_difference(before.difference());
         self.live_on(&acceptance).await?;
         Ok(Ok(acceptance
             .outcomes
             .into_iter()
             .map(|outcomes| outcomes.into_iter().map(Submitted::from).collect())
             .collect()))
+    }
+
+    /// Why something is not in the journal.
+    ///
+    /// # Errors
+    /// If the journal cannot be used any more.
+    fn not_appended(&mut self, error: AppendError) -> io::Result<io::Error> {
+        match error {
+            AppendError::Full(error) => {
+                if !self.counters.journal_full {
+                    log::error!(
+                        "the journal cannot grow: {error}; transactions are refused until there is room, \
+                         reads go on"
+                    );
+                }
+                self.counters.journal_full = true;
+                let text = format!("the journal cannot grow: {error}");
+                Ok(io::Error::new(io::ErrorKind::StorageFull, text))
+            }
+            AppendError::Lost(error) => {
+                let text = format!("the journal's file is not in its place: {error}");
+                Ok(io::Error::new(error.kind(), text))
+            }
+            AppendError::Broken(error) => {
+                let text = format!(
+                    "the journal cannot be written, and what reached the disk is not known: {error}"
+                );
+                Err(io::Error::new(error.kind(), text))
+            }
+        }
     }
 
     /// Lets `work` at the replica: here, or away from the executor if it is long or has to read the
@@ -419,7 +454,7 @@ impl Manager {
         is_long: bool,
         work: impl FnOnce(&mut Replica, &JournalPast) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let past = JournalPast(self.journal.reader());
+        let past = JournalPast::new(self.journal.reader(), self.bases.clone());
         if !is_long {
             return work(&mut self.replica, &past);
         }

@@ -119,6 +119,7 @@ impl Node {
         };
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config.peers.iter().map(upstream).unzip();
         let (is_primary, horizon) = (config.is_primary, config.horizon);
+        let manager = manager.keep(config.keep);
         let manager = manager.with_primary(is_primary, horizon, listen(statuses.clone()));
         let manager = executor.spawn(manager.run());
         let dialers: Vec<_> = upstreams

@@ -25,7 +25,7 @@ mod rebase;
 mod saved;
 
 use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
-use crate::commit::{Committed, PlacedCommit};
+use crate::commit::PlacedCommit;
 use crate::patch::{Document, PatchError};
 use crate::source::{FIRST_ID, Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};

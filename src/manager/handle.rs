@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
 
+use super::healing::Taken;
+use super::past::JournalPast;
 use super::primary::Promotion;
 use super::proposal;
 use super::representation::Representation;
@@ -15,7 +17,7 @@ use super::state_hash::StateHash;
 use crate::document::Value;
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
-use crate::replica::Outcome;
+use crate::replica::{Base, Outcome};
 use crate::source::Source;
 use crate::transaction::{Name, Record, Transaction};
 
@@ -77,8 +79,6 @@ pub struct Counters {
     pub equivocations: u64,
     /// Whether the journal could not grow when it last should.
     pub journal_full: bool,
-    /// Whether this node was set up as the primary, and another one is.
-    pub two_primaries: bool,
     /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
     pub document_weight: u64,
     /// Sources in the vector clock.
@@ -90,6 +90,7 @@ pub(super) enum Event {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
     Promote { reply: Sender<Promotion> },
+    TakeBase { base: Box<Base>, peer: String, reply: Sender<Taken> },
 }
 
 /// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
@@ -98,7 +99,7 @@ pub(super) enum Event {
 pub struct Handle {
     pub(super) inbox: Sender<Event>,
     pub(super) published: Arc<Published>,
-    pub(super) journal: JournalReader,
+    pub(super) past: JournalPast,
     /// This node's source, which the manager changes if it begins a new life.
     pub(super) source: Arc<RwLock<Source>>,
     /// The name of this node's next transaction. Held while one is put into the inbox, so that they
@@ -120,7 +121,12 @@ impl Handle {
 
     /// The journal, to read from.
     pub fn journal(&self) -> &JournalReader {
-        &self.journal
+        &self.past.journal
+    }
+
+    /// The journal and the base, to make a document of the past from.
+    pub fn past(&self) -> &JournalPast {
+        &self.past
     }
 
     /// Submits transactions, and says of each what became of it.
@@ -129,6 +135,15 @@ impl Handle {
     /// If the node is stopping.
     pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
         self.ask(|reply| Event::Submit { transactions, reply }).await
+    }
+
+    /// Has this node take a base that `peer` gave, in place of what that stands for.
+    ///
+    /// # Errors
+    /// If the node is stopping.
+    pub async fn take_base(&self, base: Base, peer: String) -> Result<Taken, Stopped> {
+        let base = Box::new(base);
+        self.ask(|reply| Event::TakeBase { base, peer, reply }).await
     }
 
     /// Has this node begin the next epoch as the primary, if it may.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use smol::Task;
 
-use crate::journal::{Directory, FileReader, StoredCheckpoint};
-use crate::replica::{Replica, Saved};
+use super::past::Bases;
+use crate::journal::{Directory, FileReader, StoredBase, StoredCheckpoint};
+use crate::replica::{Base, Replica, Saved};
 use crate::source::Source;
 
 /// How many transactions are between two checkpoints at least.
@@ -46,9 +47,30 @@ impl Keeper {
         Self { directory: Arc::new(directory), source, kept_length, kept_end, writing: None }
     }
 
+    /// Where the last base is.
+    pub fn bases(&self) -> Bases {
+        Bases::Kept(self.directory.clone(), self.source.clone())
+    }
+
+    /// Has it that no checkpoint counts any more, since the base is another one.
+    pub fn forget(&mut self) {
+        (self.kept_length, self.kept_end) = (0, 0);
+    }
+
+    /// Keeps what stands for the history before all that the journal has from `position` on.
+    pub fn keep_base(&self, base: Base, position: u64) -> Task<Result<(), String>> {
+        let (directory, source) = (self.directory.clone(), self.source.clone());
+        smol::unblock(move || {
+            let summary = base.summary();
+            let document = base.document.root().to_text();
+            let stored = StoredBase { position, summary, document };
+            directory.keep_base(&source, &stored).map_err(|error| error.to_string())
+        })
+    }
+
     /// How much the next start has to read, in transactions.
     fn since(&self, replica: &Replica, journal: &FileReader) -> u64 {
-        let transactions = replica.history().length().saturating_sub(self.kept_length);
+        let transactions = replica.length().saturating_sub(self.kept_length);
         let bytes = journal.end().saturating_sub(self.kept_end);
         if transactions == 0 { 0 } else { transactions.max(bytes / BYTES_A_TRANSACTION) }
     }
@@ -76,7 +98,7 @@ impl Keeper {
     }
 
     fn write(&mut self, replica: &Replica, journal: &FileReader) -> Task<()> {
-        let length = replica.history().length();
+        let length = replica.length();
         (self.kept_length, self.kept_end) = (length, journal.end());
         let (directory, source) = (self.directory.clone(), self.source.clone());
         let (replica, journal) = (replica.clone(), journal.clone());

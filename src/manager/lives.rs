@@ -18,11 +18,13 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a life ends.
 #[derive(Clone, Copy, Debug)]
-enum Cause {
+pub(super) enum Cause {
     /// It has no Ids left.
     UsedUp,
     /// Others know its Ids otherwise.
     Contradicted,
+    /// What it holds has to be stamped anew, since a base was taken.
+    Rebased,
 }
 
 impl Manager {
@@ -54,7 +56,7 @@ impl Manager {
         Ok(())
     }
 
-    async fn begin_life(&mut self, cause: Cause) -> io::Result<()> {
+    pub(super) async fn begin_life(&mut self, cause: Cause) -> io::Result<()> {
         let old = self.replica.life().source().clone();
         let name = old.life_name().unwrap_or(old.as_str());
         let Ok(new) = Source::begin_life(name, fastrand::u64(..)) else {
@@ -75,6 +77,7 @@ impl Manager {
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         match cause {
             Cause::UsedUp => log::warn!("{old} has no Ids left; this node goes on as {new}"),
+            Cause::Rebased => log::warn!("this node goes on as {new}, not as {old}"),
             Cause::Contradicted => log::error!(
                 "a peer has other transactions under Ids of {old} than this node: its directory was \
                  put back to an old copy, and written to before it met its peers. It goes on as {new}. What \

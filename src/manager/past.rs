@@ -1,28 +1,83 @@
 //! The journal as the replica sees it.
 
 use std::io;
+use std::sync::Arc;
 
-use crate::journal::JournalReader;
-use crate::replica::{Past, PastPlace};
+use crate::document::Value;
+use crate::journal::{Directory, JournalReader, StoredBase};
+use crate::patch::Document;
+use crate::replica::floor::Floor;
+use crate::replica::{Base, Past, PastPlace};
+use crate::source::Source;
 
 /// How many transactions, and about how many bytes of them, are read at once.
 const STRETCH_RECORDS: usize = 1024;
 const STRETCH_BYTES: usize = 1 << 20;
 
-/// Reads the journal back, waiting for the disk if it has to.
-pub struct JournalPast(pub JournalReader);
+/// Reads the journal back, and the base, waiting for the disk if it has to.
+#[derive(Clone)]
+pub struct JournalPast {
+    /// The journal.
+    pub journal: JournalReader,
+    bases: Bases,
+}
+
+/// Where the last base is.
+#[derive(Clone)]
+pub enum Bases {
+    /// With the history, or there is none.
+    InMemory,
+    /// It was read just now.
+    Read(Arc<StoredBase>),
+    /// In a directory, for a journal that began with this life.
+    Kept(Arc<Directory>, Source),
+}
+
+impl JournalPast {
+    /// A journal, and where its base is.
+    pub fn new(journal: JournalReader, bases: Bases) -> Self {
+        Self { journal, bases }
+    }
+}
+
+/// What a stored base says.
+///
+/// # Errors
+/// If it is of no use; in words.
+pub fn read_base(stored: &StoredBase) -> Result<Base, String> {
+    let root: Value =
+        serde_json::from_slice(&stored.document).map_err(|error| error.to_string())?;
+    let document = Document::new(root).ok_or("its document is too large")?;
+    Base::read(&stored.summary, document)
+}
+
+fn floor(stored: &StoredBase) -> io::Result<Floor> {
+    let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, format!("the base: {why}"));
+    Ok(read_base(stored).map_err(invalid)?.floor(stored.position))
+}
 
 impl Past for JournalPast {
     type Error = io::Error;
 
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
-        let records = self.0.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
+        let records = self.journal.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
         Ok(records.into_iter().map(PastPlace::from).collect())
+    }
+
+    fn base(&self) -> io::Result<Floor> {
+        match &self.bases {
+            Bases::InMemory => Ok(Floor::beginning()),
+            Bases::Read(stored) => floor(stored),
+            Bases::Kept(directory, source) => {
+                let last = directory.bases(source).into_iter().next();
+                last.map_or_else(|| Ok(Floor::beginning()), |last| floor(&last))
+            }
+        }
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
         let most = most.min(STRETCH_RECORDS);
-        let records = self.0.read_blocking(position, most, STRETCH_BYTES)?;
+        let records = self.journal.read_blocking(position, most, STRETCH_BYTES)?;
         records
             .iter()
             .map(|record| match record.transaction() {

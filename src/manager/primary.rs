@@ -283,7 +283,8 @@ impl Manager {
         let replica = &self.replica;
         let (life, chain) = (replica.life().source(), replica.history().chain());
         if committer.look(committer.now(), life, chain, replica.greatest(), lags) {
-            committer.begin(replica.clone(), JournalPast(self.journal.reader()));
+            let past = JournalPast::new(self.journal.reader(), self.bases.clone());
+            committer.begin(replica.clone(), past);
         }
         let Some((work, next)) = committer.take_found().await else { return Ok(()) };
         let is_as_before = work.standing.is_as(life, chain) && work.last == chain.last();
@@ -295,12 +296,6 @@ impl Manager {
             }
             Ok(Err(silence)) => {
                 committer.rest(work.at, &silence, &work.hearing, work.standing);
-                let is_appointed = committer.told.is_appointed;
-                let two_primaries = is_appointed && matches!(silence, Silence::Overtaken(_));
-                if self.counters.two_primaries != two_primaries {
-                    self.counters.two_primaries = two_primaries;
-                    self.publisher.publish(&self.replica, self.counters);
-                }
                 return Ok(());
             }
             Err(error) => {
@@ -310,7 +305,6 @@ impl Manager {
         };
         let name = transaction.name();
         let has_hash = transaction.commit.as_ref().is_some_and(|commit| commit.hash.is_some());
-        self.counters.two_primaries = false;
         let answer = self.take_in(vec![vec![transaction]]).await?.into_iter().flatten().next();
         let greatest = self.replica.greatest();
         let Some(committer) = &mut self.committer else { return Ok(()) };

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::past::JournalPast;
+use super::past::{Bases, JournalPast, read_base};
 use crate::clock::{Time, VectorClock};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
@@ -51,7 +52,7 @@ pub struct ReadBack {
     /// Whether it was read from a checkpoint on.
     pub is_resumed: bool,
     /// What stands for what was before, if the journal does not begin at 0.
-    pub base: Option<StoredBase>,
+    pub base: Option<Arc<StoredBase>>,
 }
 
 /// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
@@ -77,7 +78,7 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
         }
     };
     let first_life = segments.source();
-    let base = directory.base(&segments)?;
+    let base = directory.base(&segments)?.map(Arc::new);
     let checkpoints = directory.checkpoints(&first_life);
     let proofs: Vec<Proof> = checkpoints.iter().map(Proof::new).collect();
     let read = read_back(&segments, base, checkpoints, now).map_err(failed)?;
@@ -165,12 +166,14 @@ impl Proof {
 /// If it is damaged, or cannot be read.
 pub fn read_back(
     segments: &Segments,
-    base: Option<StoredBase>,
+    base: Option<Arc<StoredBase>>,
     checkpoints: Vec<StoredCheckpoint>,
     now: Time,
 ) -> Result<ReadBack, OpenError> {
     let life =
         Life::new(segments.source()).map_err(|error| OpenError::Header(error.to_string()))?;
+    let bases = || base.clone().map_or(Bases::InMemory, Bases::Read);
+    let begin = base.as_ref().map_or(0, |base| base.position);
     for checkpoint in checkpoints {
         let StoredCheckpoint { life: noted, marks, last, summary, document, .. } = checkpoint;
         let (replica, resume) =
@@ -182,6 +185,10 @@ pub fn read_back(
                 }
             };
         drop(document);
+        if replica.history().begin().position != begin {
+            log::debug!("a checkpoint is not used, since the base is another one");
+            continue;
+        }
         let reader = FileReader::new(segments.clone(), &marks);
         if let Some(noted) = noted {
             reader.note_life(noted);
@@ -189,7 +196,7 @@ pub fn read_back(
         let length = resume.length;
         reader.cover(length, replica.vclock().clone());
         // A checkpoint is as good as a journal only as long as the two fit together.
-        match Reading::new(reader, Some(resume), replica, now).through() {
+        match Reading::new((reader, bases()), Some(resume), replica, now).through() {
             Ok(read) if fits(&read, length, &last) => {
                 return Ok(ReadBack { is_resumed: true, base, ..read });
             }
@@ -198,18 +205,21 @@ pub fn read_back(
         }
     }
     let reader = FileReader::new(segments.clone(), &Marks::default());
-    let replica = beginning(life, segments)?;
-    let read = Reading::new(reader, None, replica, now).through()?;
+    let (replica, resume) = beginning(life, base.as_deref())?;
+    let read = Reading::new((reader, bases()), resume, replica, now).through()?;
     Ok(ReadBack { base, ..read })
 }
 
-/// The replica before the first record that is still there.
-fn beginning(life: Life, segments: &Segments) -> Result<Replica, OpenError> {
-    if segments.begin() == 0 {
-        return Ok(Replica::new(life, Bounds::default()));
-    }
-    // No replica goes on from a base yet, and none makes one.
-    Err(OpenError::Header("this program does not go on from a base".into()))
+/// The replica before all that the journal is read for.
+fn beginning(
+    life: Life,
+    base: Option<&StoredBase>,
+) -> Result<(Replica, Option<Resume>), OpenError> {
+    let Some(stored) = base else { return Ok((Replica::new(life, Bounds::default()), None)) };
+    let wrong = |why: String| OpenError::Header(format!("the base is of no use: {why}"));
+    let base = read_base(stored).map_err(wrong)?;
+    let (replica, resume) = Replica::after(life, base, stored.position, Bounds::default());
+    Ok((replica, Some(resume)))
 }
 
 /// Whether a journal that was read back from a checkpoint on is the one of which the checkpoint was
@@ -218,12 +228,13 @@ fn beginning(life: Life, segments: &Segments) -> Result<Replica, OpenError> {
 fn fits(read: &ReadBack, length: u64, last: &Place) -> bool {
     let record = length.checked_sub(1).and_then(|at| read.reader.read(at, 1, 1).ok()?.pop());
     record.is_some_and(|record| record.place == *last)
-        && read.replica.history().length() == read.extent.length
+        && read.replica.length() == read.extent.length
 }
 
 /// A journal being read back.
 struct Reading {
     reader: FileReader,
+    bases: Bases,
     resume: Option<Resume>,
     replica: Replica,
     now: Time,
@@ -233,8 +244,13 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(reader: FileReader, resume: Option<Resume>, replica: Replica, now: Time) -> Self {
-        Self { reader, resume, replica, now, gathered: Vec::new(), gathered_bytes: 0 }
+    fn new(
+        (reader, bases): (FileReader, Bases),
+        resume: Option<Resume>,
+        replica: Replica,
+        now: Time,
+    ) -> Self {
+        Self { reader, bases, resume, replica, now, gathered: Vec::new(), gathered_bytes: 0 }
     }
 
     fn through(mut self) -> Result<ReadBack, OpenError> {
@@ -270,7 +286,7 @@ impl Reading {
         let position = self.reader.length();
         let length = position + transactions.len() as u64;
         // What the replica reads back while it takes these in is what came before them.
-        let past = JournalPast(JournalReader::File(self.reader.clone()));
+        let past = JournalPast::new(JournalReader::File(self.reader.clone()), self.bases.clone());
         self.replica.recover(position, transactions, &mut self.resume, self.now, &past)?;
         self.reader.reach(length);
         Ok(())

@@ -14,13 +14,13 @@ use super::handle::Counters;
 use super::representation::{Representation, Representer, Version};
 use super::state_hash::StateHash;
 use super::wall_clock;
-use crate::clock::{Time, VectorClock};
+use crate::clock::VectorClock;
 use crate::document::Value;
 use crate::patch::{Document, PointerBuf};
-use crate::replica::Replica;
 use crate::replica::history::at::{Basis, Window};
 use crate::replica::history::changes;
 use crate::replica::history::{Fate, History, Reason};
+use crate::replica::{Base, Difference, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Place};
 
@@ -82,15 +82,6 @@ pub struct SkippedPage {
     pub skipped: Vec<Reason>,
 }
 
-/// The last commit that counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastCommit {
-    /// Its name, of which the source says the epoch and whose it is.
-    pub name: Name,
-    /// Its time.
-    pub time: Time,
-}
-
 impl State {
     fn first(replica: &Replica) -> Self {
         let version = Version::new(replica.snapshot().root().clone(), replica.history().length());
@@ -126,24 +117,30 @@ impl State {
         self.replica.length()
     }
 
+    /// What stands for all up to the last commit whose hash is known to be right; none if there is none, or this
+    /// node has to take a base itself.
+    pub fn base(&self) -> Option<Base> {
+        self.replica.base()
+    }
+
+    /// The commit of the base that the journal goes on from: who does not have it needs a base.
+    pub fn journal_base_commit(&self) -> Option<&Name> {
+        self.history().chain().base().commit.as_ref()
+    }
+
+    /// The last commit that counts.
+    pub fn last_commit(&self) -> Option<Name> {
+        self.history().chain().last()
+    }
+
+    /// Why this node has to take a base; none if all that can be compared is right.
+    pub fn difference(&self) -> Option<&Difference> {
+        self.replica.difference()
+    }
+
     /// How often streams have had to begin anew.
     pub fn generation(&self) -> u64 {
         self.counters.generation
-    }
-
-    /// The last commit that counts; none if none is known.
-    pub fn last_commit(&self) -> Option<LastCommit> {
-        let chain = self.history().chain();
-        let name = chain.last()?;
-        // A base has it as the time at which the source of its commit was covered last: by that.
-        let of_base = || chain.base().clock.get(&name.source).map(|covered| covered.last);
-        let time = chain.commits().last().map(|last| last.place.time).or_else(of_base)?;
-        Some(LastCommit { name, time })
-    }
-
-    /// How many transactions of the history are not final.
-    pub fn tentative(&self) -> u64 {
-        self.length() - self.history().committed().index
     }
 
     /// How many transactions the history has.

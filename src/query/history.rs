@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::budget::Pace;
 use super::{PAGE_BYTES, Query, Untold};
 use crate::clock::Time;
-use crate::journal::JournalReader;
 use crate::manager::{JournalPast, Representation};
 use crate::patch::PointerBuf;
+use crate::replica::floor::Floor;
 use crate::replica::history::at::{Listed, Window};
 use crate::replica::{Past, PastPlace, Placed};
 
@@ -36,10 +36,9 @@ impl Query {
             Window::Recent(lines) => return Ok(Page { lines, length }),
             Window::Past(base) => base,
         };
-        let journal = self.handle.journal().clone();
-        let work = move |pace: &Pace| {
-            base.list(from, most, PAGE_BYTES, &PastUntil::new(journal, end, pace))
-        };
+        let past = self.handle.past().clone();
+        let work =
+            move |pace: &Pace| base.list(from, most, PAGE_BYTES, &PastUntil::new(past, end, pace));
         let list: Vec<Placed> = self.budget.replay(async { Ok(work) }).await?;
         let listed = |(index, placed): (u64, Placed)| {
             let fate = state.standing(&placed.place, placed.position).fate;
@@ -62,9 +61,9 @@ impl Query {
             let state = self.handle.state();
             let (length, end) = (state.length(), state.journal_length());
             let basis = state.basis(count).ok_or(Untold::Beyond(length))?;
-            let journal = self.handle.journal().clone();
+            let past = self.handle.past().clone();
             Ok(move |pace: &Pace| {
-                let past = PastUntil::new(journal, end, pace);
+                let past = PastUntil::new(past, end, pace);
                 let document = basis.document(count, &past)?;
                 let part = document.get(&pointer).cloned();
                 let part = part.map(|part| Arc::new(Representation::of(part)));
@@ -83,8 +82,8 @@ struct PastUntil<'a> {
 }
 
 impl<'a> PastUntil<'a> {
-    fn new(journal: JournalReader, length: u64, pace: &'a Pace) -> Self {
-        Self { past: JournalPast(journal), length, pace }
+    fn new(past: JournalPast, length: u64, pace: &'a Pace) -> Self {
+        Self { past, length, pace }
     }
 
     /// How many transactions there were from `position` on.
@@ -105,7 +104,11 @@ impl Past for PastUntil<'_> {
     }
 
     fn next_up_to(&self, position: u64, time: Time) -> u64 {
-        self.past.0.next_up_to(position, time)
+        self.past.journal.next_up_to(position, time)
+    }
+
+    fn base(&self) -> io::Result<Floor> {
+        self.past.base()
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {

@@ -59,6 +59,16 @@ impl Base {
         serde_json::to_string(&summary).expect("a summary always has a JSON text")
     }
 
+    /// What stands for the history up to a floor at a commit.
+    pub fn of(floor: &Floor) -> Self {
+        Self {
+            committed: Committed::clone(&floor.committed),
+            names: floor.counted.names.clone(),
+            length: floor.index,
+            document: floor.document.clone(),
+        }
+    }
+
     /// Where what comes after it stands, if that is in the journal from `position` on.
     pub fn floor(&self, position: u64) -> Floor {
         let Self { committed, names, length, document } = self.clone();

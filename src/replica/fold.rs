@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use super::Replica;
 use super::base::Base;
 use super::floor::Floor;
-use super::{Committed, Replica};
 
 impl Replica {
     /// What stands for all up to the last commit whose hash was found to be right; none if there is no such
     /// commit, or this node has to take a base itself.
     pub fn base(&self) -> Option<Base> {
         let floor = self.history.verified().filter(|_| self.difference.is_none())?;
-        Some(Base {
-            committed: Committed::clone(&floor.committed),
-            names: floor.counted.names.clone(),
-            length: floor.index,
-            document: floor.document.clone(),
-        })
+        Some(Base::of(floor))
+    }
+
+    /// Takes note that the journal has records that count for nothing, since they are in it once more.
+    pub fn pass_over(&mut self, records: u64) {
+        self.length += records;
     }
 
     /// Replaces all up to a floor at a commit by it, which was [verified](super::history::History::verified)

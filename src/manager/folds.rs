@@ -1,0 +1,177 @@
+//! When what is final is replaced by a base: some time after it was found to be right.
+//!
+//! The base is written first, by another thread, and only when it is durable goes what it stands for: of the
+//! history, and then of the journal.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smol::Task;
+
+use super::Manager;
+use crate::drops;
+use crate::replica::Base;
+use crate::replica::floor::Floor;
+
+/// How much of what is final is kept if nothing else is said.
+const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// In so many steps what is kept goes: the journal is cut in as many parts.
+const STEPS: u32 = 8;
+
+/// After how long it is tried again if a base cannot be written.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// The places up to which the history may be folded.
+pub struct Folds {
+    keep: Duration,
+    /// They are noted in their order, and when that was.
+    noted: VecDeque<(Instant, Arc<Floor>)>,
+    /// The last one that was noted: how many commits are passed there, and when that was.
+    last: Option<(u64, Instant)>,
+    writing: Option<Writing>,
+    /// Nothing is written before this moment.
+    rests_until: Option<Instant>,
+}
+
+/// A base that is being written.
+struct Writing {
+    floor: Arc<Floor>,
+    task: Task<Result<(), String>>,
+    result: Option<Result<(), String>>,
+}
+
+impl Default for Folds {
+    fn default() -> Self {
+        let (noted, last, writing) = (VecDeque::new(), None, None);
+        Self { keep: DEFAULT_KEEP, noted, last, writing, rests_until: None }
+    }
+}
+
+impl Folds {
+    /// Takes note of the last floor that is right, if the one before is long enough ago. Says whether it did.
+    fn note(&mut self, right: Option<&Arc<Floor>>, now: Instant) -> bool {
+        let Some(right) = right.filter(|right| self.is_new(right)) else { return false };
+        if self.last.is_some_and(|(_, at)| now < at + self.keep / STEPS) {
+            return false;
+        }
+        self.noted.push_back((now, right.clone()));
+        self.last = Some((right.passed, now));
+        true
+    }
+
+    fn is_new(&self, right: &Arc<Floor>) -> bool {
+        self.last.is_none_or(|(passed, _)| right.passed > passed)
+    }
+
+    /// When there is something to do.
+    pub fn moment(&self, right: Option<&Arc<Floor>>) -> Option<Instant> {
+        if self.writing.is_some() {
+            return None;
+        }
+        let first = self.noted.front().map(|(at, _)| *at + self.keep);
+        let first = first.map(|first| self.rests_until.map_or(first, |until| until.max(first)));
+        let next = right.filter(|right| self.is_new(right));
+        let next = next.and(self.last).map(|(_, at)| at + self.keep / STEPS);
+        first.into_iter().chain(next).min()
+    }
+
+    /// The last floor that is as old as it has to be.
+    fn take_due(&mut self, now: Instant) -> Option<Arc<Floor>> {
+        if self.writing.is_some() || self.rests_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let mut due = None;
+        while self.noted.front().is_some_and(|(at, _)| *at + self.keep <= now) {
+            due = self.noted.pop_front().map(|(_, floor)| floor);
+        }
+        due
+    }
+
+    /// Waits until the base that is being written is; for ever if there is none.
+    pub async fn written(&mut self) {
+        match &mut self.writing {
+            Some(writing) if writing.result.is_none() => {
+                writing.result = Some((&mut writing.task).await);
+            }
+            Some(_) => (),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Forgets all: the history is another one.
+    pub fn clear(&mut self) {
+        *self = Self { keep: self.keep, ..Self::default() };
+    }
+}
+
+impl Manager {
+    /// Has what is final be kept for so long.
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.folds.keep = keep;
+        self
+    }
+
+    /// Folds the history, or begins to, if it is time for that.
+    ///
+    /// # Errors
+    /// If the journal cannot be used any more.
+    pub(super) async fn fold_where_due(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if let Some(Writing { floor, result, .. }) =
+            self.folds.writing.take_if(|writing| writing.result.is_some())
+        {
+            match result {
+                Some(Err(why)) => {
+                    log::warn!("the journal is not folded, since its base cannot be kept: {why}");
+                    self.folds.rests_until = Some(now + RETRY);
+                }
+                _ => self.fold(&floor).await,
+            }
+        }
+        if self.folds.note(self.replica.history().verified(), now) {
+            // What is before this can go when the floor has become a base.
+            match self.journal.roll().await {
+                Ok(()) => (),
+                Err(error) => {
+                    let why = self.not_appended(error)?;
+                    log::warn!("the journal does not go on in another file: {why}");
+                }
+            }
+        }
+        let Some(floor) = self.folds.take_due(now) else { return Ok(()) };
+        match &self.keeper {
+            None => self.fold(&floor).await,
+            Some(keeper) => {
+                let task = keeper.keep_base(Base::of(&floor), floor.position);
+                self.folds.writing = Some(Writing { floor, task, result: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces what is before a floor by it.
+    async fn fold(&mut self, floor: &Arc<Floor>) {
+        let before = self.replica.clone();
+        if !self.replica.fold(floor) {
+            return;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.forget();
+        }
+        let last = self.publisher.publish(&self.replica, self.counters);
+        drops::send((before, last), u64::MAX);
+        self.drop_journal_before(floor.position).await;
+        log::debug!("all before transaction {} of the history is folded", floor.index);
+    }
+
+    pub(super) async fn drop_journal_before(&mut self, position: u64) {
+        if let Err(error) = self.journal.drop_before(position).await {
+            log::warn!(
+                "a part of the journal that is of no use any more cannot be removed: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Taking a base: a new node that joins, one that was away for long, one that has found that it differs.
+
+use std::io;
+
+use super::lives::Cause;
+use super::{Manager, wall_clock};
+use crate::drops;
+use crate::replica::{Base, Difference, Rebase, Refusal};
+use crate::transaction::Name;
+
+/// How many records of the journal are looked through at once, and about how many bytes.
+const STRETCH_RECORDS: usize = 1024;
+const STRETCH_BYTES: usize = 1 << 20;
+
+/// How many of the sources of which something is lost are named in the log.
+const LOST_TOLD: usize = 20;
+
+/// What became of a base that a peer gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This node goes on from it.
+    Taken,
+    /// It is not to be taken.
+    Refused(Refusal),
+    /// It could not be kept, or the journal could not be read; in words.
+    Failed(String),
+}
+
+impl Manager {
+    /// Takes a base that `peer` gave.
+    ///
+    /// # Errors
+    /// If the journal cannot be used any more.
+    pub(super) async fn take_base(&mut self, base: Base, peer: &str) -> io::Result<Taken> {
+        let rebase = match self.replica.rebase(base) {
+            Ok(rebase) => rebase,
+            Err(refusal) => return Ok(Taken::Refused(refusal)),
+        };
+        let taken = self.try_take(rebase, peer).await?;
+        if let Err(why) = taken {
+            log::error!("the base that {peer} gave is not taken: {why}");
+            return Ok(Taken::Failed(why));
+        }
+        Ok(Taken::Taken)
+    }
+
+    /// What stays is written first, behind all else, then the base; so whenever this ends, a start finds all that
+    /// was acknowledged.
+    async fn try_take(&mut self, mut rebase: Rebase, peer: &str) -> io::Result<Result<(), String>> {
+        if let Err(why) = self.look_through(&mut rebase).await {
+            return Ok(Err(why.to_string()));
+        }
+        if rebase.needs_life() {
+            let before = self.replica.life().source().clone();
+            self.begin_life(Cause::Rebased).await?;
+            if *self.replica.life().source() == before {
+                return Ok(Err("what stays would have to be stamped by a new life".into()));
+            }
+        }
+        let life = self.replica.life();
+        let (base, kept, lost) = rebase.finish(life, self.replica.next_id(life.stamper()));
+        if let Err(error) = self.journal.roll().await {
+            return Ok(Err(self.not_appended(error)?.to_string()));
+        }
+        let position = self.replica.length();
+        if !kept.is_empty() {
+            if let Err(error) = self.journal.append(&kept, false).await {
+                return Ok(Err(self.not_appended(error)?.to_string()));
+            }
+            // Until the base is there they are in the journal twice.
+            self.replica.pass_over(kept.len() as u64);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            if let Err(why) = keeper.keep_base(base.clone(), position).await {
+                return Ok(Err(why));
+            }
+            keeper.forget();
+        }
+        let (before, now) = (self.replica.clone(), wall_clock());
+        let (length, commit) = (base.length, base.committed.commit.clone());
+        let count = kept.len();
+        self.with_replica(true, move |replica, past| {
+            replica.enter(base, &kept, position, now, past)
+        })
+        .await?;
+        self.folds.clear();
+        self.counters.generation += 1;
+        let commit = commit.as_ref().map_or_else(String::new, told);
+        match before.difference() {
+            None => log::info!(
+                "this node goes on from a base that {peer} gave: it stands for {length} transactions, up to \
+                 {commit}; {count} of its own stay"
+            ),
+            Some(_) => log::warn!(
+                "this node has the right document again: it goes on from a base that {peer} gave, up to \
+                 {commit}; {count} of its own transactions stay"
+            ),
+        }
+        for (source, first, next) in lost.iter().take(LOST_TOLD) {
+            log::error!(
+                "of {source} what this node had of the Ids {first} to {} is lost: only its old base had it",
+                next - 1
+            );
+        }
+        self.tell_difference(before.difference());
+        let last = self.publisher.publish(&self.replica, self.counters);
+        drops::send((before, last), u64::MAX);
+        self.drop_journal_before(position).await;
+        Ok(Ok(()))
+    }
+
+    async fn look_through(&self, rebase: &mut Rebase) -> io::Result<()> {
+        let (journal, mut position) = (self.journal.reader(), rebase.begin());
+        loop {
+            let records = journal.read(position, STRETCH_RECORDS, STRETCH_BYTES).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            for record in &records {
+                rebase.look_at(record).map_err(io::Error::other)?;
+            }
+            position += records.len() as u64;
+        }
+    }
+
+    /// Logs it if this node has found that it differs, and has its streams begin anew then.
+    pub(super) fn tell_difference(&mut self, before: Option<&Difference>) {
+        let now = self.replica.difference();
+        if now == before {
+            return;
+        }
+        let Some(now) = now else { return };
+        self.counters.generation += 1;
+        let what = match now {
+            Difference::Hash(at) => {
+                format!("the document at {} is another one than the primary's", told(at))
+            }
+            Difference::Lacks(at) => {
+                format!("{} makes something final that is not here", told(at))
+            }
+            Difference::Outside(_) => {
+                "what this node holds to be final is not part of what is final now".into()
+            }
+        };
+        log::error!(
+            "{what}. This node takes what is final from a peer in place of its own; until then /healthz is 503"
+        );
+    }
+}
+
+/// A commit, as it is told of.
+fn told(Name { source, id }: &Name) -> String {
+    format!("commit {id} of {source}")
+}
