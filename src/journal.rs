@@ -332,6 +332,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_in_memory_is_gone_by_chunks() {
+        smol::block_on(async {
+            let mut journal = Journal::in_memory();
+            let reader = journal.reader();
+            for begin in (0..5000).step_by(50) {
+                let batch: Vec<Record> = (begin..begin + 50).map(record).collect();
+                journal.append(&batch, true).await.unwrap();
+            }
+            journal.roll().await.unwrap();
+            // Up to where it is to be dropped, and where it begins then.
+            for (position, begin) in [(0, 0), (1023, 0), (1024, 1024), (5, 1024), (4095, 3072)] {
+                assert_eq!(journal.drop_before(position).await.unwrap(), begin);
+                assert_eq!((reader.begin(), reader.length()), (begin, 5000));
+                for from in [begin, begin + 1, 4095, 4096, 4999, 5000] {
+                    let read = reader.read(from, 1100, usize::MAX).await.unwrap();
+                    assert_eq!(ids(&read), (from..5000.min(from + 1100)).collect::<Vec<_>>());
+                }
+                for from in (0..begin).step_by(100) {
+                    assert!(is_folded(&reader.read(from, 1, 1).await.unwrap_err()));
+                    assert!(is_folded(&reader.read_blocking(from, 1, 1).unwrap_err()));
+                    assert_eq!(reader.read_at_hand(from, 1, 1), None);
+                }
+            }
+            assert_eq!(journal.drop_before(u64::MAX).await.unwrap(), 4096);
+            journal.append(&[record(5000)], true).await.unwrap();
+            assert_eq!(ids(&reader.read(4999, 9, usize::MAX).await.unwrap()), [4999, 5000]);
+            let source = "a".parse().unwrap();
+            assert_eq!(reader.candidates(&source, 4097), [4096..4352]);
+            assert_eq!(reader.candidates(&source, 4000), []);
+        });
+    }
+
+    #[test]
     fn readers_see_what_was_appended_from_any_position() {
         smol::block_on(async {
             let mut journal = Journal::in_memory();

@@ -312,7 +312,7 @@ impl FileJournal {
         reader.shared.lock().end = extent.end;
         Ok(Self {
             storage,
-            header: last_file.header,
+            header: last_file.header.clone(),
             begin,
             roll_after: begin,
             end: extent.end,

@@ -346,4 +346,12 @@ fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
 }
 
 #[cfg(test)]
+impl BlockIndex {
+    /// How many blocks and how many sources it has.
+    pub(super) fn sizes(&self) -> [usize; 2] {
+        [self.blocks.len(), self.stamping.len() + self.naming.len()]
+    }
+}
+
+#[cfg(test)]
 mod tests;

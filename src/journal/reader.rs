@@ -172,7 +172,7 @@ impl FileReader {
         let index = Index {
             length,
             blocks: BlockIndex::after(begin, length),
-            life: storage.last().header.life,
+            life: storage.last().header.life.clone(),
             marks,
             ..Index::default()
         };
@@ -542,5 +542,15 @@ impl Index {
             self.tail_bytes -= oldest.line.len();
         }
         self.damage.take_if(|(_, at)| *at < offset);
+    }
+}
+
+#[cfg(test)]
+impl FileReader {
+    /// How many marks, records and blocks are in memory, and how many sources the blocks have.
+    pub(super) fn sizes(&self) -> [usize; 4] {
+        let index = self.shared.lock();
+        let [blocks, sources] = index.blocks.sizes();
+        [index.marks.marks.len(), index.tail.len(), blocks, sources]
     }
 }

@@ -78,12 +78,11 @@ pub struct Segments(Arc<Row>);
 
 struct Row {
     /// At least one.
-    files: RwLock<VecDeque<Segment>>,
+    files: RwLock<VecDeque<Arc<Segment>>>,
     shelf: Option<Box<dyn Shelf>>,
 }
 
 /// One of the files.
-#[derive(Clone)]
 pub(super) struct Segment {
     pub storage: Arc<dyn Storage>,
     /// The header as it was when the file was opened.
@@ -174,7 +173,7 @@ impl Segments {
     /// # Errors
     /// If the file does not begin as a journal does.
     pub fn of_file(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
-        let files = RwLock::new([Segment::open(storage)?].into());
+        let files = RwLock::new([Arc::new(Segment::open(storage)?)].into());
         Ok(Self(Arc::new(Row { files, shelf: None })))
     }
 
@@ -186,46 +185,46 @@ impl Segments {
         files: impl IntoIterator<Item = Arc<dyn Storage>>,
         shelf: Box<dyn Shelf>,
     ) -> Result<Self, OpenError> {
-        let mut segments: VecDeque<Segment> = VecDeque::new();
+        let mut segments: VecDeque<Arc<Segment>> = VecDeque::new();
         for storage in files {
             let name = storage.name();
             let segment = Segment::open(storage).map_err(|error| error.within(&name))?;
             if let Some(last) = segments.back() {
                 last.check_next(&segment)?;
             }
-            segments.push_back(segment);
+            segments.push_back(Arc::new(segment));
         }
         assert!(!segments.is_empty(), "a journal has a file");
         Ok(Self(Arc::new(Row { files: RwLock::new(segments), shelf: Some(shelf) })))
     }
 
-    fn files(&self) -> RwLockReadGuard<'_, VecDeque<Segment>> {
+    fn files(&self) -> RwLockReadGuard<'_, VecDeque<Arc<Segment>>> {
         self.0.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each of them, the first one first.
-    pub(super) fn each(&self) -> Vec<Segment> {
+    pub(super) fn each(&self) -> Vec<Arc<Segment>> {
         self.files().iter().cloned().collect()
     }
 
     /// The first one.
-    pub(super) fn first(&self) -> Segment {
+    pub(super) fn first(&self) -> Arc<Segment> {
         self.files().front().expect("there is one at least").clone()
     }
 
     /// The last one, which is written to.
-    pub(super) fn last(&self) -> Segment {
+    pub(super) fn last(&self) -> Arc<Segment> {
         self.files().back().expect("there is one at least").clone()
     }
 
     /// The header of the first one.
     pub fn header(&self) -> Header {
-        self.first().header
+        self.first().header.clone()
     }
 
     /// The life that the journal began with.
     pub fn source(&self) -> Source {
-        self.first().header.source
+        self.first().header.source.clone()
     }
 
     /// The position of the first record that is still there.
@@ -285,7 +284,7 @@ impl Segments {
         let storage = shelf.add(header.position(), &header.line())?;
         let segment = Segment::open(storage)
             .map_err(|error| NotAdded::Unknown(io::Error::other(error.to_string())))?;
-        self.0.files.write().unwrap_or_else(PoisonError::into_inner).push_back(segment);
+        self.0.files.write().unwrap_or_else(PoisonError::into_inner).push_back(Arc::new(segment));
         Ok(())
     }
 
@@ -303,17 +302,17 @@ impl Segments {
     }
 
     /// The segment that has this offset, and where its part of the text ends; none if it is the last.
-    fn at(&self, offset: u64) -> io::Result<(Segment, Option<u64>)> {
+    fn at(&self, offset: u64) -> io::Result<(Arc<Segment>, Option<u64>)> {
         let files = self.files();
         let after = files.partition_point(|segment| segment.from() <= offset);
         let Some(index) = after.checked_sub(1) else {
-            return Err(folded(files.front().map_or(0, Segment::position)));
+            return Err(folded(files.front().map_or(0, |first| first.position())));
         };
-        Ok((files[index].clone(), files.get(after).map(Segment::from)))
+        Ok((files[index].clone(), files.get(after).map(|next| next.from())))
     }
 
     /// The offset in the last segment's file.
-    fn in_last(&self, offset: u64) -> io::Result<(Segment, u64)> {
+    fn in_last(&self, offset: u64) -> io::Result<(Arc<Segment>, u64)> {
         let last = self.last();
         let own = offset.checked_sub(last.from()).map(|_| offset - last.start);
         let own = own.ok_or_else(|| io::Error::other("only the last file is written to"))?;
@@ -371,3 +370,6 @@ impl Storage for Segments {
         last.storage.check_place(end)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ fn random_journals_are_never_short_of_a_transaction() {
             (0..random.u64(1..6)).map(|number| source(&format!("s{number}"))).collect();
         let mut next = vec![0; sources.len()];
         let mut now = 0;
-        let records: Vec<Numbers> = (0..random.u64(0..2000))
+        let mut records: Vec<Numbers> = (0..random.u64(0..2000))
             .map(|_| {
                 let of = random.usize(..sources.len());
                 next[of] += random.u64(1..4);
@@ -114,13 +114,29 @@ fn random_journals_are_never_short_of_a_transaction() {
             stamp: (&sources[record.0], record.1),
             name: record.2.map(|(of, id)| (&sources[of], id)),
         };
-        let begin = (random.u64(0..=records.len() as u64) / BLOCK * BLOCK) as usize;
-        let mut index = BlockIndex::after(0, begin as u64);
+        // It begins at a position that was left of an earlier drop, and more is dropped later.
+        let first = random.u64(0..=records.len() as u64) / random.u64(1..4);
+        let begin = (random.u64(first..=records.len() as u64) / BLOCK * BLOCK).max(first) as usize;
+        let mut index = BlockIndex::after(first, begin as u64);
         records[begin..].iter().for_each(|record| index.push(ids(record)));
         for _ in 0..4 {
-            let from = random.usize(0..=records.len());
+            let from = match random.u8(..3) {
+                0 => first as usize,
+                _ => random.usize(first as usize..=records.len()),
+            };
             let until = random.usize(from..=records.len());
             index.note(from as u64, records[from..until].iter().map(ids));
+        }
+        let first = if random.bool() { random.u64(first..=records.len() as u64) } else { first };
+        index.drop_before(first);
+        assert_eq!(
+            index.next_uncovered(first.saturating_sub(1), &clock(&[])),
+            first.saturating_sub(1)
+        );
+        for position in records.len()..records.len() + random.usize(..600) {
+            let Some(record) = records.get(position % 7).copied() else { continue };
+            index.push(ids(&record));
+            records.push(record);
         }
         for _ in 0..20 {
             let clock: VectorClock = sources
@@ -128,7 +144,7 @@ fn random_journals_are_never_short_of_a_transaction() {
                 .zip(&next)
                 .map(|(source, next)| (source.clone(), random.u64(0..next + 2)))
                 .collect();
-            let from = random.u64(..records.len() as u64 + 1);
+            let from = random.u64(first..records.len() as u64 + 1);
             let until = index.next_uncovered(from, &clock);
             assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
             for record in &records[from as usize..until as usize] {
@@ -140,18 +156,19 @@ fn random_journals_are_never_short_of_a_transaction() {
             let (mut count, unsettled) = index.before(time);
             let unsettled = unsettled.into_iter().flatten();
             count += unsettled.filter(|at| records[*at as usize].3 < time).count() as u64;
-            let expected = records.iter().filter(|record| record.3 < time).count();
+            let there = &records[first as usize..];
+            let expected = there.iter().filter(|record| record.3 < time).count();
             assert_eq!(count, expected as u64, "seed {seed}");
         }
         for _ in 0..20 {
             let time = Time::from_micros(random.u64(..now + 2)).unwrap();
-            let from = random.u64(..records.len() as u64 + 1);
+            let from = random.u64(first..records.len() as u64 + 1);
             let until = index.next_up_to(from, time);
             assert!((from..=records.len() as u64).contains(&until), "seed {seed}");
             let left_out = &records[from as usize..until as usize];
             assert!(left_out.iter().all(|record| record.3 > time), "seed {seed}");
         }
-        for (position, record) in (0..).zip(&records) {
+        for (position, record) in (0..).zip(&records).skip(first as usize) {
             for (source, id) in std::iter::once((record.0, record.1)).chain(record.2) {
                 let candidates = index.candidates(&sources[source], id);
                 assert!(candidates.iter().any(|range| range.contains(&position)), "seed {seed}");
