@@ -359,7 +359,8 @@ mod tests {
             journal.append(&[record(5000)], true).await.unwrap();
             assert_eq!(ids(&reader.read(4999, 9, usize::MAX).await.unwrap()), [4999, 5000]);
             let source = "a".parse().unwrap();
-            assert_eq!(reader.candidates(&source, 4097), [4096..4352]);
+            let found = reader.candidates(&source, 4097);
+            assert!(found.len() == 1 && found[0] == (4096..4352), "{found:?}");
             assert_eq!(reader.candidates(&source, 4000), []);
         });
     }

@@ -384,7 +384,7 @@ impl Directory {
         let (old, kept) = paths.split_at(paths.len().saturating_sub(BASES));
         let is_useless = |path: &&PathBuf| number_of(path, BASE) < Some(begin);
         for path in old.iter().chain(kept.iter().filter(is_useless)) {
-            fs::remove_file(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
+            remove(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
         }
         Ok(())
     }
@@ -414,7 +414,7 @@ impl Directory {
             .map_err(|error| DirectoryError::Io(path, error))?;
         let paths = self.checkpoint_paths();
         for path in &paths[..paths.len().saturating_sub(CHECKPOINTS)] {
-            fs::remove_file(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
+            remove(path).map_err(|error| DirectoryError::Io(path.clone(), error))?;
         }
         Ok(())
     }
@@ -454,7 +454,7 @@ impl Shelf for DirectoryShelf {
             return Err(io::Error::other("there is no base that stands for it"));
         }
         for path in &gone {
-            fs::remove_file(path)?;
+            remove(path)?;
         }
         // What is of no use without them goes after them.
         sync_directory(&self.path)?;
@@ -462,7 +462,7 @@ impl Shelf for DirectoryShelf {
         let checkpoints = numbered_paths(&self.path, CHECKPOINT).into_iter();
         let checkpoints = checkpoints.filter(|path| number_of(path, CHECKPOINT) <= Some(position));
         for path in bases.chain(checkpoints).filter(|_| position > 0) {
-            fs::remove_file(path)?;
+            remove(&path)?;
         }
         Ok(())
     }
@@ -493,13 +493,21 @@ fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
     paths
 }
 
+/// Removes a file, which may be gone already: what is of no use any more is removed by whoever finds it first.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Removes what a crash has left of segments and bases that were not finished.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if is_unfinished(&path) && [SEGMENT, BASE].iter().any(|begin| name.starts_with(begin)) {
-            fs::remove_file(&path)?;
+            remove(&path)?;
         }
     }
     Ok(())

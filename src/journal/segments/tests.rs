@@ -312,7 +312,8 @@ fn damage_in_any_file_is_found_and_named() {
 fn files_that_do_not_fit_are_refused_by_name() {
     let (disk, _) = four_files();
     let good = disk.files();
-    let cases: [(&str, &str, fn(&mut Files)); 8] = [
+    type Case<'a> = (&'a str, &'a str, fn(&mut Files));
+    let cases: [Case; 8] = [
         (
             "file 1000",
             "after a file of the journal that begins at position 700, which is",
