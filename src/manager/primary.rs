@@ -103,6 +103,7 @@ struct Standing {
 #[derive(Debug)]
 struct Told {
     is_appointed: bool,
+    has_committed: bool,
     by: Option<Source>,
     is_used_up: bool,
     /// Since when it is not heard enough.
@@ -331,6 +332,7 @@ impl Told {
     fn new(is_appointed: bool) -> Self {
         Self {
             is_appointed,
+            has_committed: false,
             by: None,
             is_used_up: false,
             unheard_since: None,
@@ -355,15 +357,17 @@ impl Told {
             Silence::Overtaken(by) if self.by.as_ref() != Some(by) => {
                 self.by = Some(by.clone());
                 let (life, by) = (life.as_str().escape_debug(), by.as_str().escape_debug());
-                Some(if self.is_appointed {
+                if self.is_appointed {
                     let line = format!(
                         "there are two primaries: this node, {life}, was started with --primary, and what \
                          counts are the commits of {by}. This one makes nothing final. Start only one node \
                          of the mesh with --primary; if the other one is gone for good, have this one take \
                          its place: patchmesh promote http://host:port"
                     );
-                    (Level::Error, line)
-                } else {
+                    return Some((Level::Error, line));
+                }
+                // It may have been one long ago.
+                self.has_committed.then(|| {
                     (Level::Warn, format!("this node, {life}, is the primary no more: {by} is"))
                 })
             }
@@ -413,7 +417,7 @@ impl Told {
         } else if self.is_unheard || !self.failure.is_empty() {
             log::info!("this node makes final again what is written");
         }
-        *self = Self::new(self.is_appointed);
+        *self = Self { has_committed: true, ..Self::new(self.is_appointed) };
     }
 }
 
@@ -554,12 +558,16 @@ mod tests {
             (27, true, Silence::UsedUp, all, Some((Level::Error, "no further epoch"))),
             (28, true, Silence::UsedUp, all, None),
             (29, true, Silence::NotPrimary, all, None),
-            (30, false, by("a~00000000^2"), all, Some((Level::Warn, "the primary no more"))),
+            (30, false, by("a~00000000^2"), all, None),
+            (31, false, by("b~00000000^3"), all, Some((Level::Warn, "the primary no more: b~"))),
         ];
         let mut told = Told::new(true);
         let life = source("me~00000000");
         for (second, is_appointed, silence, heard, expected) in table {
             told.is_appointed = is_appointed;
+            if second == 31 {
+                told.commits(&Name { source: source("me~00000000^2"), id: 2 });
+            }
             let line = told.silence(second * SECOND, &silence, &hearing(heard), &life);
             let level = line.as_ref().map(|(level, _)| *level);
             assert_eq!(level, expected.map(|(level, _)| level), "{second}: {line:?}");

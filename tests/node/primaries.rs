@@ -156,6 +156,34 @@ fn a_second_primary_says_so_and_makes_nothing_final() {
 }
 
 #[test]
+fn of_two_primaries_that_begin_at_once_one_goes_on() {
+    let ports = [Port::reserve(), Port::reserve()];
+    let data = [Data::new(), Data::new()];
+    let start = |of: usize, name| {
+        data[of].node(name, &ports[of], &[&ports[1 - of]]).argument("--primary").start()
+    };
+    let nodes = [start(0, "a"), start(1, "b")];
+    write(&nodes[0], "a");
+    write(&nodes[1], "b");
+    let losers = wait_for("one of them to say that there are two", || {
+        let says_so = |node: &&Node| !node.log_lines("there are two primaries").is_empty();
+        let losers: Vec<_> = nodes.iter().filter(says_so).collect();
+        (!losers.is_empty()).then_some(losers)
+    });
+    let [loser] = losers[..] else { panic!("both gave up") };
+    let winner = nodes.iter().find(|node| node.source != loser.source).unwrap();
+    for node in &nodes {
+        let commit = wait_for_commit(winner, &write(node, "c"));
+        assert_eq!(commit["Source"], format!("{}^1", winner.source));
+    }
+    assert_eq!(winner.log_lines("there are two primaries"), Vec::<String>::new());
+    wait_for("both to say the same", || {
+        let [a, b] = nodes.each_ref().map(|node| node.peers());
+        (a["commit"]["id"] == b["commit"]["id"] && a["hash"] == b["hash"]).then_some(())
+    });
+}
+
+#[test]
 fn another_node_takes_the_place_of_a_primary_that_is_gone() {
     let ports = [Port::reserve(), Port::reserve(), Port::reserve()];
     let data = [Data::new(), Data::new(), Data::new()];
