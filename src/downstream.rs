@@ -3,7 +3,13 @@
 //! A session is a cursor over the journal. It holds no queue: it reads the next batch when the last one
 //! is written, and waits for the journal to grow where it ends. So a slow reader costs the node
 //! nothing and loses nothing. What arrives is looked at only to see that the other side lives.
+//!
+//! If what a reader lacks was folded away, it first gets what stands for that, if it can be given: a patchmesh
+//! node a base, a plain node the document as transactions. A node that knows that what it has is wrong asks for a
+//! base by `heal=1` in its query. If a cursor's place goes from the journal, or the node takes a base itself, the
+//! session ends with [`DIAL_AGAIN`].
 
+mod course;
 pub mod plain;
 mod status;
 
@@ -27,7 +33,8 @@ use smol::stream::Stream;
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
 use crate::source::Source;
-use crate::websocket::{Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK};
+use crate::websocket::{DIAL_AGAIN, Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK};
+use course::Course;
 use status::Progress;
 
 pub use status::{DownstreamStatus, Downstreams};
@@ -58,6 +65,8 @@ pub struct Hello {
     pub since: Option<VectorClock>,
     /// Which version of the wire it speaks; 1 is that of plain nodes, who do not say.
     pub version: u64,
+    /// Whether it needs a base, whatever it has seen.
+    pub heals: bool,
     /// Its source.
     pub node: Option<Source>,
 }
@@ -79,6 +88,12 @@ enum End {
     Silent,
     /// The node is stopping.
     Stopping,
+    /// What the reader needs to begin with cannot be given now.
+    Unknown,
+    /// What comes next was folded away.
+    Folded,
+    /// The journal is a part of something else than before.
+    Replaced,
     /// The stream failed.
     Failed(Fault),
     /// The journal could not be read.
@@ -94,6 +109,11 @@ impl fmt::Display for End {
             Self::Closing { .. } | Self::Closed => f.write_str("closed by the other side"),
             Self::Silent => write!(f, "silent for {} s, given up", SILENCE_LIMIT.as_secs()),
             Self::Stopping => f.write_str("this node is stopping"),
+            Self::Unknown => f.write_str("this node has no base to give now"),
+            Self::Folded => f.write_str("what comes next was folded away: dial again"),
+            Self::Replaced => {
+                f.write_str("this node has taken a base, or follows another primary: dial again")
+            }
             Self::Failed(fault) => fault.fmt(f),
             Self::Journal(error) => error.fmt(f),
         }
@@ -136,6 +156,8 @@ impl Session {
                 socket.finish().await;
             }
             End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
+            End::Unknown => socket.close(CloseCode::Again, &end.to_string()).await,
+            End::Folded | End::Replaced => socket.close(DIAL_AGAIN, &end.to_string()).await,
             End::Journal(_) => {
                 // The journal's reader has told it once.
                 socket.close(CloseCode::Error, &end.to_string()).await;
@@ -167,9 +189,11 @@ impl Session {
     ) -> Result<Infallible, End> {
         self.pause(&shutdown).await?;
         let grown = self.handle.subscribe();
+        let mut course = self.course(&shutdown).await?;
         let progress = self.downstreams.begin(
             self.address,
             self.hello.node.clone(),
+            course.begin,
             self.handle.journal().length(),
         );
         let mut ticks = Timer::interval(TICK);
@@ -213,14 +237,14 @@ impl Session {
                 Event::Written(result) => {
                     result?;
                     ping_waits = false;
-                    writing = self.feed(socket, &progress).await?;
+                    writing = self.feed(socket, &mut course, &progress).await?;
                     if !writing && !is_told_of_end {
                         let position = progress.position.load(Ordering::Relaxed);
                         socket.queue(Message::text(Note::End(position).encode()))?;
                         (writing, is_told_of_end) = (true, true);
                     }
                 }
-                Event::Grown => writing = self.feed(socket, &progress).await?,
+                Event::Grown => writing = self.feed(socket, &mut course, &progress).await?,
                 Event::Tick if silence.tick(socket.signs_of_life()) => return Err(End::Silent),
                 Event::Tick if ping_waits || hash.is_some() => (),
                 Event::Tick => hash = Some(self.state_hash()),
@@ -241,17 +265,20 @@ impl Session {
             return Ok(());
         }
         let Some(pause) = self.downstreams.pause(self.address.ip()) else { return Ok(()) };
-        let stopping = async {
-            match shutdown.recv().await {
-                Ok(never) => match never {},
-                Err(_) => Err(End::Stopping),
-            }
-        };
         let over = async {
             Timer::after(pause).await;
             Ok(())
         };
-        stopping.or(over).await
+        stopping(shutdown).or(over).await
+    }
+
+    /// What is sent.
+    async fn course(&self, shutdown: &Receiver<Infallible>) -> Result<Course, End> {
+        let course = async {
+            let course = Course::of(&self.hello, &self.handle).await.map_err(End::Journal)?;
+            course.ok_or(End::Unknown)
+        };
+        stopping(shutdown).or(course).await
     }
 
     /// What goes with a ping: a peer that knows how compares the state's hash with its own, a plain one
@@ -262,43 +289,65 @@ impl Session {
     }
 
     /// Hands the socket the next batch, to be written. Says whether there was one.
-    async fn feed(&self, socket: &mut Socket, progress: &Progress) -> Result<bool, End> {
+    async fn feed(
+        &self,
+        socket: &mut Socket,
+        course: &mut Course,
+        progress: &Progress,
+    ) -> Result<bool, End> {
         loop {
             // Neither a reader that is never behind its socket nor a long run of transactions that
             // were seen must keep other tasks waiting.
             smol::future::yield_now().await;
+            if !course.is_that_of(&self.handle.state()) {
+                return Err(End::Replaced);
+            }
+            let mut bytes = 0;
+            while bytes < BATCH_BYTES
+                && let Some(text) = course.before.next()
+            {
+                bytes += text.len();
+                socket.queue(Message::text(text))?;
+            }
+            if bytes > 0 {
+                return Ok(true);
+            }
             let journal = self.handle.journal();
             let mut position = progress.position.load(Ordering::Relaxed);
             // What came since the session began is not covered, or is soon read.
-            if let Some(seen) = &self.hello.since
+            if let Some(seen) = course.seen.clock()
                 && position < progress.length_at_begin
             {
                 position = journal.next_uncovered(position, seen);
                 progress.position.store(position, Ordering::Relaxed);
             }
-            let batch =
-                journal.read(position, BATCH_RECORDS, BATCH_BYTES).await.map_err(End::Journal)?;
+            let batch = journal.read(position, BATCH_RECORDS, BATCH_BYTES).await;
+            if position < journal.begin() {
+                return Err(End::Folded);
+            }
+            let batch = batch.map_err(End::Journal)?;
             if batch.is_empty() {
                 return Ok(false);
             }
             let mut fed = false;
-            for record in &batch {
-                let seen = self
-                    .hello
-                    .since
-                    .as_ref()
-                    .is_some_and(|seen| seen.has_seen(&record.place.source, record.place.id));
-                if !seen {
-                    // Without waiting for room: what is queued is this batch at the most, since
-                    // the next one is fed only when all is written.
-                    socket.queue(Message::text(&*record.line))?;
-                    fed = true;
-                }
+            for record in batch.iter().filter(|record| !course.seen.has(record)) {
+                // Without waiting for room: what is queued is this batch at the most, since
+                // the next one is fed only when all is written.
+                socket.queue(Message::text(&*record.line))?;
+                fed = true;
             }
             progress.position.store(position + batch.len() as u64, Ordering::Relaxed);
             if fed {
                 return Ok(true);
             }
         }
+    }
+}
+
+/// Waits for `shutdown` to close.
+async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
+    match shutdown.recv().await {
+        Ok(never) => match never {},
+        Err(_) => Err(End::Stopping),
     }
 }

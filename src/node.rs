@@ -20,7 +20,7 @@ use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
-use crate::upstream::{self, Upstream, UpstreamStatus};
+use crate::upstream::{self, Room, Upstream, UpstreamStatus};
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
@@ -114,8 +114,10 @@ impl Node {
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
         let query = Arc::new(Query::new(handle.clone()));
+        let room = Room::default();
         let upstream = |peer: &Peer| {
-            Upstream::new(peer.clone(), config.token.clone(), handle.clone(), query.clone())
+            let (token, room) = (config.token.clone(), room.clone());
+            Upstream::new(peer.clone(), token, handle.clone(), query.clone(), room)
         };
         let (upstreams, statuses): (Vec<_>, Vec<_>) = config.peers.iter().map(upstream).unzip();
         let (is_primary, horizon) = (config.is_primary, config.horizon);

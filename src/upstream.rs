@@ -4,11 +4,15 @@
 //! may not do is leave out a transaction and go on after it, since the vector clock would then hide
 //! the gap for ever. So the task submits in the order of arrival, and ends the stream at the first
 //! transaction that is not kept.
+//!
+//! A peer that has folded away what this node lacks sends a base first, or if this node asks for one. Then, and
+//! when another primary begins an epoch, what this node said when it dialed holds no more, and it dials anew.
 
 mod backoff;
 mod dial;
 mod end;
 mod hearing;
+mod joining;
 mod plain;
 mod since;
 mod status;
@@ -28,17 +32,21 @@ use smol::future::FutureExt;
 use smol::stream::Stream;
 
 use crate::config::Peer;
-use crate::manager::{Handle, StateHash, Stopped, Submitted, wall_clock};
+use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
 use crate::query::Query;
+use crate::replica::Refusal;
+use crate::source::Source;
 use crate::transaction::Transaction;
 use crate::websocket::{Fault, Note, Silence, Socket, TICK};
 use backoff::{Backoff, GOOD};
 use dial::{Hello, Welcome, dial};
 use end::End;
+use joining::{Joining, Taking};
 use plain::{Account, Memory, Sent, Verdict};
 use trouble::Trouble;
 
 pub use hearing::hearing;
+pub use joining::Room;
 pub use status::{Divergence, State, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
@@ -71,7 +79,17 @@ pub struct Upstream {
     token: Option<String>,
     handle: Handle,
     query: Arc<Query>,
+    room: Room,
     status: Arc<Mutex<UpstreamStatus>>,
+}
+
+/// What this node said when it dialed.
+#[derive(Clone, Copy)]
+struct Dialed {
+    /// The generation of its state.
+    generation: u64,
+    /// Whether it asked for a base.
+    heals: bool,
 }
 
 impl Upstream {
@@ -81,10 +99,11 @@ impl Upstream {
         token: Option<String>,
         handle: Handle,
         query: Arc<Query>,
+        room: Room,
     ) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
-        (Self { peer, token, handle, query, status: status.clone() }, status)
+        (Self { peer, token, handle, query, room, status: status.clone() }, status)
     }
 
     /// Dials and receives, again and again, until `shutdown` closes.
@@ -98,13 +117,23 @@ impl Upstream {
         loop {
             let mut lasted = Duration::ZERO;
             let end = match self.dial(compares_own).or(stopping(&shutdown)).await {
-                Ok((mut socket, welcome)) => {
+                Ok((mut socket, welcome, dialed)) => {
                     let begin = Instant::now();
-                    let received = self.receive(&mut socket, &mut trouble, welcome, &mut memory);
+                    let mut joining = Joining::new(peer.to_string(), &self.room);
+                    let received = self.receive(
+                        &mut socket,
+                        &mut trouble,
+                        (welcome, dialed),
+                        &mut memory,
+                        &mut joining,
+                    );
                     let end = match received.or(stopping(&shutdown)).await {
                         Ok(never) => match never {},
                         Err(end) => end,
                     };
+                    if joining.is_under_way() || matches!(end, End::BadBase(_)) {
+                        self.status().torn_bases += 1;
+                    }
                     lasted = begin.elapsed();
                     match (&end, end.farewell()) {
                         (_, Some((code, reason))) => socket.close(code, &reason).await,
@@ -122,6 +151,10 @@ impl Upstream {
                 return;
             }
             compares_own = matches!(end, End::Diverged);
+            if end.is_of_now() && backoff.may_be_at_once(lasted) {
+                log::debug!("peer {peer}: {end}; dialed again at once");
+                continue;
+            }
             let wait = backoff.after(lasted, fastrand::f64());
             let ahead_ms = match end {
                 End::Early(ahead_micros) => Some(ahead_micros / 1000),
@@ -143,22 +176,39 @@ impl Upstream {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome), End> {
+    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, Dialed), End> {
         let timeout = async {
             Timer::after(DIAL_LIMIT).await;
             Err(End::DialTimeout)
         };
         let dialed = async {
-            let mut vclock = self.handle.state().stamps().clone();
-            let source = self.handle.source();
+            let state = self.handle.state();
+            let (generation, heals) = (state.generation(), state.difference().is_some());
+            let dialed = Dialed { generation, heals };
+            let mut vclock = state.stamps().clone();
+            let (source, commits) =
+                (self.handle.source(), state.last_commit().map(|last| last.source));
+            drop(state);
             if compares_own {
                 vclock.restore(&source, 0);
             }
-            let token = self.token.as_deref();
-            let hello = Hello { vclock: &vclock, commits: None, source: &source, token };
-            dial(&self.peer, &hello).await
+            let hello = Hello {
+                vclock: &vclock,
+                commits: commits.as_ref(),
+                heals: dialed.heals,
+                source: &source,
+                token: self.token.as_deref(),
+            };
+            let (socket, welcome) = dial(&self.peer, &hello).await?;
+            Ok((socket, welcome, dialed))
         };
         dialed.or(timeout).await
+    }
+
+    /// Whether what this node said when it dialed still holds.
+    fn holds(&self, dialed: Dialed) -> Result<(), End> {
+        let holds = self.handle.state().generation() == dialed.generation;
+        if holds { Ok(()) } else { Err(End::Outdated) }
     }
 
     /// Reads the stream until it ends, which is always for a reason.
@@ -166,15 +216,16 @@ impl Upstream {
         &self,
         socket: &mut Socket,
         trouble: &mut Trouble<'_>,
-        welcome: Welcome,
+        (welcome, mut dialed): (Welcome, Dialed),
         memory: &mut Memory,
+        joining: &mut Joining<'_>,
     ) -> Result<Infallible, End> {
         let begun = wall_clock();
         let is_itself = welcome.node.as_ref() == Some(&self.handle.source());
         let is_over = trouble.connected(welcome.node.as_ref());
         {
             let mut status = self.status();
-            status.begin(welcome.node.map(|node| node.to_string()), begun);
+            status.begin(welcome.node.as_ref().map(Source::to_string), begun);
             status.is_left_aside = is_itself || !welcome.is_patchmesh;
         }
         if is_itself {
@@ -192,6 +243,7 @@ impl Upstream {
         }
         let mut gathered = Gathered::default();
         let mut submission: Option<Submission> = None;
+        let mut taking: Option<Taking> = None;
         // Whether what is submitted ends where the peer's journal did.
         let mut reaches_end = false;
         let mut is_long = false;
@@ -212,6 +264,9 @@ impl Upstream {
                 is_long = false;
                 long_work.set_after(LONG_WORK);
             }
+            if submission.is_none() && taking.is_none() {
+                taking = joining.begin_taking(&self.handle);
+            }
             if submission.is_none() && (reaches_end || gathered.reaches_end) {
                 (reaches_end, gathered.reaches_end) = (false, false);
                 self.status().read_to_end = true;
@@ -221,6 +276,7 @@ impl Upstream {
             }
             // What came before the stream's end is submitted before the end is looked into.
             if submission.is_none()
+                && taking.is_none()
                 && let Some(end) = end
             {
                 return Err(end);
@@ -231,8 +287,15 @@ impl Upstream {
                 {
                     return Poll::Ready(Event::Answered(answers));
                 }
+                if let Some(taking) = &mut taking
+                    && let Poll::Ready(taken) = taking.as_mut().poll(context)
+                {
+                    return Poll::Ready(Event::Taken(taken));
+                }
+                let has_room = taking.is_none() && gathered.has_room(is_long);
                 if end.is_none()
-                    && gathered.has_room(is_long)
+                    && has_room
+                    && !joining.has_arrived()
                     && let Poll::Ready(message) = socket.poll_heard(context)
                 {
                     return Poll::Ready(Event::Heard(message));
@@ -247,21 +310,33 @@ impl Upstream {
                 Event::Answered(answers) => {
                     submission = None;
                     self.settle(answers?, std::mem::take(&mut sent), &mut account).await?;
+                    self.holds(dialed)?;
+                }
+                Event::Taken(taken) => {
+                    taking = None;
+                    if self.look_at(taken?)? {
+                        // What the peer sends now does not depend on what this node said.
+                        dialed.generation = self.handle.state().generation();
+                    }
                 }
                 Event::Heard(message) => match read(message, welcome.is_patchmesh) {
+                    Ok(Heard::Transaction(_)) if joining.is_under_way() => {
+                        end = Some(End::BadBase("a transaction inside a Base".into()));
+                    }
                     Ok(Heard::Transaction(transaction)) => {
                         if self.is_wanted(&transaction, &mut account).await {
                             gathered.push(transaction);
                         }
                     }
-                    Ok(Heard::Note(Note::End(_))) => {
-                        gathered.reaches_end = true;
+                    Ok(Heard::Note(note)) => {
+                        gathered.reaches_end |= matches!(note, Note::End(_));
+                        end = joining.take(note).err();
                         self.status().heard = Some(wall_clock());
                     }
-                    Ok(Heard::Note(_)) => (),
                     Ok(Heard::Ping(state)) => {
                         pings = true;
                         self.status().heard = Some(wall_clock());
+                        self.holds(dialed)?;
                         if let Some(theirs) = state {
                             self.compare(&theirs).await?;
                         }
@@ -271,7 +346,7 @@ impl Upstream {
                 },
                 Event::LongWork => is_long = submission.is_some(),
                 // While there is no room, the silence is this node's own.
-                Event::Tick if !gathered.has_room(is_long) => silence.forgive(),
+                Event::Tick if taking.is_some() || !gathered.has_room(is_long) => silence.forgive(),
                 Event::Tick => {
                     trouble.is_over();
                     works();
@@ -340,6 +415,20 @@ impl Upstream {
         })
     }
 
+    /// Looks at what became of a base. Says whether this node goes on from it.
+    fn look_at(&self, taken: Taken) -> Result<bool, End> {
+        match taken {
+            Taken::Taken => {
+                self.status().bases += 1;
+                Ok(true)
+            }
+            // What the peer sends behind it is nevertheless all that it does not cover.
+            Taken::Refused(Refusal::Needless) => Ok(false),
+            Taken::Refused(refusal) => Err(End::BaseRefused(refusal)),
+            Taken::Failed(why) => Err(End::BaseUnkept(why)),
+        }
+    }
+
     /// Submits what was gathered.
     fn submit(&self, gathered: &mut Gathered) -> Submission {
         let Gathered { transactions, .. } = std::mem::take(gathered);
@@ -405,6 +494,7 @@ impl Upstream {
 /// What `receive` waits for.
 enum Event {
     Answered(Result<Vec<Submitted>, Stopped>),
+    Taken(Result<Taken, End>),
     Heard(Result<Message, Fault>),
     LongWork,
     Tick,

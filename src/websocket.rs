@@ -53,6 +53,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The longest reason of a close frame: 125 bytes less the code (RFC 6455 section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
+/// Closes a stream that can be had again at once, by another `since` or from another place in the journal.
+pub const DIAL_AGAIN: CloseCode = CloseCode::Library(4000);
+
 /// What one end takes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -44,10 +44,10 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         ],
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
-    // A plain node gets a document in parts.
+    // It takes bases and their documents apart.
     (
         "downstream",
-        &["source", "clock", "transaction", "document", "patch", "manager", "websocket"],
+        &["source", "clock", "transaction", "commit", "document", "patch", "manager", "websocket"],
     ),
     ("events", &["clock", "patch", "manager", "http"]),
     (
@@ -58,6 +58,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "transaction",
             "commit",
             "names",
+            "replica::Refusal",
             "manager",
             "query",
             "websocket",

@@ -78,9 +78,10 @@ impl Downstreams {
         &self,
         address: SocketAddr,
         node: Option<Source>,
+        position: u64,
         length_at_begin: u64,
     ) -> Arc<Progress> {
-        let (position, since) = (AtomicU64::new(0), wall_clock());
+        let (position, since) = (AtomicU64::new(position), wall_clock());
         let progress = Arc::new(Progress { address, node, position, length_at_begin, since });
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|progress| progress.strong_count() > 0);

@@ -15,11 +15,12 @@ use super::representation::{Representation, Representer, Version};
 use super::state_hash::StateHash;
 use super::wall_clock;
 use crate::clock::VectorClock;
+use crate::commit::Committed;
 use crate::document::Value;
 use crate::patch::{Document, PointerBuf};
 use crate::replica::history::at::{Basis, Window};
 use crate::replica::history::changes;
-use crate::replica::history::{Fate, History, Reason};
+use crate::replica::history::{Begin, Fate, History, Reason};
 use crate::replica::{Base, Difference, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Place};
@@ -123,11 +124,6 @@ impl State {
         self.replica.base()
     }
 
-    /// The commit of the base that the journal goes on from: who does not have it needs a base.
-    pub fn journal_base_commit(&self) -> Option<&Name> {
-        self.history().chain().base().commit.as_ref()
-    }
-
     /// The last commit that counts.
     pub fn last_commit(&self) -> Option<Name> {
         self.history().chain().last()
@@ -141,6 +137,16 @@ impl State {
     /// How often streams have had to begin anew.
     pub fn generation(&self) -> u64 {
         self.counters.generation
+    }
+
+    /// What the history begins with.
+    pub fn begin(&self) -> Begin {
+        self.history().begin()
+    }
+
+    /// What is known at the commit with which it begins: who does not have that needs a base.
+    pub fn folded(&self) -> &Committed {
+        self.history().chain().base()
     }
 
     /// How many transactions the history has.

@@ -17,8 +17,7 @@ pub use summary::{More, Summary};
 
 /// What stands for the history up to and with a commit.
 ///
-/// Invariant: there is a commit, and a source has names if and only if `committed` has their last time or it is
-/// a plain one of which only the next Id is known.
+/// Invariant: there is a commit, and a source has names if and only if `committed` has their last time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Base {
     /// What is known at the commit of all that it and those before it cover.
@@ -114,7 +113,7 @@ impl Base {
         let most = most - more.entries();
         let behind = written.name.as_ref().map(|(source, from)| (source, *from));
         for (source, from, next) in self.names.ranges_behind(behind).take(most) {
-            more.add_names(source, times.get(source).copied(), (from, next));
+            more.add_names(source, times.get(source).copied().unwrap_or_default(), (from, next));
         }
         written.advance(&more);
         more

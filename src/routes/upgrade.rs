@@ -36,7 +36,10 @@ pub fn agree(request: &Request, source: &Source) -> Result<(Response, Hello), Re
     let since = parameter(request, "since", "a vector clock", |text| serde_json::from_str(text))?;
     let version = parameter(request, "v", "a version", str::parse::<u64>)?;
     let node = parameter(request, "node", "a source", str::parse)?;
-    let hello = Hello { since, version: version.unwrap_or(1).min(VERSION), node };
+    let heals = parameter(request, "heal", "0 or 1", str::parse::<u8>)?;
+    let (version, heals) =
+        (version.unwrap_or(1).min(VERSION), heals.is_some_and(|heals| heals > 0));
+    let hello = Hello { since, version, heals, node };
     let response = Response::new(101)
         .with_header("Upgrade", "websocket")
         .with_header("Connection", "Upgrade")
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(response.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(response.header("Patchmesh-Version"), Some("2"));
         assert_eq!(response.header("Patchmesh-Node"), Some("here~abcdefgh"));
-        assert_eq!(hello, Hello { since: None, version: 1, node: None });
+        assert_eq!(hello, Hello { since: None, version: 1, heals: false, node: None });
     }
 
     #[test]
@@ -92,6 +95,10 @@ mod tests {
         let (_, hello) = agreed("/ws?since=%7B%22a~1%22%3A3%7D&v=2&node=a~1", HEAD).unwrap();
         assert!(hello.since.unwrap().has_seen(&"a~1".parse().unwrap(), 2));
         assert_eq!(hello.node, Some("a~1".parse().unwrap()));
+        for (target, heals) in [("/ws?v=2", false), ("/ws?v=2&heal=0", false), ("/ws?heal=1", true)]
+        {
+            assert_eq!(agreed(target, HEAD).unwrap().1.heals, heals, "{target}");
+        }
         for (target, version) in [("/ws?v=1", 1), ("/ws?v=2", 2), ("/ws?v=3", 2), ("/ws?v=99", 2)] {
             assert_eq!(agreed(target, HEAD).unwrap().1.version, version, "{target}");
         }
@@ -108,6 +115,7 @@ mod tests {
             "v=",
             "v=two",
             "v=-1",
+            "heal=yes",
             "node=",
             "node=a%0Ab",
         ] {

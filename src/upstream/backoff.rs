@@ -12,24 +12,39 @@ const LAST: Duration = Duration::from_secs(10);
 /// not be hammered.
 pub const GOOD: Duration = Duration::from_secs(10);
 
+/// So many connections in a row that did not last are followed by another one at once, if they have to begin
+/// otherwise.
+const AT_ONCE: u32 = 3;
+
 /// Exponential back-off with full jitter: a random part of a bound that doubles with every failure.
 #[derive(Debug)]
 pub struct Backoff {
     bound: Duration,
+    at_once: u32,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { bound: FIRST }
+        Self { bound: FIRST, at_once: 0 }
     }
 }
 
 impl Backoff {
+    /// Whether a connection that lasted `lasted` and has to begin otherwise may be followed by another one at
+    /// once: not if many such were.
+    pub fn may_be_at_once(&mut self, lasted: Duration) -> bool {
+        if lasted >= GOOD {
+            *self = Self::default();
+        }
+        self.at_once += 1;
+        self.at_once <= AT_ONCE
+    }
+
     /// How long to wait after a connection that lasted `lasted`, zero if there was none. `random`
     /// is in 0..1.
     pub fn after(&mut self, lasted: Duration, random: f64) -> Duration {
         if lasted >= GOOD {
-            self.bound = FIRST;
+            *self = Self::default();
         }
         let wait = self.bound.mul_f64(random);
         self.bound = (self.bound * 2).min(LAST);
@@ -53,6 +68,20 @@ mod tests {
     fn the_wait_is_a_random_part_of_the_bound() {
         assert_eq!(Backoff::default().after(Duration::ZERO, 0.0), Duration::ZERO);
         assert_eq!(Backoff::default().after(Duration::ZERO, 0.5), FIRST / 2);
+    }
+
+    #[test]
+    fn few_connections_in_a_row_follow_at_once() {
+        let mut backoff = Backoff::default();
+        let short = Duration::from_secs(1);
+        let at_once =
+            |backoff: &mut Backoff| (0..6).map(|_| backoff.may_be_at_once(short)).collect();
+        let expected = [true, true, true, false, false, false];
+        assert_eq!(Vec::<bool>::from_iter::<Vec<_>>(at_once(&mut backoff)), expected);
+        backoff.after(short, 1.0);
+        assert!(!backoff.may_be_at_once(short));
+        assert!(backoff.may_be_at_once(GOOD));
+        assert_eq!(backoff.after(short, 1.0), FIRST, "they are no failures");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Hello<'a> {
     pub vclock: &'a VectorClock,
     /// The source of the last commit that it knows.
     pub commits: Option<&'a Source>,
+    /// Whether it needs a base, whatever it has seen.
+    pub heals: bool,
     /// Its source.
     pub source: &'a Source,
     /// What peers want to be presented.
@@ -67,7 +69,9 @@ pub async fn dial(peer: &Peer, hello: &Hello<'_>) -> Result<(Socket, Welcome), E
     stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
     keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
     let (since, node) = (since(hello.vclock, hello.commits), encoded(hello.source.as_str()));
-    let mut request = format!("ws://{}{path}?since={since}&v=2&node={node}", authority(address))
+    let heal = if hello.heals { "&heal=1" } else { "" };
+    let host = authority(address);
+    let mut request = format!("ws://{host}{path}?since={since}&v=2&node={node}{heal}")
         .into_client_request()
         .map_err(|error| End::NotWebSocket(error.to_string()))?;
     if let Some(token) = hello.token {

@@ -11,8 +11,9 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::DIAL_LIMIT;
 use crate::foreign::visible;
 use crate::manager::Stopped;
+use crate::replica::Refusal;
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
-use crate::websocket::{Fault, SILENCE_LIMIT};
+use crate::websocket::{DIAL_AGAIN, Fault, SILENCE_LIMIT};
 
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]
@@ -50,6 +51,16 @@ pub enum End {
     /// The peer has the same transactions and another document. It may know other ones under this node's
     /// Ids, and is dialed again so that it sends them.
     Diverged,
+    /// What should be a base is none, or is not complete.
+    BadBase(String),
+    /// This node does not take the peer's base; why.
+    BaseRefused(Refusal),
+    /// This node could not take the peer's base; why.
+    BaseUnkept(String),
+    /// Another peer's base is being taken.
+    NoRoom,
+    /// What this node said when it dialed holds no more.
+    Outdated,
     /// This node cannot keep a transaction: see [`crate::manager::Submitted::Unkept`].
     Unkept(Arc<io::Error>),
 }
@@ -64,8 +75,22 @@ impl End {
             Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
             Self::Early(_) => Some((CloseCode::Policy, self.to_string())),
             Self::Diverged => Some((CloseCode::Normal, "comparing".into())),
-            Self::Unkept(_) => Some((CloseCode::Error, self.to_string())),
+            Self::BadBase(_) | Self::BaseRefused(_) => Some((CloseCode::Policy, self.to_string())),
+            Self::NoRoom => Some((CloseCode::Again, self.to_string())),
+            Self::Outdated => Some((CloseCode::Normal, "dialing again".into())),
+            Self::Unkept(_) | Self::BaseUnkept(_) => Some((CloseCode::Error, self.to_string())),
             _ => None,
+        }
+    }
+}
+
+impl End {
+    /// Whether the stream ended since it has to begin otherwise, and not since something is wrong.
+    pub fn is_of_now(&self) -> bool {
+        match self {
+            Self::Closed(Some(frame)) => frame.code == DIAL_AGAIN,
+            Self::Outdated => true,
+            _ => false,
         }
     }
 }
@@ -104,6 +129,21 @@ impl fmt::Display for End {
             Self::Diverged => f.write_str(
                 "it has the same transactions and another document; what it has of this node's is compared",
             ),
+            Self::BadBase(error) => write!(f, "its base is not as it should be: {}", shown(error)),
+            Self::BaseRefused(refusal) => write!(
+                f,
+                "its base is not taken: {}",
+                match refusal {
+                    Refusal::Needless => "this node has all that it says",
+                    Refusal::Loses => "its commits lose against those that are known here",
+                    Refusal::TooEarly => "it is before the commit at which this node differs",
+                }
+            ),
+            Self::BaseUnkept(error) => write!(f, "this node cannot keep its base: {error}"),
+            Self::NoRoom => f.write_str("the base of another peer is being taken"),
+            Self::Outdated => {
+                f.write_str("this node has taken a base, needs one, or follows another primary")
+            }
             Self::Unkept(error) => write!(f, "this node cannot keep a transaction: {error}"),
         }
     }

@@ -50,6 +50,10 @@ pub struct UpstreamStatus {
     pub received: u64,
     /// How many of them were left out, since their author has lost their order or begun to count anew.
     pub left_out: u64,
+    /// How many of its bases this node has taken.
+    pub bases: u64,
+    /// How many of its bases broke off, or were not as they should be.
+    pub torn_bases: u64,
     /// How old the last transaction was when it came, in milliseconds; none if it had no `Time`.
     pub delay_ms: Option<u64>,
     /// Whether the peer has the same document, as far as could be told when both had last accepted
@@ -83,6 +87,8 @@ impl UpstreamStatus {
             is_left_aside: false,
             received: 0,
             left_out: 0,
+            bases: 0,
+            torn_bases: 0,
             delay_ms: None,
             agrees: None,
             divergence: None,

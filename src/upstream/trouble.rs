@@ -97,7 +97,8 @@ impl<'a> Trouble<'a> {
         let kind = discriminant(end);
         self.ends_with_connection = lasted == Duration::ZERO || lasted >= GOOD;
         self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
-        if self.told.replace(kind) == Some(kind) {
+        // That is how it should be, if several peers send their bases at once.
+        if matches!(end, End::NoRoom) || self.told.replace(kind) == Some(kind) {
             log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
         } else {
             log::warn!("peer {peer}: {end}; trying again until it works");

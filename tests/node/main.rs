@@ -8,6 +8,7 @@ mod floods;
 mod frames;
 mod harness;
 mod interface;
+mod joining;
 mod large_reads;
 mod line;
 mod plain_nodes;

@@ -168,8 +168,7 @@ fn a_stream_is_pinged_at_once_and_every_ten_seconds() {
     let mut stream = node.stream();
     let begin = Instant::now();
     for limits in [0..5, 5..15] {
-        let ping = stream.socket.read().unwrap();
-        assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+        while !matches!(stream.socket.read().unwrap(), Message::Ping(_)) {}
         assert!(limits.contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
     }
 }

@@ -8,8 +8,7 @@
 //! ```
 //!
 //! `Clock` has for each source the Id up to which (exclusive) it is covered and the last time; `Names` has the last
-//! time of those that count and the ranges of Ids, from the first to the one behind the last. Of a plain source
-//! whose names are forgotten but for the next Id the time is null, and there is one range, from 0.
+//! time and the ranges of Ids, from the first to the one behind the last.
 //!
 //! The reader ignores members that it does not know. What it does know has to be right: from what is
 //! wrong here a node would go on for ever.
@@ -56,8 +55,8 @@ pub struct More {
 /// How far a source is covered, and the last time: `[17,1763888400123400]`.
 type Reach = (u64, u64);
 
-/// The last time of a source's names, if it is known, and their ranges.
-type Known = (Option<u64>, Vec<(u64, u64)>);
+/// The last time of a source's names, and their ranges.
+type Known = (u64, Vec<(u64, u64)>);
 
 /// A name as an object: elsewhere it is an array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,8 +165,8 @@ impl More {
         self.clock.0.insert(source.clone(), (next, last.as_micros()));
     }
 
-    pub(super) fn add_names(&mut self, source: &Source, last: Option<Time>, range: (u64, u64)) {
-        let known = || (last.map(Time::as_micros), Vec::new());
+    pub(super) fn add_names(&mut self, source: &Source, last: Time, range: (u64, u64)) {
+        let known = || (last.as_micros(), Vec::new());
         self.names.0.entry(source.clone()).or_insert_with(known).1.push(range);
     }
 }
@@ -213,7 +212,6 @@ fn read_names(lists: Map<Known>) -> Result<(Names, BTreeMap<Source, Time>), Stri
     let (mut names, mut times) = (Vec::new(), BTreeMap::new());
     for (source, (last, ranges)) in lists.0 {
         let whose = format_args!("Names, {:?}", source.as_str());
-        let is_rest = matches!(ranges[..], [(0, _)]) && source.life_name().is_none();
         let mut least = 0;
         for (from, next) in &ranges {
             if from >= next || *next > MAX_SAFE_INTEGER + 1 {
@@ -226,18 +224,10 @@ fn read_names(lists: Map<Known>) -> Result<(Names, BTreeMap<Source, Time>), Stri
             }
             least = next + 1;
         }
-        match last {
-            _ if ranges.is_empty() => return Err(format!("{whose}: there is no range of Ids")),
-            Some(last) => {
-                times.insert(source.clone(), time(last, whose)?);
-            }
-            None if is_rest => {}
-            None => {
-                return Err(format!(
-                    "{whose}: only a plain source with one range from 0 has no last time"
-                ));
-            }
+        if ranges.is_empty() {
+            return Err(format!("{whose}: there is no range of Ids"));
         }
+        times.insert(source.clone(), time(last, whose)?);
         names.extend(ranges.into_iter().map(|(from, next)| (source.clone(), from, next)));
     }
     let names = Names::from_ranges(names).expect("the ranges of each source are in order");

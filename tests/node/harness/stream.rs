@@ -45,15 +45,26 @@ impl Stream {
         }
     }
 
-    /// The next message, which has to be a transaction.
+    /// The next message, which has to be a transaction, and not a part of a document.
     #[track_caller]
     pub fn next(&mut self) -> Value {
         serde_json::from_str(&self.next_line()).unwrap()
     }
 
-    /// The next message as it is.
+    /// The next message as it is, but for the parts of a document.
     #[track_caller]
     pub fn next_line(&mut self) -> String {
+        loop {
+            let line = self.next_message();
+            if !line.starts_with(r#"{"Source":"~base","#) {
+                return line;
+            }
+        }
+    }
+
+    /// The next message as it is.
+    #[track_caller]
+    pub fn next_message(&mut self) -> String {
         loop {
             match self.socket.read().unwrap() {
                 Message::Text(text) => return text.to_string(),

@@ -1,0 +1,221 @@
+//! What a session sends: what stands for what was folded away, if its reader lacks that, and then the journal.
+
+use std::io;
+
+use crate::clock::{Time, VectorClock};
+use crate::commit::Committed;
+use crate::manager::{Handle, State};
+use crate::transaction::{Name, Place, Record};
+use crate::websocket::transfer::Notes;
+
+use super::Hello;
+use super::plain::{Parts, nothing_before};
+
+/// What comes before the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// Nothing: the reader has what was folded away, or nothing was.
+    Nothing,
+    /// A base.
+    Base,
+    /// The document that the journal stands on, for a plain node.
+    Document,
+    /// That there is none, for a plain node.
+    NoDocument,
+    /// What is needed cannot be given now.
+    Unknown,
+}
+
+/// What a node has to begin a stream with.
+#[derive(Clone, Copy, Debug)]
+struct Ground<'a> {
+    /// The commit up to which the journal was folded away.
+    folded: Option<&'a Name>,
+    /// Whether it has a base that it knows to be right.
+    has_base: bool,
+    /// Whether it needs one itself.
+    is_healing: bool,
+}
+
+/// The texts of messages, each made when it is asked for.
+type Texts = Box<dyn Iterator<Item = String> + Send>;
+
+/// What a session sends.
+pub struct Course {
+    /// The texts of what comes before the journal.
+    pub before: Texts,
+    /// The position in the journal from which on it is sent.
+    pub begin: u64,
+    /// What of it is left out.
+    pub seen: Seen,
+    /// What the journal is a part of: another one is another stream.
+    pub generation: u64,
+}
+
+/// What a reader has.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// How far it has the sources.
+    clock: Option<VectorClock>,
+    /// All before this time that the clock does not count is covered, or void.
+    floor: Time,
+}
+
+impl Before {
+    fn of(hello: &Hello, ground: Ground<'_>) -> Self {
+        let Ground { folded, has_base, is_healing } = ground;
+        if !hello.takes_notes() {
+            return match folded {
+                None => Self::NoDocument,
+                Some(_) if is_healing => Self::Unknown,
+                Some(_) => Self::Document,
+            };
+        }
+        let since = hello.since.as_ref();
+        let is_known =
+            |Name { source, id }: &Name| since.is_some_and(|since| since.has_seen(source, *id));
+        if folded.is_none_or(is_known) && !hello.heals {
+            Self::Nothing
+        } else if has_base && !is_healing {
+            Self::Base
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+impl Course {
+    /// What whoever says `hello` is sent; none if that is not known now.
+    ///
+    /// # Errors
+    /// If the journal had to be read and could not be.
+    pub async fn of(hello: &Hello, handle: &Handle) -> io::Result<Option<Self>> {
+        let state = handle.state();
+        let (folded, base) = (state.folded(), state.base());
+        let (has_base, is_healing) = (base.is_some(), state.difference().is_some());
+        let ground = Ground { folded: folded.commit.as_ref(), has_base, is_healing };
+        let since = Seen { clock: hello.since.clone(), ..Seen::default() };
+        let (before, seen): (Texts, Seen) = match Before::of(hello, ground) {
+            Before::Nothing => (Box::new(std::iter::empty()), since),
+            Before::NoDocument => (Box::new(std::iter::once(nothing_before().encode())), since),
+            // What the reader has seen does not count any more: some of it may go when it takes the base.
+            Before::Base => {
+                let Some(base) = base else { return Ok(None) };
+                let seen = Seen::of(&base.committed);
+                // To measure a large document takes a while.
+                let notes = smol::unblock(move || Notes::new(base)).await;
+                (Box::new(notes.map(|note| note.encode())), seen)
+            }
+            // The journal's, and no later one: a plain node that is connected again passes over it, and
+            // needs all that the journal has.
+            Before::Document => {
+                let index = state.begin().index;
+                let Some(basis) = state.basis(index) else { return Ok(None) };
+                let past = handle.past().clone();
+                let document = smol::unblock(move || basis.document(index, &past)).await?;
+                // It may have come from where the next base is by now.
+                if handle.state().folded().commit != folded.commit {
+                    return Ok(None);
+                }
+                let parts = Parts::new(&document);
+                (Box::new(parts.map(|part| part.encode())), Seen::of(folded))
+            }
+            Before::Unknown => return Ok(None),
+        };
+        let (begin, generation) = (state.begin().position, state.generation());
+        Ok(Some(Self { before, begin, seen, generation }))
+    }
+
+    /// Whether the journal is a part of what it was a part of when the session began.
+    pub fn is_that_of(&self, state: &State) -> bool {
+        self.generation == state.generation()
+    }
+}
+
+impl Seen {
+    /// What a base covers.
+    fn of(base: &Committed) -> Self {
+        let clock = base.clock.iter();
+        let clock = clock.map(|(source, covered)| (source.clone(), covered.next)).collect();
+        Self { clock: Some(clock), floor: base.floor }
+    }
+
+    /// What it has, as far as a clock can say it.
+    pub fn clock(&self) -> Option<&VectorClock> {
+        self.clock.as_ref()
+    }
+
+    /// Whether the reader has a transaction, or is not to have it.
+    pub fn has(&self, record: &Record) -> bool {
+        let Place { time, source, id } = &record.place;
+        self.clock.as_ref().is_some_and(|clock| clock.has_seen(source, *id))
+            || (*time < self.floor && source.epoch().is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::Covered;
+    use crate::source::Source;
+
+    #[test]
+    fn a_reader_first_gets_what_it_needs_to_go_on_from() {
+        let name = |id| Name::from(("main~00000000^1".parse().unwrap(), id));
+        let plain = Hello::default();
+        let node = |next, heals| {
+            let since = [("main~00000000^1".parse().unwrap(), next)].into_iter().collect();
+            Hello { since: Some(since), version: 2, heals, node: None }
+        };
+        let new = Hello { version: 2, ..Hello::default() };
+        let far = [("other~00000000^1".parse().unwrap(), 99)].into_iter().collect();
+        let other = Hello { since: Some(far), ..new.clone() };
+        // Who connects, up to which commit the journal is folded away, whether there is a base, whether this
+        // node needs one, and what comes first.
+        let table = [
+            (&plain, None, false, false, Before::NoDocument),
+            (&plain, None, true, true, Before::NoDocument),
+            (&plain, Some(5), true, false, Before::Document),
+            (&plain, Some(5), true, true, Before::Unknown),
+            (&new, None, false, false, Before::Nothing),
+            (&new, None, true, false, Before::Nothing),
+            (&new, Some(5), true, false, Before::Base),
+            (&new, Some(5), false, false, Before::Unknown),
+            (&new, Some(5), true, true, Before::Unknown),
+            (&other, Some(5), true, false, Before::Base),
+            (&node(5, false), Some(5), true, false, Before::Base),
+            (&node(6, false), Some(5), true, false, Before::Nothing),
+            (&node(6, false), Some(5), true, true, Before::Nothing),
+            (&node(6, true), Some(5), true, false, Before::Base),
+            (&node(6, true), None, true, false, Before::Base),
+            (&node(6, true), None, false, false, Before::Unknown),
+        ];
+        for (hello, folded, has_base, is_healing, expected) in table {
+            let folded = folded.map(name);
+            let ground = Ground { folded: folded.as_ref(), has_base, is_healing };
+            assert_eq!(Before::of(hello, ground), expected, "{hello:?} {ground:?}");
+        }
+    }
+
+    #[test]
+    fn behind_a_base_comes_only_what_it_does_not_cover() {
+        let time = |micros| Time::from_micros(micros).unwrap();
+        let source: Source = "a~00000000".parse().unwrap();
+        let clock = [(source, Covered { next: 7, last: time(200) })].into();
+        let base = Committed { clock, floor: time(100), ..Committed::default() };
+        let seen = Seen::of(&base);
+        for (source, id, micros, is_seen) in [
+            ("a~00000000", 6, 150, true),
+            ("a~00000000", 7, 150, false),
+            ("a~00000000", 7, 99, true),
+            ("b~00000000", 1, 99, true),
+            ("b~00000000", 1, 100, false),
+            ("late~00000000^2", 1, 99, false),
+        ] {
+            let place = Place { time: time(micros), source: source.parse().unwrap(), id };
+            let record = Record::new(place, "[]");
+            assert_eq!(seen.has(&record), is_seen, "{source} {id} {micros}");
+            assert!(!Seen::default().has(&record));
+        }
+    }
+}
