@@ -5,6 +5,10 @@ use crate::clock::Time;
 use crate::commit::{Heard, Primary, Silence, hash_is_due};
 use crate::transaction::{Name, Transaction};
 
+/// A document of so much weight is hashed to find out how long its text is. Mostly a byte of that is less than four of
+/// the weight.
+const LIGHT_WEIGHT: u64 = 16 << 20;
+
 impl Replica {
     /// What a primary commits next; `at_micros` is the time by the primary's clock, and the wall clock says `now`.
     /// The last commit with a hash was `hashed_micros` ago.
@@ -37,7 +41,7 @@ impl Replica {
         let time = self.clock.next(now);
         let first = Transaction::commit(name.clone(), time, commit.clone());
         let weight = self.snapshot().weight();
-        if hash_is_due(&name, weight, hashed_micros) {
+        if weight <= LIGHT_WEIGHT || hash_is_due(&name, weight, hashed_micros) {
             let mut with = self.clone();
             with.accept(vec![vec![first.clone()]], time, past)?;
             let Name { source, id } = &name;
@@ -48,9 +52,72 @@ impl Replica {
                 .is_some_and(|last| last.source == *source && last.id == *id);
             if counts {
                 let digest = with.history.committed().document.root().digest();
-                commit.hash = Some(digest.hash().as_str().into());
+                if hash_is_due(&name, digest.length(), hashed_micros) {
+                    commit.hash = Some(digest.hash().as_str().into());
+                }
             }
         }
         Ok(Ok(Transaction::commit(name, time, commit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::{COMMIT_INTERVAL_MICROS, LAG_MICROS};
+    use crate::replica::{Bounds, Life};
+    use crate::source::Source;
+
+    #[test]
+    fn a_document_is_hashed_at_each_commit_unless_its_text_is_long() {
+        let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+        let numbers = format!("[{}1]", "1,".repeat(300_000));
+        // The weight of the numbers is more than 4 MiB; their text is not.
+        let table = [
+            (vec![text(1000)], true),
+            (vec![numbers], true),
+            (vec![text(1_000_000); 4], true),
+            (vec![text(1_000_000); 5], false),
+        ];
+        for (case, (values, is_always)) in table.into_iter().enumerate() {
+            let life: Source = "a~00000000".parse().unwrap();
+            let mut replica = Replica::new(Life::new(life.clone()).unwrap(), Bounds::default());
+            let mut primary = Primary::new(life.clone(), true, 60);
+            let (mut journal, now) = (Vec::new(), Time::from_micros(1).unwrap());
+            let mut take_in = |replica: &mut Replica, transaction: Transaction| {
+                let acceptance = replica.accept(vec![vec![transaction]], now, &journal).unwrap();
+                journal
+                    .extend(acceptance.records.iter().map(|record| record.transaction().unwrap()));
+                journal.clone()
+            };
+            let mut at = 0;
+            for (id, value) in (1..).zip(&values) {
+                let patch = format!(r#"[{{"op":"add","path":"/{id}","value":{value}}}]"#);
+                take_in(&mut replica, Transaction::fresh(life.clone(), id, patch));
+            }
+            // Two commits: the first of an epoch always has a hash.
+            for (id, is_hashed) in [(1, true), (2, is_always)] {
+                let fresh = Transaction::fresh(life.clone(), 10 + id, "[]");
+                let journal = take_in(&mut replica, fresh);
+                primary.note_end(at, replica.greatest());
+                at += LAG_MICROS + COMMIT_INTERVAL_MICROS;
+                let hashes = [0, 30_000_000].map(|hashed_micros| {
+                    let clocks = (at, Some(hashed_micros));
+                    let next = replica.next_commit(&primary, clocks, Heard::All, now, &journal);
+                    let commit = next.unwrap().unwrap();
+                    assert_eq!(commit.id, id);
+                    commit
+                });
+                let has_hash =
+                    |commit: &Transaction| commit.commit.as_ref().unwrap().hash.is_some();
+                assert_eq!(has_hash(&hashes[0]), is_hashed, "case {case}, commit {id}");
+                assert!(has_hash(&hashes[1]), "case {case}, commit {id}");
+                let [_, commit] = hashes;
+                take_in(&mut replica, commit);
+                // The hash is right.
+                assert_eq!(replica.difference(), None, "case {case}, commit {id}");
+                primary.note_commit(at);
+            }
+        }
     }
 }
