@@ -36,7 +36,7 @@ use memory::MemoryJournal;
 pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
 pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
-pub use index::Ids;
+pub use index::{Ids, Summary};
 pub use new_file::NewFile;
 pub use reader::{DamagedFile, FileReader, Mark, Marks};
 pub use salvage::{Remains, salvage};
@@ -271,6 +271,14 @@ impl JournalReader {
         match self {
             Self::Memory(memory) => memory.next_uncovered(from, seen),
             Self::File(file) => file.next_uncovered(from, seen),
+        }
+    }
+
+    /// What is known without reading them of records in a row that begin at `position`; none if nothing is.
+    pub fn summary(&self, position: u64) -> Option<Summary> {
+        match self {
+            Self::Memory(memory) => memory.summary(position),
+            Self::File(file) => file.summary(position),
         }
     }
 

@@ -37,7 +37,7 @@ pub use base::Base;
 pub use bounds::Bounds;
 pub use difference::Difference;
 pub use life::Life;
-pub use past::{Past, PastPlace};
+pub use past::{Past, PastPlace, Stretch};
 pub use placed::Placed;
 pub use rebase::{Lost, Rebase, Refusal};
 

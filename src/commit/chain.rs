@@ -294,10 +294,15 @@ impl Chain {
     /// Where the transaction with this place stands. Not to be asked for what the base covers, if its source may
     /// have left the clock: nothing here knows it any more.
     pub fn segment_of(&self, place: &Place) -> Segment {
-        if self.base.clock.get(&place.source).is_some_and(|covered| covered.next > place.id) {
+        self.segment_of_stamp(&place.source, place.id)
+    }
+
+    /// The same by the stamp alone. Of one source the segments increase with the Ids.
+    pub fn segment_of_stamp(&self, source: &Source, id: u64) -> Segment {
+        if self.base.clock.get(source).is_some_and(|covered| covered.next > id) {
             return Segment::Base;
         }
-        let first = self.coverage.first(&place.source, place.id);
+        let first = self.coverage.first(source, id);
         first.map_or(Segment::Tentative, |index| Segment::Commit(self.folded + index as u64))
     }
 

@@ -145,6 +145,13 @@ impl Primary {
         self.is_promoted = false;
     }
 
+    /// The greatest time of the journal as it was so long ago that most of what is up to there has arrived; none if
+    /// it is not known.
+    pub fn until(&self, at_micros: u64) -> Option<Time> {
+        let mut past = self.ends.iter().rev().filter(|end| end.moment() <= at_micros);
+        past.next().map(|end| end.greatest)
+    }
+
     /// The next commit and its name, without a hash. `tentative` has the places of what the chain does not
     /// cover, commits that do not count included, in any order.
     ///
@@ -162,8 +169,7 @@ impl Primary {
         if self.committed_at.is_some_and(is_soon) {
             return Err(Silence::Idle);
         }
-        let mut past = self.ends.iter().rev().filter(|end| end.moment() <= at_micros);
-        let until = past.next().ok_or(Silence::Idle)?.greatest;
+        let until = self.until(at_micros).ok_or(Silence::Idle)?;
         let after = chain.last().filter(|_| begins);
         let (clock, is_worthwhile) = prefixes(chain, tentative, until);
         // Who begins an epoch says so at once: until then nobody knows that the old one has ended.

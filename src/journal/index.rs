@@ -53,10 +53,11 @@ impl<'a> From<&'a Transaction> for Ids<'a> {
 /// has what comes after them. The first one may be known to have what was dropped, which does no harm.
 #[derive(Clone, Debug, Default)]
 pub struct BlockIndex {
-    /// The number of each source that stamps, and of each that names. A source that does both has two.
-    stamping: HashMap<Source, u32>,
-    naming: HashMap<Source, u32>,
-    /// The one that stamped last, and its number: mostly it stamps again.
+    /// The number of each source in each [`Role`].
+    numbers: [HashMap<Source, u32>; ROLES],
+    /// The sources by number.
+    sources: Vec<(Role, Source)>,
+    /// The one that stamped last what it names, and its number: mostly it does so again.
     latest: Option<(Source, u32)>,
     /// None if nothing is known of a block.
     blocks: VecDeque<Option<Block>>,
@@ -66,6 +67,32 @@ pub struct BlockIndex {
     length: u64,
     /// How many positions this clock covers, whatever is known of their blocks.
     covered: Option<(u64, VectorClock)>,
+}
+
+/// What a source is to a record. In each it has a number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It stamps and names it.
+    Author,
+    /// It stamps what another one names.
+    Stamper,
+    /// It names what another one stamps.
+    Namer,
+}
+
+const ROLES: usize = 3;
+
+/// What is known of a block without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many records it has.
+    pub length: u64,
+    /// The least and the greatest time.
+    pub times: (Time, Time),
+    /// The sources that stamp, with the least and the greatest Id of each.
+    pub stamps: Vec<(Source, u64, u64)>,
+    /// The sources that name.
+    pub names: Vec<Source>,
 }
 
 /// What is known of one block.
@@ -117,13 +144,11 @@ impl BlockIndex {
         let used: HashSet<u32> =
             blocks().flat_map(|block| &block.entries).map(|entry| entry.source).collect();
         let mut numbers = HashMap::with_capacity(used.len());
-        for sources in [&mut self.stamping, &mut self.naming] {
-            sources.retain(|_, number| used.contains(number));
-            sources.shrink_to_fit();
-            for number in sources.values_mut() {
-                let next = u32::try_from(numbers.len()).expect("there were more before");
-                numbers.insert(*number, next);
-                *number = next;
+        let sources = std::mem::take(&mut self.sources);
+        self.numbers = Default::default();
+        for (number, (role, source)) in (0..).zip(sources) {
+            if used.contains(&number) {
+                numbers.insert(number, self.number(role, &source));
             }
         }
         let blocks = self.blocks.iter_mut().flatten().chain([&mut self.open]);
@@ -200,10 +225,11 @@ impl BlockIndex {
             _ => from,
         };
         // What names a transaction says nothing of who has seen it.
-        let mut next_ids = vec![u64::MAX; self.stamping.len() + self.naming.len()];
-        for (source, number) in &self.stamping {
-            next_ids[*number as usize] = clock.next_id(source);
-        }
+        let next_id = |(role, source): &(Role, Source)| match role {
+            Role::Author | Role::Stamper => clock.next_id(source),
+            Role::Namer => u64::MAX,
+        };
+        let next_ids: Vec<u64> = self.sources.iter().map(next_id).collect();
         let is_covered = |block: &Block| {
             block.entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
         };
@@ -213,7 +239,7 @@ impl BlockIndex {
     /// Where the transaction of this stamp or name may be, the likeliest positions first: in the
     /// blocks whose Ids enclose it, and then in those of which nothing is known.
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
-        let numbers = [self.stamping.get(source), self.naming.get(source)];
+        let numbers: Vec<_> = self.numbers.iter().map(|numbers| numbers.get(source)).collect();
         let is_enclosed = |block: &Block| {
             block.entries.iter().any(|entry| {
                 numbers.contains(&Some(&entry.source))
@@ -280,26 +306,59 @@ impl BlockIndex {
         }
     }
 
+    /// What is known of the whole block that begins at `position`; none if there is no such block, or nothing is
+    /// known.
+    pub fn summary(&self, position: u64) -> Option<Summary> {
+        if !position.is_multiple_of(BLOCK) || position < self.begin {
+            return None;
+        }
+        let block = self.blocks[self.slot(position / BLOCK)?].as_ref()?;
+        let (mut stamps, mut names) = (Vec::with_capacity(block.entries.len()), Vec::new());
+        for entry in &block.entries {
+            let (role, source) = &self.sources[entry.source as usize];
+            if entry.span == u32::MAX {
+                return None;
+            }
+            if *role != Role::Namer {
+                stamps.push((source.clone(), entry.least, entry.greatest()));
+            }
+            if *role != Role::Stamper {
+                names.push(source.clone());
+            }
+        }
+        Some(Summary { length: BLOCK, times: block.times?, stamps, names })
+    }
+
     fn add(&mut self, block: &mut Block, ids: Ids) {
         let Block { entries, times } = block;
         let (least, greatest) = times.unwrap_or((ids.time, ids.time));
         *times = Some((least.min(ids.time), greatest.max(ids.time)));
-        let Self { stamping, naming, latest, .. } = self;
-        let count = stamping.len() + naming.len();
         let (source, id) = ids.stamp;
-        let stamping = match latest {
-            Some((latest, number)) if latest == source => *number,
-            _ => {
-                let number = number(stamping, source, count);
-                *latest = Some((source.clone(), number));
-                number
-            }
+        let Some((namer, name_id)) = ids.name else {
+            let number = match &self.latest {
+                Some((latest, number)) if latest == source => *number,
+                _ => {
+                    let number = self.number(Role::Author, source);
+                    self.latest = Some((source.clone(), number));
+                    number
+                }
+            };
+            return add(entries, number, id);
         };
-        add(entries, stamping, id);
-        if let Some((source, id)) = ids.name {
-            let count = self.stamping.len() + naming.len();
-            add(entries, number(naming, source, count), id);
+        add(entries, self.number(Role::Stamper, source), id);
+        add(entries, self.number(Role::Namer, namer), name_id);
+    }
+
+    /// The number of `source` in a role, which it gets if it has none yet.
+    fn number(&mut self, role: Role, source: &Source) -> u32 {
+        if let Some(number) = self.numbers[role as usize].get(source) {
+            return *number;
         }
+        let next =
+            u32::try_from(self.sources.len()).expect("so many sources do not fit into memory");
+        self.numbers[role as usize].insert(source.clone(), next);
+        self.sources.push((role, source.clone()));
+        next
     }
 }
 
@@ -314,16 +373,6 @@ impl Entry {
     fn greatest(&self) -> u64 {
         if self.span == u32::MAX { u64::MAX } else { self.least + u64::from(self.span) }
     }
-}
-
-/// The number of `source`: `next` if it has none yet.
-fn number(numbers: &mut HashMap<Source, u32>, source: &Source, next: usize) -> u32 {
-    if let Some(number) = numbers.get(source) {
-        return *number;
-    }
-    let next = u32::try_from(next).expect("so many sources do not fit into memory");
-    numbers.insert(source.clone(), next);
-    next
 }
 
 fn add(entries: &mut Vec<Entry>, source: u32, id: u64) {
@@ -349,7 +398,7 @@ fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
 impl BlockIndex {
     /// How many blocks and how many sources it has.
     pub(super) fn sizes(&self) -> [usize; 2] {
-        [self.blocks.len(), self.stamping.len() + self.naming.len()]
+        [self.blocks.len(), self.sources.len()]
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::index::{BlockIndex, Ids};
+use super::index::{BlockIndex, Ids, Summary};
 use super::segments::folded;
 use super::within;
 use crate::clock::{Time, VectorClock};
@@ -86,6 +86,11 @@ impl MemoryJournal {
     /// See [`super::JournalReader::next_uncovered`].
     pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
         self.content().index.next_uncovered(from, seen)
+    }
+
+    /// See [`super::JournalReader::summary`].
+    pub fn summary(&self, position: u64) -> Option<Summary> {
+        self.content().index.summary(position)
     }
 
     /// See [`super::JournalReader::candidates`].

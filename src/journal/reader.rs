@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{OpenError, read_header};
 use super::format::Header;
-use super::index::{BLOCK, BlockIndex, Ids};
+use super::index::{BLOCK, BlockIndex, Ids, Summary};
 use super::scan::{Damage, Expected, Why};
 use super::segments::{Segment, Segments, folded};
 use super::storage::Storage;
@@ -488,6 +488,11 @@ impl FileReader {
     /// See [`super::JournalReader::next_uncovered`].
     pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
         self.shared.lock().blocks.next_uncovered(from, seen)
+    }
+
+    /// See [`super::JournalReader::summary`].
+    pub fn summary(&self, position: u64) -> Option<Summary> {
+        self.shared.lock().blocks.summary(position)
     }
 
     /// See [`super::JournalReader::candidates`].

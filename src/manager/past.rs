@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use crate::document::Value;
-use crate::journal::{Directory, JournalReader, StoredBase};
+use crate::journal::{Directory, JournalReader, StoredBase, Summary};
 use crate::patch::Document;
 use crate::replica::floor::Floor;
-use crate::replica::{Base, Past, PastPlace};
+use crate::replica::{Base, Past, PastPlace, Stretch};
 use crate::source::Source;
 
 /// How many transactions, and about how many bytes of them, are read at once.
@@ -62,6 +62,11 @@ impl Past for JournalPast {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let records = self.journal.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
         Ok(records.into_iter().map(PastPlace::from).collect())
+    }
+
+    fn stretch(&self, position: u64) -> Option<Stretch> {
+        let Summary { length, times, stamps, names } = self.journal.summary(position)?;
+        Some(Stretch { length, times, stamps, names })
     }
 
     fn base(&self) -> io::Result<Floor> {

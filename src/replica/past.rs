@@ -6,6 +6,7 @@ use super::floor::Floor;
 use super::placed::Placed;
 use crate::clock::Time;
 use crate::commit::{Chain, Segment};
+use crate::source::Source;
 use crate::transaction::{Name, Place, Record, Transaction};
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
@@ -30,6 +31,11 @@ pub trait Past {
     /// is known.
     fn next_up_to(&self, position: u64, _time: Time) -> u64 {
         position
+    }
+
+    /// What is known without reading them of the records in a row that begin at `position`; none if nothing is.
+    fn stretch(&self, _position: u64) -> Option<Stretch> {
+        None
     }
 
     /// The payloads from `position` on, if there is one: at most `most`, and not more than is
@@ -70,6 +76,10 @@ impl<P: Past, N: Past<Error = Infallible>> Past for Extended<'_, P, N> {
 
     fn next_up_to(&self, position: u64, time: Time) -> u64 {
         if position < self.length { self.past.next_up_to(position, time) } else { position }
+    }
+
+    fn stretch(&self, position: u64) -> Option<Stretch> {
+        if position < self.length { self.past.stretch(position) } else { None }
     }
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, P::Error> {
@@ -126,6 +136,19 @@ impl Past for Vec<Transaction> {
         let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
     }
+}
+
+/// Some records of the journal in a row, of which this is known without reading them.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// How many there are.
+    pub length: u64,
+    /// Their least and their greatest time.
+    pub times: (Time, Time),
+    /// The sources that stamp them, with the least and the greatest Id of each.
+    pub stamps: Vec<(Source, u64, u64)>,
+    /// The sources of their names.
+    pub names: Vec<Source>,
 }
 
 /// A transaction of the journal without its payload.

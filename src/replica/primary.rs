@@ -33,7 +33,8 @@ impl Replica {
         {
             return Ok(Err(silence));
         }
-        let tentative = self.history.tentative(past)?;
+        let until = primary.until(at_micros).unwrap_or_default();
+        let tentative = self.history.tentative(until, past)?;
         let (name, mut commit) = match primary.next(at_micros, heard, chain, tentative.iter()) {
             Ok(next) => next,
             Err(silence) => return Ok(Err(silence)),
