@@ -59,7 +59,7 @@ pub use past::JournalPast;
 pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
-pub use state::{Known, Reading, SkippedPage, Standing, State};
+pub use state::{Known, LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.

@@ -28,10 +28,12 @@ use smol::future::FutureExt;
 use crate::clock::VectorClock;
 use crate::downstream::{DownstreamStatus, Downstreams, Session};
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
-use crate::manager::{Handle, State, StateHash, Stopped};
+use crate::manager::{Handle, State, StateHash, Stopped, wall_clock};
 use crate::query::Query;
 use crate::source::Source;
 use crate::upstream::UpstreamStatus;
+
+use primary::CommitStatus;
 
 pub use access::Access;
 pub use metrics::Requests;
@@ -88,6 +90,10 @@ impl From<Stopped> for Response {
 struct Peers {
     source: Source,
     length: u64,
+    /// None if no commit is known.
+    commit: Option<CommitStatus>,
+    /// How many transactions are not final.
+    tentative: u64,
     vclock: VectorClock,
     /// None if it is not at hand, since the document is large and changing.
     hash: Option<StateHash>,
@@ -219,11 +225,17 @@ impl Routes {
         Ok(json(&Peers {
             source: self.handle.source(),
             length,
+            commit: self.commit(&state),
+            tentative: state.tentative(),
             vclock: self.own_vclock(&state),
             hash: self.handle.state_hash().await,
             upstreams: self.upstreams(),
             downstreams: self.downstreams.status(length),
         }))
+    }
+
+    fn commit(&self, state: &State) -> Option<CommitStatus> {
+        CommitStatus::of(&state.last_commit()?, &self.handle.source(), wall_clock())
     }
 
     fn metrics(&self) -> Response {
@@ -232,6 +244,8 @@ impl Routes {
         let text = metrics::text(&metrics::Readings {
             counters: state.counters(),
             length,
+            tentative: state.tentative(),
+            commit: self.commit(&state),
             is_damaged: self.handle.journal().damage().is_some(),
             requests: &self.requests,
             upstreams: &self.upstreams(),

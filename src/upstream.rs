@@ -187,7 +187,7 @@ impl Upstream {
             let dialed = Dialed { generation, heals };
             let mut vclock = state.stamps().clone();
             let (source, commits) =
-                (self.handle.source(), state.last_commit().map(|last| last.source));
+                (self.handle.source(), state.last_commit().map(|last| last.name.source));
             drop(state);
             if compares_own {
                 vclock.restore(&source, 0);

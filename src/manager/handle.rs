@@ -79,6 +79,8 @@ pub struct Counters {
     pub equivocations: u64,
     /// Whether the journal could not grow when it last should.
     pub journal_full: bool,
+    /// Whether this node was set up as the primary, and another one is.
+    pub two_primaries: bool,
     /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
     pub document_weight: u64,
     /// Sources in the vector clock.

@@ -297,6 +297,12 @@ impl Manager {
             }
             Ok(Err(silence)) => {
                 committer.rest(work.at, &silence, &work.hearing, work.standing);
+                let is_appointed = committer.told.is_appointed;
+                let two_primaries = is_appointed && matches!(silence, Silence::Overtaken(_));
+                if self.counters.two_primaries != two_primaries {
+                    self.counters.two_primaries = two_primaries;
+                    self.publisher.publish(&self.replica, self.counters);
+                }
                 return Ok(());
             }
             Err(error) => {
@@ -306,6 +312,7 @@ impl Manager {
         };
         let name = transaction.name();
         let has_hash = transaction.commit.as_ref().is_some_and(|commit| commit.hash.is_some());
+        self.counters.two_primaries = false;
         let answer = self.take_in(vec![vec![transaction]]).await?.into_iter().flatten().next();
         let greatest = self.replica.greatest();
         let Some(committer) = &mut self.committer else { return Ok(()) };

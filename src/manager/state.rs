@@ -14,7 +14,7 @@ use super::handle::Counters;
 use super::representation::{Representation, Representer, Version};
 use super::state_hash::StateHash;
 use super::wall_clock;
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::document::Value;
 use crate::patch::{Document, PointerBuf};
@@ -83,6 +83,15 @@ pub struct SkippedPage {
     pub skipped: Vec<Reason>,
 }
 
+/// The last commit that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Its name, of which the source says the epoch and whose it is.
+    pub name: Name,
+    /// Its time.
+    pub time: Time,
+}
+
 impl State {
     fn first(replica: &Replica) -> Self {
         let version = Version::new(replica.snapshot().root().clone(), replica.history().length());
@@ -124,9 +133,14 @@ impl State {
         self.replica.base()
     }
 
-    /// The last commit that counts.
-    pub fn last_commit(&self) -> Option<Name> {
-        self.history().chain().last()
+    /// The last commit that counts; none if none is known.
+    pub fn last_commit(&self) -> Option<LastCommit> {
+        let chain = self.history().chain();
+        let name = chain.last()?;
+        // A base has it as the time at which the source of its commit was covered last: by that.
+        let of_base = || chain.base().clock.get(&name.source).map(|covered| covered.last);
+        let time = chain.commits().last().map(|last| last.place.time).or_else(of_base)?;
+        Some(LastCommit { name, time })
     }
 
     /// Why this node has to take a base; none if all that can be compared is right.
@@ -147,6 +161,11 @@ impl State {
     /// What is known at the commit with which it begins: who does not have that needs a base.
     pub fn folded(&self) -> &Committed {
         self.history().chain().base()
+    }
+
+    /// How many transactions of the history are not final.
+    pub fn tentative(&self) -> u64 {
+        self.length() - self.history().committed().index
     }
 
     /// How many transactions the history has.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
-use crate::manager::Counters;
+use crate::manager::{Counters, LastCommit};
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::upstream::{Divergence, UpstreamStatus};
 
@@ -33,6 +33,8 @@ pub struct Trouble {
 pub struct Readings {
     /// The manager's counters.
     pub counters: Counters,
+    /// The last commit that counts.
+    pub commit: Option<LastCommit>,
     /// Where the journal is damaged, and how.
     pub damage: Option<String>,
     /// Why what is appended to the journal would be lost.
@@ -42,8 +44,15 @@ pub struct Readings {
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 6] =
-    [journal_lost, journal_full, journal_damaged, clock_ahead, divergence, peer_clock_ahead];
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 7] = [
+    journal_lost,
+    journal_full,
+    journal_damaged,
+    clock_ahead,
+    divergence,
+    two_primaries,
+    peer_clock_ahead,
+];
 
 fn journal_lost(readings: &Readings) -> Vec<Trouble> {
     let told = readings.loss.iter().map(|why| {
@@ -103,6 +112,19 @@ fn divergence(readings: &Readings) -> Vec<Trouble> {
     troubles
 }
 
+fn two_primaries(readings: &Readings) -> Vec<Trouble> {
+    let other = readings.commit.as_ref().filter(|_| readings.counters.two_primaries);
+    let told = other.map(|LastCommit { name, .. }| {
+        let detail = format!(
+            "this node was started with --primary, and what counts are the commits of {}, so this one makes \
+             nothing final: start only one node of the mesh with --primary",
+            name.source
+        );
+        Trouble { kind: "two-primaries", detail, blocks: false }
+    });
+    told.into_iter().collect()
+}
+
 fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
     let waits = readings.upstreams.iter().filter_map(|upstream| {
         let seconds = upstream.ahead_ms? / 1000;
@@ -127,11 +149,12 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
         let detail = format!("the manager has been at work on one turn for {} s", busy.as_secs());
         return answer(&[Trouble { kind: "stuck", detail, blocks: true }]);
     }
-    let counters = routes.handle.state().counters();
+    let state = routes.handle.state();
+    let (counters, commit) = (state.counters(), state.last_commit());
     let journal = routes.handle.journal();
     let damage = journal.damage().map(|damage| damage.to_string());
     let (loss, upstreams) = (journal.loss(), routes.upstreams());
-    let mut troubles = find(&Readings { counters, damage, loss, upstreams });
+    let mut troubles = find(&Readings { counters, commit, damage, loss, upstreams });
     match request.path() {
         // The manager is not stuck.
         "/healthz/live" => troubles.clear(),
@@ -169,6 +192,7 @@ mod tests {
     fn all_troubles_are_told_and_the_first_is_the_problem() {
         let readings = |journal_full, diverging: &[bool]| Readings {
             counters: Counters { journal_full, ..Counters::default() },
+            commit: None,
             damage: None,
             loss: None,
             upstreams: diverging.iter().map(|diverges| upstream("a:1", *diverges)).collect(),
@@ -201,12 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn a_second_primary_is_told() {
+        let name = ("a~00000000^3".parse().unwrap(), 7).into();
+        let commit = Some(LastCommit { name, time: Time::default() });
+        let readings = |two_primaries| Readings {
+            counters: Counters { two_primaries, ..Counters::default() },
+            commit: commit.clone(),
+            damage: None,
+            loss: None,
+            upstreams: Vec::new(),
+        };
+        assert_eq!(find(&readings(false)), []);
+        let troubles = find(&readings(true));
+        assert_eq!((troubles[0].kind, troubles[0].blocks), ("two-primaries", false));
+        assert!(troubles[0].detail.contains("commits of a~00000000^3"), "{troubles:?}");
+    }
+
+    #[test]
     fn a_peer_whose_clock_is_ahead_is_told() {
         let mut ahead = upstream("a:1", false);
         ahead.ahead_ms = Some(7_200_000);
         let upstreams = vec![upstream("b:1", false), ahead];
         let counters = Counters::default();
-        let troubles = find(&Readings { counters, damage: None, loss: None, upstreams });
+        let (commit, damage, loss) = (None, None, None);
+        let troubles = find(&Readings { counters, commit, damage, loss, upstreams });
         assert_eq!(troubles.len(), 1);
         assert_eq!((troubles[0].kind, troubles[0].blocks), ("peer-clock-ahead", false));
         assert!(

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::primary::CommitStatus;
 use crate::downstream::DownstreamStatus;
 use crate::manager::Counters;
 use crate::upstream::{State, UpstreamStatus};
@@ -24,6 +25,8 @@ impl Requests {
 pub struct Readings<'a> {
     pub counters: Counters,
     pub length: u64,
+    pub tentative: u64,
+    pub commit: Option<CommitStatus>,
     pub is_damaged: bool,
     pub requests: &'a Requests,
     pub upstreams: &'a [UpstreamStatus],
@@ -32,7 +35,8 @@ pub struct Readings<'a> {
 
 /// The text.
 pub fn text(readings: &Readings) -> String {
-    let Readings { counters, length, is_damaged, requests, upstreams, downstreams } = readings;
+    let Readings { counters, length, tentative, .. } = readings;
+    let Readings { commit, is_damaged, requests, upstreams, downstreams, .. } = readings;
     let mut page = Page(String::new());
     page.metric("build_info", "gauge", "The version that runs");
     page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
@@ -88,6 +92,22 @@ pub fn text(readings: &Readings) -> String {
             "Whether the journal could not grow when it last should",
             u64::from(counters.journal_full),
         ),
+        ("transactions_tentative", "Transactions that are not final", *tentative),
+        (
+            "commit_epoch",
+            "The epoch of the last commit, 0 if none is known",
+            commit.as_ref().map_or(0, |commit| commit.epoch),
+        ),
+        (
+            "primary",
+            "Whether this node makes the history final",
+            u64::from(commit.as_ref().is_some_and(|commit| commit.is_own)),
+        ),
+        (
+            "two_primaries",
+            "Whether this node was set up as the primary and another one is",
+            u64::from(counters.two_primaries),
+        ),
         ("journal_damaged", "Whether a part of the journal is damaged", u64::from(*is_damaged)),
         ("sources", "Sources in the vector clock", counters.sources),
         ("downstreams", "Sessions that are sent the journal", downstreams.len() as u64),
@@ -99,6 +119,10 @@ pub fn text(readings: &Readings) -> String {
     ] {
         page.metric(name, "gauge", help);
         page.sample(name, &[], value);
+    }
+    page.metric("commit_age_seconds", "gauge", "Age of the last commit: no new ones while idle");
+    if let Some(commit) = commit {
+        page.sample("commit_age_seconds", &[], seconds(commit.age_ms));
     }
     page.metric("http_requests_total", "counter", "Requests by the class of their answer");
     for (class, count) in requests.0.iter().enumerate() {
@@ -171,6 +195,7 @@ impl Page {
 mod tests {
     use super::*;
     use crate::clock::Time;
+    use crate::manager::LastCommit;
     use std::collections::HashSet;
 
     /// What `promtool check metrics` would find, and a little more; none if all is well.
@@ -225,11 +250,16 @@ mod tests {
         let late = upstream("b:1/a\"b\\c", Some(1250), Some(3_600_001));
         let requests = Requests::default();
         [101, 200, 204, 304, 404, 500].iter().for_each(|status| requests.count(*status));
+        let name = ("a~00000000^3".parse().unwrap(), 7).into();
+        let commit = LastCommit { name, time: Time::from_micros(1_000_000).unwrap() };
+        let now = Time::from_micros(3_500_000).unwrap();
         let page = |upstreams: &[UpstreamStatus]| {
             let counters = Counters { accepted: 7, ..Counters::default() };
             text(&Readings {
                 counters,
                 length: 7,
+                tentative: 3,
+                commit: CommitStatus::of(&commit, &"a~00000000".parse().unwrap(), now),
                 is_damaged: true,
                 requests: &requests,
                 upstreams,
@@ -243,6 +273,10 @@ mod tests {
         assert_eq!(lint(&text), None, "{text}");
         for line in [
             "patchmesh_transactions_accepted_total 7\n",
+            "patchmesh_transactions_tentative 3\n",
+            "patchmesh_commit_epoch 3\n",
+            "patchmesh_commit_age_seconds 2.5\n",
+            "patchmesh_primary 1\n",
             "patchmesh_http_requests_total{class=\"2xx\"} 2\n",
             "patchmesh_upstream_delay_seconds{peer=\"b:1/a\\\"b\\\\c\"} 1.25\n",
             "patchmesh_upstream_ahead_seconds{peer=\"b:1/a\\\"b\\\\c\"} 3600.001\n",

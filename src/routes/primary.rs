@@ -1,10 +1,47 @@
-//! `POST /primary`: this node takes the place of the primary.
+//! `POST /primary`: this node takes the place of the primary. And what is said of the last commit.
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Routes, json};
+use crate::clock::Time;
 use crate::http::{Problem, Response};
-use crate::manager::Promotion;
+use crate::manager::{LastCommit, Promotion};
+use crate::source::Source;
+
+/// The last commit that counts, as `/peers` shows it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct CommitStatus {
+    source: Source,
+    id: u64,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The life of the primary that made it.
+    primary: String,
+    /// Whether that is this node's.
+    #[serde(skip)]
+    pub is_own: bool,
+    time: Time,
+    /// How old it is, in milliseconds.
+    pub age_ms: u64,
+}
+
+impl CommitStatus {
+    /// What is said of a commit at the node `own`, if the wall clock says `now`.
+    pub fn of(commit: &LastCommit, own: &Source, now: Time) -> Option<Self> {
+        let LastCommit { name, time } = commit;
+        let epoch = name.source.epoch()?;
+        Some(Self {
+            epoch: epoch.number,
+            primary: epoch.life.to_owned(),
+            is_own: epoch.life == own.as_str(),
+            source: name.source.clone(),
+            id: name.id,
+            time: *time,
+            age_ms: now.micros_after(*time) / 1000,
+        })
+    }
+}
 
 /// Has this node begin the next epoch.
 pub async fn promote(routes: &Routes) -> Result<Response, Response> {

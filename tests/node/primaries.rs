@@ -109,6 +109,21 @@ fn a_write_is_final_everywhere_within_three_seconds_and_an_idle_mesh_is_silent()
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
         assert_eq!((&commit["Source"], &commit["Id"]), (&first["Source"], &json!(2)));
     }
+    for node in [&primary, &second, &third] {
+        let peers = node.peers();
+        let (source, epoch) = (&first["Source"], json!(1));
+        let said = |member: &str| peers["commit"][member].clone();
+        assert_eq!((&said("source"), said("id"), said("epoch")), (source, json!(2), epoch));
+        assert_eq!(said("primary"), primary.source);
+        assert!(said("age_ms").as_u64().unwrap() < 10_000, "{peers}");
+        assert_eq!(peers["tentative"], 0);
+        let is_primary = format!("patchmesh_primary {}", u8::from(node.source == primary.source));
+        for line in ["patchmesh_commit_epoch 1", "patchmesh_transactions_tentative 0", &is_primary]
+        {
+            let text = node.get("/metrics").text().to_owned();
+            assert!(text.lines().any(|is| is == line), "{line}: {text}");
+        }
+    }
     // What is left to be done is to find that nothing is new.
     std::thread::sleep(Duration::from_millis(2500));
     let mut stream = primary.stream();
@@ -143,6 +158,12 @@ fn a_second_primary_says_so_and_makes_nothing_final() {
     for text in names.iter().map(String::as_str).chain(["ERROR", "patchmesh promote"]) {
         assert!(line.contains(text), "{line} does not say {text}");
     }
+    wait_for("the second one's health to say so", || {
+        let health = second.get("/healthz");
+        (health.status == 503 && health.json()["type"] == "/problems/two-primaries").then_some(())
+    });
+    assert_eq!(second.get("/healthz/ready").status, 200);
+    assert_eq!(first.get("/healthz").status, 200);
     let transaction = write(&second, "b");
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(commits(&second), commits(&first));
