@@ -11,6 +11,7 @@ mod transaction;
 
 use std::io;
 
+use crate::journal::is_folded;
 use crate::manager::{Handle, SkippedPage, Stopped};
 use crate::transaction::Record;
 use budget::Budget;
@@ -32,6 +33,8 @@ pub struct Query {
 pub enum Untold {
     /// The history is not that long; this is its length.
     Beyond(u64),
+    /// It is before what is kept, which begins here.
+    Folded(u64),
     /// It takes too long, or too many others ask.
     TooLong,
     /// The journal cannot be read.
@@ -52,23 +55,34 @@ impl From<io::Error> for Untold {
     }
 }
 
+/// What was not there any more when it was read is before what is kept, which `begins` there.
+fn unless_folded(why: Untold, begins: impl FnOnce() -> u64) -> Untold {
+    match why {
+        Untold::Journal(error) if is_folded(&error) => Untold::Folded(begins()),
+        other => other,
+    }
+}
+
 impl Query {
     /// The door to the past of the node that this handle is of.
     pub fn new(handle: Handle) -> Self {
         Self { handle, budget: Budget::default() }
     }
 
-    /// A page of the journal from the position `from` on, of at most `most` transactions.
+    /// A page of the journal from the position `from` on, or from where it begins, of at most `most`
+    /// transactions.
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn log(&self, from: u64, most: usize) -> Result<Vec<Record>, Untold> {
+    pub async fn log(&self, from: Option<u64>, most: usize) -> Result<Vec<Record>, Untold> {
         let journal = self.handle.journal().clone();
+        let from = from.unwrap_or_else(|| journal.begin());
         if let Some(records) = journal.read_at_hand(from, most, PAGE_BYTES) {
             return Ok(records);
         }
         let read = move |_: &_| journal.read_blocking(from, most, PAGE_BYTES);
-        self.budget.lookup(async { Ok(read) }).await
+        let read = self.budget.lookup(async { Ok(read) }).await;
+        read.map_err(|why| unless_folded(why, || self.handle.journal().begin()))
     }
 
     /// A page of the transactions that are skipped now, in the order of the history: see

@@ -4,6 +4,7 @@ mod access;
 mod client_name;
 mod events;
 mod fate;
+mod finality;
 mod get;
 mod health;
 mod history;
@@ -89,10 +90,16 @@ impl From<Stopped> for Response {
 #[derive(Serialize)]
 struct Peers {
     source: Source,
+    /// How many transactions the history has.
     length: u64,
+    /// How many of them a document stands for, so that they are not kept one by one.
+    begins: u64,
+    /// How many records the journal has had.
+    position: u64,
     /// None if no commit is known.
     commit: Option<CommitStatus>,
-    /// How many transactions are not final.
+    /// How many transactions are final, and how many are not.
+    committed: u64,
     tentative: u64,
     vclock: VectorClock,
     /// None if it is not at hand, since the document is large and changing.
@@ -221,16 +228,19 @@ impl Routes {
 
     async fn peers(&self) -> Result<Response, Response> {
         let state = self.handle.state();
-        let length = state.length();
+        let position = state.journal_length();
         Ok(json(&Peers {
             source: self.handle.source(),
-            length,
+            length: state.length(),
+            begins: state.begin().index,
+            position,
             commit: self.commit(&state),
+            committed: state.committed_length(),
             tentative: state.tentative(),
             vclock: self.own_vclock(&state),
             hash: self.handle.state_hash().await,
             upstreams: self.upstreams(),
-            downstreams: self.downstreams.status(length),
+            downstreams: self.downstreams.status(position),
         }))
     }
 
@@ -240,16 +250,20 @@ impl Routes {
 
     fn metrics(&self) -> Response {
         let state = self.handle.state();
-        let length = state.length();
+        let position = state.journal_length();
         let text = metrics::text(&metrics::Readings {
             counters: state.counters(),
-            length,
+            length: state.length(),
+            begins: state.begin().index,
+            records: position - self.handle.journal().begin().min(position),
+            void: state.void(),
+            committed: state.committed_length(),
             tentative: state.tentative(),
             commit: self.commit(&state),
             is_damaged: self.handle.journal().damage().is_some(),
             requests: &self.requests,
             upstreams: &self.upstreams(),
-            downstreams: &self.downstreams.status(length),
+            downstreams: &self.downstreams.status(position),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());

@@ -75,6 +75,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "document",
             "patch",
             "replica::history",
+            "replica::Difference",
             "replica::Placed",
             "replica::MAX_AHEAD_MICROS",
             "manager",

@@ -317,6 +317,20 @@ impl Chain {
         place.time < self.base.floor && place.source.epoch().is_none()
     }
 
+    /// Whether the base stands for the transaction with this place, or it is void for good behind it.
+    pub fn is_folded(&self, place: &Place) -> bool {
+        self.is_folded_in(self.segment_of(place), place)
+    }
+
+    /// The same if it is known where it stands.
+    pub fn is_folded_in(&self, segment: Segment, place: &Place) -> bool {
+        match segment {
+            Segment::Base => true,
+            Segment::Commit(_) => false,
+            Segment::Tentative => self.is_behind_base(place),
+        }
+    }
+
     /// The floor at the end of the chain.
     pub fn floor(&self) -> Time {
         self.floors.last().copied().unwrap_or(self.base.floor)

@@ -189,10 +189,15 @@ impl Handle {
         self.published.state()
     }
 
-    /// A channel that has something in it whenever the history has grown since it was last emptied. It is
+    /// A channel that has something in it whenever the journal has grown since it was last emptied. It is
     /// closed when the manager ends.
     pub fn subscribe(&self) -> Receiver<()> {
         self.published.subscribe()
+    }
+
+    /// The same for whenever something became final.
+    pub fn subscribe_to_commits(&self) -> Receiver<()> {
+        self.published.subscribe_to_commits()
     }
 
     /// For how long the manager has been at work on one turn, as far as that was seen by asking for it.

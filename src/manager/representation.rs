@@ -94,6 +94,11 @@ impl Version {
         Self { value: value.into(), number, representation: OnceLock::new() }
     }
 
+    /// The version after this one.
+    pub fn next(&self, value: Value) -> Self {
+        Self::new(value, self.number + 1)
+    }
+
     /// The document.
     pub fn value(&self) -> &Value {
         &self.value

@@ -17,8 +17,8 @@ use super::wall_clock;
 use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::document::Value;
-use crate::patch::{Document, PointerBuf};
-use crate::replica::history::at::{Basis, Window};
+use crate::patch::{Document, PatchError, PointerBuf};
+use crate::replica::history::at::{Basis, Before, Window};
 use crate::replica::history::changes;
 use crate::replica::history::{Begin, Fate, History, Reason};
 use crate::replica::{Base, Difference, Replica};
@@ -67,6 +67,10 @@ pub struct Standing {
     pub index: Option<u64>,
     /// What becomes of it.
     pub fate: Fate,
+    /// Whether it is void: skipped for its time, whatever its patch.
+    pub is_void: bool,
+    /// Whether that is final.
+    pub is_committed: bool,
 }
 
 /// Some of the transactions that are skipped, in the order of the history. Why they are is known of
@@ -75,6 +79,8 @@ pub struct Standing {
 pub struct SkippedPage {
     /// How many are skipped in all.
     pub count: u64,
+    /// How many of these are void, as far as it is known why they are skipped.
+    pub void: u64,
     /// How many are repeated, which are not listed.
     pub repeated: u64,
     /// How many are skipped before those that are listed here.
@@ -94,7 +100,10 @@ pub struct LastCommit {
 
 impl State {
     fn first(replica: &Replica) -> Self {
-        let version = Version::new(replica.snapshot().root().clone(), replica.history().length());
+        Self::of(replica, Version::new(replica.snapshot().root().clone(), 0))
+    }
+
+    fn of(replica: &Replica, version: Version) -> Self {
         Self {
             replica: replica.clone(),
             version: Arc::new(version),
@@ -105,7 +114,8 @@ impl State {
 
     fn next(&self, replica: &Replica, counters: Counters) -> Self {
         if replica.length() > self.journal_length() || counters.generation > self.generation() {
-            return Self { counters, ..Self::first(replica) };
+            let version = self.version.next(replica.snapshot().root().clone());
+            return Self { counters, ..Self::of(replica, version) };
         }
         // Nothing was accepted, so it is the same document.
         let (replica, version) = (replica.clone(), self.version.clone());
@@ -163,9 +173,14 @@ impl State {
         self.history().chain().base()
     }
 
+    /// How many transactions of the history are final.
+    pub fn committed_length(&self) -> u64 {
+        self.history().committed().index
+    }
+
     /// How many transactions of the history are not final.
     pub fn tentative(&self) -> u64 {
-        self.length() - self.history().committed().index
+        self.length() - self.committed_length()
     }
 
     /// How many transactions the history has.
@@ -223,12 +238,13 @@ impl State {
         })
     }
 
-    /// What the document after `count` transactions is made from; none if there are fewer.
+    /// What the document after `count` transactions is made from; none if there are fewer, or if that is before
+    /// what is kept.
     pub fn basis(&self, count: u64) -> Option<Basis> {
         self.history().basis(count)
     }
 
-    /// What a listing is made from, of at most `most` transactions from index `from` on, and no more
+    /// What a listing is made from, of at most `most` transactions from index `from` on, which is kept, and no more
     /// than one that passes `bytes` of payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         self.history().window(from, most, bytes)
@@ -237,7 +253,82 @@ impl State {
     /// Where the transaction at this place of the history and at this position of the journal stands.
     pub fn standing(&self, place: &Place, position: u64) -> Standing {
         let history = self.history();
-        Standing { index: history.recent_index(place), fate: history.fate(place, position) }
+        Standing {
+            index: history.recent_index(place),
+            fate: history.fate(place, position),
+            is_void: self.is_void(place),
+            is_committed: self.is_committed(place),
+        }
+    }
+
+    /// The same if it is in the recent part of the history.
+    pub fn recent_standing(&self, place: &Place) -> Option<Standing> {
+        let position = self.history().recent(place)?.position;
+        Some(self.standing(place, position))
+    }
+
+    /// Whether the transaction at one place counts rather than that at the other one, if both have the same name:
+    /// what is void does not, and else the first in the history does.
+    pub fn counts_before(&self, one: &Place, other: &Place) -> bool {
+        let chain = self.history().chain();
+        (chain.is_void(one), chain.order(one)) < (chain.is_void(other), chain.order(other))
+    }
+
+    /// Whether what the journal has at this place of the history is one of its transactions that are kept: no
+    /// commit, and not before the base.
+    pub fn is_kept(&self, place: &Place) -> bool {
+        place.source.epoch().is_none() && !self.history().chain().is_folded(place)
+    }
+
+    /// What is known of how many transactions are before `place`, which is before the recent part; none if no
+    /// commit is known, so that this follows from the journal alone.
+    pub fn before(&self, place: &Place) -> Option<Before> {
+        self.history().before(place)
+    }
+
+    /// The document at the last commit; none if no primary is known.
+    pub fn committed_document(&self) -> Option<&Document> {
+        let history = self.history();
+        history.chain().last().map(|_| &history.committed().document)
+    }
+
+    /// Whether it is final what becomes of the transaction at this place: a commit covers it, or it is void.
+    pub fn is_committed(&self, place: &Place) -> bool {
+        self.history().is_committed(place) || self.is_void(place)
+    }
+
+    /// Whether the transaction at this place is void: skipped for its time, whatever its patch.
+    pub fn is_void(&self, place: &Place) -> bool {
+        self.history().chain().is_void(place)
+    }
+
+    /// Whether the transaction `id` of `source`, by its stamp or by its name, is final.
+    pub fn has_committed(&self, source: &Source, id: u64) -> bool {
+        let committed = self.history().committed();
+        let covered = committed.committed.clock.get(source);
+        covered.is_some_and(|covered| covered.next > id)
+            || committed.counted.names.contains(source, id)
+    }
+
+    /// Whether the transaction `id` of `source` is known to have been there, by its stamp or by its name. That it
+    /// is not in the journal any more, the caller knows.
+    pub fn was_folded(&self, source: &Source, id: u64) -> bool {
+        let base = self.history().chain().base();
+        // Of the Ids that a life gives out some may have been refused; of the others none.
+        let covered = base.clock.get(source).filter(|_| source.is_reserved());
+        base.commit.is_some()
+            && (covered.is_some_and(|covered| covered.next > id)
+                || self.history().names().contains(source, id))
+    }
+
+    /// How many transactions are void, as far as it is known why they are skipped.
+    pub fn void(&self) -> u64 {
+        // Nothing is before the first time.
+        if self.history().chain().floor() == Time::default() {
+            return 0;
+        }
+        let is_void = |(_, skip): &&Reason| skip.error == PatchError::VOID;
+        self.history().skipped().iter().filter(is_void).count() as u64
     }
 
     /// At most `most` of the skipped transactions, without the first `from`; the last ones if nothing is
@@ -249,7 +340,8 @@ impl State {
         let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
         let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
         let skipped = listed.iter_from(left_out).take(most).cloned().collect();
-        SkippedPage { count, repeated: history.repeated_count(), from, skipped }
+        let (void, repeated) = (self.void(), history.repeated_count());
+        SkippedPage { count, void, repeated, from, skipped }
     }
 
     fn history(&self) -> &History {
@@ -271,8 +363,10 @@ pub struct Published {
     representer: Representer<State>,
     /// When a large document is hashed for comparison again.
     next_comparison: Mutex<Option<Instant>>,
-    /// Who is woken when the history has grown; none if the manager has ended.
-    subscribers: Mutex<Option<Vec<Sender<()>>>>,
+    /// Who is woken when the journal has grown.
+    growth: Subscribers,
+    /// Who is woken when there is another commit.
+    commits: Subscribers,
     /// Whether somebody has read changes of the document since the manager last looked.
     changes_wanted: AtomicBool,
     /// How many turns of the manager have begun and ended: odd while it is at work on one.
@@ -337,18 +431,15 @@ impl Published {
         self.last().history().displaced()
     }
 
-    /// A channel that has something in it whenever the history has grown since it was last emptied, and is
+    /// A channel that has something in it whenever the journal has grown since it was last emptied, and is
     /// closed when the manager ends.
     pub fn subscribe(&self) -> Receiver<()> {
-        let (growth, grown) = async_channel::bounded(1);
-        // It may have grown since the state was read.
-        growth.try_send(()).ok();
-        if let Some(subscribers) = &mut *lock(&self.subscribers) {
-            // If nothing grows, those that left are not noticed otherwise.
-            subscribers.retain(|subscriber| !subscriber.is_closed());
-            subscribers.push(growth);
-        }
-        grown
+        self.growth.subscribe()
+    }
+
+    /// The same for whenever something became final.
+    pub fn subscribe_to_commits(&self) -> Receiver<()> {
+        self.commits.subscribe()
     }
 
     /// Has the manager note what changes the document.
@@ -366,6 +457,37 @@ impl Published {
             *seen = Some((turns, Instant::now()));
         }
         seen.map_or(Duration::ZERO, |(_, since)| since.elapsed())
+    }
+}
+
+/// Those who wait for something to happen; none if the manager has ended.
+struct Subscribers(Mutex<Option<Vec<Sender<()>>>>);
+
+impl Subscribers {
+    fn new() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+
+    fn subscribe(&self) -> Receiver<()> {
+        let (wake, woken) = async_channel::bounded(1);
+        // It may have happened since the state was read.
+        wake.try_send(()).ok();
+        if let Some(subscribers) = &mut *lock(&self.0) {
+            // If nothing happens, those that left are not noticed otherwise.
+            subscribers.retain(|subscriber| !subscriber.is_closed());
+            subscribers.push(wake);
+        }
+        woken
+    }
+
+    fn wake(&self) {
+        if let Some(subscribers) = &mut *lock(&self.0) {
+            subscribers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Closed(()))));
+        }
+    }
+
+    fn close(&self) {
+        *lock(&self.0) = None;
     }
 }
 
@@ -389,7 +511,8 @@ impl Publisher {
             read: AtomicBool::new(false),
             representer: Representer::default(),
             next_comparison: Mutex::new(None),
-            subscribers: Mutex::new(Some(Vec::new())),
+            growth: Subscribers::new(),
+            commits: Subscribers::new(),
             changes_wanted: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             seen: Mutex::new(None),
@@ -406,10 +529,13 @@ impl Publisher {
         let last = self.0.last();
         let next = Arc::new(last.next(replica, counters));
         let has_grown = !Arc::ptr_eq(&next.version, &last.version);
+        let has_committed = !Arc::ptr_eq(next.history().committed(), last.history().committed());
         *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
-        if has_grown && let Some(subscribers) = &mut *lock(&self.0.subscribers) {
-            subscribers
-                .retain(|growth| !matches!(growth.try_send(()), Err(TrySendError::Closed(()))));
+        if has_grown {
+            self.0.growth.wake();
+        }
+        if has_committed {
+            self.0.commits.wake();
         }
         last
     }
@@ -441,6 +567,7 @@ impl Deref for Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         // Who waits for the next state is told that there is none.
-        *lock(&self.0.subscribers) = None;
+        self.0.growth.close();
+        self.0.commits.close();
     }
 }

@@ -7,44 +7,49 @@ use std::io;
 use std::sync::Arc;
 
 use super::budget::Pace;
-use super::{PAGE_BYTES, Query, Untold};
+use super::{PAGE_BYTES, Query, Untold, unless_folded};
 use crate::clock::Time;
-use crate::manager::{JournalPast, Representation};
+use crate::manager::{JournalPast, Representation, State};
 use crate::patch::PointerBuf;
 use crate::replica::floor::Floor;
 use crate::replica::history::at::{Listed, Window};
 use crate::replica::{Past, PastPlace, Placed};
 
 /// Some of the history in its order.
-#[derive(Debug)]
 pub struct Page {
     /// The transactions.
     pub lines: Vec<Listed>,
-    /// How many transactions the history has.
-    pub length: u64,
+    /// The state in which they stand so.
+    pub state: Arc<State>,
 }
 
 impl Query {
-    /// A page of the history from the index `from` on, of at most `most` transactions.
+    /// A page of the history from the index `from` on, or from where it begins, of at most `most`
+    /// transactions.
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn history(&self, from: u64, most: usize) -> Result<Page, Untold> {
+    pub async fn history(&self, from: Option<u64>, most: usize) -> Result<Page, Untold> {
         let state = self.handle.state();
-        let (length, end) = (state.length(), state.journal_length());
+        let (end, begins) = (state.journal_length(), state.begin().index);
+        let from = from.unwrap_or(begins);
+        if from < begins {
+            return Err(Untold::Folded(begins));
+        }
         let base = match state.window(from, most, PAGE_BYTES) {
-            Window::Recent(lines) => return Ok(Page { lines, length }),
+            Window::Recent(lines) => return Ok(Page { lines, state }),
             Window::Past(base) => base,
         };
         let past = self.handle.past().clone();
         let work =
             move |pace: &Pace| base.list(from, most, PAGE_BYTES, &PastUntil::new(past, end, pace));
-        let list: Vec<Placed> = self.budget.replay(async { Ok(work) }).await?;
+        let list = self.budget.replay(async { Ok(work) }).await;
+        let list: Vec<Placed> = list.map_err(|why| self.unless_begun_later(why))?;
         let listed = |(index, placed): (u64, Placed)| {
             let fate = state.standing(&placed.place, placed.position).fate;
             Listed { index, placed, fate }
         };
-        Ok(Page { lines: (from..).zip(list).map(listed).collect(), length })
+        Ok(Page { lines: (from..).zip(list).map(listed).collect(), state })
     }
 
     /// The document after the first `count` transactions of the history, or the part of it at `pointer`,
@@ -60,6 +65,10 @@ impl Query {
         let work = async {
             let state = self.handle.state();
             let (length, end) = (state.length(), state.journal_length());
+            let begins = state.begin().index;
+            if count < begins {
+                return Err(Untold::Folded(begins));
+            }
             let basis = state.basis(count).ok_or(Untold::Beyond(length))?;
             let past = self.handle.past().clone();
             Ok(move |pace: &Pace| {
@@ -70,7 +79,12 @@ impl Query {
                 Ok((part, length))
             })
         };
-        self.budget.replay(work).await
+        self.budget.replay(work).await.map_err(|why| self.unless_begun_later(why))
+    }
+
+    /// The same, or that it is before what is kept now.
+    pub(super) fn unless_begun_later(&self, why: Untold) -> Untold {
+        unless_folded(why, || self.handle.state().begin().index)
     }
 }
 

@@ -5,9 +5,8 @@ use std::ops::Range;
 
 use super::budget::Pace;
 use super::{Query, Untold};
-use crate::journal::JournalReader;
-use crate::manager::Standing;
-use crate::replica::history::Fate;
+use crate::journal::{JournalReader, is_folded};
+use crate::manager::{Standing, State};
 use crate::source::Source;
 use crate::transaction::{Name, Place, Record};
 
@@ -18,82 +17,116 @@ const STRETCH_BYTES: usize = 1 << 20;
 /// What is told of a transaction.
 #[derive(Debug)]
 pub struct Told {
-    /// Where in the history it belongs, by its stamp.
-    pub place: Place,
-    /// Its name; none if it is the stamp.
-    pub named: Option<Box<Name>>,
+    /// The transaction, as the journal has it.
+    pub record: Record,
     /// How many transactions are before it in the history.
     pub index: u64,
-    /// What becomes of it.
-    pub fate: Fate,
+    /// Where it stands.
+    pub standing: Standing,
 }
 
 impl Query {
     /// What becomes of the transaction that is named or stamped by `source` and `id`; none if there is
-    /// none. Of several of one name, of the first in the history.
+    /// none. Of several of one name, of the first in the history that is not void.
     ///
     /// # Errors
     /// If it cannot be told.
     pub async fn transaction(&self, source: Source, id: u64) -> Result<Option<Told>, Untold> {
-        let Some((record, standing)) = self.standing(source, id).await? else { return Ok(None) };
-        let Record { place, named, .. } = record;
+        let name = Name { source, id };
+        let Some((record, standing)) = self.record(&name).await? else { return Ok(None) };
         let index = match standing.index {
             Some(index) => index,
-            None => self.index(place.clone()).await?,
+            None => self.index(&record.place).await?,
         };
-        Ok(Some(Told { place, named, index, fate: standing.fate }))
+        Ok(Some(Told { record, index, standing }))
     }
 
-    /// The same transaction as the journal has it, and what becomes of it.
+    /// The same transaction as the journal has it, and where it stands.
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn record(&self, name: &Name) -> Result<Option<(Record, Fate)>, Untold> {
-        let found = self.standing(name.source.clone(), name.id).await?;
-        Ok(found.map(|(record, standing)| (record, standing.fate)))
-    }
-
-    async fn standing(
-        &self,
-        source: Source,
-        id: u64,
-    ) -> Result<Option<(Record, Standing)>, Untold> {
-        let journal = self.handle.journal().clone();
-        let find = move |pace: &Pace| {
-            let mut found: Option<(Record, u64)> = None;
-            // Those before this one may have read what was not known yet.
-            for range in journal.candidates(&source, id) {
-                look_through(&journal, range, pace, |position, record| {
-                    let is_it = record.name() == (&source, id)
-                        || (&record.place.source, record.place.id) == (&source, id);
-                    let is_first = |(first, _): &(Record, u64)| record.place < first.place;
-                    if is_it && found.as_ref().is_none_or(is_first) {
-                        found = Some((record.clone(), position));
-                    }
-                })?;
-            }
-            Ok(found)
+    pub async fn record(&self, name: &Name) -> Result<Option<(Record, Standing)>, Untold> {
+        let found: Option<(Record, u64)> = self
+            .look_up(|| {
+                let (state, journal) = (self.handle.state(), self.handle.journal().clone());
+                let name = name.clone();
+                move |pace: &Pace| find(&name, &state, &journal, pace)
+            })
+            .await?;
+        let state = self.handle.state();
+        let Some((record, position)) = found else {
+            let was_folded = state.was_folded(&name.source, name.id);
+            return if was_folded { Err(Untold::Folded(state.begin().index)) } else { Ok(None) };
         };
-        let found: Option<(Record, u64)> = self.budget.lookup(async { Ok(find) }).await?;
-        let Some((record, position)) = found else { return Ok(None) };
-        let standing = self.handle.state().standing(&record.place, position);
+        let standing = state.standing(&record.place, position);
         Ok(Some((record, standing)))
     }
 
     /// How many transactions are before `place`, counted in the journal.
-    async fn index(&self, place: Place) -> Result<u64, Untold> {
-        let journal = self.handle.journal().clone();
-        let count = move |pace: &Pace| {
-            let (mut count, unsettled) = journal.before(place.time);
-            for range in unsettled {
-                look_through(&journal, range, pace, |_, record| {
-                    count += u64::from(record.place < place);
-                })?;
-            }
-            Ok(count)
-        };
-        self.budget.lookup(async { Ok(count) }).await
+    async fn index(&self, place: &Place) -> Result<u64, Untold> {
+        self.look_up(|| {
+            let (state, journal) = (self.handle.state(), self.handle.journal().clone());
+            let place = place.clone();
+            move |pace: &Pace| count(&place, &state, &journal, pace)
+        })
+        .await
     }
+
+    /// Has the journal looked through, anew if a part of it was folded away meanwhile.
+    async fn look_up<T: Send + 'static, W>(&self, prepare: impl Fn() -> W) -> Result<T, Untold>
+    where
+        W: FnOnce(&Pace) -> io::Result<T> + Send + 'static,
+    {
+        loop {
+            match self.budget.lookup(async { Ok(prepare()) }).await {
+                Err(Untold::Journal(error)) if is_folded(&error) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+/// The first transaction in the history of this name or stamp, and its position.
+fn find(
+    name: &Name,
+    state: &State,
+    journal: &JournalReader,
+    pace: &Pace,
+) -> io::Result<Option<(Record, u64)>> {
+    let Name { source, id } = name;
+    let mut found: Option<(Record, u64)> = None;
+    // Those before this one may have read what was not known yet.
+    for range in journal.candidates(source, *id) {
+        look_through(journal, range, pace, |position, record| {
+            let Record { place, .. } = record;
+            let is_it =
+                record.name() == (source, *id) || (&place.source, place.id) == (source, *id);
+            let is_first = |(first, _): &(Record, u64)| state.counts_before(place, &first.place);
+            if is_it && state.is_kept(place) && found.as_ref().is_none_or(is_first) {
+                found = Some((record.clone(), position));
+            }
+        })?;
+    }
+    Ok(found)
+}
+
+/// How many transactions are before `place` in the history.
+fn count(place: &Place, state: &State, journal: &JournalReader, pace: &Pace) -> io::Result<u64> {
+    let Some(before) = state.before(place) else {
+        let (mut count, unsettled) = journal.before(place.time);
+        for range in unsettled {
+            look_through(journal, range, pace, |_, record| {
+                count += u64::from(record.place < *place);
+            })?;
+        }
+        return Ok(count);
+    };
+    let Range { start, end } = before.positions;
+    let mut count = before.index;
+    look_through(journal, start..end.min(journal.length()), pace, |_, record| {
+        count += u64::from(before.counts(&record.place));
+    })?;
+    Ok(count)
 }
 
 /// Shows `visit` a range of the journal.

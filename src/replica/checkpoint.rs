@@ -108,8 +108,12 @@ impl Checkpoints {
 
     /// The last one before `place` at which the commits before number `passed` are passed and no more.
     pub fn before(&self, chain: &Chain, place: &Place, passed: u64) -> Option<&Floor> {
-        let before = &self.list[..self.before_count(chain, place)];
-        before.last().filter(|floor| floor.passed == passed)
+        self.last_before(chain, place).filter(|floor| floor.passed == passed)
+    }
+
+    /// The last one before `place`.
+    pub fn last_before(&self, chain: &Chain, place: &Place) -> Option<&Floor> {
+        self.list[..self.before_count(chain, place)].last()
     }
 
     /// The last one at a commit, of those that have passed no more than the commits before number `passed`.

@@ -238,9 +238,8 @@ impl Suffix {
             }
             for at in stretch {
                 let segment = chain.segment_of(&at.place);
-                let is_none = at.place.source.epoch().is_some()
-                    || segment == Segment::Base
-                    || (segment == Segment::Tentative && chain.is_behind_base(&at.place));
+                let is_none =
+                    at.place.source.epoch().is_some() || chain.is_folded_in(segment, &at.place);
                 if !is_none && after.is_none_or(|after| (segment, &at.place) > after) {
                     rest.push(Left { segment, at, position: position + read });
                 }

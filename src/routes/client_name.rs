@@ -5,14 +5,12 @@ use sha2::{Digest, Sha256};
 
 use super::bad_request;
 use super::get::untold;
-use super::write::{with_line_feed, with_members};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::http::{Problem, Request, Response};
-use crate::manager::ClientName;
-use crate::query::Query;
-use crate::replica::history::{Fate, Skip};
+use crate::manager::{ClientName, Standing};
+use crate::query::{Query, Untold};
 use crate::source::Source;
-use crate::transaction::Name;
+use crate::transaction::{Name, Record};
 
 const SOURCE: &str = "Patchmesh-Source";
 const ID: &str = "Patchmesh-Id";
@@ -64,43 +62,50 @@ fn hash(request: &Request) -> Box<str> {
     half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
-/// The answer to a request whose transaction is known by its name: what became of the first one.
-pub async fn what_became_of(query: &Query, client: &ClientName) -> Result<Response, Response> {
+/// The transaction that a client has named, as the journal has it: the first of that name. And where it stands.
+///
+/// # Errors
+/// If it is that of another request, or cannot be told.
+pub async fn first(query: &Query, client: &ClientName) -> Result<(Record, Standing), Response> {
     let Name { source, id } = &client.name;
-    let Some((first, fate)) = query.record(&client.name).await.map_err(untold)? else {
-        let detail = format!("transaction {id} of {source} is known, and was not found; try again");
-        return Err(Response::problem(503, detail));
-    };
+    let found = query.record(&client.name).await.map_err(|why| match why {
+        Untold::Folded(begins) => folded(&client.name, begins),
+        why => untold(why),
+    })?;
+    let (first, standing) = found.ok_or_else(|| not_found(&client.name))?;
     let unreadable = |error| Response::problem(500, format!("the journal cannot be read: {error}"));
     let transaction = first.transaction().map_err(unreadable)?;
-    let line: Value = serde_json::from_str(&first.line).expect("it was read as JSON just now");
-    if transaction.request.as_deref() != Some(&client.request) {
-        let detail = format!(
-            "transaction {id} of {source} is that of another request; a client gives each of its \
-             transactions another Id; nothing was changed"
-        );
-        return Err(Problem::new(409, detail)
-            .with_kind("/problems/another-request", "The name is taken by another request")
-            .with_member("transaction", line)
-            .with_member("request", &*client.request)
-            .into());
+    if transaction.request.as_deref() == Some(&client.request) {
+        return Ok((first, standing));
     }
-    let Fate::Skipped(skip) = fate else {
-        return Ok(Response::new(200).with_body("application/json", with_line_feed(&first.line)));
-    };
-    let problem = match skip {
-        Some(skip) => {
-            let Skip { error, .. } = &*skip;
-            let detail =
-                format!("the transaction is skipped, since an earlier one came in: {error}");
-            with_members(Problem::new(409, detail), error)
-        }
-        None => Problem::new(409, "the transaction is skipped, since an earlier one came in"),
-    };
-    Err(problem
-        .with_kind("/problems/skipped", "The transaction is skipped")
+    let line: Value = serde_json::from_str(&first.line).expect("it was read as JSON just now");
+    let detail = format!(
+        "transaction {id} of {source} is that of another request; a client gives each of its \
+         transactions another Id; nothing was changed"
+    );
+    Err(Problem::new(409, detail)
+        .with_kind("/problems/another-request", "The name is taken by another request")
         .with_member("transaction", line)
+        .with_member("request", &*client.request)
         .into())
+}
+
+/// What is told of a known transaction that is not found.
+pub fn not_found(Name { source, id }: &Name) -> Response {
+    let detail = format!("transaction {id} of {source} is known, and was not found; try again");
+    Response::problem(503, detail)
+}
+
+/// What is told of one for which a document stands.
+fn folded(Name { source, id }: &Name, begins: u64) -> Response {
+    let detail = format!(
+        "transaction {id} of {source} was accepted long ago, and is final; whether it is applied is not kept \
+         any more; nothing was changed"
+    );
+    Problem::new(410, detail)
+        .with_kind("/problems/folded", "It is not kept any more")
+        .with_member("begins", begins)
+        .into()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{bad_request, json, named_transaction, number};
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::SkippedPage;
+use crate::patch::PatchError;
 use crate::query::{Query, Told};
 use crate::replica::history::{Fate, Skip};
 use crate::source::Source;
@@ -30,8 +31,14 @@ pub struct Reason {
 
 impl From<&Skip> for Reason {
     fn from(Skip { error, since }: &Skip) -> Self {
-        let reason = Some(error.reason.to_string());
-        Self { operation: error.operation, path: error.path.clone(), reason, since: *since }
+        Self { since: *since, ..Self::from(error) }
+    }
+}
+
+impl From<&PatchError> for Reason {
+    fn from(PatchError { operation, path, reason }: &PatchError) -> Self {
+        let (path, reason) = (path.clone(), Some(reason.to_string()));
+        Self { operation: *operation, path, reason, since: None }
     }
 }
 
@@ -49,6 +56,9 @@ struct Transaction<'a> {
     /// How many transactions come before it in the history.
     #[serde(rename = "index")]
     index: u64,
+    /// Whether that is final.
+    #[serde(rename = "committed")]
+    committed: bool,
     #[serde(flatten)]
     reason: Reason,
 }
@@ -61,15 +71,17 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
         let detail = format!("this node has no transaction {id} of {source}");
         return Err(Response::problem(404, detail));
     };
-    let Told { place, named, index, fate } = &told;
-    let (source, id) = crate::transaction::name(place, named.as_deref());
-    let by = named.is_some().then_some((&place.source, place.id));
-    let (state, reason) = match fate {
+    let Told { record, index, standing } = &told;
+    let (place, (source, id)) = (&record.place, record.name());
+    let by = record.named.is_some().then_some((&place.source, place.id));
+    let (state, reason) = match &standing.fate {
+        _ if standing.is_void => ("void", Reason::from(&PatchError::VOID)),
         Fate::Applied => ("applied", Reason::default()),
         Fate::Skipped(skip) => ("skipped", skip.as_deref().map(Reason::from).unwrap_or_default()),
         Fate::Repeated => ("repeated", Reason::default()),
     };
-    Ok(json(&Transaction { source, id, time: place.time, by, state, index: *index, reason }))
+    let (time, index, committed) = (place.time, *index, standing.is_committed);
+    Ok(json(&Transaction { source, id, time, by, state, index, committed, reason }))
 }
 
 /// One of the answers of `/conflicts`.
@@ -90,8 +102,10 @@ struct Skipped<'a> {
 pub fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
     #[derive(Serialize)]
     struct Conflicts<'a> {
-        /// How many are skipped in all.
+        /// How many are skipped in all, void ones included.
         count: u64,
+        /// How many are void, as far as it is known why they are skipped.
+        void: u64,
         /// How many have no effect because one of the same name is before them. They are not listed.
         repeated: u64,
         /// How many are skipped before those that are listed.
@@ -101,14 +115,14 @@ pub fn conflicts(query: &Query, request: &Request) -> Result<Response, Response>
     let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(CONFLICTS).min(CONFLICTS);
     let page = query.skipped(from, limit);
-    let SkippedPage { count, repeated, from, skipped } = &page;
+    let SkippedPage { count, void, repeated, from, skipped } = &page;
     let skipped = skipped.iter().map(|(Place { source, id, time }, skip)| Skipped {
         source,
         id: *id,
         time: *time,
-        kind: "skipped",
+        kind: if skip.error == PatchError::VOID { "void" } else { "skipped" },
         reason: Reason::from(&**skip),
     });
-    let (count, repeated, from) = (*count, *repeated, *from);
-    Ok(json(&Conflicts { count, repeated, from, skipped: skipped.collect() }))
+    let (count, void, repeated, from) = (*count, *void, *repeated, *from);
+    Ok(json(&Conflicts { count, void, repeated, from, skipped: skipped.collect() }))
 }

@@ -1,6 +1,7 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
-use super::wait::{LENGTH, Wait};
+use super::finality::no_primary;
+use super::wait::{LENGTH, View, Wait};
 use super::{Routes, bad_request, number, preconditions};
 use crate::events::body_of;
 use crate::http::{Problem, Request, Response};
@@ -17,18 +18,29 @@ const CLOCK_BYTES: usize = 4 << 10;
 /// Answers a request for the document, or for the part at `pointer`, which is as in the path.
 pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
     let pointer = part_named(pointer)?;
-    if let Some(count) = number(request, "at")? {
-        let answer = as_it_was(routes, count, pointer);
-        return routes.unless_stopping(answer).await;
+    let view = match request.query_parameter("at")?.as_deref() {
+        None => View::Now,
+        Some("committed") => View::Committed,
+        Some(_) => {
+            let count = number(request, "at")?.unwrap_or_default();
+            let answer = as_it_was(routes, count, pointer);
+            return routes.unless_stopping(answer).await;
+        }
+    };
+    if view.document(&routes.handle.state()).is_none() {
+        return Err(no_primary("/get has the document now"));
     }
-    let wait = Wait::of(request, &pointer)?;
+    let wait = Wait::of(request, &pointer, view)?;
     if let Some(wait) = &wait {
         let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
         waited.map_err(|response| {
-            response.with_header(LENGTH, routes.handle.state().length().to_string())
+            response.with_header(LENGTH, view.length(&routes.handle.state()).to_string())
         })?;
     }
-    as_it_is(routes, pointer, wait).await
+    match view {
+        View::Now => as_it_is(routes, pointer, wait).await,
+        View::Committed => as_committed(routes, pointer, wait).await,
+    }
 }
 
 /// The JSON Pointer that stands in a path, percent-encoded.
@@ -64,6 +76,26 @@ async fn as_it_is(
     Ok(response.with_header(LENGTH, state.length().to_string()))
 }
 
+/// The document as it is final, for a client that has waited for something or not.
+async fn as_committed(
+    routes: &Routes,
+    pointer: PointerBuf,
+    wait: Option<Wait>,
+) -> Result<Response, Response> {
+    let state = routes.handle.state();
+    let part = View::Committed.document(&state).and_then(|document| document.get(&pointer));
+    let response = match part {
+        Some(part) => {
+            let part = routes.handle.represent(part).await;
+            let response = found(routes, &part);
+            let is_known = wait.is_some_and(|wait| wait.is_known(&state));
+            if is_known { preconditions::not_modified(response) } else { response }
+        }
+        None => nothing(&pointer.to_string()),
+    };
+    Ok(response.with_header(LENGTH, View::Committed.length(&state).to_string()))
+}
+
 /// The document after the first `count` transactions of the history.
 async fn as_it_was(routes: &Routes, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
@@ -89,6 +121,15 @@ pub fn untold(error: Untold) -> Response {
     match error {
         Untold::Beyond(length) => {
             Response::problem(404, format!("the history has {length} transactions"))
+        }
+        Untold::Folded(begins) => {
+            let detail = format!(
+                "this is final and old, and a document stands for it: what is kept begins at {begins}"
+            );
+            Problem::new(410, detail)
+                .with_kind("/problems/folded", "It is not kept any more")
+                .with_member("begins", begins)
+                .into()
         }
         Untold::TooLong => {
             let detail = "this is far back, and takes too long while others ask for the past too; \

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Counters, LastCommit};
-use crate::replica::MAX_AHEAD_MICROS;
+use crate::replica::{Difference, MAX_AHEAD_MICROS};
+use crate::transaction::Name;
 use crate::upstream::{Divergence, UpstreamStatus};
 
 /// How long the manager may be at work on one turn before the process does not count as well any more:
@@ -39,16 +40,19 @@ pub struct Readings {
     pub damage: Option<String>,
     /// Why what is appended to the journal would be lost.
     pub loss: Option<String>,
+    /// Why the node has to take the document of another one.
+    pub difference: Option<Difference>,
     /// The streams from the peers.
     pub upstreams: Vec<UpstreamStatus>,
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 7] = [
+const FINDERS: [fn(&Readings) -> Vec<Trouble>; 8] = [
     journal_lost,
     journal_full,
     journal_damaged,
     clock_ahead,
+    difference,
     divergence,
     two_primaries,
     peer_clock_ahead,
@@ -95,6 +99,32 @@ fn clock_ahead(readings: &Readings) -> Vec<Trouble> {
         (ahead_micros - MAX_AHEAD_MICROS).div_ceil(1_000_000)
     );
     vec![Trouble { kind: "clock-ahead", detail, blocks: true }]
+}
+
+fn difference(readings: &Readings) -> Vec<Trouble> {
+    let named = |Name { source, id }: &Name| format!("commit {id} of {source}");
+    let told = readings.difference.iter().map(|difference| {
+        let what = match difference {
+            Difference::Hash(commit) => {
+                format!("the document at {} is another one here than it says", named(commit))
+            }
+            Difference::Lacks(commit) => {
+                format!("{} came without all of what it makes final", named(commit))
+            }
+            Difference::Outside(commit) => {
+                let commit = commit.as_ref().map_or_else(String::new, |commit| {
+                    format!(": {}, and those before it, do not contain it", named(commit))
+                });
+                format!("this node has folded away what is not final any more{commit}")
+            }
+        };
+        let detail = format!(
+            "{what}. The node takes the document of a peer that agrees, as soon as it reaches one; until then \
+             what it says to be final may not be"
+        );
+        Trouble { kind: "difference", detail, blocks: false }
+    });
+    told.collect()
 }
 
 fn divergence(readings: &Readings) -> Vec<Trouble> {
@@ -151,10 +181,11 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     }
     let state = routes.handle.state();
     let (counters, commit) = (state.counters(), state.last_commit());
+    let difference = state.difference().cloned();
     let journal = routes.handle.journal();
     let damage = journal.damage().map(|damage| damage.to_string());
     let (loss, upstreams) = (journal.loss(), routes.upstreams());
-    let mut troubles = find(&Readings { counters, commit, damage, loss, upstreams });
+    let mut troubles = find(&Readings { counters, commit, damage, loss, difference, upstreams });
     match request.path() {
         // The manager is not stuck.
         "/healthz/live" => troubles.clear(),
@@ -188,14 +219,24 @@ mod tests {
         UpstreamStatus { divergence, ..UpstreamStatus::new(address.into(), now) }
     }
 
+    /// Of a node that is well.
+    fn readings() -> Readings {
+        Readings {
+            counters: Counters::default(),
+            commit: None,
+            damage: None,
+            loss: None,
+            difference: None,
+            upstreams: Vec::new(),
+        }
+    }
+
     #[test]
     fn all_troubles_are_told_and_the_first_is_the_problem() {
         let readings = |journal_full, diverging: &[bool]| Readings {
             counters: Counters { journal_full, ..Counters::default() },
-            commit: None,
-            damage: None,
-            loss: None,
             upstreams: diverging.iter().map(|diverges| upstream("a:1", *diverges)).collect(),
+            ..self::readings()
         };
         for (readings, kinds, blocking) in [
             (readings(false, &[]), &[][..], 0),
@@ -231,9 +272,7 @@ mod tests {
         let readings = |two_primaries| Readings {
             counters: Counters { two_primaries, ..Counters::default() },
             commit: commit.clone(),
-            damage: None,
-            loss: None,
-            upstreams: Vec::new(),
+            ..readings()
         };
         assert_eq!(find(&readings(false)), []);
         let troubles = find(&readings(true));
@@ -242,13 +281,27 @@ mod tests {
     }
 
     #[test]
+    fn a_document_that_is_not_what_a_commit_says_is_told() {
+        let commit = Name { source: "main~k3x9q2pd^1".parse().unwrap(), id: 7 };
+        for (difference, begin) in [
+            (Difference::Hash(commit.clone()), "the document at commit 7 of main~k3x9q2pd^1 is "),
+            (Difference::Lacks(commit.clone()), "commit 7 of main~k3x9q2pd^1 came without "),
+            (Difference::Outside(Some(commit)), "this node has folded away what is not final "),
+            (Difference::Outside(None), "this node has folded away what is not final any more. "),
+        ] {
+            let troubles = find(&Readings { difference: Some(difference), ..readings() });
+            assert_eq!(troubles.len(), 1);
+            assert_eq!((troubles[0].kind, troubles[0].blocks), ("difference", false));
+            assert!(troubles[0].detail.starts_with(begin), "{}", troubles[0].detail);
+        }
+    }
+
+    #[test]
     fn a_peer_whose_clock_is_ahead_is_told() {
         let mut ahead = upstream("a:1", false);
         ahead.ahead_ms = Some(7_200_000);
         let upstreams = vec![upstream("b:1", false), ahead];
-        let counters = Counters::default();
-        let (commit, damage, loss) = (None, None, None);
-        let troubles = find(&Readings { counters, commit, damage, loss, upstreams });
+        let troubles = find(&Readings { upstreams, ..readings() });
         assert_eq!(troubles.len(), 1);
         assert_eq!((troubles[0].kind, troubles[0].blocks), ("peer-clock-ahead", false));
         assert!(

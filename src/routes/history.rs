@@ -41,14 +41,19 @@ struct Line<'a> {
     payload: &'a str,
     /// Null if it is applied; an empty object if why it is skipped is not known any more.
     skipped: Option<Reason>,
+    /// Whether it is skipped for its time, whatever its patch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    void: bool,
     /// Whether one of the same name is before it, so that it has no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
+    /// Whether all that is final.
+    committed: bool,
 }
 
 /// Answers a request for a part of the journal.
 pub async fn log(query: &Query, request: &Request) -> Result<Response, Response> {
-    let from = number(request, "from")?.unwrap_or(0);
+    let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(LOG_LIMIT).min(LOG_MOST);
     let records = query.log(from, limit).await.map_err(untold)?;
     let bytes = records.iter().map(|record| record.line.len() + 1).sum();
@@ -63,9 +68,9 @@ pub async fn log(query: &Query, request: &Request) -> Result<Response, Response>
 
 /// Answers a request for a part of the history.
 pub async fn history(query: &Query, request: &Request) -> Result<Response, Response> {
-    let from = number(request, "from")?.unwrap_or(0);
+    let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(LIMIT).min(MOST);
-    let Page { lines: listed, length } = query.history(from, limit).await.map_err(untold)?;
+    let Page { lines: listed, state } = query.history(from, limit).await.map_err(untold)?;
     let mut lines = Vec::new();
     for Listed { index, placed, fate } in listed {
         let repeated = fate == Fate::Repeated;
@@ -83,7 +88,9 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
             by: placed.named.is_some().then_some((&place.source, place.id)),
             payload,
             skipped,
+            void: state.is_void(place),
             repeated,
+            committed: state.is_committed(place),
         };
         serde_json::to_writer(&mut lines, &line).expect("memory takes every JSON text");
         lines.push(b'\n');
@@ -91,5 +98,5 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
     Ok(Response::new(200)
         .with_body("application/x-ndjson", lines)
         .with_header("Cache-Control", "no-store")
-        .with_header("Patchmesh-Length", length.to_string()))
+        .with_header("Patchmesh-Length", state.length().to_string()))
 }

@@ -24,7 +24,16 @@ impl Requests {
 /// What the text is made from.
 pub struct Readings<'a> {
     pub counters: Counters,
+    /// How many transactions the history has.
     pub length: u64,
+    /// How many of them a document stands for.
+    pub begins: u64,
+    /// How many records the journal has now.
+    pub records: u64,
+    /// How many transactions are void.
+    pub void: u64,
+    /// How many transactions are final, and how many are not.
+    pub committed: u64,
     pub tentative: u64,
     pub commit: Option<CommitStatus>,
     pub is_damaged: bool,
@@ -35,7 +44,7 @@ pub struct Readings<'a> {
 
 /// The text.
 pub fn text(readings: &Readings) -> String {
-    let Readings { counters, length, tentative, .. } = readings;
+    let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
     let Readings { commit, is_damaged, requests, upstreams, downstreams, .. } = readings;
     let mut page = Page(String::new());
     page.metric("build_info", "gauge", "The version that runs");
@@ -44,6 +53,11 @@ pub fn text(readings: &Readings) -> String {
         ("transactions_accepted_total", "Transactions accepted", counters.accepted),
         ("transactions_refused_total", "Fresh transactions that do not apply", counters.refused),
         ("transactions_known_total", "Transactions dropped as known", counters.known),
+        (
+            "transactions_too_late_total",
+            "Transactions dropped since they are older than all that may still come",
+            counters.void,
+        ),
         (
             "transactions_newly_skipped_total",
             "Applied transactions that came to be skipped",
@@ -74,8 +88,11 @@ pub fn text(readings: &Readings) -> String {
         page.sample(name, &[], value);
     }
     for (name, help, value) in [
-        ("journal_transactions", "Transactions in the journal", *length),
+        ("history_transactions", "Transactions in the history", *length),
+        ("history_folded_transactions", "Those that a document stands for", *begins),
+        ("journal_transactions", "Transactions in the journal, commits included", *records),
         ("transactions_skipped", "Transactions that are skipped now", counters.skipped),
+        ("transactions_void", "Those that are for being older than a horizon", *void),
         (
             "transactions_repeated",
             "Transactions without effect, since one of the same name is before them",
@@ -92,6 +109,7 @@ pub fn text(readings: &Readings) -> String {
             "Whether the journal could not grow when it last should",
             u64::from(counters.journal_full),
         ),
+        ("transactions_committed", "Transactions that are final", *committed),
         ("transactions_tentative", "Transactions that are not final", *tentative),
         (
             "commit_epoch",
@@ -258,6 +276,10 @@ mod tests {
             text(&Readings {
                 counters,
                 length: 7,
+                begins: 3,
+                records: 5,
+                void: 0,
+                committed: 4,
                 tentative: 3,
                 commit: CommitStatus::of(&commit, &"a~00000000".parse().unwrap(), now),
                 is_damaged: true,
@@ -273,6 +295,8 @@ mod tests {
         assert_eq!(lint(&text), None, "{text}");
         for line in [
             "patchmesh_transactions_accepted_total 7\n",
+            "patchmesh_history_folded_transactions 3\n",
+            "patchmesh_transactions_committed 4\n",
             "patchmesh_transactions_tentative 3\n",
             "patchmesh_commit_epoch 3\n",
             "patchmesh_commit_age_seconds 2.5\n",

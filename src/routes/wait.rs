@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
 
@@ -11,12 +12,12 @@ use crate::clock::VectorClock;
 use crate::document::Value;
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped};
-use crate::patch::PointerBuf;
+use crate::patch::{Document, PointerBuf};
 use crate::source::Source;
 
 /// How long is waited unless asked for another time, and at most.
-const WAIT: Duration = Duration::from_secs(30);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub const WAIT: Duration = Duration::from_secs(30);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The least time between two looks, once a wait has lasted: if others write all the time, most of what
 /// comes is not what is waited for. Before, it is this share of the time waited.
@@ -30,8 +31,50 @@ const LOOK_SHARE: u32 = 10;
 /// How many transactions the history has, as each answer of `/get` says and a request may repeat.
 pub const LENGTH: &str = "Patchmesh-Length";
 
+/// Which document a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// As it is now.
+    Now,
+    /// As it is final.
+    Committed,
+}
+
+impl View {
+    /// The document; none if nothing says what is final.
+    pub fn document(self, state: &State) -> Option<&Document> {
+        match self {
+            Self::Now => Some(state.document()),
+            Self::Committed => state.committed_document(),
+        }
+    }
+
+    /// How many transactions have led to it.
+    pub fn length(self, state: &State) -> u64 {
+        match self {
+            Self::Now => state.length(),
+            Self::Committed => state.committed_length(),
+        }
+    }
+
+    fn has(self, state: &State, source: &Source, id: u64) -> bool {
+        match self {
+            Self::Now => state.has(source, id),
+            Self::Committed => state.has_committed(source, id),
+        }
+    }
+
+    fn subscribe(self, handle: &Handle) -> Receiver<()> {
+        match self {
+            Self::Now => handle.subscribe(),
+            Self::Committed => handle.subscribe_to_commits(),
+        }
+    }
+}
+
 /// What a request waits for.
 pub struct Wait {
+    view: View,
     until: Until,
     longest: Duration,
 }
@@ -61,7 +104,11 @@ enum Look {
 
 impl Wait {
     /// What a request for the part at `pointer` waits for; none if it does not.
-    pub fn of(request: &Request, pointer: &PointerBuf) -> Result<Option<Self>, Response> {
+    pub fn of(
+        request: &Request,
+        pointer: &PointerBuf,
+        view: View,
+    ) -> Result<Option<Self>, Response> {
         let clock = |name| {
             let Some(text) = request.query_parameter(name)? else { return Ok(None) };
             let clock = serde_json::from_str(&text).map_err(|error| {
@@ -81,6 +128,11 @@ impl Wait {
             clock("seen")?.map(Until::Seen),
             named_transaction(request)?.map(|(source, id)| Until::Transaction(source, id)),
         ];
+        if view == View::Committed && matches!(named, [Some(_), ..] | [_, Some(_), _]) {
+            let detail = "after and seen are about what this node has, final or not, and at=committed is not; \
+                          source with id is about one transaction";
+            return Err(bad_request(detail));
+        }
         let mut named = named.into_iter().flatten();
         let until = match (named.next(), named.next()) {
             (Some(until), None) => until,
@@ -96,7 +148,7 @@ impl Wait {
                 (None, None) => return Ok(None),
             },
         };
-        Ok(Some(Self { until, longest: wait.unwrap_or(WAIT).min(LONGEST_WAIT) }))
+        Ok(Some(Self { view, until, longest: wait.unwrap_or(WAIT).min(LONGEST_WAIT) }))
     }
 
     /// Waits, until it is there or the time is over.
@@ -117,7 +169,7 @@ impl Wait {
                 Look::Missing(problem) if look >= deadline => return Err(problem.into()),
                 Look::Unmoved | Look::Missing(_) => {}
             }
-            let grown = subscription.get_or_insert_with(|| handle.subscribe());
+            let grown = subscription.get_or_insert_with(|| self.view.subscribe(handle));
             let growth = async {
                 grown.recv().await.map_err(|_| Stopped)?;
                 let pace = PACE.min(begin.elapsed() / PACE_SHARE).max(time * LOOK_SHARE);
@@ -148,22 +200,33 @@ impl Wait {
                 }
             }
             Until::Transaction(source, id) => {
-                if state.has(source, *id) {
-                    Look::There
-                } else {
-                    Look::Missing(not_received(*id, source, ""))
+                if self.view.has(&state, source, *id) {
+                    return Look::There;
                 }
+                Look::Missing(match self.view {
+                    View::Now => not_received(*id, source, ""),
+                    View::Committed => {
+                        let detail =
+                            format!("transaction {id} of {source} was not final in this time");
+                        Problem::new(504, detail)
+                    }
+                })
             }
-            Until::OtherLength(length) => unless_unmoved(state.length() != *length),
+            Until::OtherLength(length) => unless_unmoved(self.view.length(&state) != *length),
             Until::OtherPart(pointer, preconditions) => {
-                let part = state.document().get(pointer).cloned();
+                let document = self.view.document(&state);
+                let part = document.and_then(|document| document.get(pointer)).cloned();
                 // What both share is not looked at.
                 if seen.as_ref() == Some(&part) {
                     return Look::Unmoved;
                 }
+                let representation = match (self.view, &part) {
+                    (View::Now, _) => handle.read(pointer).await.part,
+                    (View::Committed, Some(part)) => Some(handle.represent(part).await),
+                    (View::Committed, None) => None,
+                };
                 *seen = Some(part);
-                let part = handle.read(pointer).await.part;
-                let tag = part.as_ref().map(|part| part.hash().as_str());
+                let tag = representation.as_ref().map(|part| part.hash().as_str());
                 unless_unmoved(preconditions.verdict(true, tag) != Verdict::NotModified)
             }
         }
@@ -173,7 +236,7 @@ impl Wait {
     pub fn is_known(&self, state: &State) -> bool {
         match &self.until {
             Until::After(clock) => clock.covers(state.vclock()),
-            Until::OtherLength(length) => state.length() == *length,
+            Until::OtherLength(length) => self.view.length(state) == *length,
             // If a part is the same, its preconditions say so, as those of any read do.
             Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
         }
@@ -207,7 +270,7 @@ fn not_received(id: u64, source: &Source, others: &str) -> Problem {
 }
 
 /// A time such as `30s`, `500ms` or `30`, which is in seconds.
-fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (digits, unit): (_, fn(u64) -> Duration) = match text.strip_suffix("ms") {
         Some(digits) => (digits, Duration::from_millis),
         None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::finality::{self, Finality};
 use super::get::part_named;
 use super::preconditions::{self, Preconditions, Verdict};
 use super::{Routes, bad_request, client_name};
@@ -36,6 +37,7 @@ pub async fn write(
     }
     let preconditions = Preconditions::of(request);
     let client = client_name::of(request, || handle.source())?;
+    let finality = Finality::of(request, &handle.state())?;
     let is_merge = request.header("Content-Type").is_some_and(|content_type| {
         let media_type = content_type.split(';').next().unwrap_or_default();
         media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
@@ -47,12 +49,12 @@ pub async fn write(
         if preconditions.is_none() {
             // This depends on nothing, so that it needs no turn of its own.
             let submitted = handle.create(&text, client.as_ref()).await?;
-            return answer(routes, submitted, client).await;
+            return answer(routes, submitted, client, finality).await;
         }
         Content::Patch(text.into())
     };
     let submitted = propose(handle, part, preconditions, content, client.clone()).await?;
-    answer(routes, submitted, client).await
+    answer(routes, submitted, client, finality).await
 }
 
 /// The text of a patch of the part at `part`, as one of the whole document.
@@ -71,9 +73,13 @@ async fn answer(
     routes: &Routes,
     submitted: Submitted,
     client: Option<ClientName>,
+    finality: Option<Finality>,
 ) -> Result<Response, Response> {
     match submitted {
         Submitted::Accepted(record) => {
+            if let Some(finality) = finality {
+                return finality.outcome(routes, record, client.as_ref()).await;
+            }
             Ok(Response::new(200).with_body("application/json", with_line_feed(&record.line)))
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
@@ -86,7 +92,11 @@ async fn answer(
         }
         Submitted::Early { ahead_micros } => Err(too_early(ahead_micros)),
         Submitted::Known { .. } if let Some(client) = client => {
-            client_name::what_became_of(&routes.query, &client).await
+            let (first, standing) = client_name::first(&routes.query, &client).await?;
+            match finality {
+                Some(finality) => finality.outcome(routes, first, Some(&client)).await,
+                None => finality::settled(&first, &standing),
+            }
         }
         Submitted::Known { .. } => {
             let detail = "peers are still sending this node its own earlier transactions, or \

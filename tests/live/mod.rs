@@ -140,6 +140,9 @@ impl Answer {
     }
 }
 
+/// The source of the commits that a [`Peer`] sends.
+pub const PRIMARY: &str = "main~k3x9q2pd^1";
+
 /// A peer that a node dials, and that sends it what the test wants.
 pub struct Peer {
     listener: TcpListener,
@@ -159,6 +162,18 @@ impl Peer {
     pub fn tell(&mut self, source: &str, id: u64, micros: u64, patch: &Value) {
         let payload = patch.to_string();
         self.send(&json!({"Source": source, "Id": id, "Payload": payload, "Time": micros}));
+    }
+
+    /// Sends the commit `id` of the primary `main` in its first epoch, which makes final what the clock has.
+    pub fn commit(&mut self, id: u64, micros: u64, clock: &Value) {
+        self.commit_within(id, micros, clock, 2_592_000);
+    }
+
+    /// The same, where nothing counts that is older by so many seconds.
+    pub fn commit_within(&mut self, id: u64, micros: u64, clock: &Value, horizon: u64) {
+        let commit =
+            json!({"Epoch": 1, "After": null, "Until": micros, "Clock": clock, "Horizon": horizon});
+        self.send(&json!({"Source": PRIMARY, "Id": id, "Payload": "[]", "Time": micros, "Commit": commit}));
     }
 
     /// The same as a plain node sends it.

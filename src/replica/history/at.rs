@@ -6,6 +6,7 @@
 //! the journal, for what is before.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Effect, Entry, Fate, History, Placed};
@@ -14,6 +15,7 @@ use crate::patch::{Document, Patch, parse};
 use crate::replica::floor::Floor;
 use crate::replica::past::{Past, Suffix};
 use crate::source::Source;
+use crate::transaction::Place;
 
 /// What the document after so many transactions is made from.
 #[derive(Clone, Debug)]
@@ -54,7 +56,55 @@ pub enum Window {
     Past(PastFloor),
 }
 
+/// How many transactions are before a place of the history, as far as that is known without the journal.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// So many, of those up to a floor; the others have to be counted.
+    pub index: u64,
+    /// Where in the journal all of the others are.
+    pub positions: Range<u64>,
+    /// The end of the floor.
+    after: Option<Place>,
+    place: Place,
+    chain: Arc<Chain>,
+}
+
+impl Before {
+    /// Whether what the journal has at `place` is one of those to be counted.
+    pub fn counts(&self, place: &Place) -> bool {
+        let Self { after, place: end, chain, .. } = self;
+        let order = chain.order(place);
+        place.source.epoch().is_none()
+            && order < chain.order(end)
+            && after.as_ref().is_none_or(|after| chain.order(after) < order)
+            && !chain.is_folded(place)
+    }
+}
+
 impl History {
+    /// How many transactions are before `place`, which is in the history; none if no commit is known, so that this
+    /// follows from the journal alone.
+    pub fn before(&self, place: &Place) -> Option<Before> {
+        let chain = self.chain.clone();
+        chain.tip()?;
+        let is_before = |floor: &&Floor| {
+            floor.end.as_ref().is_some_and(|end| chain.order(end) < chain.order(place))
+        };
+        let floors =
+            self.checkpoints.last_before(&chain, place).into_iter().chain([&*self.committed]);
+        let floor = floors.filter(is_before).max_by_key(|floor| floor.index);
+        let (index, begin) = floor
+            .map_or((self.begin.index, self.begin.position), |floor| (floor.index, floor.position));
+        // What a commit covers is before it in the journal.
+        let end = match chain.segment_of(place) {
+            Segment::Commit(number) => chain.commit(number).map(|commit| commit.position),
+            Segment::Base | Segment::Tentative => None,
+        };
+        let positions = begin..end.unwrap_or(u64::MAX);
+        let after = floor.and_then(|floor| floor.end.clone());
+        Some(Before { index, positions, after, place: place.clone(), chain })
+    }
+
     /// What the document after `count` transactions is made from; none if there are fewer, or the base stands for
     /// more.
     pub fn basis(&self, count: u64) -> Option<Basis> {

@@ -1,0 +1,169 @@
+//! `wait=committed`: a write that is answered when it is final what becomes of it.
+//!
+//! Who waits holds nobody up: between two commits there is nothing to be done for it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use smol::Timer;
+use smol::future::FutureExt;
+
+use super::get::untold;
+use super::wait::{LONGEST_WAIT, WAIT, duration};
+use super::write::{with_line_feed, with_members};
+use super::{Routes, bad_request, client_name};
+use crate::http::{Problem, Request, Response};
+use crate::manager::{ClientName, Standing, State, Stopped};
+use crate::patch::PatchError;
+use crate::replica::history::Fate;
+use crate::transaction::{Name, Record};
+
+/// How long a request waits for its transaction to be final.
+#[derive(Clone, Copy, Debug)]
+pub struct Finality {
+    begun: Instant,
+    longest: Duration,
+}
+
+impl Finality {
+    /// What a request says of that; none if it does not wait.
+    ///
+    /// # Errors
+    /// 400 if it cannot be understood, and 409 if nobody says what is final.
+    pub fn of(request: &Request, state: &State) -> Result<Option<Self>, Response> {
+        let timeout = request.query_parameter("timeout")?;
+        match request.query_parameter("wait")?.as_deref() {
+            Some("committed") => {}
+            Some(text) => {
+                let detail = format!("a write waits with wait=committed only, and not wait={text}");
+                return Err(bad_request(detail));
+            }
+            None if timeout.is_some() => {
+                return Err(bad_request("there is timeout without wait=committed"));
+            }
+            None => return Ok(None),
+        }
+        let longest = match timeout {
+            None => WAIT,
+            Some(text) => duration(&text).ok_or_else(|| {
+                let detail =
+                    format!("the query parameter timeout is {text:?}, not like 10s or 500ms");
+                bad_request(detail)
+            })?,
+        };
+        if state.last_commit().is_none() {
+            return Err(no_primary("nothing was changed"));
+        }
+        Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
+    }
+
+    /// What became of a transaction, when that is final; `client` has named it, or nobody.
+    ///
+    /// # Errors
+    /// If it is not applied, or not final in time.
+    pub async fn outcome(
+        self,
+        routes: &Routes,
+        record: Record,
+        client: Option<&ClientName>,
+    ) -> Result<Response, Response> {
+        let waited = self.wait(routes, &record);
+        let state = routes.unless_stopping(waited).await?;
+        let standing = match state.recent_standing(&record.place) {
+            Some(standing) => standing,
+            None => {
+                let stamp = Name { source: record.place.source.clone(), id: record.place.id };
+                let found = routes.query.record(&stamp).await.map_err(untold)?;
+                found.ok_or_else(|| client_name::not_found(&stamp))?.1
+            }
+        };
+        match client {
+            // The first of its name is before it, and so is final too.
+            Some(client) if standing.fate == Fate::Repeated => {
+                let (first, standing) = client_name::first(&routes.query, client).await?;
+                settled(&first, &standing)
+            }
+            _ => settled(&record, &standing),
+        }
+    }
+
+    /// Waits until it is final what becomes of the transaction, and gives a state in which it is.
+    async fn wait(
+        self,
+        routes: &Routes,
+        record: &Record,
+    ) -> Result<std::sync::Arc<State>, Response> {
+        let commits = routes.handle.subscribe_to_commits();
+        let committed = async {
+            loop {
+                commits.recv().await.map_err(|_| Stopped)?;
+                let state = routes.handle.state();
+                if state.is_committed(&record.place) {
+                    return Ok(state);
+                }
+            }
+        };
+        let too_late = async {
+            Timer::at(self.begun + self.longest).await;
+            Err(self.not_yet(record))
+        };
+        committed.or(too_late).await
+    }
+
+    fn not_yet(self, record: &Record) -> Response {
+        let (source, id) = record.name();
+        let detail = format!(
+            "transaction {id} of {source} is accepted, and was not final within {:?}; /transaction tells what \
+             becomes of it",
+            self.longest
+        );
+        Problem::new(504, detail)
+            .with_kind("/problems/not-final-yet", "The transaction is accepted, and not final yet")
+            .with_member("transaction", line(record))
+            .into()
+    }
+}
+
+/// What a client is told of its transaction by what becomes of it.
+///
+/// # Errors
+/// If it is not applied.
+pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Response> {
+    let skip = match &standing.fate {
+        Fate::Applied | Fate::Repeated => {
+            let body = with_line_feed(&record.line);
+            return Ok(Response::new(200).with_body("application/json", body));
+        }
+        Fate::Skipped(skip) => skip,
+    };
+    let error = if standing.is_void {
+        Some(&PatchError::VOID)
+    } else {
+        skip.as_ref().map(|skip| &skip.error)
+    };
+    let since = if standing.is_committed { "for good" } else { "since an earlier one came in" };
+    let problem = match error {
+        Some(error) => {
+            let detail = format!("the transaction is skipped, {since}: {error}");
+            with_members(Problem::new(409, detail), error)
+        }
+        None => Problem::new(409, format!("the transaction is skipped, {since}")),
+    };
+    Err(problem
+        .with_kind("/problems/skipped", "The transaction is skipped")
+        .with_member("transaction", line(record))
+        .into())
+}
+
+/// The answer to who asks for what is final if nobody says what is.
+pub fn no_primary(consequence: &str) -> Response {
+    let detail = format!(
+        "this node knows of no primary, so that nothing is final; {consequence}. One node of the mesh is \
+         started with --primary"
+    );
+    Problem::new(409, detail).with_kind("/problems/no-primary", "No primary is known").into()
+}
+
+fn line(record: &Record) -> Value {
+    serde_json::from_str(&record.line).expect("what the journal has is JSON")
+}
