@@ -147,11 +147,14 @@ pub const PRIMARY: &str = "main~k3x9q2pd^1";
 pub struct Peer {
     listener: TcpListener,
     socket: Option<WebSocket<TcpStream>>,
+    /// The stream on which the first commit was sent.
+    left: Option<WebSocket<TcpStream>>,
 }
 
 impl Peer {
     pub fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a free port"), socket: None }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self { listener, socket: None, left: None }
     }
 
     pub fn address(&self) -> String {
@@ -173,7 +176,10 @@ impl Peer {
     pub fn commit_within(&mut self, id: u64, micros: u64, clock: &Value, horizon: u64) {
         let commit =
             json!({"Epoch": 1, "After": null, "Until": micros, "Clock": clock, "Horizon": horizon});
-        self.send(&json!({"Source": PRIMARY, "Id": id, "Payload": "[]", "Time": micros, "Commit": commit}));
+        let (source, payload) = (PRIMARY, "[]");
+        self.send(&json!({"Source": source, "Id": id, "Payload": payload, "Time": micros, "Commit": commit}));
+        // Whoever knew no primary dials anew.
+        self.left = self.left.take().or_else(|| self.socket.take());
     }
 
     /// The same as a plain node sends it.
