@@ -1,13 +1,13 @@
 //! Damage is noticed while the node runs, told truly, and stops only what needs the damaged part; and
 //! what was acknowledged and is gone is never passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use patchmesh::journal::{Header, push_batch};
+use patchmesh::journal::{Begin, Header, push_batch};
 
 use crate::client;
 use crate::harness::{PlainNode, Port, wait_for};
@@ -536,6 +536,19 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
     fs::write(shared.join("journal"), journal(SHARED)).unwrap();
     let (_peer, peer) = Process::node(&scratch, "127.0.0.1:0", &shared, &[]);
     let good = journal(SHARED + OWN);
+    // The same in two files, the second of which begins with the batch 40.
+    let in_two = {
+        let first = good.windows(6).position(|bytes| bytes == b"\"40.1/").unwrap();
+        let first = good[..first].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        let (begin, end) = good.split_at(first);
+        let header = Header::new("old~1".parse().unwrap());
+        let header = header.next(
+            None,
+            Begin { position: 39 * 7, batch: 40, offset: begin.len() as u64, after: 0 },
+        );
+        let second = [&header.line(), end].concat();
+        [("journal", begin.to_vec()), ("journal-0000000000000273", second)]
+    };
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("PATCHMESH_SEED") {
         Some(seed) => seed..seed + 1,
@@ -543,8 +556,11 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
     };
     for seed in seeds {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut bytes = good.clone();
+        let one = [("journal", good.clone())];
+        let mut files = if seed.is_multiple_of(2) { one.to_vec() } else { in_two.to_vec() };
         for _ in 0..random.usize(1..5) {
+            let count = files.len();
+            let bytes = &mut files[random.usize(..count)].1;
             let at = random.usize(..bytes.len());
             match random.u8(..4) {
                 0 => bytes[at] ^= 1 << random.u8(..8),
@@ -553,7 +569,7 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
                     bytes[at..end].fill_with(|| random.u8(..));
                 }
                 2 => {
-                    let feeds: Vec<usize> = memchr::memchr_iter(b'\n', &bytes).collect();
+                    let feeds: Vec<usize> = memchr::memchr_iter(b'\n', bytes).collect();
                     if let Some(at) = random.choice(feeds) {
                         bytes[at] = 0x0b;
                     }
@@ -564,13 +580,22 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
         }
         let data = scratch.path(format_args!("damaged{seed}"));
         fs::create_dir(&data).unwrap();
-        fs::write(data.join("journal"), &bytes).unwrap();
+        for (name, bytes) in &files {
+            fs::write(data.join(name), bytes).unwrap();
+        }
+        let bytes: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes).copied().collect();
         let directory = data.to_str().unwrap();
         let peer = peer.to_string();
         let arguments = ["verify", directory, "--rebuild-from", &peer, "--source", "old"];
         let (status, said, told) = run(&arguments);
         assert_eq!(status, Some(0), "PATCHMESH_SEED={seed}: {said}{told}");
         assert_eq!(run(&["verify", directory]).0, Some(0), "PATCHMESH_SEED={seed}");
+        // All that was there is beside it.
+        let aside = content(&data).into_iter();
+        let aside = aside.filter(|(path, _)| path.to_str().unwrap().contains(".damaged-"));
+        let aside: BTreeSet<Vec<u8>> = aside.map(|(_, bytes)| bytes).collect();
+        assert!(aside == files.into_iter().map(|(_, bytes)| bytes).collect());
+        assert!(!data.join("journal-0000000000000273").exists());
         let mended = fs::read_to_string(data.join("journal")).unwrap();
         let mut expected = SHARED;
         for sealed in String::from_utf8(good.clone()).unwrap().lines().skip(1 + SHARED as usize) {
