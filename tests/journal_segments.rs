@@ -235,6 +235,23 @@ fn whatever_a_crash_leaves_of_a_fold_opens() {
 }
 
 #[test]
+fn files_of_two_journals_are_left_alone() {
+    // As a crash leaves it while a directory is mended: the new journal has its name, and the rest of the old one
+    // is not put aside yet.
+    let (temporary, mut journal) = with_files("two", 5);
+    let directory = Directory::open(&temporary.0, true).expect("it is good");
+    directory.keep_base(&source(), &base(35)).expect("there is room");
+    journal.drop_before(15).expect("it can be removed");
+    drop((journal, directory));
+    let header = Header::new("node~2".parse().expect("a source"));
+    fs::write(temporary.join("journal"), header.line()).expect("it can be written");
+    let before = names(&temporary.0);
+    let Err(error) = open(&temporary.0) else { panic!("it is of two journals") };
+    assert!(error.to_string().contains("it is of the journal of node~1"), "{error}");
+    assert_eq!(names(&temporary.0), before);
+}
+
+#[test]
 fn what_is_dropped_needs_a_base_and_takes_what_is_useless_with_it() {
     let (temporary, mut journal) = with_files("drop", 5);
     let directory = Directory::open(&temporary.0, true).expect("it is good");

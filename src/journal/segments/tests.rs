@@ -18,7 +18,8 @@ struct Disk(Arc<Mutex<Content>>);
 #[derive(Default)]
 struct Content {
     files: BTreeMap<u64, [Vec<u8>; 2]>,
-    steps: Vec<Step>,
+    /// What each step has left; none if that is not kept.
+    steps: Option<Vec<Step>>,
     /// The least and the greatest position at which the journal may begin and end.
     begin: [u64; 2],
     length: [u64; 2],
@@ -60,13 +61,16 @@ impl Disk {
     fn change(&self, change: impl FnOnce(&mut Content)) {
         let mut content = self.0.lock().unwrap();
         change(&mut content);
+        if content.steps.is_none() {
+            return;
+        }
         let files = |which: usize| {
             let files = content.files.iter();
             files.map(|(position, both)| (*position, both[which].clone())).collect()
         };
         let step =
             Step { files: [files(0), files(1)], begin: content.begin, length: content.length };
-        content.steps.push(step);
+        content.steps.as_mut().expect("it is there").push(step);
     }
 
     fn open(&self) -> Result<(FileJournal, Vec<u64>), OpenError> {
@@ -204,6 +208,7 @@ fn four_files() -> (Disk, FileJournal) {
 fn a_crash_between_any_two_steps_leaves_a_journal_that_opens() {
     let disk = Disk::new();
     let (mut journal, _) = disk.open().unwrap();
+    disk.0.lock().unwrap().steps = Some(Vec::new());
     let life: Source = "a~later".parse().unwrap();
     for round in 0..4 {
         disk.append(&mut journal, 3);
@@ -219,7 +224,7 @@ fn a_crash_between_any_two_steps_leaves_a_journal_that_opens() {
             disk.0.lock().unwrap().begin[0] = 16;
         }
     }
-    let steps = std::mem::take(&mut disk.0.lock().unwrap().steps);
+    let steps = disk.0.lock().unwrap().steps.take().unwrap();
     assert!(steps.len() > 40, "{}", steps.len());
     for (number, Step { files, begin, length }) in steps.into_iter().enumerate() {
         for files in files {
@@ -277,6 +282,52 @@ fn readers_see_one_journal_whichever_files_it_has() {
             assert_eq!(reader.damage(), None);
         }
     }
+}
+
+#[test]
+fn what_is_dropped_while_it_is_read_is_no_damage() {
+    let disk = Disk::new();
+    let (mut journal, _) = disk.open().unwrap();
+    let reader = journal.reader();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|seed| {
+                let (reader, is_over) = (&reader, &is_over);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let (mut read, mut folded) = (0, 0);
+                    while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                        // What goes next is the most likely to go meanwhile.
+                        let from = reader.begin() + random.u64(..3);
+                        match reader.read(from, 1000, usize::MAX) {
+                            Ok(records) => read += u64::from(!records.is_empty()),
+                            Err(error) => {
+                                assert!(is_folded(&error), "{error}");
+                                folded += 1;
+                            }
+                        }
+                        reader.check(0, 1 << 20);
+                    }
+                    (read, folded)
+                })
+            })
+            .collect();
+        for _ in 0..300 {
+            for _ in 0..5 {
+                disk.append(&mut journal, 100);
+            }
+            journal.roll().unwrap();
+            let end = reader.length();
+            // What is among the latest is not read from a file.
+            journal.drop_before(end.saturating_sub(5000)).unwrap();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let counts = readers.into_iter().map(|reader| reader.join().unwrap());
+        let (read, _) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        assert!(read > 0);
+    });
+    assert_eq!(reader.damage(), None);
 }
 
 #[test]
@@ -393,14 +444,12 @@ fn a_long_file_is_followed_by_another_and_what_cannot_be_begun_is_begun_later() 
     };
     disk.0.lock().unwrap().trouble = Some(NotAdded::Absent);
     for id in 0..9 {
-        disk.0.lock().unwrap().steps.clear();
         journal.append(&megabyte(id)).unwrap();
     }
     assert_eq!(disk.files().len(), 1);
     assert!(matches!(journal.roll(), Err(AppendError::Full(_))));
     disk.0.lock().unwrap().trouble = None;
     for id in 9..30 {
-        disk.0.lock().unwrap().steps.clear();
         journal.append(&megabyte(id)).unwrap();
     }
     assert_eq!(disk.files().into_keys().collect::<Vec<_>>(), [0, 9, 17, 25]);
@@ -423,7 +472,6 @@ fn memory_is_bounded_by_what_is_there() {
         journal.roll().unwrap();
         let end = reader.length();
         journal.drop_before(end.saturating_sub(3000)).unwrap();
-        disk.0.lock().unwrap().steps.clear();
         let sizes = reader.sizes();
         if round < 10 {
             most = std::array::from_fn(|at| most[at].max(sizes[at]));
