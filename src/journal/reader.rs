@@ -295,31 +295,13 @@ impl FileReader {
 
     /// Checks that each file is where it was, and begins as it did.
     fn check_files(&self) -> Result<(), DamagedFile> {
-        let wrong = |file: &Segment, why| {
-            let damage = Damage { offset: 0, why: Why::Content(why) };
-            DamagedFile { file: file.storage.name(), damage }
-        };
         let files = self.storage.each();
         for (index, file) in files.iter().enumerate() {
-            let same = |header: &Header| {
-                let known = &file.header;
-                (&header.source, &header.begin, &header.life)
-                    == (&known.source, &known.begin, &known.life)
-            };
-            match read_header(&*file.storage) {
-                Ok((header, _)) if same(&header) => (),
-                Ok(_) => return Err(wrong(file, "its first line is that of another file".into())),
-                Err(OpenError::Damaged(damage)) => {
-                    return Err(DamagedFile { file: file.storage.name(), damage });
-                }
-                Err(error) => return Err(wrong(file, error.to_string())),
-            }
-            // Of the last one it is looked at more often, and told otherwise.
-            if index + 1 < files.len()
-                && let Err(error) = file.storage.check_place(0)
-                && file.position() >= self.begin()
-            {
-                return Err(wrong(file, error.to_string()));
+            let is_last = index + 1 == files.len();
+            match check_file(file, is_last) {
+                // It was dropped meanwhile.
+                Err(_) if self.is_dropped(file.first.offset) => (),
+                checked => checked?,
             }
         }
         Ok(())
@@ -508,6 +490,27 @@ impl FileReader {
     /// See [`super::JournalReader::before`].
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         self.shared.lock().blocks.before(time)
+    }
+}
+
+/// Checks that a file begins as it did, and is where it was; the last one's place is looked at more often, and
+/// told otherwise.
+fn check_file(file: &Segment, is_last: bool) -> Result<(), DamagedFile> {
+    let damaged = |damage| Err(DamagedFile { file: file.storage.name(), damage });
+    let wrong = |why| damaged(Damage { offset: 0, why: Why::Content(why) });
+    let same = |header: &Header| {
+        let known = &file.header;
+        (&header.source, &header.begin, &header.life) == (&known.source, &known.begin, &known.life)
+    };
+    match read_header(&*file.storage) {
+        Ok((header, _)) if same(&header) => (),
+        Ok(_) => return wrong("its first line is that of another file".into()),
+        Err(OpenError::Damaged(damage)) => return damaged(damage),
+        Err(error) => return wrong(error.to_string()),
+    }
+    match file.storage.check_place(0) {
+        Err(error) if !is_last => wrong(error.to_string()),
+        _ => Ok(()),
     }
 }
 

@@ -300,7 +300,7 @@ fn what_is_dropped_while_it_is_read_is_no_damage() {
         }));
         if checks {
             let checked = reader.check(0, 1 << 20);
-            assert_eq!((checked.next, checked.damage), (Some(1000), None));
+            assert_eq!((checked.next, checked.damage), (None, None));
         } else {
             let error = reader.read(100, 7, usize::MAX).unwrap_err();
             assert!(is_folded(&error), "{error}");
