@@ -43,6 +43,7 @@ use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 use folds::Folds;
 use handle::Event;
+use healing::Checking;
 use keeper::Keeper;
 use lines::Lines;
 use pace::Pace;
@@ -108,6 +109,7 @@ pub struct Manager {
     /// Where the last base is.
     bases: Bases,
     folds: Folds,
+    checking: Option<Checking>,
     /// Who makes the history final, if this node may be the primary.
     committer: Option<Committer>,
 }
@@ -175,6 +177,7 @@ impl Manager {
             keeper,
             bases,
             folds: Folds::default(),
+            checking: None,
             committer: None,
         };
         (manager, handle)
@@ -192,6 +195,7 @@ impl Manager {
             let begin = Instant::now();
             self.turn(wake).await?;
             self.commit_where_due(begin.elapsed()).await?;
+            self.check_where_due();
             self.fold_where_due().await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&self.replica, reader);
@@ -229,7 +233,14 @@ impl Manager {
             self.folds.written().await;
             Some(Wake::Moment)
         };
-        event.or(come).or(found_out).or(written).await
+        let checked = async {
+            match &mut self.checking {
+                Some(checking) => checking.checked().await,
+                None => std::future::pending().await,
+            }
+            Some(Wake::Moment)
+        };
+        event.or(come).or(found_out).or(written).or(checked).await
     }
 
     /// Takes an event and what else waits in the inbox, and what was held back if its time has come;

@@ -2,9 +2,12 @@
 
 use std::io;
 
+use smol::Task;
+
 use super::lives::Cause;
 use super::{Manager, wall_clock};
 use crate::drops;
+use crate::replica::history::Check;
 use crate::replica::{Base, Difference, Rebase, Refusal};
 use crate::transaction::Name;
 
@@ -26,7 +29,42 @@ pub enum Taken {
     Failed(String),
 }
 
+/// A large document that is compared with what a commit says, by another thread.
+pub struct Checking {
+    check: Check,
+    task: Task<bool>,
+    result: Option<bool>,
+}
+
+impl Checking {
+    fn begin(check: Check) -> Self {
+        let document = check.clone();
+        Self { check, task: smol::unblock(move || document.is_right()), result: None }
+    }
+
+    /// Waits until it is compared.
+    pub async fn checked(&mut self) {
+        if self.result.is_none() {
+            self.result = Some((&mut self.task).await);
+        }
+    }
+}
+
 impl Manager {
+    /// Has the document at the last commit compared with what that says, and takes note of what came of it.
+    pub(super) fn check_where_due(&mut self) {
+        let is_done = |checking: &mut Checking| checking.result.is_some();
+        if let Some(Checking { check, result, .. }) = self.checking.take_if(is_done) {
+            let before = self.replica.difference().cloned();
+            self.replica.note_check(&check, result == Some(true));
+            self.tell_difference(before.as_ref());
+            self.publisher.publish(&self.replica, self.counters);
+        }
+        if self.checking.is_none() {
+            self.checking = self.replica.check().map(Checking::begin);
+        }
+    }
+
     /// Takes a base that `peer` gave.
     ///
     /// # Errors

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Replica;
+use super::history::Check;
 use crate::transaction::Name;
+
+/// A document of no more weight is compared with what a commit says at once.
+const LIGHT_WEIGHT: u64 = 1 << 20;
 
 /// Why what a node holds cannot be what the chain says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +49,30 @@ impl Replica {
         }
         self.difference = if chain.is_outside() {
             Some(Difference::Outside(chain.known_end()))
-        } else if let Some(lacking) = lacking {
-            Some(Difference::Lacks(lacking))
         } else {
-            self.history.verify().err().map(Difference::Hash)
+            lacking.map(Difference::Lacks)
         };
+        if self.difference.is_none()
+            && let Some(check) = self.history.check().filter(|check| check.weight() <= LIGHT_WEIGHT)
+        {
+            self.note_check(&check, check.is_right());
+        }
+    }
+
+    /// A document that is to be compared with what a commit says, since it was too large to do that at once.
+    pub fn check(&self) -> Option<Check> {
+        if self.difference.is_some() { None } else { self.history.check() }
+    }
+
+    /// Takes note of what came of a check, unless its commit does not count any more.
+    pub fn note_check(&mut self, check: &Check, is_right: bool) {
+        if self.difference.is_some() || !self.history.chain().counts(check.commit()) {
+            return;
+        }
+        if is_right {
+            self.history.note_right(check);
+        } else {
+            self.difference = Some(Difference::Hash(check.commit().clone()));
+        }
     }
 }

@@ -40,7 +40,7 @@ use crate::source::Source;
 use crate::transaction::Place;
 use changes::Changes;
 
-pub use commits::Committing;
+pub use commits::{Check, Committing};
 pub use skips::{Bits, Fate, Reason, Skip, Skips};
 
 /// A transaction whose fate changed because another one came in before it.

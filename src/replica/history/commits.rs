@@ -27,6 +27,31 @@ pub struct Committing {
     pub has_other_end: bool,
 }
 
+/// A document that a commit says the hash of.
+#[derive(Clone, Debug)]
+pub struct Check {
+    floor: Arc<Floor>,
+    commit: Name,
+    hash: Box<str>,
+}
+
+impl Check {
+    /// The commit.
+    pub fn commit(&self) -> &Name {
+        &self.commit
+    }
+
+    /// How much the document weighs: hashing it takes that long.
+    pub fn weight(&self) -> u64 {
+        self.floor.document.weight()
+    }
+
+    /// Whether the document has that hash.
+    pub fn is_right(&self) -> bool {
+        *self.hash == *self.floor.document.root().digest().hash().as_str()
+    }
+}
+
 /// What one more commit covers, and what it leaves.
 struct Survey {
     covered: u64,
@@ -189,22 +214,24 @@ impl History {
         PastFloor { floor: Some(floor), chain, forgotten }.up_to(index, self.progress.passed, past)
     }
 
-    /// Compares the last commit's hash with that of the document there, if it says one; and takes note if it is
-    /// right.
-    ///
-    /// # Errors
-    /// The commit, if the document here is another one.
-    pub fn verify(&mut self) -> Result<(), Name> {
-        let Some(last) = self.chain.commits().last() else { return Ok(()) };
-        let Some(hash) = &last.commit.hash else { return Ok(()) };
-        if self.verified.as_ref().is_some_and(|verified| verified.passed >= self.committed.passed) {
-            return Ok(());
+    /// What is to be compared with the last commit's hash, if it says one and that was not done yet.
+    pub fn check(&self) -> Option<Check> {
+        let last = self.chain.commits().last()?;
+        let is_done = |verified: &Arc<Floor>| verified.passed >= self.committed.passed;
+        if self.verified.as_ref().is_some_and(is_done) {
+            return None;
         }
-        if **hash != *self.committed.document.root().digest().hash().as_str() {
-            return Err(Name { source: last.place.source.clone(), id: last.place.id });
+        let commit = Name { source: last.place.source.clone(), id: last.place.id };
+        let hash = last.commit.hash.clone()?;
+        Some(Check { floor: self.committed.clone(), commit, hash })
+    }
+
+    /// Takes note that a hash was right.
+    pub fn note_right(&mut self, check: &Check) {
+        let is_later = |verified: &Arc<Floor>| verified.passed >= check.floor.passed;
+        if !self.verified.as_ref().is_some_and(is_later) {
+            self.verified = Some(check.floor.clone());
         }
-        self.verified = Some(self.committed.clone());
-        Ok(())
     }
 
     /// What was seen of every source that has not left: of what is committed, and of what is not and not void.
