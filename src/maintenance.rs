@@ -1,7 +1,7 @@
 //! What can be done with a data directory while no node runs on it: verify, back up, restore. And what a
 //! running node is asked for: its journal, and to be the primary.
 //!
-//! A backup is a journal in one file, behind its base if it does not begin at 0. A restored directory always begins a new life of its source:
+//! A backup is a journal in one file, behind its base if it has one. A restored directory always begins a new life of its source:
 //! the node that the copy was made from may still run, or its peers may have transactions that are
 //! not in the copy; were its source used again, two transactions could come to have the same Id. A
 //! new life costs an entry in the vector clock, and nothing else.
@@ -9,6 +9,7 @@
 mod copied;
 mod fetch;
 mod rebuild;
+mod stream;
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use copied::Copied;
+use stream::Stream;
 
 use crate::config::BackupFrom;
 use crate::journal::{
@@ -34,6 +36,9 @@ const STANDARD: &str = "-";
 
 /// How many bytes are copied at once.
 const COPY_BYTES: usize = 1 << 20;
+
+/// How many transactions a batch has, at the most.
+const BATCH_TRANSACTIONS: usize = 1024;
 
 /// Why something could not be done, in words.
 #[derive(Debug)]
@@ -104,6 +109,7 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     }
     report_files(&directory, &journal, extent, &mut report);
     let mut failures = verify_bases(&directory, &journal, &mut report);
+    failures.extend(read.lacks_of_base().map(|lacking| lacking.to_string()));
     failures.extend(verify_checkpoints(&directory, &journal, &read, &mut report));
     // Who reads the report may have gone; the exit status says the essence.
     out.write_all(report.as_bytes()).ok();
@@ -201,6 +207,9 @@ pub fn begin_new_life(path: &Path, random: u64) -> Result<(u64, Source), Failure
     let base = directory.base(&journal)?.map(Arc::new);
     let read = read_back(&journal, base, Vec::new(), wall_clock());
     let read = read.map_err(damaged(&journal_path))?;
+    if let Some(lacking) = read.lacks_of_base() {
+        return Err(Failure(format!("{}: {lacking}", path.display())));
+    }
     let source = journal.source();
     let life = new_life(source.as_str(), None, random)?;
     for path in directory.checkpoint_paths() {
@@ -264,7 +273,7 @@ async fn copy_from(
             let directory = Directory::open(path, false)?;
             let journal = existing(&directory)?;
             let journal_path = directory.journal_path();
-            let base = directory.base(&journal)?.filter(|_| journal.begin() > 0);
+            let base = directory.base(&journal)?;
             let extent = check(&journal).map_err(damaged(&journal_path))?;
             let source = journal.source();
             if let Some(base) = base {
@@ -276,23 +285,32 @@ async fn copy_from(
             Ok(extent.length)
         }
         BackupFrom::Node(address) => {
-            let mut node = fetch::Node::new(address, token);
-            let source = node.source().await.map_err(Failure)?;
-            // What the lines will have is not known yet, so it is the newest version.
+            let source = fetch::Node::new(address, token).source().await.map_err(Failure)?;
+            let (mut stream, base) = Stream::open(address, token).await.map_err(Failure)?;
+            if let Some(base) = base {
+                target.write_all(&base.text(&source)).map_err(at(file))?;
+            }
+            // What the lines will have is not known yet, so it is the version that has all.
             let header = Header::new(source);
             let header = header.raised(NOTES_VERSION).unwrap_or(header);
             target.write_all(&header.line()).map_err(at(file))?;
-            let (mut length, mut batch) = (0, 1);
+            let (mut length, mut batch, mut records) = (0, 1, Vec::new());
             loop {
-                let lines = node.log(length).await.map_err(Failure)?;
-                if lines.is_empty() {
+                let record = stream.next().await.map_err(Failure)?;
+                let is_over = record.is_none();
+                records.extend(record);
+                if records.len() == BATCH_TRANSACTIONS || (is_over && !records.is_empty()) {
+                    let mut text = Vec::new();
+                    push_batch(&mut text, records.iter().map(|record| &*record.line), batch);
+                    target.write_all(&text).map_err(at(file))?;
+                    length += records.len() as u64;
+                    batch += 1;
+                    records.clear();
+                }
+                if is_over {
+                    stream.close().await;
                     return Ok(length);
                 }
-                let mut text = Vec::new();
-                push_batch(&mut text, lines.iter().map(|record| &*record.line), batch);
-                target.write_all(&text).map_err(at(file))?;
-                length += lines.len() as u64;
-                batch += 1;
             }
         }
     }

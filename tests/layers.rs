@@ -84,7 +84,11 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         ],
     ),
     ("server", &["http", "routes", "downstream", "events"]),
-    ("maintenance", &["source", "clock", "transaction", "config", "journal", "manager"]),
+    (
+        "maintenance",
+        // It reads what a running node has as a new peer does.
+        &["source", "clock", "transaction", "config", "journal", "manager", "websocket"],
+    ),
     ("node", &["*"]),
 ];
 

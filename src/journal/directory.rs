@@ -101,8 +101,7 @@ impl fmt::Display for DirectoryError {
             ),
             Self::NoBase(path, begin, why) => write!(
                 f,
-                "{}: the journal begins at position {begin}, and what stands for all before that cannot be \
-                 used: {why}. Nothing was changed. Put the base back, or get one from a peer: patchmesh verify \
+                "{}: the journal begins at position {begin}, on a base that cannot be used: {why}. Nothing was changed. Put the base back, or get one from a peer: patchmesh verify \
                  DIR --rebuild-from PEER; or restore the directory from a backup",
                 path.display()
             ),
@@ -129,27 +128,35 @@ impl fmt::Display for DirectoryError {
 
 impl std::error::Error for DirectoryError {}
 
-/// What a checkpoint proves to have been in the journal, and is not.
+/// What a checkpoint or a base proves to have been in the journal, and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lacking {
     /// How many transactions the journal has.
     pub has: u64,
     /// How many it had.
     pub had: u64,
-    /// The last one of those.
-    pub last: Place,
+    /// The last one of those, if that is known.
+    pub last: Option<Place>,
 }
 
 impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { has, had, last: Place { source, id, .. } } = self;
-        write!(
-            f,
-            "the journal has {has} transactions, and a checkpoint proves that it had {had}, the last of \
-             them number {id} of {source}, which is missing there. Nothing was changed. What is missing \
-             was acknowledged: get it from a peer: patchmesh verify DIR --rebuild-from PEER; or go on \
-             without it, under a new life: patchmesh verify DIR --new-life"
-        )
+        let Self { has, had, last } = self;
+        let proof = if last.is_some() { "checkpoint" } else { "base" };
+        write!(f, "the journal has {has} transactions, and a {proof} proves that it had {had}")?;
+        if let Some(Place { source, id, .. }) = last {
+            write!(f, ", the last of them number {id} of {source}, which is missing there")?;
+        }
+        f.write_str(
+            ". Nothing was changed. What is missing was acknowledged: get it from a peer: patchmesh verify DIR \
+             --rebuild-from PEER",
+        )?;
+        if last.is_some() {
+            f.write_str(
+                "; or go on without it, under a new life: patchmesh verify DIR --new-life",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -286,13 +293,13 @@ impl Directory {
             let file: Arc<dyn Storage> = Arc::new(File::open(path).ok()?);
             Some(Segments::of_file(file).ok()?.source())
         };
-        let [(_, first), .., (_, last)] = &files[..] else { return None };
+        let (_, last) = files.last()?;
         self.base_paths().into_iter().rev().find_map(|path| {
             let stands_for = number_of(&path, BASE)?;
             let begin = others().take_while(|position| *position <= stands_for).last()?;
             let of = source(last)?;
             // Of another journal nothing is removed.
-            if source(first).is_some_and(|first| first != of) {
+            if files.iter().any(|(_, path)| source(path).is_some_and(|source| source != of)) {
                 return None;
             }
             read_base(&path, &of).ok()?;
@@ -343,15 +350,16 @@ impl Directory {
         usable(self.base_paths(), |path| read_base(path, source))
     }
 
-    /// The base that stands for what was before `begin`, where the journal begins: the last one that can be
-    /// used; none if there is none, or if it `is_needed` an error.
+    /// What stands for what is not in the journal: the last base that can be used; none if there is none and
+    /// the journal begins at 0. Where there is a base, the journal may not be all even if it begins at 0, since
+    /// the node has taken the base from a peer.
     ///
     /// # Errors
-    /// If the journal is of no use without one, and there is none that can be used.
+    /// If there is none that can be used, and the journal is of no use without one.
     pub fn base(&self, journal: &Segments) -> Result<Option<StoredBase>, DirectoryError> {
         let (begin, source) = (journal.begin(), journal.source());
         let base = self.bases(&source).into_iter().find(|base| base.position >= begin);
-        if base.is_some() || begin == 0 {
+        if base.is_some() || (begin == 0 && self.base_paths().is_empty()) {
             return Ok(base);
         }
         let why = self.base_paths().last().map(|path| {
@@ -370,13 +378,18 @@ impl Directory {
         numbered_paths(&self.path, BASE)
     }
 
+    /// The file of a base that stands for what is before `position`.
+    pub fn base_path(&self, position: u64) -> PathBuf {
+        self.path.join(numbered(BASE, position))
+    }
+
     /// Keeps a base of a journal of `source`, durably, and removes those that are of no use any more. Only after
     /// that may what is before it be dropped.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn keep_base(&self, source: &Source, base: &StoredBase) -> Result<(), DirectoryError> {
-        let path = self.path.join(numbered(BASE, base.position));
+        let path = self.base_path(base.position);
         write_durably(&path, &base.text(source))
             .map_err(|error| DirectoryError::Io(path, error))?;
         let begin = segments(&self.path).first().map_or(0, |(position, _)| *position);

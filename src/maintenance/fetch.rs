@@ -1,4 +1,4 @@
-//! Asks a running node over HTTP: for its journal, or to be the primary.
+//! Asks a running node over HTTP: who it is, or to be the primary.
 
 use std::io;
 use std::time::Duration;
@@ -11,16 +11,12 @@ use smol::net::TcpStream;
 
 use crate::config::{authority, host_and_port};
 use crate::source::Source;
-use crate::transaction::{Record, Transaction};
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// The largest answer. The node gives `/log` in parts that are much smaller.
+/// The largest answer.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
-
-/// How many transactions are asked for at once.
-const LOG_LIMIT: usize = 10_000;
 
 /// A running node.
 pub struct Node<'a> {
@@ -49,21 +45,6 @@ impl<'a> Node<'a> {
         let peers: Peers = serde_json::from_slice(&self.get("/peers").await?)
             .map_err(|error| format!("{}/peers: {error}", self.address))?;
         Ok(peers.source)
-    }
-
-    /// The records of its journal from `position` on, as many as it gives at once.
-    pub async fn log(&mut self, position: u64) -> Result<Vec<Record>, String> {
-        let text = self.get(&format!("/log?from={position}&limit={LOG_LIMIT}")).await?;
-        let text = String::from_utf8(text).map_err(|error| error.to_string())?;
-        let record = |line: &str| {
-            let transaction = Transaction::decode(line.as_bytes())
-                .map_err(|error| format!("{}/log: {error}", self.address))?;
-            // As this program writes it: no line of a journal is what another node makes of it.
-            let record = Record::read(&transaction.encode());
-            let record = record.map_err(|error| format!("{}/log: {error}", self.address))?;
-            Ok(record.ok_or("what the node sends has no Time")?)
-        };
-        text.lines().map(record).collect()
     }
 
     /// Has it begin the next epoch as the primary. Says which.

@@ -1,6 +1,6 @@
 //! Mends a data directory with what a peer has.
 //!
-//! The peer's journal is taken over as it is. What of the old journal can still be read and the peer lacks
+//! The peer's journal is taken over as it is, with what stands for what it has folded away. What of the old journal can still be read and the peer lacks
 //! is put after it. Since the damage may have taken transactions of the same sources before it, no clock
 //! can say of these sources that all is there; so what is put after it is stamped anew, by the new life
 //! that the directory begins, and keeps its name and its time. If others have it too, it has one name and
@@ -17,11 +17,13 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, at, check, damaged, fetch, new_life};
+use super::stream::Stream;
+use super::{BATCH_TRANSACTIONS, Failure, at, check, damaged, new_life};
 use crate::clock::VectorClock;
 use crate::journal::{
     Directory, DirectoryError, Header, NOTES_VERSION, NamedFile, NewFile, Remains, Segments,
-    push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
+    StoredBase, push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
+    write_durably,
 };
 use crate::manager::recovery::{clock_of, clock_of_base};
 use crate::source::{FIRST_ID, Source};
@@ -30,8 +32,8 @@ use crate::transaction::{Name, Place, Record};
 /// What the first file of a journal is called.
 const FIRST_FILE: &str = "journal";
 
-/// How many transactions a batch has, at the most.
-const BATCH_TRANSACTIONS: usize = 1024;
+/// After how many transactions it is told how many there are.
+const TOLD_TRANSACTIONS: u64 = 10_000;
 
 /// How many gaps are noted.
 const GAPS: usize = 1000;
@@ -118,22 +120,25 @@ pub async fn rebuild(
 
     let new = NewFile::create_anew(&path).map_err(at(&path))?;
     let mut writer = Writer::new(&new, Header::new(source.clone()));
-    let mut node = fetch::Node::new(peer, token);
-    let mut position = 0;
-    loop {
-        let records = node.log(position).await.map_err(Failure)?;
-        if records.is_empty() {
-            break;
-        }
-        position += records.len() as u64;
-        for record in records {
-            if !writer.clock.has_seen(&record.place.source, record.place.id) {
-                old.meet(&record);
-                writer.push(record).map_err(at(&path))?;
-            }
-        }
-        told(&format!("{position} transactions of {peer}"));
+    let (mut stream, base) = Stream::open(peer, token).await.map_err(Failure)?;
+    if let Some(base) = &base {
+        writer.clock = clock_of_base(base).unwrap_or_default();
+        old.meet_all(&writer.clock);
+        told(&format!("a base of {peer}, with a document of {} bytes", base.document.len()));
     }
+    let mut count = 0;
+    while let Some(record) = stream.next().await.map_err(Failure)? {
+        if !writer.clock.has_seen(&record.place.source, record.place.id) {
+            old.meet(&record);
+            writer.push(record).map_err(at(&path))?;
+        }
+        count += 1;
+        if count % TOLD_TRANSACTIONS == 0 {
+            told(&format!("{count} transactions of {peer}"));
+        }
+    }
+    stream.close().await;
+    told(&format!("{count} transactions of {peer}"));
     let (received, theirs) = (writer.length, writer.clock.clone());
 
     // What is only here goes behind, under new stamps.
@@ -187,7 +192,7 @@ pub async fn rebuild(
     let checked = Segments::of_file(std::sync::Arc::new(checked)).map_err(damaged(&path))?;
     check(&checked).map_err(damaged(&path))?;
     let old_paths: Vec<&Path> = files.iter().map(|(path, _)| &**path).collect();
-    let old_path = replace(&directory, &path, &old_paths, new, &source)?;
+    let old_path = replace(&directory, &path, &old_paths, (new, base), &source)?;
     Ok(Rebuilt { received, carried, source, old: old_path })
 }
 
@@ -197,7 +202,7 @@ fn replace(
     directory: &Directory,
     path: &Path,
     old: &[&Path],
-    new: NewFile,
+    (new, base): (NewFile, Option<StoredBase>),
     life: &Source,
 ) -> Result<Option<PathBuf>, Failure> {
     let suffix = life.as_str().rsplit('~').next().unwrap_or_default();
@@ -206,16 +211,28 @@ fn replace(
         aside.push(format!(".damaged-{suffix}"));
         PathBuf::from(aside)
     };
-    if old.contains(&path) {
-        // There is a journal at each moment. Not all file systems know links.
+    // There is a journal at each moment. Not all file systems know links.
+    let keep = |path: &Path| {
         let old = aside(path);
-        fs::hard_link(path, &old).or_else(|_| fs::copy(path, &old).map(drop)).map_err(at(&old))?;
+        fs::hard_link(path, &old).or_else(|_| fs::copy(path, &old).map(drop)).map_err(at(&old))
+    };
+    if old.contains(&path) {
+        keep(path)?;
+    }
+    let mut bases = directory.base_paths();
+    if let Some(base) = base {
+        // It is of another life than the old journal, and not used until the new one is there.
+        let base_path = directory.base_path(base.position);
+        if bases.contains(&base_path) {
+            keep(&base_path)?;
+            bases.retain(|path| *path != base_path);
+        }
+        write_durably(&base_path, &base.text(life)).map_err(at(&base_path))?;
     }
     new.finish().map_err(at(path))?;
     // A node does not start with files of two journals.
     let others = old.iter().filter(|old| **old != path).map(|path| path.to_path_buf());
-    let others: Vec<PathBuf> =
-        others.chain(directory.base_paths()).chain(directory.checkpoint_paths()).collect();
+    let others: Vec<PathBuf> = others.chain(bases).chain(directory.checkpoint_paths()).collect();
     for path in others {
         fs::rename(&path, aside(&path)).map_err(at(&path))?;
     }
@@ -258,6 +275,11 @@ impl OldJournal {
             self.gaps.push((source.clone(), (*greatest + 1, *id - 1)));
         }
         (*greatest, *holes) = ((*id).max(*greatest), self.holes);
+    }
+
+    /// Takes note of what the peer has folded away: nobody can say any more what that was.
+    fn meet_all(&mut self, clock: &VectorClock) {
+        self.left.retain(|(source, id), _| !clock.has_seen(source, *id));
     }
 
     /// Takes note of a transaction that the peer has.

@@ -55,6 +55,14 @@ pub struct ReadBack {
     pub base: Option<Arc<StoredBase>>,
 }
 
+impl ReadBack {
+    /// What the journal lacks of what its base proves to have been there.
+    pub fn lacks_of_base(&self) -> Option<Lacking> {
+        let (had, has) = (self.base.as_ref()?.position, self.extent.length);
+        (had > has).then_some(Lacking { has, had, last: None })
+    }
+}
+
 /// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
 /// `name`.
 ///
@@ -82,7 +90,8 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     let checkpoints = directory.checkpoints(&first_life);
     let proofs: Vec<Proof> = checkpoints.iter().map(Proof::new).collect();
     let read = read_back(&segments, base, checkpoints, now).map_err(failed)?;
-    if let Some(lacking) = proofs.iter().find_map(|proof| proof.lacking(&read)) {
+    let lacking = proofs.iter().find_map(|proof| proof.lacking(&read));
+    if let Some(lacking) = lacking.or_else(|| read.lacks_of_base()) {
         return Err(DirectoryError::Lacking(journal_path, lacking));
     }
     let open: Vec<String> =
@@ -150,7 +159,7 @@ impl Proof {
     pub fn lacking(&self, read: &ReadBack) -> Option<Lacking> {
         let Self { length, last } = self;
         let lacking =
-            || Some(Lacking { has: read.extent.length, had: *length, last: last.clone() });
+            || Some(Lacking { has: read.extent.length, had: *length, last: Some(last.clone()) });
         if *length > read.extent.length {
             return lacking();
         }

@@ -1,0 +1,171 @@
+//! Reads all that a running node has, as a new peer does: what stands for what it has folded away, and its
+//! journal, up to where that ends.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::client::IntoClientRequest;
+use async_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::{Error, Message};
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::net::TcpStream;
+
+use crate::config::{authority, host_and_port};
+use crate::journal::StoredBase;
+use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
+use crate::websocket::transfer::{Arrived, Assembler};
+use crate::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
+
+/// How long finding, connecting and shaking hands may take in all.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+
+const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 64 << 10 };
+
+/// What a node sends.
+pub struct Stream {
+    address: String,
+    socket: Socket,
+    /// What has come already.
+    next: Option<Heard>,
+}
+
+/// What came.
+enum Heard {
+    Record(Record),
+    Base(Box<Arrived>),
+    End,
+}
+
+impl Stream {
+    /// Dials the node that listens at `address`, and reads its base, if it has folded something away.
+    ///
+    /// # Errors
+    /// If that is not possible; in words.
+    pub async fn open(
+        address: &str,
+        token: Option<&str>,
+    ) -> Result<(Self, Option<StoredBase>), String> {
+        let limit = async {
+            Timer::after(DIAL_LIMIT).await;
+            Err(format!("{address}: no answer within {} s", DIAL_LIMIT.as_secs()))
+        };
+        let socket = dial(address, token).or(limit).await?;
+        let mut stream = Self { address: address.to_owned(), socket, next: None };
+        match stream.hear().await? {
+            Heard::Base(arrived) => {
+                // To read a large document takes a while.
+                let base = smol::unblock(|| arrived.read()).await.map_err(|why| stream.bad(why))?;
+                // In the journal that is made of it nothing is before what follows.
+                let (summary, document) = (base.summary(), base.document.root().to_text());
+                Ok((stream, Some(StoredBase { position: 0, summary, document })))
+            }
+            heard => {
+                stream.next = Some(heard);
+                Ok((stream, None))
+            }
+        }
+    }
+
+    /// The next record; none after the last.
+    ///
+    /// # Errors
+    /// If the stream ends before that, or something else comes; in words.
+    pub async fn next(&mut self) -> Result<Option<Record>, String> {
+        let heard = match self.next.take() {
+            Some(heard) => heard,
+            None => self.hear().await?,
+        };
+        match heard {
+            Heard::Record(record) => Ok(Some(record)),
+            Heard::End => {
+                self.next = Some(Heard::End);
+                Ok(None)
+            }
+            Heard::Base(_) => Err(self.bad("a base behind its beginning".into())),
+        }
+    }
+
+    /// Says that all was read.
+    pub async fn close(self) {
+        self.socket.close(CloseCode::Normal, "all is read").await;
+    }
+
+    async fn hear(&mut self) -> Result<Heard, String> {
+        let mut assembler = Assembler::default();
+        loop {
+            let limit = async {
+                Timer::after(SILENCE_LIMIT).await;
+                Err(format!("silent for {} s", SILENCE_LIMIT.as_secs()))
+            };
+            let message = async {
+                let heard = poll_fn(|context| self.socket.poll_heard(context)).await;
+                heard.map_err(|fault| fault.to_string())
+            };
+            let message = message.or(limit).await.map_err(|why| self.bad(why))?;
+            let text = match &message {
+                Message::Text(text) => text.as_bytes(),
+                Message::Binary(bytes) => bytes,
+                Message::Close(frame) => {
+                    let reason = frame.as_ref().map_or("", |frame| &*frame.reason);
+                    return Err(self.bad(format!("it ends the stream: {reason:?}; try again")));
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
+            match Note::decode(text) {
+                Some(Ok(Note::End(_))) if !assembler.is_under_way() => return Ok(Heard::End),
+                Some(note) => {
+                    let arrived = note.and_then(|note| assembler.take(note));
+                    if let Some(arrived) = arrived.map_err(|why| self.bad(why))? {
+                        return Ok(Heard::Base(Box::new(arrived)));
+                    }
+                }
+                None if assembler.is_under_way() => {
+                    return Err(self.bad("a transaction inside a base".into()));
+                }
+                None => {
+                    let bad = |why: String| self.bad(why);
+                    let transaction =
+                        Transaction::decode(text).map_err(|error| bad(error.to_string()))?;
+                    // As this program writes it: no line of a journal is what another node makes of it.
+                    let record = Record::read(&transaction.encode());
+                    let record = record.map_err(|error| bad(error.to_string()))?;
+                    let record =
+                        record.ok_or_else(|| bad("a transaction without Time".to_owned()))?;
+                    return Ok(Heard::Record(record));
+                }
+            }
+        }
+    }
+
+    fn bad(&self, why: String) -> String {
+        format!("{}/ws: {why}", self.address)
+    }
+}
+
+async fn dial(address: &str, token: Option<&str>) -> Result<Socket, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
+    let stream =
+        TcpStream::connect(host_and_port(address)).await.map_err(|error| failed(&error))?;
+    let request = format!("ws://{}/ws?v=2", authority(address)).into_client_request();
+    let mut request = request.map_err(|error| failed(&error))?;
+    if let Some(token) = token {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        request.headers_mut().insert(header::AUTHORIZATION, value.map_err(|error| failed(&error))?);
+    }
+    match Socket::dial(request, stream, LIMITS).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(answer)) if answer.status() == StatusCode::UNAUTHORIZED => {
+            Err(failed(&"it wants another token"))
+        }
+        Err(Error::Http(answer)) => {
+            // What went wrong there (RFC 9457), if it says so.
+            let body = answer.body().as_deref().unwrap_or_default();
+            let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+            let detail = problem["detail"].as_str().unwrap_or("and not why");
+            Err(failed(&format_args!("it answers {}, {detail}", answer.status())))
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
