@@ -16,6 +16,7 @@ mod client;
 mod damage;
 mod directory;
 mod failing_disk;
+mod folded;
 mod full_disk;
 mod kills;
 mod ledger;
