@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench cluster                                  all tables
-//! cargo bench --bench cluster -- post get beside durable replication delay million
+//! cargo bench --bench cluster -- post get beside durable replication delay million commits grown
 //!                                                              some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
@@ -17,6 +17,7 @@
 
 mod beside;
 mod client;
+mod committed;
 mod contest;
 #[path = "../common/journal.rs"]
 mod journal;
@@ -70,7 +71,8 @@ const SMALL: Size =
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 7] = ["post", "get", "beside", "durable", "replication", "delay", "million"];
+const TABLES: [&str; 9] =
+    ["post", "get", "beside", "durable", "replication", "delay", "million", "commits", "grown"];
 
 fn main() {
     let mut wanted = Vec::new();
@@ -120,6 +122,12 @@ fn main() {
         }
         if is_wanted("million") {
             million::million(size, data);
+        }
+        if is_wanted("commits") {
+            committed::cost(size, data);
+        }
+        if is_wanted("grown") {
+            committed::grown(size, data);
         }
     });
 }

@@ -16,9 +16,14 @@ pub struct Process {
 impl Process {
     /// A node on a free port that dials `peers`, with its journal in `data` or in memory.
     pub fn node(peers: &[SocketAddr], data: Option<&Path>) -> Self {
+        Self::node_with(peers, data, &[])
+    }
+
+    /// The same with more options.
+    pub fn node_with(peers: &[SocketAddr], data: Option<&Path>, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_patchmesh"));
         command.arg("127.0.0.1:0").args(peers.iter().map(SocketAddr::to_string));
-        command.args(["--source", "bench"]);
+        command.args(["--source", "bench"]).args(options);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }

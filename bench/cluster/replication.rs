@@ -49,7 +49,7 @@ pub fn live(size: Size) {
 
 impl Client {
     /// Waits until this node has seen all that `other` has.
-    fn wait_until_seen_of(&mut self, other: &Process) {
+    pub fn wait_until_seen_of(&mut self, other: &Process) {
         let vclock = Client::new(other.address).ask("GET", "/vclock", "");
         let vclock: Value = serde_json::from_str(&vclock).expect("it is JSON");
         for (source, next) in vclock.as_object().expect("a vector clock is an object") {
