@@ -382,6 +382,16 @@ impl Replica {
         is_used_up(self.life.source()) || is_used_up(self.life.stamper())
     }
 
+    /// How far this node has counted by the sources of which it stamps. They may have left the vector clock.
+    pub fn own(&self) -> &VectorClock {
+        &self.own
+    }
+
+    /// Goes on counting from where this node has come, which a base does not say.
+    pub fn count_on_from(&mut self, own: VectorClock) {
+        self.own = own;
+    }
+
     /// The life that stamps.
     pub fn life(&self) -> &Life {
         &self.life

@@ -145,7 +145,7 @@ impl Manager {
         match &self.keeper {
             None => self.fold(&floor).await,
             Some(keeper) => {
-                let task = keeper.keep_base(Base::of(&floor), floor.position);
+                let task = keeper.keep_base(Base::of(&floor), floor.position, self.replica.own());
                 self.folds.writing = Some(Writing { floor, task, result: None });
             }
         }

@@ -109,7 +109,7 @@ impl Manager {
             self.replica.pass_over(kept.len() as u64);
         }
         if let Some(keeper) = &mut self.keeper {
-            if let Err(why) = keeper.keep_base(base.clone(), position).await {
+            if let Err(why) = keeper.keep_base(base.clone(), position, self.replica.own()).await {
                 return Ok(Err(why));
             }
             keeper.forget();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use smol::Task;
 
-use super::past::Bases;
+use super::past::{Bases, Own};
+use crate::clock::VectorClock;
 use crate::journal::{Directory, FileReader, StoredBase, StoredCheckpoint};
 use crate::replica::{Base, Replica, Saved};
 use crate::source::Source;
@@ -58,10 +59,17 @@ impl Keeper {
     }
 
     /// Keeps what stands for the history before all that the journal has from `position` on.
-    pub fn keep_base(&self, base: Base, position: u64) -> Task<Result<(), String>> {
+    /// `own` is how far this node has counted.
+    pub fn keep_base(
+        &self,
+        base: Base,
+        position: u64,
+        own: &VectorClock,
+    ) -> Task<Result<(), String>> {
+        let own = Own { own: own.clone() };
         let (directory, source) = (self.directory.clone(), self.source.clone());
         smol::unblock(move || {
-            let summary = base.summary();
+            let summary = own.with(&base.summary());
             let document = base.document.root().to_text();
             let stored = StoredBase { position, summary, document };
             directory.keep_base(&source, &stored).map_err(|error| error.to_string())

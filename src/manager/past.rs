@@ -3,6 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::clock::VectorClock;
 use crate::document::Value;
 use crate::journal::{Directory, JournalReader, StoredBase, Summary};
 use crate::patch::Document;
@@ -37,6 +40,30 @@ impl JournalPast {
     /// A journal, and where its base is.
     pub fn new(journal: JournalReader, bases: Bases) -> Self {
         Self { journal, bases }
+    }
+}
+
+/// What a stored base says besides: how far the node itself has counted.
+#[derive(Serialize, Deserialize)]
+pub struct Own {
+    #[serde(rename = "Own", default)]
+    pub own: VectorClock,
+}
+
+impl Own {
+    /// A base's summary with this.
+    pub fn with(&self, summary: &str) -> String {
+        let own = serde_json::to_string(self).expect("a clock always has a JSON text");
+        let (own, summary) = (own.trim_end_matches('}'), summary.trim_start_matches('{'));
+        format!("{own}}},{summary}")
+    }
+
+    /// Reads it from a summary.
+    ///
+    /// # Errors
+    /// If it is none; in words.
+    pub fn read(summary: &str) -> Result<Self, String> {
+        serde_json::from_str(summary).map_err(|error| error.to_string())
     }
 }
 
@@ -90,5 +117,22 @@ impl Past for JournalPast {
                 Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_tells_how_far_the_node_has_counted() {
+        for clock in [vec![], vec![("me~00000000".parse().unwrap(), 7)]] {
+            let own = Own { own: clock.into_iter().collect() };
+            let text = own.with(r#"{"Floor":1,"Names":{"a":[1,[[1,2]]]}}"#);
+            assert_eq!(Own::read(&text).unwrap().own, own.own, "{text}");
+            let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(all["Names"]["a"][0], 1);
+        }
+        assert_eq!(Own::read("{}").unwrap().own, VectorClock::default());
     }
 }

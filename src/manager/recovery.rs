@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::past::{Bases, JournalPast, read_base};
+use super::past::{Bases, JournalPast, Own, read_base};
 use crate::clock::{Time, VectorClock};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
@@ -227,7 +227,8 @@ fn beginning(
     let Some(stored) = base else { return Ok((Replica::new(life, Bounds::default()), None)) };
     let wrong = |why: String| OpenError::Header(format!("the base is of no use: {why}"));
     let base = read_base(stored).map_err(wrong)?;
-    let (replica, resume) = Replica::after(life, base, stored.position, Bounds::default());
+    let (mut replica, resume) = Replica::after(life, base, stored.position, Bounds::default());
+    replica.count_on_from(Own::read(&stored.summary).map_err(wrong)?.own);
     Ok((replica, Some(resume)))
 }
 
