@@ -4,6 +4,7 @@ mod access;
 mod command;
 mod ends;
 mod exactly_once;
+mod finality;
 mod floods;
 mod frames;
 mod harness;

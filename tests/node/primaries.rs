@@ -10,10 +10,10 @@ use tungstenite::Message;
 use crate::harness::{Node, Port, Setup, binary, node, run, wait_for};
 
 /// A data directory, removed on drop.
-struct Data(PathBuf);
+pub struct Data(PathBuf);
 
 impl Data {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("primaries-{}-{count}", std::process::id());
@@ -21,7 +21,7 @@ impl Data {
     }
 
     /// A node that keeps its journal here.
-    fn node(&self, name: &str, at: &Port, peers: &[&Port]) -> Setup {
+    pub fn node(&self, name: &str, at: &Port, peers: &[&Port]) -> Setup {
         let setup = node().at(at).source(name).argument("--data").argument(self.0.display());
         peers.iter().fold(setup, |setup, peer| setup.peer(peer))
     }
@@ -77,7 +77,7 @@ fn promote(node: &Node) -> (Option<i32>, String, String) {
 }
 
 /// How often its main thread has waited for something.
-fn waits(node: &Node) -> u64 {
+pub fn waits(node: &Node) -> u64 {
     let id = node.id();
     let status = std::fs::read_to_string(format!("/proc/{id}/task/{id}/status")).unwrap();
     let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
