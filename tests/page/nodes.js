@@ -78,12 +78,20 @@ export async function startFakePeer() {
 		socket.on('error', () => {}).on('close', () => sockets.delete(socket)).resume();
 	});
 	await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+	const tell = transaction => {
+		const text = JSON.stringify(transaction);
+		sent.push(text);
+		for (const socket of sockets) socket.write(frame(text));
+	};
 	return {
 		port: server.address().port,
 		send(source, id, patch, ms) {
-			const text = JSON.stringify({ Source: source, Id: id, Payload: JSON.stringify(patch), Time: Math.round(ms * 1000) });
-			sent.push(text);
-			for (const socket of sockets) socket.write(frame(text));
+			tell({ Source: source, Id: id, Payload: JSON.stringify(patch), Time: Math.round(ms * 1000) });
+		},
+		// A commit of a primary, which makes final what the clock has.
+		commit(source, id, clock, ms) {
+			const time = Math.round(ms * 1000), epoch = Number(source.split('^')[1]);
+			tell({ Source: source, Id: id, Payload: '[]', Time: time, Commit: { Epoch: epoch, After: null, Until: time, Clock: clock, Horizon: 2592000 } });
 		},
 		close() {
 			for (const socket of sockets) socket.destroy();

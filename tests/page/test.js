@@ -3,6 +3,9 @@
 //     PATCHMESH=target/debug/patchmesh CHROMIUM=/usr/bin/chromium node test.js [part of a test's name]
 
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort, send, sleep, startBrowser, startFakePeer, startNode, stopNodes, until } from './nodes.js';
 
 const browser = await startBrowser();
@@ -29,6 +32,12 @@ const press = async (page, ...keys) => { for (const key of keys) await page.keyb
 async function pair() {
 	const [a, b] = [await freePort(), await freePort()];
 	return Promise.all([startNode(a, [b], '--source', 'amsterdam'), startNode(b, [a], '--source', 'berlin')]);
+}
+
+// The history of a node as the timeline has it.
+async function orderAt(node) {
+	const lines = (await (await fetch(`${node.url}/history`)).text()).trim().split('\n').map(line => JSON.parse(line));
+	return lines.map(({ Id: id, committed }) => id + (committed ? '' : '?')).reverse().join(' ');
 }
 
 async function fakePeer() {
@@ -314,6 +323,60 @@ const tests = {
 		await page.click('#now');
 		await hasRow(page, /n : +99/);
 		assert.ok(await page.isHidden('#past'));
+	},
+
+	async 'what is final is told from what is tentative'() {
+		const fake = await fakePeer(), a = await startNode(await freePort(), [fake.port]), now = Date.now();
+		const add = (id, back) => fake.send('carla~00000000', id, [{ op: 'add', path: `/c${id}`, value: id }], now - back);
+		for (const id of [1, 2, 3]) add(id, 100 - id);
+		const page = await open(a), order = () => page.$$eval('#entries .entry', all => all.map(entry => `${entry.querySelector('.id').textContent}${entry.classList.contains('tentative') ? '?' : ''}`).join(' '));
+		const is = (what, wanted) => until(`${what}: ${wanted}`, async () => { const is = await order(); if (is !== wanted) throw new Error(is); return true; });
+		await is('nothing is said of it', '3 2 1');
+		assert.ok(await page.isHidden('#finality') && await page.isHidden('#finalPill'));
+		fake.commit('main~k3x9q2pd^1', 1, { 'carla~00000000': 3 }, now - 50);
+		await is('two are final', '3? 2 1');
+		await until('it is told', async () => /first 2, by commit 1 of main~k3x9q2pd, epoch 1, .* ago. 1 tentative/.test(await page.textContent('#finality')));
+		assert.equal(await page.textContent('#finalPill'), '1 tentative');
+		assert.equal(await page.locator('#chart circle.open').count(), 1);
+		assert.equal(await page.locator('#chart path.good').count(), 1);
+		// What is covered first comes first, and what comes late comes behind what is final.
+		fake.send('dora~00000000', 4, [{ op: 'add', path: '/d', value: 1 }], now - 97.5);
+		await is('between', '3? 4? 2 1');
+		fake.commit('main~k3x9q2pd^1', 2, { 'carla~00000000': 4 }, now - 40);
+		await is('three are final', '4? 3 2 1');
+		fake.send('dora~00000000', 5, [{ op: 'add', path: '/d', value: 2 }], now - 200);
+		await is('late', '4? 5? 3 2 1');
+		await page.reload();
+		await is('the same when it is read again', '4? 5? 3 2 1');
+		fake.commit('main~k3x9q2pd^1', 3, { 'dora~00000000': 6 }, now - 30);
+		await is('all are final', '4 5 3 2 1');
+		await until('all', async () => await page.textContent('#finalPill') === 'All final');
+		// Another primary.
+		fake.send('dora~00000000', 6, [{ op: 'add', path: '/d', value: 3 }], now - 20);
+		await is('one more', '6? 4 5 3 2 1');
+		fake.commit('next~k3x9q2pd^2', 1, { 'carla~00000000': 4, 'dora~00000000': 6 }, now - 10);
+		await until('of the next one', async () => /of next~k3x9q2pd, epoch 2/.test(await page.textContent('#finality')));
+		await is('in its order', await orderAt(a));
+	},
+
+	async 'time travel begins where the history begins'() {
+		const data = await mkdtemp(join(tmpdir(), 'patchmesh-page-'));
+		const a = await startNode(await freePort(), [], '--source', 'anna', '--data', data, '--primary', '--keep', '1s');
+		for (let i = 0; i < 5; i++) await send(a, [{ op: 'add', path: '/n', value: i }]);
+		const page = await open(a);
+		await until('final', async () => await page.textContent('#finalPill') === 'All final');
+		const begins = async () => (await (await fetch(`${a.url}/peers`)).json()).begins;
+		await until('folded', async () => {
+			await send(a, [{ op: 'add', path: '/n', value: 9 }]);
+			await sleep(300);
+			return await begins() >= 5;
+		});
+		await until('told', async () => /A document stands for the first/.test(await page.textContent('#finality')));
+		await page.evaluate(() => { place.value = 0; place.dispatchEvent(new Event('input')); });
+		await hasRow(page, /n : +[49]/);
+		assert.ok(await page.evaluate(() => Number(place.min) >= 5));
+		assert.ok(await page.isDisabled('#back'));
+		await rm(data, { recursive: true });
 	},
 
 	async 'the timeline is filtered by source and by path'() {
