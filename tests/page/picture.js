@@ -2,12 +2,16 @@
 //
 //     PATCHMESH=target/debug/patchmesh node picture.js page.png
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { freePort, send, sleep, startBrowser, startFakePeer, startNode, stopNodes, until } from './nodes.js';
 
 const file = process.argv[2] ?? 'page.png';
 const ports = [await freePort(), await freePort(), await freePort()], names = ['amsterdam', 'berlin', 'cairo'];
 const fake = await startFakePeer();
-const nodes = await Promise.all(ports.map((port, i) => startNode(port, [...ports.filter(other => other !== port), ...i ? [] : [fake.port]], '--source', names[i])));
+const data = await mkdtemp(join(tmpdir(), 'patchmesh-picture-')), primary = ['--primary', '--data', data];
+const nodes = await Promise.all(ports.map((port, i) => startNode(port, [...ports.filter(other => other !== port), ...i ? [] : [fake.port]], '--source', names[i], ...i ? [] : primary)));
 const browser = await startBrowser();
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
 await page.goto(`${nodes[0].url}/test`);
@@ -40,4 +44,5 @@ await page.screenshot({ path: file, animations: 'disabled' });
 await browser.close();
 await stopNodes();
 fake.close();
+await rm(data, { recursive: true });
 process.exit(0);
