@@ -77,6 +77,8 @@ impl History {
     ) -> Result<Committing, P::Error> {
         let end = commit.position + 1;
         let mut committing = Committing::default();
+        // With the first commit of all nothing that was said before is wrong.
+        let had_end = self.chain.tip().is_some();
         let passed = match Arc::make_mut(&mut self.chain).add(commit) {
             Change::Nothing => return Ok(committing),
             Change::Extended => {
@@ -87,7 +89,7 @@ impl History {
                 self.progress.passed
             }
             Change::Rewritten { kept, tip_changed } => {
-                committing.has_other_end = tip_changed;
+                committing.has_other_end = tip_changed && had_end;
                 kept
             }
         };

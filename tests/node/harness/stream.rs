@@ -1,6 +1,7 @@
 //! A reader of `/ws`.
 
 use std::net::TcpStream;
+use std::time::Instant;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -77,7 +78,9 @@ impl Stream {
     /// Reads on up to the close frame.
     #[track_caller]
     pub fn close_frame(&mut self) -> CloseFrame {
+        let begin = Instant::now();
         loop {
+            assert!(begin.elapsed() < PATIENCE, "the stream is not closed");
             if let Message::Close(frame) = self.socket.read().unwrap() {
                 return frame.expect("a close frame with a code");
             }
