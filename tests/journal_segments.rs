@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use patchmesh::clock::Time;
 use patchmesh::config::BackupFrom;
 use patchmesh::journal::{
-    Directory, DirectoryError, FileJournal, FileReader, Header, Marks, Segments, StoredBase,
-    is_folded, push_batch, read_through,
+    Directory, DirectoryError, FileJournal, FileReader, Header, JournalReader, Marks, Segments,
+    StoredBase, is_folded, push_batch, read_through,
 };
 use patchmesh::maintenance;
 use patchmesh::manager::{Handle, Manager};
@@ -330,6 +331,46 @@ fn a_journal_that_begins_late_needs_its_base() {
     fs::write(&older, base(20).text(&source())).expect("it can be written");
     let Err(error) = Manager::open(&temporary.0, "node", 5) else { panic!("it is gone") };
     assert!(matches!(error, DirectoryError::JournalGone(_)), "{error}");
+}
+
+/// The damage that the scrub finds within so long.
+fn scrubbed(reader: FileReader, limit: Duration) -> Option<String> {
+    let reader = JournalReader::File(reader);
+    let watched = smol::spawn(reader.clone().watch());
+    let begin = Instant::now();
+    while reader.damage().is_none() && begin.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    smol::block_on(watched.cancel());
+    reader.damage().map(|damage| damage.to_string())
+}
+
+#[test]
+fn damage_to_the_base_is_found_while_the_node_runs() {
+    let (temporary, journal) = with_files("scrubbed", 3);
+    drop(journal);
+    let directory = Directory::open(&temporary.0, true).expect("it is good");
+    let document = format!("\"{}\"", "d".repeat(3 << 20)).into_bytes();
+    directory.keep_base(&source(), &StoredBase { document, ..base(5) }).expect("there is room");
+    let path = directory.base_paths().pop().expect("it is there");
+    let segments = directory.journal(false).expect("it is good").expect("it is there");
+    let good = fs::read(&path).expect("it is there");
+    assert_eq!(scrubbed(read(&segments).0, Duration::from_secs(1)), None);
+    let lines: Vec<usize> = memchr::memchr_iter(b'\n', &good).collect();
+    let changed = [(7, 0), (lines[0] + 20, lines[0] + 1), (good.len() - 5, lines[1] + 1)];
+    let changed = changed.map(|(at, line)| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        (bytes, line)
+    });
+    let cut = (good[..good.len() - 1].to_vec(), good.len() - 1);
+    let moved = (good[lines[0] + 1..].to_vec(), 0);
+    for (bytes, line) in changed.into_iter().chain([cut, moved]) {
+        fs::write(&path, bytes).expect("it can be written");
+        let damage = scrubbed(read(&segments).0, Duration::from_secs(20)).expect("it is found");
+        let expected = format!("{}: offset {line}: ", path.display());
+        assert!(damage.starts_with(&expected), "{damage}");
+    }
 }
 
 #[test]

@@ -26,11 +26,13 @@ use std::sync::Arc;
 use super::file::{FileJournal, OpenError};
 use super::format::Header;
 use super::new_file::{FILE_MODE, NewFile, is_unfinished, sync_directory, write_durably};
+use super::reader::DamagedFile;
+use super::scan::{Damage, Why};
 use super::segments::{NotAdded, Segments, Shelf};
 use super::storage::{NamedFile, Storage};
 use super::stored::{
-    BASE, CHECKPOINT, SEGMENT, StoredBase, StoredCheckpoint, number_of, numbered, read_base,
-    read_checkpoint,
+    BASE, CHECKPOINT, SEGMENT, StoredBase, StoredCheckpoint, check_lines, number_of, numbered,
+    read_base, read_checkpoint,
 };
 use crate::source::Source;
 use crate::transaction::Place;
@@ -478,6 +480,20 @@ impl Shelf for DirectoryShelf {
             remove(&path)?;
         }
         Ok(())
+    }
+
+    fn check_base(&self) -> Result<u64, DamagedFile> {
+        let Some(path) = numbered_paths(&self.path, BASE).pop() else { return Ok(0) };
+        let file = path.display().to_string();
+        match check_lines(&path) {
+            Ok(checked) => checked.map_err(|damage| DamagedFile { file, damage }),
+            // Another one has taken its place.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => {
+                let damage = Damage { offset: 0, why: Why::Unreadable(error.to_string()) };
+                Err(DamagedFile { file, damage })
+            }
+        }
     }
 }
 

@@ -329,6 +329,17 @@ pub fn read_seal(text: &[u8]) -> Option<Seal> {
     split(text).map(|(_, seal, _)| seal)
 }
 
+/// The same of a line that is not in memory as a whole: which one it is, and whether its checksum is right.
+/// `sum` is that of what is before the last part, `end`, which has [`MAX_SEAL_BYTES`] bytes at least, or is all.
+///
+/// # Errors
+/// If it is none.
+pub fn check_end(mut sum: crc32fast::Hasher, end: &[u8]) -> Result<Seal, LineError> {
+    let (sealed, seal, checksum) = split(end).ok_or(LineError::Unsealed)?;
+    sum.update(sealed);
+    if sum.finalize() == checksum { Ok(seal) } else { Err(LineError::Checksum) }
+}
+
 /// What the checksum is of, the seal, and the checksum.
 fn split(line: &[u8]) -> Option<(&[u8], Seal, u32)> {
     const CHECKSUM: usize = "00000000\"".len();

@@ -238,8 +238,8 @@ impl FileReader {
     }
 
     /// Checks the lines from the mark at `from` on, up to the first mark after about `bytes` bytes or to damage;
-    /// from the beginning if there is no such mark any more, and then also that all files are there. Waits for
-    /// the disk.
+    /// from the beginning if there is no such mark any more, and then also that all files are there, and the base.
+    /// Waits for the disk.
     pub(super) fn check(&self, from: u64, bytes: u64) -> Checked {
         let begin = self.begin();
         let mut checked = Checked { next: None, bytes: 0, damage: None };
@@ -247,8 +247,11 @@ impl FileReader {
         if from > begin && mark.is_none() {
             return checked;
         }
+        let mut beside = 0;
         if mark.is_none() {
-            checked.damage = self.check_files().err();
+            let base = self.storage.check_base();
+            beside = base.as_ref().map_or(0, |bytes| *bytes);
+            checked.damage = base.err().or_else(|| self.check_files().err());
         }
         let mut lines = match mark {
             Some(mark) => Lines::new(self, mark, from),
@@ -284,7 +287,7 @@ impl FileReader {
                 }
             }
         };
-        checked.bytes = lines.offset() - start;
+        checked.bytes = beside + lines.offset() - start;
         checked.next = Some(next)
             .filter(|next| *next <= self.begin() || self.shared.lock().marks.at(*next).is_some());
         if let Some(damage) = &checked.damage {

@@ -2,7 +2,7 @@
 //! somebody to mend it from.
 //!
 //! A start from a checkpoint reads only what follows it. So all is read once soon after the start, and
-//! then slowly for ever. In between it is looked at whether the file is still in its place.
+//! then slowly for ever, and so is the base. In between it is looked at whether the file is still in its place.
 
 use std::time::{Duration, Instant};
 

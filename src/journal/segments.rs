@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use super::file::{OpenError, read_header};
 use super::format::{Header, SECTOR_BYTES};
-use super::reader::Mark;
+use super::reader::{DamagedFile, Mark};
 use super::scan::{Damage, Why};
 use super::storage::Storage;
 use crate::source::Source;
@@ -33,6 +33,14 @@ pub trait Shelf: Send + Sync + 'static {
     /// # Errors
     /// If one cannot be removed.
     fn remove_before(&self, position: u64) -> io::Result<()>;
+
+    /// Checks what stands for what is not there any more, and says how many bytes it has.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    fn check_base(&self) -> Result<u64, DamagedFile> {
+        Ok(0)
+    }
 }
 
 /// Why a segment is not added.
@@ -269,6 +277,11 @@ impl Segments {
         };
         let (name, offset) = self.place(offset);
         here(offset).within(&name)
+    }
+
+    /// Checks what stands for what is not there any more, and says how many bytes it has.
+    pub(super) fn check_base(&self) -> Result<u64, DamagedFile> {
+        self.0.shelf.as_ref().map_or(Ok(0), |shelf| shelf.check_base())
     }
 
     /// Whether the journal can go on in another file.

@@ -3,14 +3,16 @@
 //! Each is a file of three lines of the journal's format, all of batch 0: what the journal needs to know, what
 //! the replica needs, and the document.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::format::{Seal, push_line, read_line};
+use super::format::{MAX_SEAL_BYTES, Seal, check_end, push_line, read_line};
 use super::reader::Marks;
+use super::scan::{Damage, Expected, Why};
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -25,6 +27,9 @@ const DIGITS: usize = 16;
 /// The versions of the formats.
 const CHECKPOINT_VERSION: u32 = 1;
 const BASE_VERSION: u32 = 1;
+
+/// How many bytes are read at once where not all are to be in memory.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// How many lines a file has.
 const LINES: u64 = 3;
@@ -164,6 +169,52 @@ pub fn read_any_base(path: &Path) -> Result<(Source, StoredBase), String> {
         Ok((source, base))
     } else {
         Err(format!("its name has another number than its position, {}", base.position))
+    }
+}
+
+/// Checks the three lines of a file piece by piece, since its document may be large, and says how many bytes it
+/// has.
+///
+/// # Errors
+/// If it cannot be read, and what is wrong with it and where, if something is.
+pub(super) fn check_lines(path: &Path) -> io::Result<Result<u64, Damage>> {
+    let mut file = File::open(path)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let (mut lines, mut begin, mut offset) = (0, 0, 0);
+    // The sum of the line's beginning, and its end as far as it was read.
+    let (mut sum, mut end) = (crc32fast::Hasher::new(), Vec::new());
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            let is_whole = lines == LINES && end.is_empty();
+            let missing = Damage { offset, why: Why::Missing };
+            return Ok(if is_whole { Ok(offset) } else { Err(missing) });
+        }
+        for part in chunk[..read].split_inclusive(|byte| *byte == b'\n') {
+            offset += part.len() as u64;
+            let (text, ends) = match part.strip_suffix(b"\n") {
+                Some(text) => (text, true),
+                None => (part, false),
+            };
+            end.extend_from_slice(text);
+            let summed = end.len().saturating_sub(MAX_SEAL_BYTES);
+            sum.update(&end[..summed]);
+            end.drain(..summed);
+            if !ends {
+                continue;
+            }
+            lines += 1;
+            let expected = Seal { batch: 0, line: lines, lines: LINES };
+            let why = match check_end(std::mem::take(&mut sum), &end) {
+                Ok(found) if found == expected => None,
+                Ok(found) => Some(Why::Sequence { expected: Expected::Line(expected), found }),
+                Err(error) => Some(Why::Line(error)),
+            };
+            if let Some(why) = why {
+                return Ok(Err(Damage { offset: begin, why }));
+            }
+            (begin, end) = (offset, Vec::new());
+        }
     }
 }
 
