@@ -311,8 +311,8 @@ impl Chain {
         (self.segment_of(place), place)
     }
 
-    /// Whether a transaction that nothing covers by its stamp is behind the base all the same: the base covers
-    /// it and its source has left the clock, or it is void for good.
+    /// Whether a transaction that the base does not cover by its stamp is behind it all the same: its source has
+    /// left the clock, or it is void for good, whatever commit covers it later.
     pub fn is_behind_base(&self, place: &Place) -> bool {
         place.time < self.base.floor && place.source.epoch().is_none()
     }
@@ -324,11 +324,7 @@ impl Chain {
 
     /// The same if it is known where it stands.
     pub fn is_folded_in(&self, segment: Segment, place: &Place) -> bool {
-        match segment {
-            Segment::Base => true,
-            Segment::Commit(_) => false,
-            Segment::Tentative => self.is_behind_base(place),
-        }
+        segment == Segment::Base || self.is_behind_base(place)
     }
 
     /// The floor at the end of the chain.

@@ -132,6 +132,14 @@ impl Checkpoints {
         self.list[..self.list.partition_point(|checkpoint| checkpoint.index <= count)].last()
     }
 
+    /// The last one up to `place`.
+    pub fn up_to_place(&self, chain: &Chain, place: &Place) -> Option<&Floor> {
+        let order = chain.order(place);
+        let is_up_to =
+            |floor: &Floor| floor.end.as_ref().is_none_or(|end| chain.order(end) <= order);
+        self.list[..self.list.partition_point(is_up_to)].last()
+    }
+
     fn bytes(&self) -> u64 {
         let next = self.list.iter().skip(1).map(|next| next.index);
         let next = next.chain(self.list.last().map(|last| last.index));

@@ -10,7 +10,8 @@
 //! read from the journal. So what a history takes in memory does not grow with its age.
 //!
 //! Commits order it further: see [`crate::commit`]. What is committed stays as it is, and a late arrival costs a
-//! replay of the tentative part at most. Commits themselves are none of the history.
+//! replay of the tentative part at most. Commits themselves are none of the history, nor is what is void: who hears of
+//! that later than others never has it.
 //!
 //! Two nodes may have stamped one and the same transaction, if a plain node or a client brought it to both.
 //! Of several of one name the first counts, whether or not it applies, and the others are repeated:
@@ -82,8 +83,6 @@ enum Effect {
     Applied(Patch),
     /// It is skipped.
     Skipped,
-    /// It is void: skipped, and its name does not count.
-    Void,
     /// It is repeated.
     Repeated,
 }
@@ -93,6 +92,8 @@ enum Appended {
     Applied,
     Skipped(PatchError),
     Repeated(Repetition),
+    /// It is void, and is no part of the history.
+    Void,
 }
 
 /// A transaction that is repeated.
@@ -176,6 +177,8 @@ pub struct History {
     past_end: Option<Place>,
     /// How many transactions are before the recent part.
     past_length: u64,
+    /// The least number of transactions from which on it was made anew.
+    made_from: u64,
     checkpoints: Checkpoints,
     skips: Skips,
     counted: Counted,
@@ -212,6 +215,7 @@ impl History {
             recent_bytes: 0,
             past_end: None,
             past_length: 0,
+            made_from: base.index,
             checkpoints: Checkpoints::default(),
             skips: Skips::default(),
             counted: Counted::default(),
@@ -226,7 +230,7 @@ impl History {
 
     /// The history up to a floor, where no commit is known.
     pub fn resume(bounds: Bounds, floor: Floor, skips: Skips) -> Self {
-        let mut history = Self { skips, ..Self::new(bounds) };
+        let mut history = Self { skips, made_from: floor.index, ..Self::new(bounds) };
         history.go_to(&floor);
         history.checkpoints.add(floor, &bounds);
         history
@@ -281,6 +285,11 @@ impl History {
         self.verified.as_ref()
     }
 
+    /// The least number of transactions after which all was made anew since this began.
+    pub fn made_from(&self) -> u64 {
+        self.made_from
+    }
+
     /// About how many bytes of documents have been replaced by others since this began: a document that is
     /// held as it was takes no more, besides what it shares, than what has been added here since.
     pub fn displaced(&self) -> u64 {
@@ -312,7 +321,7 @@ impl History {
         &self.skips
     }
 
-    /// The skipped transactions, or the [`Bounds::skipped_listed`] latest of them, and why they are.
+    /// The skipped transactions, void ones included, or the [`Bounds::skipped_listed`] latest of them, and why they are.
     pub fn skipped(&self) -> &Sorted<Reason> {
         self.skips.reasons()
     }
@@ -366,13 +375,14 @@ impl History {
         self.push(placed, Effect::Applied(inverse));
     }
 
-    /// Appends a transaction whose place is after all others. It is skipped if it is void, repeated if its name is
-    /// not new, and skipped if its patch does not apply; then it is so `since` that time.
+    /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and skipped if
+    /// its patch does not apply; then it is so `since` that time. If it is void, that is only taken note of.
     fn append(&mut self, placed: Placed, since: Option<Time>) -> Appended {
         // The floor never goes back: what is not below the last one is void nowhere.
         if placed.place.time < self.chain.floor() && self.chain.is_void(&placed.place) {
-            self.skip(placed, PatchError::VOID, since, Effect::Void);
-            return Appended::Skipped(PatchError::VOID);
+            let skip = Arc::new(Skip { error: PatchError::VOID, since });
+            self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
+            return Appended::Void;
         }
         let (source, id) = placed.name();
         if !self.counted.names.insert(source, id) {
@@ -388,22 +398,16 @@ impl History {
                 self.push(placed, Effect::Applied(inverse));
                 Appended::Applied
             }
-            Err(error) => Appended::Skipped(self.skip(placed, error, since, Effect::Skipped)),
+            Err(error) => Appended::Skipped(self.skip(placed, error, since)),
         }
     }
 
-    fn skip(
-        &mut self,
-        placed: Placed,
-        error: PatchError,
-        since: Option<Time>,
-        effect: Effect,
-    ) -> PatchError {
+    fn skip(&mut self, placed: Placed, error: PatchError, since: Option<Time>) -> PatchError {
         self.counted.skipped += 1;
         let skip = Arc::new(Skip { error, since }.cut());
         let error = skip.error.clone();
         self.skips.push_skipped(&placed, skip, self.bounds.skipped_listed);
-        self.push(placed, effect);
+        self.push(placed, Effect::Skipped);
         error
     }
 
@@ -420,7 +424,7 @@ impl History {
         let repetitions =
             list.into_iter().filter_map(|placed| match self.append(placed, Some(now)) {
                 Appended::Repeated(repetition) => Some(repetition),
-                Appended::Applied | Appended::Skipped(_) => None,
+                Appended::Applied | Appended::Skipped(_) | Appended::Void => None,
             });
         repetitions.filter_map(Repetition::contradiction).collect()
     }
@@ -428,7 +432,7 @@ impl History {
     fn push(&mut self, placed: Placed, effect: Effect) {
         let inverse = match &effect {
             Effect::Applied(inverse) => inverse.weight(),
-            Effect::Skipped | Effect::Void | Effect::Repeated => 0,
+            Effect::Skipped | Effect::Repeated => 0,
         };
         let bytes = (size_of::<Entry>() + placed.payload.len()) as u64 + inverse;
         self.recent_bytes += bytes;

@@ -123,7 +123,22 @@ impl Past for Vec<Transaction> {
     type Error = Infallible;
 
     fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
-        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        Read(self).places(position)
+    }
+
+    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        Read(self).payloads(position, most)
+    }
+}
+
+/// Transactions that were read.
+pub struct Read<'a>(pub &'a [Transaction]);
+
+impl Past for Read<'_> {
+    type Error = Infallible;
+
+    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         let place = |transaction: &Transaction| {
             let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
             let bytes = transaction.payload.len();
@@ -133,7 +148,7 @@ impl Past for Vec<Transaction> {
     }
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
-        let rest = self.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
     }
 }
@@ -176,6 +191,8 @@ pub struct Suffix {
     rest: Vec<Left>,
     /// For each of the rest the least position among it and those after it that are not void.
     least: Vec<u64>,
+    /// Those of the rest that are void, by how many are left with them.
+    void: Vec<(usize, Time, u64)>,
     read: u64,
     /// The payloads of the next ones, the next one last.
     ahead: Vec<Box<str>>,
@@ -195,18 +212,42 @@ impl Left {
 }
 
 impl Suffix {
-    /// What the journal has and the history after the floor.
+    /// What the journal has and the history after the floor, and what is void.
     pub fn collect<P: Past>(past: &P, chain: &Chain, floor: &Floor) -> Result<Self, P::Error> {
-        Self::collect_first(past, chain, floor, u64::MAX)
+        Self::collect_if(past, chain, floor, u64::MAX, |_, _| true)
     }
 
-    /// The same, but only the first `most` of it in the order of the history. All of the journal is read
+    /// What the journal has and the history after the floor, but only the first `most` of it in the order of the history. All of the journal is read
     /// for that that may be so early, as any of it may be late; but only about so many places are held.
     pub fn collect_first<P: Past>(
         past: &P,
         chain: &Chain,
         floor: &Floor,
         most: u64,
+    ) -> Result<Self, P::Error> {
+        let is_wanted = |segment, place: &Place| !chain.is_void_in(segment, place);
+        Self::collect_if(past, chain, floor, most, is_wanted)
+    }
+
+    /// What the journal has and the history after the floor, up to `last`.
+    pub fn collect_up_to<P: Past>(
+        past: &P,
+        chain: &Chain,
+        floor: &Floor,
+        last: &Place,
+    ) -> Result<Self, P::Error> {
+        let last = chain.order(last);
+        let is_wanted =
+            |segment, place: &Place| (segment, place) <= last && !chain.is_void_in(segment, place);
+        Self::collect_if(past, chain, floor, u64::MAX, is_wanted)
+    }
+
+    fn collect_if<P: Past>(
+        past: &P,
+        chain: &Chain,
+        floor: &Floor,
+        most: u64,
+        is_wanted: impl Fn(Segment, &Place) -> bool,
     ) -> Result<Self, P::Error> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let position = floor.position;
@@ -238,33 +279,33 @@ impl Suffix {
             }
             for at in stretch {
                 let segment = chain.segment_of(&at.place);
-                let is_none =
-                    at.place.source.epoch().is_some() || chain.is_folded_in(segment, &at.place);
+                let is_none = at.place.source.epoch().is_some()
+                    || chain.is_folded_in(segment, &at.place)
+                    || !is_wanted(segment, &at.place);
                 if !is_none && after.is_none_or(|after| (segment, &at.place) > after) {
                     rest.push(Left { segment, at, position: position + read });
                 }
                 read += 1;
             }
             if rest.len() >= most && (bound.is_none() || rest.len() / 2 > most) {
-                let by_order = |left: &Left, right: &Left| left.order().cmp(&right.order());
-                rest.select_nth_unstable_by(most - 1, by_order);
-                rest.truncate(most);
-                bound = rest.last().map(|last| (last.segment, last.at.place.time));
+                keep_first(&mut rest, most);
+                let last = rest.last().filter(|_| rest.len() == most);
+                bound = last.map(|last| (last.segment, last.at.place.time));
             }
         }
-        // A journal is made of stretches that are in order already, of which this sort makes use.
-        rest.sort_by(|left, right| right.order().cmp(&left.order()));
-        rest.drain(..rest.len().saturating_sub(most));
-        let least = rest
-            .iter()
-            .scan(u64::MAX, |least, left| {
-                if !chain.is_void_in(left.segment, &left.at.place) {
-                    *least = left.position.min(*least);
-                }
-                Some(*least)
-            })
-            .collect();
-        Ok(Self { rest, least, read, ahead: Vec::new() })
+        keep_first(&mut rest, most);
+        rest.reverse();
+        let (mut least, mut void) = (Vec::with_capacity(rest.len()), Vec::new());
+        let mut least_yet = u64::MAX;
+        for (count, left) in (1..).zip(&rest) {
+            if chain.is_void_in(left.segment, &left.at.place) {
+                void.push((count, left.at.place.time, left.position));
+            } else {
+                least_yet = left.position.min(least_yet);
+            }
+            least.push(least_yet);
+        }
+        Ok(Self { rest, least, void, read, ahead: Vec::new() })
     }
 
     /// How many transactions were read to collect it.
@@ -284,9 +325,13 @@ impl Suffix {
         self.rest.last().map(|left| left.segment)
     }
 
-    /// The least position of what is left and not void; none if there is nothing.
-    pub fn least_position(&self) -> Option<u64> {
-        let least = self.least.get(self.rest.len().checked_sub(1)?).copied();
+    /// The least position of what is left and not void for good at a place with this floor; none if there is
+    /// nothing.
+    pub fn least_position(&self, floor: Time) -> Option<u64> {
+        let count = self.rest.len();
+        let least = self.least.get(count.checked_sub(1)?).copied();
+        let left = self.void.iter().filter(|(with, time, _)| *with <= count && *time >= floor);
+        let least = left.map(|(.., position)| *position).chain(least).min();
         least.filter(|least| *least < u64::MAX)
     }
 
@@ -328,6 +373,15 @@ impl Suffix {
         self.ahead = ahead;
         Ok(())
     }
+}
+
+/// Sorts what is left, and keeps the first `most`. What a journal has twice counts where it was first.
+fn keep_first(rest: &mut Vec<Left>, most: usize) {
+    // A journal is made of stretches that are in order already, of which this sort makes use. What has the same place
+    // stays in the order of the journal.
+    rest.sort_by(|left, right| left.order().cmp(&right.order()));
+    rest.dedup_by(|again, first| again.order() == first.order());
+    rest.truncate(most);
 }
 
 #[cfg(test)]

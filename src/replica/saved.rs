@@ -1,5 +1,6 @@
 //! What a replica writes down to go on from after a restart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use super::bounds::Bounds;
 use super::difference::Difference;
 use super::floor::{Counted, Floor};
 use super::history::{Begin, Bits, History, Reason, Skips};
-use super::past::{Extended, Past};
+use super::past::{Extended, Past, Read};
 use super::placed::Placed;
 use super::{Life, Replica, Turn};
 use crate::clock::{HybridClock, Time, VectorClock};
@@ -35,14 +36,17 @@ pub struct Saved {
 /// Where the journal goes on after a [`Saved`] or a [`Base`].
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// The last transaction that counts.
+    /// The last transaction that counts, and how many do.
     end: Option<Place>,
+    index: u64,
     /// Which commits counted.
     chain: Arc<Chain>,
     /// How many records the journal had.
     pub length: u64,
     /// From here on the journal has to be read.
     pub position: u64,
+    /// What was taken in of what the journal had, which it may have twice.
+    taken: BTreeSet<Place>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -181,9 +185,11 @@ impl Replica {
         };
         let resume = Resume {
             end: history.end().cloned(),
+            index: history.length(),
             chain: history.chain().clone(),
             length,
             position,
+            taken: BTreeSet::new(),
         };
         Ok((Self { life, vclock, own, clock, history, length, difference }, resume))
     }
@@ -200,7 +206,9 @@ impl Replica {
         let history = History::after(bounds, floor, chain.clone());
         let own = VectorClock::default();
         let vclock = history.committed_clock();
-        let resume = Resume { end: None, chain, length: position, position };
+        let taken = BTreeSet::new();
+        let index = history.length();
+        let resume = Resume { end: None, index, chain, length: position, position, taken };
         let difference = None;
         (Self { life, vclock, own, clock, history, length: position, difference }, resume)
     }
@@ -219,7 +227,7 @@ impl Replica {
         now: Time,
         past: &P,
     ) -> Result<(), P::Error> {
-        let past = Extended { past, length: position, new: &transactions };
+        let length = position;
         let mut turn = Turn::new(position, now);
         for (position, transaction) in (position..).zip(&transactions) {
             let Some(place) = transaction.place() else { continue };
@@ -230,19 +238,20 @@ impl Replica {
                     resume.counts(position, transaction, &place)
                 }
                 // It was written twice, or the base stands for it.
-                _ => {
-                    self.vclock.has_seen(&place.source, place.id)
-                        || (chain.segment_of(&place) == Segment::Tentative
-                            && chain.is_behind_base(&place))
-                }
+                _ => self.vclock.has_seen(&place.source, place.id) || chain.is_behind_base(&place),
             };
-            if is_dropped {
+            if is_dropped || chain.is_void(&place) {
                 continue;
             }
             if let Some(commit) = &transaction.commit {
+                // What comes after the commit is not there yet.
+                let count = usize::try_from(position - length).unwrap_or(usize::MAX);
+                let new = &Read(&transactions[..=count]);
+                let past = Extended { past, length, new };
                 self.recover_all(&mut turn, resume, &past)?;
                 let commit = PlacedCommit { place, position, commit: Commit::clone(commit) };
                 self.commit(commit, turn.journal_length, now, &past)?;
+                self.note_made_anew(resume);
                 continue;
             }
             self.count(&place);
@@ -250,11 +259,22 @@ impl Replica {
             let payload = transaction.payload.clone();
             turn.ordered.push(Placed { place, named, position, payload });
         }
+        let past = Extended { past, length, new: &Read(&transactions) };
         self.recover_all(&mut turn, resume, &past)?;
         self.length = position + transactions.len() as u64;
         // What was saved may count transactions that come only after these.
         self.history.checkpoint_where_due(self.length);
         Ok(())
+    }
+
+    /// What comes late may have all made anew from a floor before the saved one, of what has been read. What was saved
+    /// counts no more then.
+    fn note_made_anew(&self, resume: &mut Option<Resume>) {
+        if let Some(resume) = resume
+            && self.history.made_from() < resume.index
+        {
+            (resume.end, resume.position) = (None, 0);
+        }
     }
 
     /// Puts in what was gathered.
@@ -267,30 +287,22 @@ impl Replica {
         let mut ordered = std::mem::take(&mut turn.ordered);
         let chain = self.history.chain();
         ordered.sort_by(|left, right| chain.order(&left.place).cmp(&chain.order(&right.place)));
-        // A late one may have all made anew from a floor before the saved one, of what `past` can read. What was
-        // saved counts no more then.
-        if let Some(first) = ordered.first() {
-            let order = chain.order(&first.place);
-            if let Some(resume) = resume
-                && resume.end.as_ref().is_some_and(|end| order < chain.order(end))
-            {
-                (resume.end, resume.position) = (None, 0);
-            }
-        }
         self.put_in(ordered, turn.journal_length, turn.now, past)?;
+        self.note_made_anew(resume);
         Ok(())
     }
 }
 
 impl Resume {
     /// Whether what was saved counts a record that the journal had then.
-    fn counts(&self, position: u64, transaction: &Transaction, place: &Place) -> bool {
-        let Self { end, chain, .. } = self;
+    fn counts(&mut self, position: u64, transaction: &Transaction, place: &Place) -> bool {
+        let Self { end, chain, taken, .. } = self;
         let is_behind = || end.as_ref().is_some_and(|end| chain.order(place) <= chain.order(end));
         transaction.commit.is_some()
             || position < self.position
             || is_behind()
             || chain.segment_of(place) == Segment::Base
             || chain.is_behind_base(place)
+            || !taken.insert(place.clone())
     }
 }

@@ -78,6 +78,7 @@ impl Before {
             && order < chain.order(end)
             && after.as_ref().is_none_or(|after| chain.order(after) < order)
             && !chain.is_folded(place)
+            && !chain.is_void(place)
     }
 }
 
@@ -117,7 +118,7 @@ impl History {
         let after = self.recent.iter_from(usize::try_from(kept).ok()?).rev();
         let inverse = |entry: &Entry| match &entry.effect {
             Effect::Applied(inverse) => Some(inverse.clone()),
-            Effect::Skipped | Effect::Void | Effect::Repeated => None,
+            Effect::Skipped | Effect::Repeated => None,
         };
         Some(Basis::Now(self.document.clone(), after.filter_map(inverse).collect()))
     }
@@ -170,7 +171,10 @@ impl Basis {
             }
             Self::Past(floor) => {
                 let passed = floor.chain.next_number();
-                Ok(floor.up_to(count, passed, past)?.document)
+                let at = floor.floor(past)?;
+                let left = count.saturating_sub(at.index);
+                let suffix = Suffix::collect_first(past, &floor.chain, &at, left)?;
+                Ok(floor.fold(at, suffix, passed, past)?.document)
             }
         }
     }
@@ -181,17 +185,27 @@ impl PastFloor {
         self.floor.clone().map_or_else(|| past.base(), Ok)
     }
 
-    /// Document and names after `count` transactions. If the last of them is the last before a commit, what is
-    /// forgotten at those before number `passed` is forgotten.
+    /// Document and names up to and with `last`. What is forgotten at the commits before number `passed` is forgotten.
     pub(super) fn up_to<P: Past>(
         self,
-        count: u64,
+        last: &Place,
         passed: u64,
         past: &P,
     ) -> Result<Floor, P::Error> {
-        let mut floor = self.floor(past)?;
-        let left = count.saturating_sub(floor.index);
-        let mut suffix = Suffix::collect_first(past, &self.chain, &floor, left)?;
+        let floor = self.floor(past)?;
+        let suffix = Suffix::collect_up_to(past, &self.chain, &floor, last)?;
+        self.fold(floor, suffix, passed, past)
+    }
+
+    /// Document and names with what comes after a floor. What is forgotten at the commits before number `passed` is
+    /// forgotten.
+    fn fold<P: Past>(
+        &self,
+        mut floor: Floor,
+        mut suffix: Suffix,
+        passed: u64,
+        past: &P,
+    ) -> Result<Floor, P::Error> {
         let forget = |floor: &mut Floor, upto: u64| {
             for (_, sources) in self.forgotten.range(floor.passed..upto.max(floor.passed)) {
                 for source in sources {
@@ -208,10 +222,6 @@ impl PastFloor {
             }
             let Some(placed) = suffix.next(past)? else { break };
             floor.index += 1;
-            if self.chain.is_void(&placed.place) {
-                floor.counted.skipped += 1;
-                continue;
-            }
             let (source, id) = placed.name();
             if !floor.counted.names.insert(source, id) {
                 floor.counted.repeated += 1;

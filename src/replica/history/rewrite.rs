@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::super::floor::Floor;
 use super::super::past::{Past, Suffix};
 use super::{
-    Appended, Contradiction, Effect, Entry, Fate, FateChange, FateChanges, History, Insertion,
-    Placed, Repetition,
+    Appended, Begin, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
+    Insertion, Placed, Repetition,
 };
 use crate::clock::Time;
 use crate::commit::Segment;
-use crate::patch::Patch;
+use crate::patch::{Patch, PatchError};
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -90,6 +90,10 @@ impl History {
         let skipped = match (self.append(placed, since), fate) {
             // It is not skipped any more, nor is it applied: the first of its name stands for it.
             (Appended::Repeated(repetition), _) => return Some(repetition),
+            (Appended::Void, Some(Fate::Applied | Fate::Repeated)) => {
+                changes.newly_skipped += 1;
+                Some(PatchError::VOID)
+            }
             (Appended::Skipped(error), Some(Fate::Applied | Fate::Repeated)) => {
                 changes.newly_skipped += 1;
                 Some(error)
@@ -132,7 +136,6 @@ impl History {
                     self.counted.skipped -= 1;
                     self.forget_name(&placed);
                 }
-                Effect::Void => self.counted.skipped -= 1,
                 // Its name is that of one before it.
                 Effect::Repeated => self.counted.repeated -= 1,
             }
@@ -173,7 +176,12 @@ impl History {
         match (self.checkpoints.at_commit(passed), &self.base) {
             (Some(floor), _) => Ok(floor.clone()),
             (None, Some(base)) => Ok(Floor::clone(base)),
-            (None, None) => past.base(),
+            (None, None) => {
+                let Begin { index, position, skipped, repeated } = self.begin;
+                let base = past.base()?;
+                let counted = Counted { skipped, repeated, ..base.counted };
+                Ok(Floor { index, position, counted, ..base })
+            }
         }
     }
 
@@ -199,7 +207,8 @@ impl History {
                 Some(Segment::Tentative) | None => self.chain.next_number(),
             };
             if history.progress.passed < next {
-                let position = suffix.least_position().unwrap_or(end);
+                let floor = self.chain.floor_before(next);
+                let position = suffix.least_position(floor).unwrap_or(end);
                 history.pass(next, std::mem::take(&mut names), position);
             }
             let Some(placed) = suffix.next(past)? else { break };
@@ -215,7 +224,8 @@ impl History {
             if history.checkpoints.is_due(0, &history.bounds) {
                 // What comes after this place is in the journal from the least position of the rest
                 // on, or will be appended to it.
-                let floor = history.as_floor(suffix.least_position().unwrap_or(end).min(end));
+                let position = suffix.least_position(history.progress.committed.floor);
+                let floor = history.as_floor(position.unwrap_or(end));
                 history.checkpoints.add(floor, &history.bounds);
             }
         }
@@ -244,6 +254,7 @@ impl History {
         history.changes = super::Changes::default();
         history.checkpoints.truncate(floor.index);
         history.lateness = 0;
+        history.made_from = history.made_from.min(floor.index);
         if floor.passed < self.committed.passed || floor.is_boundary {
             history.committed = Arc::new(floor.clone());
         }
