@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use patchmesh::clock::Time;
 use patchmesh::source::Source;
-use patchmesh::transaction::{Commit, Name, Place};
+use patchmesh::transaction::{Commit, Name, Place, Transaction};
 
-/// A transaction. Its patch is applied to a document that is the list of what is applied.
+/// A transaction. Each that is applied leaves its name in the document.
 #[derive(Debug)]
 pub struct Record {
     pub place: Place,
@@ -16,12 +16,18 @@ pub struct Record {
     pub commit: Option<Commit>,
 }
 
-/// When a patch applies.
+/// What a transaction does to the lists of the document. It does not apply if what it needs is not there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Patch {
-    Always,
-    IfEven,
-    IfOdd,
+    None,
+    /// Puts an empty list there.
+    Put(u8),
+    /// Appends the name to the list.
+    Push(u8),
+    /// Removes the first one of the list.
+    Take(u8),
+    /// Moves the list elsewhere.
+    Move(u8, u8),
 }
 
 /// What became of a transaction.
@@ -33,7 +39,12 @@ pub enum Fate {
     Void,
 }
 
-pub type Document = Vec<Name>;
+/// The document, in the simplest way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    lists: BTreeMap<u8, Vec<Name>>,
+    applied: BTreeSet<Name>,
+}
 
 impl Record {
     pub fn stamp(&self) -> Name {
@@ -42,13 +53,75 @@ impl Record {
 }
 
 impl Patch {
-    pub fn applies_to(self, document: &Document) -> bool {
-        match self {
-            Self::Always => true,
-            Self::IfEven => document.len().is_multiple_of(2),
-            Self::IfOdd => !document.len().is_multiple_of(2),
+    /// One at random.
+    pub fn random(random: &mut fastrand::Rng) -> Self {
+        let (one, other) = (random.u8(..3), random.u8(..3));
+        match random.u8(..8) {
+            0 => Self::None,
+            1 => Self::Put(one),
+            2..5 => Self::Push(one),
+            5..7 => Self::Take(one),
+            _ => Self::Move(one, other),
         }
     }
+
+    /// The transaction of this name, which nobody has stamped.
+    pub fn fresh(self, name: &Name) -> Transaction {
+        let own = key(name);
+        let first = match self {
+            Self::None => String::new(),
+            Self::Put(list) => format!(r#"{{"op":"add","path":"/{list}","value":[]}},"#),
+            Self::Push(list) => format!(r#"{{"op":"add","path":"/{list}/-","value":"{own}"}},"#),
+            Self::Take(list) => format!(r#"{{"op":"remove","path":"/{list}/0"}},"#),
+            Self::Move(from, to) => format!(r#"{{"op":"move","from":"/{from}","path":"/{to}"}},"#),
+        };
+        let member = own.replace('~', "~0");
+        let last = format!(r#"{{"op":"add","path":"/{member}","value":1}}"#);
+        Transaction::fresh(name.source.clone(), name.id, format!("[{first}{last}]"))
+    }
+}
+
+impl Document {
+    /// Applies a patch. Says whether it applies.
+    pub fn apply(&mut self, name: &Name, patch: Patch) -> bool {
+        let lists = &mut self.lists;
+        let applies = match patch {
+            Patch::None => true,
+            Patch::Put(list) => {
+                lists.insert(list, Vec::new());
+                true
+            }
+            Patch::Push(list) => lists.get_mut(&list).map(|list| list.push(name.clone())).is_some(),
+            Patch::Take(list) => {
+                let list = lists.get_mut(&list).filter(|list| !list.is_empty());
+                list.map(|list| list.remove(0)).is_some()
+            }
+            Patch::Move(from, to) => {
+                lists.remove(&from).map(|list| lists.insert(to, list)).is_some()
+            }
+        };
+        if applies {
+            self.applied.insert(name.clone());
+        }
+        applies
+    }
+
+    /// Its text.
+    pub fn json(&self) -> String {
+        let mut members: BTreeMap<String, String> = BTreeMap::new();
+        for (list, names) in &self.lists {
+            let names: Vec<_> = names.iter().map(|name| format!("{:?}", key(name))).collect();
+            members.insert(list.to_string(), format!("[{}]", names.join(",")));
+        }
+        members.extend(self.applied.iter().map(|name| (key(name), "1".into())));
+        let members: Vec<_> =
+            members.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+fn key(name: &Name) -> String {
+    format!("{}#{}", name.source, name.id)
 }
 
 /// The state at a commit.
@@ -74,6 +147,8 @@ pub struct Definition {
     pub history: Vec<(usize, Place, Name, Fate)>,
     /// The state at each commit, and at the end.
     pub states: Vec<State>,
+    /// By the stamp.
+    pub patches: BTreeMap<(Source, u64), Patch>,
 }
 
 /// The commits that count, of all these.
@@ -116,7 +191,10 @@ impl Definition {
         let (tip, chain) = chain(&commits);
         let mut left: Vec<_> = records.to_vec();
         left.sort_by(|a, b| a.place.cmp(&b.place));
-        let mut made = Self { tip, ..Self::default() };
+        let patch =
+            |record: &Rc<Record>| ((record.place.source.clone(), record.place.id), record.patch);
+        let patches = records.iter().map(patch).collect();
+        let mut made = Self { tip, patches, ..Self::default() };
         let mut state = State::default();
         for (segment, name) in chain.iter().enumerate() {
             let find =
@@ -180,12 +258,11 @@ impl Definition {
                 Fate::Void
             } else if !state.names.insert(name.clone()) {
                 Fate::Repeated
+            } else if state.document.apply(name, *patch) {
+                Fate::Applied
             } else {
-                if patch.applies_to(&state.document) { Fate::Applied } else { Fate::Skipped }
+                Fate::Skipped
             };
-            if fate == Fate::Applied {
-                state.document.push(name.clone());
-            }
             self.history.push((segment, place.clone(), name.clone(), fate));
         }
     }

@@ -1,89 +1,108 @@
-//! A node of the lab: what it holds, and what the pure parts make of that.
+//! A node of the lab: a replica, its journal and what else is on its disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use patchmesh::clock::{HybridClock, Time, VectorClock};
-use patchmesh::commit::{Chain, Change, Commit, Committed, PlacedCommit, Primary, Segment};
+use patchmesh::clock::{Time, VectorClock};
+use patchmesh::commit::Primary;
+use patchmesh::replica::floor::Floor;
+use patchmesh::replica::{Acceptance, Base, Bounds, Life, Rebase, Replica, Saved};
 use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Place};
+use patchmesh::transaction::{Name, Record, Transaction};
 
-use crate::definition::{Document, Fate, Patch, Record};
+use crate::definition::{self, Definition};
+use crate::journal::Journal;
 
 /// Where a reader is in the journal of a peer.
 #[derive(Debug)]
 pub struct Stream {
-    pub position: usize,
+    pub position: u64,
     /// The reader's clock when it dialed: what it has seen is left out.
-    pub since: BTreeMap<Source, u64>,
+    pub since: VectorClock,
 }
 
-#[derive(Debug)]
+/// Transactions, and what the lab knows of them.
+pub type Held = BTreeMap<Name, Rc<definition::Record>>;
+
 pub struct Node {
     pub name: String,
-    pub life: Source,
     pub is_in_memory: bool,
     pub is_appointed: bool,
     /// How far its wall clock is off.
     pub ahead_micros: i64,
-    pub journal: Vec<Rc<Record>>,
-    pub held: BTreeSet<Name>,
-    pub chain: Chain,
-    pub hybrid: HybridClock,
-    pub greatest: Time,
+    bounds: Bounds,
+    pub replica: Replica,
+    pub journal: Journal,
+    /// All that its state stands for.
+    pub held: Held,
+    /// What was saved, and the base's commit then.
+    saved: Option<(Saved, Option<Name>)>,
+    /// The Ids by which it has stamped, which are kept with a base.
+    own: VectorClock,
+    /// The floors to which it may fold.
+    pub floors: Vec<Arc<Floor>>,
     pub primary: Primary,
     pub streams: BTreeMap<usize, Stream>,
     /// The peers whose journals it has read to their end since it started.
     pub heard: BTreeSet<usize>,
-    /// The commit at which it has found that it differs.
-    pub differs_at: Option<Name>,
-    view: Option<Rc<View>>,
+    /// How far it has read the plain node.
+    pub plain_read: usize,
+    definition: Option<Rc<Definition>>,
 }
 
-/// What follows from what a node holds, by the pure parts.
-#[derive(Debug, Default)]
-pub struct View {
-    pub history: Vec<(Segment, Place, Name, Fate)>,
-    /// The document at each commit, and at the end.
-    pub documents: Vec<Document>,
-    pub committed: Committed,
-    pub names: BTreeSet<Name>,
-    pub clock: BTreeMap<Source, u64>,
-    pub tentative: Vec<Place>,
+fn life(source: &Source) -> Life {
+    Life::new(source.clone()).expect("it is short")
 }
 
-impl View {
-    pub fn document(&self) -> &Document {
-        self.documents.last().expect("the last one is at the end")
+fn bounds(random: &mut fastrand::Rng) -> Bounds {
+    match random.u8(..3) {
+        0 => Bounds::default(),
+        1 => Bounds {
+            recent_transactions: random.usize(1..6),
+            checkpoints: random.usize(1..4),
+            checkpoint_spacing: random.u64(1..6),
+            skipped_listed: random.usize(1..8),
+            ..Bounds::default()
+        },
+        _ => Bounds {
+            recent_transactions: random.usize(5..40),
+            checkpoint_spacing: random.u64(1..20),
+            ..Bounds::default()
+        },
     }
 }
 
-pub fn hash(document: &Document) -> Box<str> {
-    let mut hasher = DefaultHasher::new();
-    document.hash(&mut hasher);
-    format!("{:032x}", hasher.finish()).into()
-}
-
 impl Node {
-    pub fn new(name: String, life: Source, is_in_memory: bool) -> Self {
+    pub fn new(
+        name: String,
+        source: &Source,
+        is_in_memory: bool,
+        random: &mut fastrand::Rng,
+    ) -> Self {
+        let bounds = bounds(random);
         Self {
-            primary: Primary::new(life.clone(), false, 1),
+            primary: Primary::new(source.clone(), false, 1),
             name,
-            life,
             is_in_memory,
             is_appointed: false,
             ahead_micros: 0,
-            journal: Vec::new(),
-            held: BTreeSet::new(),
-            chain: Chain::default(),
-            hybrid: HybridClock::default(),
-            greatest: Time::default(),
+            replica: Replica::new(life(source), bounds),
+            bounds,
+            journal: Journal::new([1, 2, 3, 7, 1000][random.usize(..5)]),
+            held: Held::new(),
+            saved: None,
+            own: VectorClock::default(),
+            floors: Vec::new(),
             streams: BTreeMap::new(),
             heard: BTreeSet::new(),
-            differs_at: None,
-            view: None,
+            plain_read: 0,
+            definition: None,
         }
+    }
+
+    pub fn life(&self) -> &Source {
+        self.replica.life().source()
     }
 
     pub fn wall(&self, now_micros: u64) -> Time {
@@ -92,133 +111,169 @@ impl Node {
 
     /// Forgets what a process knows; `horizon` in seconds.
     pub fn start(&mut self, horizon: u64) {
-        self.primary = Primary::new(self.life.clone(), self.is_appointed, horizon);
+        self.primary = Primary::new(self.life().clone(), self.is_appointed, horizon);
         self.streams.clear();
         self.heard.clear();
+        self.plain_read = 0;
     }
 
     /// Forgets all, and goes on as another life.
-    pub fn lose(&mut self, life: Source, horizon: u64) {
+    pub fn lose(&mut self, source: &Source, horizon: u64, random: &mut fastrand::Rng) {
         let (ahead_micros, is_appointed) = (self.ahead_micros, self.is_appointed);
-        *self = Self::new(std::mem::take(&mut self.name), life, self.is_in_memory);
+        *self = Self::new(std::mem::take(&mut self.name), source, self.is_in_memory, random);
         (self.ahead_micros, self.is_appointed) = (ahead_micros, is_appointed);
         self.start(horizon);
     }
 
-    pub fn append(&mut self, record: Rc<Record>) {
-        let before: VectorClock = match &record.commit {
-            Some(_) => self.view().clock.clone().into_iter().collect(),
-            None => VectorClock::default(),
-        };
-        self.held.insert(record.stamp());
-        self.hybrid.observe(record.place.time);
-        self.greatest = self.greatest.max(record.place.time);
-        self.journal.push(record.clone());
-        self.view = None;
-        let Some(commit) = &record.commit else { return };
-        let at = PlacedCommit { place: record.place.clone(), position: 0, commit: commit.clone() };
-        let change = self.chain.add(at.clone());
-        if matches!(change, Change::Rewritten { tip_changed: true, .. }) {
+    pub fn accept(&mut self, submissions: Vec<Vec<Transaction>>, now: Time) -> Acceptance {
+        let may_read = self.replica.needs_past(&submissions);
+        self.journal.reads.set(0);
+        let acceptance = self.replica.accept(submissions, now, &self.journal);
+        let acceptance = acceptance.unwrap_or_else(|never| match never {});
+        assert!(may_read || self.journal.reads.get() == 0, "it reads the journal unsaid");
+        self.journal.append(&acceptance.records);
+        self.definition = None;
+        if acceptance.has_other_chain {
             self.streams.clear();
         }
-        let counts = self.chain.last() == Some(record.stamp());
-        if self.differs() || (counts && !at.is_backed_by(&before)) {
-            self.differs_at.get_or_insert(record.stamp());
+        self.note_floor();
+        acceptance
+    }
+
+    fn note_floor(&mut self) {
+        let passed = |floor: &Arc<Floor>| floor.passed;
+        let last = self.floors.last().map(passed);
+        if let Some(floor) = self.replica.history().verified()
+            && last != Some(floor.passed)
+        {
+            self.floors.push(floor.clone());
         }
     }
 
-    /// Puts another journal in the place of its own, as taking a base does.
-    pub fn replace_journal(&mut self, journal: Vec<Rc<Record>>) {
-        (self.journal, self.view, self.chain) = (Vec::new(), None, Chain::default());
-        self.held.clear();
-        for record in journal {
-            self.append(record);
+    /// Writes down what the next start may begin with.
+    pub fn save(&mut self) {
+        let base = self.replica.history().chain().base().commit.clone();
+        self.saved = self.replica.save().map(|saved| (saved, base));
+    }
+
+    /// The base that it gives to others. It may have started since its last commit with a hash.
+    pub fn base(&self) -> Option<Base> {
+        let kept = self.journal.base.as_ref().map(|(base, _)| base.clone());
+        self.replica.base().or(kept.filter(|_| self.replica.difference().is_none()))
+    }
+
+    /// Folds to a floor, if that counts still. A node that ends on the way has written the base and not more.
+    pub fn fold(&mut self, floor: &Arc<Floor>, ends_on_the_way: bool) -> bool {
+        let mut folded = self.replica.clone();
+        if !folded.fold(floor) {
+            return false;
         }
+        self.own = self.replica.own().clone();
+        self.journal.base = Some((Base::of(floor), floor.position));
+        if !ends_on_the_way {
+            self.replica = folded;
+            self.floors.retain(|other| other.passed > floor.passed);
+        }
+        true
+    }
+
+    /// Drops of the journal what the base stands for, all or some of it.
+    pub fn trim(&mut self, random: &mut fastrand::Rng) {
+        let begin = self.replica.history().begin().position;
+        let position = random.u64(self.journal.begin()..=begin);
+        self.journal.drop_before(if random.bool() { begin } else { position });
+    }
+
+    /// Goes on from what is on its disk.
+    pub fn restart(&mut self, horizon: u64, now: Time, random: &mut fastrand::Rng) {
+        self.replica = self.recovered(now, random);
+        self.floors.clear();
+        self.note_floor();
+        self.start(horizon);
+    }
+
+    /// The replica as it would be after a restart.
+    pub fn recovered(&self, now: Time, random: &mut fastrand::Rng) -> Replica {
+        let life = life(self.life());
+        let base = self.journal.base.as_ref();
+        let commit = base.and_then(|(base, _)| base.committed.commit.clone());
+        let is_of_base =
+            |(saved, at): &&(Saved, _)| *at == commit && saved.position >= self.journal.begin();
+        let (mut replica, mut position, mut resume) =
+            match (self.saved.as_ref().filter(is_of_base), base) {
+                (Some((saved, _)), _) if random.u8(..5) > 0 => {
+                    let text = saved.document.root().to_text();
+                    let loaded = Replica::load(life, &saved.summary, &text, self.bounds);
+                    let (replica, resume) = loaded.expect("what was saved can be loaded");
+                    let before = random.u64(..3).min(resume.position - self.journal.begin());
+                    (replica, resume.position - before, Some(resume))
+                }
+                (_, Some((base, position))) => {
+                    let base = read_again(base);
+                    let (mut replica, resume) = Replica::after(life, base, *position, self.bounds);
+                    replica.remember_own(&self.own);
+                    (replica, *position, Some(resume))
+                }
+                (_, None) => (Replica::new(life, self.bounds), 0, None),
+            };
+        let longest = [self.journal.end() as usize, 1, 3, 10][random.usize(..4)];
+        while position < self.journal.end() {
+            let rest = self.journal.from(position);
+            let stretch = rest[..random.usize(..longest.max(1)).min(rest.len() - 1) + 1].to_vec();
+            let (count, past) = (stretch.len() as u64, self.journal.up_to(position));
+            let recovered = replica.recover(position, stretch, &mut resume, now, &past);
+            recovered.unwrap_or_else(|never| match never {});
+            position += count;
+        }
+        replica
+    }
+
+    /// Looks at all that it has, to take a base.
+    pub fn look_through(&self, mut rebase: Rebase) -> Rebase {
+        for transaction in self.journal.from(rebase.begin()) {
+            let record = Record::read(&transaction.encode()).expect("it can be read");
+            rebase.look_at(&record.expect("it has a time")).expect("it can be read");
+        }
+        rebase
+    }
+
+    /// Goes on as another life.
+    pub fn begin_life(&mut self, source: &Source) {
+        self.replica.begin_life(source.clone()).expect("it is short");
+        self.primary.begin_life(source.clone());
+    }
+
+    /// Goes on from a base, what is kept is at the journal's end.
+    pub fn enter(&mut self, base: Base, kept: &[Record], position: u64, now: Time) {
+        let entered = self.replica.enter(base, kept, position, now, &self.journal);
+        entered.unwrap_or_else(|never| match never {});
+        self.floors.clear();
+        self.note_floor();
         self.streams.clear();
-        self.differs_at = self.chain.last().filter(|_| self.differs());
+        self.definition = None;
     }
 
-    /// Whether a commit's hash is another one than that of the document here.
-    fn differs(&mut self) -> bool {
-        let view = self.view();
-        let mut both = self.chain.commits().iter().zip(&view.documents);
-        both.any(|(at, document)| at.commit.hash.as_ref().is_some_and(|is| *is != hash(document)))
+    /// Has the base on its disk that it is about to go on from.
+    pub fn keep_base(&mut self, base: &Base, position: u64) {
+        self.own = self.replica.own().clone();
+        self.journal.base = Some((read_again(base), position));
     }
 
-    /// The document as it would be at this commit.
-    pub fn document_at(&self, place: Place, commit: Commit) -> Option<Document> {
-        let mut chain = self.chain.clone();
-        chain.add(PlacedCommit { place: place.clone(), position: 0, commit });
-        let is_last = chain.last() == Some((place.source, place.id).into());
-        let mut view = view(&self.journal, &chain);
-        let _tentative = view.documents.pop();
-        view.documents.pop().filter(|_| is_last)
+    /// Takes note that what it stands for is another set.
+    pub fn hold(&mut self, held: Held) {
+        self.held = held;
+        self.definition = None;
     }
 
-    pub fn view(&mut self) -> Rc<View> {
-        self.view.get_or_insert_with(|| Rc::new(view(&self.journal, &self.chain))).clone()
+    /// What follows from what it holds, by the definition.
+    pub fn definition(&mut self) -> Rc<Definition> {
+        let held = &self.held;
+        let made = || Rc::new(Definition::of(&held.values().cloned().collect::<Vec<_>>()));
+        self.definition.get_or_insert_with(made).clone()
     }
 }
 
-fn view(journal: &[Rc<Record>], chain: &Chain) -> View {
-    let segment_of = |record: &Rc<Record>| (chain.segment_of(&record.place), record.clone());
-    let mut sorted: Vec<_> = journal.iter().map(segment_of).collect();
-    sorted.sort_by(|(a, left), (b, right)| (a, &left.place).cmp(&(b, &right.place)));
-    let mut rest = &sorted[..];
-    let mut view = View::default();
-    let mut document = Document::new();
-    for (index, next) in (0..).zip(chain.commits()) {
-        let here = rest.partition_point(|(segment, _)| *segment <= Segment::Commit(index));
-        let (part, others) = rest.split_at(here);
-        rest = others;
-        put(&mut view, chain, &mut document, part);
-        let is_named =
-            |record: &&Rc<Record>| record.commit.is_none() && !chain.is_void(&record.place);
-        let named = part.iter().map(|(_, record)| record).filter(is_named);
-        let forgotten = view.committed.advance(next, named.map(|record| &record.name.source));
-        for source in &forgotten.names {
-            let ids = view.names.iter().filter(|name| name.source == *source).map(|name| name.id);
-            let next = ids.max().map_or(0, |id| id + 1);
-            view.names.retain(|name| name.source != *source);
-            if source.life_name().is_none() {
-                view.names.extend((0..next).map(|id| Name { source: source.clone(), id }));
-            }
-        }
-        view.documents.push(document.clone());
-    }
-    put(&mut view, chain, &mut document, rest);
-    view.documents.push(document);
-    let next = view.committed.clock.iter().map(|(source, covered)| (source.clone(), covered.next));
-    view.clock = next.collect();
-    for (_, record) in rest {
-        view.tentative.push(record.place.clone());
-        if !chain.is_void(&record.place) {
-            let next = view.clock.entry(record.place.source.clone()).or_default();
-            *next = (*next).max(record.place.id + 1);
-        }
-    }
-    view
-}
-
-/// Puts a part of the history at the end.
-fn put(view: &mut View, chain: &Chain, document: &mut Document, part: &[(Segment, Rc<Record>)]) {
-    for (segment, record) in part.iter().filter(|(_, record)| record.commit.is_none()) {
-        let Record { place, name, patch, .. } = &**record;
-        let fate = if chain.is_void(place) {
-            Fate::Void
-        } else if !view.names.insert(name.clone()) {
-            Fate::Repeated
-        } else if patch.applies_to(document) {
-            document.push(name.clone());
-            Fate::Applied
-        } else {
-            Fate::Skipped
-        };
-        view.history.push((*segment, place.clone(), name.clone(), fate));
-    }
-}
-
-/// A patch at random.
-pub fn patch(random: &mut fastrand::Rng) -> Patch {
-    [Patch::Always, Patch::Always, Patch::IfEven, Patch::IfOdd][random.usize(..4)]
+/// A base as it is after it was written and read.
+pub fn read_again(base: &Base) -> Base {
+    Base::read(&base.summary(), base.document.clone()).expect("what was written can be read")
 }
