@@ -1,11 +1,13 @@
 //! A journal of the lab, whose beginning may have gone.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use patchmesh::clock::Time;
 use patchmesh::replica::floor::Floor;
-use patchmesh::replica::{Base, Past, PastPlace};
+use patchmesh::replica::{Base, Past, PastPlace, Stretch};
+use patchmesh::source::Source;
 use patchmesh::transaction::{Record, Transaction};
 
 #[derive(Debug)]
@@ -78,6 +80,24 @@ impl Past for Journal {
     fn next_up_to(&self, position: u64, time: Time) -> u64 {
         let rest = self.from(position).iter();
         position + rest.take_while(|transaction| transaction.time > Some(time)).count() as u64
+    }
+
+    fn stretch(&self, position: u64) -> Option<Stretch> {
+        let length = self.stretch as u64;
+        if !position.is_multiple_of(length) || position + length > self.end() {
+            return None;
+        }
+        let records = &self.from(position)[..self.stretch];
+        let times = records.iter().filter_map(|record| record.time);
+        let mut ids: BTreeMap<&Source, (u64, u64)> = BTreeMap::new();
+        for (source, id) in records.iter().map(Transaction::stamp) {
+            let (least, greatest) = ids.entry(source).or_insert((id, id));
+            (*least, *greatest) = (id.min(*least), id.max(*greatest));
+        }
+        let stamps = ids.into_iter().map(|(source, (least, most))| (source.clone(), least, most));
+        let (times, stamps) = ((times.clone().min()?, times.max()?), stamps.collect());
+        let names = records.iter().map(|record| record.source.clone()).collect();
+        Some(Stretch { length, times, stamps, names })
     }
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {

@@ -211,7 +211,7 @@ impl Node {
                 (_, Some((base, position))) => {
                     let base = read_again(base);
                     let (mut replica, resume) = Replica::after(life, base, *position, self.bounds);
-                    replica.remember_own(&self.own);
+                    replica.count_on_from(self.own.clone());
                     (replica, *position, Some(resume))
                 }
                 (_, None) => (Replica::new(life, self.bounds), 0, None),
