@@ -102,6 +102,11 @@ fn what_a_commit_covers_is_final_and_the_rest_is_tentative() {
     let trouble = node.wait_for("/healthz", |answer| answer.status == 503).json();
     assert_eq!(trouble["troubles"][0]["kind"], "difference", "{trouble}");
     assert_eq!(node.get("/healthz/ready").status, 200);
+    // Until that is mended it says of nothing that it is final.
+    assert_eq!(transaction(&node, "p", 1).json()["committed"], false);
+    let unknown = node.get("/get?at=committed");
+    assert_eq!((unknown.status, &unknown.json()["type"]), (503, &json!("/problems/difference")));
+    assert_eq!(node.ask("POST", "/replace?wait=committed", "", "[]").status, 503);
 }
 
 #[test]
@@ -190,6 +195,8 @@ fn a_write_waits_until_it_is_final() {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     assert_eq!(answers[2].json(), answers[3].json());
+    let stamped = |id| format!("/get?at=committed&source={source}%5Es&id={id}&wait=0s");
+    assert_eq!((node.get(&stamped(1)).status, node.get(&stamped(2)).status), (200, 504));
     assert_eq!(node.get("/get").json(), json!({"list": [1, 1, 1], "merged": true}));
     for (source, id) in [(source, 2), (source, 4), ("phone~k3x9q2pd", 1)] {
         let told = transaction(&node, source, id).json();
@@ -225,6 +232,31 @@ fn a_write_that_lost_is_told_so_for_good() {
     );
     assert!(lost.json()["detail"].as_str().unwrap().contains("for good"));
     assert_eq!(node.get("/get?at=committed").json(), json!({"n": 2}));
+}
+
+#[test]
+fn of_two_of_one_name_the_first_is_told_to_who_waits() {
+    let (node, mut peer) = start();
+    let first = node.post(&add("/n", 1));
+    commit_up_to(&mut peer, 1, &first);
+    wait_for_commit(&node, 1);
+    let (source, time) = (first["Source"].as_str().unwrap(), first["Time"].as_u64().unwrap());
+    let patch = json!([{"op": "test", "path": "/n", "value": 1}]).to_string();
+    let named = "Patchmesh-Source: phone~k3x9q2pd\r\nPatchmesh-Id: 1\r\n";
+    let waiting = node.send("POST", "/replace?wait=committed", named, &patch);
+    node.wait_for("/get", |answer| answer.header("Patchmesh-Length") == Some("2"));
+    // Another node has taken it before, and there it does not apply.
+    let mut earlier = node.get("/log").lines().pop().unwrap();
+    assert_eq!(earlier["Source"], "phone~k3x9q2pd");
+    peer.tell("other~k3x9q2pd", 1, time + 1, &add("/n", 2));
+    (earlier["Time"], earlier["By"]) = (json!(time + 2), json!(["other~k3x9q2pd^s", 1]));
+    peer.send(&earlier);
+    node.wait_for("/conflicts", |answer| answer.json()["repeated"] == 1);
+    let clock = json!({format!("{source}^s"): 2, "other~k3x9q2pd": 2, "other~k3x9q2pd^s": 2});
+    peer.commit(2, now_micros(), &clock);
+    let answer = Answer::read(waiting);
+    assert_eq!((answer.status, &answer.json()["type"]), (409, &json!("/problems/skipped")));
+    assert_eq!(answer.json()["transaction"]["By"], earlier["By"]);
 }
 
 #[test]

@@ -292,9 +292,10 @@ impl State {
         history.chain().last().map(|_| &history.committed().document)
     }
 
-    /// Whether it is final what becomes of the transaction at this place: a commit covers it, or it is void.
+    /// Whether it is final what becomes of the transaction at this place: a commit covers it, or it is void. Nothing
+    /// is as long as this node has to take a base.
     pub fn is_committed(&self, place: &Place) -> bool {
-        self.history().is_committed(place) || self.is_void(place)
+        self.difference().is_none() && (self.history().is_committed(place) || self.is_void(place))
     }
 
     /// Whether the transaction at this place is void: skipped for its time, whatever its patch.
@@ -302,8 +303,12 @@ impl State {
         self.history().chain().is_void(place)
     }
 
-    /// Whether the transaction `id` of `source`, by its stamp or by its name, is final.
+    /// Whether the transaction `id` of `source`, by its stamp or by its name, is final; nothing is as long as this
+    /// node has to take a base.
     pub fn has_committed(&self, source: &Source, id: u64) -> bool {
+        if self.difference().is_some() {
+            return false;
+        }
         let committed = self.history().committed();
         let covered = committed.committed.clock.get(source);
         covered.is_some_and(|covered| covered.next > id)

@@ -2,6 +2,7 @@
 //!
 //! Who waits holds nobody up: between two commits there is nothing to be done for it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -51,9 +52,7 @@ impl Finality {
                 bad_request(detail)
             })?,
         };
-        if state.last_commit().is_none() {
-            return Err(no_primary("nothing was changed"));
-        }
+        check(state, "nothing was changed")?;
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
     }
 
@@ -88,11 +87,7 @@ impl Finality {
     }
 
     /// Waits until it is final what becomes of the transaction, and gives a state in which it is.
-    async fn wait(
-        self,
-        routes: &Routes,
-        record: &Record,
-    ) -> Result<std::sync::Arc<State>, Response> {
+    async fn wait(self, routes: &Routes, record: &Record) -> Result<Arc<State>, Response> {
         let commits = routes.handle.subscribe_to_commits();
         let committed = async {
             loop {
@@ -155,13 +150,29 @@ pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Respons
         .into())
 }
 
-/// The answer to who asks for what is final if nobody says what is.
-pub fn no_primary(consequence: &str) -> Response {
-    let detail = format!(
-        "this node knows of no primary, so that nothing is final; {consequence}. One node of the mesh is \
-         started with --primary"
-    );
-    Problem::new(409, detail).with_kind("/problems/no-primary", "No primary is known").into()
+/// Whether this node can say what is final.
+///
+/// # Errors
+/// If it cannot: why, with that consequence.
+pub fn check(state: &State, consequence: &str) -> Result<(), Response> {
+    if state.last_commit().is_none() {
+        let detail = format!(
+            "this node knows of no primary, so that nothing is final; {consequence}. One node of the mesh is \
+             started with --primary"
+        );
+        let problem = Problem::new(409, detail);
+        return Err(problem.with_kind("/problems/no-primary", "No primary is known").into());
+    }
+    if state.difference().is_some() {
+        let detail = format!(
+            "this node has to take the document of another one, see /healthz, and does not know what is final; \
+             {consequence}"
+        );
+        let problem =
+            Problem::new(503, detail).with_kind("/problems/difference", "Not all is well");
+        return Err(Response::from(problem).with_header("Retry-After", "1"));
+    }
+    Ok(())
 }
 
 fn line(record: &Record) -> Value {

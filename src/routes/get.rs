@@ -1,8 +1,7 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
-use super::finality::no_primary;
 use super::wait::{LENGTH, View, Wait};
-use super::{Routes, bad_request, number, preconditions};
+use super::{Routes, bad_request, finality, number, preconditions};
 use crate::events::body_of;
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Reading, Representation};
@@ -11,6 +10,9 @@ use crate::query::Untold;
 
 /// What had been seen of every source, if the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
+
+/// What who cannot be told what is final can have.
+const OTHERWISE: &str = "/get has the document now";
 
 /// A longer clock is not sent in a header: clients would refuse it. `/vclock` has it.
 const CLOCK_BYTES: usize = 4 << 10;
@@ -27,8 +29,8 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
             return routes.unless_stopping(answer).await;
         }
     };
-    if view.document(&routes.handle.state()).is_none() {
-        return Err(no_primary("/get has the document now"));
+    if view == View::Committed {
+        finality::check(&routes.handle.state(), OTHERWISE)?;
     }
     let wait = Wait::of(request, &pointer, view)?;
     if let Some(wait) = &wait {
@@ -83,6 +85,7 @@ async fn as_committed(
     wait: Option<Wait>,
 ) -> Result<Response, Response> {
     let state = routes.handle.state();
+    finality::check(&state, OTHERWISE)?;
     let part = View::Committed.document(&state).and_then(|document| document.get(&pointer));
     let response = match part {
         Some(part) => {

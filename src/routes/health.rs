@@ -120,7 +120,7 @@ fn difference(readings: &Readings) -> Vec<Trouble> {
         };
         let detail = format!(
             "{what}. The node takes the document of a peer that agrees, as soon as it reaches one; until then \
-             what it says to be final may not be"
+             it says of nothing that it is final"
         );
         Trouble { kind: "difference", detail, blocks: false }
     });

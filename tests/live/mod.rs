@@ -187,7 +187,8 @@ impl Peer {
         self.send(&json!({"Source": source, "Id": id, "Payload": patch.to_string()}));
     }
 
-    fn send(&mut self, message: &Value) {
+    /// Sends any message.
+    pub fn send(&mut self, message: &Value) {
         let socket = self.socket.get_or_insert_with(|| {
             let (stream, _) = self.listener.accept().expect("the node dials");
             tungstenite::accept(stream).expect("a handshake")
