@@ -16,26 +16,28 @@
 //! crash leaves segments too many, which the next start removes, and never too few. Once a segment has gone
 //! the journal is of no use without a base.
 
-use std::fmt;
+mod error;
+mod shelf;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use shelf::{DirectoryShelf, numbered_paths, remove, remove_unfinished, segment_path, segments};
+
 use super::file::{FileJournal, OpenError};
 use super::format::Header;
-use super::new_file::{FILE_MODE, NewFile, is_unfinished, sync_directory, write_durably};
-use super::reader::DamagedFile;
-use super::scan::{Damage, Why};
-use super::segments::{NotAdded, Segments, Shelf};
+use super::new_file::{FILE_MODE, NewFile, sync_directory, write_durably};
+use super::segments::{Segments, Shelf};
 use super::storage::{NamedFile, Storage};
 use super::stored::{
-    BASE, CHECKPOINT, SEGMENT, StoredBase, StoredCheckpoint, check_lines, number_of, numbered,
-    read_base, read_checkpoint,
+    BASE, CHECKPOINT, StoredBase, StoredCheckpoint, number_of, numbered, read_base, read_checkpoint,
 };
 use crate::source::Source;
-use crate::transaction::Place;
+
+pub use error::{DirectoryError, Lacking};
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
@@ -62,104 +64,6 @@ pub struct Directory {
     path: PathBuf,
     /// Held as long as the directory is used.
     _lock: File,
-}
-
-/// Why a data directory cannot be used.
-#[derive(Debug)]
-pub enum DirectoryError {
-    /// Something in it cannot be made, read or written.
-    Io(PathBuf, io::Error),
-    /// Another process uses it.
-    InUse(PathBuf),
-    /// There is no journal in it.
-    NoJournal(PathBuf),
-    /// There is no journal in it, and there was one: this checkpoint or base proves it.
-    JournalGone(PathBuf),
-    /// The journal, of which this is the first file, begins at this position, and there is no base that can be
-    /// used and stands for what was before; why, in words.
-    NoBase(PathBuf, u64, String),
-    /// The journal lacks what was acknowledged once.
-    Lacking(PathBuf, Lacking),
-    /// There is a journal in it already.
-    HasJournal(PathBuf),
-    /// The journal cannot be opened.
-    Journal(PathBuf, OpenError),
-}
-
-impl fmt::Display for DirectoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(path, error) => write!(f, "cannot use {}: {error}", path.display()),
-            Self::InUse(path) => {
-                write!(f, "{} is in use by another process", path.display())
-            }
-            Self::NoJournal(path) => write!(f, "there is no journal in {}", path.display()),
-            Self::JournalGone(checkpoint) => write!(
-                f,
-                "the journal is gone: {} was made of one. Nothing was changed. Put the journal \
-                 back, or get one from a peer: patchmesh verify DIR --rebuild-from PEER; or move the \
-                 directory away and start with an empty one",
-                checkpoint.display()
-            ),
-            Self::NoBase(path, begin, why) => write!(
-                f,
-                "{}: the journal begins at position {begin}, on a base that cannot be used: {why}. Nothing was changed. Put the base back, or get one from a peer: patchmesh verify \
-                 DIR --rebuild-from PEER; or restore the directory from a backup",
-                path.display()
-            ),
-            Self::Lacking(path, lacking) => write!(f, "{}: {lacking}", path.display()),
-            Self::HasJournal(path) => {
-                write!(f, "there is a journal in {} already", path.display())
-            }
-            Self::Journal(path, error) => {
-                let (file, error) = error.parts();
-                let file = file.map_or_else(|| path.display().to_string(), str::to_owned);
-                match error {
-                    OpenError::Io(error) => write!(f, "cannot read {file}: {error}"),
-                    error => write!(
-                        f,
-                        "{file}: {error}. Nothing was changed. Mend it with what a peer has: patchmesh verify \
-                         DIR --rebuild-from PEER; or restore the directory from a backup, or move it away and \
-                         start with an empty one: peers send what they have"
-                    ),
-                }
-            }
-        }
-    }
-}
-
-impl std::error::Error for DirectoryError {}
-
-/// What a checkpoint or a base proves to have been in the journal, and is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lacking {
-    /// How many transactions the journal has.
-    pub has: u64,
-    /// How many it had.
-    pub had: u64,
-    /// The last one of those, if that is known.
-    pub last: Option<Place>,
-}
-
-impl fmt::Display for Lacking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { has, had, last } = self;
-        let proof = if last.is_some() { "checkpoint" } else { "base" };
-        write!(f, "the journal has {has} transactions, and a {proof} proves that it had {had}")?;
-        if let Some(Place { source, id, .. }) = last {
-            write!(f, ", the last of them number {id} of {source}, which is missing there")?;
-        }
-        f.write_str(
-            ". Nothing was changed. What is missing was acknowledged: get it from a peer: patchmesh verify DIR \
-             --rebuild-from PEER",
-        )?;
-        if last.is_some() {
-            f.write_str(
-                "; or go on without it, under a new life: patchmesh verify DIR --new-life",
-            )?;
-        }
-        Ok(())
-    }
 }
 
 impl Directory {
@@ -433,113 +337,6 @@ impl Directory {
         }
         Ok(())
     }
-}
-
-/// Makes and removes the files of the journal's segments.
-struct DirectoryShelf {
-    path: PathBuf,
-}
-
-impl Shelf for DirectoryShelf {
-    fn add(&self, position: u64, header: &[u8]) -> Result<Arc<dyn Storage>, NotAdded> {
-        let path = segment_path(&self.path, position);
-        if path.symlink_metadata().is_ok() {
-            let why = format!("{} is there already", path.display());
-            return Err(NotAdded::Unknown(io::Error::new(io::ErrorKind::AlreadyExists, why)));
-        }
-        let new = NewFile::create_anew(&path).map_err(NotAdded::Absent)?;
-        match new.file().try_lock() {
-            Err(TryLockError::Error(error)) => return Err(NotAdded::Absent(error)),
-            Err(TryLockError::WouldBlock) | Ok(()) => (),
-        }
-        Storage::write_at(new.file(), header, 0).map_err(NotAdded::Absent)?;
-        let file = new.finish().map_err(|error| match path.symlink_metadata() {
-            Err(absent) if absent.kind() == io::ErrorKind::NotFound => NotAdded::Absent(error),
-            _ => NotAdded::Unknown(error),
-        })?;
-        Ok(Arc::new(NamedFile::new(file, path)))
-    }
-
-    fn remove_before(&self, position: u64) -> io::Result<()> {
-        let stands_for = |path: &PathBuf| number_of(path, BASE) >= Some(position);
-        let bases = numbered_paths(&self.path, BASE);
-        let gone = segments(&self.path).into_iter().filter(|(begin, _)| *begin < position);
-        let gone: Vec<PathBuf> = gone.map(|(_, path)| path).collect();
-        if !gone.is_empty() && !bases.iter().any(stands_for) {
-            return Err(io::Error::other("there is no base that stands for it"));
-        }
-        for path in &gone {
-            remove(path)?;
-        }
-        // What is of no use without them goes after them.
-        sync_directory(&self.path)?;
-        let bases = bases.into_iter().filter(|path| !stands_for(path));
-        let checkpoints = numbered_paths(&self.path, CHECKPOINT).into_iter();
-        let checkpoints = checkpoints.filter(|path| number_of(path, CHECKPOINT) <= Some(position));
-        for path in bases.chain(checkpoints).filter(|_| position > 0) {
-            remove(&path)?;
-        }
-        Ok(())
-    }
-
-    fn check_base(&self) -> Result<u64, DamagedFile> {
-        let Some(path) = numbered_paths(&self.path, BASE).pop() else { return Ok(0) };
-        let file = path.display().to_string();
-        match check_lines(&path) {
-            Ok(checked) => checked.map_err(|damage| DamagedFile { file, damage }),
-            // Another one has taken its place.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => {
-                let damage = Damage { offset: 0, why: Why::Unreadable(error.to_string()) };
-                Err(DamagedFile { file, damage })
-            }
-        }
-    }
-}
-
-/// The file of the segment that begins at `position`.
-fn segment_path(directory: &Path, position: u64) -> PathBuf {
-    if position == 0 {
-        return directory.join(JOURNAL);
-    }
-    directory.join(numbered(SEGMENT, position))
-}
-
-/// The files of the segments with the positions that their names have, the last one last.
-fn segments(directory: &Path) -> Vec<(u64, PathBuf)> {
-    let first = Some(directory.join(JOURNAL)).filter(|path| path.symlink_metadata().is_ok());
-    let others = numbered_paths(directory, SEGMENT).into_iter();
-    let others = others.filter_map(|path| Some((number_of(&path, SEGMENT)?, path)));
-    first.map(|path| (0, path)).into_iter().chain(others).collect()
-}
-
-/// The files whose names begin like this and have a number after it, the greatest last.
-fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| number_of(path, begin).is_some()).collect();
-    paths.sort_by_key(|path| number_of(path, begin));
-    paths
-}
-
-/// Removes a file, which may be gone already: what is of no use any more is removed by whoever finds it first.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// Removes what a crash has left of segments and bases that were not finished.
-fn remove_unfinished(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if is_unfinished(&path) && [SEGMENT, BASE].iter().any(|begin| name.starts_with(begin)) {
-            remove(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// What can be read of these files, the last one first; of others is told why not.

@@ -262,8 +262,8 @@ impl BlockIndex {
         likely
     }
 
-    /// How many of the records that are there are before `time` in blocks of which nothing else has to be known, and where
-    /// the others are that may be before it, or at it.
+    /// How many of the records that are there are before `time` in blocks of which nothing else has to be known,
+    /// and where the others are that may be before it, or at it.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         let (mut count, mut unsettled) = (0, Vec::new());
         let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);

@@ -7,7 +7,9 @@
 //! checksum must be right, and the batch and the line the ones that belong there, so that its position
 //! is right too. What is wrong is an error, and noted as [`Damage`] for all to see.
 
+mod check;
 mod lines;
+mod marks;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,17 +17,18 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::file::{OpenError, read_header};
-use super::format::Header;
 use super::index::{BLOCK, BlockIndex, Ids, Summary};
-use super::scan::{Damage, Expected, Why};
-use super::segments::{Segment, Segments, folded};
+use super::scan::{Damage, Why};
+use super::segments::{Segments, folded};
 use super::storage::Storage;
 use super::within;
 use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 use lines::Lines;
+
+pub(super) use check::Checked;
+pub use marks::{Mark, Marks};
 
 /// Every so many positions the offset is kept in memory.
 pub(super) const STRIDE: u64 = BLOCK;
@@ -34,75 +37,6 @@ pub(super) const STRIDE: u64 = BLOCK;
 /// are near the end.
 const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 4 << 20;
-
-/// Where a line begins, and which one it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Mark {
-    /// The offset.
-    pub offset: u64,
-    /// The batch.
-    pub batch: u64,
-    /// Which line of the batch, from 1 on. Checkpoints of older versions do not say it, and are not used to
-    /// read on from.
-    #[serde(default)]
-    pub line: u64,
-}
-
-impl Mark {
-    /// The line that belongs there.
-    pub(super) fn expected(self) -> Expected {
-        Expected::At(self.batch, self.line)
-    }
-}
-
-/// Where lines begin, at regular distances.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Marks {
-    /// How many strides are before the first one.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    from: u64,
-    marks: VecDeque<Mark>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl Marks {
-    /// The one of the record at `position`, if it has one.
-    fn at(&self, position: u64) -> Option<Mark> {
-        let skipped = (position / STRIDE).checked_sub(self.from)?;
-        self.marks
-            .get(usize::try_from(skipped).ok()?)
-            .copied()
-            .filter(|_| position.is_multiple_of(STRIDE))
-    }
-
-    /// The position after the last one at which the next one will be.
-    fn next(&self) -> u64 {
-        (self.from + self.marks.len() as u64) * STRIDE
-    }
-
-    /// The last one, and its position.
-    pub fn last(&self) -> Option<(u64, Mark)> {
-        self.marks.back().map(|mark| (self.next() - STRIDE, *mark))
-    }
-
-    /// Those of positions from `begin` to `end`.
-    fn within(&self, begin: u64, end: u64) -> Self {
-        let marks = (self.from..).zip(&self.marks).map(|(stride, mark)| (stride * STRIDE, mark));
-        let marks = marks.filter(|(position, _)| (begin..=end).contains(position));
-        let from = self.from.max(begin.div_ceil(STRIDE));
-        Self { from, marks: marks.map(|(_, mark)| *mark).collect() }
-    }
-
-    fn drop_before(&mut self, begin: u64) {
-        while self.from * STRIDE < begin {
-            self.from += 1;
-            self.marks.pop_front();
-        }
-    }
-}
 
 /// Damage, and in which file it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,17 +62,6 @@ pub struct FileReader {
 
 #[derive(Default)]
 pub(super) struct Shared(Mutex<Index>);
-
-/// What came of checking a part of the file.
-#[derive(Debug)]
-pub(super) struct Checked {
-    /// The position to go on from; none if the part reaches to the end.
-    pub(super) next: Option<u64>,
-    /// How many bytes were read.
-    pub(super) bytes: u64,
-    /// What was found.
-    pub(super) damage: Option<DamagedFile>,
-}
 
 /// What is known of the files' content.
 #[derive(Default)]
@@ -235,79 +158,6 @@ impl FileReader {
         }
         self.note(position, records.iter().map(Ids::from));
         Ok(records)
-    }
-
-    /// Checks the lines from the mark at `from` on, up to the first mark after about `bytes` bytes or to damage;
-    /// from the beginning if there is no such mark any more, and then also that all files are there, and the base.
-    /// Waits for the disk.
-    pub(super) fn check(&self, from: u64, bytes: u64) -> Checked {
-        let begin = self.begin();
-        let mut checked = Checked { next: None, bytes: 0, damage: None };
-        let mark = self.shared.lock().marks.at(from).filter(|_| from > begin);
-        if from > begin && mark.is_none() {
-            return checked;
-        }
-        let mut beside = 0;
-        if mark.is_none() {
-            let base = self.storage.check_base();
-            beside = base.as_ref().map_or(0, |bytes| *bytes);
-            checked.damage = base.err().or_else(|| self.check_files().err());
-        }
-        let mut lines = match mark {
-            Some(mark) => Lines::new(self, mark, from),
-            None => {
-                let first = self.storage.first();
-                Lines::new(self, first.first, first.position())
-            }
-        };
-        let start = lines.offset();
-        let mut block = Vec::new();
-        let next = loop {
-            match lines.next() {
-                Ok(Some(line)) => {
-                    let next = line.position + 1;
-                    if !self.shared.lock().blocks.is_known(line.position) {
-                        block.extend(record(lines.object(&line)).ok());
-                    }
-                    if next.is_multiple_of(STRIDE) {
-                        self.note(next - block.len() as u64, block.iter().map(Ids::from));
-                        block.clear();
-                    }
-                    let read = lines.offset() - start;
-                    if next.is_multiple_of(STRIDE) && read >= bytes {
-                        break next;
-                    }
-                }
-                Ok(None) => break u64::MAX,
-                Err(_) if self.is_dropped(lines.offset()) => break self.begin(),
-                // What comes after the next mark may be good.
-                Err(damage) => {
-                    checked.damage.get_or_insert_with(|| self.located(damage));
-                    break (lines.position / STRIDE + 1) * STRIDE;
-                }
-            }
-        };
-        checked.bytes = beside + lines.offset() - start;
-        checked.next = Some(next)
-            .filter(|next| *next <= self.begin() || self.shared.lock().marks.at(*next).is_some());
-        if let Some(damage) = &checked.damage {
-            self.note_damage(damage.clone(), start);
-        }
-        checked
-    }
-
-    /// Checks that each file is where it was, and begins as it did.
-    fn check_files(&self) -> Result<(), DamagedFile> {
-        let files = self.storage.each();
-        for (index, file) in files.iter().enumerate() {
-            let is_last = index + 1 == files.len();
-            match check_file(file, is_last) {
-                // It was dropped meanwhile.
-                Err(_) if self.is_dropped(file.first.offset) => (),
-                checked => checked?,
-            }
-        }
-        Ok(())
     }
 
     /// What the file is called to which is appended.
@@ -493,27 +343,6 @@ impl FileReader {
     /// See [`super::JournalReader::before`].
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         self.shared.lock().blocks.before(time)
-    }
-}
-
-/// Checks that a file begins as it did, and is where it was; the last one's place is looked at more often, and
-/// told otherwise.
-fn check_file(file: &Segment, is_last: bool) -> Result<(), DamagedFile> {
-    let damaged = |damage| Err(DamagedFile { file: file.storage.name(), damage });
-    let wrong = |why| damaged(Damage { offset: 0, why: Why::Content(why) });
-    let same = |header: &Header| {
-        let known = &file.header;
-        (&header.source, &header.begin, &header.life) == (&known.source, &known.begin, &known.life)
-    };
-    match read_header(&*file.storage) {
-        Ok((header, _)) if same(&header) => (),
-        Ok(_) => return wrong("its first line is that of another file".into()),
-        Err(OpenError::Damaged(damage)) => return damaged(damage),
-        Err(error) => return wrong(error.to_string()),
-    }
-    match file.storage.check_place(0) {
-        Err(error) if !is_last => wrong(error.to_string()),
-        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mends a data directory with what a peer has.
 //!
-//! The peer's journal is taken over as it is, with what stands for what it has folded away. What of the old journal can still be read and the peer lacks
-//! is put after it. Since the damage may have taken transactions of the same sources before it, no clock
+//! The peer's journal is taken over as it is, with what stands for what it has folded away. What of the old
+//! journal can still be read and the peer lacks is put after it. Since the damage may have taken transactions of the same sources before it, no clock
 //! can say of these sources that all is there; so what is put after it is stamped anew, by the new life
 //! that the directory begins, and keeps its name and its time. If others have it too, it has one name and
 //! counts once.
