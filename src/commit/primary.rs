@@ -171,7 +171,8 @@ impl Primary {
         }
         let until = self.until(at_micros).ok_or(Silence::Idle)?;
         let after = chain.last().filter(|_| begins);
-        let (clock, is_worthwhile) = prefixes(chain, tentative, until);
+        let (clock, is_worthwhile) = prefixes(chain, tentative.clone(), until);
+        let until = until.min(least_left(chain, tentative, &clock));
         // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
         if !is_worthwhile && after.is_none() {
             return Err(Silence::Idle);
@@ -247,6 +248,20 @@ fn prefixes<'a>(
         clock.pop_last();
     }
     (clock, is_worthwhile)
+}
+
+/// The least time of what a commit with this clock leaves to the next one: the floor must not pass it. What is void
+/// already does not count.
+fn least_left<'a>(
+    chain: &Chain,
+    tentative: impl Iterator<Item = &'a Place>,
+    clock: &BTreeMap<Source, u64>,
+) -> Time {
+    let is_left = |place: &&Place| {
+        let is_covered = clock.get(&place.source).is_some_and(|next| place.id < *next);
+        place.source.epoch().is_none() && !is_covered && !chain.is_too_late(place)
+    };
+    tentative.filter(is_left).map(|place| place.time).min().unwrap_or(Time::MAX)
 }
 
 /// Whether a commit has to have the hash of the document, whose text has so many bytes: the last one that had is

@@ -148,10 +148,10 @@ impl Rebase {
     /// The base, what is to be written again, and what is lost. `next` is the next Id by which `life` stamps.
     pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
         let Self { base, holes, mut kept, unstamped, .. } = self;
+        let held: BTreeSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();
         let lost = holes.iter().filter_map(|(source, old)| {
             let new = base.committed.clock.get(source).map_or(FIRST_ID, |covered| covered.next);
-            let held = |id: &u64| unstamped.keys().any(|at| at.source == *source && at.id == *id);
-            let mut ids = (new..*old).filter(|id| !held(id));
+            let mut ids = (new..*old).filter(|id| !held.contains(&(source, *id)));
             ids.next().map(|first| (source.clone(), first, *old))
         });
         let lost = lost.collect();

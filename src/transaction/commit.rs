@@ -30,7 +30,8 @@ pub struct Commit {
     pub epoch: u64,
     /// The last commit that the primary knew, of a lesser epoch, when it began this one.
     pub after: Option<Name>,
-    /// The greatest time that the primary's journal had two seconds before.
+    /// The greatest time that the primary's journal had two seconds before, or the least time of what this commit
+    /// leaves, if that is less: what is in the journal of the primary in time is never void.
     pub until: Time,
     /// For sources that stamp, the Id up to which (exclusive) they are covered.
     pub clock: BTreeMap<Source, u64>,

@@ -61,7 +61,8 @@ fn a_commit_covers_the_longest_prefix_of_each_source() {
     let (name, commit) = next(&primary(true, 30), &Chain::default(), &places).unwrap();
     assert_eq!(name, Name { source: source("me~00000000^1"), id: 1 });
     let clock = [(source("a~00000000"), 5), (source("b~00000000"), 4)].into();
-    let (epoch, until, horizon) = (1, time(30), 60);
+    // Not 30: so it is not void, however long it takes until it is covered.
+    let (epoch, until, horizon) = (1, time(29), 60);
     assert_eq!(commit, Commit { epoch, after: None, until, clock, horizon, hash: None });
 }
 
@@ -95,6 +96,23 @@ fn a_commit_of_too_many_sources_leaves_some_to_the_next() {
     let left: Vec<_> = places.iter().filter(is_left).cloned().collect();
     let (_, commit) = next(&primary(true, 30), &chain, &left).unwrap();
     assert_eq!(covered + commit.clock.len(), places.len());
+}
+
+#[test]
+fn what_a_commit_leaves_is_not_void_after_it() {
+    let late = place("late~00000000", 1, 100 * SECOND);
+    // Many that have come after a long pause; and one whose time is less than that of the one before it.
+    let many = (0..20_000).map(|n| place(&format!("n{n}~00000000"), 1, 10 * SECOND));
+    let one = [place("a~00000000", 1, 101 * SECOND), place("a~00000000", 2, 11 * SECOND)];
+    for (mut places, least) in [(many.collect::<Vec<_>>(), 10), (one.to_vec(), 11)] {
+        places.push(late.clone());
+        let mut chain = Chain::default();
+        let (name, commit) = next(&primary(true, 100 * SECOND), &chain, &places).unwrap();
+        assert_eq!(commit.until, time(least * SECOND));
+        add(&mut chain, place(name.source.as_str(), name.id, 102 * SECOND), commit);
+        assert!(places.iter().any(|place| chain.segment_of(place) == Segment::Tentative));
+        assert!(!places.iter().any(|place| chain.is_void(place)));
+    }
 }
 
 #[test]
