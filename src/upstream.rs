@@ -257,22 +257,27 @@ impl Upstream {
         // A plain node never pings, so that its silence says nothing.
         let mut pings = welcome.is_patchmesh;
         loop {
-            if submission.is_none() && !gathered.transactions.is_empty() {
-                reaches_end = gathered.reaches_end;
-                sent = Sent::of(&gathered.transactions);
-                submission = Some(self.submit(&mut gathered));
-                is_long = false;
-                long_work.set_after(LONG_WORK);
+            if submission.is_none() {
+                if gathered.transactions.is_empty() {
+                    reaches_end |= std::mem::take(&mut gathered.reaches_end);
+                }
+                // Before the next submission, which there may always be.
+                if std::mem::take(&mut reaches_end) {
+                    self.status().read_to_end = true;
+                    if trouble.read_to_end() {
+                        works();
+                    }
+                }
+                if !gathered.transactions.is_empty() {
+                    reaches_end = gathered.reaches_end;
+                    sent = Sent::of(&gathered.transactions);
+                    submission = Some(self.submit(&mut gathered));
+                    is_long = false;
+                    long_work.set_after(LONG_WORK);
+                }
             }
             if submission.is_none() && taking.is_none() {
                 taking = joining.begin_taking(&self.handle);
-            }
-            if submission.is_none() && (reaches_end || gathered.reaches_end) {
-                (reaches_end, gathered.reaches_end) = (false, false);
-                self.status().read_to_end = true;
-                if trouble.read_to_end() {
-                    works();
-                }
             }
             // What came before the stream's end is submitted before the end is looked into.
             if submission.is_none()
