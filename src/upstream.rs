@@ -151,6 +151,9 @@ impl Upstream {
                 return;
             }
             compares_own = matches!(end, End::Diverged);
+            if end.is_of_now() {
+                self.status().forget_comparison();
+            }
             if end.is_of_now() && backoff.may_be_at_once(lasted) {
                 log::debug!("peer {peer}: {end}; dialed again at once");
                 continue;
@@ -424,7 +427,9 @@ impl Upstream {
     fn look_at(&self, taken: Taken) -> Result<bool, End> {
         match taken {
             Taken::Taken => {
-                self.status().bases += 1;
+                let mut status = self.status();
+                status.bases += 1;
+                status.forget_comparison();
                 Ok(true)
             }
             // What the peer sends behind it is nevertheless all that it does not cover.

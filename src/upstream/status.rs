@@ -106,6 +106,11 @@ impl UpstreamStatus {
         self.vclock = None;
     }
 
+    /// What was compared with the peer was another document than this node has now.
+    pub(super) fn forget_comparison(&mut self) {
+        (self.agrees, self.divergence) = (None, None);
+    }
+
     /// The stream that began then works.
     pub(super) fn works(&mut self, begun: Time) {
         if self.state != State::Connected {
