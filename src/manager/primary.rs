@@ -73,6 +73,8 @@ pub struct Committer {
     /// If this is how things stand, the node does not commit.
     silent_at: Option<Standing>,
     restrained_since: Option<u64>,
+    /// How long the journal is, and since when.
+    length: (u64, u64),
     /// The last commit with a hash.
     hashed_at: Option<u64>,
     work: Option<Work>,
@@ -124,6 +126,7 @@ impl Committer {
             look_at: Some(0),
             silent_at: None,
             restrained_since: None,
+            length: (0, 0),
             hashed_at: None,
             work: None,
             told: Told::new(is_appointed),
@@ -139,9 +142,26 @@ impl Committer {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Takes note of how things stand: the life, the chain, the greatest time of the journal. Says whether it is
-    /// time to commit if there is something; a node that `lags` lets others go first for a while.
-    fn look(&mut self, at: u64, life: &Source, chain: &Chain, greatest: Time, lags: bool) -> bool {
+    /// When to look again; none if time alone will change nothing. What comes late is no new end of the journal.
+    fn next_moment(&self, at: u64) -> Option<u64> {
+        let (_, since) = self.length;
+        let grown = since + commit::LAG_MICROS;
+        self.primary.next_moment(at).or((at < grown).then_some(grown))
+    }
+
+    /// Takes note of how things stand: the life, the chain, the length of the journal and its greatest time. Says
+    /// whether it is time to commit if there is something; a node that `lags` lets others go first for a while.
+    fn look(
+        &mut self,
+        at: u64,
+        life: &Source,
+        chain: &Chain,
+        (length, greatest): (u64, Time),
+        lags: bool,
+    ) -> bool {
+        if length != self.length.0 {
+            self.length = (length, at);
+        }
         if self.life != *life {
             self.life = life.clone();
             self.primary.begin_life(life.clone());
@@ -158,7 +178,7 @@ impl Committer {
             return false;
         }
         if self.look_at.is_none_or(|look_at| at < look_at) {
-            let moment = self.primary.next_moment(at);
+            let moment = self.next_moment(at);
             self.look_at = self.look_at.into_iter().chain(moment).min();
             return false;
         }
@@ -207,7 +227,7 @@ impl Committer {
     /// Takes note of why there is no commit.
     fn rest(&mut self, at: u64, silence: &Silence, hearing: &Hearing, standing: Standing) {
         self.look_at = match silence {
-            Silence::Idle => self.primary.next_moment(at),
+            Silence::Idle => self.next_moment(at),
             Silence::Unheard | Silence::Outside => Some(at + RETRY_MICROS),
             Silence::NotPrimary | Silence::Overtaken(_) | Silence::UsedUp => {
                 self.silent_at = Some(standing);
@@ -224,7 +244,7 @@ impl Committer {
         let at = self.now();
         self.primary.note_commit(at);
         self.primary.note_end(at, greatest);
-        self.look_at = self.primary.next_moment(at);
+        self.look_at = self.next_moment(at);
         if has_hash {
             self.hashed_at = Some(at);
         }
@@ -283,7 +303,8 @@ impl Manager {
         let Some(committer) = &mut self.committer else { return Ok(()) };
         let replica = &self.replica;
         let (life, chain) = (replica.life().source(), replica.history().chain());
-        if committer.look(committer.now(), life, chain, replica.greatest(), lags) {
+        let end = (replica.length(), replica.greatest());
+        if committer.look(committer.now(), life, chain, end, lags) {
             let past = JournalPast::new(self.journal.reader(), self.bases.clone());
             committer.begin(replica.clone(), past);
         }
@@ -453,8 +474,9 @@ mod tests {
 
     /// Has it look, and rest for whatever reason there is. Says whether it was time to commit.
     fn look(committer: &mut Committer, at: u64, greatest: u64, lags: bool) -> bool {
-        let (life, chain, greatest) = (committer.life.clone(), Chain::default(), time(greatest));
-        if !committer.look(at, &life, &chain, greatest, lags) {
+        let (life, chain) = (committer.life.clone(), Chain::default());
+        let end = (greatest, time(greatest));
+        if !committer.look(at, &life, &chain, end, lags) {
             return false;
         }
         let hearing = (committer.listen)();
@@ -474,7 +496,7 @@ mod tests {
             assert_eq!(node.look_at, None);
         }
         let life = source("me~11111111");
-        assert!(node.look(51 * SECOND, &life, &Chain::default(), time(60), false));
+        assert!(node.look(51 * SECOND, &life, &Chain::default(), (60, time(60)), false));
         assert_eq!(node.promote(&Chain::default()), Promotion::Begins(1));
         assert!(node.look_at.is_some());
         assert!(look(&mut node, 52 * SECOND, 60, false));
@@ -497,6 +519,28 @@ mod tests {
             assert_eq!(node.look_at, Some(10 * SECOND + commit::LAG_MICROS));
         }
         assert!(look(&mut node, 12 * SECOND, 1001, false));
+    }
+
+    #[test]
+    fn what_comes_late_is_a_reason_to_look_too() {
+        let mut node = committer(true, Heard::All);
+        let (life, chain) = (node.life.clone(), Chain::default());
+        let look_at = |node: &mut Committer, at, length| {
+            let is_time = node.look(at, &life, &chain, (length, time(7)), false);
+            if is_time {
+                let standing = Standing::new(&life, &chain);
+                node.rest(at, &Silence::Idle, &hearing(Heard::All), standing);
+            }
+            is_time
+        };
+        assert!(look_at(&mut node, 0, 1));
+        assert!(look_at(&mut node, commit::LAG_MICROS, 1));
+        assert_eq!(node.look_at, None);
+        // The journal is longer, and its greatest time is what it was.
+        assert!(!look_at(&mut node, 10 * SECOND, 2));
+        assert_eq!(node.look_at, Some(10 * SECOND + commit::LAG_MICROS));
+        assert!(look_at(&mut node, 10 * SECOND + commit::LAG_MICROS, 2));
+        assert_eq!(node.look_at, None);
     }
 
     #[test]
