@@ -1,5 +1,6 @@
 //! Taking a base: a new node that joins, one that was away for long, one that has found that it differs.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use smol::Task;
@@ -9,7 +10,8 @@ use super::{Manager, wall_clock};
 use crate::drops;
 use crate::replica::history::Check;
 use crate::replica::{Base, Difference, Rebase, Refusal};
-use crate::transaction::Name;
+use crate::source::Source;
+use crate::transaction::{Name, Record};
 
 /// How many records of the journal are looked through at once, and about how many bytes.
 const STRETCH_RECORDS: usize = 1024;
@@ -95,6 +97,7 @@ impl Manager {
                 return Ok(Err("what stays would have to be stamped by a new life".into()));
             }
         }
+        let void = rebase.take_void(&self.replica);
         let life = self.replica.life();
         let (base, kept, lost) = rebase.finish(life, self.replica.next_id(life.stamper()));
         if let Err(error) = self.journal.roll().await {
@@ -140,11 +143,28 @@ impl Manager {
                 next - 1
             );
         }
+        self.tell_void(&void);
         self.tell_difference(before.difference());
         let last = self.publisher.publish(&self.replica, self.counters);
         drops::send((before, last), u64::MAX);
         self.drop_journal_before(position).await;
         Ok(Ok(()))
+    }
+
+    /// Tells those who wrote here that it was in vain.
+    fn tell_void(&mut self, void: &[Record]) {
+        self.counters.void += void.len() as u64;
+        let mut by_source: BTreeMap<&Source, (u64, u64, u64)> = BTreeMap::new();
+        for (source, id) in void.iter().map(Record::name) {
+            let (first, last, count) = by_source.entry(source).or_insert((id, id, 0));
+            (*first, *last, *count) = (id.min(*first), id.max(*last), *count + 1);
+        }
+        for (source, (first, last, count)) in by_source.into_iter().take(LOST_TOLD) {
+            log::error!(
+                "of {source} {count} of the transactions {first} to {last} are void: this node had them and the \
+                 primary had not heard of them when all of their time was final for longer than the horizon"
+            );
+        }
     }
 
     async fn look_through(&self, rebase: &mut Rebase) -> io::Result<()> {

@@ -37,6 +37,8 @@ pub struct Rebase {
     /// What is to be stamped anew.
     unstamped: BTreeMap<Place, Transaction>,
     seen: BTreeSet<(Source, u64)>,
+    /// What goes although the base does not know its name, since it is below the floor.
+    below_floor: Vec<Record>,
 }
 
 /// Transactions that are held nowhere any more: of this source those from the first Id on and before the second,
@@ -76,8 +78,9 @@ impl Replica {
         });
         let holes = before.map(|(source, covered)| (source.clone(), covered.next)).collect();
         let begin = self.history.begin().position;
-        let (kept, unstamped, seen) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
-        Ok(Rebase { base, begin, holes, kept, unstamped, seen })
+        let (kept, unstamped) = (Vec::new(), BTreeMap::new());
+        let (seen, below_floor) = (BTreeSet::new(), Vec::new());
+        Ok(Rebase { base, begin, holes, kept, unstamped, seen, below_floor })
     }
 
     /// Goes on from a base; what stays is in the journal from `position` on, at its end.
@@ -130,8 +133,15 @@ impl Rebase {
         let committed = &self.base.committed;
         let is_commit = source.epoch().is_some();
         let is_covered = committed.clock.get(source).is_some_and(|covered| covered.next > *id);
+        if !is_commit && *time < committed.floor {
+            // A clock counts also what is void between others of its source.
+            let (source, id) = record.name();
+            if !self.base.names.contains(source, id) {
+                self.below_floor.push(record.clone());
+            }
+            return Ok(());
+        }
         if is_covered
-            || (!is_commit && *time < committed.floor)
             || (is_commit && self.needs_life())
             || !self.seen.insert((source.clone(), *id))
         {
@@ -143,6 +153,13 @@ impl Rebase {
             self.kept.push(record.clone());
         }
         Ok(())
+    }
+
+    /// What of the records is below the floor and was never final, as far as the base and this replica know.
+    pub fn take_void(&mut self, replica: &Replica) -> Vec<Record> {
+        let mut void = std::mem::take(&mut self.below_floor);
+        void.retain(|record| !replica.history().is_committed(&record.place));
+        void
     }
 
     /// The base, what is to be written again, and what is lost. `next` is the next Id by which `life` stamps.
