@@ -103,9 +103,20 @@ impl Wire {
 
     /// Sends a request. None where the answer does not come whole.
     pub fn request(&mut self, method: &str, target: &str, body: &str) -> Option<(u16, String)> {
+        self.request_with(method, target, "", body)
+    }
+
+    /// The same with more headers, each with the end of its line.
+    pub fn request_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> Option<(u16, String)> {
         let length = body.len();
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {length}\r\n\r\n",
             self.host
         );
         let request = [head.as_bytes(), body.as_bytes()].concat();
