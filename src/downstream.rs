@@ -299,7 +299,7 @@ impl Session {
             // Neither a reader that is never behind its socket nor a long run of transactions that
             // were seen must keep other tasks waiting.
             smol::future::yield_now().await;
-            if !course.is_that_of(&self.handle.state()) {
+            if course.generation != self.handle.generation() {
                 return Err(End::Replaced);
             }
             let mut bytes = 0;

@@ -210,7 +210,7 @@ impl Upstream {
 
     /// Whether what this node said when it dialed still holds.
     fn holds(&self, dialed: Dialed) -> Result<(), End> {
-        let holds = self.handle.state().generation() == dialed.generation;
+        let holds = self.handle.generation() == dialed.generation;
         if holds { Ok(()) } else { Err(End::Outdated) }
     }
 
@@ -324,7 +324,7 @@ impl Upstream {
                     taking = None;
                     if self.look_at(taken?)? {
                         // What the peer sends now does not depend on what this node said.
-                        dialed.generation = self.handle.state().generation();
+                        dialed.generation = self.handle.generation();
                     }
                 }
                 Event::Heard(message) => match read(message, welcome.is_patchmesh) {

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
-use crate::manager::{Handle, State};
+use crate::manager::Handle;
 use crate::transaction::{Name, Place, Record};
 use crate::websocket::transfer::Notes;
 
@@ -124,11 +124,6 @@ impl Course {
         };
         let (begin, generation) = (state.begin().position, state.generation());
         Ok(Some(Self { before, begin, seen, generation }))
-    }
-
-    /// Whether the journal is a part of what it was a part of when the session began.
-    pub fn is_that_of(&self, state: &State) -> bool {
-        self.generation == state.generation()
     }
 }
 

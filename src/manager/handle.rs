@@ -121,6 +121,11 @@ impl Handle {
         self.published.state()
     }
 
+    /// How often streams have had to begin anew, as in the last state: for streams, which ask all the time.
+    pub fn generation(&self) -> u64 {
+        self.published.generation()
+    }
+
     /// The journal, to read from.
     pub fn journal(&self) -> &JournalReader {
         &self.past.journal

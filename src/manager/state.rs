@@ -387,6 +387,11 @@ impl Published {
         self.last()
     }
 
+    /// The [generation](State::generation) of the last state, which is not taken for read by that.
+    pub fn generation(&self) -> u64 {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).generation()
+    }
+
     fn last(&self) -> Arc<State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
