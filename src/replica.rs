@@ -39,6 +39,7 @@ pub use difference::Difference;
 pub use life::Life;
 pub use past::{Past, PastPlace, Stretch};
 pub use placed::Placed;
+pub use primary::Prepared;
 pub use rebase::{Lost, Rebase, Refusal};
 
 pub use saved::{Resume, Saved};

@@ -14,9 +14,9 @@ use smol::Task;
 use super::{JournalPast, Manager, Submitted, wall_clock};
 use crate::clock::Time;
 use crate::commit::{self, Chain, Heard, Silence};
-use crate::replica::Replica;
+use crate::replica::{Prepared, Replica};
 use crate::source::{FIRST_ID, MAX_EPOCH, Source};
-use crate::transaction::{Name, Transaction};
+use crate::transaction::Name;
 
 /// After how long it looks again if it waits for something of which nothing tells.
 const RETRY_MICROS: u64 = 1_000_000;
@@ -91,7 +91,7 @@ struct Work {
     found: Option<Next>,
 }
 
-type Next = io::Result<Result<Transaction, Silence>>;
+type Next = io::Result<Result<Prepared, Silence>>;
 
 /// On what it depends whether a node commits at all, besides what was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Committer {
         let (standing, last) = (Standing::new(&self.life, chain), chain.last());
         let (primary, heard, now) = (self.primary.clone(), hearing.heard, wall_clock());
         let hashed = self.hashed_at.map(|hashed_at| at - hashed_at);
-        let next = move || replica.next_commit(&primary, (at, hashed), heard, now, &past);
+        let next = move || replica.prepare_commit(&primary, (at, hashed), heard, now, &past);
         let next = smol::unblock(next);
         self.look_at = None;
         self.work = Some(Work { at, hearing, standing, last, next, found: None });
@@ -310,8 +310,8 @@ impl Manager {
         }
         let Some((work, next)) = committer.take_found().await else { return Ok(()) };
         let is_as_before = work.standing.is_as(life, chain) && work.last == chain.last();
-        let transaction = match next {
-            Ok(Ok(transaction)) if is_as_before => transaction,
+        let Prepared { transaction, floor } = match next {
+            Ok(Ok(prepared)) if is_as_before => prepared,
             Ok(Ok(_)) => {
                 committer.look_at = Some(work.at);
                 return Ok(());
@@ -334,6 +334,9 @@ impl Manager {
         let name = transaction.name();
         let has_hash = transaction.commit.as_ref().is_some_and(|commit| commit.hash.is_some());
         self.counters.two_primaries = false;
+        if let Some(floor) = floor {
+            self.replica.expect(floor);
+        }
         let answer = self.take_in(vec![vec![transaction]]).await?.into_iter().flatten().next();
         let greatest = self.replica.greatest();
         let Some(committer) = &mut self.committer else { return Ok(()) };

@@ -23,7 +23,7 @@ impl Default for Bounds {
         Self {
             recent_transactions: 32_768,
             recent_bytes: 4 << 20,
-            checkpoints: 32,
+            checkpoints: 128,
             checkpoint_bytes: 32 << 20,
             checkpoint_spacing: 4096,
             skipped_listed: 10_000,

@@ -201,7 +201,7 @@ mod tests {
         (0..1 << 17).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
         for (spacing, expected) in [(1, bounds.checkpoints), (1 << 20, 3)] {
             let mut checkpoints = Checkpoints::default();
-            for index in 1..=100 {
+            for index in 1..=200 {
                 let checkpoint = checkpoint(index * spacing);
                 checkpoints.add(Floor { counted: counted.clone(), ..checkpoint }, &bounds);
             }

@@ -167,6 +167,8 @@ pub struct History {
     committed: Arc<Floor>,
     /// The last one of which a commit's hash was found to be right.
     verified: Option<Arc<Floor>>,
+    /// What the next commit is likely to find, since it was tried.
+    expected: Option<Arc<Floor>>,
     progress: Progress,
     /// Which names were forgotten at which of the chain's commits after the base.
     forgotten: Arc<BTreeMap<u64, Vec<Source>>>,
@@ -207,6 +209,7 @@ impl History {
             begin,
             committed: base.clone(),
             verified: base.committed.commit.is_some().then(|| base.clone()),
+            expected: None,
             base: None,
             progress: Progress::default(),
             forgotten: Arc::default(),
@@ -278,6 +281,11 @@ impl History {
     /// The history up to the last commit that counts; up to the base if there is none.
     pub fn committed(&self) -> &Arc<Floor> {
         &self.committed
+    }
+
+    /// Takes note of the floor that the next commit came to when it was tried.
+    pub fn expect(&mut self, floor: Arc<Floor>) {
+        self.expected = Some(floor);
     }
 
     /// The same up to the last one whose hash was found to be right, or to the base if it has a commit.

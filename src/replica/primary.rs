@@ -1,5 +1,8 @@
 //! The next commit of a primary.
 
+use std::sync::Arc;
+
+use super::floor::Floor;
 use super::{Past, Replica};
 use crate::clock::Time;
 use crate::commit::{Heard, Primary, Silence, hash_is_due};
@@ -9,20 +12,50 @@ use crate::transaction::{Name, Transaction};
 /// the weight.
 const LIGHT_WEIGHT: u64 = 16 << 20;
 
+/// A commit that is about to be made.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The commit.
+    pub transaction: Transaction,
+    /// What the history comes to at it, if that had to be found out.
+    pub floor: Option<Arc<Floor>>,
+}
+
 impl Replica {
-    /// What a primary commits next; `at_micros` is the time by the primary's clock, and the wall clock says `now`.
-    /// The last commit with a hash was `hashed_micros` ago.
+    /// Takes note of what the history comes to at the next commit.
+    pub fn expect(&mut self, floor: Arc<Floor>) {
+        self.history.expect(floor);
+    }
+
+    /// What a primary commits next: see [`prepare_commit`](Self::prepare_commit).
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub fn next_commit<P: Past>(
         &self,
         primary: &Primary,
-        (at_micros, hashed_micros): (u64, Option<u64>),
+        times: (u64, Option<u64>),
         heard: Heard,
         now: Time,
         past: &P,
     ) -> Result<Result<Transaction, Silence>, P::Error> {
+        let prepared = self.prepare_commit(primary, times, heard, now, past)?;
+        Ok(prepared.map(|prepared| prepared.transaction))
+    }
+
+    /// What a primary commits next; `at_micros` is the time by the primary's clock, and the wall clock says `now`.
+    /// The last commit with a hash was `hashed_micros` ago.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn prepare_commit<P: Past>(
+        &self,
+        primary: &Primary,
+        (at_micros, hashed_micros): (u64, Option<u64>),
+        heard: Heard,
+        now: Time,
+        past: &P,
+    ) -> Result<Result<Prepared, Silence>, P::Error> {
         if self.difference.is_some() {
             return Ok(Err(Silence::Outside));
         }
@@ -42,6 +75,7 @@ impl Replica {
         let time = self.clock.next(now);
         let first = Transaction::commit(name.clone(), time, commit.clone());
         let weight = self.snapshot().weight();
+        let mut floor = None;
         if weight <= LIGHT_WEIGHT || hash_is_due(&name, weight, hashed_micros) {
             let mut with = self.clone();
             with.accept(vec![vec![first.clone()]], time, past)?;
@@ -52,13 +86,14 @@ impl Replica {
                 .last()
                 .is_some_and(|last| last.source == *source && last.id == *id);
             if counts {
+                floor = Some(with.history.committed().clone());
                 let digest = with.history.committed().document.root().digest();
                 if hash_is_due(&name, digest.length(), hashed_micros) {
                     commit.hash = Some(digest.hash().as_str().into());
                 }
             }
         }
-        Ok(Ok(Transaction::commit(name, time, commit)))
+        Ok(Ok(Prepared { transaction: Transaction::commit(name, time, commit), floor }))
     }
 }
 

@@ -122,9 +122,12 @@ impl History {
             return Ok(None);
         }
         self.forget(number, &forgotten);
-        let mut floor = match &last_covered {
-            Some(last) => self.floor_up_to(last, past)?,
-            None => Floor::clone(&self.committed),
+        let tried = self.expected.take().filter(|tried| tried.passed == self.progress.passed);
+        let mut floor = match (&last_covered, tried) {
+            // What is up to there was there when it was tried.
+            (Some(last), Some(tried)) if tried.end.as_ref() == Some(last) => Floor::clone(&tried),
+            (Some(last), _) => self.floor_up_to(last, past)?,
+            (None, _) => Floor::clone(&self.committed),
         };
         for source in &forgotten.names {
             floor.counted.names.forget(source, source.life_name().is_none());
