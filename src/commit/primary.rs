@@ -69,6 +69,10 @@ pub struct Primary {
     /// Those of the last [`LAG_MICROS`], and one before.
     ends: VecDeque<End>,
     committed_at: Option<u64>,
+    /// The last one with a hash.
+    hashed_at: Option<u64>,
+    /// Whether the last commit has none.
+    lacks_hash: bool,
 }
 
 /// What the journal's end was for a moment.
@@ -98,8 +102,16 @@ struct Aim {
 impl Primary {
     /// The node with this life, which was set up as the primary or not; `horizon` in seconds.
     pub fn new(life: Source, is_appointed: bool, horizon: u64) -> Self {
-        let (ends, committed_at) = (VecDeque::new(), None);
-        Self { life, is_appointed, is_promoted: false, horizon, ends, committed_at }
+        Self {
+            life,
+            is_appointed,
+            is_promoted: false,
+            horizon,
+            ends: VecDeque::new(),
+            committed_at: None,
+            hashed_at: None,
+            lacks_hash: false,
+        }
     }
 
     /// Goes on as another life.
@@ -136,13 +148,30 @@ impl Primary {
         if at_micros < rested {
             return Some(rested);
         }
-        self.ends.iter().map(End::moment).find(|moment| at_micros < *moment)
+        let ends = self.ends.iter().map(End::moment).find(|moment| at_micros < *moment);
+        let hash = self.hash_moment().filter(|moment| at_micros < *moment);
+        ends.into_iter().chain(hash).min()
     }
 
-    /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain.
-    pub fn note_commit(&mut self, at_micros: u64) {
+    /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain, with a hash or without.
+    pub fn note_commit(&mut self, at_micros: u64, has_hash: bool) {
         self.committed_at = Some(at_micros);
         self.is_promoted = false;
+        self.lacks_hash = !has_hash;
+        if has_hash {
+            self.hashed_at = Some(at_micros);
+        }
+    }
+
+    /// How long ago the last commit with a hash was; none if there was none since this began.
+    pub fn hashed_micros(&self, at_micros: u64) -> Option<u64> {
+        self.hashed_at.map(|hashed_at| at_micros.saturating_sub(hashed_at))
+    }
+
+    /// When there is to be a commit for the hash alone, since the last one has none: nobody makes a base before.
+    fn hash_moment(&self) -> Option<u64> {
+        let hashed_at = self.hashed_at.unwrap_or_default();
+        self.lacks_hash.then(|| hashed_at.saturating_add(HASH_INTERVAL_MICROS))
     }
 
     /// The greatest time of the journal as it was so long ago that most of what is up to there has arrived; none if
@@ -174,7 +203,8 @@ impl Primary {
         let (clock, is_worthwhile) = prefixes(chain, tentative.clone(), until);
         let until = until.min(least_left(chain, tentative, &clock));
         // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
-        if !is_worthwhile && after.is_none() {
+        let is_for_hash = self.hash_moment().is_some_and(|moment| moment <= at_micros);
+        if !is_worthwhile && !is_for_hash && after.is_none() {
             return Err(Silence::Idle);
         }
         let id = chain.next_id(&source);

@@ -126,6 +126,10 @@ fn keep(
     source: &Source,
 ) -> Result<(), String> {
     let Some(Saved { summary, document, length, position }) = replica.save() else { return Ok(()) };
+    // The base stands for all that there was.
+    if length == journal.begin() {
+        return Ok(());
+    }
     let last = journal.read(length - 1, 1, 1).map_err(|error| error.to_string())?.pop();
     let last = last.ok_or("the journal is shorter than the history")?.place;
     let (life, marks) = (journal.life(), journal.marks(position));

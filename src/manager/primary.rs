@@ -75,8 +75,6 @@ pub struct Committer {
     restrained_since: Option<u64>,
     /// How long the journal is, and since when.
     length: (u64, u64),
-    /// The last commit with a hash.
-    hashed_at: Option<u64>,
     work: Option<Work>,
     told: Told,
 }
@@ -127,7 +125,6 @@ impl Committer {
             silent_at: None,
             restrained_since: None,
             length: (0, 0),
-            hashed_at: None,
             work: None,
             told: Told::new(is_appointed),
         }
@@ -197,7 +194,7 @@ impl Committer {
         let chain = replica.history().chain();
         let (standing, last) = (Standing::new(&self.life, chain), chain.last());
         let (primary, heard, now) = (self.primary.clone(), hearing.heard, wall_clock());
-        let hashed = self.hashed_at.map(|hashed_at| at - hashed_at);
+        let hashed = self.primary.hashed_micros(at);
         let next = move || replica.prepare_commit(&primary, (at, hashed), heard, now, &past);
         let next = smol::unblock(next);
         self.look_at = None;
@@ -242,12 +239,9 @@ impl Committer {
     /// Takes note that a commit is in the journal.
     fn commits(&mut self, name: &Name, has_hash: bool, greatest: Time) {
         let at = self.now();
-        self.primary.note_commit(at);
+        self.primary.note_commit(at, has_hash);
         self.primary.note_end(at, greatest);
         self.look_at = self.next_moment(at);
-        if has_hash {
-            self.hashed_at = Some(at);
-        }
         self.told.commits(name);
     }
 

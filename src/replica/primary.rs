@@ -152,7 +152,7 @@ mod tests {
                 take_in(&mut replica, commit);
                 // The hash is right.
                 assert_eq!(replica.difference(), None, "case {case}, commit {id}");
-                primary.note_commit(at);
+                primary.note_commit(at, true);
             }
         }
     }

@@ -129,11 +129,28 @@ fn an_idle_mesh_is_silent() {
     let early = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
     assert_eq!(early(LAG_MICROS - 1), Err(Silence::Idle));
     assert!(early(LAG_MICROS).is_ok());
-    primary.note_commit(LAG_MICROS);
+    primary.note_commit(LAG_MICROS, true);
     let then = LAG_MICROS + COMMIT_INTERVAL_MICROS;
     let after = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
     assert_eq!(after(then - 1), Err(Silence::Idle));
     assert!(after(then).is_ok());
+}
+
+#[test]
+fn a_commit_without_a_hash_is_followed_by_one_with_it() {
+    let mut primary = primary(true, 30);
+    let own = chain("me~00000000^1", 1);
+    primary.note_commit(0, true);
+    primary.note_commit(2 * SECOND, false);
+    let next = |primary: &Primary, at| primary.next(at, Heard::All, &own, [].iter());
+    assert_eq!(next(&primary, 30 * SECOND - 1), Err(Silence::Idle));
+    assert_eq!(primary.next_moment(20 * SECOND), Some(30 * SECOND));
+    let (name, commit) = next(&primary, 30 * SECOND).unwrap();
+    assert_eq!((name.id, commit.clock.len()), (2, 0));
+    assert!(hash_is_due(&name, u64::MAX, primary.hashed_micros(30 * SECOND)));
+    primary.note_commit(30 * SECOND, true);
+    assert_eq!(next(&primary, 90 * SECOND), Err(Silence::Idle), "and then it is silent");
+    assert_eq!(primary.next_moment(90 * SECOND), None);
 }
 
 #[test]
@@ -181,7 +198,7 @@ fn who_asks_when_told_to_commits_as_early_as_may_be_and_then_rests() {
             committed.push((at, commit.clock[&source("a~00000000")]));
             greatest = time(at + 1);
             add(&mut chain, place(name.source.as_str(), name.id, greatest.as_micros()), commit);
-            primary.note_commit(at);
+            primary.note_commit(at, true);
             primary.note_end(at, greatest);
         }
         let moment = primary.next_moment(at);

@@ -604,7 +604,7 @@ impl World {
         let acceptance = self.accept(at, vec![vec![next]]);
         assert!(matches!(acceptance.outcomes[0][..], [Outcome::Accepted(_)]));
         let (now, node) = (self.now, &mut self.nodes[at]);
-        node.primary.note_commit(now);
+        node.primary.note_commit(now, true);
         let difference = node.replica.difference();
         assert_eq!(difference, None, "{} says what it has not itself", node.life());
         self.count("commits", 1);
