@@ -166,7 +166,9 @@ impl Rebase {
     pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
         let Self { base, holes, mut kept, unstamped, .. } = self;
         let held: BTreeSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();
-        let lost = holes.iter().filter_map(|(source, old)| {
+        // Commits of a chain that lost are void.
+        let others = holes.iter().filter(|(source, _)| source.epoch().is_none());
+        let lost = others.filter_map(|(source, old)| {
             let new = base.committed.clock.get(source).map_or(FIRST_ID, |covered| covered.next);
             let mut ids = (new..*old).filter(|id| !held.contains(&(source, *id)));
             ids.next().map(|first| (source.clone(), first, *old))
