@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::harness::wait_for;
+use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{
     Member, all_to_all, check_metrics, settle, tentative_and_begin, wait_until_folded,
@@ -100,4 +101,71 @@ fn what_was_acknowledged_outlives_kill_9_during_folds_and_transfers_once() {
         member.kill();
         member.verify();
     }
+}
+
+#[test]
+fn what_a_node_wrote_while_it_was_cut_off_outlives_kill_9_while_it_takes_a_base() {
+    let seed = Seed::choose();
+    let mut random = seed.random();
+    let scratch = Scratch::new();
+    let mut primary = Member::new(&scratch, "primary").argument("--keep 1s --primary");
+    let mut other = Member::new(&scratch, "other").argument("--keep 1s");
+    let links = [Link::to(primary.port.address), Link::to(other.port.address)];
+    other.peer(links[0].address);
+    primary.peer(links[1].address);
+    primary.start();
+    other.start();
+    marks::begin(primary.node());
+    // So that it takes a while.
+    let large = "x".repeat(100_000);
+    for n in 0..15 {
+        primary.node().post_patch(&format!(r#"[{{"op":"add","path":"/{n}","value":"{large}"}}]"#));
+    }
+    let mut told = marks::add(primary.node(), 1);
+    settle(&[primary.node(), other.node()]);
+    let (mut killed, mut bases) = (0, 0);
+    for _ in 0..2 {
+        links.iter().for_each(Link::go_down);
+        told.join(marks::add(other.node(), 10));
+        told.join(marks::add(primary.node(), 10));
+        let length = primary.node().peers()["length"].as_u64().unwrap();
+        wait_until_folded(primary.node(), length);
+        links.iter().for_each(Link::heal);
+        loop {
+            let begin = Instant::now();
+            let is_taking = || !other.node().log_lines("takes a base").is_empty();
+            let is_equal = |told: &Told| told.is_in(&other.node().document());
+            while !is_taking() && !is_equal(&told) && begin.elapsed() < Duration::from_secs(12) {
+                sleep(Duration::from_millis(1));
+            }
+            if !is_taking() {
+                break;
+            }
+            if random.u8(..3) > 0 {
+                // It has begun to write what it takes.
+                let files = || (other.files("journal-"), other.bases());
+                let before = files();
+                while files() == before && begin.elapsed() < Duration::from_secs(12) {
+                    sleep(Duration::from_micros(100));
+                }
+                sleep(Duration::from_micros(random.u64(..5000)));
+            } else {
+                sleep(Duration::from_micros(random.u64(..100_000)));
+            }
+            bases += other.node().log_lines("goes on from a base").len();
+            other.kill();
+            killed += 1;
+            // Alone, it has what it has acknowledged.
+            links.iter().for_each(Link::go_down);
+            other.start();
+            let found = marks::marks(&other.node().document());
+            assert!(found.values().all(|count| *count == 1), "{found:?}");
+            links.iter().for_each(Link::heal);
+        }
+        told.check(&settle(&[primary.node(), other.node()]));
+    }
+    println!("killed {killed} times, {bases} of them when it had taken the base");
+    assert!(killed >= 2, "{killed}");
+    other.kill();
+    other.verify();
 }

@@ -34,3 +34,4 @@ mod mesh;
 mod plain;
 mod promotion;
 mod seed;
+mod storm;
