@@ -104,20 +104,24 @@ impl Manager {
             return Ok(Err(self.not_appended(error)?.to_string()));
         }
         let position = self.replica.length();
-        if !kept.is_empty() {
-            if let Err(error) = self.journal.append(&kept, false).await {
-                return Ok(Err(self.not_appended(error)?.to_string()));
-            }
-            // Until the base is there they are in the journal twice.
-            self.replica.pass_over(kept.len() as u64);
+        if !kept.is_empty()
+            && let Err(error) = self.journal.append(&kept, false).await
+        {
+            return Ok(Err(self.not_appended(error)?.to_string()));
         }
+        let now = wall_clock();
         if let Some(keeper) = &mut self.keeper {
             if let Err(why) = keeper.keep_base(base.clone(), position, self.replica.own()).await {
+                // They are in the journal all the same, most of them twice now.
+                self.with_replica(true, move |replica, past| {
+                    replica.go_on_without(&kept, position, now, past)
+                })
+                .await?;
                 return Ok(Err(why));
             }
             keeper.forget();
         }
-        let (before, now) = (self.replica.clone(), wall_clock());
+        let before = self.replica.clone();
         let (length, commit) = (base.length, base.committed.commit.clone());
         let count = kept.len();
         self.with_replica(true, move |replica, past| {

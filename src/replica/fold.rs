@@ -14,11 +14,6 @@ impl Replica {
         Some(Base::of(floor))
     }
 
-    /// Takes note that the journal has records that count for nothing, since they are in it once more.
-    pub fn pass_over(&mut self, records: u64) {
-        self.length += records;
-    }
-
     /// Replaces all up to a floor at a commit by it, which was [verified](super::history::History::verified)
     /// once. Says whether it did: not if this node has to take a base, or the commit does not count any more.
     pub fn fold(&mut self, floor: &Arc<Floor>) -> bool {

@@ -83,6 +83,22 @@ impl Replica {
         Ok(Rebase { base, begin, holes, kept, unstamped, seen, below_floor })
     }
 
+    /// Takes note of what was written again at the journal's end, from `position` on, for a base that could not be kept
+    /// then: most of it is known, but not what was stamped anew.
+    ///
+    /// # Errors
+    /// If the journal had to be read and could not be. Go on with a clone from before then.
+    pub fn go_on_without<P: Past>(
+        &mut self,
+        kept: &[Record],
+        position: u64,
+        now: Time,
+        past: &P,
+    ) -> Result<(), P::Error> {
+        let transactions = kept.iter().filter_map(|record| record.transaction().ok()).collect();
+        self.recover(position, transactions, &mut None, now, past)
+    }
+
     /// Goes on from a base; what stays is in the journal from `position` on, at its end.
     ///
     /// # Errors

@@ -235,12 +235,12 @@ impl Replica {
             let chain = self.history.chain();
             let is_dropped = match resume {
                 Some(resume) if position < resume.length => {
-                    resume.counts(position, transaction, &place)
+                    resume.counts(position, transaction, &place) || chain.is_void(&place)
                 }
-                // It was written twice, or the base stands for it.
-                _ => self.vclock.has_seen(&place.source, place.id) || chain.is_behind_base(&place),
+                // It was written twice, or a base stands for it.
+                _ => self.vclock.has_seen(&place.source, place.id) || chain.is_too_late(&place),
             };
-            if is_dropped || chain.is_void(&place) {
+            if is_dropped {
                 continue;
             }
             if let Some(commit) = &transaction.commit {

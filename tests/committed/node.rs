@@ -253,6 +253,13 @@ impl Node {
         self.definition = None;
     }
 
+    /// Goes on as it was, though what would be kept is at the journal's end.
+    pub fn go_on_without(&mut self, kept: &[Record], position: u64, now: Time) {
+        let gone_on = self.replica.go_on_without(kept, position, now, &self.journal);
+        gone_on.unwrap_or_else(|never| match never {});
+        self.definition = None;
+    }
+
     /// Has the base on its disk that it is about to go on from.
     pub fn keep_base(&mut self, base: &Base, position: u64) {
         self.own = self.replica.own().clone();

@@ -242,6 +242,7 @@ impl World {
     fn accept(&mut self, at: usize, submissions: Vec<Vec<Transaction>>) -> Acceptance {
         let (now, is_alone) = (self.now, self.is_alone());
         let node = &mut self.nodes[at];
+        let differed = node.replica.difference().is_some();
         let acceptance = node.accept(submissions.clone(), node.wall(now));
         for record in &acceptance.records {
             let stamp: Name = (record.place.source.clone(), record.place.id).into();
@@ -290,6 +291,10 @@ impl World {
         }
         if let Some(difference) = node.replica.difference() {
             assert!(!is_alone, "{} differs: {difference:?}", node.life());
+            if !differed {
+                node.streams.clear();
+                self.close(at);
+            }
         }
         acceptance
     }
@@ -338,7 +343,7 @@ impl World {
     }
 
     fn read(&mut self, at: usize, peer: usize, most: usize) {
-        if self.is_cut(at, peer) || self.nodes[peer].replica.difference().is_some() {
+        if self.is_cut(at, peer) {
             return;
         }
         if self.nodes[at].replica.difference().is_some() {
@@ -448,12 +453,19 @@ impl World {
             });
             held.insert(stamp, made.clone());
         }
-        if ends_early {
+        // The node ends before the base is on its disk, or it cannot be kept there.
+        let is_unkept = !ends_early && self.random.u8(..16) == 0;
+        if ends_early || is_unkept {
             let mut all = before;
             all.extend(kept_of(&held, &kept));
             node.hold(all);
-            self.restart(at);
-            self.count("ended", 1);
+            if ends_early {
+                self.restart(at);
+                self.count("ended", 1);
+            } else {
+                node.go_on_without(&kept, position, node.wall(self.now));
+                self.check(at);
+            }
             return false;
         }
         let floor = base.committed.floor;
