@@ -218,7 +218,8 @@ impl Primary {
     }
 
     fn aim(&self, chain: &Chain, heard: Heard) -> Result<Aim, Silence> {
-        if chain.is_outside() {
+        // If nobody else has what counts any more, a promotion has its base count again.
+        if chain.is_outside() && !self.is_promoted {
             return Err(Silence::Outside);
         }
         let tip = chain.tip().and_then(|tip| Some((tip, tip.epoch()?)));

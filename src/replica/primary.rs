@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::floor::Floor;
-use super::{Past, Replica};
+use super::{Difference, Past, Replica};
 use crate::clock::Time;
 use crate::commit::{Heard, Primary, Silence, hash_is_due};
 use crate::transaction::{Name, Transaction};
@@ -56,7 +56,7 @@ impl Replica {
         now: Time,
         past: &P,
     ) -> Result<Result<Prepared, Silence>, P::Error> {
-        if self.difference.is_some() {
+        if self.difference.as_ref().is_some_and(|it| !matches!(it, Difference::Outside(_))) {
             return Ok(Err(Silence::Outside));
         }
         let chain = self.history.chain();

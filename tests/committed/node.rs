@@ -7,7 +7,7 @@ use std::sync::Arc;
 use patchmesh::clock::{Time, VectorClock};
 use patchmesh::commit::Primary;
 use patchmesh::replica::floor::Floor;
-use patchmesh::replica::{Acceptance, Base, Bounds, Life, Rebase, Replica, Saved};
+use patchmesh::replica::{Acceptance, Base, Bounds, Life, Prepared, Rebase, Replica, Saved};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Record, Transaction};
 
@@ -43,6 +43,8 @@ pub struct Node {
     /// The floors to which it may fold.
     pub floors: Vec<Arc<Floor>>,
     pub primary: Primary,
+    /// What it is about to commit, and the last commit that counted when that was found out.
+    pub prepared: Option<(Prepared, Option<Name>)>,
     pub streams: BTreeMap<usize, Stream>,
     /// The peers whose journals it has read to their end since it started.
     pub heard: BTreeSet<usize>,
@@ -83,6 +85,7 @@ impl Node {
         let bounds = bounds(random);
         Self {
             primary: Primary::new(source.clone(), false, 1),
+            prepared: None,
             name,
             is_in_memory,
             is_appointed: false,
@@ -112,6 +115,7 @@ impl Node {
     /// Forgets what a process knows; `horizon` in seconds.
     pub fn start(&mut self, horizon: u64) {
         self.primary = Primary::new(self.life().clone(), self.is_appointed, horizon);
+        self.prepared = None;
         self.streams.clear();
         self.heard.clear();
         self.plain_read = 0;
@@ -241,6 +245,7 @@ impl Node {
     pub fn begin_life(&mut self, source: &Source) {
         self.replica.begin_life(source.clone()).expect("it is short");
         self.primary.begin_life(source.clone());
+        self.prepared = None;
     }
 
     /// Goes on from a base, what is kept is at the journal's end.

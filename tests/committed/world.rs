@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use patchmesh::clock::Time;
 use patchmesh::commit::Heard;
-use patchmesh::replica::{Acceptance, Base, MAX_AHEAD_MICROS, Outcome, Refusal};
+use patchmesh::replica::{
+    Acceptance, Base, Difference, MAX_AHEAD_MICROS, Outcome, Prepared, Refusal,
+};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Place, Transaction};
 
@@ -50,6 +52,7 @@ pub struct World {
     /// Whether it prints what happens.
     is_traced: bool,
     random: fastrand::Rng,
+    is_at_end: bool,
     now: u64,
     lives: u64,
     nodes: Vec<Node>,
@@ -104,6 +107,7 @@ impl World {
         };
         let mut world = Self {
             is_traced,
+            is_at_end: false,
             now: 1_000_000_000,
             lives: 0,
             nodes: Vec::new(),
@@ -591,27 +595,49 @@ impl World {
         }
     }
 
+    /// Finds out what a node commits next.
+    fn prepare(&mut self, at: usize, heard: Heard) -> Option<Prepared> {
+        let node = &self.nodes[at];
+        let (clocks, wall) = ((self.now, None), node.wall(self.now));
+        let next = node.replica.prepare_commit(&node.primary, clocks, heard, wall, &node.journal);
+        let mut prepared = next.unwrap_or_else(|never| match never {}).ok()?;
+        // With two chains a node may have dropped for the floor of one what counts in the other, and have later ones of
+        // that source: only a hash finds that.
+        let transaction = &mut prepared.transaction;
+        if transaction.id != 1 && self.is_alone() && self.random.u8(..10) >= 7 {
+            transaction.commit.as_mut().expect("it is one").hash = None;
+        }
+        if self.is_at_end || self.random.u8(..4) > 0 {
+            return Some(prepared);
+        }
+        let node = &mut self.nodes[at];
+        node.prepared = Some((prepared, node.replica.history().chain().last()));
+        None
+    }
+
     fn commit(&mut self, at: usize) {
         let heard = self.heard(at);
         let lags = self.nodes[at].streams.iter().any(|(peer, stream)| {
             !self.is_cut(at, *peer) && self.nodes[*peer].journal.end() > stream.position + BACKLOG
         });
-        let node = &self.nodes[at];
         if lags {
             return;
         }
-        let wall = node.wall(self.now);
-        let clocks = (self.now, None);
-        let next = node.replica.next_commit(&node.primary, clocks, heard, wall, &node.journal);
-        let Ok(mut next) = next.unwrap_or_else(|never| match never {}) else { return };
+        let node = &mut self.nodes[at];
+        let (wall, last) = (node.wall(self.now), node.replica.history().chain().last());
         if node.replica.ahead_micros(wall) > MAX_AHEAD_MICROS {
             return;
         }
+        // Other transactions may come while it is found out what the next commit is.
+        let prepared = node.prepared.take().filter(|(_, before)| *before == last);
+        let Some(Prepared { transaction: next, floor }) =
+            prepared.map(|(prepared, _)| prepared).or_else(|| self.prepare(at, heard))
+        else {
+            return;
+        };
         let name = next.name();
-        // With two chains a node may have dropped for the floor of one what counts in the other, and have later ones of
-        // that source: only a hash finds that.
-        if name.id != 1 && self.is_alone() && self.random.u8(..10) >= 7 {
-            next.commit.as_mut().expect("it is one").hash = None;
+        if let Some(floor) = floor {
+            self.nodes[at].replica.expect(floor);
         }
         let acceptance = self.accept(at, vec![vec![next]]);
         assert!(matches!(acceptance.outcomes[0][..], [Outcome::Accepted(_)]));
@@ -649,6 +675,7 @@ impl World {
     }
 
     fn end(&mut self) {
+        self.is_at_end = true;
         self.cut.clear();
         let greatest = self.nodes.iter().map(|node| node.replica.greatest()).max();
         self.now = self.now.max(greatest.map_or(0, Time::as_micros)) + 500_000;
@@ -656,7 +683,9 @@ impl World {
             node.ahead_micros = 0;
         }
         for _ in 0..5 {
-            self.settle();
+            if !self.settle() {
+                self.promote_outside();
+            }
             self.now += 10_000_000;
             for at in 0..self.nodes.len() {
                 for _ in 0..2 {
@@ -668,6 +697,7 @@ impl World {
                 self.settle();
             }
         }
+        assert!(self.settle(), "it does not come to rest");
         for at in 0..self.nodes.len() {
             self.check(at);
             let (first, node) = (&self.nodes[0].replica, &self.nodes[at].replica);
@@ -715,8 +745,23 @@ impl World {
         self.count("forgotten", left as u64);
     }
 
-    /// Reads until nothing is new.
-    fn settle(&mut self) {
+    /// If those who know the last epoch all differ, since their bases are of another one, nobody can give them one of it:
+    /// the one whose branch wins has to be promoted.
+    fn promote_outside(&mut self) {
+        let is_outside =
+            |node: &&mut Node| matches!(node.replica.difference(), Some(Difference::Outside(_)));
+        let outside = self.nodes.iter_mut().filter(is_outside);
+        let chain = |node: &Node| node.replica.history().chain().clone();
+        let first = outside.max_by(|one, other| chain(one).rank().cmp(&chain(other).rank()));
+        let Some(node) = first else { return };
+        assert!(self.has_losses, "{} cannot heal", node.life());
+        let chain = chain(node);
+        node.primary.promote(&chain);
+        *self.tally.entry("outside").or_default() += 1;
+    }
+
+    /// Reads until nothing is new, and says whether all is well then.
+    fn settle(&mut self) -> bool {
         const MOST_ROUNDS: usize = 60;
         for _ in 0..MOST_ROUNDS {
             let ends = |world: &Self| -> Vec<_> {
@@ -731,10 +776,10 @@ impl World {
             }
             let is_same = before == ends(self);
             if is_same && self.nodes.iter().all(|node| node.replica.difference().is_none()) {
-                return;
+                return true;
             }
         }
-        panic!("it does not come to rest");
+        false
     }
 }
 

@@ -89,6 +89,7 @@ impl History {
             }
             Change::Rewritten { kept, tip_changed } => {
                 committing.has_other_end = tip_changed && had_end;
+                self.expected = None;
                 kept
             }
         };
