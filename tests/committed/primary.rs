@@ -279,6 +279,33 @@ fn an_epoch_is_begun_once_in_a_life_and_said_at_once() {
 }
 
 #[test]
+fn outside_of_the_chain_only_a_promotion_commits() {
+    let at = |text: &str, id| Name { source: source(text), id };
+    let mut chain = chain("you~00000000^1", 5);
+    let mut base = chain.base().clone();
+    base.advance(&chain.commits()[0].clone(), []);
+    chain.fold(base);
+    // It comes after one that is before the base.
+    let other = Commit {
+        epoch: 2,
+        after: Some(at("you~00000000^1", 4)),
+        until: time(50),
+        clock: [].into(),
+        horizon: 60,
+        hash: None,
+    };
+    add(&mut chain, place("they~00000000^2", 1, 60), other);
+    assert!(chain.is_outside());
+    let mut primary = primary(true, 30);
+    assert_eq!(next(&primary, &chain, &[]), Err(Silence::Outside));
+    assert!(primary.promote(&chain));
+    let (name, commit) = next(&primary, &chain, &[]).unwrap();
+    assert_eq!(commit.after, Some(at("you~00000000^1", 5)));
+    add(&mut chain, place(name.source.as_str(), name.id, 70), commit);
+    assert!(!chain.is_outside());
+}
+
+#[test]
 fn a_large_document_is_hashed_from_time_to_time() {
     let name = |id| Name { source: source("me~00000000^1"), id };
     let (small, large) = (4 << 20, (4 << 20) + 1);
