@@ -19,6 +19,7 @@ mod write;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,22 +61,27 @@ pub struct Routes {
 }
 
 /// What is done about a request.
-pub enum Answer {
+pub enum Answer<'a> {
     /// This is sent.
     Response(Response),
+    /// This is sent when it is known. The request is not needed for that.
+    Later(Later<'a>),
     /// This is sent, and then the connection is a WebSocket of this session.
     Upgrade(Response, Session),
     /// This is sent, and then its body follows from this session until the connection ends.
     Stream(Response, crate::events::Session),
 }
 
-impl From<Response> for Answer {
+/// A response that takes its time.
+pub type Later<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
+
+impl From<Response> for Answer<'_> {
     fn from(response: Response) -> Self {
         Self::Response(response)
     }
 }
 
-impl From<Problem> for Answer {
+impl From<Problem> for Answer<'_> {
     fn from(problem: Problem) -> Self {
         Self::Response(problem.into())
     }
@@ -110,7 +116,7 @@ struct Peers {
 
 impl Routes {
     /// Answers `request`, which came from the address `from`.
-    pub async fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
+    pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let mut answer = match self.dispatch(request, from).await {
             Ok(Answer::Response(response)) if is_read => {
@@ -119,9 +125,19 @@ impl Routes {
             Ok(answer) => answer,
             Err(response) => response.into(),
         };
-        let (Answer::Response(response)
-        | Answer::Upgrade(response, _)
-        | Answer::Stream(response, _)) = &mut answer;
+        let response = match &mut answer {
+            Answer::Response(response)
+            | Answer::Upgrade(response, _)
+            | Answer::Stream(response, _) => response,
+            Answer::Later(later) => {
+                let later = std::mem::replace(later, Box::pin(std::future::pending()));
+                return Answer::Later(Box::pin(async {
+                    let response = later.await;
+                    self.requests.count(response.status);
+                    response
+                }));
+            }
+        };
         if is_read && document_pointer(request.path()).is_some() {
             // It may be the document, or events.
             response.headers.push(("Vary", "Accept".into()));
@@ -152,7 +168,11 @@ impl Routes {
         }
     }
 
-    async fn dispatch(&self, request: &Request, from: SocketAddr) -> Result<Answer, Response> {
+    async fn dispatch<'a>(
+        &'a self,
+        request: &Request,
+        from: SocketAddr,
+    ) -> Result<Answer<'a>, Response> {
         self.access.check(request)?;
         let path = request.path();
         let allowed = methods(path).ok_or_else(|| {
@@ -168,7 +188,7 @@ impl Routes {
         }
         if let Some(pointer) = document_pointer(path) {
             if request.method() == "PATCH" {
-                return Ok(write::write(self, request, pointer).await?.into());
+                return write::write(self, request, pointer).await;
             }
             if events::are_wanted(request) {
                 return events::agree(self, request, from, pointer);
@@ -178,7 +198,7 @@ impl Routes {
         Ok(match path {
             "/" => Response::new(302).with_header("Location", "/test").into(),
             "/test" => page::response().into(),
-            "/replace" | "/post" => write::write(self, request, "").await?.into(),
+            "/replace" | "/post" => write::write(self, request, "").await?,
             "/vclock" => json(&self.own_vclock(&self.handle.state())).into(),
             "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
             "/history" => {

@@ -51,14 +51,22 @@ const RESERVED: usize = 64;
 /// Who answers the requests. A trait, so that the server can be tested without a node.
 pub trait Handler: Send + Sync + 'static {
     /// The answer to one request from that address.
-    fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send;
+    fn answer<'a>(
+        &'a self,
+        request: &Request,
+        from: SocketAddr,
+    ) -> impl Future<Output = Answer<'a>> + Send;
 
     /// Whether the request is answered even if there are too many connections.
     fn is_vital(&self, request: &Request) -> bool;
 }
 
 impl Handler for Routes {
-    fn answer(&self, request: &Request, from: SocketAddr) -> impl Future<Output = Answer> + Send {
+    fn answer<'a>(
+        &'a self,
+        request: &Request,
+        from: SocketAddr,
+    ) -> impl Future<Output = Answer<'a>> + Send {
         Routes::answer(self, request, from)
     }
 

@@ -28,7 +28,7 @@ pub fn agree(
     request: &Request,
     from: SocketAddr,
     pointer: &str,
-) -> Result<Answer, Response> {
+) -> Result<Answer<'static>, Response> {
     for other in ["at", "after", "seen", "source"] {
         if request.query_parameter(other)?.is_some() {
             let detail = format!("there are no events with {other}=; they are of the document now");

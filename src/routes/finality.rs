@@ -12,7 +12,7 @@ use smol::future::FutureExt;
 use super::get::untold;
 use super::wait::{LONGEST_WAIT, WAIT, duration};
 use super::write::{with_line_feed, with_members};
-use super::{Routes, bad_request, client_name};
+use super::{Answer, Routes, bad_request, client_name};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Standing, State, Stopped};
 use crate::patch::PatchError;
@@ -57,14 +57,24 @@ impl Finality {
     }
 
     /// What became of a transaction, when that is final; `client` has named it, or nobody.
-    ///
-    /// # Errors
-    /// If it is not applied, or not final in time.
-    pub async fn outcome(
+    pub fn outcome(
         self,
         routes: &Routes,
         record: Record,
-        client: Option<&ClientName>,
+        client: Option<ClientName>,
+    ) -> Answer<'_> {
+        let outcome = async move {
+            let (Ok(response) | Err(response)) = self.settle(routes, record, client).await;
+            response
+        };
+        Answer::Later(Box::pin(outcome))
+    }
+
+    async fn settle(
+        self,
+        routes: &Routes,
+        record: Record,
+        client: Option<ClientName>,
     ) -> Result<Response, Response> {
         let waited = self.wait(routes, &record);
         let state = routes.unless_stopping(waited).await?;
@@ -79,7 +89,7 @@ impl Finality {
         match client {
             // The first of its name is before it, and so is final too.
             Some(client) if standing.fate == Fate::Repeated => {
-                let (first, standing) = client_name::first(&routes.query, client).await?;
+                let (first, standing) = client_name::first(&routes.query, &client).await?;
                 settled(&first, &standing)
             }
             _ => settled(&record, &standing),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::finality::{self, Finality};
 use super::get::part_named;
 use super::preconditions::{self, Preconditions, Verdict};
-use super::{Routes, bad_request, client_name};
+use super::{Answer, Routes, bad_request, client_name};
 use crate::document::{Hash, Value};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Condition, Content, Decision, Handle, Proposal, Submitted};
@@ -20,11 +20,11 @@ const PROBLEM_TEXT_BYTES: usize = 4 << 10;
 
 /// Takes the body: a JSON Merge Patch if the content type says so, else a JSON Patch; of the part at
 /// `pointer`, which is as in the path.
-pub async fn write(
-    routes: &Routes,
+pub async fn write<'a>(
+    routes: &'a Routes,
     request: &Request,
     pointer: &str,
-) -> Result<Response, Response> {
+) -> Result<Answer<'a>, Response> {
     let handle = &routes.handle;
     let part = part_named(pointer)?;
     check_coding(request)?;
@@ -69,18 +69,19 @@ fn of_whole<'a>(text: &'a str, part: &PointerBuf) -> Result<Cow<'a, str>, Respon
 }
 
 /// What a client is told of what became of its transaction.
-async fn answer(
-    routes: &Routes,
+async fn answer<'a>(
+    routes: &'a Routes,
     submitted: Submitted,
     client: Option<ClientName>,
     finality: Option<Finality>,
-) -> Result<Response, Response> {
+) -> Result<Answer<'a>, Response> {
     match submitted {
         Submitted::Accepted(record) => {
             if let Some(finality) = finality {
-                return finality.outcome(routes, record, client.as_ref()).await;
+                return Ok(finality.outcome(routes, record, client));
             }
-            Ok(Response::new(200).with_body("application/json", with_line_feed(&record.line)))
+            let body = with_line_feed(&record.line);
+            Ok(Response::new(200).with_body("application/json", body).into())
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
         // What is created here is later than all that is final.
@@ -94,8 +95,8 @@ async fn answer(
         Submitted::Known { .. } if let Some(client) = client => {
             let (first, standing) = client_name::first(&routes.query, &client).await?;
             match finality {
-                Some(finality) => finality.outcome(routes, first, Some(&client)).await,
-                None => finality::settled(&first, &standing),
+                Some(finality) => Ok(finality.outcome(routes, first, Some(client))),
+                None => Ok(finality::settled(&first, &standing)?.into()),
             }
         }
         Submitted::Known { .. } => {

@@ -162,10 +162,9 @@ impl<'a> Connection<'a> {
             }
             match decoder.decode(&mut self.input) {
                 Ok(Progress::Complete(request)) => {
-                    if let Some(successor) = self.answer(&request, handler).await? {
+                    if let Some(successor) = self.answer(request, handler).await? {
                         return Ok(successor);
                     }
-                    self.held.hold(0);
                     (phase, deadline) = (Phase::Idle, None);
                     continue;
                 }
@@ -204,10 +203,12 @@ impl<'a> Connection<'a> {
     /// Answers one request. Returns to whom the connection goes, if the answer says so.
     async fn answer<H: Handler>(
         &mut self,
-        request: &Request,
+        request: Request,
         handler: &H,
     ) -> Result<Option<Successor>, End> {
-        let answer = if self.is_reserved && !handler.is_vital(request) {
+        let (version, head_only) = (request.version(), request.method() == "HEAD");
+        let may_go_on = request.keep_alive();
+        let answer = if self.is_reserved && !handler.is_vital(&request) {
             log::debug!(
                 "{}: refused, there are {} connections",
                 self.from,
@@ -216,23 +217,25 @@ impl<'a> Connection<'a> {
             let detail = "there are too many connections; try again later";
             Response::problem(503, detail).with_header("Retry-After", "1").into()
         } else {
-            handler.answer(request, self.from).await
+            handler.answer(&request, self.from).await
         };
+        // What takes its time holds nothing meanwhile that others wait for.
+        drop(request);
+        self.held.hold(0);
         let (response, successor) = match answer {
             Answer::Response(response) => (response, None),
+            Answer::Later(later) => {
+                self.flush(b"").await?;
+                (later.await, None)
+            }
             Answer::Upgrade(response, session) => (response, Some(Successor::WebSocket(session))),
             Answer::Stream(response, session) => (response, Some(Successor::Events(session))),
         };
         let is_shut_down = self.shutdown.is_closed();
-        let keep_alive =
-            request.keep_alive() && successor.is_none() && !is_shut_down && !self.is_reserved;
+        let keep_alive = may_go_on && successor.is_none() && !is_shut_down && !self.is_reserved;
         let goes_on = successor.is_some() || keep_alive;
-        let delivery = Delivery {
-            version: request.version(),
-            head_only: request.method() == "HEAD",
-            keep_alive,
-            date: self.date.text(SystemTime::now()),
-        };
+        let delivery =
+            Delivery { version, head_only, keep_alive, date: self.date.text(SystemTime::now()) };
         match response.encode(&delivery, &mut self.output) {
             Body::Pieces(pieces) => self.write_pieces(pieces).await?,
             body => self.write(body.at_hand()).await?,

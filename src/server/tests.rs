@@ -52,8 +52,11 @@ impl Drop for Endless {
 struct Script;
 
 impl Handler for Script {
-    async fn answer(&self, request: &Request, _from: SocketAddr) -> Answer {
+    async fn answer<'a>(&'a self, request: &Request, _from: SocketAddr) -> Answer<'a> {
         let text = |text: String| Response::new(200).with_body("text/plain", text);
+        if request.path() == "/later" {
+            return Answer::Later(Box::pin(future::pending()));
+        }
         Answer::Response(match request.path() {
             "/large" => Response::new(200).with_body("text/plain", LARGE.clone()),
             "/pieces" => in_pieces(PIECES * PIECE + 1, (0..PIECES).map(piece).chain([vec![b'.']])),
@@ -227,6 +230,33 @@ fn what_slow_bodies_hold_is_bounded() {
     }
     assert!(server.ask("/").contains("200 OK"), "small ones are answered");
     drop(slow);
+    server.stop();
+}
+
+#[test]
+fn who_is_answered_later_keeps_nobody_out() {
+    const MIB: usize = 1 << 20;
+    let server = start(Limits::default());
+    let large = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {MIB}\r\n\r\n{}",
+            "x".repeat(MIB)
+        )
+    };
+    let later: Vec<Client> = (0..bodies::MOST_BYTES / MIB * 3 / 2)
+        .map(|_| {
+            let mut client = server.connect();
+            // What was asked before is answered meanwhile.
+            client.send("GET /before HTTP/1.1\r\nHost: h\r\n\r\n");
+            client.send(&large("/later"));
+            assert!(client.headers().contains("200 OK"));
+            client
+        })
+        .collect();
+    let mut client = server.connect();
+    client.send(&large("/now"));
+    assert!(client.headers().contains("200 OK"));
+    drop(later);
     server.stop();
 }
 
