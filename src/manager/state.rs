@@ -340,13 +340,13 @@ impl State {
     /// said.
     pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
         let history = self.history();
-        let (count, listed) = (history.skipped_count(), history.skipped());
+        let (void, listed) = (self.void(), history.skipped());
+        let count = history.skipped_count() + void;
         let unlisted = count.saturating_sub(listed.len() as u64);
         let from = from.unwrap_or_else(|| count.saturating_sub(most as u64)).max(unlisted);
         let left_out = usize::try_from(from - unlisted).unwrap_or(usize::MAX);
         let skipped = listed.iter_from(left_out).take(most).cloned().collect();
-        let (void, repeated) = (self.void(), history.repeated_count());
-        SkippedPage { count, void, repeated, from, skipped }
+        SkippedPage { count, void, repeated: history.repeated_count(), from, skipped }
     }
 
     fn history(&self) -> &History {

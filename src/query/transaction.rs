@@ -19,8 +19,8 @@ const STRETCH_BYTES: usize = 1 << 20;
 pub struct Told {
     /// The transaction, as the journal has it.
     pub record: Record,
-    /// How many transactions are before it in the history.
-    pub index: u64,
+    /// How many transactions are before it in the history; none if it is void, and so no part of that.
+    pub index: Option<u64>,
     /// Where it stands.
     pub standing: Standing,
 }
@@ -35,8 +35,9 @@ impl Query {
         let name = Name { source, id };
         let Some((record, standing)) = self.record(&name).await? else { return Ok(None) };
         let index = match standing.index {
-            Some(index) => index,
-            None => self.index(&record.place).await?,
+            _ if standing.is_void => None,
+            Some(index) => Some(index),
+            None => Some(self.index(&record.place).await?),
         };
         Ok(Some(Told { record, index, standing }))
     }

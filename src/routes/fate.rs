@@ -53,9 +53,9 @@ struct Transaction<'a> {
     by: Option<(&'a Source, u64)>,
     #[serde(rename = "state")]
     state: &'static str,
-    /// How many transactions come before it in the history.
-    #[serde(rename = "index")]
-    index: u64,
+    /// How many transactions come before it in the history; none if it is void, and so no part of that.
+    #[serde(rename = "index", skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
     /// Whether that is final.
     #[serde(rename = "committed")]
     committed: bool,

@@ -41,9 +41,6 @@ struct Line<'a> {
     payload: &'a str,
     /// Null if it is applied; an empty object if why it is skipped is not known any more.
     skipped: Option<Reason>,
-    /// Whether it is skipped for its time, whatever its patch.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    void: bool,
     /// Whether one of the same name is before it, so that it has no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
@@ -88,7 +85,6 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
             by: placed.named.is_some().then_some((&place.source, place.id)),
             payload,
             skipped,
-            void: state.is_void(place),
             repeated,
             committed: state.is_committed(place),
         };

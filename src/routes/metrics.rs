@@ -92,7 +92,11 @@ pub fn text(readings: &Readings) -> String {
         ("history_folded_transactions", "Those that a document stands for", *begins),
         ("journal_transactions", "Transactions in the journal, commits included", *records),
         ("transactions_skipped", "Transactions that are skipped now", counters.skipped),
-        ("transactions_void", "Those that are for being older than a horizon", *void),
+        (
+            "transactions_void",
+            "Transactions without effect, since they are older than a horizon",
+            *void,
+        ),
         (
             "transactions_repeated",
             "Transactions without effect, since one of the same name is before them",

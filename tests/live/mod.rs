@@ -147,14 +147,11 @@ pub const PRIMARY: &str = "main~k3x9q2pd^1";
 pub struct Peer {
     listener: TcpListener,
     socket: Option<WebSocket<TcpStream>>,
-    /// The stream on which the first commit was sent.
-    left: Option<WebSocket<TcpStream>>,
 }
 
 impl Peer {
     pub fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        Self { listener, socket: None, left: None }
+        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a free port"), socket: None }
     }
 
     pub fn address(&self) -> String {
@@ -178,8 +175,6 @@ impl Peer {
             json!({"Epoch": 1, "After": null, "Until": micros, "Clock": clock, "Horizon": horizon});
         let (source, payload) = (PRIMARY, "[]");
         self.send(&json!({"Source": source, "Id": id, "Payload": payload, "Time": micros, "Commit": commit}));
-        // Whoever knew no primary dials anew.
-        self.left = self.left.take().or_else(|| self.socket.take());
     }
 
     /// The same as a plain node sends it.
