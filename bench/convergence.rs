@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use mimalloc::MiMalloc;
 use patchmesh::clock::Time;
+use patchmesh::commit::Commit;
 use patchmesh::patch::{Document, parse};
 use patchmesh::replica::{Acceptance, Bounds, Life, Past, PastPlace, Replica};
 use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::transaction::{Name, Place, Record, Transaction};
 use records::{key, records};
 use serde_json::json;
 
@@ -85,6 +86,7 @@ fn main() {
         // A test has no time for a million.
         let history = if is_test { 10_000 } else { 1_000_000 };
         table.extend(late_batches(history));
+        table.push(earliest(history));
         table
             .extend(CATCH_UP_BATCHES.map(|(batch, samples)| catch_up(history / 2, batch, samples)));
     }
@@ -127,6 +129,9 @@ struct Node {
 /// The writers. The one whose transactions are late is before the other where times are equal.
 const LATE: &str = "a~late";
 const USUAL: &str = "b~usual";
+
+/// The source of its commits.
+const PRIMARY: &str = "p~00000000^1";
 
 impl Node {
     /// A node that has a document of so many bytes.
@@ -182,6 +187,17 @@ impl Node {
             journal.0.extend(records);
         }
         taken
+    }
+
+    /// Makes all final that is there.
+    fn commit(&mut self) {
+        let [primary, usual] = [PRIMARY, USUAL].map(|source| source.parse().expect("a source"));
+        let until = self.now();
+        let clock = [(usual, self.next_id + 1)].into();
+        let commit = Commit { epoch: 1, after: None, until, clock, horizon: 3600, hash: None };
+        self.time += 1;
+        let name = Name { source: primary, id: 1 };
+        self.accept(vec![Transaction::commit(name, self.now(), commit)]);
     }
 
     fn now(&self) -> Time {
@@ -463,6 +479,28 @@ fn late_batches(history: u64) -> [Row; 2] {
         against: "as many at the end",
     };
     [row(grouped(2 * count), &near), row("half".into(), &deep)]
+}
+
+/// The earliest transaction of all, where a primary has made all final but what was written of late.
+fn earliest(history: u64) -> Row {
+    let (size, bytes) = SIZES[0];
+    let mut node = Node::new(bytes, Some(Journal::default()));
+    node.append(history, BATCH);
+    node.commit();
+    node.append(BATCH, BATCH);
+    let rounds: Vec<[f64; 2]> = (0..ROUNDS)
+        .map(|_| {
+            let end = node.append(BATCH, BATCH);
+            [node.late(1, node.time), end].map(|taken| taken.as_secs_f64())
+        })
+        .collect();
+    Row {
+        what: format!("the earliest one into {}, with a primary", grouped(history)),
+        size,
+        seconds: median(&rounds, |[this, _]| *this),
+        ratio: median(&rounds, |[this, other]| this / other),
+        against: "1,000 at the end",
+    }
 }
 
 /// A node and its peer each wrote so many, all the time, and did not hear each other. Now the peer's

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::Size;
 use crate::client::Client;
+use crate::journal::payload;
 use crate::load;
 use crate::median::median;
 use crate::memory::memory;
@@ -16,6 +17,10 @@ const WRITERS: usize = 64;
 
 /// So many rounds' time makes one of these: a commit comes every two seconds.
 const LONG_ROUND: u32 = 8;
+
+/// After so long at the latest a first write is final; and how many are waited for in that time.
+const FINAL: Duration = Duration::from_secs(6);
+const WAITS: usize = 15;
 
 /// How many connections write durably.
 const DURABLE_WRITERS: usize = 256;
@@ -54,6 +59,34 @@ pub fn cost(size: Size, data: &Path) {
     println!("| --- | ---: | ---: |");
     println!("| no primary | {:.0} | 1.00 |", median(without.iter().copied()));
     println!("| a primary | {:.0} | {ratio:.2} |", median(with.iter().copied()));
+}
+
+/// From a write to its answer when it is final, on three idle nodes.
+pub fn finality(size: Size, data: &Path) {
+    let nodes = Process::mesh(3, &data.join("finality"), &["--primary"]);
+    let addresses: Vec<_> = nodes.iter().map(|node| node.address).collect();
+    Client::new(addresses[0]).ask("POST", "/replace", &payload(0));
+    std::thread::sleep(FINAL);
+    let count = size.rounds * WAITS;
+    let spread = FINAL * size.rounds as u32;
+    let wait = |number: usize| {
+        let address = addresses[number % addresses.len()];
+        let pause = spread * number as u32 / count as u32;
+        std::thread::spawn(move || {
+            std::thread::sleep(pause);
+            let mut client = Client::new(address);
+            let begin = Instant::now();
+            client.ask("POST", "/replace?wait=committed", &payload(number as u64 % 10));
+            begin.elapsed()
+        })
+    };
+    let waits: Vec<_> = (0..count).map(wait).collect();
+    let waits = waits.into_iter().map(|wait| wait.join().expect("it is final"));
+    let mut seconds: Vec<f64> = waits.map(|wait| wait.as_secs_f64()).collect();
+    seconds.sort_by(f64::total_cmp);
+    let at = |share: f64| seconds[((seconds.len() as f64 * share) as usize).min(seconds.len() - 1)];
+    println!("\n| from POST to final, three idle nodes | seconds |\n| --- | ---: |");
+    println!("| p50 of {} | {:.2} |\n| p99 | {:.2} |", seconds.len(), at(0.5), at(0.99));
 }
 
 /// What a node takes, and how long a start and a join take, after a million transactions and after five.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo bench --bench cluster                                  all tables
-//! cargo bench --bench cluster -- post get beside durable replication delay million commits grown
-//!                                                              some of them
+//! cargo bench --bench cluster -- post get beside durable replication delay million commits final
+//!                                grown                         some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
@@ -71,8 +71,18 @@ const SMALL: Size =
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 9] =
-    ["post", "get", "beside", "durable", "replication", "delay", "million", "commits", "grown"];
+const TABLES: [&str; 10] = [
+    "post",
+    "get",
+    "beside",
+    "durable",
+    "replication",
+    "delay",
+    "million",
+    "commits",
+    "final",
+    "grown",
+];
 
 fn main() {
     let mut wanted = Vec::new();
@@ -125,6 +135,9 @@ fn main() {
         }
         if is_wanted("commits") {
             committed::cost(size, data);
+        }
+        if is_wanted("final") {
+            committed::finality(size, data);
         }
         if is_wanted("grown") {
             committed::grown(size, data);

@@ -1,7 +1,7 @@
 //! The servers as child processes: nodes, and what they are compared to.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -21,8 +21,25 @@ impl Process {
 
     /// The same with more options.
     pub fn node_with(peers: &[SocketAddr], data: Option<&Path>, options: &[&str]) -> Self {
+        Self::node_at("127.0.0.1:0", peers, data, options)
+    }
+
+    /// So many nodes that all dial one another, the first one with these options and its journal in `data`.
+    pub fn mesh(count: usize, data: &Path, options: &[&str]) -> Vec<Self> {
+        let free = |_| TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let addresses: Vec<_> = (0..count).map(free).map(|free| free.expect("a port")).collect();
+        let node = |at: usize| {
+            let others = addresses.iter().copied().filter(|other| *other != addresses[at]);
+            let others: Vec<_> = others.collect();
+            let (data, options) = if at == 0 { (Some(data), options) } else { (None, &[][..]) };
+            Self::node_at(&addresses[at].to_string(), &others, data, options)
+        };
+        (0..count).map(node).collect()
+    }
+
+    fn node_at(address: &str, peers: &[SocketAddr], data: Option<&Path>, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_patchmesh"));
-        command.arg("127.0.0.1:0").args(peers.iter().map(SocketAddr::to_string));
+        command.arg(address).args(peers.iter().map(SocketAddr::to_string));
         command.args(["--source", "bench"]).args(options);
         if let Some(data) = data {
             command.arg("--data").arg(data);
