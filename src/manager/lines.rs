@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Manager;
 use crate::clock::Time;
+use crate::patch::{PatchError, Reason};
 use crate::replica::history::{Contradiction, FateChanges};
 use crate::replica::{Acceptance, Outcome};
 use crate::transaction::Place;
@@ -59,6 +60,9 @@ impl Manager {
         for change in listed.iter().take(allowed) {
             let (source, id) = (change.place.source.as_str(), change.place.id);
             match &change.skipped {
+                Some(error @ PatchError { reason: Reason::Void, .. }) => log::warn!(
+                    "transaction {id} of {source:?} is void from now on, skipped for good: {error}"
+                ),
                 Some(error) => log::warn!(
                     "transaction {id} of {source:?} was applied and is skipped from now on, as an \
                      earlier one arrived: {error}"
