@@ -41,7 +41,8 @@ impl History {
         let Some(first) = late.first().map(|placed| placed.place.clone()) else {
             return Ok(Insertion::default());
         };
-        let added: BTreeSet<Place> = late.iter().map(|placed| placed.place.clone()).collect();
+        let mut added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
+        added.sort();
         let (changes, repetitions) = if self.is_past(&first) || self.is_committed(&first) {
             let floor = self.floor_before(&first, past)?;
             self.replay(&floor, new, now, past)?
@@ -50,7 +51,7 @@ impl History {
         };
         let is_new = |contradiction: &Contradiction| {
             let Contradiction { earlier, repeated } = contradiction;
-            [&earlier.place, repeated].iter().any(|place| added.contains(*place))
+            [&earlier.place, repeated].iter().any(|place| added.binary_search(place).is_ok())
         };
         let contradictions = repetitions.into_iter().filter_map(Repetition::contradiction);
         Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
