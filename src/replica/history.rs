@@ -22,6 +22,7 @@ pub mod changes;
 mod commits;
 mod rewrite;
 mod skips;
+mod survey;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
