@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::source::{MAX_NAME_BYTES, Source};
@@ -17,6 +18,7 @@ Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
        patchmesh backup DIR|http://host:port FILE [--token TOKEN]
        patchmesh restore FILE DIR [--source NAME]
        patchmesh promote http://host:port [--token TOKEN]
+       patchmesh peers list|add|remove http://host:port [PEER] [--token TOKEN]
 
   ADDRESS            host:port to listen on; port 0 takes a free one
   PEER               host:port or ws://host:port of a node to receive from;
@@ -48,6 +50,10 @@ its place; verify --new-life goes on with what is there, without what is lost.
 promote has a running node take the place of a primary that is gone for good.
 What that node has not heard of the old one is void then: promote the one that
 has heard most.
+
+peers lists the peers of a running node, or has it receive from PEER too, or no
+more. A node with --data keeps what was added. A peer that its command line names
+is back after the next start.
 
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
@@ -105,10 +111,30 @@ pub enum Command {
         /// What it wants to be presented.
         token: Option<String>,
     },
+    /// List or change the peers of a running node.
+    Peers {
+        /// Where it listens: `host:port`.
+        address: String,
+        /// What it wants to be presented.
+        token: Option<String>,
+        /// What is to be done.
+        order: PeersOrder,
+    },
     /// Print [`HELP`].
     Help,
     /// Print the version.
     Version,
+}
+
+/// What a running node is told about its peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeersOrder {
+    /// To say which it has.
+    List,
+    /// To receive from this one too.
+    Add(Peer),
+    /// To receive from this one no more.
+    Remove(Peer),
 }
 
 /// What is to be done with a directory that has lost something.
@@ -190,6 +216,14 @@ impl fmt::Display for Peer {
     }
 }
 
+impl FromStr for Peer {
+    type Err = UsageError;
+
+    fn from_str(text: &str) -> Result<Self, UsageError> {
+        parse_peer(text)
+    }
+}
+
 /// Reads the arguments after the program's name. `token` is the environment's `PATCHMESH_TOKEN`.
 ///
 /// # Errors
@@ -238,7 +272,7 @@ pub fn parse(
         return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
-    if matches!(command, "verify" | "backup" | "restore" | "promote") {
+    if matches!(command, "verify" | "backup" | "restore" | "promote" | "peers") {
         let of_node = [
             ("--threads", threads.is_some()),
             ("--primary", is_primary),
@@ -271,13 +305,15 @@ pub fn parse(
             Ok(Command::Restore { file: file.into(), data: data.into(), name })
         }
         ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
-        ("promote", [node]) => match backup_from(node)? {
-            BackupFrom::Node(address) => Ok(Command::Promote { address, token }),
-            BackupFrom::Directory(_) => Err(usage(format!(
-                "{node:?}: promote wants the URL of a node, as http://127.0.0.1:8080"
-            ))),
-        },
+        ("promote", [node]) => {
+            Ok(Command::Promote { address: running_node("promote", node)?, token })
+        }
         ("promote", _) => Err(usage("promote takes one argument: the URL of a node")),
+        ("peers", [order, node, peer @ ..]) => {
+            let order = peers_order(order, peer)?;
+            Ok(Command::Peers { address: running_node("peers", node)?, token, order })
+        }
+        ("peers", _) => Err(usage("peers takes list, add or remove, and the URL of a node")),
         _ => {
             let (address, peers) = addresses(values)?;
             if is_primary && data.is_none() {
@@ -320,6 +356,31 @@ fn addresses(values: Vec<OsString>) -> Result<(String, Vec<Peer>), UsageError> {
         }
     }
     Ok((address, peers))
+}
+
+/// What `peers` is to do.
+fn peers_order(order: &OsString, peer: &[OsString]) -> Result<PeersOrder, UsageError> {
+    let parse = |peer: &OsString| parse_peer(&text(peer.clone())?);
+    match (order.to_str().unwrap_or_default(), peer) {
+        ("list", []) => Ok(PeersOrder::List),
+        ("list", _) => Err(usage("peers list takes one argument: the URL of a node")),
+        ("add", [peer]) => Ok(PeersOrder::Add(parse(peer)?)),
+        ("remove", [peer]) => Ok(PeersOrder::Remove(parse(peer)?)),
+        ("add" | "remove", _) => Err(usage(
+            "peers add and peers remove take two arguments: the URL of a node, and a peer",
+        )),
+        _ => Err(usage(format!("peers takes list, add or remove, not {order:?}"))),
+    }
+}
+
+/// The `host:port` of a running node that `command` is about.
+fn running_node(command: &str, node: &OsString) -> Result<String, UsageError> {
+    match backup_from(node)? {
+        BackupFrom::Node(address) => Ok(address),
+        BackupFrom::Directory(_) => Err(usage(format!(
+            "{node:?}: {command} wants the URL of a node, as http://127.0.0.1:8080"
+        ))),
+    }
 }
 
 /// The `host:port` of a node that is given so, or by a URL.

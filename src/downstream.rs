@@ -196,6 +196,9 @@ impl Session {
             course.begin,
             self.handle.journal().length(),
         );
+        if self.hello.node.as_ref().is_some_and(|node| *node != self.handle.source()) {
+            self.downstreams.are_read();
+        }
         let mut ticks = Timer::interval(TICK);
         let mut silence = Silence::default();
         let mut is_told_of_end = !self.hello.takes_notes();

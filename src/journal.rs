@@ -16,6 +16,7 @@ mod format;
 mod index;
 mod memory;
 mod new_file;
+mod peer_list;
 mod reader;
 mod salvage;
 mod scan;
@@ -38,6 +39,7 @@ pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, 
 pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
 pub use index::{Ids, Summary};
 pub use new_file::{NewFile, write_durably};
+pub use peer_list::PeerList;
 pub use reader::{DamagedFile, FileReader, Mark, Marks};
 pub use salvage::{Remains, salvage};
 pub use scan::Damage;

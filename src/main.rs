@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
-use patchmesh::config::{self, Command, Config, Mend};
+use patchmesh::config::{self, Command, Config, Mend, PeersOrder};
 use patchmesh::foreign::visible;
-use patchmesh::maintenance::{self, Plan, Rebuilt, Restored};
+use patchmesh::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 use patchmesh::node::Node;
 use smol::Executor;
 use smol::stream::StreamExt;
@@ -113,6 +113,12 @@ fn main() -> ExitCode {
                 Err(error) => fail(error),
             }
         }
+        Ok(Command::Peers { address, token, order }) => {
+            match smol::block_on(peers(&address, token.as_deref(), &order)) {
+                Ok(text) => print(&text),
+                Err(error) => fail(error),
+            }
+        }
         Ok(Command::Help) => print(config::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -120,6 +126,46 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Does what is to be done about a running node's peers, and says what was.
+async fn peers(address: &str, token: Option<&str>, order: &PeersOrder) -> Result<String, Failure> {
+    Ok(match order {
+        PeersOrder::List => {
+            let peers = maintenance::peers(address, token).await?;
+            let lines: Vec<String> = peers.iter().map(peer_line).collect();
+            if lines.is_empty() { format!("{address} has no peers") } else { lines.join("\n") }
+        }
+        PeersOrder::Add(peer) => {
+            let is_kept = maintenance::add_peer(address, token, peer).await?;
+            let until = if is_kept { "" } else { " until that ends: it has no --data" };
+            format!("{peer} is a peer of {address}{until}")
+        }
+        PeersOrder::Remove(peer) => {
+            let is_kept = maintenance::remove_peer(address, token, peer).await?;
+            let until =
+                if is_kept { " until that starts again: its command line names it" } else { "" };
+            format!("{peer} is no peer of {address}{until}")
+        }
+    })
+}
+
+/// A peer, and how it stands with it.
+fn peer_line(peer: &PeerStatus) -> String {
+    let time =
+        |micros| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+    let PeerStatus { address, node, state, since, heard, error } = peer;
+    let mut line = format!("{address}: {state} since {}", time(since.as_micros()));
+    if let Some(node) = node {
+        line.push_str(&format!(", is {node}"));
+    }
+    if let Some(heard) = heard {
+        line.push_str(&format!(", last heard {}", time(heard.as_micros())));
+    }
+    if let Some(error) = error {
+        line.push_str(&format!(": {error}"));
+    }
+    visible(&line, MOST_LINE_BYTES)
 }
 
 async fn run(config: Config) -> ExitCode {

@@ -1,5 +1,5 @@
 //! What can be done with a data directory while no node runs on it: verify, back up, restore. And what a
-//! running node is asked for: its journal, and to be the primary.
+//! running node is asked for: its journal, to be the primary, and which peers it has.
 //!
 //! A backup is a journal in one file, behind its base if it has one. A restored directory always begins a new life of its source:
 //! the node that the copy was made from may still run, or its peers may have transactions that are
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use copied::Copied;
 use stream::Stream;
 
-use crate::config::BackupFrom;
+use crate::config::{BackupFrom, Peer};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, Marks, NOTES_VERSION,
     NamedFile, NewFile, OpenError, Segments, Storage, push_batch, push_life, read_base,
@@ -29,6 +29,7 @@ use crate::manager::recovery::{Proof, ReadBack, read_back};
 use crate::manager::{StateHash, wall_clock};
 use crate::source::Source;
 
+pub use fetch::PeerStatus;
 pub use rebuild::{Plan, Rebuilt, rebuild};
 
 /// Standard input or output in place of a file.
@@ -260,6 +261,30 @@ pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Resu
 /// If it cannot be asked, or will not: why.
 pub async fn promote(address: &str, token: Option<&str>) -> Result<u64, Failure> {
     fetch::Node::new(address, token).promote().await.map_err(Failure)
+}
+
+/// The peers of the node that listens at `address`.
+///
+/// # Errors
+/// If it cannot be asked, or does not say.
+pub async fn peers(address: &str, token: Option<&str>) -> Result<Vec<PeerStatus>, Failure> {
+    fetch::Node::new(address, token).peers().await.map_err(Failure)
+}
+
+/// Has the node that listens at `address` receive from `peer` too. Says whether it does so after its next start.
+///
+/// # Errors
+/// If it cannot be asked, or will not: why.
+pub async fn add_peer(address: &str, token: Option<&str>, peer: &Peer) -> Result<bool, Failure> {
+    fetch::Node::new(address, token).add_peer(&peer.to_string()).await.map_err(Failure)
+}
+
+/// Has it receive from `peer` no more. Says whether it does so after its next start.
+///
+/// # Errors
+/// If it cannot be asked, or will not: why.
+pub async fn remove_peer(address: &str, token: Option<&str>, peer: &Peer) -> Result<bool, Failure> {
+    fetch::Node::new(address, token).remove_peer(&peer.to_string()).await.map_err(Failure)
 }
 
 async fn copy_from(

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -14,16 +14,19 @@ use smol::{Executor, Timer};
 use crate::config::{Config, Peer, host_and_port};
 use crate::downstream::Downstreams;
 use crate::http::{InFlight, Limits};
-use crate::journal::DirectoryError;
-use crate::manager::{Handle, Listen, Manager};
+use crate::journal::{DirectoryError, PeerList};
+use crate::manager::{Handle, Manager};
 use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
-use crate::upstream::{self, Room, Upstream, UpstreamStatus};
+use crate::upstream::{self, Dialers, Means, Membership, Peers};
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a node with peers may be read by no other node before it says so.
+const UNREAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// A node that listens, and has not begun to answer.
 pub struct Node {
@@ -31,6 +34,7 @@ pub struct Node {
     listeners: Listeners,
     manager: Manager,
     handle: Handle,
+    membership: Membership,
 }
 
 /// Why a node cannot start.
@@ -84,7 +88,14 @@ impl Node {
                     .map_err(StartError::Data)?
             }
         };
-        Ok(Self { config, listeners, manager, handle })
+        let added = match config.data.clone() {
+            Some(data) => smol::unblock(move || upstream::kept(&PeerList::of(&data))).await,
+            None => Vec::new(),
+        };
+        let mut own: Vec<_> = listeners.addresses().iter().map(SocketAddr::to_string).collect();
+        own.push(config.address.clone());
+        let membership = Membership::new(own, config.peers.clone(), added);
+        Ok(Self { config, listeners, manager, handle, membership })
     }
 
     /// Where it listens, as text.
@@ -109,25 +120,26 @@ impl Node {
         executor: &Executor<'_>,
         shutdown: Receiver<Infallible>,
     ) -> io::Result<()> {
-        let Self { config, listeners, manager, handle } = self;
+        let Self { config, listeners, manager, handle, membership } = self;
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
         let query = Arc::new(Query::new(handle.clone()));
-        let room = Room::default();
-        let upstream = |peer: &Peer| {
-            let (token, room) = (config.token.clone(), room.clone());
-            Upstream::new(peer.clone(), token, handle.clone(), query.clone(), room)
-        };
-        let (upstreams, statuses): (Vec<_>, Vec<_>) = config.peers.iter().map(upstream).unzip();
+        let means =
+            Means { token: config.token.clone(), handle: handle.clone(), query: query.clone() };
+        let list = config.data.as_deref().map(PeerList::of);
+        let dialers = Dialers::new(membership, list, means);
+        let peers = dialers.peers();
         let (is_primary, horizon) = (config.is_primary, config.horizon);
         let manager = manager.keep(config.keep);
-        let manager = manager.with_primary(is_primary, horizon, listen(statuses.clone()));
+        let listen = {
+            let peers = peers.clone();
+            Box::new(move || upstream::hearing(&peers.statuses()))
+        };
+        let manager = manager.with_primary(is_primary, horizon, listen);
         let manager = executor.spawn(manager.run());
-        let dialers: Vec<_> = upstreams
-            .into_iter()
-            .map(|upstream| executor.spawn(upstream.run(shutdown.clone())))
-            .collect();
+        let downstreams = Arc::new(Downstreams::default());
+        let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
         let routes = Arc::new(Routes {
             query,
             handle,
@@ -136,17 +148,16 @@ impl Node {
                 &listening,
                 host_and_port(&config.address).0,
             ),
-            downstreams: Arc::new(Downstreams::default()),
-            upstreams: statuses,
+            downstreams,
+            peers,
             requests: Requests::default(),
             in_flight: InFlight::default(),
             stopping: shutdown.clone(),
         });
         let work = async {
-            server::serve(executor, listeners, routes, Limits::default(), shutdown).await;
-            for dialer in dialers {
-                dialer.await;
-            }
+            let dialing = dialers.run(executor, shutdown.clone());
+            let serving = server::serve(executor, listeners, routes, Limits::default(), shutdown);
+            smol::future::zip(dialing, serving).await;
             Timer::after(LAST_ANSWERS_LIMIT).await;
             log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())
@@ -156,20 +167,39 @@ impl Node {
     }
 }
 
-/// How the manager finds out what was read of the peers.
-fn listen(upstreams: Vec<Arc<Mutex<UpstreamStatus>>>) -> Listen {
-    Box::new(move || {
-        let status = |status: &Arc<Mutex<UpstreamStatus>>| {
-            status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        };
-        upstream::hearing(&upstreams.iter().map(status).collect::<Vec<_>>())
-    })
+/// Says once if this node has peers and none of their like reads it, so that what is written here stays here.
+async fn warn_if_unread(peers: Arc<Peers>, downstreams: Arc<Downstreams>) {
+    let has_peers = || peers.statuses().iter().any(|peer| !peer.is_left_aside);
+    if stays_unread(UNREAD_LIMIT, has_peers, || downstreams.were_read()).await {
+        log::warn!(
+            "this node has peers, and no other patchmesh node has read it for {} s since its start: what is \
+             written here does not get further unless another node names it as its peer",
+            UNREAD_LIMIT.as_secs()
+        );
+    }
+}
+
+/// Waits until this node was read, or has peers though it was not read within `limit`: which it is.
+async fn stays_unread(
+    limit: Duration,
+    has_peers: impl Fn() -> bool,
+    was_read: impl Fn() -> bool,
+) -> bool {
+    loop {
+        Timer::after(limit).await;
+        if was_read() {
+            return false;
+        }
+        if has_peers() {
+            return true;
+        }
+    }
 }
 
 /// The line that says how a node runs.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peers: Vec<_> = self.config.peers.iter().map(Peer::to_string).collect();
+        let peers: Vec<_> = self.membership.current().iter().map(Peer::to_string).collect();
         let peers = if peers.is_empty() { "none".to_owned() } else { peers.join(", ") };
         let journal = match &self.config.data {
             None => "memory".to_owned(),
@@ -203,5 +233,28 @@ impl Node {
             });
         }
         address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_node_is_unread_that_has_peers_and_was_not_read_in_time() {
+        // From which look on it has peers, and from which on it was read; whether that is told.
+        for (peers_from, read_from, told) in
+            [(1, 9, true), (1, 1, false), (3, 9, true), (9, 4, false), (3, 3, false)]
+        {
+            let looks = Cell::new(0);
+            let was_read = || {
+                looks.set(looks.get() + 1);
+                looks.get() >= read_from
+            };
+            let unread =
+                stays_unread(Duration::from_millis(1), || looks.get() >= peers_from, was_read);
+            assert_eq!(smol::block_on(unread), told, "{peers_from}, {read_from}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod health;
 mod history;
 mod metrics;
 mod page;
+mod peers;
 mod preconditions;
 mod primary;
 mod upgrade;
@@ -21,19 +22,19 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_channel::Receiver;
 use serde::Serialize;
 use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
-use crate::downstream::{DownstreamStatus, Downstreams, Session};
+use crate::downstream::{Downstreams, Session};
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
-use crate::manager::{Handle, State, StateHash, Stopped, wall_clock};
+use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::query::Query;
 use crate::source::Source;
-use crate::upstream::UpstreamStatus;
+use crate::upstream::Peers;
 
 use primary::CommitStatus;
 
@@ -50,8 +51,8 @@ pub struct Routes {
     pub access: Access,
     /// The sessions on `/ws`.
     pub downstreams: Arc<Downstreams>,
-    /// The tasks that dial peers.
-    pub upstreams: Vec<Arc<Mutex<UpstreamStatus>>>,
+    /// The peers that are dialed.
+    pub peers: Arc<Peers>,
     /// Counts the answers.
     pub requests: Requests,
     /// Bounds what is written at the same time.
@@ -91,27 +92,6 @@ impl From<Stopped> for Response {
     fn from(_: Stopped) -> Self {
         Response::problem(503, "the node is stopping")
     }
-}
-
-#[derive(Serialize)]
-struct Peers {
-    source: Source,
-    /// How many transactions the history has.
-    length: u64,
-    /// How many of them a document stands for, so that they are not kept one by one.
-    begins: u64,
-    /// How many records the journal has had.
-    position: u64,
-    /// None if no commit is known.
-    commit: Option<CommitStatus>,
-    /// How many transactions are final, and how many are not.
-    committed: u64,
-    tentative: u64,
-    vclock: VectorClock,
-    /// None if it is not at hand, since the document is large and changing.
-    hash: Option<StateHash>,
-    upstreams: Vec<UpstreamStatus>,
-    downstreams: Vec<DownstreamStatus>,
 }
 
 impl Routes {
@@ -208,7 +188,13 @@ impl Routes {
                 self.unless_stopping(fate::transaction(&self.query, request)).await?.into()
             }
             "/conflicts" => fate::conflicts(&self.query, request)?.into(),
-            "/peers" => self.peers().await?.into(),
+            "/peers" if request.method() == "POST" => {
+                self.unless_stopping(peers::add(self, request)).await?.into()
+            }
+            "/peers" => peers::list(self).await.into(),
+            path if let Some(peer) = named_peer(path) => {
+                self.unless_stopping(peers::remove(self, peer)).await?.into()
+            }
             "/primary" => primary::promote(self).await?.into(),
             "/metrics" => self.metrics().into(),
             "/healthz" | "/healthz/live" | "/healthz/ready" => health::health(self, request).into(),
@@ -246,24 +232,6 @@ impl Routes {
         vclock
     }
 
-    async fn peers(&self) -> Result<Response, Response> {
-        let state = self.handle.state();
-        let position = state.journal_length();
-        Ok(json(&Peers {
-            source: self.handle.source(),
-            length: state.length(),
-            begins: state.begin().index,
-            position,
-            commit: self.commit(&state),
-            committed: state.committed_length(),
-            tentative: state.tentative(),
-            vclock: self.own_vclock(&state),
-            hash: self.handle.state_hash().await,
-            upstreams: self.upstreams(),
-            downstreams: self.downstreams.status(position),
-        }))
-    }
-
     fn commit(&self, state: &State) -> Option<CommitStatus> {
         CommitStatus::of(&state.last_commit()?, &self.handle.source(), wall_clock())
     }
@@ -282,19 +250,12 @@ impl Routes {
             commit: self.commit(&state),
             is_damaged: self.handle.journal().damage().is_some(),
             requests: &self.requests,
-            upstreams: &self.upstreams(),
+            upstreams: &self.peers.statuses(),
             downstreams: &self.downstreams.status(position),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());
         response.with_header("Cache-Control", "no-store")
-    }
-
-    fn upstreams(&self) -> Vec<UpstreamStatus> {
-        let copy = |status: &Arc<Mutex<UpstreamStatus>>| {
-            status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        };
-        self.upstreams.iter().map(copy).collect()
     }
 }
 
@@ -307,16 +268,23 @@ fn document_pointer(path: &str) -> Option<&str> {
     path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The peer that a path names; none if the path is another one.
+fn named_peer(path: &str) -> Option<&str> {
+    path.strip_prefix("/peers/")
+}
+
 /// The methods that a path takes; none if there is no such path.
 fn methods(path: &str) -> Option<&'static [&'static str]> {
     Some(match path {
         // Of the whole node, in `OPTIONS *`.
-        "*" => &["GET", "HEAD", "POST", "PATCH", "OPTIONS"],
+        "*" => &["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
         "/replace" | "/post" | "/primary" => &["POST", "OPTIONS"],
         "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction" | "/conflicts"
-        | "/peers" | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
+        | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
             &["GET", "HEAD", "OPTIONS"]
         }
+        "/peers" => &["GET", "HEAD", "POST", "OPTIONS"],
+        path if named_peer(path).is_some() => &["DELETE", "OPTIONS"],
         _ => return document_pointer(path).map(|_| &["GET", "HEAD", "PATCH", "OPTIONS"][..]),
     })
 }

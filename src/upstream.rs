@@ -13,6 +13,8 @@ mod dial;
 mod end;
 mod hearing;
 mod joining;
+mod membership;
+mod peers;
 mod plain;
 mod since;
 mod status;
@@ -47,6 +49,8 @@ use trouble::Trouble;
 
 pub use hearing::hearing;
 pub use joining::Room;
+pub use membership::{MOST_PEERS, Membership, Unfit};
+pub use peers::{Change, Dialers, Done, Means, NotDone, Peers, kept};
 pub use status::{Divergence, State, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.

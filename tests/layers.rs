@@ -59,6 +59,8 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "commit",
             "names",
             "replica::Refusal",
+            // Which peers were added is kept beside the journal.
+            "journal::PeerList",
             "manager",
             "query",
             "websocket",
@@ -81,6 +83,8 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "manager",
             "query",
             "http",
+            // A peer is named as in the command line.
+            "config::Peer",
         ],
     ),
     ("server", &["http", "routes", "downstream", "events"]),

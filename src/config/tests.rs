@@ -7,6 +7,10 @@ fn run(arguments: &[&str]) -> Config {
     }
 }
 
+fn peers_of(address: &str, token: Option<&str>, order: PeersOrder) -> Command {
+    Command::Peers { address: address.into(), token: token.map(str::to_owned), order }
+}
+
 fn peers(arguments: &[&str]) -> Vec<String> {
     run(arguments).peers.iter().map(Peer::to_string).collect()
 }
@@ -104,7 +108,7 @@ fn a_primary_has_a_directory_and_durations_have_units() {
 
 #[test]
 fn directories_are_looked_after_by_commands_of_their_own() {
-    let table: [(&[&str], Command); 6] = [
+    let table: [(&[&str], Command); 9] = [
         (&["verify", "d"], Command::Verify { data: "d".into(), mend: None }),
         (
             &["verify", "d", "--new-life"],
@@ -134,6 +138,15 @@ fn directories_are_looked_after_by_commands_of_their_own() {
             &["promote", "http://[::1]:8080/", "--token", "t"],
             Command::Promote { address: "[::1]:8080".into(), token: Some("t".into()) },
         ),
+        (&["peers", "list", "http://a:1"], peers_of("a:1", None, PeersOrder::List)),
+        (
+            &["peers", "add", "http://a:1/", "ws://b:1/", "--token", "t"],
+            peers_of("a:1", Some("t"), PeersOrder::Add("b:1".parse().unwrap())),
+        ),
+        (
+            &["peers", "remove", "http://a:1", "[::1]:8080"],
+            peers_of("a:1", None, PeersOrder::Remove("[::1]:8080".parse().unwrap())),
+        ),
     ];
     for (arguments, command) in table {
         assert_eq!(parse(arguments, None), Ok(command), "{arguments:?}");
@@ -159,7 +172,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 48] = [
+    let table: [(&[&str], &str); 56] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -208,6 +221,14 @@ fn a_bad_argument_is_one_clear_line() {
         (&["promote", "http://a:1", "--primary"], "--primary belongs to a node"),
         (&["promote", "a:1"], "the URL of a node"),
         (&["promote"], "one argument"),
+        (&["peers", "list", "a:1"], "peers wants the URL of a node"),
+        (&["peers", "list", "http://a:1", "b:1"], "peers list takes one argument"),
+        (&["peers", "add", "http://a:1"], "take two arguments"),
+        (&["peers", "add", "http://a:1", "b"], "\"b\" is not an address: it has no port"),
+        (&["peers", "remove", "http://a:1", "b:1", "c:1"], "take two arguments"),
+        (&["peers", "show", "http://a:1"], "not \"show\""),
+        (&["peers"], "list, add or remove"),
+        (&["peers", "list", "http://a:1", "--keep", "1h"], "--keep belongs to a node"),
     ];
     for (arguments, why) in table {
         let error = parse(arguments, None).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ const TOO_LARGE_ADDRESSES: usize = 1024;
 #[derive(Default)]
 pub struct Downstreams {
     open: Mutex<Vec<Weak<Progress>>>,
+    were_read: AtomicBool,
     too_large: Mutex<HashMap<IpAddr, Instant>>,
 }
 
@@ -72,6 +73,16 @@ impl Downstreams {
             .collect();
         list.sort_by(|left, right| left.address.cmp(&right.address));
         list
+    }
+
+    /// Whether another patchmesh node has read this one since it started.
+    pub fn were_read(&self) -> bool {
+        self.were_read.load(Ordering::Relaxed)
+    }
+
+    /// The other end of a session is another patchmesh node.
+    pub(super) fn are_read(&self) {
+        self.were_read.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn begin(

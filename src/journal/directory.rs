@@ -6,6 +6,7 @@
 //! journal-0000000000070000      the segment that begins at this position; held as well
 //! base-0000000000150000         what stands for all before this position
 //! checkpoint-0000000000165536   the state after so many transactions, two of them at the most
+//! peers                         the peers that were added while the node ran, if any were
 //! ```
 //!
 //! A checkpoint can always be made again from the journal, so one that cannot be used is left out. But it

@@ -1,14 +1,16 @@
-//! Asks a running node over HTTP: who it is, or to be the primary.
+//! Asks a running node over HTTP: who it is, to be the primary, or for its peers.
 
 use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
+use crate::clock::Time;
 use crate::config::{authority, host_and_port};
 use crate::source::Source;
 
@@ -27,6 +29,30 @@ pub struct Node<'a> {
 #[derive(Deserialize)]
 struct Peers {
     source: Source,
+    #[serde(default)]
+    upstreams: Vec<PeerStatus>,
+}
+
+/// One of a running node's peers.
+#[derive(Debug, Deserialize)]
+pub struct PeerStatus {
+    /// Where it listens.
+    pub address: String,
+    /// The source of the node that answered last.
+    pub node: Option<String>,
+    /// How it stands with it.
+    pub state: String,
+    /// Since when.
+    pub since: Time,
+    /// When something was last heard of it.
+    pub heard: Option<Time>,
+    /// What is wrong.
+    pub error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Changed {
+    kept: bool,
 }
 
 #[derive(Deserialize)]
@@ -42,28 +68,48 @@ impl<'a> Node<'a> {
 
     /// Its source.
     pub async fn source(&mut self) -> Result<Source, String> {
-        let peers: Peers = serde_json::from_slice(&self.get("/peers").await?)
-            .map_err(|error| format!("{}/peers: {error}", self.address))?;
-        Ok(peers.source)
+        Ok(self.shown().await?.source)
+    }
+
+    /// Its peers.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, String> {
+        Ok(self.shown().await?.upstreams)
+    }
+
+    /// Has it receive from a peer too. Says whether it does so after its next start.
+    pub async fn add_peer(&self, peer: &str) -> Result<bool, String> {
+        let body = serde_json::json!({"address": peer}).to_string();
+        let answer = self.request("POST", "/peers", &body).await?;
+        Ok(self.read::<Changed>("/peers", &answer)?.kept)
+    }
+
+    /// Has it receive from a peer no more. Says whether it does so after its next start.
+    pub async fn remove_peer(&self, peer: &str) -> Result<bool, String> {
+        let path = format!("/peers/{}", percent_encoded(peer));
+        let answer = self.request("DELETE", &path, "").await?;
+        Ok(!answer.is_empty() && self.read::<Changed>(&path, &answer)?.kept)
     }
 
     /// Has it begin the next epoch as the primary. Says which.
     pub async fn promote(&self) -> Result<u64, String> {
-        let promoted: Promoted = serde_json::from_slice(&self.request("POST", "/primary").await?)
-            .map_err(|error| format!("{}/primary: {error}", self.address))?;
-        Ok(promoted.epoch)
+        let answer = self.request("POST", "/primary", "").await?;
+        Ok(self.read::<Promoted>("/primary", &answer)?.epoch)
     }
 
-    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
-        self.request("GET", path).await
+    async fn shown(&self) -> Result<Peers, String> {
+        self.read("/peers", &self.request("GET", "/peers", "").await?)
     }
 
-    async fn request(&self, method: &str, path: &str) -> Result<Vec<u8>, String> {
+    fn read<T: DeserializeOwned>(&self, path: &str, answer: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(answer).map_err(|error| format!("{}{path}: {error}", self.address))
+    }
+
+    async fn request(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
         let timeout = async {
             Timer::after(ANSWER_LIMIT).await;
             Err(io::ErrorKind::TimedOut.into())
         };
-        let answer = self.ask(method, path).or(timeout).await;
+        let answer = self.ask(method, path, body).or(timeout).await;
         let answer = answer.map_err(|error| format!("{}: {error}", self.address))?;
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
@@ -78,8 +124,9 @@ impl<'a> Node<'a> {
             .find(|header| header.name.eq_ignore_ascii_case("content-length"))
             .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
         match response.code {
-            Some(200 | 202) if length == Some(body.len()) => Ok(body.to_vec()),
-            Some(200 | 202) => Err(format!("{}: the answer is cut off", self.address)),
+            Some(204) => Ok(Vec::new()),
+            Some(200..=202) if length == Some(body.len()) => Ok(body.to_vec()),
+            Some(200..=202) => Err(format!("{}: the answer is cut off", self.address)),
             Some(401) => Err(format!("{}: it wants another token", self.address)),
             code => {
                 // What went wrong there (RFC 9457), if it says so.
@@ -91,17 +138,41 @@ impl<'a> Node<'a> {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str) -> io::Result<Vec<u8>> {
+    async fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(host_and_port(self.address)).await?;
         let authorization = self.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n{}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n{body}",
             authority(self.address),
+            body.len(),
             authorization.unwrap_or_default()
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
         Ok(answer)
+    }
+}
+
+/// A text as a part of a path.
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b':' | b'/' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_peer_is_named_in_a_path() {
+        for (peer, path) in [
+            ("b.lan:80/mesh/ws", "b.lan:80/mesh/ws"),
+            ("[fe80::1%eth0]:80", "%5Bfe80::1%25eth0%5D:80"),
+        ] {
+            assert_eq!(super::percent_encoded(peer), path);
+        }
     }
 }

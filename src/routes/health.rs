@@ -184,7 +184,7 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     let difference = state.difference().cloned();
     let journal = routes.handle.journal();
     let damage = journal.damage().map(|damage| damage.to_string());
-    let (loss, upstreams) = (journal.loss(), routes.upstreams());
+    let (loss, upstreams) = (journal.loss(), routes.peers.statuses());
     let mut troubles = find(&Readings { counters, commit, damage, loss, difference, upstreams });
     match request.path() {
         // The manager is not stuck.

@@ -18,7 +18,7 @@ use crate::websocket::{DIAL_AGAIN, Fault, SILENCE_LIMIT};
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]
 pub enum End {
-    /// The node is stopping.
+    /// The node is stopping, or has been told to read this peer no more.
     Stopping,
     /// The peer closed the stream in order, or is gone; with its code and reason, if it said any.
     Closed(Option<CloseFrame>),
@@ -69,7 +69,7 @@ impl End {
     /// What the peer is told, if something can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
-            Self::Stopping => Some((CloseCode::Away, "the node is stopping".into())),
+            Self::Stopping => Some((CloseCode::Away, self.to_string())),
             Self::Garbage(_) | Self::BadNote(_) => Some((CloseCode::Policy, self.to_string())),
             Self::TooLarge => Some((CloseCode::Size, self.to_string())),
             Self::Failed(fault) => fault.farewell().map(|(code, reason)| (code, reason.to_owned())),
@@ -98,7 +98,7 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stopping => f.write_str("this node is stopping"),
+            Self::Stopping => f.write_str("this node reads no more"),
             Self::Closed(None) => f.write_str("the peer closed the stream"),
             Self::Closed(Some(CloseFrame { code, reason })) => {
                 write!(f, "the peer closed the stream: {code} {:?}", reason.as_str())

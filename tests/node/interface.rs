@@ -193,14 +193,14 @@ fn a_wrong_method_is_told_the_right_ones() {
         "/history",
         "/transaction",
         "/conflicts",
-        "/peers",
         "/metrics",
         "/healthz",
     ];
     let document = ["/get", "/get/a"].map(|path| (path, "GET, HEAD, PATCH, OPTIONS"));
     let reading = reading.map(|path| (path, "GET, HEAD, OPTIONS"));
     let writing = ["/replace", "/post"].map(|path| (path, "POST, OPTIONS"));
-    for (path, allowed) in document.into_iter().chain(reading).chain(writing) {
+    let peers = [("/peers", "GET, HEAD, POST, OPTIONS"), ("/peers/b:1", "DELETE, OPTIONS")];
+    for (path, allowed) in document.into_iter().chain(reading).chain(writing).chain(peers) {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "BREW", "get", "options"] {
             if !allowed.split(", ").any(|allowed| allowed == method) {
                 let answer = node.request(method, path, "[]");
@@ -217,7 +217,7 @@ fn a_wrong_method_is_told_the_right_ones() {
         assert_eq!((answer.status, answer.header("Allow")), (405, Some("POST, OPTIONS")));
     }
     let answer = node.request("OPTIONS", "*", "");
-    let all = Some("GET, HEAD, POST, PATCH, OPTIONS");
+    let all = Some("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
     assert_eq!((answer.status, answer.header("Allow")), (204, all));
     check_problem(&node.request("POST", "/nothing", "[]"), 404);
     check_problem(&node.request("OPTIONS", "/nothing", ""), 404);

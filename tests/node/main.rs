@@ -12,6 +12,7 @@ mod interface;
 mod joining;
 mod large_reads;
 mod line;
+mod membership;
 mod plain_nodes;
 mod primaries;
 mod restarts;

@@ -26,6 +26,10 @@ impl Data {
         peers.iter().fold(setup, |setup, peer| setup.peer(peer))
     }
 
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     fn lose(&self) {
         std::fs::remove_dir_all(&self.0).unwrap();
     }

@@ -1,0 +1,277 @@
+//! The one owner of the peers' tasks: starts them, and starts and ends others as the running node is told.
+//!
+//! A change is kept first, if there is a directory, and then made. A task that is ended says good-bye at its own
+//! pace; what it has submitted stays.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use smol::future::FutureExt;
+use smol::{Executor, Task, Timer};
+
+use super::membership::{Membership, Unfit};
+use super::status::UpstreamStatus;
+use super::{Room, Upstream};
+use crate::config::Peer;
+use crate::journal::PeerList;
+use crate::manager::Handle;
+use crate::query::Query;
+
+/// How many changes may wait for those before them.
+const MOST_WAITING: usize = 16;
+
+/// How long a change may take in all; it may wait for a disk.
+const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+
+type Status = Arc<Mutex<UpstreamStatus>>;
+
+/// The peers, as everyone but their owner has them.
+pub struct Peers {
+    statuses: Mutex<Vec<Status>>,
+    requests: Sender<Request>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Dial this one too.
+    Add(Peer),
+    /// Dial this one no more.
+    Remove(Peer),
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Whether it was not so before.
+    pub is_new: bool,
+    /// Whether the node dials the peer after its next start, if its command line stays.
+    pub is_kept: bool,
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotDone {
+    /// The peer cannot be added.
+    Unfit(Unfit),
+    /// The peer to be removed is none.
+    Absent,
+    /// It cannot be kept.
+    Unkept(String),
+    /// It takes long, and may be done yet.
+    Late,
+    /// The node is stopping.
+    Stopping,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfit(unfit) => unfit.fmt(f),
+            Self::Absent => f.write_str("this node has no such peer"),
+            Self::Unkept(error) => write!(f, "{error}; nothing was changed"),
+            Self::Late => write!(
+                f,
+                "it was not done within {} s, and may be done yet: see /peers",
+                CHANGE_LIMIT.as_secs()
+            ),
+            Self::Stopping => f.write_str("the node is stopping"),
+        }
+    }
+}
+
+struct Request {
+    change: Change,
+    answer: Sender<Result<Done, NotDone>>,
+}
+
+impl Peers {
+    /// How it stands with each of them now.
+    pub fn statuses(&self) -> Vec<UpstreamStatus> {
+        let copy = |status: &Status| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.lock().iter().map(copy).collect()
+    }
+
+    /// Adds or removes one.
+    ///
+    /// # Errors
+    /// If that is not done, or not in time.
+    pub async fn change(&self, change: Change) -> Result<Done, NotDone> {
+        let (answer, answered) = async_channel::bounded(1);
+        let done = async {
+            let request = Request { change, answer };
+            self.requests.send(request).await.map_err(|_| NotDone::Stopping)?;
+            answered.recv().await.unwrap_or(Err(NotDone::Stopping))
+        };
+        let late = async {
+            Timer::after(CHANGE_LIMIT).await;
+            Err(NotDone::Late)
+        };
+        done.or(late).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Status>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What each task gets.
+pub struct Means {
+    /// What is sent to peers.
+    pub token: Option<String>,
+    /// To the manager.
+    pub handle: Handle,
+    /// To the past.
+    pub query: Arc<Query>,
+}
+
+/// The owner of the tasks.
+pub struct Dialers {
+    membership: Membership,
+    list: Option<PeerList>,
+    means: Means,
+    room: Room,
+    peers: Arc<Peers>,
+    requests: Receiver<Request>,
+    /// Those of the start, until they are run.
+    first: Vec<(Upstream, Status)>,
+}
+
+/// A task that runs until `stop` is dropped.
+struct Dialer {
+    peer: Peer,
+    status: Status,
+    stop: Sender<Infallible>,
+    task: Task<()>,
+}
+
+impl Dialers {
+    /// The tasks of these peers, none of which runs yet, but all of which are known to [`Peers`]. What is added
+    /// is kept in `list`.
+    pub fn new(membership: Membership, list: Option<PeerList>, means: Means) -> Self {
+        let (sender, requests) = async_channel::bounded(MOST_WAITING);
+        let peers = Arc::new(Peers { statuses: Mutex::default(), requests: sender });
+        let (room, first) = (Room::default(), Vec::new());
+        let mut dialers = Self { membership, list, means, room, peers, requests, first };
+        for peer in dialers.membership.current().to_vec() {
+            let made = dialers.make(&peer);
+            dialers.first.push(made);
+        }
+        dialers
+    }
+
+    /// For everyone else.
+    pub fn peers(&self) -> Arc<Peers> {
+        self.peers.clone()
+    }
+
+    /// Runs the tasks on `executor`, and makes changes, until `shutdown` closes and all have ended.
+    pub async fn run(mut self, executor: &Executor<'_>, shutdown: Receiver<Infallible>) {
+        let first = std::mem::take(&mut self.first).into_iter();
+        let peers = self.membership.current().iter().cloned();
+        let mut dialers: Vec<Dialer> =
+            peers.zip(first).map(|(peer, made)| start(executor, peer, made)).collect();
+        let mut ending: Vec<Task<()>> = Vec::new();
+        loop {
+            let stopping = async {
+                shutdown.recv().await.ok();
+                None
+            };
+            let next = async { self.requests.recv().await.ok() };
+            let Some(Request { change, answer }) = stopping.or(next).await else { break };
+            let done = self.change(&change).await;
+            match (&change, &done) {
+                (Change::Add(peer), Ok(Done { is_new: true, .. })) => {
+                    log::info!("peer {peer}: added, it is dialed from now on");
+                    dialers.push(start(executor, peer.clone(), self.make(peer)));
+                }
+                (Change::Remove(peer), Ok(_)) => {
+                    log::info!("peer {peer}: removed, it is dialed no more");
+                    ending.retain(|task| !task.is_finished());
+                    let gone = dialers.extract_if(.., |dialer| dialer.peer == *peer);
+                    ending.extend(gone.map(|Dialer { status, stop, task, .. }| {
+                        self.peers.lock().retain(|other| !Arc::ptr_eq(other, &status));
+                        drop(stop);
+                        task
+                    }));
+                }
+                _ => (),
+            }
+            // Whoever asked may have gone.
+            answer.try_send(done).ok();
+        }
+        for Dialer { stop, task, .. } in dialers {
+            drop(stop);
+            ending.push(task);
+        }
+        for task in ending {
+            task.await;
+        }
+    }
+
+    fn make(&self, peer: &Peer) -> (Upstream, Status) {
+        let Means { token, handle, query } = &self.means;
+        let (token, handle, query) = (token.clone(), handle.clone(), query.clone());
+        let (upstream, status) =
+            Upstream::new(peer.clone(), token, handle, query, self.room.clone());
+        self.peers.lock().push(status.clone());
+        (upstream, status)
+    }
+
+    /// Decides on a change, and keeps it.
+    async fn change(&mut self, change: &Change) -> Result<Done, NotDone> {
+        let mut changed = self.membership.clone();
+        let (peer, is_new) = match change {
+            Change::Add(peer) => (peer, changed.add(peer).map_err(NotDone::Unfit)?),
+            Change::Remove(peer) if changed.remove(peer) => (peer, true),
+            Change::Remove(_) => return Err(NotDone::Absent),
+        };
+        if let Some(list) = &self.list
+            && changed.added() != self.membership.added()
+        {
+            let list = list.clone();
+            let peers = changed.added().iter().map(Peer::to_string).collect();
+            let written = smol::unblock(move || {
+                let path = list.path();
+                list.write(peers)
+                    .map_err(|error| format!("cannot write {}: {error}", path.display()))
+            });
+            written.await.map_err(NotDone::Unkept)?;
+        }
+        self.membership = changed;
+        let is_added = self.membership.added().contains(peer);
+        let is_kept = self.membership.is_given(peer) || (is_added && self.list.is_some());
+        Ok(Done { is_new, is_kept })
+    }
+}
+
+fn start(executor: &Executor<'_>, peer: Peer, (upstream, status): (Upstream, Status)) -> Dialer {
+    let (stop, stopped) = async_channel::bounded(1);
+    Dialer { peer, status, stop, task: executor.spawn(upstream.run(stopped)) }
+}
+
+/// The peers that were added before and kept. A list that cannot be used is set aside, and the log says so: the
+/// node goes on with those of the command line.
+pub fn kept(list: &PeerList) -> Vec<Peer> {
+    let parse = |peers: Vec<String>| {
+        let parsed = peers.iter().map(|peer| peer.parse().map_err(|error| format!("{error}")));
+        parsed.collect::<Result<_, _>>()
+    };
+    let error = match list.read().and_then(parse) {
+        Ok(peers) => return peers,
+        Err(error) => error,
+    };
+    let aside = match list.set_aside() {
+        Ok(path) => format!("it is {} now", path.display()),
+        Err(error) => format!("it cannot be set aside either: {error}"),
+    };
+    log::error!(
+        "{}: the peers that were added to this node cannot be read, so only those of the command line are \
+         dialed; add the others again: {error}; {aside}",
+        list.path().display()
+    );
+    Vec::new()
+}
