@@ -10,7 +10,7 @@ use patchmesh::replica::{Base, Past, PastPlace, Stretch};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Record, Transaction};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Journal {
     begin: u64,
     list: Vec<Transaction>,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use patchmesh::clock::{Time, VectorClock};
 use patchmesh::commit::Primary;
 use patchmesh::replica::floor::Floor;
-use patchmesh::replica::{Acceptance, Base, Bounds, Life, Prepared, Rebase, Replica, Saved};
+use patchmesh::replica::{
+    Acceptance, Base, Bounds, Difference, Life, Prepared, Rebase, Replica, Saved,
+};
 use patchmesh::source::Source;
 use patchmesh::transaction::{Name, Record, Transaction};
 
@@ -22,8 +24,21 @@ pub struct Stream {
     pub since: VectorClock,
 }
 
+/// The source of the chain's end, the last commit that counts, and why the node has to take a base.
+pub type Standing = (Option<Source>, Option<Name>, Option<Difference>);
+
 /// Transactions, and what the lab knows of them.
 pub type Held = BTreeMap<Name, Rc<definition::Record>>;
+
+/// A copy of a disk.
+#[derive(Clone)]
+struct Copy {
+    life: Source,
+    journal: Journal,
+    saved: Option<(Saved, Option<Name>)>,
+    own: VectorClock,
+    held: Held,
+}
 
 pub struct Node {
     pub name: String,
@@ -40,11 +55,14 @@ pub struct Node {
     saved: Option<(Saved, Option<Name>)>,
     /// The Ids by which it has stamped, which are kept with a base.
     own: VectorClock,
+    /// What was on its disk once.
+    copy: Option<Copy>,
+    pub was_put_back: bool,
     /// The floors to which it may fold.
     pub floors: Vec<Arc<Floor>>,
     pub primary: Primary,
-    /// What it is about to commit, and the last commit that counted when that was found out.
-    pub prepared: Option<(Prepared, Option<Name>)>,
+    /// What it is about to commit, and how it stood when that was found out.
+    pub prepared: Option<(Prepared, Standing)>,
     pub streams: BTreeMap<usize, Stream>,
     /// The peers whose journals it has read to their end since it started.
     pub heard: BTreeSet<usize>,
@@ -96,6 +114,8 @@ impl Node {
             held: Held::new(),
             saved: None,
             own: VectorClock::default(),
+            copy: None,
+            was_put_back: false,
             floors: Vec::new(),
             streams: BTreeMap::new(),
             heard: BTreeSet::new(),
@@ -106,6 +126,11 @@ impl Node {
 
     pub fn life(&self) -> &Source {
         self.replica.life().source()
+    }
+
+    pub fn standing(&self) -> Standing {
+        let chain = self.replica.history().chain();
+        (chain.tip().cloned(), chain.last(), self.replica.difference().cloned())
     }
 
     pub fn wall(&self, now_micros: u64) -> Time {
@@ -186,6 +211,24 @@ impl Node {
         let begin = self.replica.history().begin().position;
         let position = random.u64(self.journal.begin()..=begin);
         self.journal.drop_before(if random.bool() { begin } else { position });
+    }
+
+    /// Makes a copy of its disk.
+    pub fn copy_disk(&mut self) {
+        let (life, journal) = (self.life().clone(), self.journal.clone());
+        let (saved, own, held) = (self.saved.clone(), self.own.clone(), self.held.clone());
+        self.copy = Some(Copy { life, journal, saved, own, held });
+    }
+
+    /// Has the copy on its disk, if there is one, and says what it held before. It has to be restarted.
+    pub fn put_back(&mut self) -> Option<Held> {
+        let copy = self.copy.clone()?;
+        self.replica = Replica::new(life(&copy.life), self.bounds);
+        (self.journal, self.saved, self.own) = (copy.journal, copy.saved, copy.own);
+        self.was_put_back = true;
+        let before = std::mem::take(&mut self.held);
+        self.hold(copy.held);
+        Some(before)
     }
 
     /// Goes on from what is on its disk.

@@ -11,7 +11,7 @@ use patchmesh::replica::{
     Acceptance, Base, Difference, MAX_AHEAD_MICROS, Outcome, Prepared, Refusal,
 };
 use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Place, Transaction};
+use patchmesh::transaction::{self, Name, Place, Transaction};
 
 use crate::check::{compare, compare_reads};
 use crate::definition::{Definition, Document, Fate, Patch, Record, covers};
@@ -238,8 +238,32 @@ impl World {
             }
             962..985 => self.nodes[node].save(),
             985..990 if self.has_losses => self.lose(node),
+            990..995 if !self.nodes[node].is_in_memory => self.nodes[node].copy_disk(),
+            995..998 if self.has_faults => self.put_back(node),
             _ => {}
         }
+    }
+
+    /// What the lab knows of a transaction, which may be new.
+    fn record(&mut self, record: &transaction::Record) -> Rc<Record> {
+        let place = &record.place;
+        let stamp: Name = (place.source.clone(), place.id).into();
+        let made = self.made.get(&stamp);
+        if let Some(made) = made.filter(|made| made.place == *place) {
+            return made.clone();
+        }
+        // A node that was put back uses its Ids again, if nobody has the others any more.
+        let is_held = self.nodes.iter().any(|node| node.held.contains_key(&stamp));
+        assert!(!is_held, "{stamp:?} stamps two");
+        self.seen.remove(&stamp);
+        let (source, id) = record.name();
+        let name = Name { source: source.clone(), id };
+        let transaction = record.transaction().expect("it was encoded here");
+        let commit = transaction.commit.map(|commit| *commit);
+        let patch = self.patches.get(&name).copied().unwrap_or(Patch::None);
+        let made = Rc::new(Record { place: place.clone(), name, patch, commit });
+        self.made.insert(stamp, made.clone());
+        made
     }
 
     /// Has a node take transactions in, and takes note of what became of them.
@@ -247,21 +271,18 @@ impl World {
         let (now, is_alone) = (self.now, self.is_alone());
         let node = &mut self.nodes[at];
         let differed = node.replica.difference().is_some();
+        if self.random.u8(..16) == 0 {
+            // What a clone takes in has no trace here.
+            let mut other = node.replica.clone();
+            let taken = other.accept(submissions.clone(), node.wall(now), &node.journal);
+            taken.unwrap_or_else(|never| match never {});
+        }
         let acceptance = node.accept(submissions.clone(), node.wall(now));
         for record in &acceptance.records {
-            let stamp: Name = (record.place.source.clone(), record.place.id).into();
-            let (source, id) = record.name();
-            let name = Name { source: source.clone(), id };
-            let (place, patches) = (&record.place, &self.patches);
-            let made = self.made.entry(stamp.clone()).or_insert_with(|| {
-                let transaction = record.transaction().expect("it was encoded here");
-                let commit = transaction.commit.map(|commit| *commit);
-                let patch = patches.get(&name).copied().unwrap_or(Patch::None);
-                Rc::new(Record { place: place.clone(), name, patch, commit })
-            });
-            assert_eq!(made.place, record.place, "one stamp for two");
-            node.held.insert(stamp, made.clone());
+            let made = self.record(record);
+            self.nodes[at].held.insert(made.stamp(), made);
         }
+        let node = &mut self.nodes[at];
         for (submission, outcomes) in submissions.iter().zip(&acceptance.outcomes) {
             for (transaction, outcome) in submission.iter().zip(outcomes) {
                 let name = transaction.name();
@@ -305,6 +326,9 @@ impl World {
 
     /// Submits what nobody has stamped. Says whether it is known then.
     fn submit(&mut self, at: usize, name: &Name, patch: Patch) -> bool {
+        if !self.may_write(at) {
+            return false;
+        }
         self.patches.insert(name.clone(), patch);
         let acceptance = self.accept(at, vec![vec![patch.fresh(name)]]);
         matches!(acceptance.outcomes[0][..], [Outcome::Accepted(_) | Outcome::Known { .. }])
@@ -448,15 +472,10 @@ impl World {
         let before = std::mem::take(&mut node.held);
         let mut held = stands_for;
         for record in &kept {
-            let (source, id) = record.name();
-            let name = Name { source: source.clone(), id };
-            let stamp: Name = (record.place.source.clone(), record.place.id).into();
-            let made = self.made.entry(stamp.clone()).or_insert_with(|| {
-                let (place, patch) = (record.place.clone(), self.patches[&name]);
-                Rc::new(Record { place, name, patch, commit: None })
-            });
-            held.insert(stamp, made.clone());
+            let made = self.record(record);
+            held.insert(made.stamp(), made);
         }
+        let node = &mut self.nodes[at];
         // The node ends before the base is on its disk, or it cannot be kept there.
         let is_unkept = !ends_early && self.random.u8(..16) == 0;
         if ends_early || is_unkept {
@@ -561,6 +580,47 @@ impl World {
         self.check(at);
     }
 
+    /// Has a node go on from a copy of its disk.
+    fn put_back(&mut self, at: usize) {
+        let Some(before) = self.nodes[at].put_back() else { return };
+        self.tell(at, || "is put back".into());
+        let is_gone = |stamp: &&Name| !self.nodes.iter().any(|node| node.held.contains_key(stamp));
+        let gone: Vec<_> = before.keys().filter(is_gone).cloned().collect();
+        let names: BTreeSet<_> =
+            self.nodes.iter().flat_map(|node| node.held.values()).map(|at| &at.name).collect();
+        for stamp in &gone {
+            let name = &before[stamp].name;
+            if !names.contains(name) {
+                self.lost.insert(name.clone());
+            }
+        }
+        // It may use these Ids again.
+        for stamp in gone {
+            self.made.remove(&stamp);
+            self.seen.remove(&stamp);
+        }
+        self.close(at);
+        self.restart(at);
+        self.count("put back", 1);
+    }
+
+    /// Whether a node knows of all that others have of its life: it was put back to an old copy if not, and does not
+    /// write until it has met them.
+    fn may_write(&self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        if !node.was_put_back {
+            return true;
+        }
+        let life = node.life().as_str();
+        let others = self.nodes.iter().enumerate().filter(|(other, _)| *other != at);
+        let mut stamps = others.flat_map(|(_, other)| other.held.keys());
+        stamps.all(|Name { source, id }| {
+            let is_own = source.as_str().strip_prefix(life);
+            let is_own = is_own.is_some_and(|rest| rest.is_empty() || rest.starts_with('^'));
+            !is_own || node.replica.next_id(source) > *id
+        })
+    }
+
     /// Has a node lose all that it has.
     fn lose(&mut self, at: usize) {
         self.tell(at, || "loses all".into());
@@ -611,7 +671,7 @@ impl World {
             return Some(prepared);
         }
         let node = &mut self.nodes[at];
-        node.prepared = Some((prepared, node.replica.history().chain().last()));
+        node.prepared = Some((prepared, node.standing()));
         None
     }
 
@@ -620,16 +680,16 @@ impl World {
         let lags = self.nodes[at].streams.iter().any(|(peer, stream)| {
             !self.is_cut(at, *peer) && self.nodes[*peer].journal.end() > stream.position + BACKLOG
         });
-        if lags {
+        if lags || !self.may_write(at) {
             return;
         }
         let node = &mut self.nodes[at];
-        let (wall, last) = (node.wall(self.now), node.replica.history().chain().last());
+        let (wall, standing) = (node.wall(self.now), node.standing());
         if node.replica.ahead_micros(wall) > MAX_AHEAD_MICROS {
             return;
         }
         // Other transactions may come while it is found out what the next commit is.
-        let prepared = node.prepared.take().filter(|(_, before)| *before == last);
+        let prepared = node.prepared.take().filter(|(_, before)| *before == standing);
         let Some(Prepared { transaction: next, floor }) =
             prepared.map(|(prepared, _)| prepared).or_else(|| self.prepare(at, heard))
         else {
@@ -784,7 +844,7 @@ impl World {
 }
 
 /// What is held of this that was kept.
-fn kept_of(held: &Held, kept: &[patchmesh::transaction::Record]) -> Held {
+fn kept_of(held: &Held, kept: &[transaction::Record]) -> Held {
     let stamp = |place: &Place| Name { source: place.source.clone(), id: place.id };
     let stamps = kept.iter().map(|record| stamp(&record.place));
     stamps.filter_map(|stamp| Some((stamp.clone(), held.get(&stamp)?.clone()))).collect()
