@@ -51,6 +51,10 @@ impl Checkpoints {
         self.transactions = 0;
         let at = self.list.partition_point(|other| other.index < checkpoint.index);
         if self.list.get(at).is_some_and(|other| other.index == checkpoint.index) {
+            // From one at a commit more can be made anew.
+            if checkpoint.is_boundary {
+                Arc::make_mut(&mut self.list)[at] = checkpoint;
+            }
             return;
         }
         Arc::make_mut(&mut self.list).insert(at, checkpoint);

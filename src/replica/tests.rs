@@ -324,3 +324,36 @@ fn the_same_id_with_another_content_is_told_and_dropped() {
     }
     assert_eq!(node.text(), r#"{"a":1,"b":2}"#);
 }
+
+/// A commit of the branch `source` that covers the Ids of another one below `next`.
+fn commit(source: &str, after: Option<Name>, (of, next): (&str, u64), until: u64) -> Transaction {
+    let source: Source = source.parse().unwrap();
+    let epoch = source.epoch().unwrap().number;
+    let clock = [(of.parse().unwrap(), next)].into();
+    let time = Time::from_micros(until).unwrap();
+    let (until, horizon, hash) = (time, 60, None);
+    let commit = crate::commit::Commit { epoch, after, until, clock, horizon, hash };
+    Transaction::commit(Name { source, id: 1 }, time, commit)
+}
+
+#[test]
+fn what_is_void_in_a_chain_that_loses_counts_again() {
+    const SECOND: u64 = 1_000_000;
+    let bounds = Bounds { checkpoint_spacing: 1, ..Bounds::default() };
+    let life = Life::new(ME.parse().unwrap()).unwrap();
+    let mut node = Node { replica: Replica::new(life, bounds), journal: Vec::new() };
+    let first = commit("p~00000000^1", None, ("a~00000000", 3), 30 * SECOND);
+    let after = Some(first.name());
+    node.accept(&[
+        transaction("x~00000000", 1, SET_A, Some(10 * SECOND)),
+        transaction("a~00000000", 1, SET_B, Some(20 * SECOND)),
+        transaction("b~00000000", 1, "[]", Some(25 * SECOND)),
+        first,
+        commit("p~00000000^2", after.clone(), ("b~00000000", 2), 200 * SECOND),
+    ]);
+    assert_eq!(node.text(), r#"{"b":2}"#, "what is below the floor is void");
+    // What the first one covers comes late, and all is made anew.
+    node.accept(&[transaction("a~00000000", 2, "[]", Some(150 * SECOND))]);
+    node.accept(&[commit("p~00000000^3", after, ("b~00000000", 2), 50 * SECOND)]);
+    assert_eq!(node.text(), r#"{"a":1,"b":2}"#, "the floor is lower");
+}

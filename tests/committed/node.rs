@@ -80,7 +80,7 @@ fn bounds(random: &mut fastrand::Rng) -> Bounds {
         0 => Bounds::default(),
         1 => Bounds {
             recent_transactions: random.usize(1..6),
-            checkpoints: random.usize(1..4),
+            checkpoints: random.usize(..4),
             checkpoint_spacing: random.u64(1..6),
             skipped_listed: random.usize(1..8),
             ..Bounds::default()
