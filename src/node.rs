@@ -172,9 +172,8 @@ async fn warn_if_unread(peers: Arc<Peers>, downstreams: Arc<Downstreams>) {
     let has_peers = || peers.statuses().iter().any(|peer| !peer.is_left_aside);
     if stays_unread(UNREAD_LIMIT, has_peers, || downstreams.were_read()).await {
         log::warn!(
-            "this node has peers, and no other patchmesh node has read it for {} s since its start: what is \
-             written here does not get further unless another node names it as its peer",
-            UNREAD_LIMIT.as_secs()
+            "this node has peers, and no other patchmesh node has read it since it started: what is written \
+             here gets no further until another node names it as its peer"
         );
     }
 }

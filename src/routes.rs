@@ -249,6 +249,7 @@ impl Routes {
             tentative: state.tentative(),
             commit: self.commit(&state),
             is_damaged: self.handle.journal().damage().is_some(),
+            divergences: self.peers.divergences(),
             requests: &self.requests,
             upstreams: &self.peers.statuses(),
             downstreams: &self.downstreams.status(position),

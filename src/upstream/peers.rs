@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ type Status = Arc<Mutex<UpstreamStatus>>;
 /// The peers, as everyone but their owner has them.
 pub struct Peers {
     statuses: Mutex<Vec<Status>>,
+    /// How often those that are peers no more had another document: a counter never goes back.
+    divergences_before: AtomicU64,
     requests: Sender<Request>,
 }
 
@@ -95,6 +98,12 @@ impl Peers {
         self.lock().iter().map(copy).collect()
     }
 
+    /// How often one of them has come to have another document, also of those that are peers no more.
+    pub fn divergences(&self) -> u64 {
+        let now = self.statuses().iter().map(|status| status.divergences).sum::<u64>();
+        self.divergences_before.load(Ordering::Relaxed) + now
+    }
+
     /// Adds or removes one.
     ///
     /// # Errors
@@ -111,6 +120,12 @@ impl Peers {
             Err(NotDone::Late)
         };
         done.or(late).await
+    }
+
+    fn forget(&self, status: &Status) {
+        self.lock().retain(|other| !Arc::ptr_eq(other, status));
+        let divergences = status.lock().unwrap_or_else(PoisonError::into_inner).divergences;
+        self.divergences_before.fetch_add(divergences, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Status>> {
@@ -153,7 +168,9 @@ impl Dialers {
     /// is kept in `list`.
     pub fn new(membership: Membership, list: Option<PeerList>, means: Means) -> Self {
         let (sender, requests) = async_channel::bounded(MOST_WAITING);
-        let peers = Arc::new(Peers { statuses: Mutex::default(), requests: sender });
+        let statuses = Mutex::default();
+        let peers =
+            Arc::new(Peers { statuses, divergences_before: AtomicU64::new(0), requests: sender });
         let (room, first) = (Room::default(), Vec::new());
         let mut dialers = Self { membership, list, means, room, peers, requests, first };
         for peer in dialers.membership.current().to_vec() {
@@ -193,7 +210,7 @@ impl Dialers {
                     ending.retain(|task| !task.is_finished());
                     let gone = dialers.extract_if(.., |dialer| dialer.peer == *peer);
                     ending.extend(gone.map(|Dialer { status, stop, task, .. }| {
-                        self.peers.lock().retain(|other| !Arc::ptr_eq(other, &status));
+                        self.peers.forget(&status);
                         drop(stop);
                         task
                     }));

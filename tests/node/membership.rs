@@ -120,6 +120,15 @@ fn what_is_added_is_kept_and_what_the_command_line_names_comes_back() {
     stop(first);
     let second = start();
     assert_eq!(peers(&second), [given.to_string(), added.to_string()]);
+    // What cannot be kept is not done.
+    let in_the_way = data.path().join("peers.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    for answer in [add(&second, gone), remove(&second, added)] {
+        assert_eq!(answer.status, 503);
+        assert!(answer.text().contains("nothing was changed"), "{}", answer.text());
+    }
+    assert_eq!(peers(&second), [given.to_string(), added.to_string()]);
+    std::fs::remove_dir(in_the_way).unwrap();
     let line = format!("peers: {given}, {added},");
     assert!(second.start_line.contains(&line), "{}", second.start_line);
     assert_eq!(remove(&second, added).status, 204);
@@ -139,6 +148,25 @@ fn what_is_added_is_kept_and_what_the_command_line_names_comes_back() {
     assert_eq!((add(&fourth, added).status, fourth.get("/healthz").status), (201, 200));
     stop(fourth);
     assert_eq!(peers(&start()), [given.to_string(), added.to_string()]);
+}
+
+#[test]
+fn what_a_node_waits_for_and_what_it_shows_is_of_the_peers_that_it_has_now() {
+    let data = Data::new();
+    let (port, down) = (Port::reserve(), Port::reserve());
+    let node = data.node("a", &port, &[]).start();
+    let promote = || node.request("POST", "/primary", "").status;
+    let connected = || {
+        let answer = node.get("/metrics");
+        let samples = answer.text().lines().filter(|line| line.contains("upstream_connected{"));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(add(&node, &down).status, 201);
+    assert_eq!(promote(), 503, "none of its peers was read");
+    assert_eq!(connected(), [format!("patchmesh_upstream_connected{{peer=\"{down}\"}} 0")]);
+    assert_eq!(remove(&node, &down).status, 204);
+    assert_eq!(promote(), 202);
+    assert!(connected().is_empty());
 }
 
 #[test]
