@@ -11,7 +11,8 @@
 //!   of the greatest [`Rank`], that whole, and goes back: what the `After` of its first commit names and those
 //!   before it in *that* branch, and so on. All others are void.
 //! - *The floor* is the greatest `Until` less `Horizon` of the chain so far. What is below it and not covered by
-//!   then is void: skipped for ever, on all nodes. A source that was last heard below the floor is forgotten.
+//!   then is void: without effect for ever, on all nodes. A source of which no commit since the floor has covered
+//!   more is forgotten.
 //!   [`Committed`] is what remains of the past.
 //! - *The primary* makes the commit that [`Primary::next`] says, if it is time for one.
 //!
@@ -22,8 +23,8 @@
 //!   *first* counts, so it makes no difference whether a source has left the clock in between.
 //! - Whether a transaction is void is asked of the floor *before* the commit that covers it, and of the last
 //!   floor if none does. Commits are never void for their time.
-//! - The names of one source are forgotten all at once, when the last one that counts is a horizon below the
-//!   floor: a client that asks again may use an older name than its last.
+//! - The names of one source are forgotten all at once, when the last commit that covered one of them first is a
+//!   horizon below the floor: a client that asks again may use an older name than its last.
 //! - A void transaction neither ends the prefix that a primary covers nor makes it longer. In the middle of one
 //!   it is covered and stays void, since its time is below the floor before that commit.
 //! - Of two commits with one stamp (a node goes on from an old copy of its journal) the first to come counts.

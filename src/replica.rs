@@ -316,7 +316,7 @@ impl Replica {
         now: Time,
         past: &P,
     ) -> Result<Committing, P::Error> {
-        let name = Name { source: commit.place.source.clone(), id: commit.place.id };
+        let name = commit.name();
         let is_backed = commit.is_backed_by(&self.vclock);
         self.count(&commit.place);
         let committing = self.history.commit(commit, new, now, past)?;

@@ -95,6 +95,16 @@ impl<'a> Rank<'a> {
 }
 
 impl PlacedCommit {
+    /// Its name.
+    pub fn name(&self) -> Name {
+        Name { source: self.place.source.clone(), id: self.place.id }
+    }
+
+    /// Whether it has this name.
+    pub fn is_named(&self, name: &Name) -> bool {
+        self.place.source == name.source && self.place.id == name.id
+    }
+
     /// Says what it covers, in no order: sources, and the Ids up to which (exclusive) they are covered.
     pub fn for_each_covered(&self, mut each: impl FnMut(&Source, u64)) {
         for (source, next) in &self.commit.clock {
@@ -174,16 +184,17 @@ impl Chain {
     /// Replaces all up to one of its commits by a base, which is what [`Committed::advance`] came to there. What
     /// counts after it, now and later, is the same as without.
     pub fn fold(&mut self, base: Committed) {
-        let Some(Name { source, id }) = base.commit.clone() else { return };
+        let Some(name) = &base.commit else { return };
+        let Name { source, id } = name;
         let epoch = source.epoch().map(|epoch| epoch.number);
         // No way back goes through the others and then through the base.
         self.branches
-            .retain(|other, _| *other == source || other.epoch().map(|other| other.number) > epoch);
-        if let Some(branch) = self.branches.get_mut(&source) {
-            branch.0.retain(|known, _| *known > id);
+            .retain(|other, _| other == source || other.epoch().map(|other| other.number) > epoch);
+        if let Some(branch) = self.branches.get_mut(source) {
+            branch.0.retain(|known, _| known > id);
         }
-        let is_it = |at: &Arc<PlacedCommit>| at.place.source == source && at.place.id == id;
-        self.folded += self.commits.iter().position(is_it).map_or(0, |at| at as u64 + 1);
+        let index = self.commits.iter().position(|commit| commit.is_named(name));
+        self.folded += index.map_or(0, |index| index as u64 + 1);
         self.base = base;
         self.rebuild();
     }
@@ -251,16 +262,13 @@ impl Chain {
 
     /// The name of the last commit that counts.
     pub fn last(&self) -> Option<Name> {
-        let name =
-            |last: &Arc<PlacedCommit>| Name::from((last.place.source.clone(), last.place.id));
-        self.commits.last().map(name).or_else(|| self.base.commit.clone())
+        self.commits.last().map(|last| last.name()).or_else(|| self.base.commit.clone())
     }
 
     /// Whether this is one of the commits that count, the base's included.
     pub fn counts(&self, name: &Name) -> bool {
-        let Name { source, id } = name;
-        let is_it = |at: &Arc<PlacedCommit>| at.place.source == *source && at.place.id == *id;
-        self.base.commit.as_ref() == Some(name) || self.commits.iter().any(is_it)
+        self.base.commit.as_ref() == Some(name)
+            || self.commits.iter().any(|commit| commit.is_named(name))
     }
 
     /// The last commit that is known of the branch with which the chain ends, whether or not it counts.

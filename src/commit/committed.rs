@@ -68,7 +68,7 @@ impl Committed {
         if self.commit.as_ref().is_none_or(|before| before.source != place.source) {
             self.first = place.time;
         }
-        self.commit = Some(Name { source: place.source.clone(), id: place.id });
+        self.commit = Some(next.name());
         self.floor = self.floor.max(commit.floor());
         for source in names {
             let last = self.names.entry(source.clone()).or_default();

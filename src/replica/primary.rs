@@ -6,7 +6,7 @@ use super::floor::Floor;
 use super::{Difference, Past, Replica};
 use crate::clock::Time;
 use crate::commit::{Heard, Primary, Silence, hash_is_due};
-use crate::transaction::{Name, Transaction};
+use crate::transaction::Transaction;
 
 /// A document of so much weight is hashed to find out how long its text is. Mostly a byte of that is less than four of
 /// the weight.
@@ -25,22 +25,6 @@ impl Replica {
     /// Takes note of what the history comes to at the next commit.
     pub fn expect(&mut self, floor: Arc<Floor>) {
         self.history.expect(floor);
-    }
-
-    /// What a primary commits next: see [`prepare_commit`](Self::prepare_commit).
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub fn next_commit<P: Past>(
-        &self,
-        primary: &Primary,
-        times: (u64, Option<u64>),
-        heard: Heard,
-        now: Time,
-        past: &P,
-    ) -> Result<Result<Transaction, Silence>, P::Error> {
-        let prepared = self.prepare_commit(primary, times, heard, now, past)?;
-        Ok(prepared.map(|prepared| prepared.transaction))
     }
 
     /// What a primary commits next; `at_micros` is the time by the primary's clock, and the wall clock says `now`.
@@ -79,13 +63,7 @@ impl Replica {
         if weight <= LIGHT_WEIGHT || hash_is_due(&name, weight, hashed_micros) {
             let mut with = self.clone();
             with.accept(vec![vec![first.clone()]], time, past)?;
-            let Name { source, id } = &name;
-            let counts = with
-                .history
-                .chain()
-                .last()
-                .is_some_and(|last| last.source == *source && last.id == *id);
-            if counts {
+            if with.history.chain().last().as_ref() == Some(&name) {
                 floor = Some(with.history.committed().clone());
                 let digest = with.history.committed().document.root().digest();
                 if hash_is_due(&name, digest.length(), hashed_micros) {
@@ -139,8 +117,8 @@ mod tests {
                 at += LAG_MICROS + COMMIT_INTERVAL_MICROS;
                 let hashes = [0, 30_000_000].map(|hashed_micros| {
                     let clocks = (at, Some(hashed_micros));
-                    let next = replica.next_commit(&primary, clocks, Heard::All, now, &journal);
-                    let commit = next.unwrap().unwrap();
+                    let next = replica.prepare_commit(&primary, clocks, Heard::All, now, &journal);
+                    let commit = next.unwrap().unwrap().transaction;
                     assert_eq!(commit.id, id);
                     commit
                 });

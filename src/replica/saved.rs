@@ -14,7 +14,7 @@ use super::past::{Extended, Past, Read};
 use super::placed::Placed;
 use super::{Life, Replica, Turn};
 use crate::clock::{HybridClock, Time, VectorClock};
-use crate::commit::{Chain, Commit, Committed, PlacedCommit, Segment};
+use crate::commit::{Chain, Commit, Committed, PlacedCommit};
 use crate::document::Value;
 use crate::names::Names;
 use crate::patch::Document;
@@ -301,8 +301,7 @@ impl Resume {
         transaction.commit.is_some()
             || position < self.position
             || is_behind()
-            || chain.segment_of(place) == Segment::Base
-            || chain.is_behind_base(place)
+            || chain.is_folded(place)
             || !taken.insert(place.clone())
     }
 }

@@ -220,9 +220,8 @@ impl History {
         if self.verified.as_ref().is_some_and(is_done) {
             return None;
         }
-        let commit = Name { source: last.place.source.clone(), id: last.place.id };
         let hash = last.commit.hash.clone()?;
-        Some(Check { floor: self.committed.clone(), commit, hash })
+        Some(Check { floor: self.committed.clone(), commit: last.name(), hash })
     }
 
     /// Takes note that a hash was right.
@@ -293,10 +292,10 @@ impl History {
     /// Replaces all up to a floor at a commit by that floor. Says whether it could: the commit must be one of the
     /// chain's after the base.
     pub fn fold(&mut self, floor: &Arc<Floor>) -> bool {
-        let Some(Name { source, id }) = &floor.committed.commit else { return false };
-        let is_it = |at: &Arc<PlacedCommit>| at.place.source == *source && at.place.id == *id;
+        let Some(name) = &floor.committed.commit else { return false };
         let number = floor.passed.checked_sub(1);
-        if !number.and_then(|number| self.chain.commit(number)).is_some_and(is_it) {
+        let commit = number.and_then(|number| self.chain.commit(number));
+        if !commit.is_some_and(|commit| commit.is_named(name)) {
             return false;
         }
         Arc::make_mut(&mut self.chain).fold(Committed::clone(&floor.committed));
@@ -318,9 +317,7 @@ impl History {
         self.checkpoints.drop_up_to(floor.index);
         Arc::make_mut(&mut self.forgotten).retain(|at, _| *at >= floor.passed);
         let chain = self.chain.clone();
-        self.skips.fold(base.position, |place| {
-            chain.segment_of(place) == Segment::Base || chain.is_behind_base(place)
-        });
+        self.skips.fold(base.position, |place| chain.is_folded(place));
         let Counted { skipped, repeated, .. } = base.counted;
         let (index, position) = (base.index, base.position);
         self.begin = Begin { index, position, skipped, repeated };
