@@ -62,6 +62,7 @@ fn who_was_cut_off_for_longer_than_is_kept_joins_by_a_base_with_all_that_it_has_
         assert!(tentative_and_begin(node).1 > begin);
         check_metrics(node);
     }
+    members.iter().for_each(Member::check_log);
     // Nobody else had to.
     for node in &nodes[..2] {
         let peers = node.peers();

@@ -140,5 +140,6 @@ fn a_base_that_changes_while_it_is_sent_arrives_whole() {
     let told = writer.stop();
     let document = settle(&[primary.node(), new.node()]);
     told.check(&document);
+    new.check_log();
     assert!(told.accepted.len() > 100);
 }

@@ -17,21 +17,22 @@ use crate::seed::Seed;
 /// How long nodes are killed before and after one loses its directory.
 const PHASE: Duration = Duration::from_millis(4500);
 
-/// Kills a member at a moment, or when it has just written a base, and starts it at once.
+/// Kills a member at a moment, or while it folds, and starts it at once.
 fn harm(members: &mut [Member], random: &mut Rng) {
     let number = random.usize(..members.len());
     let member = &mut members[number];
     if random.bool() {
-        let before = member.bases();
-        let begin = Instant::now();
+        let files = || (member.bases(), member.first_segment());
+        let (before, begin) = (files(), Instant::now());
         // Folds are about a second apart.
-        while member.bases() == before && begin.elapsed() < Duration::from_millis(1500) {
+        while files() == before && begin.elapsed() < Duration::from_millis(1500) {
             sleep(Duration::from_micros(200));
         }
         sleep(Duration::from_micros(random.u64(..3000)));
     } else {
         sleep(Duration::from_millis(random.u64(..400)));
     }
+    member.check_log();
     member.kill();
     member.start();
 }
@@ -98,6 +99,7 @@ fn what_was_acknowledged_outlives_kill_9_during_folds_and_transfers_once() {
     println!("{} marks, {} asked again", told.accepted.len(), told.repeated);
     assert!(told.accepted.len() > 200 && told.repeated > 0, "nothing has happened");
     for member in &mut members {
+        member.check_log();
         member.kill();
         member.verify();
     }

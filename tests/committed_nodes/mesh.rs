@@ -64,6 +64,13 @@ impl Member {
         self.node = Some(setup.start());
     }
 
+    /// Checks that it has had no trouble in its present life that it knows of.
+    #[track_caller]
+    pub fn check_log(&self) {
+        let lines = self.node().log_lines(" ERROR ");
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+
     /// Kills it as a power cut would, if it runs.
     pub fn kill(&mut self) {
         if let Some(node) = self.node.take() {
@@ -88,6 +95,11 @@ impl Member {
         });
         paths.sort();
         paths
+    }
+
+    /// The file that its journal begins with.
+    pub fn first_segment(&self) -> Option<PathBuf> {
+        self.files("journal").into_iter().chain(self.files("journal-")).next()
     }
 
     /// How many bytes its directory has.

@@ -30,6 +30,7 @@ fn harm(members: &mut [Member], links: &[Link], random: &mut Rng) {
         11..13 => links.iter().skip(member).step_by(members.len()).for_each(Link::go_down),
         13..15 => links.iter().for_each(Link::heal),
         15..18 => {
+            members[member].check_log();
             members[member].kill();
             if random.bool() {
                 sleep(Duration::from_millis(random.u64(..1500)));
@@ -91,6 +92,7 @@ fn a_mesh_that_folds_comes_out_of_a_storm_equal() {
     }
     println!("{} marks, {} asked again", told.accepted.len(), told.repeated);
     for member in &mut members {
+        member.check_log();
         member.kill();
         member.verify();
         member.start();
