@@ -6,6 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
+use rustix::net::sockopt;
+
+/// How many bytes the system receives ahead of the wire.
+const RECEIVED_BYTES: usize = 64 << 10;
+
 /// Passes connections on to a target.
 pub struct Link {
     /// Where it can be dialed.
@@ -136,6 +141,8 @@ fn connect(wire: &Arc<Wire>, near: TcpStream) {
     let Ok(far) = TcpStream::connect(wire.target) else { return };
     for stream in [&near, &far] {
         stream.set_nodelay(true).unwrap();
+        // What the wire carries is not to wait in it unseen.
+        sockopt::set_socket_recv_buffer_size(stream, RECEIVED_BYTES).unwrap();
         state.open.push(stream.try_clone().unwrap());
     }
     drop(state);

@@ -28,7 +28,9 @@ fn harm(members: &mut [Member], random: &mut Rng) {
         while files() == before && begin.elapsed() < Duration::from_millis(1500) {
             sleep(Duration::from_micros(200));
         }
-        sleep(Duration::from_micros(random.u64(..3000)));
+        if random.bool() {
+            sleep(Duration::from_micros(random.u64(..3000)));
+        }
     } else {
         sleep(Duration::from_millis(random.u64(..400)));
     }
