@@ -184,11 +184,6 @@ impl Value {
         }
     }
 
-    /// Whether it is `null`.
-    pub fn is_null(&self) -> bool {
-        matches!(self.0, Repr::Null)
-    }
-
     #[inline]
     pub(super) fn sum(&self) -> Sum {
         match &self.0 {

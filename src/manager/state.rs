@@ -77,7 +77,7 @@ pub struct Standing {
 /// the latest ones only; those before are not listed.
 #[derive(Clone, Debug)]
 pub struct SkippedPage {
-    /// How many are skipped in all.
+    /// How many are skipped in all, void ones included.
     pub count: u64,
     /// How many of these are void, as far as it is known why they are skipped.
     pub void: u64,

@@ -33,7 +33,7 @@ pub struct Floor {
 pub struct Counted {
     /// Their names, but for those that were forgotten.
     pub names: Names,
-    /// How many of them are skipped, void ones included.
+    /// How many of them are skipped. What is void is none of them.
     pub skipped: u64,
     /// How many of them are repeated: one of the same name is before them.
     pub repeated: u64,

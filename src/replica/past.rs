@@ -189,7 +189,7 @@ impl From<Record> for PastPlace {
 pub struct Suffix {
     /// What is left, the next one last.
     rest: Vec<Left>,
-    /// For each of the rest the least position among it and those after it that are not void.
+    /// For each of the rest the least position of it and those after it, but for void ones.
     least: Vec<u64>,
     /// Those of the rest that are void, by how many are left with them.
     void: Vec<(usize, Time, u64)>,
@@ -212,13 +212,13 @@ impl Left {
 }
 
 impl Suffix {
-    /// What the journal has and the history after the floor, and what is void.
+    /// What the journal has of the history after the floor, and what is void there.
     pub fn collect<P: Past>(past: &P, chain: &Chain, floor: &Floor) -> Result<Self, P::Error> {
         Self::collect_if(past, chain, floor, u64::MAX, |_, _| true)
     }
 
-    /// What the journal has and the history after the floor, but only the first `most` of it in the order of the history. All of the journal is read
-    /// for that that may be so early, as any of it may be late; but only about so many places are held.
+    /// What the journal has of the history after the floor, but only the first `most`. All of the journal that may be
+    /// so early is read for that, as any of it may be late; but only about so many places are held.
     pub fn collect_first<P: Past>(
         past: &P,
         chain: &Chain,
@@ -229,7 +229,7 @@ impl Suffix {
         Self::collect_if(past, chain, floor, most, is_wanted)
     }
 
-    /// What the journal has and the history after the floor, up to `last`.
+    /// What the journal has of the history after the floor, up to `last`.
     pub fn collect_up_to<P: Past>(
         past: &P,
         chain: &Chain,

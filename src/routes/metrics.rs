@@ -30,7 +30,7 @@ pub struct Readings<'a> {
     pub begins: u64,
     /// How many records the journal has now.
     pub records: u64,
-    /// How many transactions are void.
+    /// How many transactions are void, as far as it is known why they are skipped.
     pub void: u64,
     /// How many transactions are final, and how many are not.
     pub committed: u64,

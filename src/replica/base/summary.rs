@@ -7,8 +7,9 @@
 //!  "Floor":1761296400123456,"Length":15}
 //! ```
 //!
-//! `Clock` has for each source the Id up to which (exclusive) it is covered and the last time; `Names` has the last
-//! time and the ranges of Ids, from the first to the one behind the last.
+//! `Clock` has for each source the Id up to which (exclusive) it is covered and the time of the last commit that
+//! covers more of it than those before; `Names` has for each source the time of the last commit that covers one of
+//! its names first, and the ranges of Ids, from the first to the one behind the last.
 //!
 //! The reader ignores members that it does not know. What it does know has to be right: from what is
 //! wrong here a node would go on for ever.
@@ -52,10 +53,10 @@ pub struct More {
     names: Map<Known>,
 }
 
-/// How far a source is covered, and the last time: `[17,1763888400123400]`.
+/// How far a source is covered, and the time of the last commit that covers more of it: `[17,1763888400123400]`.
 type Reach = (u64, u64);
 
-/// The last time of a source's names, and their ranges.
+/// The time of the last commit that covers one of a source's names first, and their ranges.
 type Known = (u64, Vec<(u64, u64)>);
 
 /// A name as an object: elsewhere it is an array.
