@@ -5,6 +5,20 @@
 //! holds, byte for byte, whatever it has folded; what was committed anywhere stays where it is, as it is; and at the end
 //! all nodes are the same.
 //!
+//! Broken on purpose, these are found: a commit that is applied before what it covers, in a node or on a stream;
+//! "behind the base" by comparing whole clocks; an old transaction of a source that left the clock taken in again; a
+//! stream that stays open over a fold, or when its node took a base, or that begins with what a base has left of the
+//! journal; held commits kept after a base of another chain; a chain read forward instead of back; a base made at a
+//! commit whose hash was not checked; a hash that is not compared; a floor that goes back; void by the floor at a
+//! commit instead of before it; a floor that passes what a commit leaves; a prefix by Id one too short or too long; a
+//! base with one transaction too few; a record dropped with its part of the journal that nobody else has, or commits
+//! that may count again; a restart that takes a commit in with what comes after it in sight, or that does not see that
+//! all was made anew; what a journal has twice counted twice; a base that is stored elsewhere and forgets what was
+//! skipped; a start from a base without the Ids that the node has used; names forgotten with the clock, or though
+//! something tentative has them; commits that leave clocks; what a commit lacks not looked for; a base of a chain that
+//! loses; a commit passed in place though not in order, or though something is void; a checkpoint that lacks a late
+//! transaction. That commits share Ids with the writes of the primary cannot be written: a commit is one by its source.
+//!
 //! Two variables choose what is run:
 //! - `PATCHMESH_SEED=123` runs this seed alone and prints what happens in it:
 //!   `PATCHMESH_SEED=123 cargo test --test committed`
