@@ -119,7 +119,8 @@ impl PlacedCommit {
     /// Whether a node with this clock has all that it covers, as far as a clock can tell. One that has not when
     /// the commit arrives, and the commit counts, must take a base.
     pub fn is_backed_by(&self, clock: &VectorClock) -> bool {
-        let mut covered = self.commit.clock.iter();
+        // Commits that do not count have no effect, and a fold forgets them.
+        let mut covered = self.commit.clock.iter().filter(|(source, _)| source.epoch().is_none());
         covered.all(|(source, next)| clock.next_id(source) >= *next)
             && self.after().is_none_or(|after| clock.has_seen(&after.source, after.id))
     }
@@ -224,7 +225,7 @@ impl Chain {
         self.folded + self.commits.len() as u64
     }
 
-    /// The least position of a commit that is behind this number in the chain, or that nothing covers.
+    /// The least position of a commit that is behind this number in the chain, or that none up to it covers.
     pub fn position_after(&self, number: u64) -> Option<u64> {
         let next = self.commit(number + 1).map(|next| next.position);
         let is_loose = |source: &Source, id: u64| {
@@ -239,7 +240,7 @@ impl Chain {
         let others =
             others.flat_map(|(source, branch)| branch.0.values().map(move |at| (source, at)));
         let loose = others.filter(|(source, at)| {
-            is_loose(source, at.place.id) && self.segment_of(&at.place) == Segment::Tentative
+            is_loose(source, at.place.id) && self.segment_of(&at.place) > Segment::Commit(number)
         });
         loose.map(|(_, at)| at.position).chain(next).min()
     }
