@@ -167,6 +167,10 @@ impl Replica {
             None => (History::resume(bounds, floor, skips), None),
             Some(commits) => {
                 let Commits { begin, base, held, passed, committed, .. } = commits;
+                // Of what is folded only this is left to come after.
+                for covered in base.clock.values().chain(committed.clock.values()) {
+                    clock.observe(covered.last);
+                }
                 let mut chain = Chain::new(base);
                 for (place, position, commit) in held {
                     clock.observe(place.time);
