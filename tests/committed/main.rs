@@ -39,7 +39,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::{Tally, World};
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 2000;
 
 #[test]
 fn what_is_committed_stays_and_all_nodes_come_to_the_same() {
