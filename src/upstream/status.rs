@@ -140,7 +140,8 @@ pub struct Divergence {
 
 impl Divergence {
     /// What most likely led to it, and what to do.
-    pub const CURE: &str = "If the directory of one of the two was put back to an old copy and written to \
+    pub const CURE: &str = "With a primary, the next commit tells which of the two is wrong, and that one takes the \
+        right document by itself. Without one: if the directory of one of the two was put back to an old copy and written to \
         before it met its peers, stop that node, and mend its directory: patchmesh verify DIR \
         --rebuild-from PEER, which keeps what both have written. If none was, please report this";
 }
