@@ -1,10 +1,10 @@
 //! Mends a data directory with what a peer has.
 //!
 //! The peer's journal is taken over as it is, with what stands for what it has folded away. What of the old
-//! journal can still be read and the peer lacks is put after it. Since the damage may have taken transactions of the same sources before it, no clock
-//! can say of these sources that all is there; so what is put after it is stamped anew, by the new life
-//! that the directory begins, and keeps its name and its time. If others have it too, it has one name and
-//! counts once.
+//! journal can still be read and the peer lacks is put after it. Since the damage may have taken transactions of
+//! the same sources before it, no clock can say of these sources that all is there; so what is put after it is
+//! stamped anew, by the new life that the directory begins, and keeps its name and its time. If others have it too,
+//! it has one name and counts once.
 //!
 //! If the peer has another transaction under the same stamp and name (this directory was put back to an
 //! old copy and written to), it becomes one of the new life, so that both count.
@@ -21,8 +21,8 @@ use super::stream::Stream;
 use super::{BATCH_TRANSACTIONS, Failure, at, check, damaged, new_life};
 use crate::clock::VectorClock;
 use crate::journal::{
-    Directory, DirectoryError, Header, NOTES_VERSION, NamedFile, NewFile, Remains, Segments,
-    StoredBase, push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
+    Directory, DirectoryError, Header, JournalFile, NOTES_VERSION, NamedFile, NewFile, Remains,
+    Segments, StoredBase, push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
     write_durably,
 };
 use crate::manager::recovery::{clock_of, clock_of_base};
@@ -78,7 +78,7 @@ pub async fn rebuild(
     random: u64,
     told: &mut dyn FnMut(&str),
 ) -> Result<Rebuilt, Failure> {
-    let Plan { data, peer, token, name, despite_loss } = *plan;
+    let Plan { data, peer, token, name, .. } = *plan;
     if !data.is_dir() {
         return Err(DirectoryError::NoJournal(data.to_owned()).into());
     }
@@ -104,20 +104,7 @@ pub async fn rebuild(
         }
     };
 
-    let mut old = OldJournal::default();
-    for (path, storage) in &files {
-        let mut good = 0;
-        let remains = salvage(&**storage, &mut |found| match found {
-            Some(record) => {
-                good += 1;
-                old.note(&record);
-            }
-            None => old.holes += 1,
-        })
-        .map_err(at(path))?;
-        tell_remains(path, good, &remains, told);
-    }
-
+    let mut old = OldJournal::read(&files, told)?;
     let new = NewFile::create_anew(&path).map_err(at(&path))?;
     let mut writer = Writer::new(&new, Header::new(source.clone()));
     let (mut stream, base) = Stream::open(peer, token).await.map_err(Failure)?;
@@ -143,50 +130,12 @@ pub async fn rebuild(
 
     // What is only here goes behind, under new stamps.
     let mut carrier = Carrier { life: &source, own: FIRST_ID, stamped: FIRST_ID };
-    for (path, storage) in &files {
-        if old.left.is_empty() {
-            break;
-        }
-        let mut result = Ok(());
-        salvage(&**storage, &mut |found| {
-            if let Some(record) = found
-                && let Some(contradicted) = old.take(&record)
-                && result.is_ok()
-            {
-                result = carrier.carry(&record, contradicted).and_then(|record| match record {
-                    Some(record) => writer.push(record).map_err(at(path)),
-                    None => Ok(()),
-                });
-            }
-        })
-        .map_err(at(path))?;
-        result?;
-    }
+    carrier.carry_all(&files, &mut old, &mut writer)?;
     let carried = writer.length - received;
     writer.finish().map_err(at(&path))?;
 
-    let lost = lost(&old, &theirs, proofs.into_iter().filter_map(|(_, clock)| clock));
-    let gaps: Vec<_> = old
-        .gaps
-        .iter()
-        .filter(|(source, (_, last))| theirs.next_id(source) <= *last)
-        .cloned()
-        .collect();
-    if !gaps.is_empty() {
-        let gaps = describe(&gaps);
-        told(&format!("{peer} does not have, and the damaged places may have had: {gaps}"));
-    }
-    if !lost.is_empty() {
-        let lost = describe(&lost.into_iter().collect::<Vec<_>>());
-        if !despite_loss {
-            return Err(Failure(format!(
-                "{peer} lacks what {} proves to have had, and cannot show any more: {lost}. Nothing was \
-                 changed. Try another peer; or go on without it: add --new-life",
-                data.display()
-            )));
-        }
-        told(&format!("lost, as far as {peer} and this directory know: {lost}"));
-    }
+    let clocks = proofs.into_iter().filter_map(|(_, clock)| clock);
+    tell_losses(plan, &old, &theirs, clocks, told)?;
     let storage = new.file().try_clone().map_err(at(&path))?;
     let checked = NamedFile::new(storage, path.clone());
     let checked = Segments::of_file(std::sync::Arc::new(checked)).map_err(damaged(&path))?;
@@ -239,6 +188,43 @@ fn replace(
     Ok(old.first().map(|path| aside(path)))
 }
 
+/// Tells what neither the peer nor the old journal has.
+///
+/// # Errors
+/// If something is lost, and that is not to be put up with.
+fn tell_losses(
+    plan: &Plan<'_>,
+    old: &OldJournal,
+    theirs: &VectorClock,
+    clocks: impl Iterator<Item = VectorClock>,
+    told: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let Plan { data, peer, despite_loss, .. } = *plan;
+    let lost = lost(old, theirs, clocks);
+    let gaps: Vec<_> = old
+        .gaps
+        .iter()
+        .filter(|(source, (_, last))| theirs.next_id(source) <= *last)
+        .cloned()
+        .collect();
+    if !gaps.is_empty() {
+        let gaps = describe(&gaps);
+        told(&format!("{peer} does not have, and the damaged places may have had: {gaps}"));
+    }
+    if !lost.is_empty() {
+        let lost = describe(&lost.into_iter().collect::<Vec<_>>());
+        if !despite_loss {
+            return Err(Failure(format!(
+                "{peer} lacks what {} proves to have had, and cannot show any more: {lost}. Nothing was \
+                 changed. Try another peer; or go on without it: add --new-life",
+                data.display()
+            )));
+        }
+        told(&format!("lost, as far as {peer} and this directory know: {lost}"));
+    }
+    Ok(())
+}
+
 fn tell_remains(path: &Path, good: usize, remains: &Remains, told: &mut dyn FnMut(&str)) {
     let Remains { damaged, damaged_count, .. } = remains;
     let path = path.display();
@@ -267,6 +253,23 @@ struct OldJournal {
 }
 
 impl OldJournal {
+    fn read(files: &[JournalFile], told: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
+        let mut old = Self::default();
+        for (path, storage) in files {
+            let mut good = 0;
+            let remains = salvage(&**storage, &mut |found| match found {
+                Some(record) => {
+                    good += 1;
+                    old.note(&record);
+                }
+                None => old.holes += 1,
+            })
+            .map_err(at(path))?;
+            tell_remains(path, good, &remains, told);
+        }
+        Ok(old)
+    }
+
     fn note(&mut self, record: &Record) {
         let Place { source, id, .. } = &record.place;
         self.left.insert((source.clone(), *id), (content(record), false));
@@ -323,6 +326,35 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
+    /// Writes what is left of the old journal under new stamps.
+    fn carry_all(
+        &mut self,
+        files: &[JournalFile],
+        old: &mut OldJournal,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), Failure> {
+        for (path, storage) in files {
+            if old.left.is_empty() {
+                break;
+            }
+            let mut result = Ok(());
+            salvage(&**storage, &mut |found| {
+                if let Some(record) = found
+                    && let Some(contradicted) = old.take(&record)
+                    && result.is_ok()
+                {
+                    result = self.carry(&record, contradicted).and_then(|record| match record {
+                        Some(record) => writer.push(record).map_err(at(path)),
+                        None => Ok(()),
+                    });
+                }
+            })
+            .map_err(at(path))?;
+            result?;
+        }
+        Ok(())
+    }
+
     /// The same under a new stamp; none of a commit, which is of no use to those who do not have it under its
     /// own.
     fn carry(&mut self, record: &Record, contradicted: bool) -> Result<Option<Record>, Failure> {
