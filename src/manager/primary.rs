@@ -303,7 +303,9 @@ impl Manager {
             committer.begin(replica.clone(), past);
         }
         let Some((work, next)) = committer.take_found().await else { return Ok(()) };
-        let is_as_before = work.standing.is_as(life, chain) && work.last == chain.last();
+        let is_as_before = work.standing.is_as(life, chain)
+            && work.last == chain.last()
+            && replica.difference().is_none();
         let Prepared { transaction, floor } = match next {
             Ok(Ok(prepared)) if is_as_before => prepared,
             Ok(Ok(_)) => {
