@@ -332,28 +332,12 @@ impl Upstream {
                     }
                 }
                 Event::Heard(message) => match read(message, welcome.is_patchmesh) {
-                    Ok(Heard::Transaction(_)) if joining.is_under_way() => {
-                        end = Some(End::BadBase("a transaction inside a Base".into()));
+                    Ok(heard) => {
+                        pings |= matches!(heard, Heard::Ping(_));
+                        let heard =
+                            self.take_heard(heard, dialed, joining, &mut gathered, &mut account);
+                        end = heard.await?;
                     }
-                    Ok(Heard::Transaction(transaction)) => {
-                        if self.is_wanted(&transaction, &mut account).await {
-                            gathered.push(transaction);
-                        }
-                    }
-                    Ok(Heard::Note(note)) => {
-                        gathered.reaches_end |= matches!(note, Note::End(_));
-                        end = joining.take(note).err();
-                        self.status().heard = Some(wall_clock());
-                    }
-                    Ok(Heard::Ping(state)) => {
-                        pings = true;
-                        self.status().heard = Some(wall_clock());
-                        self.holds(dialed)?;
-                        if let Some(theirs) = state {
-                            self.compare(&theirs).await?;
-                        }
-                    }
-                    Ok(Heard::Other) => (),
                     Err(reason) => end = Some(reason),
                 },
                 Event::LongWork => is_long = submission.is_some(),
@@ -368,6 +352,45 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// Takes in what was heard. Says why the stream is to end once all that came before is submitted, if it is.
+    ///
+    /// # Errors
+    /// If the stream is to end at once.
+    async fn take_heard(
+        &self,
+        heard: Heard,
+        dialed: Dialed,
+        joining: &mut Joining<'_>,
+        gathered: &mut Gathered,
+        account: &mut Account<'_>,
+    ) -> Result<Option<End>, End> {
+        match heard {
+            Heard::Transaction(_) if joining.is_under_way() => {
+                return Ok(Some(End::BadBase("a transaction inside a Base".into())));
+            }
+            Heard::Transaction(transaction) => {
+                if self.is_wanted(&transaction, account).await {
+                    gathered.push(transaction);
+                }
+            }
+            Heard::Note(note) => {
+                gathered.reaches_end |= matches!(note, Note::End(_));
+                let taken = joining.take(note);
+                self.status().heard = Some(wall_clock());
+                return Ok(taken.err());
+            }
+            Heard::Ping(state) => {
+                self.status().heard = Some(wall_clock());
+                self.holds(dialed)?;
+                if let Some(theirs) = state {
+                    self.compare(&theirs).await?;
+                }
+            }
+            Heard::Other => (),
+        }
+        Ok(None)
     }
 
     /// Whether the manager is to look at a transaction: always if it has a `Time`.
