@@ -38,7 +38,7 @@ use crate::clock::Time;
 use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::assert_json_is_as_agreed;
-use crate::replica::{Bounds, Life, Replica, Work};
+use crate::replica::{Acceptance, Bounds, Life, Replica, Work};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 use folds::Folds;
@@ -188,6 +188,7 @@ impl Manager {
     /// # Errors
     /// If it cannot go on, since what the journal has is not known any more.
     pub async fn run(mut self) -> io::Result<()> {
+        self.live_on(&Acceptance::default()).await?;
         self.commit_where_due(Duration::ZERO).await?;
         self.fold_where_due().await?;
         while let Some(wake) = self.wake().await {

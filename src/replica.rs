@@ -127,15 +127,6 @@ pub struct Equivocation {
     pub dropped: Transaction,
 }
 
-impl Acceptance {
-    /// Whether a life may have come to its end by the Ids of what was accepted: see
-    /// [`Replica::is_used_up`].
-    pub fn has_last_ids(&self) -> bool {
-        let is_last = |id| id >= MAX_SAFE_INTEGER - LAST_IDS;
-        self.records.iter().any(|record| is_last(record.place.id) || is_last(record.name().1))
-    }
-}
-
 impl Replica {
     /// An empty replica of a node's `life`.
     pub fn new(life: Life, bounds: Bounds) -> Self {

@@ -416,6 +416,10 @@ fn check_commit(transaction: &Transaction) -> Result<(), String> {
         (Some(epoch), Some(commit)) if commit.epoch != epoch => {
             Err(format!("a Commit of epoch {} in a source of epoch {epoch}", commit.epoch))
         }
+        // Nothing may be final that can still be written: what is stamped later is later than the commit.
+        (Some(_), Some(commit)) if Some(commit.until) > *time => {
+            Err("the Until of a Commit is after its Time".into())
+        }
         (Some(_), Some(_)) => Ok(()),
     }
 }
@@ -559,6 +563,7 @@ mod tests {
             ("Horizon\":1", "H\":1", "missing field `Horizon`"),
             ("}}", r#","Hash":"0123456789ABCDEF0123456789ABCDEF"}}"#, "32 digits"),
             ("}}", r#","Hash":"0"}}"#, "32 digits"),
+            ("Until\":5", "Until\":10", "Until of a Commit is after its Time"),
             ("}}", r#","After":["a~00000000^1",1]}}"#, "null or an object"),
             ("}}", r#","After":{"Source":"a~1","Id":1}}}"#, "names a commit"),
             ("}}", r#","After":{"Source":"a~00000000^1"}}}"#, "missing field `Id`"),

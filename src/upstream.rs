@@ -342,6 +342,9 @@ impl Upstream {
                 },
                 Event::LongWork => is_long = submission.is_some(),
                 // While there is no room, the silence is this node's own.
+                Event::Tick if joining.is_stuck() => {
+                    return Err(End::BadBase("nothing more of it comes".into()));
+                }
                 Event::Tick if taking.is_some() || !gathered.has_room(is_long) => silence.forgive(),
                 Event::Tick => {
                     trouble.is_over();

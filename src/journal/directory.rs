@@ -297,8 +297,25 @@ impl Directory {
     /// If it cannot be written.
     pub fn keep_base(&self, source: &Source, base: &StoredBase) -> Result<(), DirectoryError> {
         let path = self.base_path(base.position);
-        write_durably(&path, &base.text(source))
-            .map_err(|error| DirectoryError::Io(path, error))?;
+        let text = base.text(source);
+        let mut written = write_durably(&path, &text);
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            // Those to fall back on take the room that this one needs.
+            let paths = self.base_paths();
+            for old in paths.iter().rev().skip(1) {
+                remove(old).map_err(|error| DirectoryError::Io(old.clone(), error))?;
+            }
+            written = write_durably(&path, &text);
+        }
+        written.map_err(|error| DirectoryError::Io(path, error))?;
+        self.drop_bases()
+    }
+
+    /// Removes the bases that are of no use any more, since what comes after them is not there.
+    ///
+    /// # Errors
+    /// If one cannot be removed.
+    pub fn drop_bases(&self) -> Result<(), DirectoryError> {
         let begin = segments(&self.path).first().map_or(0, |(position, _)| *position);
         let paths = self.base_paths();
         let (old, kept) = paths.split_at(paths.len().saturating_sub(BASES));

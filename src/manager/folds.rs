@@ -168,10 +168,13 @@ impl Manager {
     }
 
     pub(super) async fn drop_journal_before(&mut self, position: u64) {
-        if let Err(error) = self.journal.drop_before(position).await {
-            log::warn!(
-                "a part of the journal that is of no use any more cannot be removed: {error}"
-            );
+        let mut dropped =
+            self.journal.drop_before(position).await.map_err(|error| error.to_string());
+        if let (Ok(_), Some(keeper)) = (&dropped, &self.keeper) {
+            dropped = keeper.drop_bases().await.map(|()| position);
+        }
+        if let Err(error) = dropped {
+            log::warn!("a file that is of no use any more cannot be removed: {error}");
         }
     }
 }

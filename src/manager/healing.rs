@@ -9,7 +9,7 @@ use super::lives::Cause;
 use super::{Manager, wall_clock};
 use crate::drops;
 use crate::replica::history::Check;
-use crate::replica::{Base, Difference, Rebase, Refusal};
+use crate::replica::{Acceptance, Base, Difference, MAX_AHEAD_MICROS, Rebase, Refusal};
 use crate::source::Source;
 use crate::transaction::{Name, Record};
 
@@ -72,6 +72,15 @@ impl Manager {
     /// # Errors
     /// If the journal cannot be used any more.
     pub(super) async fn take_base(&mut self, base: Base, peer: &str) -> io::Result<Taken> {
+        let ahead_micros = base.greatest_time().micros_after(wall_clock());
+        if ahead_micros > MAX_AHEAD_MICROS {
+            let ahead = ahead_micros / 1_000_000;
+            let why = format!(
+                "a time in it is {ahead} s ahead of this node's clock, and an hour is allowed"
+            );
+            log::error!("the base that {peer} gave is not taken: {why}");
+            return Ok(Taken::Failed(why));
+        }
         let rebase = match self.replica.rebase(base) {
             Ok(rebase) => rebase,
             Err(refusal) => return Ok(Taken::Refused(refusal)),
@@ -152,6 +161,8 @@ impl Manager {
         let last = self.publisher.publish(&self.replica, self.counters);
         drops::send((before, last), u64::MAX);
         self.drop_journal_before(position).await;
+        // It may say that all Ids of this life are used.
+        self.live_on(&Acceptance::default()).await?;
         Ok(Ok(()))
     }
 

@@ -48,6 +48,12 @@ impl Keeper {
         Self { directory: Arc::new(directory), source, kept_length, kept_end, writing: None }
     }
 
+    /// Has the bases removed that are of no use any more.
+    pub fn drop_bases(&self) -> Task<Result<(), String>> {
+        let directory = self.directory.clone();
+        smol::unblock(move || directory.drop_bases().map_err(|error| error.to_string()))
+    }
+
     /// Where the last base is.
     pub fn bases(&self) -> Bases {
         Bases::Kept(self.directory.clone(), self.source.clone())

@@ -33,7 +33,7 @@ impl Manager {
     /// # Errors
     /// If the journal cannot be used any more.
     pub(super) async fn live_on(&mut self, acceptance: &Acceptance) -> io::Result<()> {
-        if acceptance.equivocations.is_empty() && !acceptance.has_last_ids() {
+        if acceptance.equivocations.is_empty() && !self.replica.is_used_up() {
             return Ok(());
         }
         let life = self.replica.life();

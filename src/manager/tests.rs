@@ -1,5 +1,9 @@
 use super::*;
+use crate::clock::MAX_SAFE_INTEGER;
+use crate::commit::{Commit, Committed, Covered};
+use crate::names::Names;
 use crate::patch::PointerBuf;
+use crate::replica::Base;
 
 fn start() -> (Handle, smol::Task<io::Result<()>>) {
     let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
@@ -178,5 +182,37 @@ fn the_manager_ends_with_its_last_handle() {
         drop(handle);
         task.await.unwrap();
         assert!(grown.recv().await.is_err(), "who waits is told");
+    });
+}
+
+#[test]
+fn what_peers_say_of_ids_and_times_does_not_stop_writes_here() {
+    smol::block_on(async {
+        let (manager, handle) = Manager::in_memory("me~00000001".parse().unwrap());
+        let _task = smol::spawn(manager.run());
+        handle.create(&add("/a"), None).await.unwrap();
+        let me = handle.source();
+        // A commit that covers all Ids which this life could ever use: it goes on as another one.
+        let until = wall_clock();
+        let clock = [(me.clone(), MAX_SAFE_INTEGER + 1)].into();
+        let commit = Commit { epoch: 1, after: None, until, clock, horizon: 1, hash: None };
+        let name = Name { source: "other~00000000^1".parse().unwrap(), id: 1 };
+        handle.submit(vec![Transaction::commit(name.clone(), until, commit)]).await.unwrap();
+        let written = handle.create(&add("/b"), None).await.unwrap();
+        assert!(matches!(written, Submitted::Accepted(_)), "{written:?}");
+        assert_ne!(handle.source(), me);
+        // A base whose times are still to come would have all that is written here wait for them.
+        let last = Time::from_micros(until.as_micros() + 2 * 3_600_000_000).unwrap();
+        let covered = Covered { next: 8, last };
+        let commit = Some(Name { id: 7, ..name.clone() });
+        let clock = [(name.source, covered)].into();
+        let committed = Committed { commit, clock, first: until, ..Committed::default() };
+        let document = handle.state().document().clone();
+        let base = Base { committed, names: Names::default(), length: 1, document };
+        let taken = handle.take_base(base, "peer".into()).await.unwrap();
+        let Taken::Failed(why) = taken else { panic!("{taken:?}") };
+        assert!(why.contains("ahead of this node's clock"), "{why}");
+        let written = handle.create(&add("/c"), None).await.unwrap();
+        assert!(matches!(written, Submitted::Accepted(_)), "{written:?}");
     });
 }

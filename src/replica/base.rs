@@ -8,6 +8,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::floor::{Counted, Floor};
+use crate::clock::Time;
 use crate::commit::{Committed, Covered};
 use crate::names::Names;
 use crate::patch::Document;
@@ -56,6 +57,13 @@ impl Base {
     pub fn summary(&self) -> String {
         let summary = self.begin_summary(&mut Written::default(), usize::MAX);
         serde_json::to_string(&summary).expect("a summary always has a JSON text")
+    }
+
+    /// The greatest time that it says anything of.
+    pub fn greatest_time(&self) -> Time {
+        let Committed { first, clock, names, floor, .. } = &self.committed;
+        let lasts = clock.values().map(|covered| covered.last).chain(names.values().copied());
+        lasts.max().unwrap_or_default().max(*first).max(*floor)
     }
 
     /// What stands for the history up to a floor at a commit.

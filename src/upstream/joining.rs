@@ -5,13 +5,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::End;
 use crate::manager::{Handle, Taken};
-use crate::websocket::Note;
 use crate::websocket::transfer::{Arrived, Assembler};
+use crate::websocket::{Note, SILENCE_LIMIT};
 
 /// Room for one base at a time, for all upstreams of a node.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Joining<'a> {
     place: Option<SemaphoreGuardArc>,
     /// One that is complete and waits for the transactions before it.
     arrived: Option<Arrived>,
+    /// When something of it came.
+    heard: Instant,
 }
 
 /// A base that is being taken.
@@ -40,12 +43,24 @@ pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, End>> + Send>>;
 impl<'a> Joining<'a> {
     /// Nothing has come from the peer yet.
     pub fn new(peer: String, room: &'a Room) -> Self {
-        Self { peer, room, assembler: Assembler::default(), place: None, arrived: None }
+        Self {
+            peer,
+            room,
+            assembler: Assembler::default(),
+            place: None,
+            arrived: None,
+            heard: Instant::now(),
+        }
     }
 
     /// Whether a base has begun to come and is not complete.
     pub fn is_under_way(&self) -> bool {
         self.assembler.is_under_way()
+    }
+
+    /// Whether nothing has come of one that is under way for so long that others are to have its room.
+    pub fn is_stuck(&self) -> bool {
+        self.is_under_way() && self.heard.elapsed() >= SILENCE_LIMIT
     }
 
     /// Whether one is complete and waits.
@@ -58,6 +73,7 @@ impl<'a> Joining<'a> {
     /// # Errors
     /// If there is no room for a base, or what came is none.
     pub fn take(&mut self, note: Note) -> Result<(), End> {
+        self.heard = Instant::now();
         if let Note::Base(summary) = &note
             && self.place.is_none()
         {
