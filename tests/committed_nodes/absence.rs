@@ -80,6 +80,8 @@ fn who_was_frozen_for_longer_than_is_kept_joins_by_a_base() {
     let nodes = members.each_ref().map(Member::node);
     let mut told = Told::default();
     told.join(marks::add(nodes[2], 20));
+    // Without having read it once the primary makes nothing final.
+    settle(&nodes);
     nodes[2].signal(Signal::STOP);
     told.join(marks::add(nodes[1], 20));
     wait_until_folded(nodes[0], 21);
