@@ -14,6 +14,7 @@ const PING: &[u8] = b"\x89\x82\0\0\0\0hi";
 /// The first bytes of what answers it, of the node's own pings, and of a close frame.
 const PONG: u8 = 0x8a;
 const PINGED: u8 = 0x89;
+const SAID: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
 fn start() -> (Child, String) {
@@ -54,13 +55,13 @@ fn read_exactly(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The next frame but for the node's own pings, the first of which comes at once: its first byte, and its
-/// payload, which is short.
+/// The next frame but for the node's own pings, the first of which comes at once, and what it says to a plain
+/// reader first: its first byte, and its payload, which is short.
 fn read_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     loop {
         let head = read_exactly(stream, 2);
         let payload = read_exactly(stream, usize::from(head[1]));
-        if head[0] != PINGED {
+        if ![PINGED, SAID].contains(&head[0]) {
             return (head[0], payload);
         }
     }
