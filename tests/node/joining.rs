@@ -108,7 +108,15 @@ fn wait_until_folded(node: &Node, count: u64) {
     let since = json!({ format!("{}^1", node.source): 1_u64 << 53 }).to_string();
     let target = format!("/ws?v=2&since={}", percent_encoded(&since));
     wait_for(format!("{count} transactions to be folded away"), || {
-        let first = Stream::open(node, &target).next();
+        // It may be folded away just now, so that the stream ends.
+        let mut stream = Stream::open(node, &target);
+        let first: Value = loop {
+            match stream.socket.read().ok()? {
+                Message::Text(text) => break serde_json::from_str(&text).unwrap(),
+                Message::Close(_) => return None,
+                _ => (),
+            }
+        };
         (first["Source"] != node.source || first["Id"].as_u64() > Some(count)).then_some(())
     });
 }
