@@ -6,6 +6,7 @@
 //! as one batch, publishes its [`State`], and then answers; so nobody is told of, shown or sent what is not in
 //! the journal. Readers take what is published last, whatever it is at work on. It never waits for a socket.
 
+mod away;
 mod creation;
 mod folds;
 mod handle;
@@ -196,7 +197,7 @@ impl Manager {
             let begin = Instant::now();
             self.turn(wake).await?;
             self.commit_where_due(begin.elapsed()).await?;
-            self.check_where_due();
+            self.check_where_due().await;
             self.fold_where_due().await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&self.replica, reader);
@@ -223,25 +224,14 @@ impl Manager {
             };
             Some(Wake::Moment)
         };
-        let found_out = async {
-            match &mut self.committer {
-                Some(committer) => committer.find_out().await,
-                None => std::future::pending().await,
-            }
+        let found_out = away::done(self.committer.as_mut().and_then(Committer::work));
+        let written = away::done(self.folds.work());
+        let checked = away::done(self.checking.as_mut().map(Checking::work));
+        let done = async {
+            found_out.or(written).or(checked).await;
             Some(Wake::Moment)
         };
-        let written = async {
-            self.folds.written().await;
-            Some(Wake::Moment)
-        };
-        let checked = async {
-            match &mut self.checking {
-                Some(checking) => checking.checked().await,
-                None => std::future::pending().await,
-            }
-            Some(Wake::Moment)
-        };
-        event.or(come).or(found_out).or(written).or(checked).await
+        event.or(come).or(done).await
     }
 
     /// Takes an event and what else waits in the inbox, and what was held back if its time has come;

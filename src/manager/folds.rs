@@ -8,9 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smol::Task;
-
 use super::Manager;
+use super::away::Away;
 use crate::drops;
 use crate::replica::Base;
 use crate::replica::floor::Floor;
@@ -39,8 +38,7 @@ pub struct Folds {
 /// A base that is being written.
 struct Writing {
     floor: Arc<Floor>,
-    task: Task<Result<(), String>>,
-    result: Option<Result<(), String>>,
+    work: Away<Result<(), String>>,
 }
 
 impl Default for Folds {
@@ -90,15 +88,18 @@ impl Folds {
         due
     }
 
-    /// Waits until the base that is being written is; for ever if there is none.
-    pub async fn written(&mut self) {
-        match &mut self.writing {
-            Some(writing) if writing.result.is_none() => {
-                writing.result = Some((&mut writing.task).await);
-            }
-            Some(_) => (),
-            None => std::future::pending().await,
+    /// The base that is being written, if one is.
+    pub fn work(&mut self) -> Option<&mut Away<Result<(), String>>> {
+        self.writing.as_mut().map(|writing| &mut writing.work)
+    }
+
+    /// The base that was written, or why it was not, if that is over.
+    async fn take_written(&mut self) -> Option<(Arc<Floor>, Result<(), String>)> {
+        if !self.work()?.is_done().await {
+            return None;
         }
+        let Writing { floor, mut work } = self.writing.take()?;
+        Some((floor, work.take()?))
     }
 
     /// Forgets all: the history is another one.
@@ -120,15 +121,13 @@ impl Manager {
     /// If the journal cannot be used any more.
     pub(super) async fn fold_where_due(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        if let Some(Writing { floor, result, .. }) =
-            self.folds.writing.take_if(|writing| writing.result.is_some())
-        {
-            match result {
-                Some(Err(why)) => {
+        if let Some((floor, written)) = self.folds.take_written().await {
+            match written {
+                Ok(()) => self.fold(&floor).await,
+                Err(why) => {
                     log::warn!("the journal is not folded, since its base cannot be kept: {why}");
                     self.folds.rests_until = Some(now + RETRY);
                 }
-                _ => self.fold(&floor).await,
             }
         }
         if self.folds.note(self.replica.history().verified(), now) {
@@ -146,7 +145,7 @@ impl Manager {
             None => self.fold(&floor).await,
             Some(keeper) => {
                 let task = keeper.keep_base(Base::of(&floor), floor.position, self.replica.own());
-                self.folds.writing = Some(Writing { floor, task, result: None });
+                self.folds.writing = Some(Writing { floor, work: Away::new(task) });
             }
         }
         Ok(())

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use smol::Task;
-
+use super::away::Away;
 use super::lives::Cause;
 use super::{Manager, wall_clock};
 use crate::drops;
@@ -34,31 +33,31 @@ pub enum Taken {
 /// A large document that is compared with what a commit says, by another thread.
 pub struct Checking {
     check: Check,
-    task: Task<bool>,
-    result: Option<bool>,
+    work: Away<bool>,
 }
 
 impl Checking {
     fn begin(check: Check) -> Self {
         let document = check.clone();
-        Self { check, task: smol::unblock(move || document.is_right()), result: None }
+        Self { check, work: Away::new(smol::unblock(move || document.is_right())) }
     }
 
-    /// Waits until it is compared.
-    pub async fn checked(&mut self) {
-        if self.result.is_none() {
-            self.result = Some((&mut self.task).await);
-        }
+    /// The comparison.
+    pub fn work(&mut self) -> &mut Away<bool> {
+        &mut self.work
     }
 }
 
 impl Manager {
     /// Has the document at the last commit compared with what that says, and takes note of what came of it.
-    pub(super) fn check_where_due(&mut self) {
-        let is_done = |checking: &mut Checking| checking.result.is_some();
-        if let Some(Checking { check, result, .. }) = self.checking.take_if(is_done) {
+    pub(super) async fn check_where_due(&mut self) {
+        if let Some(Checking { check, work }) = &mut self.checking
+            && work.is_done().await
+            && let Some(is_right) = work.take()
+        {
             let before = self.replica.difference().cloned();
-            self.replica.note_check(&check, result == Some(true));
+            self.replica.note_check(check, is_right);
+            self.checking = None;
             self.tell_difference(before.as_ref());
             self.publisher.publish(&self.replica, self.counters);
         }

@@ -8,15 +8,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use log::Level;
-use smol::Task;
-
+use super::away::Away;
 use super::{JournalPast, Manager, Submitted, wall_clock};
 use crate::clock::Time;
 use crate::commit::{self, Chain, Heard, Silence};
 use crate::replica::{Prepared, Replica};
 use crate::source::{FIRST_ID, MAX_EPOCH, Source};
 use crate::transaction::Name;
+use log::Level;
 
 /// After how long it looks again if it waits for something of which nothing tells.
 const RETRY_MICROS: u64 = 1_000_000;
@@ -85,11 +84,11 @@ struct Work {
     hearing: Hearing,
     standing: Standing,
     last: Option<Name>,
-    next: Task<Next>,
-    found: Option<Next>,
+    next: Away<Next>,
 }
 
-type Next = io::Result<Result<Prepared, Silence>>;
+/// What came of it.
+pub type Next = io::Result<Result<Prepared, Silence>>;
 
 /// On what it depends whether a node commits at all, besides what was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,28 +195,23 @@ impl Committer {
         let (primary, heard, now) = (self.primary.clone(), hearing.heard, wall_clock());
         let hashed = self.primary.hashed_micros(at);
         let next = move || replica.prepare_commit(&primary, (at, hashed), heard, now, &past);
-        let next = smol::unblock(next);
+        let next = Away::new(smol::unblock(next));
         self.look_at = None;
-        self.work = Some(Work { at, hearing, standing, last, next, found: None });
+        self.work = Some(Work { at, hearing, standing, last, next });
     }
 
-    /// Waits until something is found out; for ever if nothing is to be.
-    pub async fn find_out(&mut self) {
-        match &mut self.work {
-            Some(work) if work.found.is_none() => work.found = Some((&mut work.next).await),
-            _ => std::future::pending().await,
-        }
+    /// What is being found out, if something is.
+    pub fn work(&mut self) -> Option<&mut Away<Next>> {
+        self.work.as_mut().map(|work| &mut work.next)
     }
 
     /// What was found out, if it was.
     async fn take_found(&mut self) -> Option<(Work, Next)> {
-        let is_found = |work: &Work| work.found.is_none() && work.next.is_finished();
-        if self.work.as_ref().is_some_and(is_found) {
-            // Nobody waited for it, since there was always something else to do.
-            self.find_out().await;
+        if !self.work()?.is_done().await {
+            return None;
         }
-        let mut work = self.work.take_if(|work| work.found.is_some())?;
-        let found = work.found.take()?;
+        let mut work = self.work.take()?;
+        let found = work.next.take()?;
         Some((work, found))
     }
 
