@@ -133,8 +133,10 @@ impl Names {
         }
     }
 
-    /// Takes out all of `source`, or has it that all below its next Id are there.
-    pub fn forget(&mut self, source: &Source, keeps_below: bool) {
+    /// Takes out all of `source`. Of a plain one, which may repeat its Ids for ever, all below the next Id are there
+    /// from then on.
+    pub fn forget(&mut self, source: &Source) {
+        let keeps_below = source.life_name().is_none();
         let next = self.next_id(source);
         let is_whole = |(_, range): (At, &Range)| range.from == 0 && range.next == next;
         if keeps_below && self.up_to(source, 0).is_some_and(is_whole) {

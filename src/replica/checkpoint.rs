@@ -105,7 +105,7 @@ impl Checkpoints {
             floor.passed = passed.passed;
             floor.committed = passed.committed.clone();
             for source in forgotten {
-                floor.counted.names.forget(source, source.life_name().is_none());
+                floor.counted.names.forget(source);
             }
         }
     }

@@ -209,7 +209,7 @@ impl PastFloor {
         let forget = |floor: &mut Floor, upto: u64| {
             for (_, sources) in self.forgotten.range(floor.passed..upto.max(floor.passed)) {
                 for source in sources {
-                    floor.counted.names.forget(source, source.life_name().is_none());
+                    floor.counted.names.forget(source);
                 }
             }
             floor.passed = floor.passed.max(upto);

@@ -121,7 +121,7 @@ impl History {
             (None, _) => Floor::clone(&self.committed),
         };
         for source in &forgotten.names {
-            floor.counted.names.forget(source, source.life_name().is_none());
+            floor.counted.names.forget(source);
         }
         let after = self.chain.position_after(number).unwrap_or(u64::MAX);
         let Progress { passed, committed } = self.progress.clone();
@@ -157,7 +157,7 @@ impl History {
     /// Forgets names at a commit.
     fn forget(&mut self, number: u64, forgotten: &Forgotten) {
         for source in &forgotten.names {
-            self.counted.names.forget(source, source.life_name().is_none());
+            self.counted.names.forget(source);
         }
         if !forgotten.names.is_empty() {
             Arc::make_mut(&mut self.forgotten).insert(number, forgotten.names.clone());
