@@ -25,8 +25,8 @@
 //! - [`query`]: all reading of the past, with one budget.
 //! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
 //! - [`events`]: sends the document's changes to whoever reads live.
-//! - [`downstream`]: sends the journal to whoever connects. [`upstream`]: receives a peer's.
-//!   [`websocket`]: what both ends do alike.
+//! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
+//!   receives a peer's.
 //! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!
@@ -42,7 +42,7 @@
 //!   of their Ids, so that a clock says what a node has ([`replica::Replica::accept`],
 //!   [`transaction::Transaction`]).
 //! - What one connection costs is bounded by this node, not by the other side: turns are counted in bytes
-//!   and calls, what waits to be written is bounded ([`websocket`], [`server`]).
+//!   and calls, what waits to be written is bounded ([`mesh::websocket`], [`server`]).
 //! - All reading of the past goes through one door with a budget ([`query`]).
 //! - No line of the journal is passed over unchecked ([`journal`]).
 //! - What is acknowledged, shown or sent is in the journal ([`manager`]).
@@ -60,7 +60,6 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod document;
-pub mod downstream;
 pub mod drops;
 pub mod events;
 pub mod foreign;
@@ -68,6 +67,7 @@ pub mod http;
 pub mod journal;
 pub mod maintenance;
 pub mod manager;
+pub mod mesh;
 pub mod names;
 pub mod node;
 pub mod patch;
@@ -78,5 +78,3 @@ pub mod server;
 pub mod shared;
 pub mod source;
 pub mod transaction;
-pub mod upstream;
-pub mod websocket;

@@ -12,15 +12,15 @@ use smol::future::FutureExt;
 use smol::{Executor, Timer};
 
 use crate::config::{Config, Peer, host_and_port};
-use crate::downstream::Downstreams;
 use crate::http::{InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
+use crate::mesh::downstream::Downstreams;
+use crate::mesh::upstream::{self, Dialers, Means, Membership, Peers};
 use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
-use crate::upstream::{self, Dialers, Means, Membership, Peers};
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);

@@ -29,12 +29,12 @@ use serde::Serialize;
 use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
-use crate::downstream::{Downstreams, Session};
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
+use crate::mesh::downstream::{Downstreams, Session};
+use crate::mesh::upstream::Peers;
 use crate::query::Query;
 use crate::source::Source;
-use crate::upstream::Peers;
 
 use primary::CommitStatus;
 

@@ -18,8 +18,8 @@ use async_tungstenite::tungstenite::handshake::client::Request;
 use async_tungstenite::tungstenite::{Error, Message};
 use libfuzzer_sys::fuzz_target;
 use patchmesh::manager::StateHash;
+use patchmesh::mesh::websocket::{Limits, Note, Socket};
 use patchmesh::transaction::Transaction;
-use patchmesh::websocket::{Limits, Note, Socket};
 use patchmesh_fuzz::Bytes;
 use smol::io::{AsyncRead, AsyncWrite};
 

@@ -14,9 +14,9 @@ use smol::net::TcpStream;
 
 use crate::config::{authority, host_and_port};
 use crate::journal::StoredBase;
+use crate::mesh::websocket::transfer::{Arrived, Assembler};
+use crate::mesh::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
 use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
-use crate::websocket::transfer::{Arrived, Assembler};
-use crate::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Counters, LastCommit};
+use crate::mesh::upstream::{Divergence, UpstreamStatus};
 use crate::replica::{Difference, MAX_AHEAD_MICROS};
 use crate::transaction::Name;
-use crate::upstream::{Divergence, UpstreamStatus};
 
 /// How long the manager may be at work on one turn before the process does not count as well any more:
 /// longer than any replay, since a restart would only make it begin anew.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::primary::CommitStatus;
-use crate::downstream::DownstreamStatus;
 use crate::manager::Counters;
-use crate::upstream::{State, UpstreamStatus};
+use crate::mesh::downstream::DownstreamStatus;
+use crate::mesh::upstream::{State, UpstreamStatus};
 
 /// Counts answers by the first digit of their status.
 #[derive(Debug, Default)]

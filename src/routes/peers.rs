@@ -9,11 +9,11 @@ use super::primary::CommitStatus;
 use super::{Routes, bad_request, json};
 use crate::clock::VectorClock;
 use crate::config::Peer;
-use crate::downstream::DownstreamStatus;
 use crate::http::{Request, Response, percent_decode};
 use crate::manager::StateHash;
+use crate::mesh::downstream::DownstreamStatus;
+use crate::mesh::upstream::{Change, Done, NotDone, Unfit, UpstreamStatus};
 use crate::source::Source;
-use crate::upstream::{Change, Done, NotDone, Unfit, UpstreamStatus};
 
 #[derive(Serialize)]
 struct Shown {

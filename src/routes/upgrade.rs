@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::downstream::Hello;
 use crate::http::{Request, Response, Version};
+use crate::mesh::downstream::Hello;
 use crate::source::Source;
 
 /// A key is 16 bytes in base64.

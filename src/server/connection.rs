@@ -18,12 +18,12 @@ use smol::{Async, Timer};
 
 use super::Handler;
 use super::bodies::{Bodies, Held};
-use crate::downstream;
 use crate::events;
 use crate::http::{
     Body, BrokenOff, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces,
     Progress, ReadBuffer, Request, Response, Version,
 };
+use crate::mesh::downstream;
 use crate::routes::Answer;
 
 /// Answers to pipelined requests are gathered up to this size before they are written.

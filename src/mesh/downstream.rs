@@ -32,8 +32,10 @@ use smol::stream::Stream;
 
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
+use crate::mesh::websocket::{
+    DIAL_AGAIN, Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK,
+};
 use crate::source::Source;
-use crate::websocket::{DIAL_AGAIN, Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK};
 use course::Course;
 use status::Progress;
 

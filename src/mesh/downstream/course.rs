@@ -5,8 +5,8 @@ use std::io;
 use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::manager::Handle;
+use crate::mesh::websocket::transfer::Notes;
 use crate::transaction::{Name, Place, Record};
-use crate::websocket::transfer::Notes;
 
 use super::Hello;
 use super::plain::{Parts, nothing_before};

@@ -11,8 +11,8 @@ use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::End;
 use crate::manager::{Handle, Taken};
-use crate::websocket::transfer::{Arrived, Assembler};
-use crate::websocket::{Note, SILENCE_LIMIT};
+use crate::mesh::websocket::transfer::{Arrived, Assembler};
+use crate::mesh::websocket::{Note, SILENCE_LIMIT};
 
 /// Room for one base at a time, for all upstreams of a node.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::DIAL_LIMIT;
 use crate::foreign::visible;
 use crate::manager::Stopped;
+use crate::mesh::websocket::{DIAL_AGAIN, Fault, SILENCE_LIMIT};
 use crate::replica::Refusal;
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
-use crate::websocket::{DIAL_AGAIN, Fault, SILENCE_LIMIT};
 
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use super::end::{End, shown};
 use super::since::{encoded, since};
 use crate::clock::VectorClock;
 use crate::config::{Peer, authority, host_and_port};
+use crate::mesh::websocket::{Limits, SILENCE_LIMIT, Socket, TICK};
 use crate::source::Source;
 use crate::transaction::MAX_ENCODED_BYTES;
-use crate::websocket::{Limits, SILENCE_LIMIT, Socket, TICK};
 
 /// How long one address has to answer before the next one is tried beside it (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

@@ -35,11 +35,11 @@ use smol::stream::Stream;
 
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
+use crate::mesh::websocket::{Fault, Note, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
 use crate::source::Source;
 use crate::transaction::Transaction;
-use crate::websocket::{Fault, Note, Silence, Socket, TICK};
 use backoff::{Backoff, GOOD};
 use dial::{Hello, Welcome, dial};
 use end::End;

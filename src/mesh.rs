@@ -1,0 +1,8 @@
+//! How nodes reach each other.
+//!
+//! A [`downstream`] sends this node's journal to whoever connects and only sends; an [`upstream`] dials a peer,
+//! receives its journal and only receives. Neither knows the other. [`websocket`] is what both ends do alike.
+
+pub mod downstream;
+pub mod upstream;
+pub mod websocket;
