@@ -35,6 +35,8 @@ pub(super) struct Progress {
     pub position: AtomicU64,
     /// How many transactions the journal had when the session began.
     pub length_at_begin: u64,
+    /// Whether the reader wants to be told what there is, not the transactions.
+    pub lazy: AtomicBool,
     since: Time,
 }
 
@@ -49,6 +51,8 @@ pub struct DownstreamStatus {
     pub position: u64,
     /// How many transactions are behind that.
     pub behind: u64,
+    /// Whether it is sent only what there is, not the transactions: they come from others.
+    pub lazy: bool,
     /// When the session began.
     pub since: Time,
 }
@@ -67,6 +71,7 @@ impl Downstreams {
                     node: progress.node.as_ref().map(Source::to_string),
                     position,
                     behind: length.saturating_sub(position),
+                    lazy: progress.lazy.load(Ordering::Relaxed),
                     since: progress.since,
                 }
             })
@@ -93,7 +98,8 @@ impl Downstreams {
         length_at_begin: u64,
     ) -> Arc<Progress> {
         let (position, since) = (AtomicU64::new(position), wall_clock());
-        let progress = Arc::new(Progress { address, node, position, length_at_begin, since });
+        let lazy = AtomicBool::new(false);
+        let progress = Arc::new(Progress { address, node, position, length_at_begin, lazy, since });
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|progress| progress.strong_count() > 0);
         open.push(Arc::downgrade(&progress));

@@ -36,6 +36,8 @@ pub struct UpstreamStatus {
     pub failures: u64,
     /// How far its times are ahead of this node's clock, in milliseconds, if that is why it is down.
     pub ahead_ms: Option<u64>,
+    /// Whether the peer is told to send only what it has, not the transactions: they come from others.
+    pub lazy: bool,
     /// Whether it was read to the end of its journal since this node has started; only a patchmesh
     /// node says so.
     pub read_to_end: bool,
@@ -82,6 +84,7 @@ impl UpstreamStatus {
             error: None,
             failures: 0,
             ahead_ms: None,
+            lazy: false,
             read_to_end: false,
             is_reached: None,
             is_left_aside: false,
@@ -102,6 +105,8 @@ impl UpstreamStatus {
         self.node = node;
         self.is_reached = Some(true);
         self.heard = Some(now);
+        // Every stream begins with the transactions.
+        self.lazy = false;
         // The peer may have lost its journal since.
         self.vclock = None;
     }
