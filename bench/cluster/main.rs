@@ -3,14 +3,15 @@
 //! ```text
 //! cargo bench --bench cluster                                  all tables
 //! cargo bench --bench cluster -- post get beside durable replication delay million commits final
-//!                                grown                         some of them
+//!                                grown mesh                    some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
 //! ```
 //!
 //! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and
-//! shorter, and with `--test` all is done in small.
+//! shorter, and with `--test` all is done in small. With PATCHMESH=FILE in the environment the nodes are of that
+//! program, such as an earlier build.
 //!
 //! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
 //! and the load share the machine; the load says what it needs itself.
@@ -26,6 +27,7 @@ mod load;
 mod median;
 #[path = "../common/memory.rs"]
 mod memory;
+mod mesh;
 mod million;
 mod process;
 mod protocol;
@@ -71,7 +73,7 @@ const SMALL: Size =
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "post",
     "get",
     "beside",
@@ -82,6 +84,7 @@ const TABLES: [&str; 10] = [
     "commits",
     "final",
     "grown",
+    "mesh",
 ];
 
 fn main() {
@@ -141,6 +144,9 @@ fn main() {
         }
         if is_wanted("grown") {
             committed::grown(size, data);
+        }
+        if is_wanted("mesh") {
+            mesh::meshes(size);
         }
     });
 }

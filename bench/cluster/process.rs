@@ -26,25 +26,42 @@ impl Process {
 
     /// So many nodes that all dial one another, the first one with these options and its journal in `data`.
     pub fn mesh(count: usize, data: &Path, options: &[&str]) -> Vec<Self> {
-        let free = |_| TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let addresses: Vec<_> = (0..count).map(free).map(|free| free.expect("a port")).collect();
-        let node = |at: usize| {
-            let others = addresses.iter().copied().filter(|other| *other != addresses[at]);
-            let others: Vec<_> = others.collect();
-            let (data, options) = if at == 0 { (Some(data), options) } else { (None, &[][..]) };
-            Self::node_at(&addresses[at].to_string(), &others, data, options)
+        let all_but = |at: usize| (0..count).filter(move |other| *other != at).collect();
+        Self::linked((0..count).map(all_but).collect(), |at| {
+            if at == 0 { (Some(data), options) } else { (None, &[]) }
+        })
+    }
+
+    /// One node for each list of the nodes that it dials, by their numbers; with these options, and its journal
+    /// in that directory or in memory.
+    pub fn linked<'a>(
+        links: Vec<Vec<usize>>,
+        with: impl Fn(usize) -> (Option<&'a Path>, &'a [&'a str]),
+    ) -> Vec<Self> {
+        // All are held until the last one is found, so that no two are the same.
+        let free = links.iter().map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let held: Vec<_> = free.collect();
+        let address = |held: &TcpListener| held.local_addr().expect("it is bound");
+        let addresses: Vec<_> = held.iter().map(address).collect();
+        drop(held);
+        let node = |(at, peers): (usize, Vec<usize>)| {
+            let peers: Vec<_> = peers.into_iter().map(|peer| addresses[peer]).collect();
+            let (data, options) = with(at);
+            Self::node_at(&addresses[at].to_string(), &peers, data, options)
         };
-        (0..count).map(node).collect()
+        links.into_iter().enumerate().map(node).collect()
     }
 
     fn node_at(address: &str, peers: &[SocketAddr], data: Option<&Path>, options: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_patchmesh"));
+        let own = || env!("CARGO_BIN_EXE_patchmesh").into();
+        let mut command = Command::new(std::env::var_os("PATCHMESH").unwrap_or_else(own));
         command.arg(address).args(peers.iter().map(SocketAddr::to_string));
         command.args(["--source", "bench"]).args(options);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
-        command.env("RUST_LOG", "warn").env_remove("PATCHMESH_TOKEN");
+        // That peers come up and go down one after the other is no news here.
+        command.env("RUST_LOG", "error").env_remove("PATCHMESH_TOKEN");
         Self::start(command, |line| {
             line.strip_prefix("patchmesh listens on ")?.split(',').next()?.parse().ok()
         })
