@@ -16,22 +16,25 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
-use smol::future::{FutureExt, pending};
-use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::net::TcpStream;
-use smol::{Async, Timer};
+use async_channel::Receiver;
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::clock::VectorClock;
 use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Handle, Known, Representation};
 use crate::patch::{Operation, Patch, parse};
+use crate::stream::Stream;
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -108,22 +111,20 @@ impl fmt::Display for End {
 
 impl Session {
     /// Sends events until the reader goes or `shutdown` closes.
-    pub async fn run(self, stream: TcpStream, shutdown: Receiver<Infallible>) {
+    pub async fn run(self, stream: Stream, shutdown: Receiver<Infallible>) {
         let address = self.address;
         log::debug!("events to {address}: begin");
-        let output =
-            Output { stream: stream.clone(), coding: self.coding, inside: AtomicBool::new(false) };
+        let inside = AtomicBool::new(false);
+        let mut output = Output { stream, coding: self.coding, inside: &inside, is_silent: false };
         let stopped = async {
             let Err(async_channel::RecvError) = shutdown.recv().await;
             let limit = Instant::now() + FAREWELL_LIMIT;
-            while output.inside.load(Ordering::Relaxed) && Instant::now() < limit {
+            while inside.load(Ordering::Relaxed) && Instant::now() < limit {
                 Timer::after(PACE).await;
             }
             End::Stopping
         };
-        let (listening, silent) = async_channel::bounded(1);
-        let left = left(stream, listening);
-        let end = self.send(&output, &silent).or(stopped).or(left).await;
+        let end = self.send(&mut output).or(stopped).await;
         output.finish().await;
         match end {
             End::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
@@ -131,19 +132,15 @@ impl Session {
         }
     }
 
-    async fn send(&self, output: &Output, silent: &Receiver<Infallible>) -> End {
-        match self.send_all(output, silent).await {
+    async fn send(&self, output: &mut Output<'_>) -> End {
+        match self.send_all(output).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    /// Sends all that comes. `silent` is closed when the reader says no more.
-    async fn send_all(
-        &self,
-        output: &Output,
-        silent: &Receiver<Infallible>,
-    ) -> Result<Infallible, End> {
+    /// Sends all that comes.
+    async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, End> {
         let mut probe_interval = None;
         let grown = self.handle.subscribe();
         output.write(RETRY, "".into(), "").await?;
@@ -179,22 +176,24 @@ impl Session {
             Timer::after(PACE.saturating_mul(megabytes.saturating_add(1))).await;
             loop {
                 let growth = async { grown.recv().await.map_or(Err(End::Stopping), |()| Ok(true)) };
-                let interval = probe_interval.unwrap_or(KEEP_ALIVE_INTERVAL);
+                let interval = match probe_interval {
+                    Some(interval) => interval,
+                    None if output.is_silent => Duration::ZERO,
+                    None => KEEP_ALIVE_INTERVAL,
+                };
                 let silence = async {
                     Timer::after(interval).await;
                     Ok(false)
                 };
                 let said_last = async {
-                    match probe_interval {
-                        None => silent.recv().await.map_or(Ok(false), |never| match never {}),
-                        Some(_) => pending().await,
-                    }
+                    poll_fn(|context| output.poll_silent(context)).await?;
+                    Ok(false)
                 };
                 if growth.or(said_last).or(silence).await? {
                     break;
                 }
                 output.write(KEEP_ALIVE, "".into(), "").await?;
-                if silent.is_closed() {
+                if output.is_silent {
                     let longer = probe_interval.map_or(PROBE_INTERVAL, |interval| interval * 2);
                     probe_interval = Some(longer.min(KEEP_ALIVE_INTERVAL));
                 }
@@ -220,32 +219,6 @@ pub fn body_of(representation: &Representation, handle: &Handle, in_flight: &InF
     }
 }
 
-/// What comes of waiting for the reader to take something.
-async fn unless_stalled<T>(taken: impl Future<Output = io::Result<T>>) -> Result<T, End> {
-    let taken = async { taken.await.map_err(End::Failed) };
-    let stalled = async {
-        Timer::after(STALL_LIMIT).await;
-        Err(End::Stalled)
-    };
-    taken.or(stalled).await
-}
-
-/// Returns when the connection is broken. What the reader says is of no interest; `listening` is closed
-/// when it says no more.
-async fn left(mut stream: TcpStream, listening: Sender<Infallible>) -> End {
-    let mut buffer = [0; 512];
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => {
-                drop(listening);
-                return pending().await;
-            }
-            Ok(_) => smol::future::yield_now().await,
-            Err(error) => return End::Failed(error),
-        }
-    }
-}
-
 /// One patch that does what these do, which were applied one after the other, and a line feed.
 fn compose(patches: &[Arc<str>]) -> Vec<u8> {
     let operations = patches.iter().flat_map(|patch| {
@@ -260,24 +233,26 @@ fn compose(patches: &[Arc<str>]) -> Vec<u8> {
     line
 }
 
-/// Where the events go.
-struct Output {
-    stream: TcpStream,
+/// Where the events go. What the reader says is of no interest, only that it is there.
+struct Output<'a> {
+    stream: Stream,
     coding: Coding,
     /// Whether a part is being written.
-    inside: AtomicBool,
+    inside: &'a AtomicBool,
+    /// Whether the reader says no more.
+    is_silent: bool,
 }
 
-impl Output {
+impl Output<'_> {
     /// Writes an event, the data of which is a line: a JSON text as the node writes it, and a line feed.
-    async fn event(&self, kind: &str, vclock: &VectorClock, line: Body) -> Result<(), End> {
+    async fn event(&mut self, kind: &str, vclock: &VectorClock, line: Body) -> Result<(), End> {
         let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
         let head = format!("event: {kind}\nid: {id}\ndata: ");
         self.write(&head, line, "\n").await
     }
 
     /// Writes one part of the body of the answer: these, one behind the other.
-    async fn write(&self, before: &str, body: Body, behind: &str) -> Result<(), End> {
+    async fn write(&mut self, before: &str, body: Body, behind: &str) -> Result<(), End> {
         self.inside.store(true, Ordering::Relaxed);
         let length = (before.len() + behind.len()) as u64 + body.length();
         self.write_bytes(self.coding.before(length).as_bytes()).await?;
@@ -285,42 +260,89 @@ impl Output {
         if let Body::Pieces(mut pieces) = body {
             // Each is made when the one before it is written, and others have their turn in between: the
             // executor looks for what has come in when all wait for the system.
-            let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
             while let Some(piece) = pieces.next_piece().map_err(End::BrokenOff)? {
                 self.write_bytes(&piece).await?;
-                unless_stalled(socket.writable()).await?;
+                self.unless_stalled(|stream, context| stream.poll_writable(context)).await?;
             }
         } else {
             self.write_bytes(body.at_hand()).await?;
         }
         self.write_bytes(behind.as_bytes()).await?;
         self.write_bytes(self.coding.behind().as_bytes()).await?;
+        self.unless_stalled(|stream, context| Pin::new(stream).poll_flush(context)).await?;
         self.inside.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn write_bytes(&self, bytes: &[u8]) -> Result<(), End> {
-        let mut stream = self.stream.clone();
-        for some in bytes.chunks(STALL_BYTES) {
-            unless_stalled(stream.write_all(some)).await?;
+    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
+        for mut some in bytes.chunks(STALL_BYTES) {
+            let write = |stream: &mut Stream, context: &mut Context<'_>| {
+                while !some.is_empty() {
+                    match ready!(Pin::new(&mut *stream).poll_write(context, some))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        count => some = &some[count..],
+                    }
+                }
+                Poll::Ready(Ok(()))
+            };
+            self.unless_stalled(write).await?;
         }
         Ok(())
     }
 
-    /// Ends the body, unless it breaks off inside a part.
-    async fn finish(&self) {
-        if !self.inside.load(Ordering::Relaxed) {
-            let end = async {
-                // If it cannot be written, there is nobody to read it.
-                let _ = self.write_bytes(self.coding.end().as_bytes()).await;
-            };
-            let limit = async {
-                Timer::after(FAREWELL_LIMIT).await;
-            };
-            end.or(limit).await;
+    /// Waits for the reader to take something, and sees meanwhile whether it is there.
+    async fn unless_stalled(
+        &mut self,
+        mut taken: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<()>>,
+    ) -> Result<(), End> {
+        let mut stalled = pin!(async {
+            Timer::after(STALL_LIMIT).await;
+        });
+        poll_fn(|context| {
+            if let Poll::Ready(taken) = taken(&mut self.stream, context) {
+                return Poll::Ready(taken.map_err(End::Failed));
+            }
+            if let Poll::Ready(Err(end)) = self.poll_silent(context) {
+                return Poll::Ready(Err(end));
+            }
+            stalled.as_mut().poll(context).map(|()| Err(End::Stalled))
+        })
+        .await
+    }
+
+    /// Whether the reader begins to say no more; it may still listen.
+    fn poll_silent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.is_silent {
+            return Poll::Pending;
         }
-        // The reader may have closed before.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        match ready!(Pin::new(&mut self.stream).poll_read(context, &mut [0; 512])) {
+            Ok(0) => {
+                self.is_silent = true;
+                Poll::Ready(Ok(()))
+            }
+            Ok(_) => {
+                // Others have their turn before more is read.
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(End::Failed(error))),
+        }
+    }
+
+    /// Ends the body, unless it breaks off inside a part.
+    async fn finish(mut self) {
+        let end = async {
+            if !self.inside.load(Ordering::Relaxed) {
+                self.write_bytes(self.coding.end().as_bytes()).await?;
+            }
+            self.unless_stalled(|stream, context| Pin::new(stream).poll_close(context)).await
+        };
+        let limit = async {
+            Timer::after(FAREWELL_LIMIT).await;
+            Ok(())
+        };
+        // If it cannot be written, there is nobody to read it.
+        let _ = end.or(limit).await;
     }
 }
 

@@ -23,7 +23,8 @@
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
 //! - [`query`]: all reading of the past, with one budget.
-//! - [`http`]: HTTP/1.1 as bytes. [`server`]: sockets. [`routes`]: what each path does.
+//! - [`stream`]: a connection, whatever carries it. [`http`]: HTTP/1.1 as bytes. [`server`]: the loops over
+//!   connections. [`routes`]: what each path does.
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
 //!   receives a peer's.
@@ -77,4 +78,5 @@ pub mod routes;
 pub mod server;
 pub mod shared;
 pub mod source;
+pub mod stream;
 pub mod transaction;

@@ -35,6 +35,7 @@ use crate::mesh::downstream::{Downstreams, Session};
 use crate::mesh::upstream::Peers;
 use crate::query::Query;
 use crate::source::Source;
+use crate::stream::Takeover;
 
 use primary::CommitStatus;
 
@@ -67,10 +68,9 @@ pub enum Answer<'a> {
     Response(Response),
     /// This is sent when it is known. The request is not needed for that.
     Later(Later<'a>),
-    /// This is sent, and then the connection is a WebSocket of this session.
-    Upgrade(Response, Session),
-    /// This is sent, and then its body follows from this session until the connection ends.
-    Stream(Response, crate::events::Session),
+    /// This is sent, and then somebody else goes on with the connection: as a WebSocket, or with a body that
+    /// does not end.
+    TakeOver(Response, Takeover),
 }
 
 /// A response that takes its time.
@@ -106,9 +106,7 @@ impl Routes {
             Err(response) => response.into(),
         };
         let response = match &mut answer {
-            Answer::Response(response)
-            | Answer::Upgrade(response, _)
-            | Answer::Stream(response, _) => response,
+            Answer::Response(response) | Answer::TakeOver(response, _) => response,
             Answer::Later(later) => {
                 let later = std::mem::replace(later, Box::pin(std::future::pending()));
                 return Answer::Later(Box::pin(async {
@@ -206,7 +204,8 @@ impl Routes {
                     address: from,
                     hello,
                 };
-                Answer::Upgrade(response, session)
+                let run = |stream, read_ahead, shutdown| session.run(stream, read_ahead, shutdown);
+                Answer::TakeOver(response, Takeover::new(run))
             }
         })
     }

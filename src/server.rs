@@ -27,14 +27,14 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
-use smol::net::TcpStream;
 use smol::{Executor, Task, Timer};
 
 use crate::http::{Limits, Request};
 use crate::routes::{Answer, Routes};
+use crate::stream::{self, Stream};
 
 use bodies::Bodies;
-use connection::{Connection, End, Successor, Upgraded};
+use connection::{Connection, End};
 
 pub use listeners::Listeners;
 
@@ -101,13 +101,12 @@ pub async fn serve<H: Handler>(
                     from,
                     limits: limits.clone(),
                     shutdown: shutdown.clone(),
-                    alive: alive.clone(),
                     bodies: bodies.clone(),
                 };
                 if tasks.len() > 2 * alive.sender_count() {
                     tasks.retain(|task| !task.is_finished());
                 }
-                tasks.extend(admit(executor, client, &handler));
+                tasks.extend(admit(executor, client, alive.clone(), &handler));
             }
             Err(error) if is_of_one_connection(&error) => {
                 log::debug!("a connection failed before it was accepted: {error}");
@@ -145,7 +144,7 @@ pub async fn serve<H: Handler>(
 async fn accept(
     listeners: &mut Listeners,
     shutdown: &Receiver<Infallible>,
-) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+) -> Option<io::Result<(Stream, SocketAddr)>> {
     let shut_down = async {
         closed(shutdown).await;
         None
@@ -186,26 +185,26 @@ impl AcceptTrouble {
 
 /// A connection that was accepted.
 struct Client {
-    stream: TcpStream,
+    stream: Stream,
     from: SocketAddr,
     limits: Arc<Limits>,
     shutdown: Receiver<Infallible>,
-    /// Held for as long as the connection lives.
-    alive: Sender<Infallible>,
     bodies: Bodies,
 }
 
-/// Gives the connection a task of its own, unless there are too many. It ends when that is dropped.
+/// Gives the connection a task of its own, unless there are too many. It ends when that is dropped. `alive`
+/// is held for as long as the connection lives.
 fn admit<H: Handler>(
     executor: &Executor<'_>,
     client: Client,
+    alive: Sender<Infallible>,
     handler: &Arc<H>,
 ) -> Option<Task<()>> {
     // The senders: one for each connection, this one included, and the accept loop's own.
-    let connections = client.alive.sender_count() - 1;
+    let connections = alive.sender_count() - 1;
     let Client { from, limits, .. } = &client;
     let from = *from;
-    if let Err(error) = client.stream.set_nodelay(true) {
+    if let Err(error) = client.stream.tcp().set_nodelay(true) {
         log::debug!("{from}: TCP_NODELAY cannot be set: {error}");
     }
     if connections > limits.connections + RESERVED {
@@ -213,35 +212,37 @@ fn admit<H: Handler>(
         return None;
     }
     let is_reserved = connections > limits.connections;
-    let handler = handler.clone();
+    let conversation = Box::pin(converse(client, handler.clone(), is_reserved));
     Some(executor.spawn(async move {
-        let conversation = converse(client, &*handler, is_reserved);
-        if AssertUnwindSafe(conversation).catch_unwind().await.is_err() {
-            log::error!("{from}: closed, because answering it ended in a panic (a bug)");
+        // What goes on after the conversation may go on for long, without what the conversation took.
+        let all = async {
+            if let Some(task) = conversation.await {
+                task.await;
+            }
+        };
+        if AssertUnwindSafe(all).catch_unwind().await.is_err() {
+            log::error!("{from}: closed, because what was done for it ended in a panic (a bug)");
         }
+        drop(alive);
     }))
 }
 
-async fn converse<H: Handler>(client: Client, handler: &H, is_reserved: bool) {
-    let Client { stream, from, limits, shutdown, alive: _alive, bodies } = client;
+/// Answers what the client asks. Returns what is to be done on the connection after that, if there is something.
+async fn converse<H: Handler>(
+    client: Client,
+    handler: Arc<H>,
+    is_reserved: bool,
+) -> Option<stream::Task> {
+    let Client { stream, from, limits, shutdown, bodies } = client;
     let shut_down = pin!(shutdown.recv());
     let connection =
         Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved, &bodies);
-    let end = connection.converse(handler).await;
+    let end = connection.converse(&*handler).await;
     match end {
         End::BrokenOff(why) => log::log!(why.level(), "{from}: {end}"),
         _ => log::debug!("{from}: {end}"),
     }
-    if let End::Upgraded(upgraded) = end {
-        let Upgraded { successor, stream, read_ahead } = *upgraded;
-        match successor {
-            Successor::WebSocket(session) => {
-                session.run(stream, read_ahead, shutdown.clone()).await;
-            }
-            // There are no requests behind an answer that does not end.
-            Successor::Events(session) => session.run(stream, shutdown.clone()).await,
-        }
-    }
+    if let End::TakenOver(task) = end { Some(task) } else { None }
 }
 
 #[cfg(test)]

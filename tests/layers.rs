@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
@@ -42,7 +42,8 @@ const MAY_USE: [(&str, &[&str]); 22] = [
         ],
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
-    ("events", &["clock", "patch", "manager", "http"]),
+    ("stream", &[]),
+    ("events", &["clock", "patch", "manager", "http", "stream"]),
     (
         "mesh",
         &[
@@ -63,6 +64,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "query",
             "config",
             "foreign",
+            "stream",
         ],
     ),
     (
@@ -80,11 +82,12 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "manager",
             "query",
             "http",
+            "stream",
             // A peer is named as in the command line.
             "config::Peer",
         ],
     ),
-    ("server", &["http", "routes", "mesh::downstream", "events"]),
+    ("server", &["http", "routes", "stream"]),
     (
         "maintenance",
         // It reads what a running node has as a new peer does.

@@ -77,10 +77,8 @@ impl ReadBuffer {
     }
 
     /// Ends the buffer and hands on what was not consumed.
-    pub fn into_unread(mut self) -> Vec<u8> {
-        self.bytes.truncate(self.end);
-        self.bytes.drain(..self.start);
-        self.bytes
+    pub fn into_unread(self) -> Vec<u8> {
+        self.unread().to_vec()
     }
 }
 

@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_by
 /// What a node sends.
 pub struct Stream {
     address: String,
-    socket: Socket,
+    socket: Socket<TcpStream>,
     /// What has come already.
     next: Option<Heard>,
 }
@@ -144,7 +144,7 @@ impl Stream {
     }
 }
 
-async fn dial(address: &str, token: Option<&str>) -> Result<Socket, String> {
+async fn dial(address: &str, token: Option<&str>) -> Result<Socket<TcpStream>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
     let stream =
         TcpStream::connect(host_and_port(address)).await.map_err(|error| failed(&error))?;

@@ -27,8 +27,7 @@ use async_tungstenite::tungstenite::Message;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::net::TcpStream;
-use smol::stream::Stream;
+use smol::stream::Stream as _;
 
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
@@ -36,6 +35,7 @@ use crate::mesh::websocket::{
     DIAL_AGAIN, Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK,
 };
 use crate::source::Source;
+use crate::stream::Stream;
 use course::Course;
 use status::Progress;
 
@@ -144,7 +144,7 @@ enum Event {
 impl Session {
     /// Sends the journal, from its start and then as it grows, until the other side goes or
     /// `shutdown` closes. `read_ahead` is what was read from the stream after the handshake.
-    pub async fn run(self, stream: TcpStream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {
+    pub async fn run(self, stream: Stream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {
         let address = self.address;
         log::debug!("downstream {address}: begins");
         let mut socket = Socket::accept(stream, read_ahead, LIMITS).await;

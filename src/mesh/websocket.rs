@@ -27,9 +27,9 @@ use futures_util::Sink;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use smol::net::TcpStream;
-use smol::stream::Stream;
+use smol::stream::Stream as _;
 
+use crate::stream::Stream;
 use turns::Turns;
 
 pub use note::Note;
@@ -79,7 +79,7 @@ impl Limits {
 }
 
 /// One end of a WebSocket, over a stream of bytes.
-pub struct Socket<S = TcpStream> {
+pub struct Socket<S = Stream> {
     stream: WebSocketStream<Turns<S>>,
     /// How many messages were heard in this turn.
     messages: u32,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::{Answer, Routes};
 use crate::events::Session;
 use crate::http::{Body, Coding, Request, Response};
+use crate::stream::Takeover;
 
 const MEDIA_TYPE: &str = "text/event-stream";
 
@@ -59,7 +60,9 @@ pub fn agree(
         last: last.and_then(|id| serde_json::from_str(&id).ok()),
         coding: Coding::of(request.version()),
     };
-    Ok(Answer::Stream(response, session))
+    // There are no requests behind an answer that does not end.
+    let run = |stream, _, shutdown| session.run(stream, shutdown);
+    Ok(Answer::TakeOver(response, Takeover::new(run)))
 }
 
 #[cfg(test)]

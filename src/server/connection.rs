@@ -4,27 +4,23 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Recv};
-use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::net::TcpStream;
-use smol::{Async, Timer};
+use smol::{Timer, future};
 
 use super::Handler;
 use super::bodies::{Bodies, Held};
-use crate::events;
 use crate::http::{
     Body, BrokenOff, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces,
     Progress, ReadBuffer, Request, Response, Version,
 };
-use crate::mesh::downstream;
 use crate::routes::Answer;
+use crate::stream::{Stream, Takeover, Task};
 
 /// Answers to pipelined requests are gathered up to this size before they are written.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -46,7 +42,7 @@ const RESERVED_TIME: Duration = Duration::from_secs(2);
 
 /// A connection, what has been read from it, and what is to be written to it.
 pub(super) struct Connection<'a> {
-    stream: TcpStream,
+    stream: Stream,
     from: SocketAddr,
     limits: &'a Limits,
     input: ReadBuffer,
@@ -85,23 +81,8 @@ pub(super) enum End {
     Failed(io::Error),
     /// The node shuts down.
     ShutDown,
-    /// The connection belongs to a session.
-    Upgraded(Box<Upgraded>),
-}
-
-/// To whom the connection goes after an answer.
-pub(super) enum Successor {
-    /// It is a WebSocket from then on.
-    WebSocket(downstream::Session),
-    /// The answer's body is events, for as long as there is somebody to read them.
-    Events(events::Session),
-}
-
-/// What a session goes on with.
-pub(super) struct Upgraded {
-    pub successor: Successor,
-    pub stream: TcpStream,
-    pub read_ahead: Vec<u8>,
+    /// Somebody else goes on with the connection: this is to be run.
+    TakenOver(Task),
 }
 
 /// What came of waiting for the client.
@@ -113,7 +94,7 @@ enum Wait {
 
 impl<'a> Connection<'a> {
     pub fn new(
-        stream: TcpStream,
+        stream: Stream,
         from: SocketAddr,
         limits: &'a Limits,
         shutdown: &'a Receiver<Infallible>,
@@ -141,16 +122,15 @@ impl<'a> Connection<'a> {
     pub async fn converse<H: Handler>(mut self, handler: &H) -> End {
         match self.answer_all(handler).await {
             Err(end) => end,
-            Ok(successor) => End::Upgraded(Box::new(Upgraded {
-                successor,
-                stream: self.stream,
-                read_ahead: self.input.into_unread(),
-            })),
+            Ok(takeover) => {
+                let (read_ahead, shutdown) = (self.input.into_unread(), self.shutdown.clone());
+                End::TakenOver(takeover.begin(self.stream, read_ahead, shutdown))
+            }
         }
     }
 
-    /// Ends with a session to go on with, or with another reason.
-    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Successor, End> {
+    /// Ends with who goes on, or with another reason.
+    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Takeover, End> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
         let mut deadline = None;
@@ -162,8 +142,8 @@ impl<'a> Connection<'a> {
             }
             match decoder.decode(&mut self.input) {
                 Ok(Progress::Complete(request)) => {
-                    if let Some(successor) = self.answer(request, handler).await? {
-                        return Ok(successor);
+                    if let Some(takeover) = self.answer(request, handler).await? {
+                        return Ok(takeover);
                     }
                     (phase, deadline) = (Phase::Idle, None);
                     continue;
@@ -200,12 +180,12 @@ impl<'a> Connection<'a> {
         if self.is_reserved { time.min(RESERVED_TIME) } else { time }
     }
 
-    /// Answers one request. Returns to whom the connection goes, if the answer says so.
+    /// Answers one request. Returns who goes on with the connection, if the answer says so.
     async fn answer<H: Handler>(
         &mut self,
         request: Request,
         handler: &H,
-    ) -> Result<Option<Successor>, End> {
+    ) -> Result<Option<Takeover>, End> {
         let (version, head_only) = (request.version(), request.method() == "HEAD");
         let may_go_on = request.keep_alive();
         let answer = if self.is_reserved && !handler.is_vital(&request) {
@@ -222,29 +202,28 @@ impl<'a> Connection<'a> {
         // What takes its time holds nothing meanwhile that others wait for.
         drop(request);
         self.held.hold(0);
-        let (response, successor) = match answer {
+        let (response, takeover) = match answer {
             Answer::Response(response) => (response, None),
             Answer::Later(later) => {
                 self.flush(b"").await?;
                 (later.await, None)
             }
-            Answer::Upgrade(response, session) => (response, Some(Successor::WebSocket(session))),
-            Answer::Stream(response, session) => (response, Some(Successor::Events(session))),
+            Answer::TakeOver(response, takeover) => (response, Some(takeover)),
         };
         let is_shut_down = self.shutdown.is_closed();
-        let keep_alive = may_go_on && successor.is_none() && !is_shut_down && !self.is_reserved;
-        let goes_on = successor.is_some() || keep_alive;
+        let keep_alive = may_go_on && takeover.is_none() && !is_shut_down && !self.is_reserved;
+        let goes_on = takeover.is_some() || keep_alive;
         let delivery =
             Delivery { version, head_only, keep_alive, date: self.date.text(SystemTime::now()) };
         match response.encode(&delivery, &mut self.output) {
             Body::Pieces(pieces) => self.write_pieces(pieces).await?,
             body => self.write(body.at_hand()).await?,
         }
-        if successor.is_some() {
+        if takeover.is_some() {
             self.flush(b"").await?;
         }
         if goes_on {
-            return Ok(successor);
+            return Ok(takeover);
         }
         self.flush(b"").await?;
         self.linger().await;
@@ -286,7 +265,9 @@ impl<'a> Connection<'a> {
     /// Lets the client read its last answer: closing a socket in which something is unread resets
     /// the connection, and a reset takes away what the client had not read yet.
     async fn linger(&mut self) {
-        if self.stream.shutdown(Shutdown::Write).is_err() {
+        let close =
+            |stream: Pin<&mut Stream>, context: &mut Context<'_>| stream.poll_close(context);
+        if self.within_write_time(close).await.is_err() {
             return;
         }
         let mut deadline = Some(Instant::now() + LINGER_TIME);
@@ -339,7 +320,6 @@ impl<'a> Connection<'a> {
     /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
     /// one at a time, however slowly the client reads.
     async fn write_pieces(&mut self, mut pieces: Pieces) -> Result<(), End> {
-        let socket: Arc<Async<std::net::TcpStream>> = self.stream.clone().into();
         loop {
             match pieces.next_piece() {
                 // However little of it the client takes at a time, it has to take all of it in time: what
@@ -360,7 +340,8 @@ impl<'a> Connection<'a> {
             }
             // To make a piece is work, so others have their turn in between. To yield would not do: the
             // executor looks for what has come in only after many turns, unless all wait for the system.
-            self.within_write_time(|_, context| socket.poll_writable(context)).await?;
+            self.within_write_time(|stream, context| stream.get_mut().poll_writable(context))
+                .await?;
         }
     }
 
@@ -376,7 +357,7 @@ impl<'a> Connection<'a> {
     async fn write_all(&mut self, [mut first, mut second]: [&[u8]; 2]) -> Result<(), End> {
         while !first.is_empty() || !second.is_empty() {
             let slices = [IoSlice::new(first), IoSlice::new(second)];
-            let write = |stream: Pin<&mut TcpStream>, context: &mut Context<'_>| match second {
+            let write = |stream: Pin<&mut Stream>, context: &mut Context<'_>| match second {
                 // One slice by itself costs the system less.
                 [] => stream.poll_write(context, first),
                 _ => stream.poll_write_vectored(context, &slices),
@@ -389,13 +370,13 @@ impl<'a> Connection<'a> {
             first = &first[of_first..];
             second = &second[count - of_first..];
         }
-        Ok(())
+        self.within_write_time(|stream, context| stream.poll_flush(context)).await
     }
 
     /// Waits for the client to take something.
     async fn within_write_time<T>(
         &mut self,
-        mut taken: impl FnMut(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        mut taken: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<T, End> {
         let mut deadline = None;
         poll_fn(|context| {
@@ -456,7 +437,7 @@ impl fmt::Display for End {
             End::BrokenOff(why) => write!(formatter, "closed, {why}"),
             End::Failed(error) => write!(formatter, "broken: {error}"),
             End::ShutDown => formatter.write_str("closed by the shutdown"),
-            End::Upgraded(_) => formatter.write_str("handed over to a session"),
+            End::TakenOver(_) => formatter.write_str("taken over"),
         }
     }
 }

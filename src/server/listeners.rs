@@ -2,15 +2,17 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::task::Poll;
 
-use smol::net::{TcpListener, TcpStream};
+use smol::Async;
+
+use crate::stream::Stream;
 
 /// Listens on one address or on several.
 pub struct Listeners {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Async<TcpListener>>,
     addresses: Vec<SocketAddr>,
     /// The one that is looked at first the next time, so that none is passed over for ever.
     turn: usize,
@@ -35,9 +37,9 @@ impl Listeners {
             if let (0, Some(port)) = (address.port(), free_port) {
                 address.set_port(port);
             }
-            match TcpListener::bind(address).await {
+            match Async::<TcpListener>::bind(address) {
                 Ok(listener) => {
-                    let local = listener.local_addr()?;
+                    let local = listener.get_ref().local_addr()?;
                     free_port = Some(local.port());
                     bound.addresses.push(local);
                     bound.listeners.push(listener);
@@ -60,20 +62,25 @@ impl Listeners {
     }
 
     /// The next connection, whichever address it came to.
-    pub async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         if let [listener] = &*self.listeners {
-            return listener.accept().await;
+            return accept(listener).await;
         }
         self.turn = (self.turn + 1) % self.listeners.len();
         let (behind, first) = self.listeners.split_at(self.turn);
         let mut accepting: Vec<_> =
-            first.iter().chain(behind).map(|listener| Box::pin(listener.accept())).collect();
+            first.iter().chain(behind).map(|listener| Box::pin(accept(listener))).collect();
         let next = poll_fn(|context| {
             let mut ready = accepting.iter_mut().map(|accept| accept.as_mut().poll(context));
             ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
         });
         pin!(next).await
     }
+}
+
+async fn accept(listener: &Async<TcpListener>) -> io::Result<(Stream, SocketAddr)> {
+    let (tcp, from) = listener.accept().await?;
+    Ok((Stream::Plain(tcp), from))
 }
 
 /// Whether the machine has no such address.

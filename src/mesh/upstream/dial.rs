@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use async_tungstenite::tungstenite::handshake::client::Response;
 use async_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use rustix::net::sockopt;
 use smol::Timer;
-use smol::net::TcpStream;
 
 use super::end::{End, shown};
 use super::since::{encoded, since};
@@ -21,6 +20,7 @@ use crate::clock::VectorClock;
 use crate::config::{Peer, authority, host_and_port};
 use crate::mesh::websocket::{Limits, SILENCE_LIMIT, Socket, TICK};
 use crate::source::Source;
+use crate::stream::Stream;
 use crate::transaction::MAX_ENCODED_BYTES;
 
 /// How long one address has to answer before the next one is tried beside it (RFC 8305 section 5).
@@ -61,13 +61,13 @@ pub struct Welcome {
 pub async fn dial(peer: &Peer, hello: &Hello<'_>) -> Result<(Socket, Welcome), End> {
     let Peer { address, path } = peer;
     let addresses = smol::net::resolve(host_and_port(address)).await.map_err(End::NoSuchHost)?;
-    let stream = first_to_connect(&alternating(&addresses), TcpStream::connect).await;
+    let stream = first_to_connect(&alternating(&addresses), Stream::connect).await;
     let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => End::Refused,
         _ => End::Broken(error.to_string()),
     })?;
-    stream.set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
-    keep_alive(&stream).map_err(|error| End::Broken(error.to_string()))?;
+    stream.tcp().set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
+    keep_alive(stream.tcp()).map_err(|error| End::Broken(error.to_string()))?;
     let (since, node) = (since(hello.vclock, hello.commits), encoded(hello.source.as_str()));
     let heal = if hello.heals { "&heal=1" } else { "" };
     let host = authority(address);
@@ -247,8 +247,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
         let nobody = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
-        let stream = smol::block_on(first_to_connect(&[nobody, here], TcpStream::connect)).unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), here);
+        let stream = smol::block_on(first_to_connect(&[nobody, here], Stream::connect)).unwrap();
+        assert_eq!(stream.tcp().peer_addr().unwrap(), here);
     }
 
     #[test]
