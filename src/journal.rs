@@ -276,6 +276,15 @@ impl JournalReader {
         }
     }
 
+    /// How many transactions from `from` on `seen` lacks, without reading them: exactly if it has all or nothing of
+    /// each part of the journal, or its Ids have no gaps; else at most.
+    pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.lacking(from, seen),
+            Self::File(file) => file.lacking(from, seen),
+        }
+    }
+
     /// What is known without reading them of records in a row that begin at `position`; none if nothing is.
     pub fn summary(&self, position: u64) -> Option<Summary> {
         match self {

@@ -251,7 +251,7 @@ impl Routes {
             divergences: self.peers.divergences(),
             requests: &self.requests,
             upstreams: &self.peers.statuses(),
-            downstreams: &self.downstreams.status(position),
+            downstreams: &self.downstreams.status(&self.handle),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());

@@ -20,6 +20,9 @@ use crate::transaction::{Place, Record, Transaction};
 /// How many positions a block has.
 pub const BLOCK: u64 = 256;
 
+/// How many blocks are looked at to count what a clock lacks: a million records. All after that counts.
+const COUNTED_BLOCKS: usize = 4096;
+
 /// By what a record is found.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
@@ -220,10 +223,7 @@ impl BlockIndex {
     /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
     /// length if there is none. What is not known, or not there any more, is not covered.
     pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {
-        let from = match &self.covered {
-            Some((length, before)) if from < *length && clock.covers(before) => *length,
-            _ => from,
-        };
+        let from = self.after_covered(from, clock);
         // What names a transaction says nothing of who has seen it.
         let next_id = |(role, source): &(Role, Source)| match role {
             Role::Author | Role::Stamper => clock.next_id(source),
@@ -234,6 +234,43 @@ impl BlockIndex {
             block.entries.iter().all(|entry| entry.greatest() < next_ids[entry.source as usize])
         };
         self.next_unless(from, is_covered)
+    }
+
+    /// How many records from `from` on `clock` lacks. That is exact for a block of which it has all, or nothing,
+    /// and for one whose Ids have no gaps; else it is at most what the block has.
+    pub fn lacking(&self, from: u64, clock: &VectorClock) -> u64 {
+        let from = self.after_covered(from, clock).max(self.begin);
+        let skipped = usize::try_from(from / BLOCK - self.first()).unwrap_or(usize::MAX);
+        let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);
+        let mut lacking = 0;
+        let mut counted = from;
+        for (number, block) in (from / BLOCK..).zip(blocks.skip(skipped).take(COUNTED_BLOCKS)) {
+            let positions = self.positions(number);
+            let there = positions.end.saturating_sub(positions.start.max(from));
+            lacking += block.map_or(there, |block| self.lacking_of(block, clock).min(there));
+            counted = counted.max(positions.end);
+        }
+        lacking + self.length.saturating_sub(counted)
+    }
+
+    /// How many Ids of a block's records `clock` lacks, those of the gaps between them too.
+    fn lacking_of(&self, block: &Block, clock: &VectorClock) -> u64 {
+        let ids = block.entries.iter().map(|entry| match &self.sources[entry.source as usize] {
+            (Role::Namer, _) => 0,
+            (Role::Author | Role::Stamper, source) => {
+                let next = clock.next_id(source).max(entry.least);
+                entry.greatest().saturating_add(1).saturating_sub(next)
+            }
+        });
+        ids.fold(0, u64::saturating_add)
+    }
+
+    /// The first position at or after `from` that is not known to be covered by `clock` as a part of the whole.
+    fn after_covered(&self, from: u64, clock: &VectorClock) -> u64 {
+        match &self.covered {
+            Some((length, before)) if from < *length && clock.covers(before) => *length,
+            _ => from,
+        }
     }
 
     /// Where the transaction of this stamp or name may be, the likeliest positions first: in the

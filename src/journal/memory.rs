@@ -88,6 +88,11 @@ impl MemoryJournal {
         self.content().index.next_uncovered(from, seen)
     }
 
+    /// See [`super::JournalReader::lacking`].
+    pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
+        self.content().index.lacking(from, seen)
+    }
+
     /// See [`super::JournalReader::summary`].
     pub fn summary(&self, position: u64) -> Option<Summary> {
         self.content().index.summary(position)

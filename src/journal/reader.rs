@@ -325,6 +325,11 @@ impl FileReader {
         self.shared.lock().blocks.next_uncovered(from, seen)
     }
 
+    /// See [`super::JournalReader::lacking`].
+    pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
+        self.shared.lock().blocks.lacking(from, seen)
+    }
+
     /// See [`super::JournalReader::summary`].
     pub fn summary(&self, position: u64) -> Option<Summary> {
         self.shared.lock().blocks.summary(position)

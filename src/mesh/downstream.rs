@@ -32,7 +32,7 @@ use smol::stream::Stream as _;
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
 use crate::mesh::websocket::{
-    DIAL_AGAIN, Fault, Limits, Note, SILENCE_LIMIT, Silence, Socket, TICK,
+    DIAL_AGAIN, Fault, Limits, Note, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
 };
 use crate::source::Source;
 use crate::stream::Stream;
@@ -193,10 +193,10 @@ impl Session {
         let grown = self.handle.subscribe();
         let mut course = self.course(&shutdown).await?;
         let progress = self.downstreams.begin(
-            self.address,
-            self.hello.node.clone(),
+            (self.address, self.hello.node.clone()),
             course.begin,
             self.handle.journal().length(),
+            std::mem::take(&mut course.seen),
         );
         if self.hello.node.as_ref().is_some_and(|node| *node != self.handle.source()) {
             self.downstreams.are_read();
@@ -234,6 +234,7 @@ impl Session {
             .await;
             match event {
                 Event::Heard(message) => {
+                    progress.hear();
                     if let Message::Close(frame) = message? {
                         let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                         return Err(End::Closing { too_large });
@@ -251,11 +252,18 @@ impl Session {
                 }
                 Event::Grown => writing = self.feed(socket, &mut course, &progress).await?,
                 Event::Tick if silence.tick(socket.signs_of_life()) => return Err(End::Silent),
-                Event::Tick if ping_waits || hash.is_some() => (),
-                Event::Tick => hash = Some(self.state_hash()),
+                Event::Tick => {
+                    if silence.is_broken() {
+                        progress.hear_within_tick();
+                    }
+                    if !ping_waits && hash.is_none() {
+                        hash = Some(self.state_hash());
+                    }
+                }
                 Event::Hashed(state) => {
-                    let payload = state.map(|state| state.to_string()).unwrap_or_default();
-                    socket.queue(Message::Ping(payload.into()))?;
+                    let behind = Some(progress.behind(&self.handle));
+                    let pulse = Pulse { state, behind };
+                    socket.queue(Message::Ping(pulse.to_string().into()))?;
                     hash = None;
                     (writing, ping_waits) = (true, true);
                 }
@@ -320,7 +328,7 @@ impl Session {
             let journal = self.handle.journal();
             let mut position = progress.position.load(Ordering::Relaxed);
             // What came since the session began is not covered, or is soon read.
-            if let Some(seen) = course.seen.clock()
+            if let Some(seen) = progress.seen.clock()
                 && position < progress.length_at_begin
             {
                 position = journal.next_uncovered(position, seen);
@@ -335,7 +343,7 @@ impl Session {
                 return Ok(false);
             }
             let mut fed = false;
-            for record in batch.iter().filter(|record| !course.seen.has(record)) {
+            for record in batch.iter().filter(|record| !progress.seen.has(record)) {
                 // Without waiting for room: what is queued is this batch at the most, since
                 // the next one is fed only when all is written.
                 socket.queue(Message::text(&*record.line))?;

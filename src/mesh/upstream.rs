@@ -8,6 +8,7 @@
 //! A peer that has folded away what this node lacks sends a base first, or if this node asks for one. Then, and
 //! when another primary begins an epoch, what this node said when it dialed holds no more, and it dials anew.
 
+mod backlog;
 mod backoff;
 mod dial;
 mod end;
@@ -35,11 +36,12 @@ use smol::stream::Stream;
 
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
-use crate::mesh::websocket::{Fault, Note, Silence, Socket, TICK};
+use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
 use crate::source::Source;
 use crate::transaction::Transaction;
+use backlog::Backlog;
 use backoff::{Backoff, GOOD};
 use dial::{Hello, Welcome, dial};
 use end::End;
@@ -259,6 +261,7 @@ impl Upstream {
         let mut account = Account::new(&self.peer, memory);
         // What is submitted without Time.
         let mut sent = Vec::new();
+        let (mut backlog, mut submitted) = (Backlog::default(), 0);
         let mut ticks = Timer::interval(TICK);
         let mut silence = Silence::default();
         // A plain node never pings, so that its silence says nothing.
@@ -278,6 +281,7 @@ impl Upstream {
                 if !gathered.transactions.is_empty() {
                     reaches_end = gathered.reaches_end;
                     sent = Sent::of(&gathered.transactions);
+                    submitted = gathered.count();
                     submission = Some(self.submit(&mut gathered));
                     is_long = false;
                     long_work.set_after(LONG_WORK);
@@ -322,6 +326,8 @@ impl Upstream {
                 Event::Answered(answers) => {
                     submission = None;
                     self.settle(answers?, std::mem::take(&mut sent), &mut account).await?;
+                    backlog.settled(std::mem::take(&mut submitted));
+                    self.status().behind = backlog.lacking(gathered.count());
                     self.holds(dialed)?;
                 }
                 Event::Taken(taken) => {
@@ -333,7 +339,13 @@ impl Upstream {
                 }
                 Event::Heard(message) => match read(message, welcome.is_patchmesh) {
                     Ok(heard) => {
-                        pings |= matches!(heard, Heard::Ping(_));
+                        if let Heard::Ping(pulse) = &heard {
+                            pings = true;
+                            if let Some(behind) = pulse.behind {
+                                backlog.told(behind, submitted + gathered.count());
+                            }
+                            self.status().behind = backlog.lacking(submitted + gathered.count());
+                        }
                         let heard =
                             self.take_heard(heard, dialed, joining, &mut gathered, &mut account);
                         end = heard.await?;
@@ -351,6 +363,10 @@ impl Upstream {
                     works();
                     if silence.tick(socket.signs_of_life()) && pings {
                         return Err(End::Silent);
+                    }
+                    if silence.is_broken() {
+                        let tick = TICK.as_micros() as u64;
+                        self.status().hear_since(wall_clock().minus_micros(tick));
                     }
                 }
             }
@@ -384,10 +400,10 @@ impl Upstream {
                 self.status().heard = Some(wall_clock());
                 return Ok(taken.err());
             }
-            Heard::Ping(state) => {
+            Heard::Ping(pulse) => {
                 self.status().heard = Some(wall_clock());
                 self.holds(dialed)?;
-                if let Some(theirs) = state {
+                if let Some(theirs) = pulse.state {
                     self.compare(&theirs).await?;
                 }
             }
@@ -558,6 +574,10 @@ impl Gathered {
         self.transactions.push(transaction);
     }
 
+    fn count(&self) -> u64 {
+        self.transactions.len() as u64
+    }
+
     /// Whether more may be gathered, if the manager has `long` been at work on those before.
     fn has_room(&self, long: bool) -> bool {
         self.bytes < if long { LATE_BATCH_BYTES } else { BATCH_BYTES }
@@ -568,8 +588,8 @@ impl Gathered {
 enum Heard {
     Transaction(Transaction),
     Note(Note),
-    /// With the peer's state, if it says it.
-    Ping(Option<StateHash>),
+    /// With what the peer says of itself.
+    Ping(Pulse),
     Other,
 }
 
@@ -579,10 +599,7 @@ fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Heard, End
         Message::Text(text) => text.into(),
         // Some plain nodes send the text as binary.
         Message::Binary(bytes) => bytes,
-        Message::Ping(payload) => {
-            let state = std::str::from_utf8(&payload).ok().and_then(|text| text.parse().ok());
-            return Ok(Heard::Ping(state));
-        }
+        Message::Ping(payload) => return Ok(Heard::Ping(Pulse::read(&payload))),
         Message::Pong(_) | Message::Frame(_) => return Ok(Heard::Other),
         Message::Close(frame) => return Err(End::Closed(frame)),
     };

@@ -8,6 +8,7 @@
 //! - Closing takes no longer than `CLOSE_LIMIT`.
 
 mod note;
+mod pulse;
 mod silence;
 pub mod transfer;
 mod turns;
@@ -33,6 +34,7 @@ use crate::stream::Stream;
 use turns::Turns;
 
 pub use note::Note;
+pub use pulse::Pulse;
 pub use silence::{SILENCE_LIMIT, Silence, TICK};
 
 /// How much is read in one turn, in read buffers.

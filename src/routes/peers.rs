@@ -61,7 +61,7 @@ pub async fn list(routes: &Routes) -> Response {
         hash: routes.handle.state_hash().await,
         was_read: routes.downstreams.were_read(),
         upstreams: routes.peers.statuses(),
-        downstreams: routes.downstreams.status(position),
+        downstreams: routes.downstreams.status(&routes.handle),
     })
 }
 

@@ -45,6 +45,59 @@ fn what_a_clock_covers_is_left_out_by_whole_blocks() {
 }
 
 #[test]
+fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
+    let (a, b) = (source("a"), source("b"));
+    let mut index = BlockIndex::default();
+    // Three blocks of a, and the beginning of a fourth, in which every other one is of b; and named ones.
+    for id in 1..=3 * BLOCK {
+        index.push(stamped(&a, id));
+    }
+    for id in 1..=10 {
+        let name = (id == 5).then_some((&a, 9000));
+        index.push(Ids { name, ..stamped(&b, 2 * id) });
+        index.push(stamped(&a, 3 * BLOCK + id));
+    }
+    let length = 3 * BLOCK + 20;
+    // From where on; the clock; how many it lacks.
+    type Row<'a> = (u64, &'a [(&'a str, u64)], u64);
+    let table: [Row; 13] = [
+        (0, &[], length),
+        (17, &[], length - 17),
+        (length, &[], 0),
+        (length + 5, &[], 0),
+        (u64::MAX, &[], 0),
+        (0, &[("a", BLOCK - 10)], length - BLOCK + 11),
+        (0, &[("a", 3 * BLOCK + 1)], 20),
+        (0, &[("a", 3 * BLOCK - 1)], 22),
+        (3 * BLOCK - 1, &[("a", 3 * BLOCK - 1)], 21),
+        (0, &[("a", 9999), ("b", 21)], 0),
+        (0, &[("a", 9999), ("b", 20)], 1),
+        // The Ids of b have gaps: it is only known that it lacks at most 18 of one kind and 1 of the other.
+        (0, &[("a", 9999), ("b", 3)], 19),
+        (length - 4, &[("a", 9999), ("b", 3)], 4),
+    ];
+    for (from, entries, expected) in table {
+        assert_eq!(index.lacking(from, &clock(entries)), expected, "{from} {entries:?}");
+    }
+    // What is known of as a whole, and what nothing is known of.
+    let mut index = BlockIndex::after(0, 4 * BLOCK);
+    index.push(stamped(&a, 5 * BLOCK));
+    assert_eq!(index.lacking(10, &clock(&[("a", 9999)])), 4 * BLOCK - 10);
+    index.cover(4 * BLOCK, clock(&[("a", 4 * BLOCK + 1)]));
+    assert_eq!(index.lacking(10, &clock(&[("a", 9999)])), 0);
+    assert_eq!(index.lacking(10, &clock(&[("a", 4 * BLOCK + 1)])), 1);
+    assert_eq!(index.lacking(10, &clock(&[("a", 4 * BLOCK)])), 4 * BLOCK - 9);
+    // More than is looked at.
+    let length = (COUNTED_BLOCKS as u64 + 2) * BLOCK;
+    let mut index = BlockIndex::default();
+    for id in 1..=length {
+        index.push(stamped(&a, id));
+    }
+    assert_eq!(index.lacking(0, &clock(&[("a", 9 * length)])), 2 * BLOCK);
+    assert_eq!(index.lacking(2 * BLOCK, &clock(&[("a", 9 * length)])), 0);
+}
+
+#[test]
 fn a_transaction_is_looked_for_where_it_may_be() {
     let (a, b) = (source("a"), source("b"));
     let mut index = BlockIndex::after(0, 4 * BLOCK);
@@ -134,7 +187,10 @@ fn random_journals_are_never_short_of_a_transaction() {
             first.saturating_sub(1)
         );
         for position in records.len()..records.len() + random.usize(..600) {
-            let Some(record) = records.get(position % 7).copied() else { continue };
+            let Some(mut record) = records.get(position % 7).copied() else { continue };
+            // No stamp is there twice.
+            next[record.0] += 1;
+            record.1 = next[record.0];
             index.push(ids(&record));
             records.push(record);
         }
@@ -150,6 +206,11 @@ fn random_journals_are_never_short_of_a_transaction() {
             for record in &records[from as usize..until as usize] {
                 assert!(clock.has_seen(&sources[record.0], record.1), "seed {seed}");
             }
+            let rest = &records[from as usize..];
+            let lacks = |record: &&Numbers| !clock.has_seen(&sources[record.0], record.1);
+            let counted = index.lacking(from, &clock);
+            let least = rest.iter().filter(lacks).count() as u64;
+            assert!((least..=rest.len() as u64).contains(&counted), "seed {seed}: {counted}");
         }
         for _ in 0..20 {
             let time = Time::from_micros(random.u64(..now + 2)).unwrap();

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::course::Seen;
 use crate::clock::Time;
-use crate::manager::wall_clock;
+use crate::manager::{Handle, wall_clock};
+use crate::mesh::websocket::TICK;
 use crate::source::Source;
 
 /// How long a plain node that found a message too large has to wait when it comes again, as it
@@ -37,7 +39,11 @@ pub(super) struct Progress {
     pub length_at_begin: u64,
     /// Whether the reader wants to be told what there is, not the transactions.
     pub lazy: AtomicBool,
+    /// What is left out.
+    pub seen: Seen,
     since: Time,
+    /// When the reader has last shown that it lives, in microseconds.
+    heard: AtomicU64,
 }
 
 /// One session as `/peers` shows it.
@@ -49,33 +55,62 @@ pub struct DownstreamStatus {
     pub node: Option<String>,
     /// The position in the journal of the next transaction to send.
     pub position: u64,
-    /// How many transactions are behind that.
+    /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them.
     pub behind: u64,
     /// Whether it is sent only what there is, not the transactions: they come from others.
     pub lazy: bool,
     /// When the session began.
     pub since: Time,
+    /// When its reader has last shown that it lives: it answers pings, and takes what it is sent.
+    pub heard: Time,
+}
+
+impl Progress {
+    /// How many transactions are still to be sent. Reads nothing.
+    pub fn behind(&self, handle: &Handle) -> u64 {
+        let (journal, position) = (handle.journal(), self.position.load(Ordering::Relaxed));
+        match self.seen.clock() {
+            Some(seen) => journal.lacking(position, seen),
+            None => journal.length().saturating_sub(position),
+        }
+    }
+
+    /// The reader has said something.
+    pub fn hear(&self) {
+        self.hear_since(wall_clock());
+    }
+
+    /// The reader has shown that it lives within the last [`TICK`], maybe by no more than taking what it is sent.
+    pub fn hear_within_tick(&self) {
+        self.hear_since(wall_clock().minus_micros(TICK.as_micros() as u64));
+    }
+
+    fn hear_since(&self, time: Time) {
+        self.heard.fetch_max(time.as_micros(), Ordering::Relaxed);
+    }
+
+    fn heard(&self) -> Time {
+        Time::from_micros(self.heard.load(Ordering::Relaxed)).unwrap_or(self.since)
+    }
+
+    fn shown(&self, handle: &Handle) -> DownstreamStatus {
+        DownstreamStatus {
+            address: self.address.to_string(),
+            node: self.node.as_ref().map(Source::to_string),
+            position: self.position.load(Ordering::Relaxed),
+            behind: self.behind(handle),
+            lazy: self.lazy.load(Ordering::Relaxed),
+            since: self.since,
+            heard: self.heard(),
+        }
+    }
 }
 
 impl Downstreams {
-    /// The open sessions, by address, if the journal has `length` transactions.
-    pub fn status(&self, length: u64) -> Vec<DownstreamStatus> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = open
-            .iter()
-            .filter_map(Weak::upgrade)
-            .map(|progress| {
-                let position = progress.position.load(Ordering::Relaxed);
-                DownstreamStatus {
-                    address: progress.address.to_string(),
-                    node: progress.node.as_ref().map(Source::to_string),
-                    position,
-                    behind: length.saturating_sub(position),
-                    lazy: progress.lazy.load(Ordering::Relaxed),
-                    since: progress.since,
-                }
-            })
-            .collect();
+    /// The open sessions, by address.
+    pub fn status(&self, handle: &Handle) -> Vec<DownstreamStatus> {
+        let open: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut list: Vec<_> = open.iter().map(|progress| progress.shown(handle)).collect();
         list.sort_by(|left, right| left.address.cmp(&right.address));
         list
     }
@@ -90,20 +125,33 @@ impl Downstreams {
         self.were_read.store(true, Ordering::Relaxed);
     }
 
+    /// A session begins at `position` of a journal of so many transactions, and leaves out what was `seen`.
     pub(super) fn begin(
         &self,
-        address: SocketAddr,
-        node: Option<Source>,
+        (address, node): (SocketAddr, Option<Source>),
         position: u64,
         length_at_begin: u64,
+        seen: Seen,
     ) -> Arc<Progress> {
-        let (position, since) = (AtomicU64::new(position), wall_clock());
-        let lazy = AtomicBool::new(false);
-        let progress = Arc::new(Progress { address, node, position, length_at_begin, lazy, since });
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = wall_clock();
+        let progress = Arc::new(Progress {
+            address,
+            node,
+            position: AtomicU64::new(position),
+            length_at_begin,
+            lazy: AtomicBool::new(false),
+            seen,
+            since,
+            heard: AtomicU64::new(since.as_micros()),
+        });
+        let mut open = self.lock();
         open.retain(|progress| progress.strong_count() > 0);
         open.push(Arc::downgrade(&progress));
         progress
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Progress>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn found_too_large(&self, address: IpAddr) {

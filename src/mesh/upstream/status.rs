@@ -56,6 +56,10 @@ pub struct UpstreamStatus {
     pub bases: u64,
     /// How many of its bases broke off, or were not as they should be.
     pub torn_bases: u64,
+    /// How many transactions that it has this node lacks, as far as the peer has said, every ten seconds, how many
+    /// it has still to send; at most, if some of them have come from others. None if it does not say, as plain
+    /// nodes do not, or is down.
+    pub behind: Option<u64>,
     /// How old the last transaction was when it came, in milliseconds; none if it had no `Time`.
     pub delay_ms: Option<u64>,
     /// Whether the peer has the same document, as far as could be told when both had last accepted
@@ -92,6 +96,7 @@ impl UpstreamStatus {
             left_out: 0,
             bases: 0,
             torn_bases: 0,
+            behind: None,
             delay_ms: None,
             agrees: None,
             divergence: None,
@@ -105,8 +110,8 @@ impl UpstreamStatus {
         self.node = node;
         self.is_reached = Some(true);
         self.heard = Some(now);
-        // Every stream begins with the transactions.
-        self.lazy = false;
+        // Every stream begins with the transactions, and has yet to say how many.
+        (self.lazy, self.behind) = (false, None);
         // The peer may have lost its journal since.
         self.vclock = None;
     }
@@ -124,8 +129,14 @@ impl UpstreamStatus {
         }
     }
 
+    /// Something has come at `time` or later, maybe a part of a message only.
+    pub(super) fn hear_since(&mut self, time: Time) {
+        self.heard = self.heard.max(Some(time));
+    }
+
     /// A stream has failed, or a try for one.
     pub(super) fn fail(&mut self, error: String, ahead_ms: Option<u64>, now: Time) {
+        (self.lazy, self.behind) = (false, None);
         if self.state != State::Waiting {
             (self.state, self.since) = (State::Waiting, now);
         }
@@ -181,5 +192,28 @@ mod tests {
         status.works(at(8));
         assert_eq!(shown(&status), (State::Connected, at(8), None, 0));
         assert_eq!((status.ahead_ms, status.heard), (None, Some(at(8))));
+    }
+
+    #[test]
+    fn a_part_of_a_message_is_a_sign_of_life_too() {
+        let mut status = UpstreamStatus::new("a:1".into(), at(1));
+        for (time, heard) in [(5, 5), (3, 5), (6, 6)] {
+            status.hear_since(at(time));
+            assert_eq!(status.heard, Some(at(heard)), "{time}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_stream_goes_with_it() {
+        let mut status = UpstreamStatus::new("a:1".into(), at(1));
+        let ends: [fn(&mut UpstreamStatus); 2] = [
+            |status| status.fail("lost".into(), None, Time::MAX),
+            |status| status.begin(None, Time::MAX),
+        ];
+        for end in ends {
+            (status.lazy, status.behind) = (true, Some(7));
+            end(&mut status);
+            assert_eq!((status.lazy, status.behind), (false, None));
+        }
     }
 }

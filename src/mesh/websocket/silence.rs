@@ -29,6 +29,11 @@ impl Silence {
         TICK * self.ticks >= SILENCE_LIMIT
     }
 
+    /// Whether something was heard in the last [`TICK`].
+    pub fn is_broken(&self) -> bool {
+        self.ticks == 0
+    }
+
     /// The silence up to now was not the other side's.
     pub fn forgive(&mut self) {
         self.ticks = 0;

@@ -1,0 +1,71 @@
+//! How many transactions of a peer this node lacks.
+
+/// What a stream has still to bring, by what the peer says now and then, and by what was taken in since.
+///
+/// It says how many it is going to send. What came before that and is not taken in yet is lacking too. So is what
+/// came after it, even if the peer has said nothing of that.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    lacking: Option<u64>,
+}
+
+impl Backlog {
+    /// The peer says how many are to come after those, `waiting`, that came and are not taken in.
+    pub fn told(&mut self, to_come: u64, waiting: u64) {
+        self.lacking = Some(to_come.saturating_add(waiting));
+    }
+
+    /// So many were taken in.
+    pub fn settled(&mut self, count: u64) {
+        self.lacking = self.lacking.map(|lacking| lacking.saturating_sub(count));
+    }
+
+    /// How many this node lacks, if so many are `waiting`; none if the peer does not say, as plain nodes do not.
+    pub fn lacking(&self, waiting: u64) -> Option<u64> {
+        self.lacking.map(|lacking| lacking.max(waiting))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_follows_from_what_is_told_comes_and_is_taken_in() {
+        // `t7` the peer says that 7 are to come, `c2` two come, `s2` two are taken in; what is lacking then.
+        for (happens, expected) in [
+            ("", None),
+            ("c3 s1", None),
+            ("t0", Some(0)),
+            ("t7", Some(7)),
+            ("t7 c2", Some(7)),
+            ("t7 c2 s2", Some(5)),
+            ("t7 c7 s7", Some(0)),
+            // What came before it was told.
+            ("c3 t7", Some(10)),
+            ("c3 t7 s3 c7 s7", Some(0)),
+            ("c3 t0 s2", Some(1)),
+            // What the peer got after it said so.
+            ("t0 c5", Some(5)),
+            ("t0 c5 s5", Some(0)),
+            ("t2 c9 s5", Some(4)),
+            // It says so again.
+            ("t7 c2 s2 t9", Some(9)),
+            ("t7 c7 s7 t0", Some(0)),
+        ] {
+            let (mut backlog, mut waiting) = (Backlog::default(), 0);
+            for word in happens.split_whitespace() {
+                let count: u64 = word[1..].parse().unwrap();
+                match &word[..1] {
+                    "t" => backlog.told(count, waiting),
+                    "c" => waiting += count,
+                    _ => {
+                        waiting -= count;
+                        backlog.settled(count);
+                    }
+                }
+            }
+            assert_eq!(backlog.lacking(waiting), expected, "{happens}");
+        }
+    }
+}
