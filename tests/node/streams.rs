@@ -1,15 +1,17 @@
 //! What a reader of `/ws` gets.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::{Node, Stream, node, pair, percent_encoded, wait_for, wait_until_equal};
+use crate::harness::{
+    Client, Node, PlainNode, Stream, Visit, node, pair, percent_encoded, wait_for, wait_until_equal,
+};
 
 fn add(name: &str) -> String {
     format!(r#"[{{"op":"add","path":"/{name}","value":1}}]"#)
@@ -199,10 +201,18 @@ fn a_reader_that_answers_no_ping_is_given_up_after_thirty_seconds() {
 fn a_frozen_peer_is_given_up_after_thirty_seconds() {
     let (running, frozen) = pair();
     running.wait_until_connected();
+    wait_for("the peer to read", || (sessions(&running) == 1).then_some(()));
     frozen.signal(Signal::STOP);
-    let begin = Instant::now();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (begin, frozen_at) = (Instant::now(), u64::try_from(now.as_micros()).unwrap());
     while running.upstream()["state"] == "connected" {
         assert!(begin.elapsed() < Duration::from_secs(60));
+        // What was on its way when it was frozen is all that is heard of it, at both ends.
+        let shown = running.peers();
+        for stream in [&shown["upstreams"][0], &shown["downstreams"][0]] {
+            let heard = stream["heard"].as_u64().unwrap_or(0);
+            assert!(heard < frozen_at + 100_000, "{heard}, {frozen_at}: {stream}");
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(begin.elapsed() > Duration::from_secs(15), "{:?}", begin.elapsed());
@@ -213,6 +223,97 @@ fn a_frozen_peer_is_given_up_after_thirty_seconds() {
     running.post_patch(&add("a"));
     frozen.signal(Signal::CONT);
     wait_until_equal(&[&running, &frozen]);
+}
+
+#[test]
+fn how_far_a_reader_is_behind_is_counted_in_what_it_is_to_be_sent() {
+    let node = node().start();
+    let mut client = Client::connect(node.address);
+    let large = "x".repeat(40 << 10);
+    // What the node has created its reader has seen, and not what it has stamped for another one.
+    for id in 1..=400 {
+        node.post_patch(&add("own"));
+        let patch = format!(r#"[{{"op":"add","path":"/large","value":"{large}"}}]"#);
+        let mut headers = node.headers();
+        headers.push(("Patchmesh-Source", "client~00000000".to_owned()));
+        headers.push(("Patchmesh-Id", id.to_string()));
+        let answer = client.request("POST", "/replace", &headers, patch.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let seen = percent_encoded(&format!(r#"{{"{}":401}}"#, node.source));
+    let mut stream = Stream::open(&node, &format!("/ws?v=2&node=reader~00000000&since={seen}"));
+    // It reads nothing, so that the node is stuck when all that there is between them is full.
+    let mut before = 0;
+    let shown = wait_for("the node to be stuck", || {
+        std::thread::sleep(Duration::from_millis(300));
+        let shown = node.peers()["downstreams"][0].clone();
+        let position = shown["position"].as_u64().unwrap_or(0);
+        (std::mem::replace(&mut before, position) == position && position > 0).then_some(shown)
+    });
+    let (position, behind) =
+        (shown["position"].as_u64().unwrap(), shown["behind"].as_u64().unwrap());
+    // Every other one is to be sent.
+    let exactly = 400 - position / 2;
+    assert!((1..350).contains(&exactly), "{shown}");
+    assert!((exactly..exactly + 128).contains(&behind), "{exactly}: {shown}");
+    for id in 1..=400 {
+        assert_eq!(stream.next()["Id"], id);
+    }
+    assert_eq!(stream.next(), json!({"End": 800}));
+    let shown = &node.peers()["downstreams"][0];
+    assert_eq!((&shown["behind"], &shown["node"]), (&json!(0), &json!("reader~00000000")));
+}
+
+#[test]
+fn a_node_knows_how_many_transactions_of_its_peer_it_lacks() {
+    let peer = PlainNode::listen_as("berlin~00000000");
+    let node = node().peer(peer.address()).start();
+    let behind = |expected: Value| {
+        let is_so = || (node.upstream()["behind"] == expected).then_some(());
+        wait_for(format!("behind to be {expected}"), is_so);
+    };
+    let transaction = |id| {
+        let payload = add("a");
+        json!({"Source": "berlin~00000000", "Id": 10 * id, "Payload": payload, "Time": id})
+            .to_string()
+    };
+    let mut visit = peer.accept();
+    let ping = |visit: &mut Visit, payload: &str| {
+        visit.socket.send(Message::Ping(payload.as_bytes().to_vec().into())).unwrap();
+    };
+    visit.send(transaction(1));
+    wait_for("one", || (node.length() == 1).then_some(()));
+    assert_eq!(node.upstream()["behind"], Value::Null, "it has not said so");
+    ping(&mut visit, "behind 7");
+    behind(json!(7));
+    for id in 2..=4 {
+        visit.send(transaction(id));
+    }
+    // The Ids have gaps, which mean nothing.
+    behind(json!(4));
+    ping(&mut visit, "a later version behind 0");
+    behind(json!(0));
+    visit.send(transaction(5));
+    wait_for("five", || (node.length() == 5).then_some(()));
+    behind(json!(0));
+    ping(&mut visit, "behind 3");
+    behind(json!(3));
+    drop(visit);
+    behind(Value::Null);
+}
+
+#[test]
+fn two_nodes_tell_each_other_that_they_lack_nothing() {
+    let (first, second) = pair();
+    for node in [&first, &second] {
+        let shown = wait_for("the peer to say so", || {
+            let upstream = node.upstream();
+            (upstream["behind"] == 0).then_some(upstream)
+        });
+        assert_eq!(shown["lazy"], false);
+        let readers = node.peers()["downstreams"].clone();
+        assert_eq!((&readers[0]["behind"], &readers[0]["lazy"]), (&json!(0), &json!(false)));
+    }
 }
 
 fn sessions(node: &Node) -> usize {
