@@ -1,8 +1,10 @@
 //! How nodes reach each other.
 //!
 //! A [`downstream`] sends this node's journal to whoever connects and only sends; an [`upstream`] dials a peer,
-//! receives its journal and only receives. Neither knows the other. [`websocket`] is what both ends do alike.
+//! receives its journal and only receives. Neither knows the other. [`websocket`] is what both ends do alike, and
+//! [`named`] how both name each other in the log.
 
 pub mod downstream;
+pub mod named;
 pub mod upstream;
 pub mod websocket;

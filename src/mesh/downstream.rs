@@ -31,6 +31,7 @@ use smol::stream::Stream as _;
 
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
+use crate::mesh::named::Named;
 use crate::mesh::websocket::{
     DIAL_AGAIN, Fault, Limits, Note, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
 };
@@ -145,15 +146,16 @@ impl Session {
     /// Sends the journal, from its start and then as it grows, until the other side goes or
     /// `shutdown` closes. `read_ahead` is what was read from the stream after the handshake.
     pub async fn run(self, stream: Stream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {
-        let address = self.address;
-        log::debug!("downstream {address}: begins");
+        let node = self.hello.node.as_ref().map(Source::as_str);
+        let reader = Named { node, address: self.address };
+        log::debug!("downstream {reader}: begins");
         let mut socket = Socket::accept(stream, read_ahead, LIMITS).await;
         let end = self.send(&mut socket, shutdown).await;
         match &end {
             End::Closing { too_large } => {
                 if *too_large {
-                    log::warn!("downstream {address}: {end}");
-                    self.downstreams.found_too_large(address.ip());
+                    log::warn!("downstream {reader}: {end}");
+                    self.downstreams.found_too_large(reader.address.ip());
                 }
                 socket.finish().await;
             }
@@ -166,7 +168,7 @@ impl Session {
             }
             End::Failed(fault) => {
                 if matches!(fault, Fault::Unread) {
-                    log::warn!("downstream {address}: {end}; it is closed");
+                    log::warn!("downstream {reader}: {end}; it is closed");
                 }
                 if let Some((code, reason)) = fault.farewell() {
                     socket.close(code, reason).await;
@@ -174,7 +176,7 @@ impl Session {
             }
             End::Closed | End::Silent => (),
         }
-        log::debug!("downstream {address}: {end}");
+        log::debug!("downstream {reader}: {end}");
     }
 
     async fn send(&self, socket: &mut Socket, shutdown: Receiver<Infallible>) -> End {

@@ -36,6 +36,7 @@ use smol::stream::Stream;
 
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
+use crate::mesh::named::Named;
 use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
@@ -125,7 +126,7 @@ impl Upstream {
             let end = match self.dial(compares_own).or(stopping(&shutdown)).await {
                 Ok((mut socket, welcome, dialed)) => {
                     let begin = Instant::now();
-                    let mut joining = Joining::new(peer.to_string(), &self.room);
+                    let mut joining = Joining::new(self.named(welcome.node.as_ref()), &self.room);
                     let received = self.receive(
                         &mut socket,
                         &mut trouble,
@@ -161,7 +162,7 @@ impl Upstream {
                 self.status().forget_comparison();
             }
             if end.is_of_now() && backoff.may_be_at_once(lasted) {
-                log::debug!("peer {peer}: {end}; dialed again at once");
+                trouble.goes_on(&end);
                 continue;
             }
             let wait = backoff.after(lasted, fastrand::f64());
@@ -183,6 +184,11 @@ impl Upstream {
 
     fn status(&self) -> MutexGuard<'_, UpstreamStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the log names the peer, as which this node has answered.
+    fn named(&self, node: Option<&Source>) -> String {
+        Named { node: node.map(Source::as_str), address: &self.peer }.to_string()
     }
 
     async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, Dialed), End> {
@@ -258,7 +264,7 @@ impl Upstream {
         let mut is_long = false;
         let mut long_work = Timer::never();
         let mut end: Option<End> = None;
-        let mut account = Account::new(&self.peer, memory);
+        let mut account = Account::new(self.named(welcome.node.as_ref()), memory);
         // What is submitted without Time.
         let mut sent = Vec::new();
         let (mut backlog, mut submitted) = (Backlog::default(), 0);
@@ -523,6 +529,7 @@ impl Upstream {
         }
         let agrees = ours.state == theirs.state;
         let mut status = self.status();
+        let peer = Named { node: status.node.as_deref(), address: &self.peer }.to_string();
         status.agrees = Some(agrees);
         let before = status.divergence.take();
         if !agrees {
@@ -530,9 +537,8 @@ impl Upstream {
             if before.is_none() {
                 status.divergences += 1;
                 log::error!(
-                    "peer {}: it counts the same transactions and has another document: state hash \
+                    "peer {peer}: it counts the same transactions and has another document: state hash \
                      {here} here, {there} there. {}",
-                    self.peer,
                     Divergence::CURE
                 );
             }
@@ -541,7 +547,7 @@ impl Upstream {
                 return Err(End::Diverged);
             }
         } else if before.is_some() {
-            log::info!("peer {}: it has the same document again", self.peer);
+            log::info!("peer {peer}: it has the same document again");
         }
         Ok(())
     }

@@ -541,7 +541,9 @@ fn peers_are_shown_both_ways() {
     assert!(upstream["since"].as_u64() > Some(1_700_000_000_000_000), "{upstream}");
     assert!(upstream["delay_ms"].as_u64() < Some(60_000), "{upstream}");
     let downstream = &first.peers()["downstreams"][0];
-    assert_eq!(keys(downstream), ["address", "behind", "node", "position", "since"]);
+    let shown = ["address", "behind", "heard", "lazy", "node", "position", "since"];
+    assert_eq!(keys(downstream), shown);
+    assert!(downstream["heard"].as_u64() >= downstream["since"].as_u64(), "{downstream}");
     assert_eq!(downstream["node"], second.source.as_str());
     assert_eq!(downstream["position"], 1);
     assert_eq!(downstream["behind"], 0);

@@ -23,7 +23,8 @@ fn wait_for_failures(node: &Node, upstream: usize, count: u64) {
 /// The lines in the log about a peer, when there is one.
 #[track_caller]
 fn told_of(node: &Node, peer: &str) -> Vec<String> {
-    node.told(&format!("peer {peer}: "))
+    // Before the address there is the node, if it has said who it is.
+    node.told(&format!("{peer}: "))
 }
 
 #[test]
@@ -143,7 +144,8 @@ fn a_peer_that_stops_is_told_to_have_stopped() {
     second.wait_until_connected();
     first.signal(Signal::TERM);
     let line = second.wait_for_log("closed the stream");
-    assert!(line.contains(&format!("peer {}: ", first.address)), "{line}");
+    let named = format!("peer {} at {}: ", first.source, first.address);
+    assert!(line.contains(&named), "{line}");
     assert!(line.contains("the node is stopping"), "{line}");
     assert_eq!(first.wait_for_exit().code(), Some(0));
 }

@@ -8,7 +8,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::config::Peer;
 use crate::manager::Submitted;
 use crate::names::Names;
 use crate::source::Source;
@@ -103,7 +102,8 @@ fn hash(payload: &str) -> u64 {
 
 /// One stream's account of what is left out.
 pub struct Account<'a> {
-    peer: &'a Peer,
+    /// How the log names the peer.
+    peer: String,
     /// What is remembered of the peer.
     pub memory: &'a mut Memory,
     refused: u64,
@@ -116,7 +116,7 @@ pub struct Account<'a> {
 
 impl<'a> Account<'a> {
     /// Nothing is left out yet.
-    pub fn new(peer: &'a Peer, memory: &'a mut Memory) -> Self {
+    pub fn new(peer: String, memory: &'a mut Memory) -> Self {
         Self { peer, memory, refused: 0, left_out: 0, own: 0, compared: 0, beginner: None }
     }
 

@@ -7,6 +7,7 @@ use super::ITSELF;
 use super::backoff::GOOD;
 use super::end::End;
 use crate::config::Peer;
+use crate::mesh::named::{Named, escaped};
 use crate::source::Source;
 
 /// The trouble with one peer.
@@ -52,10 +53,10 @@ impl<'a> Trouble<'a> {
         let peer = self.peer;
         match (node, &self.node) {
             (Some(node), None) if !self.connected_before => {
-                log::info!("peer {peer}: connected, it is {}", escaped(node));
+                log::info!("peer {peer}: connected, it is {}", escaped(node.as_str()));
             }
             (Some(node), Some(before)) if node != before => {
-                let (node, before) = (escaped(node), escaped(before));
+                let (node, before) = (escaped(node.as_str()), escaped(before.as_str()));
                 log::info!("peer {peer}: it is {node} from now on, and was {before}");
             }
             _ if !self.connected_before => log::info!("peer {peer}: connected"),
@@ -80,36 +81,40 @@ impl<'a> Trouble<'a> {
     /// What was told has ended, if anything was.
     pub fn is_over(&mut self) {
         if self.told.take().is_some() && self.connected_before {
-            log::info!("peer {}: connected again", self.peer);
+            log::info!("peer {}: connected again", self.named());
         }
     }
 
     /// The peer is this node.
     pub fn is_itself(&mut self) {
         if !std::mem::replace(&mut self.told_itself, true) {
-            log::warn!("peer {}: {ITSELF}", self.peer);
+            log::warn!("peer {}: {ITSELF}", self.named());
         }
+    }
+
+    /// A stream ended, and another one begins at once.
+    pub fn goes_on(&self, end: &End) {
+        log::debug!("peer {}: {end}; dialed again at once", self.named());
     }
 
     /// A stream ended after it had `lasted`, zero if there was none. The next try is after `wait`.
     pub fn ended(&mut self, end: &End, lasted: Duration, wait: Duration) {
-        let peer = self.peer;
         let kind = discriminant(end);
         self.ends_with_connection = lasted == Duration::ZERO || lasted >= GOOD;
         self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
         // That is how it should be, if several peers send their bases at once.
-        if matches!(end, End::NoRoom) || self.told.replace(kind) == Some(kind) {
+        let is_told = matches!(end, End::NoRoom) || self.told.replace(kind) == Some(kind);
+        let peer = self.named();
+        if is_told {
             log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
         } else {
             log::warn!("peer {peer}: {end}; trying again until it works");
         }
     }
-}
 
-/// A source as it is logged. It has no control characters, but may have others that a terminal obeys, such
-/// as those that turn the direction of writing.
-fn escaped(source: &Source) -> String {
-    source.as_str().escape_debug().to_string()
+    fn named(&self) -> Named<'_, &Peer> {
+        Named { node: self.node.as_ref().map(Source::as_str), address: self.peer }
+    }
 }
 
 #[cfg(test)]
@@ -140,12 +145,6 @@ mod tests {
             told.push(if is_over { '+' } else { '-' });
         }
         told
-    }
-
-    #[test]
-    fn a_source_is_logged_without_what_a_terminal_obeys() {
-        let source: Source = "Zoë\u{202e}\u{2066}\u{200b}~k3x9q2pd".parse().unwrap();
-        assert_eq!(escaped(&source), r"Zoë\u{202e}\u{2066}\u{200b}~k3x9q2pd");
     }
 
     #[test]
