@@ -154,13 +154,20 @@ async fn peers(address: &str, token: Option<&str>, order: &PeersOrder) -> Result
 fn peer_line(peer: &PeerStatus) -> String {
     let time =
         |micros| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
-    let PeerStatus { address, node, state, since, heard, error } = peer;
+    let PeerStatus { address, node, state, since, heard, lazy, behind, error } = peer;
     let mut line = format!("{address}: {state} since {}", time(since.as_micros()));
     if let Some(node) = node {
         line.push_str(&format!(", is {node}"));
     }
     if let Some(heard) = heard {
         line.push_str(&format!(", last heard {}", time(heard.as_micros())));
+    }
+    if *lazy {
+        line.push_str(", lazy");
+    }
+    if let Some(behind @ 1..) = behind {
+        let noun = if *behind == 1 { "transaction" } else { "transactions" };
+        line.push_str(&format!(", {behind} {noun} to come"));
     }
     if let Some(error) = error {
         line.push_str(&format!(": {error}"));

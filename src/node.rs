@@ -15,7 +15,7 @@ use crate::config::{Config, Peer, host_and_port};
 use crate::http::{InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
-use crate::mesh::downstream::Downstreams;
+use crate::mesh::downstream::{Downstreams, UNREAD};
 use crate::mesh::upstream::{self, Dialers, Means, Membership, Peers};
 use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
@@ -171,10 +171,7 @@ impl Node {
 async fn warn_if_unread(peers: Arc<Peers>, downstreams: Arc<Downstreams>) {
     let has_peers = || peers.statuses().iter().any(|peer| !peer.is_left_aside);
     if stays_unread(UNREAD_LIMIT, has_peers, || downstreams.were_read()).await {
-        log::warn!(
-            "this node has peers, and no other patchmesh node has read it since it started: what is written \
-             here gets no further until another node names it as its peer"
-        );
+        log::warn!("{UNREAD}");
     }
 }
 

@@ -252,6 +252,7 @@ impl Routes {
             requests: &self.requests,
             upstreams: &self.peers.statuses(),
             downstreams: &self.downstreams.status(&self.handle),
+            was_read: self.downstreams.were_read(),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());

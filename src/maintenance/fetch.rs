@@ -46,6 +46,11 @@ pub struct PeerStatus {
     pub since: Time,
     /// When something was last heard of it.
     pub heard: Option<Time>,
+    /// Whether it is told to send what it has, and not the transactions.
+    #[serde(default)]
+    pub lazy: bool,
+    /// How many of its transactions the node lacks, as far as that is known.
+    pub behind: Option<u64>,
     /// What is wrong.
     pub error: Option<String>,
 }

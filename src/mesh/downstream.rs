@@ -40,7 +40,7 @@ use crate::stream::Stream;
 use course::Course;
 use status::Progress;
 
-pub use status::{DownstreamStatus, Downstreams};
+pub use status::{DownstreamStatus, Downstreams, UNREAD};
 
 /// How many transactions, and about how many bytes of them, are written in one go.
 const BATCH_RECORDS: usize = 1024;

@@ -2,7 +2,7 @@
 //! whether it takes reads and writes.
 //!
 //! There is one list of troubles. Each kind is found by one small function of [`FINDERS`], from what was
-//! read once for all of them.
+//! read once for all of them. What may be meant to be so, and may be a mistake, is only noted.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Counters, LastCommit};
+use crate::mesh::downstream::UNREAD;
 use crate::mesh::upstream::{Divergence, UpstreamStatus};
 use crate::replica::{Difference, MAX_AHEAD_MICROS};
 use crate::transaction::Name;
@@ -30,6 +31,15 @@ pub struct Trouble {
     pub blocks: bool,
 }
 
+/// Something that may be as it should be. The node is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What kind it is.
+    pub kind: &'static str,
+    /// What is so, in a sentence for a person.
+    pub detail: String,
+}
+
 /// What troubles are found in.
 pub struct Readings {
     /// The manager's counters.
@@ -44,6 +54,8 @@ pub struct Readings {
     pub difference: Option<Difference>,
     /// The streams from the peers.
     pub upstreams: Vec<UpstreamStatus>,
+    /// Whether another patchmesh node has read this one since its start.
+    pub was_read: bool,
 }
 
 /// What finds each kind of trouble, the most pressing one first.
@@ -168,6 +180,15 @@ fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
     waits.collect()
 }
 
+/// What is only noted.
+fn remarks(readings: &Readings) -> Vec<Remark> {
+    let has_peers = readings.upstreams.iter().any(|upstream| !upstream.is_left_aside);
+    if !has_peers || readings.was_read {
+        return Vec::new();
+    }
+    vec![Remark { kind: "not-read", detail: UNREAD.into() }]
+}
+
 fn find(readings: &Readings) -> Vec<Trouble> {
     FINDERS.iter().flat_map(|finder| finder(readings)).collect()
 }
@@ -177,7 +198,7 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     let busy = routes.handle.busy();
     if busy > LIVE_LIMIT {
         let detail = format!("the manager has been at work on one turn for {} s", busy.as_secs());
-        return answer(&[Trouble { kind: "stuck", detail, blocks: true }]);
+        return answer(&[Trouble { kind: "stuck", detail, blocks: true }], &[]);
     }
     let state = routes.handle.state();
     let (counters, commit) = (state.counters(), state.last_commit());
@@ -185,24 +206,39 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     let journal = routes.handle.journal();
     let damage = journal.damage().map(|damage| damage.to_string());
     let (loss, upstreams) = (journal.loss(), routes.peers.statuses());
-    let mut troubles = find(&Readings { counters, commit, damage, loss, difference, upstreams });
+    let was_read = routes.downstreams.were_read();
+    let readings = Readings { counters, commit, damage, loss, difference, upstreams, was_read };
+    let mut troubles = find(&readings);
     match request.path() {
         // The manager is not stuck.
-        "/healthz/live" => troubles.clear(),
-        "/healthz/ready" => troubles.retain(|trouble| trouble.blocks),
-        _ => {}
+        "/healthz/live" => answer(&[], &[]),
+        "/healthz/ready" => {
+            troubles.retain(|trouble| trouble.blocks);
+            answer(&troubles, &[])
+        }
+        _ => answer(&troubles, &remarks(&readings)),
     }
-    answer(&troubles)
 }
 
-/// 200 if there are no troubles; else a problem that is the first one, and has all as `troubles`.
-fn answer(troubles: &[Trouble]) -> Response {
-    let Some(first) = troubles.first() else { return json(&json!({"status": "ok"})) };
-    let all: Vec<Value> = troubles
-        .iter()
-        .map(|Trouble { kind, detail, .. }| json!({"kind": kind, "detail": detail}))
-        .collect();
+/// 200 if there are no troubles; else a problem that is the first one, and has all as `troubles`. Both have the
+/// remarks as `notes`, if there are any.
+fn answer(troubles: &[Trouble], remarks: &[Remark]) -> Response {
+    let told = |kind: &str, detail: &str| json!({"kind": kind, "detail": detail});
+    let notes: Vec<Value> =
+        remarks.iter().map(|remark| told(remark.kind, &remark.detail)).collect();
+    let Some(first) = troubles.first() else {
+        let mut well = json!({"status": "ok"});
+        if !notes.is_empty() {
+            well["notes"] = notes.into();
+        }
+        return json(&well);
+    };
+    let all: Vec<Value> =
+        troubles.iter().map(|trouble| told(trouble.kind, &trouble.detail)).collect();
     let mut problem = Problem::new(503, first.detail.clone()).with_member("troubles", all);
+    if !notes.is_empty() {
+        problem = problem.with_member("notes", notes);
+    }
     (problem.kind, problem.title) =
         (format!("/problems/{}", first.kind).into(), "Not all is well".into());
     problem.into()
@@ -228,6 +264,7 @@ mod tests {
             loss: None,
             difference: None,
             upstreams: Vec::new(),
+            was_read: false,
         }
     }
 
@@ -249,7 +286,7 @@ mod tests {
             let found: Vec<_> = troubles.iter().map(|trouble| trouble.kind).collect();
             assert_eq!(found, kinds);
             assert_eq!(troubles.iter().filter(|trouble| trouble.blocks).count(), blocking);
-            let answer = answer(&troubles);
+            let answer = answer(&troubles, &[]);
             let body: Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
             let Some(first) = troubles.first() else {
                 assert_eq!((answer.status, body), (200, json!({"status": "ok"})));
@@ -262,6 +299,33 @@ mod tests {
             assert_eq!(told.len(), troubles.len());
             assert_eq!(told[0]["kind"], first.kind);
             assert_eq!(told[0]["detail"], first.detail);
+        }
+    }
+
+    #[test]
+    fn that_nobody_reads_a_node_with_peers_is_noted_and_no_trouble() {
+        let plain = UpstreamStatus { is_left_aside: true, ..upstream("p:1", false) };
+        let peer = upstream("a:1", false);
+        for (upstreams, was_read, is_noted) in [
+            (vec![], false, false),
+            (vec![plain.clone()], false, false),
+            (vec![plain.clone(), peer.clone()], false, true),
+            (vec![peer.clone()], true, false),
+        ] {
+            let readings = Readings { upstreams, was_read, ..readings() };
+            let remarks = remarks(&readings);
+            assert_eq!(remarks.iter().any(|remark| remark.kind == "not-read"), is_noted);
+            let full = Trouble { kind: "journal-full", detail: "full".into(), blocks: true };
+            for (troubles, status) in [(find(&readings), 200), (vec![full], 503)] {
+                let answer = answer(&troubles, &remarks);
+                let body: Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
+                assert_eq!(answer.status, status);
+                let detail = body["notes"][0]["detail"].as_str();
+                assert_eq!(
+                    detail.is_some_and(|detail| detail.contains("gets no further")),
+                    is_noted
+                );
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Counters and gauges in the Prometheus text format, version 0.0.4.
 
+mod streams;
+
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +9,7 @@ use std::time::Duration;
 use super::primary::CommitStatus;
 use crate::manager::Counters;
 use crate::mesh::downstream::DownstreamStatus;
-use crate::mesh::upstream::{State, UpstreamStatus};
+use crate::mesh::upstream::UpstreamStatus;
 
 /// Counts answers by the first digit of their status.
 #[derive(Debug, Default)]
@@ -42,13 +44,14 @@ pub struct Readings<'a> {
     pub requests: &'a Requests,
     pub upstreams: &'a [UpstreamStatus],
     pub downstreams: &'a [DownstreamStatus],
+    /// Whether another patchmesh node has read this one.
+    pub was_read: bool,
 }
 
 /// The text.
 pub fn text(readings: &Readings) -> String {
     let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
-    let Readings { commit, is_damaged, requests, divergences, upstreams, downstreams, .. } =
-        readings;
+    let Readings { commit, is_damaged, requests, divergences, .. } = readings;
     let mut page = Page(String::new());
     page.metric("build_info", "gauge", "The version that runs");
     page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
@@ -135,12 +138,6 @@ pub fn text(readings: &Readings) -> String {
         ),
         ("journal_damaged", "Whether a part of the journal is damaged", u64::from(*is_damaged)),
         ("sources", "Sources in the vector clock", counters.sources),
-        ("downstreams", "Sessions that are sent the journal", downstreams.len() as u64),
-        (
-            "downstream_behind_transactions",
-            "How far the slowest of them is behind",
-            downstreams.iter().map(|downstream| downstream.behind).max().unwrap_or(0),
-        ),
     ] {
         page.metric(name, "gauge", help);
         page.sample(name, &[], value);
@@ -154,31 +151,8 @@ pub fn text(readings: &Readings) -> String {
         let class = format!("{}xx", class + 1);
         page.sample("http_requests_total", &[("class", &class)], count.load(Ordering::Relaxed));
     }
-    page.metric("upstream_connected", "gauge", "Whether the peer's journal is being received");
-    for upstream in *upstreams {
-        let connected = u64::from(upstream.state == State::Connected);
-        page.sample("upstream_connected", &[("peer", &upstream.address)], connected);
-    }
-    page.metric("upstream_received_total", "counter", "Transactions that the peer sent");
-    for upstream in *upstreams {
-        page.sample("upstream_received_total", &[("peer", &upstream.address)], upstream.received);
-    }
-    page.metric("upstream_left_out_total", "counter", "Those whose author has lost their order");
-    for upstream in *upstreams {
-        page.sample("upstream_left_out_total", &[("peer", &upstream.address)], upstream.left_out);
-    }
-    page.metric("upstream_delay_seconds", "gauge", "Age of its last one when it came");
-    for upstream in *upstreams {
-        if let Some(delay_ms) = upstream.delay_ms {
-            let delay = seconds(delay_ms);
-            page.sample("upstream_delay_seconds", &[("peer", &upstream.address)], delay);
-        }
-    }
-    page.metric("upstream_ahead_seconds", "gauge", "How far a peer's times are too far ahead");
-    for upstream in *upstreams {
-        let ahead = seconds(upstream.ahead_ms.unwrap_or(0));
-        page.sample("upstream_ahead_seconds", &[("peer", &upstream.address)], ahead);
-    }
+    streams::write_upstreams(&mut page, readings.upstreams);
+    streams::write_downstreams(&mut page, readings.downstreams, readings.was_read);
     page.0
 }
 
@@ -187,6 +161,7 @@ fn seconds(milliseconds: u64) -> f64 {
     Duration::from_millis(milliseconds).as_secs_f64()
 }
 
+/// The text so far.
 struct Page(String);
 
 impl Page {
@@ -272,7 +247,9 @@ mod tests {
             let status = UpstreamStatus::new(address.into(), Time::from_micros(1).unwrap());
             UpstreamStatus { delay_ms, ahead_ms, ..status }
         };
-        let late = upstream("b:1/a\"b\\c", Some(1250), Some(3_600_001));
+        let mut late = upstream("b:1/a\"b\\c", Some(1250), Some(3_600_001));
+        (late.node, late.behind, late.lazy) = (Some("b~k3x9q2pd".into()), Some(17), true);
+        late.heard = Time::from_micros(1_795_805_236_889_932);
         let requests = Requests::default();
         [101, 200, 204, 304, 404, 500].iter().for_each(|status| requests.count(*status));
         let name = ("a~00000000^3".parse().unwrap(), 7).into();
@@ -294,6 +271,7 @@ mod tests {
                 requests: &requests,
                 upstreams,
                 downstreams: &[],
+                was_read: true,
             })
         };
         for upstreams in [&[][..], &[upstream("a:1", None, None)]] {
@@ -310,11 +288,19 @@ mod tests {
             "patchmesh_commit_age_seconds 2.5\n",
             "patchmesh_primary 1\n",
             "patchmesh_http_requests_total{class=\"2xx\"} 2\n",
-            "patchmesh_upstream_delay_seconds{peer=\"b:1/a\\\"b\\\\c\"} 1.25\n",
-            "patchmesh_upstream_ahead_seconds{peer=\"b:1/a\\\"b\\\\c\"} 3600.001\n",
+            "patchmesh_upstream_connected{peer=\"a:1\",node=\"\"} 0\n",
+            "patchmesh_upstream_since_timestamp_seconds{peer=\"a:1\",node=\"\"} 0\n",
+            "patchmesh_upstream_delay_seconds{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 1.25\n",
+            "patchmesh_upstream_ahead_seconds{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 3600.001\n",
+            "patchmesh_upstream_behind_transactions{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 17\n",
+            "patchmesh_upstream_lazy{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 1\n",
+            "patchmesh_was_read 1\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
+        let heard = "node=\"b\"} 1795805236.889\n";
+        assert_eq!(text.matches("upstream_heard_timestamp_seconds{").count(), 1);
+        assert!(text.contains(heard), "{heard}: {text}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The HTTP interface over one node: each path, its statuses and content types.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Node, node, pair, wait_for, wait_until_equal};
+use crate::harness::{Answer, Client, Node, Stream, node, pair, wait_for, wait_until_equal};
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -507,12 +509,24 @@ fn the_metrics_count() {
     assert_eq!(value("patchmesh_sources"), 2.0);
     assert_eq!(value("patchmesh_downstreams"), 0.0);
     assert_eq!(value("patchmesh_http_requests_total{class=\"4xx\"}"), 1.0);
-    let peer = other.address;
-    assert_eq!(value(&format!("patchmesh_upstream_connected{{peer=\"{peer}\"}}")), 1.0);
-    assert_eq!(value(&format!("patchmesh_upstream_received_total{{peer=\"{peer}\"}}")), 1.0);
-    let mut stream = node.stream();
+    let (name, _) = other.source.rsplit_once('~').unwrap();
+    let labels = format!("{{peer=\"{}\",node=\"{name}\"}}", other.address);
+    assert_eq!(value(&format!("patchmesh_upstream_connected{labels}")), 1.0);
+    assert_eq!(value(&format!("patchmesh_upstream_received_total{labels}")), 1.0);
+    assert_eq!(value(&format!("patchmesh_upstream_behind_transactions{labels}")), 0.0);
+    assert_eq!(value(&format!("patchmesh_upstream_lazy{labels}")), 0.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    for time in ["since", "heard"] {
+        let time = value(&format!("patchmesh_upstream_{time}_timestamp_seconds{labels}"));
+        assert!((now - 60.0..=now).contains(&time), "{time} {now}");
+    }
+    assert_eq!(value("patchmesh_was_read"), 0.0);
+    let mut stream = Stream::open(&node, "/ws?v=2&node=reader~00000000");
     stream.next();
     assert_eq!(value("patchmesh_downstreams"), 1.0);
+    assert_eq!(value("patchmesh_downstreams_lazy"), 0.0);
+    assert_eq!(value("patchmesh_downstream_behind_transactions{node=\"reader\"}"), 0.0);
+    assert_eq!(value("patchmesh_was_read"), 1.0);
 }
 
 #[test]

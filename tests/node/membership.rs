@@ -54,6 +54,11 @@ fn a_node_comes_to_a_mesh_under_load_and_goes_and_nothing_is_lost() {
     let (first, second) = pair();
     let third = node().peer(first.address).peer(second.address).start();
     assert_eq!(third.peers()["was_read"], false);
+    let health = third.get("/healthz");
+    assert_eq!((health.status, &health.json()["notes"][0]["kind"]), (200, &json!("not-read")));
+    for path in ["/healthz/live", "/healthz/ready"] {
+        assert_eq!(third.get(path).json(), json!({"status": "ok"}), "{path}");
+    }
     let is_over = AtomicBool::new(false);
     let write = |node: &Node, name: &'static str| {
         let mut count = 0;
@@ -78,6 +83,7 @@ fn a_node_comes_to_a_mesh_under_load_and_goes_and_nothing_is_lost() {
             let readers = wait_for_readers(&third, 1);
             assert_eq!(readers["downstreams"][0]["node"], first.source);
             assert_eq!(readers["was_read"], true);
+            assert_eq!(third.get("/healthz").json(), json!({"status": "ok"}));
             // What it writes gets to the one that does not name it.
             let before = second.vclock().get(&third.source).copied();
             wait_for("more of the third to reach the second", || {
@@ -163,7 +169,10 @@ fn what_a_node_waits_for_and_what_it_shows_is_of_the_peers_that_it_has_now() {
     };
     assert_eq!(add(&node, &down).status, 201);
     assert_eq!(promote(), 503, "none of its peers was read");
-    assert_eq!(connected(), [format!("patchmesh_upstream_connected{{peer=\"{down}\"}} 0")]);
+    assert_eq!(
+        connected(),
+        [format!("patchmesh_upstream_connected{{peer=\"{down}\",node=\"\"}} 0")]
+    );
     assert_eq!(remove(&node, &down).status, 204);
     assert_eq!(promote(), 202);
     assert!(connected().is_empty());

@@ -192,7 +192,7 @@ fn a_transaction_from_the_far_future_is_not_taken_in_yet() {
     assert!(trouble["detail"].as_str().unwrap().contains(&address), "{trouble}");
     assert_eq!(node.get("/healthz/ready").status, 200);
     let metrics = node.get("/metrics");
-    let metric = format!("patchmesh_upstream_ahead_seconds{{peer=\"{address}\"}} ");
+    let metric = format!("patchmesh_upstream_ahead_seconds{{peer=\"{address}\",node=\"\"}} ");
     let seconds = metrics.text().lines().find_map(|line| line.strip_prefix(&metric)).unwrap();
     assert!((7100.0..=7200.0).contains(&seconds.parse::<f64>().unwrap()), "{seconds}");
     // What this node writes comes after all that it has seen.

@@ -21,6 +21,10 @@ const TOO_LARGE_PAUSE: Duration = Duration::from_secs(10);
 /// How many addresses that found a message too large are remembered.
 const TOO_LARGE_ADDRESSES: usize = 1024;
 
+/// What is said of a node with peers of which [`Downstreams::were_read`] is not so.
+pub const UNREAD: &str = "this node has peers, and no other patchmesh node has read it since it started: what is \
+                          written here gets no further until another node names it as its peer";
+
 /// What is known of all sessions.
 #[derive(Default)]
 pub struct Downstreams {

@@ -1,0 +1,162 @@
+//! What the metrics say of streams: those from peers, and those to readers.
+//!
+//! A node is named by its name alone, without the suffix of this life of its journal: series would not go on
+//! after its restart. The label is empty while a node has not said who it is. So there is a series for each peer of
+//! this node, and for each name of those who read it, of which there are at most [`MOST_NAMES`]: everyone who
+//! connects says its name itself.
+
+use std::collections::BTreeMap;
+
+use super::{Page, seconds};
+use crate::clock::Time;
+use crate::mesh::downstream::DownstreamStatus;
+use crate::mesh::upstream::{State, UpstreamStatus};
+
+/// How many names of readers have series of their own. The others are counted as if they did not say it.
+const MOST_NAMES: usize = 256;
+
+/// Writes the metrics of the streams from peers.
+pub fn write_upstreams(page: &mut Page, upstreams: &[UpstreamStatus]) {
+    let mut metric = |name: &str, kind, help, value: &dyn Fn(&UpstreamStatus) -> Option<f64>| {
+        page.metric(name, kind, help);
+        for upstream in upstreams {
+            let node = name_of(upstream.node.as_deref());
+            if let Some(value) = value(upstream) {
+                page.sample(name, &[("peer", &upstream.address), ("node", &node)], value);
+            }
+        }
+    };
+    let flag = |is_so: bool| Some(f64::from(u8::from(is_so)));
+    let count = |count: u64| count as f64;
+    metric(
+        "upstream_connected",
+        "gauge",
+        "Whether the peer's journal is being received",
+        &|peer| flag(peer.state == State::Connected),
+    );
+    metric(
+        "upstream_since_timestamp_seconds",
+        "gauge",
+        "When it came to be connected, or not to be",
+        &|peer| Some(timestamp(peer.since)),
+    );
+    metric("upstream_heard_timestamp_seconds", "gauge", "When it was last heard", &|peer| {
+        peer.heard.map(timestamp)
+    });
+    metric(
+        "upstream_lazy",
+        "gauge",
+        "Whether it is told to send what it has, and not the transactions",
+        &|peer| flag(peer.lazy),
+    );
+    metric(
+        "upstream_behind_transactions",
+        "gauge",
+        "How many of its transactions this node lacks, as far as it says so",
+        &|peer| peer.behind.map(count),
+    );
+    metric("upstream_received_total", "counter", "Transactions that the peer sent", &|peer| {
+        Some(count(peer.received))
+    });
+    metric(
+        "upstream_left_out_total",
+        "counter",
+        "Those whose author has lost their order",
+        &|peer| Some(count(peer.left_out)),
+    );
+    metric("upstream_delay_seconds", "gauge", "Age of its last one when it came", &|peer| {
+        peer.delay_ms.map(seconds)
+    });
+    metric(
+        "upstream_ahead_seconds",
+        "gauge",
+        "How far a peer's times are too far ahead",
+        &|peer| Some(seconds(peer.ahead_ms.unwrap_or(0))),
+    );
+}
+
+/// Writes the metrics of the streams to readers.
+pub fn write_downstreams(page: &mut Page, downstreams: &[DownstreamStatus], was_read: bool) {
+    let lazy = downstreams.iter().filter(|reader| reader.lazy).count();
+    for (name, help, value) in [
+        ("downstreams", "Sessions that are sent the journal", downstreams.len()),
+        ("downstreams_lazy", "Those that are sent what there is, and not the transactions", lazy),
+        (
+            "was_read",
+            "Whether another patchmesh node has read this one since its start",
+            usize::from(was_read),
+        ),
+    ] {
+        page.metric(name, "gauge", help);
+        page.sample(name, &[], value);
+    }
+    let name = "downstream_behind_transactions";
+    page.metric(name, "gauge", "How many transactions a node that reads is still to be sent");
+    for (node, behind) in behind_by_name(downstreams) {
+        page.sample(name, &[("node", &node)], behind);
+    }
+}
+
+/// How far the slowest session of each name is behind; one without a name stands for all that have none.
+fn behind_by_name(downstreams: &[DownstreamStatus]) -> BTreeMap<String, u64> {
+    let mut all: BTreeMap<String, u64> = BTreeMap::new();
+    for DownstreamStatus { node, behind, .. } in downstreams {
+        let mut name = name_of(node.as_deref());
+        if all.len() >= MOST_NAMES && !all.contains_key(&name) {
+            name.clear();
+        }
+        let most = all.entry(name).or_default();
+        *most = (*most).max(*behind);
+    }
+    all
+}
+
+/// The name in a node's source.
+fn name_of(source: Option<&str>) -> String {
+    let source = source.unwrap_or_default();
+    source.rsplit_once('~').map_or(source, |(name, _)| name).to_owned()
+}
+
+fn timestamp(time: Time) -> f64 {
+    // To a millisecond, as its clock is not better.
+    (time.as_micros() / 1000) as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(node: Option<&str>, behind: u64) -> DownstreamStatus {
+        DownstreamStatus {
+            address: "a:1".into(),
+            node: node.map(str::to_owned),
+            position: 0,
+            behind,
+            lazy: false,
+            since: Time::default(),
+            heard: Time::default(),
+        }
+    }
+
+    #[test]
+    fn readers_are_told_apart_by_their_names() {
+        let readers = [
+            reader(Some("berlin~k3x9q2pd"), 3),
+            reader(Some("berlin~00000000"), 7),
+            reader(None, 1),
+            reader(Some("cairo"), 0),
+            reader(None, 5),
+        ];
+        let expected = [("", 5), ("berlin", 7), ("cairo", 0)];
+        let expected = expected.map(|(name, behind)| (name.to_owned(), behind));
+        assert_eq!(behind_by_name(&readers), expected.into());
+    }
+
+    #[test]
+    fn there_are_so_many_names_and_no_more() {
+        let readers: Vec<_> =
+            (0..1000).map(|n| reader(Some(&format!("n{n}~k3x9q2pd")), n)).collect();
+        let all = behind_by_name(&readers);
+        assert_eq!((all.len(), all[""], all["n7"]), (MOST_NAMES + 1, 999, 7));
+    }
+}
