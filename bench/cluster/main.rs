@@ -10,8 +10,8 @@
 //! ```
 //!
 //! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and
-//! shorter, and with `--test` all is done in small. With PATCHMESH=FILE in the environment the nodes are of that
-//! program, such as an earlier build.
+//! shorter, and with `--test` all is done in small. `mesh --only TEXT` takes the meshes that have the text in
+//! their name. With PATCHMESH=FILE in the environment the nodes are of that program, such as an earlier build.
 //!
 //! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
 //! and the load share the machine; the load says what it needs itself.
@@ -90,6 +90,7 @@ const TABLES: [&str; 11] = [
 fn main() {
     let mut wanted = Vec::new();
     let mut size = FULL;
+    let mut only = String::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
@@ -100,6 +101,7 @@ fn main() {
             "--bench" => (),
             "--quick" => size = QUICK,
             "--test" => size = SMALL,
+            "--only" => only = arguments.next().unwrap_or_default(),
             "--against" => {
                 let mut next = || arguments.next().unwrap_or_default();
                 let (product, address, process) = (next(), next(), next());
@@ -146,7 +148,7 @@ fn main() {
             committed::grown(size, data);
         }
         if is_wanted("mesh") {
-            mesh::meshes(size);
+            mesh::meshes(&only, size);
         }
     });
 }

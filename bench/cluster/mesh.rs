@@ -55,14 +55,15 @@ struct Round {
     settled: Duration,
 }
 
-/// Shapes of meshes, each in rounds of fresh nodes.
-pub fn meshes(size: Size) {
+/// Shapes of meshes that have `only` in their names, each in rounds of fresh nodes.
+pub fn meshes(only: &str, size: Size) {
     println!(
         "\n| mesh | writes a second | CPU a write in all | slowest answer | settled after |\n\
          | --- | ---: | ---: | ---: | ---: |"
     );
-    for nodes in [1, 2, 3, 5] {
-        row(&Shape::full(nodes, 16), size);
+    let shapes = [1, 2, 3, 5].map(|nodes| Shape::full(nodes, 16));
+    for shape in shapes.iter().filter(|shape| shape.name.contains(only)) {
+        row(shape, size);
     }
 }
 
