@@ -14,6 +14,7 @@ pub mod base;
 mod bounds;
 mod checkpoint;
 mod difference;
+mod equivocation;
 pub mod floor;
 mod fold;
 pub mod history;
@@ -29,6 +30,7 @@ use crate::commit::PlacedCommit;
 use crate::patch::{Document, PatchError};
 use crate::source::{FIRST_ID, Source, SourceError};
 use crate::transaction::{Name, Place, Record, Transaction};
+use equivocation::LeastIds;
 use history::changes::Changes;
 use history::{Committing, Contradiction, FateChanges, History, Insertion};
 use past::{Extended, New};
@@ -36,6 +38,7 @@ use past::{Extended, New};
 pub use base::Base;
 pub use bounds::Bounds;
 pub use difference::Difference;
+pub use equivocation::Equivocation;
 pub use life::Life;
 pub use past::{Past, PastPlace, Stretch};
 pub use placed::Placed;
@@ -117,16 +120,6 @@ pub struct Work {
     pub applied: usize,
 }
 
-/// Two different transactions with the same stamp: a node goes on from an old copy of its journal, or
-/// somebody does not play by the rules.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Equivocation {
-    /// The transaction that is part of the history.
-    pub known: Placed,
-    /// The one that came later, and is dropped.
-    pub dropped: Transaction,
-}
-
 impl Replica {
     /// An empty replica of a node's `life`.
     pub fn new(life: Life, bounds: Bounds) -> Self {
@@ -155,7 +148,7 @@ impl Replica {
         now: Time,
         past: &P,
     ) -> Result<Acceptance, P::Error> {
-        let mut turn = Turn::new(self.length, now);
+        let mut turn = Turn::new(self.length, self.vclock.clone(), now);
         let mut fresh = Vec::new();
         for (submission, transactions) in submissions.into_iter().enumerate() {
             let mut outcomes = Vec::with_capacity(transactions.len());
@@ -253,7 +246,11 @@ impl Replica {
         };
         if self.vclock.has_seen(&place.source, place.id) {
             let next_id = self.vclock.next_id(&place.source);
-            turn.acceptance.equivocations.extend(self.equivocation(&place, transaction));
+            // What came in this turn by another stream is not in the history yet.
+            if turn.merged.has_seen(&place.source, place.id) {
+                let equivocation = self.equivocation(&place, transaction, &mut turn.least_ids);
+                turn.acceptance.equivocations.extend(equivocation);
+            }
             return Ok(Outcome::Known { next_id });
         }
         let ahead_micros = place.time.micros_after(turn.now);
@@ -411,26 +408,6 @@ impl Replica {
         if time < Time::MAX { ahead_micros } else { ahead_micros.max(MAX_AHEAD_MICROS + 1) }
     }
 
-    /// The recent transaction with the same stamp as one that is known, if they differ.
-    fn equivocation(&self, place: &Place, transaction: Transaction) -> Option<Equivocation> {
-        // Of other sources it would be looked for too often: whoever sends all again sends them.
-        let is_own = [self.life.source(), self.life.stamper()].contains(&&place.source);
-        if self.history.is_past(place) && !is_own {
-            return None;
-        }
-        let known = match self.history.recent(place) {
-            Some(known) => known,
-            // With another time it stands elsewhere; or it is before the recent part, or it never was.
-            None => self.history.recent_from_end().find(|recent| {
-                recent.place.id == place.id && recent.place.source == place.source
-            })?,
-        };
-        let name = (&transaction.source, transaction.id);
-        let is_same = known.place == *place && known.name() == name;
-        let differs = !is_same || known.payload != transaction.payload;
-        differs.then(|| Equivocation { known: known.clone(), dropped: transaction })
-    }
-
     fn count(&mut self, place: &Place) {
         self.vclock.advance(&place.source, place.id);
         if [self.life.source(), self.life.stamper()].contains(&&place.source) {
@@ -444,6 +421,7 @@ impl Replica {
         if ordered.is_empty() {
             return Ok(());
         }
+        (turn.merged, turn.least_ids) = (self.vclock.clone(), LeastIds::default());
         let new = turn.journal_length;
         let records = std::mem::take(&mut turn.acceptance.records);
         let past = Extended { past, length: new, new: &New(&records) };
@@ -523,11 +501,21 @@ struct Turn {
     acceptance: Acceptance,
     /// Ordered transactions that are accepted and not yet in the history.
     ordered: Vec<Placed>,
+    /// What was seen of each source when those before were put there.
+    merged: VectorClock,
+    least_ids: LeastIds,
 }
 
 impl Turn {
-    fn new(journal_length: u64, now: Time) -> Self {
-        Self { now, journal_length, acceptance: Acceptance::default(), ordered: Vec::new() }
+    fn new(journal_length: u64, merged: VectorClock, now: Time) -> Self {
+        Self {
+            now,
+            journal_length,
+            acceptance: Acceptance::default(),
+            ordered: Vec::new(),
+            merged,
+            least_ids: LeastIds::default(),
+        }
     }
 
     /// Where in the journal the next record will be.

@@ -517,6 +517,12 @@ impl History {
         self.recent.iter().rev().map(|entry| &entry.placed)
     }
 
+    /// The Id of the first transaction of the recent part that `source` has stamped; none if there is none.
+    pub fn least_recent_id(&self, source: &Source) -> Option<u64> {
+        let mut places = self.recent.iter().map(|entry| &entry.placed.place);
+        places.find(|place| place.source == *source).map(|place| place.id)
+    }
+
     /// Whether `place` is before the recent part, so that what is there has to be read from the
     /// journal.
     pub fn is_past(&self, place: &Place) -> bool {

@@ -232,7 +232,7 @@ impl Replica {
         past: &P,
     ) -> Result<(), P::Error> {
         let length = position;
-        let mut turn = Turn::new(position, now);
+        let mut turn = Turn::new(position, self.vclock.clone(), now);
         for (position, transaction) in (position..).zip(&transactions) {
             let Some(place) = transaction.place() else { continue };
             self.clock.observe(place.time);
