@@ -3,10 +3,12 @@
 //! ```text
 //! cargo bench --bench cluster                                  all tables
 //! cargo bench --bench cluster -- post get beside durable replication delay million commits final
-//!                                grown mesh                    some of them
+//!                                grown mesh fanout             some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
+//! cargo bench --bench cluster -- fanout --against redis ADDRESS PID   many live readers beside those of that
+//!                                                              server; so for nats
 //! ```
 //!
 //! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and
@@ -20,6 +22,7 @@ mod beside;
 mod client;
 mod committed;
 mod contest;
+mod fanout;
 #[path = "../common/journal.rs"]
 mod journal;
 mod load;
@@ -51,6 +54,10 @@ pub struct Size {
     million: u64,
     /// How many megabytes the large documents have.
     documents: &'static [usize],
+    /// How many read live.
+    readers: &'static [usize],
+    /// How many do, and nothing comes.
+    idle: usize,
 }
 
 const FULL: Size = Size {
@@ -58,6 +65,8 @@ const FULL: Size = Size {
     rounds: 7,
     million: 1_000_000,
     documents: &[1, 10, 100],
+    readers: &[100, 250, 900],
+    idle: 1000,
 };
 /// For a first look.
 const QUICK: Size = Size {
@@ -65,15 +74,23 @@ const QUICK: Size = Size {
     rounds: 3,
     million: 1_000_000,
     documents: &[10, 100],
+    readers: &[250, 900],
+    idle: 1000,
 };
-const SMALL: Size =
-    Size { round: Duration::from_millis(50), rounds: 1, million: 10_000, documents: &[1] };
+const SMALL: Size = Size {
+    round: Duration::from_millis(50),
+    rounds: 1,
+    million: 10_000,
+    documents: &[1],
+    readers: &[10],
+    idle: 10,
+};
 
 /// The same as a node's, so that what is measured in this process compares.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "post",
     "get",
     "beside",
@@ -85,6 +102,7 @@ const TABLES: [&str; 11] = [
     "final",
     "grown",
     "mesh",
+    "fanout",
 ];
 
 fn main() {
@@ -107,6 +125,9 @@ fn main() {
                 let (product, address, process) = (next(), next(), next());
                 let address = address.parse().expect("after the product comes its address");
                 let process = process.parse().expect("after the address comes a process ID");
+                if wanted.iter().any(|table| table == "fanout") {
+                    return fanout::fanout(size, Some((&product, address, process)));
+                }
                 return in_directory(|data| {
                     requests::against(&product, address, process, size, data)
                 });
@@ -149,6 +170,9 @@ fn main() {
         }
         if is_wanted("mesh") {
             mesh::meshes(&only, size);
+        }
+        if is_wanted("fanout") {
+            fanout::fanout(size, None);
         }
     });
 }

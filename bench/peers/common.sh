@@ -36,7 +36,7 @@ await() {
     exit 1
 }
 
-# against PRODUCT PORT PROCESS [ARGUMENT ...]
+# against PRODUCT PORT PROCESS [ARGUMENT ...]: `fanout` among the arguments is about live readers.
 against() {
-    cargo bench --bench cluster -- --against "$1" "127.0.0.1:$2" "$3" "${@:4}"
+    cargo bench --bench cluster -- "${@:4}" --against "$1" "127.0.0.1:$2" "$3"
 }

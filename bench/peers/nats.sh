@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Durable writes of a node beside acknowledged messages to a stream of NATS JetStream in files. NATS syncs
 # them before it answers from version 2.10 on; versions before that know no such setting, and sync
-# every two minutes, so that their figures are those of a server that is not durable.
+# every two minutes, so that their figures are those of a server that is not durable. With the argument fanout
+# live readers beside those of core NATS.
 . "$(dirname "$0")/common.sh"
 need nats-server nats-server
 

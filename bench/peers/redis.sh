@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Durable writes of a node beside Redis, which syncs its append-only file before it answers.
+# Durable writes of a node beside Redis, which syncs its append-only file before it answers. With the argument fanout
+# live readers beside those of its pub/sub.
 . "$(dirname "$0")/common.sh"
 need redis-server redis-server
 
