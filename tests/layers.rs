@@ -91,7 +91,16 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     (
         "maintenance",
         // It reads what a running node has as a new peer does.
-        &["source", "clock", "transaction", "config", "journal", "manager", "mesh::websocket"],
+        &[
+            "source",
+            "clock",
+            "transaction",
+            "config",
+            "journal",
+            "manager",
+            "stream",
+            "mesh::websocket",
+        ],
     ),
     ("node", &["*"]),
 ];

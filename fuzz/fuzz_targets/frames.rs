@@ -18,7 +18,7 @@ use async_tungstenite::tungstenite::handshake::client::Request;
 use async_tungstenite::tungstenite::{Error, Message};
 use libfuzzer_sys::fuzz_target;
 use patchmesh::manager::StateHash;
-use patchmesh::mesh::websocket::{Limits, Note, Socket};
+use patchmesh::mesh::websocket::{Limits, Note, Readiness, Socket};
 use patchmesh::transaction::Transaction;
 use patchmesh_fuzz::Bytes;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -129,6 +129,12 @@ impl AsyncRead for Other<'_> {
         self.at += count;
         self.shared.lock().expect("no holder panics").read += count;
         Poll::Ready(Ok(count))
+    }
+}
+
+impl Readiness for Other<'_> {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

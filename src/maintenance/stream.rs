@@ -2,6 +2,7 @@
 //! journal, up to where that ends.
 
 use std::future::poll_fn;
+use std::io;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
@@ -10,12 +11,12 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Error, Message};
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::net::TcpStream;
 
 use crate::config::{authority, host_and_port};
 use crate::journal::StoredBase;
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
+use crate::stream;
 use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
 
 /// How long finding, connecting and shaking hands may take in all.
@@ -26,7 +27,7 @@ const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_by
 /// What a node sends.
 pub struct Stream {
     address: String,
-    socket: Socket<TcpStream>,
+    socket: Socket,
     /// What has come already.
     next: Option<Heard>,
 }
@@ -144,10 +145,21 @@ impl Stream {
     }
 }
 
-async fn dial(address: &str, token: Option<&str>) -> Result<Socket<TcpStream>, String> {
+/// Connects to the first of the addresses of `address` that takes the connection.
+async fn connect(address: &str) -> io::Result<stream::Stream> {
+    let mut connected = Err(io::Error::other("the name has no address"));
+    for address in smol::net::resolve(host_and_port(address)).await? {
+        connected = stream::Stream::connect(address).await;
+        if connected.is_ok() {
+            break;
+        }
+    }
+    connected
+}
+
+async fn dial(address: &str, token: Option<&str>) -> Result<Socket, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
-    let stream =
-        TcpStream::connect(host_and_port(address)).await.map_err(|error| failed(&error))?;
+    let stream = connect(address).await.map_err(|error| failed(&error))?;
     let request = format!("ws://{}/ws?v=2", authority(address)).into_client_request();
     let mut request = request.map_err(|error| failed(&error))?;
     if let Some(token) = token {

@@ -10,7 +10,9 @@
 //! session ends with [`DIAL_AGAIN`].
 
 mod course;
+mod frames;
 pub mod plain;
+mod sending;
 mod status;
 
 use std::convert::Infallible;
@@ -19,7 +21,6 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use async_channel::Receiver;
@@ -33,18 +34,14 @@ use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
 use crate::mesh::named::Named;
 use crate::mesh::websocket::{
-    DIAL_AGAIN, Fault, Limits, Note, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
+    DIAL_AGAIN, Fault, Limits, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
 };
 use crate::source::Source;
 use crate::stream::Stream;
 use course::Course;
-use status::Progress;
+use sending::{Next, Sending};
 
 pub use status::{DownstreamStatus, Downstreams, UNREAD};
-
-/// How many transactions, and about how many bytes of them, are written in one go.
-const BATCH_RECORDS: usize = 1024;
-const BATCH_BYTES: usize = 256 << 10;
 
 /// Little is heard here, and nothing but pongs and a close has a meaning.
 const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
@@ -135,8 +132,8 @@ impl From<Fault> for End {
 /// What a session waits for.
 enum Event {
     Heard(Result<Message, Fault>),
-    Written(Result<(), Fault>),
-    Grown,
+    /// What came before is written, and what comes next has to be got.
+    Written(Next),
     Hashed(Option<StateHash>),
     Tick,
     Stop,
@@ -203,71 +200,58 @@ impl Session {
         if self.hello.node.as_ref().is_some_and(|node| *node != self.handle.source()) {
             self.downstreams.are_read();
         }
+        let mut sending = Sending::new(self, socket, course, progress, grown);
         let mut ticks = Timer::interval(TICK);
         let mut silence = Silence::default();
-        let mut is_told_of_end = !self.hello.takes_notes();
-        let (mut grown, mut shutdown) = (Box::pin(grown), Box::pin(shutdown));
+        let mut shutdown = Box::pin(shutdown);
         // The first ping is sent at once, so that the other side knows from the start that silence means
         // something.
         let mut hash = Some(self.state_hash());
-        let (mut writing, mut ping_waits) = (true, false);
         loop {
             let event = poll_fn(|context| {
                 if shutdown.as_mut().poll_next(context).is_ready() {
-                    return Poll::Ready(Event::Stop);
+                    return Poll::Ready(Ok(Event::Stop));
                 }
-                if let Poll::Ready(message) = socket.poll_heard(context) {
-                    return Poll::Ready(Event::Heard(message));
+                if let Poll::Ready(message) = sending.socket.poll_heard(context) {
+                    return Poll::Ready(Ok(Event::Heard(message)));
                 }
                 if let Some(hashed) = &mut hash
                     && let Poll::Ready(state) = hashed.as_mut().poll(context)
                 {
-                    return Poll::Ready(Event::Hashed(state));
+                    return Poll::Ready(Ok(Event::Hashed(state)));
                 }
-                if writing {
-                    if let Poll::Ready(result) = socket.poll_written(context) {
-                        return Poll::Ready(Event::Written(result));
-                    }
-                } else if grown.as_mut().poll_next(context).is_ready() {
-                    return Poll::Ready(Event::Grown);
+                if let Poll::Ready(next) = sending.poll_next(context) {
+                    return Poll::Ready(next.map(Event::Written));
                 }
-                Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
+                Pin::new(&mut ticks).poll_next(context).map(|_| Ok(Event::Tick))
             })
-            .await;
+            .await?;
             match event {
                 Event::Heard(message) => {
-                    progress.hear();
+                    sending.progress.hear();
                     if let Message::Close(frame) = message? {
                         let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                         return Err(End::Closing { too_large });
                     }
                 }
-                Event::Written(result) => {
-                    result?;
-                    ping_waits = false;
-                    writing = self.feed(socket, &mut course, &progress).await?;
-                    if !writing && !is_told_of_end {
-                        let position = progress.position.load(Ordering::Relaxed);
-                        socket.queue(Message::text(Note::End(position).encode()))?;
-                        (writing, is_told_of_end) = (true, true);
-                    }
+                Event::Written(next) => sending.get(next).await?,
+                Event::Tick if silence.tick(sending.socket.signs_of_life()) => {
+                    return Err(End::Silent);
                 }
-                Event::Grown => writing = self.feed(socket, &mut course, &progress).await?,
-                Event::Tick if silence.tick(socket.signs_of_life()) => return Err(End::Silent),
                 Event::Tick => {
                     if silence.is_broken() {
-                        progress.hear_within_tick();
+                        sending.progress.hear_within_tick();
                     }
-                    if !ping_waits && hash.is_none() {
+                    if !sending.ping_waits && hash.is_none() {
                         hash = Some(self.state_hash());
                     }
                 }
                 Event::Hashed(state) => {
-                    let behind = Some(progress.behind(&self.handle));
+                    let behind = Some(sending.progress.behind(&self.handle));
                     let pulse = Pulse { state, behind };
-                    socket.queue(Message::Ping(pulse.to_string().into()))?;
+                    sending.socket.queue(Message::Ping(pulse.to_string().into()))?;
                     hash = None;
-                    (writing, ping_waits) = (true, true);
+                    sending.ping_waits = true;
                 }
                 Event::Stop => return Err(End::Stopping),
             }
@@ -301,61 +285,6 @@ impl Session {
     fn state_hash(&self) -> Pin<Box<dyn Future<Output = Option<StateHash>> + Send>> {
         let handle = self.handle.clone();
         Box::pin(async move { handle.state_hash().await })
-    }
-
-    /// Hands the socket the next batch, to be written. Says whether there was one.
-    async fn feed(
-        &self,
-        socket: &mut Socket,
-        course: &mut Course,
-        progress: &Progress,
-    ) -> Result<bool, End> {
-        loop {
-            // Neither a reader that is never behind its socket nor a long run of transactions that
-            // were seen must keep other tasks waiting.
-            smol::future::yield_now().await;
-            if course.generation != self.handle.generation() {
-                return Err(End::Replaced);
-            }
-            let mut bytes = 0;
-            while bytes < BATCH_BYTES
-                && let Some(text) = course.before.next()
-            {
-                bytes += text.len();
-                socket.queue(Message::text(text))?;
-            }
-            if bytes > 0 {
-                return Ok(true);
-            }
-            let journal = self.handle.journal();
-            let mut position = progress.position.load(Ordering::Relaxed);
-            // What came since the session began is not covered, or is soon read.
-            if let Some(seen) = progress.seen.clock()
-                && position < progress.length_at_begin
-            {
-                position = journal.next_uncovered(position, seen);
-                progress.position.store(position, Ordering::Relaxed);
-            }
-            let batch = journal.read(position, BATCH_RECORDS, BATCH_BYTES).await;
-            if position < journal.begin() {
-                return Err(End::Folded);
-            }
-            let batch = batch.map_err(End::Journal)?;
-            if batch.is_empty() {
-                return Ok(false);
-            }
-            let mut fed = false;
-            for record in batch.iter().filter(|record| !progress.seen.has(record)) {
-                // Without waiting for room: what is queued is this batch at the most, since
-                // the next one is fed only when all is written.
-                socket.queue(Message::text(&*record.line))?;
-                fed = true;
-            }
-            progress.position.store(position + batch.len() as u64, Ordering::Relaxed);
-            if fed {
-                return Ok(true);
-            }
-        }
     }
 }
 

@@ -15,8 +15,10 @@ mod turns;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::handshake::client::{Request, Response};
@@ -36,6 +38,7 @@ use turns::Turns;
 pub use note::Note;
 pub use pulse::Pulse;
 pub use silence::{SILENCE_LIMIT, Silence, TICK};
+pub use turns::Readiness;
 
 /// How much is read in one turn, in read buffers.
 const BUFFERS_A_TURN: usize = 2;
@@ -87,6 +90,10 @@ pub struct Socket<S = Stream> {
     messages: u32,
     /// At most so many bytes of pongs are not written yet.
     pong_bytes: usize,
+    /// Whether a message waits to be written.
+    has_queued: bool,
+    /// Whether all that came was heard, so that nothing is to be heard before there is something to read.
+    has_heard_all: bool,
     /// Whether what comes is no WebSocket any more.
     is_lost: bool,
 }
@@ -133,6 +140,12 @@ impl fmt::Display for Fault {
     }
 }
 
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error {
@@ -145,7 +158,7 @@ impl From<Error> for Fault {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
     /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
     pub async fn accept(stream: S, read_ahead: Vec<u8>, limits: Limits) -> Self {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
@@ -169,17 +182,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn new(stream: WebSocketStream<Turns<S>>) -> Self {
-        Self { stream, messages: 0, pong_bytes: 0, is_lost: false }
+        Self {
+            stream,
+            messages: 0,
+            pong_bytes: 0,
+            has_queued: false,
+            has_heard_all: false,
+            is_lost: false,
+        }
     }
 
     /// The next message. Pings are answered. When the turn is over, there is none until the task is
     /// polled again, which it then is by itself.
     pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
+        if self.has_heard_all && self.stream.get_mut().poll_readable(context)?.is_pending() {
+            return Poll::Pending;
+        }
+        self.has_heard_all = false;
         if self.messages == MESSAGES_A_TURN || self.stream.get_ref().is_spent() {
             context.waker().wake_by_ref();
         } else if let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) {
             self.messages += 1;
             return Poll::Ready(self.hear(message));
+        } else {
+            self.has_heard_all = self.stream.get_ref().is_drained();
         }
         self.messages = 0;
         self.stream.get_mut().begin_turn();
@@ -214,16 +240,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// # Errors
     /// If the connection is broken.
     pub fn queue(&mut self, message: Message) -> Result<(), Fault> {
+        self.has_queued = true;
         Ok(Pin::new(&mut self.stream).start_send(message)?)
+    }
+
+    /// Has whole frames be written next. All that waited must be written.
+    pub fn put(&mut self, frames: Arc<[u8]>) {
+        self.stream.get_mut().put(frames);
     }
 
     /// Whether all that waited is written.
     pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_flush(context) else {
-            return Poll::Pending;
-        };
-        self.pong_bytes = 0;
-        Poll::Ready(written.map_err(Fault::from))
+        ready!(self.stream.get_mut().poll_put(context))?;
+        if self.has_queued || self.pong_bytes > 0 {
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            (self.has_queued, self.pong_bytes) = (false, 0);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// A number that changes whenever the other side shows that it lives: see [`Silence`].

@@ -44,6 +44,8 @@ type Texts = Box<dyn Iterator<Item = String> + Send>;
 pub struct Course {
     /// The texts of what comes before the journal.
     pub before: Texts,
+    /// Whether all of that was made.
+    pub is_begun: bool,
     /// The position in the journal from which on it is sent.
     pub begin: u64,
     /// What of it is left out.
@@ -123,7 +125,7 @@ impl Course {
             Before::Unknown => return Ok(None),
         };
         let (begin, generation) = (state.begin().position, state.generation());
-        Ok(Some(Self { before, begin, seen, generation }))
+        Ok(Some(Self { before, is_begun: false, begin, seen, generation }))
     }
 }
 

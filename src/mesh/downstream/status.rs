@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::course::Seen;
+use super::frames::Latest;
 use crate::clock::Time;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::websocket::TICK;
@@ -31,6 +32,7 @@ pub struct Downstreams {
     open: Mutex<Vec<Weak<Progress>>>,
     were_read: AtomicBool,
     too_large: Mutex<HashMap<IpAddr, Instant>>,
+    pub(super) latest: Latest,
 }
 
 /// How far one session is.

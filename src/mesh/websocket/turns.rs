@@ -2,7 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -22,12 +23,31 @@ pub struct Turns<S> {
     /// Whether the other side has left no room for the last write.
     blocked: bool,
     signs_of_life: u64,
+    /// Whether the last read took all there was.
+    drained: bool,
+    /// What is written before anything else, and how much of it was.
+    frames: Option<(Arc<[u8]>, usize)>,
+}
+
+/// A stream that knows whether it is worth while to read from it.
+pub trait Readiness {
+    /// Whether there may be something to read. If not, the task is woken when there is.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl<S> Turns<S> {
     /// Wraps a stream of which so many bytes are read in one turn.
     pub fn new(stream: S, bytes_a_turn: usize) -> Self {
-        Self { stream, bytes_a_turn, bytes: 0, calls: 0, blocked: false, signs_of_life: 0 }
+        Self {
+            stream,
+            bytes_a_turn,
+            bytes: 0,
+            calls: 0,
+            blocked: false,
+            signs_of_life: 0,
+            drained: false,
+            frames: None,
+        }
     }
 
     /// Grows when bytes have come, and when the other side has taken some for which there was no
@@ -41,13 +61,69 @@ impl<S> Turns<S> {
         self.bytes >= self.bytes_a_turn || self.calls >= CALLS_A_TURN
     }
 
+    /// Whether the last read took all there was.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// Another turn begins: others have theirs before.
     pub fn begin_turn(&mut self) {
         (self.bytes, self.calls) = (0, 0);
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
+impl<S: Readiness> Turns<S> {
+    /// Whether there may be something to read; else the task is woken when there is. Costs no system call.
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.drained {
+            ready!(self.stream.poll_readable(context))?;
+            self.drained = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Turns<S> {
+    /// Has these be written before anything else. Those before them are.
+    pub fn put(&mut self, frames: Arc<[u8]>) {
+        assert!(self.frames.is_none(), "what was put before is written");
+        self.frames = Some((frames, 0));
+    }
+
+    /// Whether what was put is written.
+    pub fn poll_put(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((frames, written)) = self.frames.take() {
+            if written == frames.len() {
+                break;
+            }
+            let result = self.poll_write_now(context, &frames[written..]);
+            let more = match &result {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(bytes)) => *bytes,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            self.frames = Some((frames, written + more));
+            ready!(result)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_now(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            self.calls += 1;
+            self.signs_of_life += u64::from(self.blocked);
+        }
+        self.blocked = written.is_pending();
+        written
+    }
+}
+
+impl<S: AsyncRead + Readiness + Unpin> AsyncRead for Turns<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,13 +134,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) else {
+        let read = match self.poll_readable(context)? {
+            Poll::Ready(()) => Pin::new(&mut self.stream).poll_read(context, buffer),
+            Poll::Pending => Poll::Pending,
+        };
+        let Poll::Ready(read) = read else {
+            self.drained = true;
             self.begin_turn();
             return Poll::Pending;
         };
         if let Ok(bytes @ 1..) = read {
             self.bytes += bytes;
             self.signs_of_life += 1;
+            self.drained = bytes < buffer.len();
         }
         self.calls += 1;
         Poll::Ready(read)
@@ -77,13 +159,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Turns<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready() {
-            self.calls += 1;
-            self.signs_of_life += u64::from(self.blocked);
-        }
-        self.blocked = written.is_pending();
-        written
+        ready!(self.poll_put(context))?;
+        self.poll_write_now(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -92,6 +169,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Turns<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(context)
+    }
+}
+
+impl Readiness for crate::stream::Stream {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_readable(self, context)
     }
 }
 
@@ -112,8 +195,28 @@ mod tests {
         }
     }
 
+    /// What never ends, and how often it was asked whether there is something.
+    struct Endless(usize);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buffer.len()))
+        }
+    }
+
+    impl Readiness for Endless {
+        fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0 += 1;
+            Poll::Ready(Ok(()))
+        }
+    }
+
     /// Reads what never ends, so many bytes at a time; says how many reads made the turn.
-    fn a_turn(stream: &mut Turns<smol::io::Repeat>, bytes: usize) -> usize {
+    fn a_turn(stream: &mut Turns<Endless>, bytes: usize) -> usize {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let mut context = Context::from_waker(&waker);
@@ -171,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_after_so_many_bytes_or_reads() {
-        let mut stream = Turns::new(smol::io::repeat(0), 64 << 10);
+        let mut stream = Turns::new(Endless(0), 64 << 10);
         for (bytes, reads) in [(1, 32), (100, 32), (4096, 16), (16 << 10, 4), (1 << 20, 1)] {
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes}");
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes} again");

@@ -1,0 +1,159 @@
+//! Records as they are sent, made once for all readers at the end of the journal.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::course::Seen;
+use crate::manager::Handle;
+use crate::transaction::Record;
+
+/// How many records, and about how many bytes of them, are written in one go.
+const BATCH_RECORDS: usize = 1024;
+const BATCH_BYTES: usize = 256 << 10;
+
+/// The first byte of a frame that is a whole text (RFC 6455 section 5.2).
+const WHOLE_TEXT: u8 = 0x81;
+
+/// The longest payload whose length is one byte of a frame, and the marks of lengths of two and of eight bytes.
+const SHORT: usize = 125;
+const TWO_BYTES: u8 = 126;
+const EIGHT_BYTES: u8 = 127;
+
+/// Records that follow one another in the journal, and a frame of each (RFC 6455 section 5.2).
+#[derive(Debug)]
+pub struct Frames {
+    begin: u64,
+    records: Vec<Record>,
+    bytes: Arc<[u8]>,
+}
+
+impl Frames {
+    fn new(begin: u64, records: Vec<Record>) -> Self {
+        let bytes = frames(records.iter());
+        Self { begin, records, bytes }
+    }
+
+    /// The records from `position` on; none in them if the journal ends there.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn read(handle: &Handle, position: u64) -> std::io::Result<Self> {
+        let records = handle.journal().read(position, BATCH_RECORDS, BATCH_BYTES).await?;
+        Ok(Self::new(position, records))
+    }
+
+    /// The position after the last record.
+    pub fn end(&self) -> u64 {
+        self.begin + self.records.len() as u64
+    }
+
+    /// What a reader gets of it that has seen so much.
+    pub fn but(&self, seen: &Seen) -> Arc<[u8]> {
+        let lacks = |record: &&Record| !seen.has(record);
+        if self.records.iter().all(|record| lacks(&record)) {
+            self.bytes.clone()
+        } else {
+            frames(self.records.iter().filter(lacks))
+        }
+    }
+}
+
+/// The frames that were made last.
+#[derive(Debug, Default)]
+pub struct Latest(Mutex<Option<Arc<Frames>>>);
+
+impl Latest {
+    /// The frames of the records from `position` on; none if they are not in memory.
+    pub fn frames(&self, handle: &Handle, position: u64) -> Option<Arc<Frames>> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal = handle.journal();
+        let length = journal.length();
+        if let Some(frames) = latest.as_ref()
+            && (frames.begin, frames.end()) == (position, length)
+        {
+            return Some(frames.clone());
+        }
+        let records = journal.read_at_hand(position, BATCH_RECORDS, BATCH_BYTES)?;
+        let frames = Arc::new(Frames::new(position, records));
+        // Others are where this one is only if that is the end.
+        if frames.end() >= length {
+            *latest = Some(frames.clone());
+        }
+        Some(frames)
+    }
+}
+
+fn frames<'a>(records: impl Iterator<Item = &'a Record>) -> Arc<[u8]> {
+    let mut bytes = Vec::new();
+    for record in records {
+        push(&mut bytes, record.line.as_bytes());
+    }
+    bytes.into()
+}
+
+fn push(frames: &mut Vec<u8>, text: &[u8]) {
+    let length = text.len();
+    frames.push(WHOLE_TEXT);
+    if length <= SHORT {
+        frames.push(length as u8);
+    } else if let Ok(length) = u16::try_from(length) {
+        frames.push(TWO_BYTES);
+        frames.extend_from_slice(&length.to_be_bytes());
+    } else {
+        frames.push(EIGHT_BYTES);
+        frames.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+    frames.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Time;
+    use crate::manager::Manager;
+    use crate::transaction::Place;
+
+    fn record(id: u64, bytes: usize) -> Record {
+        let place = Place { time: Time::MAX, source: "a~00000000".parse().unwrap(), id };
+        Record { place, named: None, line: "x".repeat(bytes).into() }
+    }
+
+    #[test]
+    fn a_frame_has_its_length_before_it() {
+        for (bytes, header) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_535, &[0x81, 126, 0xff, 0xff]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let frames = Frames::new(0, vec![record(1, bytes)]);
+            let frame = frames.but(&Seen::default());
+            assert_eq!(&frame[..header.len()], header);
+            assert_eq!(frame.len(), header.len() + bytes);
+        }
+    }
+
+    #[test]
+    fn all_at_the_end_share_what_is_sent() {
+        smol::block_on(async {
+            let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
+            let _task = smol::spawn(manager.run());
+            let latest = Latest::default();
+            for _ in 0..2 {
+                handle.create("[]", None).await.unwrap();
+            }
+            let first = latest.frames(&handle, 0).unwrap();
+            assert!(Arc::ptr_eq(&first, &latest.frames(&handle, 0).unwrap()));
+            let all = first.but(&Seen::default());
+            assert!(Arc::ptr_eq(&all, &first.but(&Seen::default())));
+            // One who lacks less has its own.
+            let late = latest.frames(&handle, 1).unwrap();
+            assert_eq!((first.end(), late.end()), (2, 2));
+            assert!(all.ends_with(&late.but(&Seen::default())));
+            handle.create("[]", None).await.unwrap();
+            assert_eq!(latest.frames(&handle, 0).unwrap().end(), 3);
+            assert_eq!(latest.frames(&handle, 3).unwrap().end(), 3);
+            assert!(latest.frames(&handle, 3).unwrap().but(&Seen::default()).is_empty());
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! How a session sends what comes next, at its reader's pace.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use async_channel::Receiver;
+use async_tungstenite::tungstenite::Message;
+use smol::stream::Stream as _;
+
+use super::course::Course;
+use super::frames::Frames;
+use super::status::Progress;
+use super::{End, Session};
+use crate::mesh::websocket::{Note, Socket};
+
+/// How many batches are written in one turn of a session.
+const BATCHES_A_TURN: u32 = 4;
+
+/// How many bytes of what comes before the journal are made in one go.
+const BEFORE_BYTES: usize = 256 << 10;
+
+/// What comes next, if it is not at hand.
+pub(super) enum Next {
+    /// More of what comes before the journal.
+    Before,
+    /// A part of the journal that is not in memory.
+    Journal,
+    /// The journal ends: its reader is to know that.
+    End,
+}
+
+/// A session at work.
+pub(super) struct Sending<'a> {
+    pub session: &'a Session,
+    pub socket: &'a mut Socket,
+    course: Course,
+    pub progress: Arc<Progress>,
+    grown: Pin<Box<Receiver<()>>>,
+    /// Whether there may be something to send.
+    is_behind: bool,
+    is_told_of_end: bool,
+    /// Whether the last ping waits behind what is being written.
+    pub ping_waits: bool,
+}
+
+impl<'a> Sending<'a> {
+    pub fn new(
+        session: &'a Session,
+        socket: &'a mut Socket,
+        course: Course,
+        progress: Arc<Progress>,
+        grown: Receiver<()>,
+    ) -> Self {
+        let (is_behind, is_told_of_end) = (true, !session.hello.takes_notes());
+        let grown = Box::pin(grown);
+        Self {
+            session,
+            socket,
+            course,
+            progress,
+            grown,
+            is_behind,
+            is_told_of_end,
+            ping_waits: false,
+        }
+    }
+
+    /// Sends what is at hand for as long as its turn lasts, and waits for more of it; says what is not at hand.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, End>> {
+        for _ in 0..BATCHES_A_TURN {
+            ready!(self.socket.poll_written(context))?;
+            self.ping_waits = false;
+            if !self.is_behind {
+                ready!(self.poll_growth(context));
+            }
+            if let Some(next) = self.send_at_hand()? {
+                return Poll::Ready(Ok(next));
+            }
+        }
+        // Neither a reader that is never behind its socket nor a long run of transactions that
+        // were seen must keep other tasks waiting.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_growth(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // When the channel is closed the node is stopping, and there is another one for that.
+        if ready!(self.grown.as_mut().poll_next(context)).is_none() {
+            return Poll::Pending;
+        }
+        self.is_behind = true;
+        Poll::Ready(())
+    }
+
+    /// Has the next batch written, if it is at hand; says what comes next, if it is not.
+    fn send_at_hand(&mut self) -> Result<Option<Next>, End> {
+        let handle = &self.session.handle;
+        if self.course.generation != handle.generation() {
+            return Err(End::Replaced);
+        }
+        if !self.course.is_begun {
+            return Ok(Some(Next::Before));
+        }
+        let journal = handle.journal();
+        let position = self.position();
+        if position < journal.begin() {
+            return Err(End::Folded);
+        }
+        self.is_behind = position < journal.length();
+        if self.is_behind {
+            let latest = &self.session.downstreams.latest;
+            let Some(frames) = latest.frames(handle, position) else {
+                return Ok(Some(Next::Journal));
+            };
+            self.put(&frames);
+        }
+        if !self.is_behind && !self.is_told_of_end {
+            return Ok(Some(Next::End));
+        }
+        Ok(None)
+    }
+
+    fn put(&mut self, frames: &Frames) {
+        let bytes = frames.but(&self.progress.seen);
+        if !bytes.is_empty() {
+            self.socket.put(bytes);
+        }
+        self.progress.position.store(frames.end(), Ordering::Relaxed);
+        self.is_behind = frames.end() < self.session.handle.journal().length();
+    }
+
+    /// Where the reader is in the journal. What it has seen of that is passed over.
+    fn position(&self) -> u64 {
+        let position = self.progress.position.load(Ordering::Relaxed);
+        // What came since the session began is not covered, or is soon read.
+        match self.progress.seen.clock() {
+            Some(seen) if position < self.progress.length_at_begin => {
+                let position = self.session.handle.journal().next_uncovered(position, seen);
+                self.progress.position.store(position, Ordering::Relaxed);
+                position
+            }
+            _ => position,
+        }
+    }
+
+    /// Gets what comes next, and has it written.
+    pub async fn get(&mut self, next: Next) -> Result<(), End> {
+        match next {
+            Next::Before => {
+                let mut bytes = 0;
+                while bytes < BEFORE_BYTES {
+                    let Some(text) = self.course.before.next() else {
+                        self.course.is_begun = true;
+                        break;
+                    };
+                    bytes += text.len();
+                    self.socket.queue(Message::text(text))?;
+                }
+            }
+            Next::Journal => {
+                let (handle, position) = (&self.session.handle, self.position());
+                let frames = Frames::read(handle, position).await;
+                if position < handle.journal().begin() {
+                    return Err(End::Folded);
+                }
+                self.put(&frames.map_err(End::Journal)?);
+            }
+            Next::End => {
+                self.is_told_of_end = true;
+                self.socket.queue(Message::text(Note::End(self.position()).encode()))?;
+            }
+        }
+        Ok(())
+    }
+}
