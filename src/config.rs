@@ -19,10 +19,12 @@ Usage: patchmesh ADDRESS [PEER ...] [OPTIONS]
        patchmesh restore FILE DIR [--source NAME]
        patchmesh promote http://host:port [--token TOKEN]
        patchmesh peers list|add|remove http://host:port [PEER] [--token TOKEN]
+       With TLS: https://host:port, wss://host:port, and the options --tls-...
 
   ADDRESS            host:port to listen on; port 0 takes a free one
-  PEER               host:port or ws://host:port of a node to receive from;
-                     several as arguments of their own or separated by commas
+  PEER               host:port or ws://host:port of a node to receive from, or
+                     wss://host:port if it speaks TLS; several as arguments of
+                     their own or separated by commas
 
 Options:
   --source NAME      this node's name [default: ADDRESS]
@@ -37,6 +39,11 @@ Options:
                      24h or 7d, and of what is older only the document [default: 24h]
   --horizon DURATION as the primary, make void what reaches it later than so long
                      after it was written [default: 30d]
+  --tls-cert FILE    speak TLS only, and show the certificate in FILE (PEM)
+  --tls-key FILE     the key of that certificate (PEM)
+  --tls-ca FILE      trust the CAs in FILE (PEM) only, and have clients show a
+                     certificate that they signed, too [default: trust those
+                     that the system trusts, and ask clients for none]
   -h, --help         print this
   -V, --version      print the version
 
@@ -58,6 +65,8 @@ is back after the next start.
 Two nodes on one machine:
   patchmesh 127.0.0.1:8080 127.0.0.1:8081
   patchmesh 127.0.0.1:8081 127.0.0.1:8080
+
+The options --tls-... and wss:// need a build with the feature tls.
 
 The environment variable RUST_LOG sets what is logged: error, warn, info (the default), debug.
 ";
@@ -92,8 +101,6 @@ pub enum Command {
         from: BackupFrom,
         /// The file, which must not exist.
         file: PathBuf,
-        /// What the node wants to be presented, if it runs.
-        token: Option<String>,
     },
     /// Make a data directory from such a file.
     Restore {
@@ -106,17 +113,13 @@ pub enum Command {
     },
     /// Have a running node begin the next epoch as the primary.
     Promote {
-        /// Where it listens: `host:port`.
-        address: String,
-        /// What it wants to be presented.
-        token: Option<String>,
+        /// The node.
+        node: Remote,
     },
     /// List or change the peers of a running node.
     Peers {
-        /// Where it listens: `host:port`.
-        address: String,
-        /// What it wants to be presented.
-        token: Option<String>,
+        /// The node.
+        node: Remote,
         /// What is to be done.
         order: PeersOrder,
     },
@@ -144,10 +147,8 @@ pub enum Mend {
     NewLife,
     /// Make a new journal of what a peer has and of what can still be read.
     RebuildFrom {
-        /// The peer's `host:port`.
-        peer: String,
-        /// What it wants to be presented.
-        token: Option<String>,
+        /// The peer.
+        peer: Remote,
         /// The node's name; none if it stays.
         name: Option<String>,
         /// Whether to go on though something that was acknowledged is nowhere.
@@ -160,8 +161,39 @@ pub enum Mend {
 pub enum BackupFrom {
     /// That of a data directory which no node uses.
     Directory(PathBuf),
-    /// That of the node which listens at this `host:port`.
-    Node(String),
+    /// That of a running node.
+    Node(Remote),
+}
+
+/// A running node, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Where it listens: `host:port`.
+    pub address: String,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+    /// What it wants to be presented.
+    pub token: Option<String>,
+    /// What it is shown and checked by, if it speaks TLS.
+    pub tls: TlsFiles,
+}
+
+/// The files of TLS, all in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// What this program shows of itself, and a node needs to speak TLS.
+    pub own: Option<OwnFiles>,
+    /// The certificates by which others are checked; none if those are that the system trusts.
+    pub ca: Option<PathBuf>,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFiles {
+    /// The certificate, and behind it those between it and the CA's.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
 }
 
 /// How a node is to run.
@@ -186,6 +218,8 @@ pub struct Config {
     /// How old a transaction may be when it comes to be final, if this node is the primary. It may be shorter than
     /// `keep`: the one is about what all nodes leave out, the other about what this one remembers.
     pub horizon: Duration,
+    /// What it shows and checks by TLS; if it shows nothing, it listens without TLS.
+    pub tls: TlsFiles,
 }
 
 /// A node to dial.
@@ -195,6 +229,8 @@ pub struct Peer {
     pub address: String,
     /// The path of its replication stream, `/ws` unless given.
     pub path: String,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
 }
 
 /// What is wrong with a command line, in one line.
@@ -211,8 +247,17 @@ impl std::error::Error for UsageError {}
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_tls {
+            f.write_str("wss://")?;
+        }
         f.write_str(&self.address)?;
         if self.path == "/ws" { Ok(()) } else { f.write_str(&self.path) }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)
     }
 }
 
@@ -239,6 +284,7 @@ pub fn parse(
     let mut token = token.filter(|token| !token.is_empty());
     let mut threads = None;
     let (mut is_primary, mut keep, mut horizon) = (false, None, None);
+    let (mut certificate, mut key, mut ca) = (None, None, None);
     let mut values = Vec::new();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
@@ -253,10 +299,17 @@ pub fn parse(
             Long("horizon") => {
                 horizon = Some(duration("--horizon", parser.value().map_err(usage)?)?);
             }
-            Long("new-life") => new_life = true,
-            Long("rebuild-from") => {
-                rebuild_from = Some(rebuild_peer(&parser.value().map_err(usage)?)?);
+            Long("tls-cert") => {
+                certificate = Some(tls_file("--tls-cert", parser.value().map_err(usage)?)?);
             }
+            Long("tls-key") => {
+                key = Some(tls_file("--tls-key", parser.value().map_err(usage)?)?);
+            }
+            Long("tls-ca") => {
+                ca = Some(tls_file("--tls-ca", parser.value().map_err(usage)?)?);
+            }
+            Long("new-life") => new_life = true,
+            Long("rebuild-from") => rebuild_from = Some(parser.value().map_err(usage)?),
             Value(value) => values.push(value),
             _ => return Err(usage(argument.unexpected())),
         }
@@ -271,6 +324,11 @@ pub fn parse(
     {
         return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
+    let tls = TlsFiles { own: own_files(certificate, key)?, ca };
+    let remote = |(address, is_tls)| {
+        let (token, tls) = (token.clone(), tls.clone());
+        Remote { address, is_tls, token, tls }
+    };
     let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
     if matches!(command, "verify" | "backup" | "restore" | "promote" | "peers") {
         let of_node = [
@@ -289,14 +347,19 @@ pub fn parse(
         }
         ("verify", [data]) => {
             let mend = match rebuild_from {
-                Some(peer) => Some(Mend::RebuildFrom { peer, token, name, despite_loss: new_life }),
+                Some(peer) => {
+                    let peer = remote(rebuild_peer(&peer)?);
+                    Some(Mend::RebuildFrom { peer, name, despite_loss: new_life })
+                }
                 None => new_life.then_some(Mend::NewLife),
             };
             Ok(Command::Verify { data: data.into(), mend })
         }
         ("verify", _) => Err(usage("verify takes one argument: the data directory")),
         ("backup", [from, file]) => {
-            Ok(Command::Backup { from: backup_from(from)?, file: file.into(), token })
+            let node = node_url(from)?.map(|node| BackupFrom::Node(remote(node)));
+            let from = node.unwrap_or_else(|| BackupFrom::Directory(from.into()));
+            Ok(Command::Backup { from, file: file.into() })
         }
         ("backup", _) => Err(usage(
             "backup takes two arguments: a data directory or the URL of a node, and a file",
@@ -306,12 +369,12 @@ pub fn parse(
         }
         ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
         ("promote", [node]) => {
-            Ok(Command::Promote { address: running_node("promote", node)?, token })
+            Ok(Command::Promote { node: remote(running_node("promote", node)?) })
         }
         ("promote", _) => Err(usage("promote takes one argument: the URL of a node")),
         ("peers", [order, node, peer @ ..]) => {
             let order = peers_order(order, peer)?;
-            Ok(Command::Peers { address: running_node("peers", node)?, token, order })
+            Ok(Command::Peers { node: remote(running_node("peers", node)?), order })
         }
         ("peers", _) => Err(usage("peers takes list, add or remove, and the URL of a node")),
         _ => {
@@ -334,6 +397,7 @@ pub fn parse(
                 is_primary,
                 keep,
                 horizon,
+                tls,
             }))
         }
     }
@@ -373,36 +437,71 @@ fn peers_order(order: &OsString, peer: &[OsString]) -> Result<PeersOrder, UsageE
     }
 }
 
-/// The `host:port` of a running node that `command` is about.
-fn running_node(command: &str, node: &OsString) -> Result<String, UsageError> {
-    match backup_from(node)? {
-        BackupFrom::Node(address) => Ok(address),
-        BackupFrom::Directory(_) => Err(usage(format!(
-            "{node:?}: {command} wants the URL of a node, as http://127.0.0.1:8080"
-        ))),
-    }
+/// Where the running node listens that `command` is about, and whether it speaks TLS.
+fn running_node(command: &str, node: &OsString) -> Result<(String, bool), UsageError> {
+    node_url(node)?.ok_or_else(|| {
+        usage(format!("{node:?}: {command} wants the URL of a node, as http://127.0.0.1:8080"))
+    })
 }
 
-/// The `host:port` of a node that is given so, or by a URL.
-fn rebuild_peer(value: &OsString) -> Result<String, UsageError> {
-    if let BackupFrom::Node(address) = backup_from(value)? {
-        return Ok(address);
+/// The same of a node that is given by its address, or by a URL.
+fn rebuild_peer(value: &OsString) -> Result<(String, bool), UsageError> {
+    if let Some(node) = node_url(value)? {
+        return Ok(node);
     }
-    let Peer { address, path } = parse_peer(&text(value.clone())?)?;
-    if path == "/ws" {
-        return Ok(address);
-    }
-    Err(usage(format!(
-        "{value:?}: a peer to rebuild from is host:port, ws:// or http://, without a path"
-    )))
+    Ok((check_address(&text(value.clone())?)?.to_owned(), false))
 }
 
-fn backup_from(value: &OsString) -> Result<BackupFrom, UsageError> {
-    let Some(url) = value.to_str().and_then(|text| text.strip_prefix("http://")) else {
-        return Ok(BackupFrom::Directory(value.into()));
+/// The same of a node that is given by its URL; none if it is not.
+fn node_url(value: &OsString) -> Result<Option<(String, bool)>, UsageError> {
+    let Some((scheme, rest)) = value.to_str().and_then(|text| text.split_once("://")) else {
+        return Ok(None);
     };
-    let address = of_url(url.strip_suffix('/').unwrap_or(url));
-    Ok(BackupFrom::Node(check_address(&address)?.to_owned()))
+    let (is_tls, path) = match scheme {
+        "http" => (false, "/"),
+        "https" => (true, "/"),
+        "ws" => (false, "/ws"),
+        "wss" => (true, "/ws"),
+        _ => return Ok(None),
+    };
+    if is_tls {
+        need_tls(&format!("{value:?}"))?;
+    }
+    let address = rest.strip_suffix(path).or(rest.strip_suffix('/')).unwrap_or(rest);
+    if address.contains('/') {
+        return Err(usage(format!(
+            "{value:?}: the URL of a node is {scheme}://host:port, without a path"
+        )));
+    }
+    Ok(Some((check_address(&of_url(address))?.to_owned(), is_tls)))
+}
+
+/// Refuses `what` if this program cannot speak TLS.
+fn need_tls(what: &str) -> Result<(), UsageError> {
+    if cfg!(feature = "tls") {
+        return Ok(());
+    }
+    Err(usage(format!("{what}: this build has no TLS; build with --features tls")))
+}
+
+fn tls_file(option: &str, value: OsString) -> Result<PathBuf, UsageError> {
+    need_tls(option)?;
+    if value.is_empty() {
+        return Err(usage(format!("{option} wants a file, and is empty")));
+    }
+    Ok(value.into())
+}
+
+fn own_files(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Option<OwnFiles>, UsageError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(OwnFiles { certificate, key })),
+        (Some(_), None) => Err(usage("--tls-cert needs --tls-key, the key of that certificate")),
+        (None, Some(_)) => Err(usage("--tls-key needs --tls-cert, the certificate of that key")),
+    }
 }
 
 /// An address that stood in a URL, in which the % before a zone may be percent-encoded.
@@ -521,16 +620,17 @@ fn check_address(text: &str) -> Result<&str, UsageError> {
 }
 
 fn parse_peer(text: &str) -> Result<Peer, UsageError> {
-    let rest = match text.split_once("://") {
-        None => text,
-        Some(("ws", rest)) => rest,
-        Some(("wss", _)) => {
-            return Err(usage(format!(
-                "{text:?}: nodes speak ws:// only; for TLS put a proxy or a tunnel between them"
-            )));
+    let (rest, is_tls) = match text.split_once("://") {
+        None => (text, false),
+        Some(("ws", rest)) => (rest, false),
+        Some(("wss", rest)) => {
+            need_tls(&format!("{text:?}"))?;
+            (rest, true)
         }
         Some((scheme, _)) => {
-            return Err(usage(format!("{text:?}: a peer is host:port or ws://, not {scheme}://")));
+            return Err(usage(format!(
+                "{text:?}: a peer is host:port, ws:// or wss://, not {scheme}://"
+            )));
         }
     };
     let (address, path) = match rest.find('/') {
@@ -542,7 +642,7 @@ fn parse_peer(text: &str) -> Result<Peer, UsageError> {
     }
     let path = if path == "/" { "/ws" } else { path };
     let address = if rest.len() < text.len() { of_url(address) } else { address.to_owned() };
-    Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned() })
+    Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned(), is_tls })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
 //! - [`query`]: all reading of the past, with one budget.
-//! - [`stream`]: a connection, whatever carries it. [`http`]: HTTP/1.1 as bytes. [`server`]: the loops over
+//! - [`stream`]: a connection, plain or by TLS. [`http`]: HTTP/1.1 as bytes. [`server`]: the loops over
 //!   connections. [`routes`]: what each path does.
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
@@ -53,7 +53,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! TLS (a proxy or a tunnel does that), users and permissions beyond one token, several documents, a
+//! Users and permissions beyond one token, several documents, a
 //! leader or any coordinator on the way of a write, and rounding: a number is what was written, as far as 64
 //! bits hold it.
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
-use patchmesh::config::{self, Command, Config, Mend, PeersOrder};
+use patchmesh::config::{self, Command, Config, Mend, PeersOrder, Remote};
 use patchmesh::foreign::visible;
 use patchmesh::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 use patchmesh::node::Node;
@@ -64,10 +64,9 @@ fn main() -> ExitCode {
         }
         Ok(Command::Verify {
             data,
-            mend: Some(Mend::RebuildFrom { peer, token, name, despite_loss }),
+            mend: Some(Mend::RebuildFrom { peer, name, despite_loss }),
         }) => {
-            let (token, name) = (token.as_deref(), name.as_deref());
-            let plan = Plan { data: &data, peer: &peer, token, name, despite_loss };
+            let plan = Plan { data: &data, peer: &peer, name: name.as_deref(), despite_loss };
             let mut told = |what: &str| complain(what);
             let rebuilt = maintenance::rebuild(&plan, fastrand::u64(..), &mut told);
             match smol::block_on(rebuilt) {
@@ -81,8 +80,8 @@ fn main() -> ExitCode {
                 Err(error) => fail(error),
             }
         }
-        Ok(Command::Backup { from, file, token }) => {
-            match smol::block_on(maintenance::backup(&from, token.as_deref(), &file)) {
+        Ok(Command::Backup { from, file }) => {
+            match smol::block_on(maintenance::backup(&from, &file)) {
                 // Nothing else may be on standard output then.
                 Ok(_) if file == Path::new("-") => ExitCode::SUCCESS,
                 Ok(length) => print(&format!("{length} transactions are in {}", file.display())),
@@ -107,18 +106,14 @@ fn main() -> ExitCode {
                 Err(error) => fail(error),
             }
         }
-        Ok(Command::Promote { address, token }) => {
-            match smol::block_on(maintenance::promote(&address, token.as_deref())) {
-                Ok(epoch) => print(&format!("{address} is the primary from epoch {epoch} on")),
-                Err(error) => fail(error),
-            }
-        }
-        Ok(Command::Peers { address, token, order }) => {
-            match smol::block_on(peers(&address, token.as_deref(), &order)) {
-                Ok(text) => print(&text),
-                Err(error) => fail(error),
-            }
-        }
+        Ok(Command::Promote { node }) => match smol::block_on(maintenance::promote(&node)) {
+            Ok(epoch) => print(&format!("{node} is the primary from epoch {epoch} on")),
+            Err(error) => fail(error),
+        },
+        Ok(Command::Peers { node, order }) => match smol::block_on(peers(&node, &order)) {
+            Ok(text) => print(&text),
+            Err(error) => fail(error),
+        },
         Ok(Command::Help) => print(config::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -129,23 +124,23 @@ fn main() -> ExitCode {
 }
 
 /// Does what is to be done about a running node's peers, and says what was.
-async fn peers(address: &str, token: Option<&str>, order: &PeersOrder) -> Result<String, Failure> {
+async fn peers(node: &Remote, order: &PeersOrder) -> Result<String, Failure> {
     Ok(match order {
         PeersOrder::List => {
-            let peers = maintenance::peers(address, token).await?;
+            let peers = maintenance::peers(node).await?;
             let lines: Vec<String> = peers.iter().map(peer_line).collect();
-            if lines.is_empty() { format!("{address} has no peers") } else { lines.join("\n") }
+            if lines.is_empty() { format!("{node} has no peers") } else { lines.join("\n") }
         }
         PeersOrder::Add(peer) => {
-            let is_kept = maintenance::add_peer(address, token, peer).await?;
+            let is_kept = maintenance::add_peer(node, peer).await?;
             let until = if is_kept { "" } else { " until that ends: it has no --data" };
-            format!("{peer} is a peer of {address}{until}")
+            format!("{peer} is a peer of {node}{until}")
         }
         PeersOrder::Remove(peer) => {
-            let is_kept = maintenance::remove_peer(address, token, peer).await?;
+            let is_kept = maintenance::remove_peer(node, peer).await?;
             let until =
                 if is_kept { " until that starts again: its command line names it" } else { "" };
-            format!("{peer} is no peer of {address}{until}")
+            format!("{peer} is no peer of {node}{until}")
         }
     })
 }
@@ -196,6 +191,13 @@ async fn run(config: Config) -> ExitCode {
         log::warn!(
             "everyone who reaches {} can read and write the document: no --token was given",
             node.addresses()
+        );
+    }
+    let open_peers = node.open_peers();
+    if !open_peers.is_empty() {
+        log::warn!(
+            "what goes to and from {} is not kept from others: name peers that speak TLS by wss://",
+            open_peers.join(", ")
         );
     }
     let (stop, shutdown) = async_channel::bounded(1);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use copied::Copied;
 use stream::Stream;
 
-use crate::config::{BackupFrom, Peer};
+use crate::config::{BackupFrom, Peer, Remote};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, Marks, NOTES_VERSION,
     NamedFile, NewFile, OpenError, Segments, Storage, push_batch, push_life, read_base,
@@ -239,10 +239,10 @@ fn new_life(old: &str, name: Option<&str>, random: u64) -> Result<Source, Failur
 ///
 /// # Errors
 /// If it cannot be read whole, or the file cannot be written.
-pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Result<u64, Failure> {
+pub async fn backup(from: &BackupFrom, file: &Path) -> Result<u64, Failure> {
     if file == Path::new(STANDARD) {
         let mut out = io::BufWriter::new(io::stdout());
-        let length = copy_from(from, token, file, &mut out).await?;
+        let length = copy_from(from, file, &mut out).await?;
         out.flush().map_err(at(file))?;
         return Ok(length);
     }
@@ -250,49 +250,44 @@ pub async fn backup(from: &BackupFrom, token: Option<&str>, file: &Path) -> Resu
         return Err(Failure(format!("{} exists already", file.display())));
     }
     let target = NewFile::create(file).map_err(at(file))?;
-    let length = copy_from(from, token, file, &mut target.file()).await?;
+    let length = copy_from(from, file, &mut target.file()).await?;
     target.finish().map_err(at(file))?;
     Ok(length)
 }
 
-/// Has the node that listens at `address` begin the next epoch as the primary. Says which.
+/// Has a running node begin the next epoch as the primary. Says which.
 ///
 /// # Errors
 /// If it cannot be asked, or will not: why.
-pub async fn promote(address: &str, token: Option<&str>) -> Result<u64, Failure> {
-    fetch::Node::new(address, token).promote().await.map_err(Failure)
+pub async fn promote(node: &Remote) -> Result<u64, Failure> {
+    fetch::Node::new(node).promote().await.map_err(Failure)
 }
 
-/// The peers of the node that listens at `address`.
+/// The peers of a running node.
 ///
 /// # Errors
 /// If it cannot be asked, or does not say.
-pub async fn peers(address: &str, token: Option<&str>) -> Result<Vec<PeerStatus>, Failure> {
-    fetch::Node::new(address, token).peers().await.map_err(Failure)
+pub async fn peers(node: &Remote) -> Result<Vec<PeerStatus>, Failure> {
+    fetch::Node::new(node).peers().await.map_err(Failure)
 }
 
-/// Has the node that listens at `address` receive from `peer` too. Says whether it does so after its next start.
+/// Has a running node receive from `peer` too. Says whether it does so after its next start.
 ///
 /// # Errors
 /// If it cannot be asked, or will not: why.
-pub async fn add_peer(address: &str, token: Option<&str>, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(address, token).add_peer(&peer.to_string()).await.map_err(Failure)
+pub async fn add_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
+    fetch::Node::new(node).add_peer(&peer.to_string()).await.map_err(Failure)
 }
 
 /// Has it receive from `peer` no more. Says whether it does so after its next start.
 ///
 /// # Errors
 /// If it cannot be asked, or will not: why.
-pub async fn remove_peer(address: &str, token: Option<&str>, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(address, token).remove_peer(&peer.to_string()).await.map_err(Failure)
+pub async fn remove_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
+    fetch::Node::new(node).remove_peer(&peer.to_string()).await.map_err(Failure)
 }
 
-async fn copy_from(
-    from: &BackupFrom,
-    token: Option<&str>,
-    file: &Path,
-    target: &mut dyn Write,
-) -> Result<u64, Failure> {
+async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Result<u64, Failure> {
     match from {
         BackupFrom::Directory(path) => {
             let directory = Directory::open(path, false)?;
@@ -309,9 +304,9 @@ async fn copy_from(
             copy(&journal, &extent, target).map_err(at(file))?;
             Ok(extent.length)
         }
-        BackupFrom::Node(address) => {
-            let source = fetch::Node::new(address, token).source().await.map_err(Failure)?;
-            let (mut stream, base) = Stream::open(address, token).await.map_err(Failure)?;
+        BackupFrom::Node(node) => {
+            let source = fetch::Node::new(node).source().await.map_err(Failure)?;
+            let (mut stream, base) = Stream::open(node).await.map_err(Failure)?;
             if let Some(base) = base {
                 target.write_all(&base.text(&source)).map_err(at(file))?;
             }

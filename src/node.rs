@@ -21,6 +21,7 @@ use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
+use crate::stream::Security;
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ pub struct Node {
 pub enum StartError {
     /// It cannot listen on the address.
     Listen(String, io::Error),
+    /// A file of TLS cannot be used.
+    Tls(String),
     /// Its address cannot name it.
     Name(SourceError),
     /// Its data directory cannot be used.
@@ -52,6 +55,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Tls(why) => f.write_str(why),
             Self::Name(error) => write!(f, "the address cannot name this node: {error}"),
             Self::Data(error) => error.fmt(f),
         }
@@ -67,9 +71,12 @@ impl Node {
     /// # Errors
     /// If the address cannot be listened on, or the data directory not be used.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
+        let files = config.tls.clone();
+        let security =
+            smol::unblock(move || Security::load(&files)).await.map_err(StartError::Tls)?;
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
-        let listeners = Listeners::bind(&addresses).await.map_err(listen)?;
+        let listeners = Listeners::bind(&addresses, security).await.map_err(listen)?;
         let name = match &config.name {
             Some(name) => name.clone(),
             // Port 0 names nobody.
@@ -107,7 +114,16 @@ impl Node {
     /// Whether it listens beyond this machine and lets everyone in.
     pub fn is_open_to_all(&self) -> bool {
         let mut addresses = self.listeners.addresses().iter();
-        addresses.any(|address| !address.ip().is_loopback()) && self.config.token.is_none()
+        addresses.any(|address| !address.ip().is_loopback())
+            && self.config.token.is_none()
+            && !self.listeners.security().checks_clients()
+    }
+
+    /// The peers that are dialed without TLS though this node has a certificate.
+    pub fn open_peers(&self) -> Vec<String> {
+        let mut peers = self.membership.current().to_vec();
+        peers.retain(|peer| self.listeners.security().is_tls() && !peer.is_tls);
+        peers.iter().map(Peer::to_string).collect()
     }
 
     /// Answers, dials and replicates by tasks of `executor` until `shutdown` closes, and then ends in
@@ -121,12 +137,17 @@ impl Node {
         shutdown: Receiver<Infallible>,
     ) -> io::Result<()> {
         let Self { config, listeners, manager, handle, membership } = self;
+        let security = listeners.security().clone();
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
         let query = Arc::new(Query::new(handle.clone()));
-        let means =
-            Means { token: config.token.clone(), handle: handle.clone(), query: query.clone() };
+        let means = Means {
+            token: config.token.clone(),
+            security,
+            handle: handle.clone(),
+            query: query.clone(),
+        };
         let list = config.data.as_deref().map(PeerList::of);
         let dialers = Dialers::new(membership, list, means);
         let peers = dialers.peers();
@@ -206,9 +227,10 @@ impl fmt::Display for Node {
         write!(
             f,
             "patchmesh listens on {}, source {}, peers: {peers}, journal in {journal}, \
-             debug page http://{}/test",
+             debug page {}://{}/test",
             self.addresses(),
             self.handle.source(),
+            if self.listeners.security().is_tls() { "https" } else { "http" },
             self.page_host()
         )
     }

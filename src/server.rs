@@ -11,37 +11,37 @@
 //! - A client that is told why it is refused gets to read it: closing a socket with bytes in it
 //!   that nobody read resets the connection, so what is still coming is read and dropped first.
 //!
-//! Left out on purpose: TLS, and noticing that a client left while its request is being answered.
+//! Left out on purpose: noticing that a client left while its request is being answered.
 
 mod bodies;
+mod complaints;
 mod connection;
 mod listeners;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
-use smol::{Executor, Task, Timer};
+use smol::{Async, Executor, Task, Timer};
 
-use crate::http::{Limits, Request};
+use crate::http::{HttpError, Limits, Request};
 use crate::routes::{Answer, Routes};
-use crate::stream::{self, Stream};
+use crate::stream::{self, Refused, Security};
 
 use bodies::Bodies;
-use connection::{Connection, End};
+use complaints::Complaints;
+use connection::{Connection, End, RESERVED_TIME};
 
 pub use listeners::Listeners;
 
 /// How long the accept loop pauses when it runs out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// How often it says so, while that lasts.
-const ACCEPT_SILENCE: Duration = Duration::from_secs(60);
 /// How long the connections may take to end after the shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// How many connections above the limit are kept free for what is vital, and for telling all others
@@ -92,13 +92,15 @@ pub async fn serve<H: Handler>(
     let mut tasks: Vec<Task<()>> = Vec::new();
     let limits = Arc::new(limits);
     let bodies = Bodies::default();
-    let mut trouble = AcceptTrouble::default();
+    let complaints = Arc::new(Complaints::default());
     while let Some(accepted) = accept(&mut listeners, &shutdown).await {
         match accepted {
-            Ok((stream, from)) => {
+            Ok((tcp, from)) => {
                 let client = Client {
-                    stream,
+                    tcp,
                     from,
+                    security: listeners.security().clone(),
+                    complaints: complaints.clone(),
                     limits: limits.clone(),
                     shutdown: shutdown.clone(),
                     bodies: bodies.clone(),
@@ -112,7 +114,7 @@ pub async fn serve<H: Handler>(
                 log::debug!("a connection failed before it was accepted: {error}");
             }
             Err(error) => {
-                trouble.say(&error);
+                complaints.of_accepting(&error);
                 let pause = async {
                     Timer::after(ACCEPT_PAUSE).await;
                 };
@@ -144,7 +146,7 @@ pub async fn serve<H: Handler>(
 async fn accept(
     listeners: &mut Listeners,
     shutdown: &Receiver<Infallible>,
-) -> Option<io::Result<(Stream, SocketAddr)>> {
+) -> Option<io::Result<(Async<TcpStream>, SocketAddr)>> {
     let shut_down = async {
         closed(shutdown).await;
         None
@@ -165,28 +167,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// An accept loop in trouble would say so several times a second.
-#[derive(Default)]
-struct AcceptTrouble {
-    said_at: Option<Instant>,
-}
-
-impl AcceptTrouble {
-    fn say(&mut self, error: &io::Error) {
-        if self.said_at.is_none_or(|said_at| said_at.elapsed() >= ACCEPT_SILENCE) {
-            self.said_at = Some(Instant::now());
-            log::warn!(
-                "cannot accept connections: {error} (too many open files? see `ulimit -n`); trying \
-                 again every {ACCEPT_PAUSE:?}, saying so every {ACCEPT_SILENCE:?}"
-            );
-        }
-    }
-}
-
 /// A connection that was accepted.
 struct Client {
-    stream: Stream,
+    tcp: Async<TcpStream>,
     from: SocketAddr,
+    security: Security,
+    complaints: Arc<Complaints>,
     limits: Arc<Limits>,
     shutdown: Receiver<Infallible>,
     bodies: Bodies,
@@ -204,7 +190,7 @@ fn admit<H: Handler>(
     let connections = alive.sender_count() - 1;
     let Client { from, limits, .. } = &client;
     let from = *from;
-    if let Err(error) = client.stream.tcp().set_nodelay(true) {
+    if let Err(error) = client.tcp.get_ref().set_nodelay(true) {
         log::debug!("{from}: TCP_NODELAY cannot be set: {error}");
     }
     if connections > limits.connections + RESERVED {
@@ -233,12 +219,34 @@ async fn converse<H: Handler>(
     handler: Arc<H>,
     is_reserved: bool,
 ) -> Option<stream::Task> {
-    let Client { stream, from, limits, shutdown, bodies } = client;
+    let Client { tcp, from, security, complaints, limits, shutdown, bodies } = client;
+    let time = if is_reserved { RESERVED_TIME } else { limits.header_time };
+    let accepted = security.accept(tcp, time);
+    let accepted = future::or(async { Some(accepted.await) }, async {
+        closed(&shutdown).await;
+        None
+    });
+    let (stream, is_refused) = match accepted.await {
+        Some(Ok(stream)) => (stream, false),
+        Some(Err(Refused::NoTls(stream))) => (stream, true),
+        Some(Err(Refused::Failed(error))) => {
+            complaints.of_handshake(from, &error);
+            return None;
+        }
+        None => return None,
+    };
     let shut_down = pin!(shutdown.recv());
     let connection =
         Connection::new(stream, from, &limits, &shutdown, shut_down, is_reserved, &bodies);
-    let end = connection.converse(&*handler).await;
+    let end = if is_refused {
+        complaints.of_no_tls(from);
+        let detail = "this node speaks TLS only: use https://, and wss:// for peers";
+        connection.refuse(HttpError::new(400, detail)).await
+    } else {
+        connection.converse(&*handler).await
+    };
     match end {
+        End::SpeaksTls => complaints.of_tls(from),
         End::BrokenOff(why) => log::log!(why.level(), "{from}: {end}"),
         _ => log::debug!("{from}: {end}"),
     }

@@ -3,16 +3,27 @@
 //!
 //! A stream belongs to one task. It remembers one waker for reading and one for writing.
 
+#[cfg(feature = "tls")]
+mod certificates;
+mod dial;
+#[cfg_attr(not(feature = "tls"), path = "stream/insecure.rs")]
+mod security;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_channel::Receiver;
 use smol::Async;
 use smol::io::{AsyncRead, AsyncWrite};
+
+pub use dial::DialError;
+pub use security::{Security, is_of_tls};
 
 /// A connection. To close it as a writer is to say that nothing more will be written; what the other side
 /// sends can still be read.
@@ -20,21 +31,27 @@ use smol::io::{AsyncRead, AsyncWrite};
 pub enum Stream {
     /// The bytes as they are.
     Plain(Async<TcpStream>),
+    /// By TLS, after the handshake.
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::Tls>),
+}
+
+/// Why a connection that was accepted is not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// What comes is no TLS. Nothing of it was read.
+    NoTls(Stream),
+    /// The connection ended, or hands could not be shaken.
+    Failed(io::Error),
 }
 
 impl Stream {
-    /// Connects to one address.
-    ///
-    /// # Errors
-    /// If nobody there takes the connection.
-    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Async::<TcpStream>::connect(address).await.map(Self::Plain)
-    }
-
     /// The connection below, for its options. What is read from it or written to it is lost to the stream.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp.get_ref(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.tcp().get_ref(),
         }
     }
 
@@ -46,6 +63,8 @@ impl Stream {
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => tcp.poll_readable(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_readable(context),
         }
     }
 
@@ -57,6 +76,8 @@ impl Stream {
     pub fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => tcp.poll_writable(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_writable(context),
         }
     }
 }
@@ -69,6 +90,8 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_read(context, buffer),
         }
     }
 }
@@ -81,6 +104,8 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_write(context, |session| session.write(bytes)),
         }
     }
 
@@ -91,18 +116,27 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_write(context, |session| session.write_vectored(slices)),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_flush(context),
         }
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Poll::Ready(tcp.get_ref().shutdown(Shutdown::Write)),
+            Self::Plain(tcp) => {
+                ready!(Pin::new(&mut *tcp).poll_flush(context))?;
+                Poll::Ready(tcp.get_ref().shutdown(Shutdown::Write))
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_close(context),
         }
     }
 }
@@ -154,9 +188,10 @@ mod tests {
     fn pair() -> (Stream, Stream) {
         smol::block_on(async {
             let listener = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).unwrap();
-            let here = Stream::connect(listener.get_ref().local_addr().unwrap()).await.unwrap();
+            let address = listener.get_ref().local_addr().unwrap();
+            let here = Async::<TcpStream>::connect(address).await.unwrap();
             let (there, _) = listener.accept().await.unwrap();
-            (here, Stream::Plain(there))
+            (Stream::Plain(here), Stream::Plain(there))
         })
     }
 

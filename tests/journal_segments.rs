@@ -172,7 +172,7 @@ fn a_directory_of_one_file_goes_on_in_others() {
     // A backup has it all in one file, which older programs read too.
     let backup = temporary.join("backup");
     let from = BackupFrom::Directory(temporary.0.clone());
-    let length = smol::block_on(maintenance::backup(&from, None, &backup));
+    let length = smol::block_on(maintenance::backup(&from, &backup));
     assert_eq!(length.expect("it is good"), 300);
     let copied = fs::read(&backup).expect("it is there");
     assert!(copied.starts_with(br#"{"patchmesh":"journal","version":2,"source":"node~1"}"#));
@@ -429,7 +429,7 @@ fn a_backup_of_a_journal_that_begins_late_has_its_base() {
     drop((journal, directory));
     let backup = temporary.join("backup");
     let from = BackupFrom::Directory(temporary.0.clone());
-    let length = smol::block_on(maintenance::backup(&from, None, &backup));
+    let length = smol::block_on(maintenance::backup(&from, &backup));
     assert_eq!(length.expect("it is good"), 45);
     let restored = temporary.join("restored");
     let made = maintenance::restore(&backup, &restored, None, 7).expect("it is good");

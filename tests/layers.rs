@@ -42,7 +42,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
         ],
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
-    ("stream", &[]),
+    ("stream", &["config"]),
     ("events", &["clock", "patch", "manager", "http", "stream"]),
     (
         "mesh",

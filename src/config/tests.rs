@@ -7,8 +7,13 @@ fn run(arguments: &[&str]) -> Config {
     }
 }
 
+fn remote(address: &str, token: Option<&str>) -> Remote {
+    let (address, token) = (address.into(), token.map(str::to_owned));
+    Remote { address, is_tls: false, token, tls: TlsFiles::default() }
+}
+
 fn peers_of(address: &str, token: Option<&str>, order: PeersOrder) -> Command {
-    Command::Peers { address: address.into(), token: token.map(str::to_owned), order }
+    Command::Peers { node: remote(address, token), order }
 }
 
 fn peers(arguments: &[&str]) -> Vec<String> {
@@ -116,19 +121,11 @@ fn directories_are_looked_after_by_commands_of_their_own() {
         ),
         (
             &["backup", "d", "f"],
-            Command::Backup {
-                from: BackupFrom::Directory("d".into()),
-                file: "f".into(),
-                token: None,
-            },
+            Command::Backup { from: BackupFrom::Directory("d".into()), file: "f".into() },
         ),
         (
             &["backup", "http://a:1/", "f", "--token", "t"],
-            Command::Backup {
-                from: BackupFrom::Node("a:1".into()),
-                file: "f".into(),
-                token: Some("t".into()),
-            },
+            Command::Backup { from: BackupFrom::Node(remote("a:1", Some("t"))), file: "f".into() },
         ),
         (
             &["restore", "f", "d", "--source", "n"],
@@ -136,7 +133,7 @@ fn directories_are_looked_after_by_commands_of_their_own() {
         ),
         (
             &["promote", "http://[::1]:8080/", "--token", "t"],
-            Command::Promote { address: "[::1]:8080".into(), token: Some("t".into()) },
+            Command::Promote { node: remote("[::1]:8080", Some("t")) },
         ),
         (&["peers", "list", "http://a:1"], peers_of("a:1", None, PeersOrder::List)),
         (
@@ -157,12 +154,8 @@ fn directories_are_looked_after_by_commands_of_their_own() {
 fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
     for peer in ["a:1", "http://a:1", "http://a:1/", "ws://a:1", "ws://a:1/ws"] {
         let arguments = ["verify", "d", "--rebuild-from", peer, "--token", "t", "--new-life"];
-        let mend = Mend::RebuildFrom {
-            peer: "a:1".into(),
-            token: Some("t".into()),
-            name: None,
-            despite_loss: true,
-        };
+        let peer_of = remote("a:1", Some("t"));
+        let mend = Mend::RebuildFrom { peer: peer_of, name: None, despite_loss: true };
         let expected = Command::Verify { data: "d".into(), mend: Some(mend) };
         assert_eq!(parse(arguments, None), Ok(expected), "{peer}");
     }
@@ -172,7 +165,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 56] = [
+    let table: [(&[&str], &str); 58] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -181,7 +174,6 @@ fn a_bad_argument_is_one_clear_line() {
         (&["::1:80"], "in brackets"),
         (&["[::g]:80"], "not an IPv6"),
         (&["a b:80"], "no host name has"),
-        (&["a:1", "wss://b:1"], "TLS"),
         (&["a:1", "http://b:1"], "not http://"),
         (&["a:1", "ws://b:1/ws?x"], "no query"),
         (&["a:1", "--frob"], "--frob"),
@@ -205,6 +197,9 @@ fn a_bad_argument_is_one_clear_line() {
         (&["verify", "d", "--rebuild-from", "ws://a:1/b/ws"], "without a path"),
         (&["backup", "d"], "two arguments"),
         (&["backup", "http://a", "f"], "has no port"),
+        (&["backup", "http://a:1/b", "f"], "without a path"),
+        (&["promote", "ws://a:1/b/ws"], "without a path"),
+        (&["promote", "ftp://a:1"], "the URL of a node"),
         (&["restore", "f", "d", "e"], "two arguments"),
         (&["a:1", "--primary"], "--primary needs --data"),
         (&["a:1", "--keep", ""], "--keep wants a duration"),
@@ -234,5 +229,52 @@ fn a_bad_argument_is_one_clear_line() {
         let error = parse(arguments, None).unwrap_err().to_string();
         assert!(error.contains(why), "{error:?} does not say {why:?}");
         assert!(!error.contains('\n'), "{error:?}");
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    for arguments in [
+        &["a:1", "wss://b:1"][..],
+        &["a:1", "--tls-cert", "c"],
+        &["a:1", "--tls-key", "k"],
+        &["a:1", "--tls-ca", "c"],
+        &["promote", "https://a:1"],
+        &["backup", "wss://a:1", "f"],
+    ] {
+        let error = parse(arguments, None).unwrap_err().to_string();
+        assert!(error.ends_with("this build has no TLS; build with --features tls"), "{error}");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_has_a_certificate_a_key_and_urls() {
+    let own = Some(OwnFiles { certificate: "c".into(), key: "k".into() });
+    assert_eq!(run(&["a:1"]).tls, TlsFiles::default());
+    let config = run(&["a:1", "--tls-cert", "c", "--tls-key", "k", "wss://b:1", "b:1"]);
+    assert_eq!(config.tls, TlsFiles { own: own.clone(), ca: None });
+    assert_eq!(
+        peers(&["a:1", "wss://b:1/ws,wss://[::1]:3/mesh", "b:1"]),
+        ["wss://b:1", "wss://[::1]:3/mesh", "b:1"]
+    );
+    for peer in ["wss://b:1", "wss://[::1]:3/mesh"] {
+        assert_eq!(peer.parse::<Peer>().unwrap().to_string(), peer);
+    }
+    let tls = TlsFiles { own, ca: Some("a".into()) };
+    let node = Remote { is_tls: true, tls, ..remote("b:1", None) };
+    for url in ["https://b:1", "https://b:1/", "wss://b:1/ws"] {
+        let files = ["--tls-ca", "a", "--tls-cert", "c", "--tls-key", "k"];
+        let arguments = ["promote", url].into_iter().chain(files);
+        assert_eq!(parse(arguments, None), Ok(Command::Promote { node: node.clone() }));
+    }
+    for (arguments, why) in [
+        (["a:1", "--tls-cert", "c"], "needs --tls-key"),
+        (["a:1", "--tls-key", "k"], "needs --tls-cert"),
+        (["a:1", "--tls-ca", ""], "--tls-ca wants a file"),
+    ] {
+        let error = parse(arguments, None).unwrap_err().to_string();
+        assert!(error.contains(why), "{error:?} does not say {why:?}");
     }
 }

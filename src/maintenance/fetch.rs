@@ -1,5 +1,6 @@
 //! Asks a running node over HTTP: who it is, to be the primary, or for its peers.
 
+use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use serde::de::DeserializeOwned;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
-use smol::net::TcpStream;
 
 use crate::clock::Time;
-use crate::config::{authority, host_and_port};
+use crate::config::{Remote, authority};
 use crate::source::Source;
+use crate::stream::{Security, Stream};
 
 /// How long one answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -22,8 +23,14 @@ const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// A running node.
 pub struct Node<'a> {
-    address: &'a str,
-    token: Option<&'a str>,
+    remote: &'a Remote,
+}
+
+/// Connects to a running node.
+pub async fn connect(remote: &Remote) -> Result<Stream, String> {
+    let Remote { address, is_tls, tls, .. } = remote;
+    let stream = Security::load(tls)?.dial(address, *is_tls).await;
+    stream.map_err(|error| format!("{address}: {error}"))
 }
 
 #[derive(Deserialize)]
@@ -66,9 +73,13 @@ struct Promoted {
 }
 
 impl<'a> Node<'a> {
-    /// The node that listens at `address`.
-    pub fn new(address: &'a str, token: Option<&'a str>) -> Self {
-        Self { address, token }
+    /// The node that is reached so.
+    pub fn new(remote: &'a Remote) -> Self {
+        Self { remote }
+    }
+
+    fn failed(&self, error: impl Display) -> String {
+        format!("{}: {error}", self.remote.address)
     }
 
     /// Its source.
@@ -106,21 +117,21 @@ impl<'a> Node<'a> {
     }
 
     fn read<T: DeserializeOwned>(&self, path: &str, answer: &[u8]) -> Result<T, String> {
-        serde_json::from_slice(answer).map_err(|error| format!("{}{path}: {error}", self.address))
+        serde_json::from_slice(answer)
+            .map_err(|error| format!("{}{path}: {error}", self.remote.address))
     }
 
     async fn request(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
         let timeout = async {
             Timer::after(ANSWER_LIMIT).await;
-            Err(io::ErrorKind::TimedOut.into())
+            Err(self.failed(io::Error::from(io::ErrorKind::TimedOut)))
         };
-        let answer = self.ask(method, path, body).or(timeout).await;
-        let answer = answer.map_err(|error| format!("{}: {error}", self.address))?;
+        let answer = self.ask(method, path, body).or(timeout).await?;
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
         let head = match response.parse(&answer) {
             Ok(httparse::Status::Complete(length)) => length,
-            _ => return Err(format!("{}: what answers is no node", self.address)),
+            _ => return Err(self.failed("what answers is no node")),
         };
         let body = &answer[head..];
         let length = response
@@ -131,30 +142,36 @@ impl<'a> Node<'a> {
         match response.code {
             Some(204) => Ok(Vec::new()),
             Some(200..=202) if length == Some(body.len()) => Ok(body.to_vec()),
-            Some(200..=202) => Err(format!("{}: the answer is cut off", self.address)),
-            Some(401) => Err(format!("{}: it wants another token", self.address)),
+            Some(200..=202) => Err(self.failed("the answer is cut off")),
+            Some(401) => Err(self.failed("it wants another token")),
             code => {
                 // What went wrong there (RFC 9457), if it says so.
                 let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
                 let detail = problem["detail"].as_str().unwrap_or("and not why");
                 let code = code.unwrap_or_default();
-                Err(format!("{}: it answers {code}, {}", self.address, detail))
+                Err(self.failed(format_args!("it answers {code}, {detail}")))
             }
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(host_and_port(self.address)).await?;
-        let authorization = self.token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
+        let Remote { address, token, .. } = self.remote;
+        let mut stream = connect(self.remote).await?;
+        let authorization =
+            token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{}\r\n{body}",
-            authority(self.address),
+            authority(address),
             body.len(),
             authorization.unwrap_or_default()
         );
-        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
+        let asked = async {
+            stream.write_all(request.as_bytes()).await?;
+            stream.flush().await?;
+            stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await
+        };
+        asked.await.map_err(|error| self.failed(error))?;
         Ok(answer)
     }
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use super::stream::Stream;
 use super::{BATCH_TRANSACTIONS, Failure, at, check, damaged, new_life};
 use crate::clock::VectorClock;
+use crate::config::Remote;
 use crate::journal::{
     Directory, DirectoryError, Header, JournalFile, NOTES_VERSION, NamedFile, NewFile, Remains,
     Segments, StoredBase, push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
@@ -45,10 +46,8 @@ const NAMED_SOURCES: usize = 10;
 pub struct Plan<'a> {
     /// The directory.
     pub data: &'a Path,
-    /// The peer's `host:port`.
-    pub peer: &'a str,
-    /// What it wants to be presented.
-    pub token: Option<&'a str>,
+    /// The peer.
+    pub peer: &'a Remote,
     /// The node's name; none if it stays.
     pub name: Option<&'a str>,
     /// Whether to go on though something that was acknowledged is nowhere.
@@ -78,7 +77,7 @@ pub async fn rebuild(
     random: u64,
     told: &mut dyn FnMut(&str),
 ) -> Result<Rebuilt, Failure> {
-    let Plan { data, peer, token, name, .. } = *plan;
+    let Plan { data, peer, name, .. } = *plan;
     if !data.is_dir() {
         return Err(DirectoryError::NoJournal(data.to_owned()).into());
     }
@@ -107,7 +106,7 @@ pub async fn rebuild(
     let mut old = OldJournal::read(&files, told)?;
     let new = NewFile::create_anew(&path).map_err(at(&path))?;
     let mut writer = Writer::new(&new, Header::new(source.clone()));
-    let (mut stream, base) = Stream::open(peer, token).await.map_err(Failure)?;
+    let (mut stream, base) = Stream::open(peer).await.map_err(Failure)?;
     if let Some(base) = &base {
         writer.clock = clock_of_base(base).unwrap_or_default();
         old.meet_all(&writer.clock);

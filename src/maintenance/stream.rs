@@ -2,7 +2,6 @@
 //! journal, up to where that ends.
 
 use std::future::poll_fn;
-use std::io;
 use std::time::Duration;
 
 use async_tungstenite::tungstenite::client::IntoClientRequest;
@@ -12,11 +11,11 @@ use async_tungstenite::tungstenite::{Error, Message};
 use smol::Timer;
 use smol::future::FutureExt;
 
-use crate::config::{authority, host_and_port};
+use super::fetch::connect;
+use crate::config::{Remote, authority};
 use crate::journal::StoredBase;
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
-use crate::stream;
 use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
 
 /// How long finding, connecting and shaking hands may take in all.
@@ -40,19 +39,17 @@ enum Heard {
 }
 
 impl Stream {
-    /// Dials the node that listens at `address`, and reads its base, if it has folded something away.
+    /// Dials a running node, and reads its base, if it has folded something away.
     ///
     /// # Errors
     /// If that is not possible; in words.
-    pub async fn open(
-        address: &str,
-        token: Option<&str>,
-    ) -> Result<(Self, Option<StoredBase>), String> {
+    pub async fn open(node: &Remote) -> Result<(Self, Option<StoredBase>), String> {
+        let address = &node.address;
         let limit = async {
             Timer::after(DIAL_LIMIT).await;
             Err(format!("{address}: no answer within {} s", DIAL_LIMIT.as_secs()))
         };
-        let socket = dial(address, token).or(limit).await?;
+        let socket = dial(node).or(limit).await?;
         let mut stream = Self { address: address.to_owned(), socket, next: None };
         match stream.hear().await? {
             Heard::Base(arrived) => {
@@ -145,21 +142,10 @@ impl Stream {
     }
 }
 
-/// Connects to the first of the addresses of `address` that takes the connection.
-async fn connect(address: &str) -> io::Result<stream::Stream> {
-    let mut connected = Err(io::Error::other("the name has no address"));
-    for address in smol::net::resolve(host_and_port(address)).await? {
-        connected = stream::Stream::connect(address).await;
-        if connected.is_ok() {
-            break;
-        }
-    }
-    connected
-}
-
-async fn dial(address: &str, token: Option<&str>) -> Result<Socket, String> {
+async fn dial(node: &Remote) -> Result<Socket, String> {
+    let Remote { address, token, .. } = node;
     let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
-    let stream = connect(address).await.map_err(|error| failed(&error))?;
+    let stream = connect(node).await?;
     let request = format!("ws://{}/ws?v=2", authority(address)).into_client_request();
     let mut request = request.map_err(|error| failed(&error))?;
     if let Some(token) = token {

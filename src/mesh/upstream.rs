@@ -41,6 +41,7 @@ use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
 use crate::source::Source;
+use crate::stream::Security;
 use crate::transaction::Transaction;
 use backlog::Backlog;
 use backoff::{Backoff, GOOD};
@@ -84,6 +85,7 @@ const MAX_PEER_SOURCES: usize = 1024;
 pub struct Upstream {
     peer: Peer,
     token: Option<String>,
+    security: Security,
     handle: Handle,
     query: Arc<Query>,
     room: Room,
@@ -101,16 +103,13 @@ struct Dialed {
 
 impl Upstream {
     /// The task for `peer`, and where its status can be read.
-    pub fn new(
-        peer: Peer,
-        token: Option<String>,
-        handle: Handle,
-        query: Arc<Query>,
-        room: Room,
-    ) -> (Self, Arc<Mutex<UpstreamStatus>>) {
+    pub fn new(peer: Peer, means: &Means, room: Room) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
-        (Self { peer, token, handle, query, room, status: status.clone() }, status)
+        let Means { token, security, handle, query } = means;
+        let (token, security) = (token.clone(), security.clone());
+        let (handle, query) = (handle.clone(), query.clone());
+        (Self { peer, token, security, handle, query, room, status: status.clone() }, status)
     }
 
     /// Dials and receives, again and again, until `shutdown` closes.
@@ -214,7 +213,7 @@ impl Upstream {
                 source: &source,
                 token: self.token.as_deref(),
             };
-            let (socket, welcome) = dial(&self.peer, &hello).await?;
+            let (socket, welcome) = dial(&self.peer, &hello, &self.security).await?;
             Ok((socket, welcome, dialed))
         };
         dialed.or(timeout).await

@@ -37,8 +37,10 @@ const OTHERS_TURNS: u32 = 2;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much it may send in that time.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// How a TLS client begins: a record with a handshake, of version 3 (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: &[u8] = &[22, 3];
 /// How long a client on a reserved connection may take for its request.
-const RESERVED_TIME: Duration = Duration::from_secs(2);
+pub(super) const RESERVED_TIME: Duration = Duration::from_secs(2);
 
 /// A connection, what has been read from it, and what is to be written to it.
 pub(super) struct Connection<'a> {
@@ -71,6 +73,8 @@ pub(super) enum End {
     AskedFor,
     /// Nothing came for too long.
     Idle,
+    /// The client speaks TLS.
+    SpeaksTls,
     /// A request could not be taken, or did not come to its end in time.
     Refused(HttpError),
     /// The client did not take its answer.
@@ -129,6 +133,11 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Answers nothing but that.
+    pub async fn refuse(mut self, error: HttpError) -> End {
+        self.end_with_error(error).await
+    }
+
     /// Ends with who goes on, or with another reason.
     async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Takeover, End> {
         let mut decoder = Decoder::new(self.limits.clone());
@@ -154,7 +163,12 @@ impl<'a> Connection<'a> {
                     let detail = "too many large requests are coming in; try again later";
                     return Err(self.end_with_error(HttpError::new(503, detail)).await);
                 }
-                Err(error) => return Err(self.end_with_error(error).await),
+                Err(error) => {
+                    // What a TLS client makes of this is that there is no TLS.
+                    let speaks_tls = self.input.unread().starts_with(TLS_HANDSHAKE);
+                    let end = self.end_with_error(error).await;
+                    return Err(if speaks_tls { End::SpeaksTls } else { end });
+                }
             }
             self.flush(b"").await?;
             if phase != decoder.phase() {
@@ -432,6 +446,7 @@ impl fmt::Display for End {
             End::LeftInside => formatter.write_str("closed by the client inside a request"),
             End::AskedFor => formatter.write_str("closed after the answer, as asked"),
             End::Idle => formatter.write_str("closed, nothing came any more"),
+            End::SpeaksTls => formatter.write_str("closed, it speaks TLS"),
             End::Refused(error) => write!(formatter, "closed after {error}"),
             End::Unread => formatter.write_str("closed, the client does not read its answer"),
             End::BrokenOff(why) => write!(formatter, "closed, {why}"),

@@ -2,31 +2,33 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::task::Poll;
 
 use smol::Async;
 
-use crate::stream::Stream;
+use crate::stream::Security;
 
 /// Listens on one address or on several.
 pub struct Listeners {
     listeners: Vec<Async<TcpListener>>,
     addresses: Vec<SocketAddr>,
+    /// How what is accepted is kept from others.
+    security: Security,
     /// The one that is looked at first the next time, so that none is passed over for ever.
     turn: usize,
 }
 
 impl Listeners {
-    /// Listens on all of `addresses`; port 0 takes a free one, the same on all. An address that this
+    /// Listens on all of `addresses`, for streams that are kept from others as `security` says; port 0 takes a free one, the same on all. An address that this
     /// machine does not have is passed over if there is another one: a name may have those of several
     /// machines, or one of a protocol that is switched off here.
     ///
     /// # Errors
     /// If another address cannot be listened on, or none can.
-    pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let mut bound = Self { listeners: Vec::new(), addresses: Vec::new(), turn: 0 };
+    pub async fn bind(addresses: &[SocketAddr], security: Security) -> io::Result<Self> {
+        let mut bound = Self { listeners: Vec::new(), addresses: Vec::new(), security, turn: 0 };
         let mut unknown = Err(io::Error::other("the name has no address"));
         let mut free_port = None;
         for (index, address) in addresses.iter().enumerate() {
@@ -61,26 +63,26 @@ impl Listeners {
         &self.addresses
     }
 
+    /// How what is accepted is kept from others.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// The next connection, whichever address it came to.
-    pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+    pub async fn accept(&mut self) -> io::Result<(Async<TcpStream>, SocketAddr)> {
         if let [listener] = &*self.listeners {
-            return accept(listener).await;
+            return listener.accept().await;
         }
         self.turn = (self.turn + 1) % self.listeners.len();
         let (behind, first) = self.listeners.split_at(self.turn);
         let mut accepting: Vec<_> =
-            first.iter().chain(behind).map(|listener| Box::pin(accept(listener))).collect();
+            first.iter().chain(behind).map(|listener| Box::pin(listener.accept())).collect();
         let next = poll_fn(|context| {
             let mut ready = accepting.iter_mut().map(|accept| accept.as_mut().poll(context));
             ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
         });
         pin!(next).await
     }
-}
-
-async fn accept(listener: &Async<TcpListener>) -> io::Result<(Stream, SocketAddr)> {
-    let (tcp, from) = listener.accept().await?;
-    Ok((Stream::Plain(tcp), from))
 }
 
 /// Whether the machine has no such address.
@@ -100,7 +102,7 @@ mod tests {
             // The documentation's network is nobody's (RFC 5737).
             let addresses = ["127.0.0.1:0", "192.0.2.1:0", "127.0.0.2:0", "127.0.0.1:0"];
             let addresses = addresses.map(|address| address.parse().unwrap());
-            let mut listeners = Listeners::bind(&addresses).await.unwrap();
+            let mut listeners = Listeners::bind(&addresses, Security::default()).await.unwrap();
             let bound = listeners.addresses().to_vec();
             let ips: Vec<_> = bound.iter().map(|address| address.ip().to_string()).collect();
             assert_eq!(ips, ["127.0.0.1", "127.0.0.2"]);
@@ -136,13 +138,13 @@ mod tests {
             let taken = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
             let holder = std::net::TcpListener::bind(taken).unwrap();
             let free = SocketAddr::from(([127, 0, 0, 1], taken.port()));
-            let error = Listeners::bind(&[free, taken]).await.err().unwrap();
+            let error = Listeners::bind(&[free, taken], Security::default()).await.err().unwrap();
             assert!(error.to_string().starts_with(&taken.to_string()), "{error}");
             drop(holder);
             let elsewhere = "192.0.2.1:0".parse().unwrap();
-            let error = Listeners::bind(&[elsewhere]).await.err().unwrap();
+            let error = Listeners::bind(&[elsewhere], Security::default()).await.err().unwrap();
             assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
-            assert!(Listeners::bind(&[]).await.is_err());
+            assert!(Listeners::bind(&[], Security::default()).await.is_err());
         });
     }
 }

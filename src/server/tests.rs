@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use smol::Task;
 
@@ -95,7 +96,8 @@ struct Server {
 
 fn start(limits: Limits) -> Server {
     let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
-    let listeners = smol::block_on(Listeners::bind(&any)).expect("a free port");
+    let listeners =
+        smol::block_on(Listeners::bind(&any, Security::default())).expect("a free port");
     let address = listeners.addresses()[0];
     let (shutdown, receiver) = async_channel::bounded(1);
     let served = smol::spawn(async move {

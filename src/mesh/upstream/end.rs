@@ -28,6 +28,8 @@ pub enum End {
     Refused,
     /// It took longer than [`DIAL_LIMIT`].
     DialTimeout,
+    /// There is no TLS with the peer; why, and what to do.
+    Tls(String),
     /// The peer wants another token, or any.
     WrongToken,
     /// The peer refuses this node: its status and reason.
@@ -106,6 +108,7 @@ impl fmt::Display for End {
             Self::NoSuchHost(error) => write!(f, "no such host: {error}"),
             Self::Refused => f.write_str("connection refused: nothing listens there"),
             Self::DialTimeout => write!(f, "no answer within {} s", DIAL_LIMIT.as_secs()),
+            Self::Tls(why) => f.write_str(&shown(why)),
             Self::WrongToken => {
                 f.write_str("wrong token: the peer wants the one it was started with")
             }

@@ -20,6 +20,7 @@ use crate::config::Peer;
 use crate::journal::PeerList;
 use crate::manager::Handle;
 use crate::query::Query;
+use crate::stream::Security;
 
 /// How many changes may wait for those before them.
 const MOST_WAITING: usize = 16;
@@ -137,6 +138,8 @@ impl Peers {
 pub struct Means {
     /// What is sent to peers.
     pub token: Option<String>,
+    /// How streams are kept from others.
+    pub security: Security,
     /// To the manager.
     pub handle: Handle,
     /// To the past.
@@ -230,10 +233,7 @@ impl Dialers {
     }
 
     fn make(&self, peer: &Peer) -> (Upstream, Status) {
-        let Means { token, handle, query } = &self.means;
-        let (token, handle, query) = (token.clone(), handle.clone(), query.clone());
-        let (upstream, status) =
-            Upstream::new(peer.clone(), token, handle, query, self.room.clone());
+        let (upstream, status) = Upstream::new(peer.clone(), &self.means, self.room.clone());
         self.peers.lock().push(status.clone());
         (upstream, status)
     }

@@ -125,7 +125,7 @@ mod tests {
     /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
     /// after it began, `l` after long, and `r` a try without one.
     fn told(happens: &str) -> String {
-        let peer = Peer { address: "a:1".into(), path: "/ws".into() };
+        let peer: Peer = "a:1".parse().unwrap();
         let mut trouble = Trouble::new(&peer);
         let mut told = String::new();
         for event in happens.chars() {

@@ -1,0 +1,92 @@
+//! What goes wrong with connections, as it is logged: each kind once a minute at the most, however many try.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ACCEPT_PAUSE;
+use crate::stream::is_of_tls;
+
+/// How long nothing more is said of a kind.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// When each kind was said last.
+#[derive(Debug, Default)]
+pub struct Complaints {
+    accepting: Seldom,
+    handshake: Seldom,
+    no_tls: Seldom,
+    tls: Seldom,
+}
+
+impl Complaints {
+    /// No connection could be accepted.
+    pub fn of_accepting(&self, error: &io::Error) {
+        if self.accepting.is_due(Instant::now()) {
+            log::warn!(
+                "cannot accept connections: {error} (too many open files? see `ulimit -n`); trying again every \
+                 {ACCEPT_PAUSE:?}, saying so every {SILENCE:?}"
+            );
+        }
+    }
+
+    /// Hands could not be shaken with a client. Those that just leave are nothing special.
+    pub fn of_handshake(&self, from: SocketAddr, error: &io::Error) {
+        let level = level(is_of_tls(error) && self.handshake.is_due(Instant::now()));
+        log::log!(level, "{from} is refused: {error}");
+    }
+
+    /// A client speaks no TLS, and the node does.
+    pub fn of_no_tls(&self, from: SocketAddr) {
+        let level = level(self.no_tls.is_due(Instant::now()));
+        log::log!(
+            level,
+            "{from} is refused: it speaks no TLS, and this node speaks nothing else; it has to use https://, or \
+             wss:// if it is a peer"
+        );
+    }
+
+    /// A client speaks TLS, and the node does not.
+    pub fn of_tls(&self, from: SocketAddr) {
+        let level = level(self.tls.is_due(Instant::now()));
+        log::log!(
+            level,
+            "{from} is refused: it speaks TLS, and this node does not; it has to use http://, or ws:// if it is a \
+             peer, or this node --tls-cert"
+        );
+    }
+}
+
+fn level(is_due: bool) -> log::Level {
+    if is_due { log::Level::Warn } else { log::Level::Debug }
+}
+
+/// Says when something is to be said again.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= SILENCE);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_said_once_a_minute() {
+        let seldom = Seldom::default();
+        let begin = Instant::now();
+        let due = [0, 1, 59, 60, 61, 119, 121];
+        let due = due.map(|seconds| seldom.is_due(begin + Duration::from_secs(seconds)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
+    }
+}

@@ -1,0 +1,197 @@
+//! How a program's streams are kept from others: by TLS, or not at all.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpStream;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::ServerName;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use smol::future::FutureExt;
+use smol::io::AsyncReadExt;
+use smol::{Async, Timer};
+
+use super::certificates::{authorities, of_the_system, own};
+use super::dial::{DialError, connect};
+use super::tls::Tls;
+pub use super::tls::is_of_tls;
+use super::{Refused, Stream};
+use crate::config::{TlsFiles, host_and_port};
+
+/// How long who was refused may go on sending, so that it can read why.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How much it may send in that time.
+const FAREWELL_BYTES: u64 = 1 << 20;
+
+/// The type of the record with which a TLS client begins (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// What is shown to others, and by what they are checked. A clone is the same.
+#[derive(Clone, Default)]
+pub struct Security(Arc<Rules>);
+
+#[derive(Default)]
+struct Rules {
+    /// For those who connect; none if that is without TLS.
+    server: Option<Arc<ServerConfig>>,
+    own: Option<Arc<SingleCertAndKey>>,
+    /// None if those are trusted that the system trusts.
+    authorities: Option<Arc<RootCertStore>>,
+    /// For those who are dialed. It is made for the first one, since what the system trusts takes time and memory.
+    client: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Security").field("is_tls", &self.is_tls()).finish_non_exhaustive()
+    }
+}
+
+impl Security {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The first one that cannot be used, and why.
+    pub fn load(files: &TlsFiles) -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let own = files.own.as_ref().map(|files| own(files, &provider)).transpose()?;
+        let authorities = files.ca.as_deref().map(authorities).transpose()?.map(Arc::new);
+        let server = match &own {
+            Some(own) => Some(Arc::new(server(own, authorities.as_ref(), provider)?)),
+            None => None,
+        };
+        Ok(Self(Arc::new(Rules { server, own, authorities, client: OnceLock::new() })))
+    }
+
+    /// Whether who connects has to speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.0.server.is_some()
+    }
+
+    /// Whether who connects has to show a certificate.
+    pub fn checks_clients(&self) -> bool {
+        self.is_tls() && self.0.authorities.is_some()
+    }
+
+    /// Shakes hands with who has connected, within a time limit.
+    ///
+    /// # Errors
+    /// If that is not possible. Whoever it is has been told then, as far as it listens.
+    pub async fn accept(&self, tcp: Async<TcpStream>, limit: Duration) -> Result<Stream, Refused> {
+        let Some(server) = &self.0.server else { return Ok(Stream::Plain(tcp)) };
+        let late = async {
+            Timer::after(limit).await;
+            Err(Refused::Failed(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("hands were not shaken within {limit:?}"),
+            )))
+        };
+        let accepted = async {
+            let mut first = [0];
+            match tcp.peek(&mut first).await {
+                Ok(0) => return Err(Refused::Failed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) if first != [HANDSHAKE] => return Err(Refused::NoTls(Stream::Plain(tcp))),
+                Ok(_) => (),
+                Err(error) => return Err(Refused::Failed(error)),
+            }
+            let session = ServerConnection::new(server.clone()).map_err(io::Error::other);
+            let session = session.map_err(Refused::Failed)?;
+            shake_hands(tcp, session.into()).await.map_err(Refused::Failed)
+        };
+        accepted.or(late).await
+    }
+
+    /// Connects to `address`, a `host:port`, and shakes hands if that is to be by TLS. The caller sets a time limit.
+    ///
+    /// # Errors
+    /// If nobody there can be reached, or is who it should be.
+    pub async fn dial(&self, address: &str, is_tls: bool) -> Result<Stream, DialError> {
+        let tcp = connect(address).await?;
+        if !is_tls {
+            return Ok(Stream::Plain(tcp));
+        }
+        let host = host_and_port(address).0;
+        let bare = host.split('%').next().unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned())
+            .map_err(|_| DialError::Tls(format!("no certificate can have the name {bare:?}")))?;
+        let config = self.client().map_err(DialError::Tls)?;
+        let session = ClientConnection::new(config, name);
+        let session = session.map_err(|error| DialError::Tls(error.to_string()))?;
+        shake_hands(tcp, session.into()).await.map_err(|error| DialError::Tls(error.to_string()))
+    }
+
+    fn client(&self) -> Result<Arc<ClientConfig>, String> {
+        let Rules { own, authorities, client, .. } = &*self.0;
+        client.get_or_init(|| client_config(own.clone(), authorities.clone())).clone()
+    }
+}
+
+fn server(
+    own: &Arc<SingleCertAndKey>,
+    authorities: Option<&Arc<RootCertStore>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ServerConfig, String> {
+    let config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = match authorities {
+        None => config.with_no_client_auth(),
+        Some(authorities) => {
+            let clients =
+                WebPkiClientVerifier::builder_with_provider(authorities.clone(), provider);
+            config.with_client_cert_verifier(clients.build().map_err(|error| error.to_string())?)
+        }
+    };
+    Ok(config.with_cert_resolver(own.clone()))
+}
+
+fn client_config(
+    own: Option<Arc<SingleCertAndKey>>,
+    authorities: Option<Arc<RootCertStore>>,
+) -> Result<Arc<ClientConfig>, String> {
+    let authorities = match authorities {
+        Some(authorities) => authorities,
+        None => Arc::new(of_the_system()?),
+    };
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(authorities);
+    Ok(Arc::new(match own {
+        Some(own) => config.with_client_cert_resolver(own),
+        None => config.with_no_client_auth(),
+    }))
+}
+
+async fn shake_hands(tcp: Async<TcpStream>, session: rustls::Connection) -> io::Result<Stream> {
+    let mut tls = Box::new(Tls::new(tcp, session));
+    match poll_fn(|context| tls.poll_handshake(context)).await {
+        Ok(()) => Ok(Stream::Tls(tls)),
+        Err(error) => {
+            let_go(&mut tls).await;
+            Err(error)
+        }
+    }
+}
+
+/// Lets the other side read why it is refused: closing a socket in which something is unread resets the
+/// connection, and a reset takes away what the other side had not read yet.
+async fn let_go(tls: &mut Tls) {
+    let farewell = async {
+        if poll_fn(|context| tls.poll_close(context)).await.is_ok() {
+            let mut rest = tls.tcp().take(FAREWELL_BYTES);
+            let mut dropped = [0; 4096];
+            while let Ok(1..) = rest.read(&mut dropped).await {}
+        }
+    };
+    let limit = async {
+        Timer::after(FAREWELL_LIMIT).await;
+    };
+    farewell.or(limit).await;
+}

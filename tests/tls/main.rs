@@ -1,0 +1,22 @@
+//! Nodes that speak TLS, with certificates that are made for each test: what is kept from others, who is refused,
+//! and that whoever runs a node is told why and what to do.
+
+#[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
+#[path = "../node"]
+mod node {
+    pub mod harness;
+}
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "../durable"]
+mod durable {
+    pub mod scratch;
+}
+use durable::scratch;
+use node::harness;
+
+mod certificates;
+mod client;
+mod files;
+mod refusals;
+mod replication;
+mod streams;
