@@ -53,9 +53,8 @@
 //!
 //! # What is deliberately absent
 //!
-//! Users and permissions beyond one token, several documents, a
-//! leader or any coordinator on the way of a write, and rounding: a number is what was written, as far as 64
-//! bits hold it.
+//! Users and permissions beyond one token, several documents, a leader or any coordinator on the way of a write,
+//! and rounding: a number is what was written, as far as 64 bits hold it.
 
 pub mod clock;
 pub mod commit;

@@ -132,7 +132,7 @@ mod tests {
             (r#"{"address":7}"#, Err("invalid type")),
             (r#"{"address":"b"}"#, Err("it has no port")),
             (r#"{"address":"b:70000"}"#, Err("the port is not a number")),
-            (r#"{"address":"http://b:1"}"#, Err("a peer is host:port or ws://")),
+            (r#"{"address":"http://b:1"}"#, Err("a peer is host:port, ws:// or wss://")),
             (r#"{"address":"b:1,c:1"}"#, Err("is not an address")),
         ] {
             match (addition(body.as_bytes()), expected) {
