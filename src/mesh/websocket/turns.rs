@@ -94,7 +94,12 @@ impl<S: AsyncWrite + Unpin> Turns<S> {
     pub fn poll_put(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((frames, written)) = self.frames.take() {
             if written == frames.len() {
-                break;
+                // What a stream by TLS has taken it may not have sent.
+                let flushed = Pin::new(&mut self.stream).poll_flush(context);
+                if flushed.is_pending() {
+                    self.frames = Some((frames, written));
+                }
+                return flushed;
             }
             let result = self.poll_write_now(context, &frames[written..]);
             let more = match &result {
@@ -270,6 +275,52 @@ mod tests {
             }
             assert_eq!(stream.signs_of_life(), signs_of_life, "{takes:?}");
         }
+    }
+
+    /// Takes all, and sends it at the second flush.
+    #[derive(Default)]
+    struct Holding {
+        held: Vec<u8>,
+        flushes: usize,
+        sent: Vec<u8>,
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes.is_multiple_of(2) {
+                let held = std::mem::take(&mut self.held);
+                self.sent.extend(held);
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_put_is_written_when_it_is_sent() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut stream = Turns::new(Holding::default(), 1);
+        for _ in 0..2 {
+            stream.put((*b"frames").into());
+            assert!(stream.poll_put(&mut context).is_pending());
+            assert!(stream.poll_put(&mut context).is_ready());
+            assert!(stream.poll_put(&mut context).is_ready(), "there is nothing more to send");
+        }
+        assert_eq!(stream.stream.sent, b"framesframes");
     }
 
     #[test]
