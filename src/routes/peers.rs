@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::primary::CommitStatus;
 use super::{Routes, bad_request, json};
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::config::Peer;
 use crate::http::{Request, Response, percent_decode};
-use crate::manager::StateHash;
+use crate::manager::{StateHash, wall_clock};
 use crate::mesh::downstream::DownstreamStatus;
 use crate::mesh::upstream::{Change, Done, NotDone, Unfit, UpstreamStatus};
 use crate::source::Source;
@@ -18,6 +18,8 @@ use crate::source::Source;
 #[derive(Serialize)]
 struct Shown {
     source: Source,
+    /// What this node's clock says: how old the other times are.
+    time: Time,
     /// How many transactions the history has.
     length: u64,
     /// How many of them a document stands for, so that they are not kept one by one.
@@ -51,6 +53,7 @@ pub async fn list(routes: &Routes) -> Response {
     let position = state.journal_length();
     json(&Shown {
         source: routes.handle.source(),
+        time: wall_clock(),
         length: state.length(),
         begins: state.begin().index,
         position,

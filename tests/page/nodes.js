@@ -44,7 +44,7 @@ export async function startNode(port, peers = [], ...options) {
 	running.add(child);
 	const exited = new Promise(resolve => child.once('exit', resolve)).then(() => running.delete(child));
 	await until(`node on ${port}`, async () => (await fetch(`http://${address}/healthz`)).ok);
-	return { port, url: `http://${address}`, async kill() { child.kill('SIGKILL'); await exited; } };
+	return { port, url: `http://${address}`, signal: name => child.kill(name), async kill() { child.kill('SIGKILL'); await exited; } };
 }
 
 export async function stopNodes() {

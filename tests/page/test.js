@@ -203,7 +203,79 @@ const tests = {
 		await send(other, [{ op: 'add', path: '/x', value: { y: 1 } }]);
 		await send(other, [{ op: 'replace', path: '/x/y', value: 2 }]);
 		await hasRow(page, /^y : +2/);
-		await until('the peer is back', async () => await page.textContent('#peersPill') === '1 peer');
+		await until('the peer is back', async () => await page.textContent('#peersPill') === '1 peer, unread');
+		assert.match(await page.textContent('#unread'), /No node reads this one/);
+		await page.waitForSelector('#unread:not([hidden])');
+	},
+
+	async 'a peer is added and removed on the page'() {
+		const a = await startNode(await freePort(), [], '--source', 'amsterdam'), b = await startNode(await freePort(), [], '--source', 'berlin');
+		const page = await open(a), address = b.url.slice(7), says = pattern => until(`${pattern}`, async () => pattern.test(await page.textContent('#peerSays')));
+		const add = async text => { await page.fill('#peer', text); await page.keyboard.press('Enter'); };
+		await until('no peers', async () => await page.textContent('#peersPill') === 'No peers');
+		await add('berlin');
+		await says(/has no port/);
+		await add(a.url.slice(7));
+		await says(/this node itself/);
+		await page.waitForSelector('#peerSays.bad');
+		await send(b, [{ op: 'add', path: '/from', value: 'berlin' }]);
+		await add(address);
+		await says(/is a peer\. .*no --data/);
+		await page.waitForSelector('#peerSays.good');
+		await hasRow(page, /from : +"berlin"/);
+		await until('it is named', async () => new RegExp(`berlin~\\w{8}.*${address}, heard \\d+ (s|ms) ago at \\d\\d:.*connected \\d+ s since \\d\\d:`).test(await page.textContent('#ins .card.good')));
+		await until('its clock is named', async () => /berlin~/.test(await page.textContent('#clocks th:nth-child(3)')));
+		// Nobody reads it, until the other one is told to.
+		await page.waitForSelector('#unread:not([hidden])');
+		assert.equal((await fetch(`${b.url}/peers`, { method: 'POST', body: JSON.stringify({ address: a.url.slice(7) }) })).status, 201);
+		await page.waitForSelector('#unread', { state: 'hidden' });
+		await until('the reader is named', async () => /berlin~\w{8}has all/.test(await page.textContent('#outs .card')));
+		// What is shown anew stays under the finger.
+		await page.focus('#ins .card button');
+		await until('it is shown anew', async () => /heard [2-9] s ago/.test(await page.textContent('#ins .card')));
+		assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), `Remove the peer ${address}`);
+		await page.keyboard.press('Enter');
+		assert.equal(await page.textContent('#ins .card button'), 'Remove?');
+		assert.equal((await (await fetch(`${a.url}/peers`)).json()).upstreams.length, 1, 'not at once');
+		await page.keyboard.press('Enter');
+		await says(/is no peer any more/);
+		await until('none is left', async () => await page.textContent('#ins') === 'No peers');
+		assert.deepEqual((await (await fetch(`${a.url}/peers`)).json()).upstreams, []);
+	},
+
+	async 'a frozen node looks silent, and one that is killed looks down'() {
+		const [a, b] = await pair(), page = await open(a), pill = text => until(text, async () => await page.textContent('#peersPill') === text, 40000);
+		await pill('1 peer');
+		b.signal('SIGSTOP');
+		await page.waitForSelector('#ins .card.warn', { timeout: 40000 });
+		await page.waitForSelector('#outs .card.warn');
+		for (const side of ['#ins', '#outs']) assert.match(await page.textContent(`${side} .card.warn`), /silent 2\d s.*heard 2\d s ago at \d\d:\d\d:\d\d/);
+		assert.match(await page.textContent('#peersPill'), /[12] silent/);
+		assert.equal(await page.locator('#insLinks .off').count(), 1);
+		b.signal('SIGCONT');
+		await page.waitForSelector('#ins .card.good', { timeout: 40000 });
+		await pill('1 peer');
+		await b.kill();
+		await pill('1 of 1 peer down');
+		await until('since when', async () => /down.*heard \d+ m?s ago at .*down \d+ s since \d\d:\d\d:\d\d: /.test(await page.textContent('#ins .card.bad')));
+		assert.doesNotMatch(await page.textContent('#outs'), /berlin/);
+	},
+
+	async 'a lazy stream is drawn thin and called so'() {
+		const [a] = await pair();
+		await context.route(/\/peers$/, async route => {
+			const response = await route.fetch(), peers = await response.json();
+			for (const one of [...peers.upstreams, ...peers.downstreams]) one.lazy = !!one.node;
+			peers.upstreams[0].behind = 17;
+			await route.fulfill({ response, json: peers });
+		});
+		const page = await open(a);
+		for (const side of ['ins', 'outs']) {
+			await until('it is called so', async () => /lazy, /.test(await page.textContent(`#${side} .card.lazy`)));
+			assert.equal(await page.locator(`#${side}Links path.lazy`).count(), 1);
+		}
+		await until('what is to come', async () => /lazy, 17 to come/.test(await page.textContent('#ins .card.warn')));
+		assert.equal(await page.textContent('#peersPill'), '1 behind');
 	},
 
 	async 'a hostile document runs no script'() {
@@ -437,6 +509,10 @@ const tests = {
 		await page.waitForSelector('#status.good');
 		await page.click('#send');
 		await page.waitForSelector('.answer.good');
+		await page.fill('#peer', '127.0.0.1:1');
+		await page.click('#peerAdd');
+		await page.waitForSelector('#peerSays.good');
+		await page.waitForSelector('#ins .card.bad');
 	},
 };
 
