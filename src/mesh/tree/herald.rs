@@ -1,0 +1,78 @@
+//! Makes the summaries of a node, the same for all its lazy downstreams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Summary;
+use crate::clock::VectorClock;
+
+/// The least and the greatest time between two beats.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+const GREATEST_INTERVAL: Duration = Duration::from_millis(400);
+
+/// With more readers than this the interval grows: they hear the same from others as well.
+const READERS: usize = 8;
+
+/// What a node had at one moment.
+#[derive(Debug)]
+pub struct Beat {
+    number: u64,
+    length: u64,
+    clock: VectorClock,
+    /// What is new since the beat before.
+    pub summary: Summary,
+}
+
+/// The last beat of a node.
+#[derive(Debug)]
+pub struct Herald(Arc<Beat>);
+
+impl Beat {
+    /// Up to which position of the journal it says what there is.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether it is the one after `other`.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.number == other.number + 1
+    }
+
+    /// What is new in it since `other`.
+    pub fn since(&self, other: &Self) -> Summary {
+        let new = self.clock.iter().filter(|(source, next)| other.clock.next_id(source) < *next);
+        let have = new.map(|(source, next)| (source.clone(), next)).collect();
+        Summary { have, from: other.length, to: self.length }
+    }
+}
+
+impl Herald {
+    /// The first beat, of a node whose journal has `length` transactions, which `clock` counts.
+    pub fn new(clock: VectorClock, length: u64) -> Self {
+        let summary = Summary { from: length, to: length, ..Summary::default() };
+        Self(Arc::new(Beat { number: 0, length, clock, summary }))
+    }
+
+    /// How long after one beat the next one is, if there are so many readers.
+    pub fn interval(readers: usize) -> Duration {
+        let interval = LEAST_INTERVAL.mul_f64(readers as f64 / READERS as f64);
+        interval.clamp(LEAST_INTERVAL, GREATEST_INTERVAL)
+    }
+
+    /// The last beat, which is one of now: clock and length are those of one state, and no older one than that of
+    /// the beat before.
+    pub fn beat(&mut self, clock: &VectorClock, length: u64) -> &Arc<Beat> {
+        if length > self.0.length {
+            let (number, clock) = (self.0.number + 1, clock.clone());
+            let mut beat = Beat { number, length, clock, summary: Summary::default() };
+            beat.summary = beat.since(&self.0);
+            self.0 = Arc::new(beat);
+        }
+        &self.0
+    }
+
+    /// The last beat.
+    pub fn last(&self) -> &Arc<Beat> {
+        &self.0
+    }
+}

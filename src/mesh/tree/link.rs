@@ -1,0 +1,159 @@
+//! What is known of one link.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{KNOWN_IN_A_ROW, MOST_DOUBLINGS, Order, Process, Summary, WINDOW, WINDOWS};
+use crate::clock::VectorClock;
+use crate::source::Source;
+
+/// How many summaries of one link are kept apart; later ones are joined to the last.
+const MOST_HEARD: usize = 8;
+
+/// How it stands with a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its stream has begun, and was not read to its end yet: it is eager, whatever it brings.
+    Begun,
+    /// It brings transactions.
+    Eager,
+    /// It brings summaries.
+    Lazy,
+}
+
+/// A summary of what is not settled here.
+#[derive(Debug)]
+struct Heard {
+    summary: Summary,
+    /// From when on it is too long that something of it is lacking.
+    due: Instant,
+}
+
+/// One link.
+#[derive(Debug)]
+pub struct Link {
+    process: Option<Process>,
+    pub standing: Standing,
+    pub order: Option<Order>,
+    /// What has come and is not settled.
+    pub received: VectorClock,
+    /// What the peer's process is known to have, since this link began, and since that process dialed this node.
+    pub theirs: VectorClock,
+    /// How many transactions came last, none of which was new.
+    in_a_row: u64,
+    pub news: u64,
+    pub known: u64,
+    /// How often it had to be made eager again.
+    doublings: u32,
+    heard: VecDeque<Heard>,
+    /// Up to which position of the peer's journal all is settled, as far as it is known.
+    position: Option<u64>,
+    /// When a summary came last.
+    pub said: Option<Instant>,
+}
+
+impl Link {
+    pub fn new(process: Option<Process>) -> Self {
+        Self {
+            process,
+            standing: Standing::Begun,
+            order: None,
+            received: VectorClock::default(),
+            theirs: VectorClock::default(),
+            in_a_row: 0,
+            news: 0,
+            known: 0,
+            doublings: 0,
+            heard: VecDeque::new(),
+            position: None,
+            said: None,
+        }
+    }
+
+    pub fn is_of(&self, process: &Process) -> bool {
+        self.process.as_ref() == Some(process)
+    }
+
+    pub fn count(&mut self, news: u64, known: u64) {
+        self.in_a_row = if news > 0 { 0 } else { self.in_a_row + known };
+        self.news += news;
+        self.known += known;
+        if self.news + self.known >= WINDOWS * self.window() {
+            (self.news, self.known) = (self.news / 2, self.known / 2);
+        }
+    }
+
+    pub fn count_anew(&mut self) {
+        (self.in_a_row, self.news, self.known) = (0, 0, 0);
+    }
+
+    pub fn brings_nothing_new(&self) -> bool {
+        self.in_a_row >= KNOWN_IN_A_ROW << self.doublings
+    }
+
+    pub fn brings_little_new(&self) -> bool {
+        self.news + self.known >= self.window() && self.brings_little_new_so_far()
+    }
+
+    /// As far as can be said if there is no more of it.
+    pub fn brings_little_new_so_far(&self) -> bool {
+        self.known > self.news
+    }
+
+    fn window(&self) -> u64 {
+        WINDOW << self.doublings
+    }
+
+    pub fn make_lazy(&mut self) {
+        self.standing = Standing::Lazy;
+        self.order = Some(Order::Lazy);
+        self.position = None;
+        self.count_anew();
+    }
+
+    /// Makes it eager. Says what it is to bring.
+    pub fn make_eager(&mut self) -> VectorClock {
+        let from = self.heard.front().map(|heard| heard.summary.from).or(self.position);
+        self.standing = Standing::Eager;
+        self.order = Some(Order::Eager(from));
+        self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
+        self.count_anew();
+        let mut clock = Summary::default();
+        self.heard.drain(..).for_each(|heard| clock.join(&heard.summary));
+        clock.have
+    }
+
+    /// Takes note of a summary. What is lacking of it at `due` is lacking for too long.
+    pub fn hear(&mut self, summary: Summary, now: Instant, due: Instant) {
+        for (source, next) in summary.have.iter().filter(|(_, next)| *next > 0) {
+            self.theirs.advance(source, next - 1);
+        }
+        // It was told to be eager, and has not read that yet.
+        if self.standing != Standing::Lazy {
+            return;
+        }
+        self.said = Some(now);
+        if let Some(last) = self.heard.get_mut(MOST_HEARD - 1) {
+            last.summary.join(&summary);
+        } else {
+            self.heard.push_back(Heard { summary, due });
+        }
+    }
+
+    /// Forgets what is settled.
+    pub fn forget(&mut self, settled: &VectorClock) {
+        while let Some(heard) = self.heard.front()
+            && settled.covers(&heard.summary.have)
+        {
+            self.position = Some(heard.summary.to);
+            self.heard.pop_front();
+        }
+    }
+
+    /// From when on something is lacking here for too long that the peer has; none if nothing is.
+    pub fn lack(&self, had: &impl Fn(&Source) -> u64) -> Option<Instant> {
+        let lacks =
+            |heard: &&Heard| heard.summary.have.iter().any(|(source, next)| had(source) < next);
+        self.heard.iter().find(lacks).map(|heard| heard.due)
+    }
+}

@@ -1,0 +1,61 @@
+//! What an upstream tells its peer, as the payload of a ping.
+
+use std::fmt;
+
+/// How a downstream is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// With summaries.
+    Lazy,
+    /// With transactions: from this position of its journal on, or from where it stands.
+    Eager(Option<u64>),
+}
+
+impl Order {
+    /// Reads a ping's payload; none if it is no order.
+    ///
+    /// # Errors
+    /// If it is one but not as it has to be: what is wrong, for a person.
+    pub fn decode(payload: &[u8]) -> Option<Result<Self, String>> {
+        match payload {
+            b"lazy" => Some(Ok(Self::Lazy)),
+            b"eager" => Some(Ok(Self::Eager(None))),
+            _ => {
+                let position = std::str::from_utf8(payload.strip_prefix(b"eager ")?);
+                let position = position.ok().and_then(|digits| digits.parse().ok());
+                let position = position.map(|position| Self::Eager(Some(position)));
+                Some(position.ok_or_else(|| "eager is not followed by a position".to_owned()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lazy => f.write_str("lazy"),
+            Self::Eager(None) => f.write_str("eager"),
+            Self::Eager(Some(position)) => write!(f, "eager {position}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_what_it_was() {
+        for order in
+            [Order::Lazy, Order::Eager(None), Order::Eager(Some(0)), Order::Eager(Some(17))]
+        {
+            assert_eq!(Order::decode(order.to_string().as_bytes()), Some(Ok(order)));
+        }
+        for payload in ["", "lazy 1", "0f3a", "eagerly", "Lazy"] {
+            assert_eq!(Order::decode(payload.as_bytes()), None, "{payload}");
+        }
+        for payload in ["eager ", "eager -1", "eager x", "eager 18446744073709551616"] {
+            assert!(Order::decode(payload.as_bytes()).unwrap().is_err(), "{payload}");
+        }
+    }
+}

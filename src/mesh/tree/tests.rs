@@ -1,0 +1,197 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const MILLI: Duration = Duration::from_millis(1);
+
+fn clock(text: &str) -> VectorClock {
+    let entries = text.split_whitespace().map(|entry| entry.split_once(':').unwrap());
+    entries.map(|(source, next)| (source.parse().unwrap(), next.parse().unwrap())).collect()
+}
+
+fn process(number: u64) -> Process {
+    Process { number, generation: 0 }
+}
+
+fn summary(have: &str, from: u64, to: u64) -> Summary {
+    Summary { have: clock(have), from, to }
+}
+
+/// A tree of so many links that were read to their end, each to the process of its number.
+fn tree(links: u64) -> (Tree, Vec<LinkId>) {
+    let mut tree = Tree::new(fastrand::Rng::with_seed(1));
+    let ids: Vec<_> = (0..links).map(|number| tree.begin(Some(process(number)))).collect();
+    ids.iter().for_each(|id| tree.reaches_end(*id));
+    (tree, ids)
+}
+
+/// What the peers are to be told, by the numbers of their links.
+fn orders(tree: &mut Tree) -> Vec<(u64, String)> {
+    let ordered = tree.ordered();
+    ordered.into_iter().map(|id| (id.0, tree.order(id).unwrap().to_string())).collect()
+}
+
+#[test]
+fn links_that_bring_nothing_new_become_lazy_but_for_the_last_one() {
+    let (mut tree, ids) = tree(3);
+    tree.settle(ids[1], 0, KNOWN_IN_A_ROW - 1, true);
+    tree.settle(ids[1], 1, 0, true);
+    tree.settle(ids[1], 0, KNOWN_IN_A_ROW - 1, true);
+    assert_eq!(orders(&mut tree), []);
+    tree.settle(ids[1], 0, 1, true);
+    tree.settle(ids[2], 0, KNOWN_IN_A_ROW, true);
+    assert_eq!(orders(&mut tree), [(1, "lazy".into()), (2, "lazy".into())]);
+    tree.settle(ids[0], 0, 10 * KNOWN_IN_A_ROW, true);
+    assert_eq!(orders(&mut tree), []);
+    assert!(!tree.is_lazy(ids[0]) && tree.is_lazy(ids[1]));
+    // One that is not read to its end is none that a node can rely on, and never lazy.
+    let begun = tree.begin(None);
+    tree.settle(begun, 0, 10 * KNOWN_IN_A_ROW, true);
+    tree.settle(ids[0], 0, KNOWN_IN_A_ROW, true);
+    assert_eq!(orders(&mut tree), []);
+    tree.reaches_end(begun);
+    tree.settle(ids[0], 0, KNOWN_IN_A_ROW, true);
+    assert_eq!(orders(&mut tree), [(0, "lazy".into())]);
+}
+
+#[test]
+fn of_links_that_bring_little_new_the_least_becomes_lazy_one_at_a_time() {
+    let (mut tree, ids) = tree(4);
+    let settle = |tree: &mut Tree, id, news, known| {
+        tree.settle(id, news, known, true);
+        // News come now and then.
+        tree.settle(id, 1, 0, true);
+    };
+    settle(&mut tree, ids[0], 40, 10);
+    settle(&mut tree, ids[1], 20, 25);
+    settle(&mut tree, ids[2], 5, 30);
+    assert_eq!(orders(&mut tree), [], "none has a full window");
+    settle(&mut tree, ids[1], 5, 25);
+    assert_eq!(orders(&mut tree), [(2, "lazy".into())]);
+    settle(&mut tree, ids[1], 20, 25);
+    assert_eq!(orders(&mut tree), [], "what is counted begins anew");
+    settle(&mut tree, ids[1], 5, 25);
+    assert_eq!(orders(&mut tree), [(1, "lazy".into())]);
+}
+
+#[test]
+fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
+    let (mut tree, ids) = tree(4);
+    ids[1..].iter().for_each(|id| tree.settle(*id, 0, KNOWN_IN_A_ROW, true));
+    orders(&mut tree);
+    let (begin, settled) = (Instant::now(), clock("a:5"));
+    // What is settled is no lack, and what has come on another link is none either.
+    assert_eq!(tree.hear(ids[1], summary("a:5", 0, 7), &settled, begin), None);
+    tree.receive(ids[0], &"a".parse().unwrap(), 7);
+    assert_eq!(tree.hear(ids[1], summary("a:8", 7, 10), &settled, begin), None);
+    let due = tree.hear(ids[1], summary("a:9 b:1", 10, 12), &settled, begin).unwrap();
+    assert!(due >= begin + PATIENCE && due <= begin + PATIENCE + PATIENCE_CHANCE);
+    let other = tree.hear(ids[2], summary("a:9", 20, 21), &settled, begin).unwrap();
+    let third = tree.hear(ids[3], summary("a:9 b:1 c:1", 30, 31), &settled, begin).unwrap();
+    assert_eq!(tree.look(ids[1], &settled, due - MILLI), Some(due));
+    assert_eq!(orders(&mut tree), []);
+    let due = due.max(other).max(third);
+    assert_eq!(tree.look(ids[1], &settled, due), None);
+    // What has only been received may be lost.
+    assert_eq!(orders(&mut tree), [(1, "eager 7".into())]);
+    // It is to bring that, but not what it does not have.
+    assert_eq!(tree.look(ids[2], &settled, due), None);
+    assert_eq!(orders(&mut tree), []);
+    tree.look(ids[3], &settled, due);
+    assert_eq!(orders(&mut tree), [(3, "eager 30".into())]);
+    // It did not bring it: the next one is asked.
+    tree.end(ids[3], &settled, due);
+    assert_eq!(tree.look(ids[2], &settled, due + 2 * PATIENCE + PATIENCE_CHANCE), None);
+    assert_eq!(orders(&mut tree), [(2, "eager 20".into())]);
+}
+
+#[test]
+fn a_link_that_ends_is_replaced_at_once() {
+    let now = Instant::now();
+    // What the two lazy links said, and what they are told if the eager one ends, with `a:5` settled.
+    for (first, second, expected) in [
+        ("a:6", "", vec![(1, "eager 0".to_owned())]),
+        ("", "a:6", vec![(2, "eager 0".to_owned())]),
+        ("a:6", "a:6", vec![(1, "eager 0".to_owned())]),
+        ("a:6", "b:6", vec![(1, "eager 0".to_owned()), (2, "eager 0".to_owned())]),
+        ("", "", vec![(2, "eager".to_owned())]),
+        ("a:5", "", vec![(1, "eager 9".to_owned())]),
+    ] {
+        let (mut tree, ids) = tree(3);
+        ids[1..].iter().for_each(|id| tree.settle(*id, 0, KNOWN_IN_A_ROW, true));
+        orders(&mut tree);
+        for (id, have) in ids[1..].iter().zip([first, second]).filter(|(_, have)| !have.is_empty())
+        {
+            tree.hear(*id, summary(have, 0, 9), &clock("a:5"), now);
+        }
+        tree.end(ids[0], &clock("a:5"), now);
+        assert_eq!(orders(&mut tree), expected, "{first} {second}");
+    }
+}
+
+#[test]
+fn links_between_two_nodes_go_the_same_way() {
+    let now = Instant::now();
+    let (mut tree, ids) = tree(2);
+    tree.mirror(&process(7), Order::Lazy, now);
+    tree.mirror(&process(1), Order::Lazy, now);
+    assert_eq!(orders(&mut tree), [(1, "lazy".into())]);
+    tree.mirror(&process(1), Order::Lazy, now);
+    tree.mirror(&process(0), Order::Lazy, now);
+    assert_eq!(orders(&mut tree), [], "the last one stays eager");
+    tree.hear(ids[1], summary("a:5", 3, 4), &clock("a:5"), now);
+    tree.mirror(&process(1), Order::Eager(Some(17)), now);
+    assert_eq!(orders(&mut tree), [(1, "eager 4".into())]);
+}
+
+#[test]
+fn what_a_process_has_is_known_from_what_it_sends_since_it_dialed() {
+    let (mut tree, ids) = tree(2);
+    let source: Source = "a".parse().unwrap();
+    let known = |tree: &Tree, number| tree.known_of(&process(number)).cloned();
+    tree.sent(ids[0], &source, 6);
+    assert_eq!((known(&tree, 0), known(&tree, 1)), (Some(clock("a:7")), Some(clock(""))));
+    tree.is_read_by(&process(0));
+    assert_eq!(known(&tree, 0), Some(clock("")));
+    tree.sent(ids[0], &source, 7);
+    tree.hear(ids[0], summary("b:3", 0, 1), &clock(""), Instant::now());
+    assert_eq!(known(&tree, 0), Some(clock("a:8 b:3")));
+    let again = Process { generation: 1, ..process(0) };
+    assert_eq!(tree.known_of(&again), None);
+    tree.end(ids[0], &clock(""), Instant::now());
+    assert_eq!(known(&tree, 0), None);
+}
+
+#[test]
+fn a_downstream_goes_on_from_where_nothing_is_left_out() {
+    let mut herald = Herald::new(clock("a:5"), 10);
+    let mut flow = Flow::default();
+    assert_eq!(flow.follow(Order::Eager(Some(99)), 7, herald.last()), Ok(7), "it is eager");
+    assert_eq!(flow.follow(Order::Lazy, 7, herald.last()), Ok(7));
+    assert!(flow.is_lazy() && flow.sends(7) && !flow.sends(10));
+    let beat = herald.beat(&clock("a:5 b:2"), 12).clone();
+    assert_eq!(flow.summary(7, &beat), None, "the journal is sent up to where it became lazy");
+    assert_eq!(flow.summary(10, &beat), Some(Said::Shared));
+    assert_eq!(beat.summary, summary("b:2", 10, 12));
+    assert_eq!(flow.summary(10, &beat), None);
+    herald.beat(&clock("a:6 b:2"), 13);
+    let beat = herald.beat(&clock("a:6 b:3"), 15).clone();
+    assert_eq!(flow.summary(10, &beat), Some(Said::Own(summary("a:6 b:3", 12, 15))));
+    let unfit = flow.follow(Order::Eager(Some(16)), 10, &beat).unwrap_err();
+    assert_eq!(unfit.to_string(), "eager 16: it was told of what is before position 15");
+    assert_eq!(flow.follow(Order::Eager(Some(12)), 10, &beat), Ok(12));
+    assert_eq!(flow.follow(Order::Lazy, 12, &beat), Ok(12));
+    // What is before 15 is not sent yet, and the reader names what it heard before it was to become lazy.
+    assert_eq!(flow.follow(Order::Eager(Some(15)), 12, &beat), Ok(12));
+    assert_eq!(flow.follow(Order::Lazy, 15, &beat), Ok(15));
+    assert_eq!(flow.follow(Order::Eager(None), 15, &beat), Ok(15));
+    assert_eq!(flow.follow(Order::Lazy, 15, &beat), Ok(15));
+    assert_eq!(flow.follow(Order::Eager(Some(3)), 15, &beat), Ok(15), "that was sent");
+}
+
+#[test]
+fn beats_are_further_apart_if_many_hear_them() {
+    for (readers, millis) in [(0, 100), (8, 100), (16, 200), (31, 387), (99, 400)] {
+        assert_eq!(Herald::interval(readers).as_millis(), millis, "{readers}");
+    }
+}
