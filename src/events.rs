@@ -8,33 +8,39 @@
 //!
 //! The id is the vector clock. A `patch`, a JSON Patch, makes the document of the event before it the one
 //! that the node has by then; it says what was done, which is more than what is different in the end
-//! where something late came in. If too much was done since, there is a `put` again.
+//! if something late came in. If too much was done since, there is a `put` again.
 //!
 //! A session is a cursor like a downstream's: it holds no queue and no document, and looks for what is new
 //! when the last event is written. So a slow reader costs the node nothing, and gets fewer and larger
-//! events.
+//! events. Those that are not slow hear of what is new at the same time, and share the event.
+
+mod latest;
+mod output;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::io::{AsyncRead, AsyncWrite};
+use smol::stream::Stream as _;
 
 use crate::clock::VectorClock;
-use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
+use crate::fanout::Fanout;
+use crate::http::{Body, BrokenOff, Coding, Full, InFlight, SMALL_BYTES};
 use crate::manager::{Handle, Known, Representation};
 use crate::patch::{Operation, Patch, parse};
 use crate::stream::Stream;
+use latest::{Latest, News};
+use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -48,31 +54,44 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon a reader is to come again when the connection ended, in milliseconds.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// How long after an event the next one is sent at the earliest; that much more for each megabyte of it.
+/// What comes within this time is sent together: all who read hear of it at once. That much longer a reader has
+/// to wait for each megabyte of an event.
 const PACE: Duration = Duration::from_millis(20);
-
-/// How long a reader may take nothing of what is sent to it.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// So many bytes have to be taken within that time.
-const STALL_BYTES: usize = 64 << 10;
 
 /// A document that is being written is held as it was until about so many bytes of it have been replaced:
 /// together all that is held for slow readers takes no more than this and what a writer replaces within
 /// [`STALL_LIMIT`].
 const MOST_DISPLACED: u64 = 256 << 20;
 
-/// How long an event that is being written may still take when the node stops.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
-
 /// A longer clock is no id: a reader sends it back in a header, which is limited. Who comes again
 /// without one gets the document again.
 const MAX_ID_BYTES: usize = 4 << 10;
+
+/// What all sessions share.
+#[derive(Default)]
+pub struct Events {
+    beats: Fanout,
+    latest: Latest,
+}
+
+impl Events {
+    /// Tells the sessions of what is new until `grown`, which is [that of the manager](Handle::subscribe), is
+    /// closed: what comes within 20 ms at once.
+    pub async fn run(&self, grown: Receiver<()>) {
+        while grown.recv().await.is_ok() {
+            self.beats.wake();
+            Timer::after(PACE).await;
+        }
+        self.beats.close();
+    }
+}
 
 /// A session that has been agreed on and not yet begun.
 pub struct Session {
     /// To read the document from.
     pub handle: Handle,
+    /// When to, and what others are sent.
+    pub events: Arc<Events>,
     /// Bounds what is written at the same time.
     pub in_flight: InFlight,
     /// Who asked.
@@ -115,7 +134,7 @@ impl Session {
         let address = self.address;
         log::debug!("events to {address}: begin");
         let inside = AtomicBool::new(false);
-        let mut output = Output { stream, coding: self.coding, inside: &inside, is_silent: false };
+        let mut output = Output::new(stream, self.coding, &inside);
         let stopped = async {
             let Err(async_channel::RecvError) = shutdown.recv().await;
             let limit = Instant::now() + FAREWELL_LIMIT;
@@ -141,64 +160,141 @@ impl Session {
 
     /// Sends all that comes.
     async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, End> {
-        let mut probe_interval = None;
-        let grown = self.handle.subscribe();
+        let beats = self.events.beats.subscribe();
         output.write(RETRY, "".into(), "").await?;
-        let mut known = self.last.clone().map_or(Known::Nothing, Known::Clock);
-        let mut sent = self.last.clone().map(Arc::new);
+        let mut reader = Reader {
+            known: self.last.clone().map_or(Known::Nothing, Known::Clock),
+            sent: self.last.clone().map(Arc::new),
+        };
+        let mut silence = Silence::new(beats);
         loop {
-            let mut state = self.handle.state_for_changes();
-            let is_known = sent
-                .as_ref()
-                .is_some_and(|sent| sent.covers(state.vclock()) && state.vclock().covers(sent));
-            let event = match state.patches_since(&known) {
-                Some(patches) if patches.is_empty() && is_known => None,
-                Some(patches) => Some(("patch", compose(&patches).into())),
-                None => {
-                    state = self.handle.represented().await;
-                    let document = state.representation().expect("it is represented");
-                    Some(("put", body_of(document, &self.handle, &self.in_flight)))
-                }
-            };
-            let bytes = match event {
-                Some((kind, line)) => {
-                    let bytes = line.length();
-                    let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
-                    output.event(kind, state.vclock(), line).await?;
-                    bytes
-                }
-                None => 0,
-            };
-            (known, sent) = (state.known(), Some(state.vclock().clone()));
-            // While it waits for the next one, this need not be in memory.
-            drop(state);
-            let megabytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
-            Timer::after(PACE.saturating_mul(megabytes.saturating_add(1))).await;
-            loop {
-                let growth = async { grown.recv().await.map_or(Err(End::Stopping), |()| Ok(true)) };
-                let interval = match probe_interval {
-                    Some(interval) => interval,
-                    None if output.is_silent => Duration::ZERO,
-                    None => KEEP_ALIVE_INTERVAL,
-                };
-                let silence = async {
-                    Timer::after(interval).await;
-                    Ok(false)
-                };
-                let said_last = async {
-                    poll_fn(|context| output.poll_silent(context)).await?;
-                    Ok(false)
-                };
-                if growth.or(said_last).or(silence).await? {
-                    break;
-                }
-                output.write(KEEP_ALIVE, "".into(), "").await?;
-                if output.is_silent {
-                    let longer = probe_interval.map_or(PROBE_INTERVAL, |interval| interval * 2);
-                    probe_interval = Some(longer.min(KEEP_ALIVE_INTERVAL));
+            if let Some(bytes) = self.send_news(output, &mut reader).await? {
+                silence.begin();
+                if let Ok(megabytes @ 1..) = u32::try_from(bytes >> 20) {
+                    Timer::after(PACE.saturating_mul(megabytes)).await;
                 }
             }
+            while !silence.end(output).await? {
+                output.write(KEEP_ALIVE, "".into(), "").await?;
+                silence.goes_on();
+            }
         }
+    }
+
+    /// Sends what the reader does not know, if there is something; says how many bytes that was.
+    async fn send_news(
+        &self,
+        output: &mut Output<'_>,
+        reader: &mut Reader,
+    ) -> Result<Option<u64>, End> {
+        let mut state = self.handle.state_for_changes();
+        if let Some(news) = self.events.latest.of(&reader.known, state.vclock(), self.coding) {
+            (reader.known, reader.sent) = (news.leads_to.clone(), Some(news.vclock.clone()));
+            drop(state);
+            output.write_coded(&news.part).await?;
+            return Ok(Some(news.part.len() as u64));
+        }
+        let is_sent = reader
+            .sent
+            .as_ref()
+            .is_some_and(|sent| sent.covers(state.vclock()) && state.vclock().covers(sent));
+        let (kind, line) = match state.patches_since(&reader.known) {
+            Some(patches) if patches.is_empty() && is_sent => {
+                reader.known = state.known();
+                return Ok(None);
+            }
+            Some(patches) => ("patch", Body::from(compose(&patches))),
+            None => {
+                state = self.handle.represented().await;
+                let document = state.representation().expect("it is represented");
+                ("put", body_of(document, &self.handle, &self.in_flight))
+            }
+        };
+        let vclock = state.vclock().clone();
+        let leads_from = std::mem::replace(&mut reader.known, state.known());
+        reader.sent = Some(vclock.clone());
+        // While it is written, this need not be in memory.
+        drop(state);
+        let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
+        let head = format!("event: {kind}\nid: {id}\ndata: ");
+        let bytes = line.length();
+        if kind == "patch" && bytes <= SMALL_BYTES as u64 {
+            let part = self.coding.part(&[head.as_bytes(), line.at_hand(), b"\n"]).into();
+            let leads_to = reader.known.clone();
+            let news = News { leads_from, leads_to, vclock, coding: self.coding, part };
+            let news = self.events.latest.keep(news);
+            output.write_coded(&news.part).await?;
+        } else {
+            let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
+            output.write(&head, line, "\n").await?;
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// What a reader has.
+struct Reader {
+    /// The document, as far as it is known.
+    known: Known,
+    /// The clock of the last event.
+    sent: Option<Arc<VectorClock>>,
+}
+
+/// Waits for something new, and has the reader hear something now and then until there is.
+struct Silence {
+    beats: Pin<Box<Receiver<()>>>,
+    /// Since when nothing was sent.
+    begins: Instant,
+    /// Goes off when the reader has to hear something, or before.
+    timer: Timer,
+    /// How long after what was sent last the next probe is, if the reader says no more.
+    probe: Option<Duration>,
+}
+
+impl Silence {
+    fn new(beats: Receiver<()>) -> Self {
+        let (beats, timer) = (Box::pin(beats), Timer::after(KEEP_ALIVE_INTERVAL));
+        Self { beats, begins: Instant::now(), timer, probe: None }
+    }
+
+    /// Something was sent. A timer that goes off too early costs less than one that is set for each event.
+    fn begin(&mut self) {
+        self.begins = Instant::now();
+    }
+
+    /// Waits until there is something new, in which case this is true, or the reader is to hear something.
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<bool, End> {
+        let is_new = poll_fn(|context| {
+            if let Poll::Ready(beat) = self.beats.as_mut().poll_next(context) {
+                return Poll::Ready(beat.map(|()| true).ok_or(End::Stopping));
+            }
+            if let Poll::Ready(silent) = output.poll_silent(context) {
+                return Poll::Ready(silent.map(|()| false));
+            }
+            if output.is_silent && self.probe.is_none() {
+                return Poll::Ready(Ok(false));
+            }
+            loop {
+                ready!(Pin::new(&mut self.timer).poll(context));
+                let end = self.begins + self.probe.unwrap_or(KEEP_ALIVE_INTERVAL);
+                if Instant::now() >= end {
+                    return Poll::Ready(Ok(false));
+                }
+                self.timer.set_at(end);
+            }
+        })
+        .await?;
+        if !is_new && output.is_silent {
+            let longer = self.probe.map_or(PROBE_INTERVAL, |probe| probe * 2);
+            self.probe = Some(longer.min(KEEP_ALIVE_INTERVAL));
+        }
+        Ok(is_new)
+    }
+
+    /// The reader has heard something, and nothing new.
+    fn goes_on(&mut self) {
+        self.begin();
+        self.timer.set_after(self.probe.unwrap_or(KEEP_ALIVE_INTERVAL));
     }
 }
 
@@ -231,119 +327,6 @@ fn compose(patches: &[Arc<str>]) -> Vec<u8> {
     let mut line = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
     line.push(b'\n');
     line
-}
-
-/// Where the events go. What the reader says is of no interest, only that it is there.
-struct Output<'a> {
-    stream: Stream,
-    coding: Coding,
-    /// Whether a part is being written.
-    inside: &'a AtomicBool,
-    /// Whether the reader says no more.
-    is_silent: bool,
-}
-
-impl Output<'_> {
-    /// Writes an event, the data of which is a line: a JSON text as the node writes it, and a line feed.
-    async fn event(&mut self, kind: &str, vclock: &VectorClock, line: Body) -> Result<(), End> {
-        let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
-        let head = format!("event: {kind}\nid: {id}\ndata: ");
-        self.write(&head, line, "\n").await
-    }
-
-    /// Writes one part of the body of the answer: these, one behind the other.
-    async fn write(&mut self, before: &str, body: Body, behind: &str) -> Result<(), End> {
-        self.inside.store(true, Ordering::Relaxed);
-        let length = (before.len() + behind.len()) as u64 + body.length();
-        self.write_bytes(self.coding.before(length).as_bytes()).await?;
-        self.write_bytes(before.as_bytes()).await?;
-        if let Body::Pieces(mut pieces) = body {
-            // Each is made when the one before it is written, and others have their turn in between: the
-            // executor looks for what has come in when all wait for the system.
-            while let Some(piece) = pieces.next_piece().map_err(End::BrokenOff)? {
-                self.write_bytes(&piece).await?;
-                self.unless_stalled(|stream, context| stream.poll_writable(context)).await?;
-            }
-        } else {
-            self.write_bytes(body.at_hand()).await?;
-        }
-        self.write_bytes(behind.as_bytes()).await?;
-        self.write_bytes(self.coding.behind().as_bytes()).await?;
-        self.unless_stalled(|stream, context| Pin::new(stream).poll_flush(context)).await?;
-        self.inside.store(false, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
-        for mut some in bytes.chunks(STALL_BYTES) {
-            let write = |stream: &mut Stream, context: &mut Context<'_>| {
-                while !some.is_empty() {
-                    match ready!(Pin::new(&mut *stream).poll_write(context, some))? {
-                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        count => some = &some[count..],
-                    }
-                }
-                Poll::Ready(Ok(()))
-            };
-            self.unless_stalled(write).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits for the reader to take something, and sees meanwhile whether it is there.
-    async fn unless_stalled(
-        &mut self,
-        mut taken: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<()>>,
-    ) -> Result<(), End> {
-        let mut stalled = pin!(async {
-            Timer::after(STALL_LIMIT).await;
-        });
-        poll_fn(|context| {
-            if let Poll::Ready(taken) = taken(&mut self.stream, context) {
-                return Poll::Ready(taken.map_err(End::Failed));
-            }
-            if let Poll::Ready(Err(end)) = self.poll_silent(context) {
-                return Poll::Ready(Err(end));
-            }
-            stalled.as_mut().poll(context).map(|()| Err(End::Stalled))
-        })
-        .await
-    }
-
-    /// Whether the reader begins to say no more; it may still listen.
-    fn poll_silent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
-        if self.is_silent {
-            return Poll::Pending;
-        }
-        match ready!(Pin::new(&mut self.stream).poll_read(context, &mut [0; 512])) {
-            Ok(0) => {
-                self.is_silent = true;
-                Poll::Ready(Ok(()))
-            }
-            Ok(_) => {
-                // Others have their turn before more is read.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(End::Failed(error))),
-        }
-    }
-
-    /// Ends the body, unless it breaks off inside a part.
-    async fn finish(mut self) {
-        let end = async {
-            if !self.inside.load(Ordering::Relaxed) {
-                self.write_bytes(self.coding.end().as_bytes()).await?;
-            }
-            self.unless_stalled(|stream, context| Pin::new(stream).poll_close(context)).await
-        };
-        let limit = async {
-            Timer::after(FAREWELL_LIMIT).await;
-            Ok(())
-        };
-        // If it cannot be written, there is nobody to read it.
-        let _ = end.or(limit).await;
-    }
 }
 
 #[cfg(test)]

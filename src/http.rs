@@ -36,7 +36,7 @@ use std::time::Duration;
 
 pub use buffer::ReadBuffer;
 pub use decoder::{Decoder, Phase, Progress};
-pub use in_flight::{Counted, Full, InFlight};
+pub use in_flight::{Counted, Full, InFlight, SMALL_BYTES};
 pub use request::{Request, Version, percent_decode};
 pub use response::{
     Body, BrokenOff, DateCache, Delivery, Pieces, Problem, Response, reason_phrase,

@@ -18,6 +18,7 @@
 //!
 //! Around it:
 //!
+//! - [`fanout`]: tells many that something happened.
 //! - [`drops`]: frees what is large on a thread of its own.
 //! - [`journal`]: all accepted transactions, append-only.
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
@@ -62,6 +63,7 @@ pub mod config;
 pub mod document;
 pub mod drops;
 pub mod events;
+pub mod fanout;
 pub mod foreign;
 pub mod http;
 pub mod journal;

@@ -12,6 +12,7 @@ use smol::future::FutureExt;
 use smol::{Executor, Timer};
 
 use crate::config::{Config, Peer, host_and_port};
+use crate::events::Events;
 use crate::http::{InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
@@ -161,7 +162,13 @@ impl Node {
         let manager = executor.spawn(manager.run());
         let downstreams = Arc::new(Downstreams::default());
         let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
+        let events = Arc::new(Events::default());
+        let _events = {
+            let (events, grown) = (events.clone(), handle.subscribe());
+            executor.spawn(async move { events.run(grown).await })
+        };
         let routes = Arc::new(Routes {
+            events,
             query,
             handle,
             access: Access::new(

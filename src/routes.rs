@@ -29,6 +29,7 @@ use serde::Serialize;
 use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
+use crate::events::Events;
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstreams, Session};
@@ -50,6 +51,8 @@ pub struct Routes {
     pub query: Arc<Query>,
     /// Who may come in.
     pub access: Access,
+    /// What those who read live share.
+    pub events: Arc<Events>,
     /// The sessions on `/ws`.
     pub downstreams: Arc<Downstreams>,
     /// The peers that are dialed.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("foreign", &[]),
     ("source", &[]),
     ("clock", &["source"]),
@@ -24,6 +24,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
         &["source", "clock", "transaction", "commit", "shared", "names", "document", "patch"],
     ),
     ("drops", &[]),
+    ("fanout", &[]),
     ("http", &[]),
     ("config", &["source"]),
     ("journal", &["source", "clock", "transaction"]),
@@ -36,6 +37,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "commit",
             "document",
             "drops",
+            "fanout",
             "patch",
             "replica",
             "journal",
@@ -43,7 +45,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("stream", &["config"]),
-    ("events", &["clock", "patch", "manager", "http", "stream"]),
+    ("events", &["clock", "patch", "manager", "fanout", "http", "stream"]),
     (
         "mesh",
         &[

@@ -37,6 +37,15 @@ impl Coding {
         }
     }
 
+    /// A whole part: these, one behind the other, which are some bytes.
+    pub fn part(self, pieces: &[&[u8]]) -> Vec<u8> {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let mut part = self.before(length).into_bytes();
+        pieces.iter().for_each(|piece| part.extend_from_slice(piece));
+        part.extend_from_slice(self.behind().as_bytes());
+        part
+    }
+
     /// What says that there are no more parts.
     pub fn end(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender, TrySendError};
+use async_channel::Receiver;
 
 use super::handle::Counters;
 use super::representation::{Representation, Representer, Version};
@@ -17,6 +17,7 @@ use super::wall_clock;
 use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::document::Value;
+use crate::fanout::Fanout;
 use crate::patch::{Document, PatchError, PointerBuf};
 use crate::replica::history::at::{Basis, Before, Window};
 use crate::replica::history::changes;
@@ -49,7 +50,7 @@ pub struct Reading {
 }
 
 /// What is known of a copy of the document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Known {
     /// Nothing: there is none.
     Nothing,
@@ -369,9 +370,9 @@ pub struct Published {
     /// When a large document is hashed for comparison again.
     next_comparison: Mutex<Option<Instant>>,
     /// Who is woken when the journal has grown.
-    growth: Subscribers,
+    growth: Fanout,
     /// Who is woken when there is another commit.
-    commits: Subscribers,
+    commits: Fanout,
     /// Whether somebody has read changes of the document since the manager last looked.
     changes_wanted: AtomicBool,
     /// How many turns of the manager have begun and ended: odd while it is at work on one.
@@ -470,37 +471,6 @@ impl Published {
     }
 }
 
-/// Those who wait for something to happen; none if the manager has ended.
-struct Subscribers(Mutex<Option<Vec<Sender<()>>>>);
-
-impl Subscribers {
-    fn new() -> Self {
-        Self(Mutex::new(Some(Vec::new())))
-    }
-
-    fn subscribe(&self) -> Receiver<()> {
-        let (wake, woken) = async_channel::bounded(1);
-        // It may have happened since the state was read.
-        wake.try_send(()).ok();
-        if let Some(subscribers) = &mut *lock(&self.0) {
-            // If nothing happens, those that left are not noticed otherwise.
-            subscribers.retain(|subscriber| !subscriber.is_closed());
-            subscribers.push(wake);
-        }
-        woken
-    }
-
-    fn wake(&self) {
-        if let Some(subscribers) = &mut *lock(&self.0) {
-            subscribers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Closed(()))));
-        }
-    }
-
-    fn close(&self) {
-        *lock(&self.0) = None;
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -521,8 +491,8 @@ impl Publisher {
             read: AtomicBool::new(false),
             representer: Representer::default(),
             next_comparison: Mutex::new(None),
-            growth: Subscribers::new(),
-            commits: Subscribers::new(),
+            growth: Fanout::default(),
+            commits: Fanout::default(),
             changes_wanted: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             seen: Mutex::new(None),

@@ -54,6 +54,7 @@ pub fn agree(
     }
     let session = Session {
         handle: routes.handle.clone(),
+        events: routes.events.clone(),
         in_flight: routes.in_flight.clone(),
         address: from,
         // What is no clock is not this node's id, and says nothing.
