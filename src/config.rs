@@ -600,14 +600,21 @@ fn check_address(text: &str) -> Result<&str, UsageError> {
     match bracketed {
         _ if text.len() > MAX_NAME_BYTES => Err(wrong("it is too long")),
         Some(inner) => {
-            let (ip, zone) = inner.split_once('%').unwrap_or((inner, "0"));
+            let (ip, zone) = match inner.split_once('%') {
+                Some((ip, zone)) => (ip, Some(zone)),
+                None => (inner, None),
+            };
             let is_zone_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            if ip.parse::<std::net::Ipv6Addr>().is_err() {
-                Err(wrong("what stands in brackets is not an IPv6 address"))
-            } else if zone.is_empty() || !zone.bytes().all(is_zone_byte) {
-                Err(wrong("what stands behind % names no zone, as in [fe80::1%eth0]:80"))
-            } else {
-                Ok(text)
+            let is_zone = |zone: &str| !zone.is_empty() && zone.bytes().all(is_zone_byte);
+            match (ip.parse::<std::net::Ipv6Addr>(), zone) {
+                (Err(_), _) => Err(wrong("what stands in brackets is not an IPv6 address")),
+                (Ok(_), Some(zone)) if !is_zone(zone) => {
+                    Err(wrong("what stands behind % names no zone, as in [fe80::1%eth0]:80"))
+                }
+                (Ok(ip), None) if ip.is_unicast_link_local() => Err(wrong(
+                    "an address of one link only needs its interface, as in [fe80::1%eth0]:80",
+                )),
+                _ => Ok(text),
             }
         }
         None if host.is_empty() => Err(wrong("it has no host; 0.0.0.0 listens on all")),

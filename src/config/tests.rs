@@ -165,7 +165,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 58] = [
+    let table: [(&[&str], &str); 60] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -188,6 +188,8 @@ fn a_bad_argument_is_one_clear_line() {
         (&["a:1", "--source", "a^1"], "no '^'"),
         (&["restore", "f", "d", "--source", "a~b"], "no '~'"),
         (&["[fe80::1%]:80"], "no zone"),
+        (&["[fe80::1]:80"], "needs its interface"),
+        (&["a:1", "ws://[febf::1]:80"], "needs its interface"),
         (&["[fe80::1%a%b]:80"], "no zone"),
         (&["a:1", "--token", "with space"], "visible ASCII"),
         (&["verify"], "one argument"),

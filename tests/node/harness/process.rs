@@ -16,7 +16,17 @@ use super::{Answer, Client, PATIENCE, Stream, wait_for};
 
 /// The binary, with nothing of this process's environment that it would look at.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_patchmesh"));
+    cleaned(Command::new(env!("CARGO_BIN_EXE_patchmesh")))
+}
+
+/// The same in a network namespace.
+fn binary_in(namespace: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_patchmesh")]);
+    cleaned(command)
+}
+
+fn cleaned(mut command: Command) -> Command {
     command.env_remove("RUST_LOG").env_remove("PATCHMESH_TOKEN").stdin(Stdio::null());
     command
 }
@@ -47,6 +57,7 @@ pub fn run(command: &mut Command) -> Output {
 #[must_use]
 pub struct Setup {
     address: String,
+    namespace: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(&'static str, &'static str)>,
     token: Option<String>,
@@ -56,6 +67,7 @@ pub struct Setup {
 pub fn node() -> Setup {
     Setup {
         address: "127.0.0.1:0".to_owned(),
+        namespace: None,
         arguments: Vec::new(),
         environment: Vec::new(),
         token: None,
@@ -65,6 +77,12 @@ pub fn node() -> Setup {
 impl Setup {
     pub fn at(mut self, address: impl Display) -> Self {
         self.address = address.to_string();
+        self
+    }
+
+    /// Has it run in a network namespace.
+    pub fn inside(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
         self
     }
 
@@ -94,7 +112,10 @@ impl Setup {
 
     #[track_caller]
     pub fn start(self) -> Node {
-        let mut child = binary()
+        let mut child = self
+            .namespace
+            .as_deref()
+            .map_or_else(binary, binary_in)
             .arg(self.address)
             .args(self.arguments)
             .envs(self.environment)
@@ -250,7 +271,12 @@ impl Node {
 
     /// The headers that every request to it needs.
     pub fn headers(&self) -> Vec<(&str, String)> {
-        let mut headers = vec![("Host", self.address.to_string())];
+        let mut host = self.address;
+        if let SocketAddr::V6(host) = &mut host {
+            // An interface is a matter of one side, and has no place in a Host.
+            host.set_scope_id(0);
+        }
+        let mut headers = vec![("Host", host.to_string())];
         if let Some(token) = &self.token {
             headers.push(("Authorization", format!("Bearer {token}")));
         }
