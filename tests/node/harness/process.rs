@@ -81,6 +81,7 @@ impl Setup {
     }
 
     /// Has it run in a network namespace.
+    #[allow(dead_code, reason = "for the tests of addresses")]
     pub fn inside(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
         self
