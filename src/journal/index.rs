@@ -240,11 +240,15 @@ impl BlockIndex {
     /// and for one whose Ids have no gaps; else it is at most what the block has.
     pub fn lacking(&self, from: u64, clock: &VectorClock) -> u64 {
         let from = self.after_covered(from, clock).max(self.begin);
+        if from >= self.length {
+            return 0;
+        }
         let skipped = usize::try_from(from / BLOCK - self.first()).unwrap_or(usize::MAX);
-        let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);
-        let mut lacking = 0;
-        let mut counted = from;
-        for (number, block) in (from / BLOCK..).zip(blocks.skip(skipped).take(COUNTED_BLOCKS)) {
+        let blocks = self.blocks.range(skipped.min(self.blocks.len())..).map(Option::as_ref);
+        let (mut lacking, mut counted) = (0, from);
+        for (number, block) in
+            (from / BLOCK..).zip(blocks.chain([Some(&self.open)])).take(COUNTED_BLOCKS)
+        {
             let positions = self.positions(number);
             let there = positions.end.saturating_sub(positions.start.max(from));
             lacking += block.map_or(there, |block| self.lacking_of(block, clock).min(there));

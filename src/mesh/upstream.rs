@@ -528,7 +528,7 @@ impl Upstream {
         }
         let agrees = ours.state == theirs.state;
         let mut status = self.status();
-        let peer = Named { node: status.node.as_deref(), address: &self.peer }.to_string();
+        let peer = status.named().to_string();
         status.agrees = Some(agrees);
         let before = status.divergence.take();
         if !agrees {

@@ -141,10 +141,11 @@ fn difference(readings: &Readings) -> Vec<Trouble> {
 
 fn divergence(readings: &Readings) -> Vec<Trouble> {
     let mut troubles = Vec::new();
-    for UpstreamStatus { address, divergence, .. } in &readings.upstreams {
-        if let Some(Divergence { here, there }) = divergence {
+    for upstream in &readings.upstreams {
+        if let Some(Divergence { here, there }) = &upstream.divergence {
+            let peer = upstream.named();
             let detail = format!(
-                "peer {address} counts the same transactions and has another document: state hash {here} \
+                "peer {peer} counts the same transactions and has another document: state hash {here} \
                  here, {there} there. {}",
                 Divergence::CURE
             );
@@ -173,7 +174,7 @@ fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
         let detail = format!(
             "peer {}: nothing is received, since its times are {seconds} s ahead of this node's \
              clock, and an hour is allowed: one of the clocks is wrong",
-            upstream.address
+            upstream.named()
         );
         Some(Trouble { kind: "peer-clock-ahead", detail, blocks: false })
     });

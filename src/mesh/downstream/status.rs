@@ -61,7 +61,8 @@ pub struct DownstreamStatus {
     pub node: Option<String>,
     /// The position in the journal of the next transaction to send.
     pub position: u64,
-    /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them.
+    /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them; none
+    /// if it is lazy.
     pub behind: u64,
     /// Whether it is sent only what there is, not the transactions: they come from others.
     pub lazy: bool,
@@ -74,6 +75,10 @@ pub struct DownstreamStatus {
 impl Progress {
     /// How many transactions are still to be sent. Reads nothing.
     pub fn behind(&self, handle: &Handle) -> u64 {
+        // What a lazy reader lacks comes from others.
+        if self.lazy.load(Ordering::Relaxed) {
+            return 0;
+        }
         let (journal, position) = (handle.journal(), self.position.load(Ordering::Relaxed));
         match self.seen.clock() {
             Some(seen) => journal.lacking(position, seen),

@@ -18,7 +18,7 @@ pub fn hearing(upstreams: &[UpstreamStatus]) -> Hearing {
     } else {
         Heard::Less
     };
-    Hearing { heard, unread: unread().map(|upstream| upstream.address.clone()).collect() }
+    Hearing { heard, unread: unread().map(|upstream| upstream.named().to_string()).collect() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::{Time, VectorClock};
+use crate::mesh::named::Named;
 
 /// How it stands with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,6 +104,11 @@ impl UpstreamStatus {
             vclock: None,
             divergences: 0,
         }
+    }
+
+    /// How it is named to a person: its node, if it has said who it is, and its address.
+    pub fn named(&self) -> Named<'_, &str> {
+        Named { node: self.node.as_deref(), address: &self.address }
     }
 
     /// A stream has begun. That alone does not say that it works.
