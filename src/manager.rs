@@ -22,6 +22,7 @@ mod proposal;
 pub mod recovery;
 mod representation;
 mod rest;
+mod shares;
 mod state;
 mod state_hash;
 
@@ -39,7 +40,7 @@ use crate::clock::Time;
 use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
 use crate::patch::assert_json_is_as_agreed;
-use crate::replica::{Acceptance, Bounds, Life, Replica, Work};
+use crate::replica::{Acceptance, Bounds, Life, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 use folds::Folds;
@@ -52,6 +53,7 @@ use past::Bases;
 use primary::Committer;
 use recovery::Recovered;
 use rest::Rest;
+use shares::Shares;
 use state::Publisher;
 
 pub use creation::ClientName;
@@ -61,6 +63,7 @@ pub use past::JournalPast;
 pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
+pub use shares::Lag;
 pub use state::{Known, LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
@@ -161,6 +164,7 @@ impl Manager {
             past: JournalPast::new(journal.reader(), bases.clone()),
             source: source.clone(),
             next: Arc::new(Mutex::new(next)),
+            shares: Arc::new(Shares::default()),
         };
         let manager = Self {
             inbox,
@@ -249,7 +253,7 @@ impl Manager {
             match event {
                 Event::Submit { transactions, reply } => {
                     let mut submission = Some((transactions, reply));
-                    if let Some(late) = submission.take_if(|(list, _)| self.replica.is_late(list)) {
+                    if let Some(late) = submission.take_if(|(list, _)| self.may_wait(list)) {
                         submission = self.rest.hold(late, Instant::now());
                     }
                     if let Some((transactions, reply)) = submission {
@@ -298,6 +302,15 @@ impl Manager {
             reply.try_send(taken).ok();
         }
         Ok(())
+    }
+
+    /// Whether a submission is to be taken in together with what comes late.
+    fn may_wait(&self, submission: &[Transaction]) -> bool {
+        if self.rest.holds() {
+            self.replica.is_ordered_and_new(submission)
+        } else {
+            self.replica.is_late(submission)
+        }
     }
 
     /// The next event, if a batch of so many submissions should wait for it.
@@ -381,15 +394,18 @@ impl Manager {
         let now = wall_clock();
         let before = self.replica.clone();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
-        let Work { is_late, applied } = self.replica.work(&submissions);
+        let work = self.replica.work(&submissions);
+        let applied = work.new + work.again;
         let is_long = needs_past || applied > MOST_APPLIED_HERE;
         self.was_long |= is_long;
         let begin = Instant::now();
         let accepted = self
             .with_replica(is_long, move |replica, past| replica.accept(submissions, now, past))
             .await;
-        if is_late {
-            self.rest.begin(begin.elapsed(), Instant::now());
+        if work.is_late {
+            // What has to be read from the journal again is not counted before.
+            let again = if needs_past { applied } else { work.again };
+            self.rest.begin(begin.elapsed(), (again, applied), Instant::now());
         }
         let acceptance = match accepted {
             Ok(acceptance) => acceptance,

@@ -115,9 +115,10 @@ pub struct Acceptance {
 pub struct Work {
     /// Whether one of them is late: see [`Replica::is_late`].
     pub is_late: bool,
-    /// About how many transactions will be applied: these, and those of the recent part of the history that
-    /// will be taken back.
-    pub applied: usize,
+    /// How many there are.
+    pub new: usize,
+    /// About how many of the recent part of the history will be applied again.
+    pub again: usize,
 }
 
 impl Replica {
@@ -201,12 +202,21 @@ impl Replica {
         self.up_to_end(submission).any(|ordered| self.late_place(ordered).is_some())
     }
 
+    /// Whether one of the transactions is ordered and new.
+    pub fn is_ordered_and_new(&self, submission: &[Transaction]) -> bool {
+        let mut ordered = submission.iter().filter(|transaction| transaction.time.is_some());
+        ordered.any(|ordered| {
+            let (source, id) = ordered.stamp();
+            !self.vclock.has_seen(source, id)
+        })
+    }
+
     /// What [`accept`](Self::accept) will have to do for these.
     pub fn work(&self, submissions: &[Vec<Transaction>]) -> Work {
         let ordered = submissions.iter().flat_map(|some| self.up_to_end(some));
         let first = ordered.filter_map(|ordered| self.late_place(ordered)).min();
         let new = submissions.iter().map(Vec::len).sum::<usize>();
-        Work { is_late: first.is_some(), applied: new + self.history.rework(first.as_ref()) }
+        Work { is_late: first.is_some(), new, again: self.history.rework(first.as_ref()) }
     }
 
     /// Those that do not come later than the history's end by their times, if that is tentative.

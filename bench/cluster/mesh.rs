@@ -61,7 +61,8 @@ pub fn meshes(only: &str, size: Size) {
         "\n| mesh | writes a second | CPU a write in all | slowest answer | settled after |\n\
          | --- | ---: | ---: | ---: | ---: |"
     );
-    let shapes = [1, 2, 3, 5].map(|nodes| Shape::full(nodes, 16));
+    let full = [(1, 16), (2, 16), (3, 16), (5, 16), (3, 256)];
+    let shapes = full.map(|(nodes, writers)| Shape::full(nodes, writers));
     for shape in shapes.iter().filter(|shape| shape.name.contains(only)) {
         row(shape, size);
     }

@@ -42,6 +42,7 @@ impl Handle {
         payload: &str,
         client: Option<&ClientName>,
     ) -> Result<Submitted, Stopped> {
+        self.shares.wait().await;
         if let Some(client) = client {
             let transactions = vec![client.transaction(payload)];
             return self.submit(transactions).await?.pop().ok_or(Stopped);

@@ -12,6 +12,7 @@ use super::past::JournalPast;
 use super::primary::Promotion;
 use super::proposal;
 use super::representation::Representation;
+use super::shares::{Lag, Shares};
 use super::state::{Published, Reading, State};
 use super::state_hash::StateHash;
 use crate::document::Value;
@@ -107,6 +108,8 @@ pub struct Handle {
     /// The name of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
     pub(super) next: Arc<Mutex<Name>>,
+    /// By which writes wait for what peers send.
+    pub(super) shares: Arc<Shares>,
 }
 
 impl Handle {
@@ -142,6 +145,11 @@ impl Handle {
     /// If the node is stopping.
     pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
         self.ask(|reply| Event::Submit { transactions, reply }).await
+    }
+
+    /// By which a stream from a peer says whether it brings more than this node takes in. New writes wait then.
+    pub fn lag(&self) -> Lag {
+        Lag::new(self.shares.clone())
     }
 
     /// Has this node take a base that `peer` gave, in place of what that stands for.

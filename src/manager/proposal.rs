@@ -73,6 +73,7 @@ impl Handle {
     /// # Errors
     /// If the node is stopping.
     pub async fn propose(&self, proposal: Proposal) -> Result<Decision, Stopped> {
+        self.shares.wait().await;
         let proposal = Arc::new(proposal);
         for _ in 0..TRIES {
             let part = self.heavy_part(&proposal).await;

@@ -267,6 +267,8 @@ impl Upstream {
         // What is submitted without Time.
         let mut sent = Vec::new();
         let (mut backlog, mut submitted) = (Backlog::default(), 0);
+        // Whether all that came was heard at some time since the last submission.
+        let (mut lag, mut has_heard_all) = (self.handle.lag(), true);
         let mut ticks = Timer::interval(TICK);
         let mut silence = Silence::default();
         // A plain node never pings, so that its silence says nothing.
@@ -288,6 +290,7 @@ impl Upstream {
                     sent = Sent::of(&gathered.transactions);
                     submitted = gathered.count();
                     submission = Some(self.submit(&mut gathered));
+                    lag.set(!std::mem::take(&mut has_heard_all));
                     is_long = false;
                     long_work.set_after(LONG_WORK);
                 }
@@ -327,6 +330,10 @@ impl Upstream {
                 Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
             })
             .await;
+            if socket.has_heard_all() {
+                has_heard_all = true;
+                lag.set(false);
+            }
             match event {
                 Event::Answered(answers) => {
                     submission = None;

@@ -217,6 +217,11 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Poll::Pending
     }
 
+    /// Whether all that came was heard when it was last looked for.
+    pub fn has_heard_all(&self) -> bool {
+        self.has_heard_all
+    }
+
     fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Fault> {
         match message {
             Some(Ok(Message::Ping(payload))) => {
