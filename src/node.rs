@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_channel::Receiver;
 use smol::future::FutureExt;
@@ -29,6 +29,9 @@ const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a node with peers may be read by no other node before it says so.
 const UNREAD_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a node looks at its own certificate.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// A node that listens, and has not begun to answer.
 pub struct Node {
@@ -145,7 +148,7 @@ impl Node {
         let query = Arc::new(Query::new(handle.clone()));
         let means = Means {
             token: config.token.clone(),
-            security,
+            security: security.clone(),
             handle: handle.clone(),
             query: query.clone(),
         };
@@ -161,6 +164,7 @@ impl Node {
         let manager = manager.with_primary(is_primary, horizon, listen);
         let manager = executor.spawn(manager.run());
         let downstreams = Arc::new(Downstreams::default());
+        let _certificate = executor.spawn(warn_of_certificate(security));
         let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
         let events = Arc::new(Events::default());
         let _events = {
@@ -192,6 +196,16 @@ impl Node {
         };
         // The manager ends after all others, which hold it; or before, if it cannot go on.
         manager.or(work).await
+    }
+}
+
+/// Says each day what is wrong with the certificate that this node shows, or will be soon.
+async fn warn_of_certificate(security: Security) {
+    loop {
+        if let Some(trouble) = security.trouble(SystemTime::now()) {
+            log::warn!("{trouble}");
+        }
+        Timer::after(CERTIFICATE_INTERVAL).await;
     }
 }
 

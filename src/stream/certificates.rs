@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{Error, InconsistentKeys, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 
 use crate::config::OwnFiles;
 
 /// What is shown of this side: its certificate, with the key that proves it.
-pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<SingleCertAndKey>, String> {
+pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let OwnFiles { certificate, key } = files;
     let wrong = |file: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
     let chain = certificates(certificate)?;
@@ -22,9 +23,7 @@ pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<SingleCert
         signing.map_err(|error| wrong(key, &format!("the key cannot be used: {error}")))?;
     let own = CertifiedKey::new(chain, signing);
     match own.keys_match() {
-        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            Ok(Arc::new(SingleCertAndKey::from(own)))
-        }
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(own)),
         Err(Error::InconsistentKeys(_)) => {
             let why =
                 format!("this is not the key of the certificate in {}", certificate.display());
@@ -32,6 +31,34 @@ pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<SingleCert
         }
         Err(error) => Err(wrong(certificate, &format!("the certificate cannot be used: {error}"))),
     }
+}
+
+/// What others, who trust these, find wrong with a certificate at some time; if they are not known, only whether it
+/// is valid by then.
+pub fn flaw(
+    own: &CertifiedKey,
+    authorities: Option<&Arc<RootCertStore>>,
+    provider: Arc<CryptoProvider>,
+    time: UnixTime,
+) -> Option<CertificateError> {
+    let (own, intermediates) = own.cert.split_first()?;
+    let roots = authorities.cloned().or_else(|| {
+        let mut itself = RootCertStore::empty();
+        itself.add(own.clone()).ok()?;
+        Some(Arc::new(itself))
+    });
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots?, provider).build().ok()?;
+    match verifier.verify_client_cert(own, intermediates, time) {
+        Err(Error::InvalidCertificate(flaw)) if authorities.is_some() || is_of_time(&flaw) => {
+            Some(flaw)
+        }
+        _ => None,
+    }
+}
+
+fn is_of_time(flaw: &CertificateError) -> bool {
+    use CertificateError::{ExpiredContext, NotValidYetContext};
+    matches!(flaw, ExpiredContext { .. } | NotValidYetContext { .. })
 }
 
 /// The CAs by which others are checked.

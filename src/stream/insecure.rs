@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use smol::Async;
 
@@ -37,6 +37,11 @@ impl Security {
     /// Whether who connects has to show a certificate.
     pub fn checks_clients(&self) -> bool {
         false
+    }
+
+    /// What is wrong with what this side shows: it shows nothing.
+    pub fn trouble(&self, _: SystemTime) -> Option<String> {
+        None
     }
 
     /// Takes a connection as it is.

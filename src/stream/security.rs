@@ -5,21 +5,23 @@ use std::future::poll_fn;
 use std::io;
 use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+};
 use smol::future::FutureExt;
 use smol::io::AsyncReadExt;
 use smol::{Async, Timer};
 
-use super::certificates::{authorities, of_the_system, own};
+use super::certificates::{authorities, flaw, of_the_system, own};
 use super::dial::{DialError, connect};
-use super::tls::Tls;
 pub use super::tls::is_of_tls;
+use super::tls::{Tls, date};
 use super::{Refused, Stream};
 use crate::config::{TlsFiles, host_and_port};
 
@@ -28,6 +30,9 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
 /// How much it may send in that time.
 const FAREWELL_BYTES: u64 = 1 << 20;
+
+/// How long before its certificate expires a node begins to say so.
+const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The type of the record with which a TLS client begins (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
@@ -40,7 +45,7 @@ pub struct Security(Arc<Rules>);
 struct Rules {
     /// For those who connect; none if that is without TLS.
     server: Option<Arc<ServerConfig>>,
-    own: Option<Arc<SingleCertAndKey>>,
+    own: Option<Arc<CertifiedKey>>,
     /// None if those are trusted that the system trusts.
     authorities: Option<Arc<RootCertStore>>,
     /// For those who are dialed. It is made for the first one, since what the system trusts takes time and memory.
@@ -77,6 +82,38 @@ impl Security {
     /// Whether who connects has to show a certificate.
     pub fn checks_clients(&self) -> bool {
         self.is_tls() && self.0.authorities.is_some()
+    }
+
+    /// What is wrong with what this side shows, or will be soon.
+    pub fn trouble(&self, now: SystemTime) -> Option<String> {
+        let Rules { own, authorities, .. } = &*self.0;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let flaw_at = |time| {
+            let (time, provider) = (UnixTime::since_unix_epoch(time), ring::default_provider());
+            flaw(own.as_ref()?, authorities.as_ref(), Arc::new(provider), time)
+        };
+        let what = match (flaw_at(now), flaw_at(now + WARNING_TIME)) {
+            (None, Some(CertificateError::ExpiredContext { not_after, .. })) => {
+                return Some(format!(
+                    "the certificate of this node expires at {}: start it with a new one before that",
+                    date(not_after)
+                ));
+            }
+            (Some(CertificateError::ExpiredContext { not_after, .. }), _) => {
+                format!("expired at {}", date(not_after))
+            }
+            (Some(CertificateError::NotValidYetContext { not_before, .. }), _) => {
+                format!("is valid from {} on, unless the clock is wrong", date(not_before))
+            }
+            (Some(CertificateError::UnknownIssuer), _) => {
+                "is not signed by a CA in --tls-ca".to_owned()
+            }
+            (Some(flaw), _) => format!("has a flaw ({flaw})"),
+            (None, _) => return None,
+        };
+        Some(format!(
+            "the certificate of this node {what}: others refuse it; start it with a new one"
+        ))
     }
 
     /// Shakes hands with who has connected, within a time limit.
@@ -133,7 +170,7 @@ impl Security {
 }
 
 fn server(
-    own: &Arc<SingleCertAndKey>,
+    own: &Arc<CertifiedKey>,
     authorities: Option<&Arc<RootCertStore>>,
     provider: Arc<CryptoProvider>,
 ) -> Result<ServerConfig, String> {
@@ -148,11 +185,11 @@ fn server(
             config.with_client_cert_verifier(clients.build().map_err(|error| error.to_string())?)
         }
     };
-    Ok(config.with_cert_resolver(own.clone()))
+    Ok(config.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone()))))
 }
 
 fn client_config(
-    own: Option<Arc<SingleCertAndKey>>,
+    own: Option<Arc<CertifiedKey>>,
     authorities: Option<Arc<RootCertStore>>,
 ) -> Result<Arc<ClientConfig>, String> {
     let authorities = match authorities {
@@ -164,7 +201,7 @@ fn client_config(
         .map_err(|error| error.to_string())?
         .with_root_certificates(authorities);
     Ok(Arc::new(match own {
-        Some(own) => config.with_client_cert_resolver(own),
+        Some(own) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
         None => config.with_no_client_auth(),
     }))
 }

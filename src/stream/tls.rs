@@ -273,6 +273,7 @@ fn of_alert(alert: AlertDescription) -> String {
     format!("the certificate of this side is refused: {why}")
 }
 
-fn date(time: UnixTime) -> String {
+/// A time as it is shown.
+pub fn date(time: UnixTime) -> String {
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()))
 }
