@@ -204,7 +204,7 @@ const tests = {
 		await send(other, [{ op: 'replace', path: '/x/y', value: 2 }]);
 		await hasRow(page, /^y : +2/);
 		await until('the peer is back', async () => await page.textContent('#peersPill') === '1 peer, unread');
-		assert.match(await page.textContent('#unread'), /No node reads this one/);
+		await until('that is told', async () => /^No node has read this one\./.test(await page.textContent('#unread')));
 		await page.waitForSelector('#unread:not([hidden])');
 	},
 
@@ -259,6 +259,8 @@ const tests = {
 		await pill('1 of 1 peer down');
 		await until('since when', async () => /down.*heard \d+ m?s ago at .*down \d+ s since \d\d:\d\d:\d\d: /.test(await page.textContent('#ins .card.bad')));
 		assert.doesNotMatch(await page.textContent('#outs'), /berlin/);
+		await page.waitForSelector('#unread:not([hidden])');
+		assert.match(await page.textContent('#unread'), /^No node reads this one now\./);
 	},
 
 	async 'a lazy stream is drawn thin and called so'() {
