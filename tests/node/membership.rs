@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tungstenite::Message;
 
 use crate::harness::{
-    Answer, Client, Node, Port, binary, node, pair, run, wait_for, wait_until_equal,
+    Answer, Client, Node, PlainNode, Port, binary, node, pair, run, wait_for, wait_until_equal,
 };
 use crate::primaries::Data;
 
@@ -232,6 +233,19 @@ fn the_command_lists_and_changes_the_peers_of_a_node() {
     let begin = format!("{peer}: connected since ");
     let node = format!(", is {}, last heard ", second.source);
     assert!(listed.starts_with(&begin) && listed.contains(&node), "{listed}");
+    // What is still to come is told, if the peer says so.
+    let slow = PlainNode::listen_as("slow~00000000");
+    let slow_address = slow.address().to_string();
+    assert_eq!(ask(&["add", &url, &slow_address]).0, Some(0));
+    let mut visit = slow.accept();
+    for (behind, told) in [(2, ", 2 transactions to come"), (1, ", 1 transaction to come")] {
+        visit.socket.send(Message::Ping(format!("behind {behind}").into())).unwrap();
+        wait_for(told, || {
+            let listed = ask(&["list", &url]).1;
+            let mut lines = listed.lines();
+            lines.any(|line| line.starts_with(&slow_address) && line.ends_with(told)).then_some(())
+        });
+    }
     let removed = format!("{peer} is no peer of {here}");
     assert_eq!(ask(&["remove", &url, &peer]), (Some(0), removed, String::new()));
     let (code, _, complaint) = ask(&["remove", &url, &peer]);
