@@ -231,7 +231,11 @@ impl Facts {
     fn host(&self, request: &Request) -> Result<Option<Span>, HttpError> {
         match self.host {
             Some(host) if !is_host(host.of(&request.text)) => {
-                Err(HttpError::bad_request("the Host header is not HOST or HOST:PORT"))
+                Err(HttpError::bad_request(if host.of(&request.text).starts_with('[') {
+                    "the Host header is not [IPv6] or [IPv6]:PORT, without an interface (RFC 9844)"
+                } else {
+                    "the Host header is not HOST or HOST:PORT"
+                }))
             }
             None if request.version() == Version::Http11 => {
                 Err(HttpError::bad_request("there is no Host header"))

@@ -70,7 +70,7 @@ impl<'a> Target<'a> {
         }
         let Some(rest) = strip_scheme(target) else {
             return Err(HttpError::bad_request(
-                "the request target is neither a path nor an http:// URL",
+                "the request target is neither a path nor an http:// or https:// URL",
             ));
         };
         let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -93,9 +93,9 @@ fn split_query(target: &str) -> (&str, Option<&str>) {
 }
 
 fn strip_scheme(target: &str) -> Option<&str> {
-    const SCHEME: &str = "http://";
-    let scheme = target.get(..SCHEME.len())?;
-    scheme.eq_ignore_ascii_case(SCHEME).then(|| &target[SCHEME.len()..])
+    let (scheme, rest) = target.split_once("://")?;
+    let is_ours = ["http", "https"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+    is_ours.then_some(rest)
 }
 
 /// RFC 3986: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. A user
