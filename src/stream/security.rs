@@ -49,7 +49,7 @@ struct Rules {
     /// None if those are trusted that the system trusts.
     authorities: Option<Arc<RootCertStore>>,
     /// For those who are dialed. It is made for the first one, since what the system trusts takes time and memory.
-    client: OnceLock<Result<Arc<ClientConfig>, String>>,
+    client: OnceLock<Arc<ClientConfig>>,
 }
 
 impl fmt::Debug for Security {
@@ -157,15 +157,19 @@ impl Security {
         let bare = host.split('%').next().unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| DialError::Tls(format!("no certificate can have the name {bare:?}")))?;
-        let config = self.client().map_err(DialError::Tls)?;
+        let config = self.client().await.map_err(DialError::Tls)?;
         let session = ClientConnection::new(config, name);
         let session = session.map_err(|error| DialError::Tls(error.to_string()))?;
         shake_hands(tcp, session.into()).await.map_err(|error| DialError::Tls(error.to_string()))
     }
 
-    fn client(&self) -> Result<Arc<ClientConfig>, String> {
-        let Rules { own, authorities, client, .. } = &*self.0;
-        client.get_or_init(|| client_config(own.clone(), authorities.clone())).clone()
+    async fn client(&self) -> Result<Arc<ClientConfig>, String> {
+        if let Some(config) = self.0.client.get() {
+            return Ok(config.clone());
+        }
+        let (own, authorities) = (self.0.own.clone(), self.0.authorities.clone());
+        let config = smol::unblock(move || client_config(own, authorities)).await?;
+        Ok(self.0.client.get_or_init(|| config).clone())
     }
 }
 

@@ -117,3 +117,28 @@ fn commands_talk_to_such_nodes() {
     let why = String::from_utf8_lossy(&stranger.stderr).into_owned();
     assert!(!stranger.status.success() && why.contains("--tls-ca"), "{why}");
 }
+
+#[test]
+fn without_a_ca_of_its_own_a_node_trusts_those_of_the_system() {
+    let authority = Authority::new("mesh");
+    let peer = authority.sign_loopback().shown_by(node()).start();
+    let client = Client::new(&authority, None);
+    client.body(&peer, "POST /replace", br#"[{"op":"add","path":"/a","value":1}]"#);
+    let nowhere = authority.path("nowhere");
+    std::fs::create_dir(&nowhere).unwrap();
+    let dialer = |trusted: &std::path::Path| {
+        let [file, directory] = [trusted, &nowhere].map(|path| path.display().to_string().leak());
+        let dialer = node().environment("SSL_CERT_FILE", file);
+        let dialer = dialer.environment("SSL_CERT_DIR", directory);
+        dialer.peer(format!("wss://{}", peer.address)).start()
+    };
+    let trusting = dialer(&authority.certificate);
+    wait_for("the peer's document", || (trusting.document() == r#"{"a":1}"#).then_some(()));
+    let other = Authority::new("other");
+    let told = dialer(&other.certificate).wait_for_log("trying again");
+    assert!(told.contains("not signed by a CA that this side trusts"), "{told}");
+    let none = authority.path("none");
+    std::fs::write(&none, "").unwrap();
+    let told = dialer(&none).wait_for_log("trying again");
+    assert!(told.contains("this system trusts no CA"), "{told}");
+}
