@@ -108,6 +108,80 @@ fn a_node_comes_to_a_mesh_under_load_and_goes_and_nothing_is_lost() {
     assert_eq!(first.log_lines("added, it is dialed").len(), 4);
 }
 
+/// Writes to a node until that is over, and says which members it has had added.
+fn write_until(is_over: &AtomicBool, node: &Node, name: &str) -> Vec<String> {
+    let mut written = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let member = format!("{name}{}", written.len());
+        node.post_patch(&format!(r#"[{{"op":"add","path":"/{member}","value":0}}]"#));
+        written.push(member);
+    }
+    written
+}
+
+/// Adds a fourth node to three, writes to it, removes it and stops it. Says what it has taken.
+fn join_and_leave(three: [&Node; 3]) -> Vec<String> {
+    let fourth = three.into_iter().fold(node(), |setup, peer| setup.peer(peer.address));
+    let fourth = fourth.start();
+    for other in three {
+        assert_eq!(add(other, fourth.address).status, 201);
+    }
+    let next = |node: &Node| node.vclock().get(&fourth.source).copied();
+    let is_over = AtomicBool::new(false);
+    let written = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write_until(&is_over, &fourth, "d"));
+        let over = Over(&is_over);
+        for other in three {
+            let has_some = |next: &u64| *next > 50;
+            wait_for("what the fourth writes", || next(other).filter(has_some));
+        }
+        drop(over);
+        writer.join().unwrap()
+    });
+    // Before it goes the others have to have what it was given.
+    let last = next(&fourth);
+    for other in three {
+        wait_for("all that the fourth wrote", || (next(other) == last).then_some(()));
+        assert_eq!(remove(other, fourth.address).status, 204);
+    }
+    wait_for_readers(&fourth, 0);
+    stop(fourth);
+    written
+}
+
+#[test]
+fn a_fourth_joins_three_under_load_and_leaves_for_good_and_nothing_is_lost() {
+    let (first, second) = pair();
+    let third = node().peer(first.address).peer(second.address).start();
+    let three = [&first, &second, &third];
+    for other in [&first, &second] {
+        assert_eq!(add(other, third.address).status, 201);
+    }
+    let is_over = AtomicBool::new(false);
+    let written = std::thread::scope(|scope| {
+        let writers = [(&first, "a"), (&second, "b"), (&third, "c")].map(|(node, name)| {
+            let is_over = &is_over;
+            scope.spawn(move || write_until(is_over, node, name))
+        });
+        let over = Over(&is_over);
+        let mut written = join_and_leave(three);
+        let length = first.length();
+        wait_for("the others to go on", || (first.length() > length + 10).then_some(()));
+        drop(over);
+        written.extend(writers.into_iter().flat_map(|writer| writer.join().unwrap()));
+        written
+    });
+    wait_until_equal(&three);
+    let document: Value = serde_json::from_str(&first.document()).unwrap();
+    let members = document.as_object().unwrap();
+    let lost: Vec<_> = written.iter().filter(|name| !members.contains_key(*name)).collect();
+    assert!(lost.is_empty() && members.len() == written.len(), "lost: {lost:?}");
+    for node in three {
+        assert_eq!(peers(node).len(), 2);
+        assert_eq!(node.get("/healthz").json(), json!({"status": "ok"}));
+    }
+}
+
 #[test]
 fn what_is_added_is_kept_and_what_the_command_line_names_comes_back() {
     let data = Data::new();
