@@ -3,8 +3,9 @@
 //! Everything reaches it as an `Event` through one bounded channel. A transaction that a user posted
 //! and one that a peer sent are the same variant with the same content, so it has no way to tell them
 //! apart. It works at its own pace: it drains the inbox, applies what came, appends it to the journal
-//! as one batch, publishes its [`State`], and then answers; so nobody is told of, shown or sent what is not in
-//! the journal. Readers take what is published last, whatever it is at work on. It never waits for a socket.
+//! as one batch, publishes its [`State`], then answers, and then wakes those who send it on; so nobody is told
+//! of, shown or sent what is not in the journal. Readers take what is published last, whatever it is at work on.
+//! It never waits for a socket.
 
 mod away;
 mod creation;
@@ -196,6 +197,7 @@ impl Manager {
         self.live_on(&Acceptance::default()).await?;
         self.commit_where_due(Duration::ZERO).await?;
         self.fold_where_due().await?;
+        self.publisher.wake();
         while let Some(wake) = self.wake().await {
             self.publisher.turn();
             let begin = Instant::now();
@@ -206,6 +208,7 @@ impl Manager {
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {
                 keeper.keep_where_due(&self.replica, reader);
             }
+            self.publisher.wake();
             self.publisher.turn();
         }
         if let (Some(mut keeper), Journal::File(_, reader)) = (self.keeper, &self.journal) {
@@ -291,6 +294,7 @@ impl Manager {
                 // Who asked may have gone; what it submitted stays.
                 reply.try_send(answer).ok();
             }
+            self.publisher.wake();
         }
         if let Some(proposed) = proposed {
             self.pace.disturbed();

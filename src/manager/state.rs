@@ -371,8 +371,12 @@ pub struct Published {
     next_comparison: Mutex<Option<Instant>>,
     /// Who is woken when the journal has grown.
     growth: Fanout,
+    /// Whether it has grown since they were woken.
+    has_grown: AtomicBool,
     /// Who is woken when there is another commit.
     commits: Fanout,
+    /// Whether there is one since they were woken.
+    has_committed: AtomicBool,
     /// Whether somebody has read changes of the document since the manager last looked.
     changes_wanted: AtomicBool,
     /// How many turns of the manager have begun and ended: odd while it is at work on one.
@@ -492,7 +496,9 @@ impl Publisher {
             representer: Representer::default(),
             next_comparison: Mutex::new(None),
             growth: Fanout::default(),
+            has_grown: AtomicBool::new(false),
             commits: Fanout::default(),
+            has_committed: AtomicBool::new(false),
             changes_wanted: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             seen: Mutex::new(None),
@@ -504,20 +510,27 @@ impl Publisher {
         self.0.clone()
     }
 
-    /// The next state is published; gives back the last one.
+    /// The next state is published; gives back the last one. Who waits for it is not [woken](Self::wake) yet.
     pub fn publish(&self, replica: &Replica, counters: Counters) -> Arc<State> {
         let last = self.0.last();
         let next = Arc::new(last.next(replica, counters));
         let has_grown = !Arc::ptr_eq(&next.version, &last.version);
         let has_committed = !Arc::ptr_eq(next.history().committed(), last.history().committed());
         *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
-        if has_grown {
+        self.0.has_grown.fetch_or(has_grown, Ordering::Relaxed);
+        self.0.has_committed.fetch_or(has_committed, Ordering::Relaxed);
+        last
+    }
+
+    /// Wakes those who wait for what was published since this was last called. They may be many, and each has
+    /// something to send: who submitted it is answered before.
+    pub fn wake(&self) {
+        if take(&self.0.has_grown) {
             self.0.growth.wake();
         }
-        if has_committed {
+        if take(&self.0.has_committed) {
             self.0.commits.wake();
         }
-        last
     }
 
     /// Whether somebody has read changes of the document since this was last asked.

@@ -100,6 +100,31 @@ fn growth_wakes_a_subscriber_once_however_much_there_was() {
 }
 
 #[test]
+fn who_writes_is_answered_before_others_are_sent_it() {
+    let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
+    // One thread, on which who is woken first goes on first.
+    let executor = smol::LocalExecutor::new();
+    let _task = executor.spawn(manager.run());
+    let (say, said) = async_channel::unbounded();
+    smol::block_on(executor.run(async {
+        let grown = handle.subscribe();
+        grown.recv().await.unwrap();
+        let says = say.clone();
+        let reads = executor.spawn(async move {
+            grown.recv().await.unwrap();
+            says.try_send("sent").unwrap();
+        });
+        let writes = executor.spawn(async move {
+            handle.create(&add("/a"), None).await.unwrap();
+            say.try_send("answered").unwrap();
+        });
+        reads.await;
+        writes.await;
+        assert_eq!([said.recv().await, said.recv().await], [Ok("answered"), Ok("sent")]);
+    }));
+}
+
+#[test]
 fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else() {
     const LENGTH: u64 = 30_000;
     let ordered = |source: &str, id, micros| Transaction {
