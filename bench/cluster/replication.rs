@@ -59,11 +59,27 @@ impl Client {
 }
 
 /// From the moment in which a client of one node has the answer to its write to that in which a
-/// client of the other one has the answer to its read of it, beside an echo over a WebSocket.
+/// client of the other one has the answer to its read of it, beside echoes over a WebSocket: one for each hop.
 pub fn delay(size: Size) {
-    let first = Process::node(&[], None);
-    let second = Process::node(&[first.address], None);
-    let [mut writer, mut reader] = [&first, &second].map(|node| Client::new(node.address));
+    println!("\n| idle nodes | median | an echo a hop | ratio |\n| --- | ---: | ---: | ---: |");
+    for hops in [1, 5] {
+        let (delay, echo) = delay_over(hops, size);
+        let far = if hops == 1 { "at the peer".to_owned() } else { format!("{hops} hops away") };
+        println!(
+            "| from an answered write to an answered read {far} | {delay:.0} µs | {echo:.0} µs | {:.2} |",
+            delay / echo / f64::from(hops)
+        );
+    }
+}
+
+/// The medians, in microseconds, of the delay over so many hops and of an echo.
+fn delay_over(hops: u32, size: Size) -> (f64, f64) {
+    let mut nodes = vec![Process::node(&[], None)];
+    for _ in 0..hops {
+        nodes.push(Process::node(&[nodes[nodes.len() - 1].address], None));
+    }
+    let [first, .., last] = &nodes[..] else { panic!("there is a hop") };
+    let [mut writer, mut reader] = [first, last].map(|node| Client::new(node.address));
     let mut echo = Echo::new(Process::role("serve-echo"));
     // The document stays small, since the answer to the read is all of it.
     let mut write =
@@ -85,13 +101,7 @@ pub fn delay(size: Size) {
     }
     let delays = rounds.iter().map(|(delay, _)| micros(*delay));
     let echoes = rounds.iter().map(|(_, echo)| micros(*echo));
-    let (delay, echo) = (median(delays), median(echoes));
-    println!("\n| idle nodes | median | ratio |\n| --- | ---: | ---: |");
-    println!("| an echo over a WebSocket | {echo:.0} µs | 1.00 |");
-    println!(
-        "| from an answered write to an answered read at the peer | {delay:.0} µs | {:.2} |",
-        delay / echo
-    );
+    (median(delays), median(echoes))
 }
 
 /// The source and the Id of an accepted transaction.
