@@ -17,6 +17,7 @@ use crate::http::{InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
 use crate::mesh::downstream::{Downstreams, UNREAD};
+use crate::mesh::neighbours::Neighbours;
 use crate::mesh::upstream::{self, Dialers, Means, Membership, Peers};
 use crate::query::Query;
 use crate::routes::{Access, Requests, Routes};
@@ -146,7 +147,9 @@ impl Node {
         // Ends with this function.
         let _watch = executor.spawn(handle.journal().clone().watch());
         let query = Arc::new(Query::new(handle.clone()));
+        let neighbours = Arc::new(Neighbours::new(fastrand::u64(..)));
         let means = Means {
+            neighbours: neighbours.clone(),
             token: config.token.clone(),
             security: security.clone(),
             handle: handle.clone(),
@@ -163,14 +166,15 @@ impl Node {
         };
         let manager = manager.with_primary(is_primary, horizon, listen);
         let manager = executor.spawn(manager.run());
-        let downstreams = Arc::new(Downstreams::default());
         let _certificate = executor.spawn(warn_of_certificate(security));
+        let downstreams = Arc::new(Downstreams::new(neighbours));
         let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
         let events = Arc::new(Events::default());
         let _events = {
             let (events, grown) = (events.clone(), handle.subscribe());
             executor.spawn(async move { events.run(grown).await })
         };
+        let announcing = downstreams.clone().announce(handle.clone(), shutdown.clone());
         let routes = Arc::new(Routes {
             events,
             query,
@@ -189,7 +193,7 @@ impl Node {
         let work = async {
             let dialing = dialers.run(executor, shutdown.clone());
             let serving = server::serve(executor, listeners, routes, Limits::default(), shutdown);
-            smol::future::zip(dialing, serving).await;
+            smol::future::zip(smol::future::zip(dialing, announcing), serving).await;
             Timer::after(LAST_ANSWERS_LIMIT).await;
             log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())

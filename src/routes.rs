@@ -33,6 +33,7 @@ use crate::events::Events;
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstreams, Session};
+use crate::mesh::tree::Process;
 use crate::mesh::upstream::Peers;
 use crate::query::Query;
 use crate::source::Source;
@@ -200,7 +201,8 @@ impl Routes {
             "/metrics" => self.metrics().into(),
             "/healthz" | "/healthz/live" | "/healthz/ready" => health::health(self, request).into(),
             _ => {
-                let (response, hello) = upgrade::agree(request, &self.handle.source())?;
+                let (response, hello) =
+                    upgrade::agree(request, &self.handle.source(), &self.process())?;
                 let session = Session {
                     handle: self.handle.clone(),
                     downstreams: self.downstreams.clone(),
@@ -211,6 +213,11 @@ impl Routes {
                 Answer::TakeOver(response, Takeover::new(run))
             }
         })
+    }
+
+    /// This process, as its streams are now.
+    fn process(&self) -> Process {
+        self.downstreams.neighbours.process(self.handle.generation())
     }
 
     /// Waits for an answer that takes its time, and no longer than the node runs.

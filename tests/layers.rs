@@ -107,8 +107,9 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("node", &["*"]),
 ];
 
-/// Besides those above: the routes hand out sessions and show how the streams are.
-const ROUTES_MAY_SHOW: [&str; 3] = ["mesh::downstream", "events", "mesh::upstream"];
+/// Besides those above: the routes hand out sessions, say which process this is, and show how the streams are.
+const ROUTES_MAY_SHOW: [&str; 4] =
+    ["mesh::downstream", "events", "mesh::upstream", "mesh::tree::Process"];
 
 const CORE: [&str; 9] =
     ["source", "clock", "transaction", "commit", "shared", "names", "document", "patch", "replica"];

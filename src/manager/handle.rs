@@ -124,6 +124,11 @@ impl Handle {
         self.published.state()
     }
 
+    /// The same, for streams, which look at it all the time: it is not taken for read by that.
+    pub fn last_state(&self) -> Arc<State> {
+        self.published.last()
+    }
+
     /// How often streams have had to begin anew, as in the last state: for streams, which ask all the time.
     pub fn generation(&self) -> u64 {
         self.published.generation()

@@ -397,7 +397,8 @@ impl Published {
         self.state.read().unwrap_or_else(PoisonError::into_inner).generation()
     }
 
-    fn last(&self) -> Arc<State> {
+    /// The last state, which is not taken for read by that either.
+    pub fn last(&self) -> Arc<State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

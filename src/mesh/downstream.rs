@@ -9,6 +9,7 @@
 //! base by `heal=1` in its query. If a cursor's place goes from the journal, or the node takes a base itself, the
 //! session ends with [`DIAL_AGAIN`].
 
+mod announcements;
 mod course;
 mod frames;
 pub mod plain;
@@ -33,6 +34,7 @@ use smol::stream::Stream as _;
 use crate::clock::VectorClock;
 use crate::manager::{Handle, StateHash};
 use crate::mesh::named::Named;
+use crate::mesh::tree::{Order, Process};
 use crate::mesh::websocket::{
     DIAL_AGAIN, Fault, Limits, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
 };
@@ -69,6 +71,8 @@ pub struct Hello {
     pub heals: bool,
     /// Its source.
     pub node: Option<Source>,
+    /// Its process; none if it does not say, and then it is always sent all.
+    pub process: Option<Process>,
 }
 
 impl Hello {
@@ -94,6 +98,8 @@ enum End {
     Folded,
     /// The journal is a part of something else than before.
     Replaced,
+    /// The reader says what it cannot say, and what is wrong with it.
+    BadOrder(String),
     /// The stream failed.
     Failed(Fault),
     /// The journal could not be read.
@@ -114,6 +120,7 @@ impl fmt::Display for End {
             Self::Replaced => {
                 f.write_str("this node has taken a base, or follows another primary: dial again")
             }
+            Self::BadOrder(error) => write!(f, "a ping is not as it should be: {error}"),
             Self::Failed(fault) => fault.fmt(f),
             Self::Journal(error) => error.fmt(f),
         }
@@ -159,6 +166,7 @@ impl Session {
             End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
             End::Unknown => socket.close(CloseCode::Again, &end.to_string()).await,
             End::Folded | End::Replaced => socket.close(DIAL_AGAIN, &end.to_string()).await,
+            End::BadOrder(_) => socket.close(CloseCode::Policy, &end.to_string()).await,
             End::Journal(_) => {
                 // The journal's reader has told it once.
                 socket.close(CloseCode::Error, &end.to_string()).await;
@@ -189,6 +197,9 @@ impl Session {
         shutdown: Receiver<Infallible>,
     ) -> Result<Infallible, End> {
         self.pause(&shutdown).await?;
+        if let Some(process) = &self.hello.process {
+            self.downstreams.neighbours.is_read_by(process);
+        }
         let grown = self.handle.subscribe();
         let mut course = self.course(&shutdown).await?;
         let progress = self.downstreams.begin(
@@ -229,9 +240,18 @@ impl Session {
             match event {
                 Event::Heard(message) => {
                     sending.progress.hear();
-                    if let Message::Close(frame) = message? {
-                        let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
-                        return Err(End::Closing { too_large });
+                    match message? {
+                        Message::Close(frame) => {
+                            let too_large =
+                                frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                            return Err(End::Closing { too_large });
+                        }
+                        Message::Ping(payload) => {
+                            if let Some(order) = self.order(&payload) {
+                                sending.obey(order.map_err(End::BadOrder)?)?;
+                            }
+                        }
+                        _ => (),
                     }
                 }
                 Event::Written(next) => sending.get(next).await?,
@@ -256,6 +276,11 @@ impl Session {
                 Event::Stop => return Err(End::Stopping),
             }
         }
+    }
+
+    /// What a ping tells this node to do, if it is from one that may tell it.
+    fn order(&self, payload: &[u8]) -> Option<Result<Order, String>> {
+        Order::decode(payload).filter(|_| self.hello.takes_notes())
     }
 
     /// Has a plain node wait that found a message too large when it was here last.

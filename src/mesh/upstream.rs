@@ -37,6 +37,8 @@ use smol::stream::Stream;
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
 use crate::mesh::named::Named;
+use crate::mesh::neighbours::{Branch, Neighbours};
+use crate::mesh::tree::Order;
 use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
@@ -88,6 +90,7 @@ pub struct Upstream {
     security: Security,
     handle: Handle,
     query: Arc<Query>,
+    neighbours: Arc<Neighbours>,
     room: Room,
     status: Arc<Mutex<UpstreamStatus>>,
 }
@@ -106,10 +109,18 @@ impl Upstream {
     pub fn new(peer: Peer, means: &Means, room: Room) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
-        let Means { token, security, handle, query } = means;
-        let (token, security) = (token.clone(), security.clone());
-        let (handle, query) = (handle.clone(), query.clone());
-        (Self { peer, token, security, handle, query, room, status: status.clone() }, status)
+        let Means { token, security, handle, query, neighbours } = means;
+        let upstream = Self {
+            peer,
+            token: token.clone(),
+            security: security.clone(),
+            handle: handle.clone(),
+            query: query.clone(),
+            neighbours: neighbours.clone(),
+            room,
+            status: status.clone(),
+        };
+        (upstream, status)
     }
 
     /// Dials and receives, again and again, until `shutdown` closes.
@@ -211,6 +222,8 @@ impl Upstream {
                 commits: commits.as_ref(),
                 heals: dialed.heals,
                 source: &source,
+                // What is compared must not be left out since this node sent it.
+                process: (!compares_own).then(|| self.neighbours.process(generation)),
                 token: self.token.as_deref(),
             };
             let (socket, welcome) = dial(&self.peer, &hello, &self.security).await?;
@@ -255,6 +268,8 @@ impl Upstream {
         if is_over {
             works();
         }
+        let process = welcome.process.filter(|_| welcome.is_patchmesh && !is_itself);
+        let mut branch = process.map(|process| self.neighbours.begin(process, self.handle.clone()));
         let mut gathered = Gathered::default();
         let mut submission: Option<Submission> = None;
         let mut taking: Option<Taking> = None;
@@ -281,6 +296,9 @@ impl Upstream {
                 // Before the next submission, which there may always be.
                 if std::mem::take(&mut reaches_end) {
                     self.status().read_to_end = true;
+                    if let Some(branch) = &branch {
+                        branch.reaches_end();
+                    }
                     if trouble.read_to_end() {
                         works();
                     }
@@ -324,6 +342,14 @@ impl Upstream {
                 {
                     return Poll::Ready(Event::Heard(message));
                 }
+                if let Some(branch) = &mut branch
+                    && let Poll::Ready(order) = branch.poll_order(context)
+                {
+                    return Poll::Ready(Event::Ordered(order));
+                }
+                if let Poll::Ready(Err(fault)) = socket.poll_written(context) {
+                    return Poll::Ready(Event::Heard(Err(fault)));
+                }
                 if Pin::new(&mut long_work).poll(context).is_ready() {
                     return Poll::Ready(Event::LongWork);
                 }
@@ -337,7 +363,12 @@ impl Upstream {
             match event {
                 Event::Answered(answers) => {
                     submission = None;
-                    self.settle(answers?, std::mem::take(&mut sent), &mut account).await?;
+                    let answers = answers?;
+                    let (news, known) = news_and_known(&answers);
+                    self.settle(answers, std::mem::take(&mut sent), &mut account).await?;
+                    if let Some(branch) = &branch {
+                        branch.settle(news, known, gathered.transactions.is_empty());
+                    }
                     backlog.settled(std::mem::take(&mut submitted));
                     self.status().behind = backlog.lacking(gathered.count());
                     self.holds(dialed)?;
@@ -358,12 +389,27 @@ impl Upstream {
                             }
                             self.status().behind = backlog.lacking(submitted + gathered.count());
                         }
+                        let (gathered, account) = (&mut gathered, &mut account);
+                        let branch = branch.as_mut();
                         let heard =
-                            self.take_heard(heard, dialed, joining, &mut gathered, &mut account);
+                            self.take_heard(heard, dialed, joining, gathered, account, branch);
                         end = heard.await?;
                     }
                     Err(reason) => end = Some(reason),
                 },
+                Event::Ordered(order) => {
+                    // What it has settled may not be what it has now.
+                    self.holds(dialed)?;
+                    log::debug!("peer {}: is told to be {order}", self.peer);
+                    socket.queue(Message::Ping(order.to_string().into()))?;
+                    let mut status = self.status();
+                    status.lazy = order == Order::Lazy;
+                    if status.lazy {
+                        // What it has is to come from others.
+                        backlog.told(0, submitted + gathered.count());
+                        status.behind = backlog.lacking(submitted + gathered.count());
+                    }
+                }
                 Event::LongWork => is_long = submission.is_some(),
                 // While there is no room, the silence is this node's own.
                 Event::Tick if joining.is_stuck() => {
@@ -396,6 +442,7 @@ impl Upstream {
         joining: &mut Joining<'_>,
         gathered: &mut Gathered,
         account: &mut Account<'_>,
+        branch: Option<&mut Branch>,
     ) -> Result<Option<End>, End> {
         match heard {
             Heard::Transaction(_) if joining.is_under_way() => {
@@ -403,7 +450,17 @@ impl Upstream {
             }
             Heard::Transaction(transaction) => {
                 if self.is_wanted(&transaction, account).await {
+                    if let Some(branch) = branch {
+                        branch.receive(transaction.stamp());
+                    }
                     gathered.push(transaction);
+                }
+            }
+            Heard::Note(Note::Have(summary)) => {
+                self.status().heard = Some(wall_clock());
+                self.holds(dialed)?;
+                if let Some(branch) = branch {
+                    branch.hear(summary);
                 }
             }
             Heard::Note(note) => {
@@ -564,8 +621,18 @@ enum Event {
     Answered(Result<Vec<Submitted>, Stopped>),
     Taken(Result<Taken, End>),
     Heard(Result<Message, Fault>),
+    Ordered(Order),
     LongWork,
     Tick,
+}
+
+/// How many of these were new, and how many known.
+fn news_and_known(answers: &[Submitted]) -> (u64, u64) {
+    answers.iter().fold((0, 0), |(news, known), answer| match answer {
+        Submitted::Accepted(_) => (news + 1, known),
+        Submitted::Known { .. } => (news, known + 1),
+        _ => (news, known),
+    })
 }
 
 /// Transactions that the manager is at work on.

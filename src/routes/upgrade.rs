@@ -6,6 +6,7 @@ use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::{Request, Response, Version};
 use crate::mesh::downstream::Hello;
+use crate::mesh::tree::Process;
 use crate::source::Source;
 
 /// A key is 16 bytes in base64.
@@ -14,8 +15,13 @@ const KEY_CHARACTERS: usize = 24;
 /// The version of the wire that this node speaks. A client's greater one is understood as this.
 const VERSION: u64 = 2;
 
-/// Agrees to an upgrade: the answer of the node `source`, and what the client says of itself.
-pub fn agree(request: &Request, source: &Source) -> Result<(Response, Hello), Response> {
+/// Agrees to an upgrade: the answer of the node `source`, of which this is the `process`, and what the client says
+/// of itself.
+pub fn agree(
+    request: &Request,
+    source: &Source,
+    process: &Process,
+) -> Result<(Response, Hello), Response> {
     let wants_upgrade = request.method() == "GET"
         && request.version() == Version::Http11
         && request.has_token("Connection", "upgrade")
@@ -36,16 +42,18 @@ pub fn agree(request: &Request, source: &Source) -> Result<(Response, Hello), Re
     let since = parameter(request, "since", "a vector clock", |text| serde_json::from_str(text))?;
     let version = parameter(request, "v", "a version", str::parse::<u64>)?;
     let node = parameter(request, "node", "a source", str::parse)?;
+    let process_there = parameter(request, "process", "a process", str::parse)?;
     let heals = parameter(request, "heal", "0 or 1", str::parse::<u8>)?;
     let (version, heals) =
         (version.unwrap_or(1).min(VERSION), heals.is_some_and(|heals| heals > 0));
-    let hello = Hello { since, version, heals, node };
+    let hello = Hello { since, version, heals, node, process: process_there };
     let response = Response::new(101)
         .with_header("Upgrade", "websocket")
         .with_header("Connection", "Upgrade")
         .with_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
         .with_header("Patchmesh-Version", VERSION.to_string())
-        .with_header("Patchmesh-Node", source.as_str().to_owned());
+        .with_header("Patchmesh-Node", source.as_str().to_owned())
+        .with_header("Patchmesh-Process", process.to_string());
     Ok((response, hello))
 }
 
@@ -72,12 +80,14 @@ mod tests {
     use super::*;
     use crate::http::tests::request;
 
+    const PROCESS: Process = Process { number: 17, generation: 3 };
+
     const HEAD: &str = "Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
     fn agreed(target: &str, head: &str) -> Result<(Response, Hello), Response> {
         let source = "here~abcdefgh".parse().unwrap();
-        agree(&request(format!("GET {target} HTTP/1.1\r\n{head}\r\n")), &source)
+        agree(&request(format!("GET {target} HTTP/1.1\r\n{head}\r\n")), &source, &PROCESS)
     }
 
     #[test]
@@ -87,12 +97,19 @@ mod tests {
         assert_eq!(response.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(response.header("Patchmesh-Version"), Some("2"));
         assert_eq!(response.header("Patchmesh-Node"), Some("here~abcdefgh"));
-        assert_eq!(hello, Hello { since: None, version: 1, heals: false, node: None });
+        assert_eq!(response.header("Patchmesh-Process"), Some("0000000000000011.3"));
+        assert_eq!(
+            hello,
+            Hello { since: None, version: 1, heals: false, node: None, process: None }
+        );
     }
 
     #[test]
     fn a_client_says_what_it_has_seen_and_who_it_is() {
-        let (_, hello) = agreed("/ws?since=%7B%22a~1%22%3A3%7D&v=2&node=a~1", HEAD).unwrap();
+        let (_, hello) =
+            agreed("/ws?since=%7B%22a~1%22%3A3%7D&v=2&node=a~1&process=0000000000000011.3", HEAD)
+                .unwrap();
+        assert_eq!(hello.process, Some(PROCESS));
         assert!(hello.since.unwrap().has_seen(&"a~1".parse().unwrap(), 2));
         assert_eq!(hello.node, Some("a~1".parse().unwrap()));
         for (target, heals) in [("/ws?v=2", false), ("/ws?v=2&heal=0", false), ("/ws?heal=1", true)]
@@ -118,6 +135,7 @@ mod tests {
             "heal=yes",
             "node=",
             "node=a%0Ab",
+            "process=17",
         ] {
             let refused = agreed(&format!("/ws?{query}"), HEAD).unwrap_err();
             assert_eq!(refused.status, 400, "{query}");

@@ -1,6 +1,7 @@
 //! Tests of the real binary: one file a family of claims, each test one claim.
 
 mod access;
+mod broadcast;
 mod command;
 mod ends;
 mod exactly_once;

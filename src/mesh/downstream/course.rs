@@ -50,6 +50,8 @@ pub struct Course {
     pub begin: u64,
     /// What of it is left out.
     pub seen: Seen,
+    /// Whether a base comes before it: what the reader has then is not what it had.
+    pub has_base: bool,
     /// What the journal is a part of: another one is another stream.
     pub generation: u64,
 }
@@ -96,8 +98,9 @@ impl Course {
         let (folded, base) = (state.folded(), state.base());
         let (has_base, is_healing) = (base.is_some(), state.difference().is_some());
         let ground = Ground { folded: folded.commit.as_ref(), has_base, is_healing };
+        let comes_first = Before::of(hello, ground);
         let since = Seen { clock: hello.since.clone(), ..Seen::default() };
-        let (before, seen): (Texts, Seen) = match Before::of(hello, ground) {
+        let (before, seen): (Texts, Seen) = match comes_first {
             Before::Nothing => (Box::new(std::iter::empty()), since),
             Before::NoDocument => (Box::new(std::iter::once(nothing_before().encode())), since),
             // What the reader has seen does not count any more: some of it may go when it takes the base.
@@ -125,7 +128,8 @@ impl Course {
             Before::Unknown => return Ok(None),
         };
         let (begin, generation) = (state.begin().position, state.generation());
-        Ok(Some(Self { before, is_begun: false, begin, seen, generation }))
+        let has_base = comes_first == Before::Base;
+        Ok(Some(Self { before, is_begun: false, begin, seen, has_base, generation }))
     }
 }
 
@@ -162,7 +166,7 @@ mod tests {
         let plain = Hello::default();
         let node = |next, heals| {
             let since = [("main~00000000^1".parse().unwrap(), next)].into_iter().collect();
-            Hello { since: Some(since), version: 2, heals, node: None }
+            Hello { since: Some(since), version: 2, heals, ..Hello::default() }
         };
         let new = Hello { version: 2, ..Hello::default() };
         let far = [("other~00000000^1".parse().unwrap(), 99)].into_iter().collect();

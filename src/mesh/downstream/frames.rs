@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::course::Seen;
 use crate::manager::Handle;
 use crate::transaction::Record;
 
@@ -46,13 +45,12 @@ impl Frames {
         self.begin + self.records.len() as u64
     }
 
-    /// What a reader gets of it that has seen so much.
-    pub fn but(&self, seen: &Seen) -> Arc<[u8]> {
-        let lacks = |record: &&Record| !seen.has(record);
-        if self.records.iter().all(|record| lacks(&record)) {
-            self.bytes.clone()
+    /// What a reader gets of it that has some.
+    pub fn but(&self, has: impl Fn(&Record) -> bool) -> Arc<[u8]> {
+        if self.records.iter().any(&has) {
+            frames(self.records.iter().filter(|record| !has(record)))
         } else {
-            frames(self.records.iter().filter(lacks))
+            self.bytes.clone()
         }
     }
 }
@@ -87,6 +85,13 @@ fn frames<'a>(records: impl Iterator<Item = &'a Record>) -> Arc<[u8]> {
     for record in records {
         push(&mut bytes, record.line.as_bytes());
     }
+    bytes.into()
+}
+
+/// The frame of one text.
+pub fn frame(text: &str) -> Arc<[u8]> {
+    let mut bytes = Vec::new();
+    push(&mut bytes, text.as_bytes());
     bytes.into()
 }
 
@@ -127,7 +132,7 @@ mod tests {
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let frames = Frames::new(0, vec![record(1, bytes)]);
-            let frame = frames.but(&Seen::default());
+            let frame = frames.but(|_| false);
             assert_eq!(&frame[..header.len()], header);
             assert_eq!(frame.len(), header.len() + bytes);
         }
@@ -144,16 +149,16 @@ mod tests {
             }
             let first = latest.frames(&handle, 0).unwrap();
             assert!(Arc::ptr_eq(&first, &latest.frames(&handle, 0).unwrap()));
-            let all = first.but(&Seen::default());
-            assert!(Arc::ptr_eq(&all, &first.but(&Seen::default())));
+            let all = first.but(|_| false);
+            assert!(Arc::ptr_eq(&all, &first.but(|_| false)));
             // One who lacks less has its own.
             let late = latest.frames(&handle, 1).unwrap();
             assert_eq!((first.end(), late.end()), (2, 2));
-            assert!(all.ends_with(&late.but(&Seen::default())));
+            assert!(all.ends_with(&late.but(|_| false)));
             handle.create("[]", None).await.unwrap();
             assert_eq!(latest.frames(&handle, 0).unwrap().end(), 3);
             assert_eq!(latest.frames(&handle, 3).unwrap().end(), 3);
-            assert!(latest.frames(&handle, 3).unwrap().but(&Seen::default()).is_empty());
+            assert!(latest.frames(&handle, 3).unwrap().but(|_| false).is_empty());
         });
     }
 }

@@ -10,10 +10,12 @@ use async_tungstenite::tungstenite::Message;
 use smol::stream::Stream as _;
 
 use super::course::Course;
-use super::frames::Frames;
+use super::frames::{Frames, frame};
 use super::status::Progress;
 use super::{End, Session};
+use crate::mesh::tree::{Flow, Order, Process, Said};
 use crate::mesh::websocket::{Note, Socket};
+use crate::transaction::Place;
 
 /// How many batches are written in one turn of a session.
 const BATCHES_A_TURN: u32 = 4;
@@ -41,6 +43,11 @@ pub(super) struct Sending<'a> {
     /// Whether there may be something to send.
     is_behind: bool,
     is_told_of_end: bool,
+    flow: Flow,
+    /// When there is something to tell a lazy reader.
+    beats: Option<Pin<Box<Receiver<()>>>>,
+    /// The process that reads, of which it may be known what it has.
+    reader: Option<Process>,
     /// Whether the last ping waits behind what is being written.
     pub ping_waits: bool,
 }
@@ -55,6 +62,7 @@ impl<'a> Sending<'a> {
     ) -> Self {
         let (is_behind, is_told_of_end) = (true, !session.hello.takes_notes());
         let grown = Box::pin(grown);
+        let reader = session.hello.process.filter(|_| !course.has_base);
         Self {
             session,
             socket,
@@ -63,6 +71,9 @@ impl<'a> Sending<'a> {
             grown,
             is_behind,
             is_told_of_end,
+            flow: Flow::default(),
+            beats: None,
+            reader,
             ping_waits: false,
         }
     }
@@ -86,8 +97,12 @@ impl<'a> Sending<'a> {
     }
 
     fn poll_growth(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let next = match &mut self.beats {
+            Some(beats) => beats,
+            None => &mut self.grown,
+        };
         // When the channel is closed the node is stopping, and there is another one for that.
-        if ready!(self.grown.as_mut().poll_next(context)).is_none() {
+        if ready!(next.as_mut().poll_next(context)).is_none() {
             return Poll::Pending;
         }
         self.is_behind = true;
@@ -105,10 +120,14 @@ impl<'a> Sending<'a> {
         }
         let journal = handle.journal();
         let position = self.position();
-        if position < journal.begin() {
+        let is_sent = self.flow.sends(position);
+        if is_sent && position < journal.begin() {
             return Err(End::Folded);
         }
-        self.is_behind = position < journal.length();
+        self.is_behind = is_sent && position < journal.length();
+        if !is_sent {
+            self.say_what_there_is(position);
+        }
         if self.is_behind {
             let latest = &self.session.downstreams.latest;
             let Some(frames) = latest.frames(handle, position) else {
@@ -123,12 +142,48 @@ impl<'a> Sending<'a> {
     }
 
     fn put(&mut self, frames: &Frames) {
-        let bytes = frames.but(&self.progress.seen);
+        let seen = &self.progress.seen;
+        let bytes = match &self.reader {
+            None => frames.but(|record| seen.has(record)),
+            Some(reader) => self.session.downstreams.neighbours.known_of(reader, |known| {
+                let Some(known) = known else { return frames.but(|record| seen.has(record)) };
+                let is_known = |Place { source, id, .. }: &Place| known.has_seen(source, *id);
+                frames.but(|record| seen.has(record) || is_known(&record.place))
+            }),
+        };
         if !bytes.is_empty() {
             self.socket.put(bytes);
         }
         self.progress.position.store(frames.end(), Ordering::Relaxed);
         self.is_behind = frames.end() < self.session.handle.journal().length();
+    }
+
+    /// Tells a lazy reader what it was not told yet.
+    fn say_what_there_is(&mut self, position: u64) {
+        let announcements = &self.session.downstreams.announcements;
+        let Some(beat) = announcements.last() else { return };
+        match self.flow.summary(position, &beat) {
+            None => (),
+            Some(Said::Shared) => self.socket.put(announcements.frame(&beat)),
+            Some(Said::Own(summary)) => self.socket.put(frame(&Note::Have(summary).encode())),
+        }
+    }
+
+    /// Goes on as the reader says.
+    pub fn obey(&mut self, order: Order) -> Result<(), End> {
+        let Session { handle, downstreams, hello, .. } = self.session;
+        let beat = downstreams.announcements.beat(handle);
+        let followed = self.flow.follow(order, self.position(), &beat);
+        let position = followed.map_err(|unfit| End::BadOrder(unfit.to_string()))?;
+        self.progress.position.store(position, Ordering::Relaxed);
+        let is_lazy = self.flow.is_lazy();
+        self.progress.lazy.store(is_lazy, Ordering::Relaxed);
+        self.beats = is_lazy.then(|| Box::pin(downstreams.announcements.subscribe()));
+        self.is_behind = true;
+        if let Some(process) = &hello.process {
+            downstreams.neighbours.mirror(process, order);
+        }
+        Ok(())
     }
 
     /// Where the reader is in the journal. What it has seen of that is passed over.

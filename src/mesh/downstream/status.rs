@@ -1,17 +1,21 @@
 //! What is known of all sessions, and what `/peers` shows of them.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use async_channel::Receiver;
 use serde::Serialize;
 
+use super::announcements::Announcements;
 use super::course::Seen;
 use super::frames::Latest;
 use crate::clock::Time;
 use crate::manager::{Handle, wall_clock};
+use crate::mesh::neighbours::Neighbours;
 use crate::mesh::websocket::TICK;
 use crate::source::Source;
 
@@ -27,8 +31,10 @@ pub const UNREAD: &str = "this node has peers, and no other patchmesh node has r
                           written here gets no further until another node names it as its peer";
 
 /// What is known of all sessions.
-#[derive(Default)]
 pub struct Downstreams {
+    /// What the node's streams share.
+    pub neighbours: Arc<Neighbours>,
+    pub(super) announcements: Announcements,
     open: Mutex<Vec<Weak<Progress>>>,
     were_read: AtomicBool,
     too_large: Mutex<HashMap<IpAddr, Instant>>,
@@ -80,6 +86,9 @@ impl Progress {
             return 0;
         }
         let (journal, position) = (handle.journal(), self.position.load(Ordering::Relaxed));
+        if self.lazy.load(Ordering::Relaxed) {
+            return 0;
+        }
         match self.seen.clock() {
             Some(seen) => journal.lacking(position, seen),
             None => journal.length().saturating_sub(position),
@@ -118,6 +127,23 @@ impl Progress {
 }
 
 impl Downstreams {
+    /// None yet, of a node with these neighbours.
+    pub fn new(neighbours: Arc<Neighbours>) -> Self {
+        Self {
+            neighbours,
+            announcements: Announcements::default(),
+            open: Mutex::default(),
+            were_read: AtomicBool::new(false),
+            too_large: Mutex::default(),
+            latest: Latest::default(),
+        }
+    }
+
+    /// Tells lazy readers what there is, until `shutdown` closes.
+    pub async fn announce(self: Arc<Self>, handle: Handle, shutdown: Receiver<Infallible>) {
+        self.announcements.run(handle, shutdown).await;
+    }
+
     /// The open sessions, by address.
     pub fn status(&self, handle: &Handle) -> Vec<DownstreamStatus> {
         let open: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();

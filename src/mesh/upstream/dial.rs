@@ -13,6 +13,7 @@ use super::end::{End, shown};
 use super::since::{encoded, since};
 use crate::clock::VectorClock;
 use crate::config::{Peer, authority};
+use crate::mesh::tree::Process;
 use crate::mesh::websocket::{Limits, SILENCE_LIMIT, Socket, TICK};
 use crate::source::Source;
 use crate::stream::{DialError, Security, is_of_tls};
@@ -33,6 +34,8 @@ pub struct Hello<'a> {
     pub heals: bool,
     /// Its source.
     pub source: &'a Source,
+    /// Its process; none if it is to be sent all that it does not say to have seen.
+    pub process: Option<Process>,
     /// What peers want to be presented.
     pub token: Option<&'a str>,
 }
@@ -44,6 +47,8 @@ pub struct Welcome {
     pub is_patchmesh: bool,
     /// Its source.
     pub node: Option<Source>,
+    /// Its process; none if it cannot be told to be lazy.
+    pub process: Option<Process>,
 }
 
 /// Dials a peer.
@@ -59,7 +64,8 @@ pub async fn dial(
     let (since, node) = (since(hello.vclock, hello.commits), encoded(hello.source.as_str()));
     let heal = if hello.heals { "&heal=1" } else { "" };
     let host = authority(address);
-    let mut request = format!("ws://{host}{path}?since={since}&v=2&node={node}{heal}")
+    let process = hello.process.map(|process| format!("&process={process}")).unwrap_or_default();
+    let mut request = format!("ws://{host}{path}?since={since}&v=2&node={node}{process}{heal}")
         .into_client_request()
         .map_err(|error| End::NotWebSocket(error.to_string()))?;
     if let Some(token) = hello.token {
@@ -101,6 +107,7 @@ impl Welcome {
                 .and_then(|version| version.parse::<u64>().ok())
                 .is_some_and(|version| version >= 2),
             node: text("Patchmesh-Node").and_then(|node| node.parse().ok()),
+            process: text("Patchmesh-Process").and_then(|process| process.parse().ok()),
         }
     }
 }
@@ -135,7 +142,9 @@ mod tests {
             if let Some(node) = node {
                 headers.insert("patchmesh-node", HeaderValue::from_bytes(node).unwrap());
             }
-            let Welcome { is_patchmesh, node } = Welcome::read(&headers);
+            let Welcome { is_patchmesh, node, process: None } = Welcome::read(&headers) else {
+                panic!("it does not say its process");
+            };
             (is_patchmesh, node.map(|node| node.to_string()))
         };
         assert_eq!(read(None, None), (false, None));

@@ -19,6 +19,7 @@ use super::{Room, Upstream};
 use crate::config::Peer;
 use crate::journal::PeerList;
 use crate::manager::Handle;
+use crate::mesh::neighbours::Neighbours;
 use crate::query::Query;
 use crate::stream::Security;
 
@@ -144,6 +145,8 @@ pub struct Means {
     pub handle: Handle,
     /// To the past.
     pub query: Arc<Query>,
+    /// What the node's streams share.
+    pub neighbours: Arc<Neighbours>,
 }
 
 /// The owner of the tasks.

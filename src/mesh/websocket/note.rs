@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mesh::tree;
 use crate::replica::base::{More, Summary};
 
-/// A message that is no transaction: an object with one member, such as `{"End":17}`.
+/// A message that is no transaction: an object whose first member says what it is, such as `{"End":17}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Note {
     /// All before this position of the journal was sent, or was covered by `since`.
@@ -21,12 +22,22 @@ pub enum Note {
         /// The hash of the document's text, in hexadecimal digits.
         sha256: String,
     },
+    /// What is new: `{"Have":{"a~k3x9q2pd":7},"From":17,"To":19}`.
+    #[serde(skip)]
+    Have(tree::Summary),
 }
+
+/// The name of the first member of a summary.
+const HAVE: &[u8] = b"Have";
 
 impl Note {
     /// Its text.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("a note always has a JSON text")
+        let text = match self {
+            Self::Have(summary) => serde_json::to_string(summary),
+            note => serde_json::to_string(note),
+        };
+        text.expect("a note always has a JSON text")
     }
 
     /// Reads a message; none if it is no note.
@@ -34,8 +45,11 @@ impl Note {
     /// # Errors
     /// If it is one of these notes but not as it has to be: what is wrong and where, for a person.
     pub fn decode(text: &[u8]) -> Option<Result<Self, String>> {
-        let name = name(text)?;
-        is_known(name).then(|| serde_json::from_slice(text).map_err(|error| error.to_string()))
+        let note = match name(text)? {
+            HAVE => serde_json::from_slice(text).map(Self::Have),
+            name => is_known(name).then(|| serde_json::from_slice(text))?,
+        };
+        Some(note.map_err(|error| error.to_string()))
     }
 }
 
@@ -72,6 +86,10 @@ mod tests {
         for note in [Note::Base(summary.into()), Note::More(more), Note::Piece("й".into()), end] {
             assert_eq!(Note::decode(note.encode().as_bytes()), Some(Ok(note)));
         }
+        let have = [("a~00000000".parse().unwrap(), 7)].into_iter().collect();
+        let have = Note::Have(tree::Summary { have, from: 17, to: 19 });
+        let text = r#"{"Have":{"a~00000000":7},"From":17,"To":19}"#;
+        assert_eq!((have.encode(), Note::decode(text.as_bytes())), (text.into(), Some(Ok(have))));
         assert_eq!(Note::decode(b" {\n\"End\" : 17} "), Some(Ok(Note::End(17))));
     }
 
@@ -88,6 +106,8 @@ mod tests {
             (r#"{"More":{"Clock":{"a":[1,2],"a":[1,2]}}}"#, "\"a\" is there twice"),
             (r#"{"Piece":1}"#, "expected a string"),
             (r#"{"BaseEnd":{}}"#, "missing field `Sha256`"),
+            (r#"{"Have":{},"From":1}"#, "missing field `To`"),
+            (r#"{"Have":{"a":-1},"From":1,"To":1}"#, "invalid value"),
         ] {
             let error = Note::decode(text.as_bytes()).unwrap().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

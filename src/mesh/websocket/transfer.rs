@@ -142,7 +142,8 @@ impl Assembler {
             (Note::Base(summary), None) => self.0 = Some(Begun::new(*summary)?),
             (Note::Base(_), Some(_)) => return Err("a Base inside another one".into()),
             (Note::End(_), Some(_)) => return Err("an End inside a Base".into()),
-            (Note::End(_), None) => {}
+            (Note::Have(_), Some(_)) => return Err("a Have inside a Base".into()),
+            (Note::End(_) | Note::Have(_), None) => {}
             (Note::More(_) | Note::Piece(_) | Note::BaseEnd { .. }, None) => {
                 return Err("a part of a Base without its beginning".into());
             }

@@ -1,0 +1,111 @@
+//! What a node has that is new, said to all lazy readers alike.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_channel::{Receiver, Sender};
+use smol::Timer;
+use smol::future::FutureExt;
+
+use super::frames::frame;
+use crate::manager::{Handle, State};
+use crate::mesh::tree::{Beat, Herald};
+use crate::mesh::websocket::Note;
+
+/// The last of them.
+#[derive(Default)]
+pub struct Announcements(Mutex<Last>);
+
+#[derive(Default)]
+struct Last {
+    /// Who says them, and since how many times that streams had to begin anew.
+    herald: Option<(Herald, u64)>,
+    /// What is new in a beat, as it is sent.
+    frame: Option<(Arc<Beat>, Arc<[u8]>)>,
+    /// Who is woken by the next one.
+    readers: Vec<Sender<()>>,
+}
+
+impl Announcements {
+    /// The beat of now.
+    pub fn beat(&self, handle: &Handle) -> Arc<Beat> {
+        let mut last = self.lock();
+        // Of two that are taken here the later one is the later state.
+        let state = handle.last_state();
+        last.beat(&state).clone()
+    }
+
+    /// The last beat.
+    pub fn last(&self) -> Option<Arc<Beat>> {
+        self.lock().herald.as_ref().map(|(herald, _)| herald.last().clone())
+    }
+
+    /// What is new in a beat, which is mostly the last one.
+    pub fn frame(&self, beat: &Arc<Beat>) -> Arc<[u8]> {
+        let mut last = self.lock();
+        if let Some((of, frame)) = &last.frame
+            && Arc::ptr_eq(of, beat)
+        {
+            return frame.clone();
+        }
+        let frame = frame(&Note::Have(beat.summary.clone()).encode());
+        last.frame = Some((beat.clone(), frame.clone()));
+        frame
+    }
+
+    /// A channel that has something in it whenever there was another beat since it was last emptied.
+    pub fn subscribe(&self) -> Receiver<()> {
+        let (wake, woken) = async_channel::bounded(1);
+        let mut last = self.lock();
+        last.readers.retain(|reader| !reader.is_closed());
+        last.readers.push(wake);
+        woken
+    }
+
+    /// Has lazy readers told what is new, as often as they should be, until `shutdown` closes.
+    pub async fn run(&self, handle: Handle, shutdown: Receiver<Infallible>) {
+        let grown = handle.subscribe();
+        let next = async {
+            while grown.recv().await.is_ok() {
+                let readers = self.tell(&handle);
+                Timer::after(Herald::interval(readers)).await;
+            }
+        };
+        let stopping = async {
+            shutdown.recv().await.ok();
+        };
+        next.or(stopping).await;
+    }
+
+    /// Tells those who are there, and says how many they are.
+    fn tell(&self, handle: &Handle) -> usize {
+        let mut last = self.lock();
+        last.readers.retain(|reader| !reader.is_closed());
+        if !last.readers.is_empty() {
+            last.beat(&handle.last_state());
+            for reader in &last.readers {
+                // If it is full, the reader is woken already.
+                reader.try_send(()).ok();
+            }
+        }
+        last.readers.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Last> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Last {
+    fn beat(&mut self, state: &State) -> &Arc<Beat> {
+        let (clock, length, generation) =
+            (state.stamps(), state.journal_length(), state.generation());
+        let first = || (Herald::new(clock.clone(), length), generation);
+        let (herald, of) = self.herald.get_or_insert_with(first);
+        if *of != generation {
+            // The readers of before have to dial again.
+            (*herald, *of) = first();
+        }
+        herald.beat(clock, length)
+    }
+}
