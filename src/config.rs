@@ -1,12 +1,18 @@
 //! The command line: a documented [`Config`] and a pure [`parse`].
 
+mod address;
+mod options;
+
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use crate::source::{MAX_NAME_BYTES, Source};
+use address::{check_address, node_url, parse_peer};
+use options::{Options, text};
+
+pub use address::{Peer, authority, host_and_port};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -71,17 +77,11 @@ The options --tls-... and wss:// need a build with the feature tls.
 The environment variable RUST_LOG sets what is logged: error, warn, info (the default), debug.
 ";
 
-/// More threads than this are a mistake: all writes go through one task.
-const MOST_THREADS: usize = 64;
-
 /// What is final is kept for so long, unless something else is asked for.
 const KEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// What is not final by then is void, unless something else is asked for.
 const HORIZON: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A longer duration is a mistake: a hundred years.
-const MOST_DAYS: u64 = 36_500;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,17 +222,6 @@ pub struct Config {
     pub tls: TlsFiles,
 }
 
-/// A node to dial.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer {
-    /// Where it listens: `host:port`.
-    pub address: String,
-    /// The path of its replication stream, `/ws` unless given.
-    pub path: String,
-    /// Whether it speaks TLS.
-    pub is_tls: bool,
-}
-
 /// What is wrong with a command line, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError(String);
@@ -245,27 +234,9 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_tls {
-            f.write_str("wss://")?;
-        }
-        f.write_str(&self.address)?;
-        if self.path == "/ws" { Ok(()) } else { f.write_str(&self.path) }
-    }
-}
-
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.address)
-    }
-}
-
-impl FromStr for Peer {
-    type Err = UsageError;
-
-    fn from_str(text: &str) -> Result<Self, UsageError> {
-        parse_peer(text)
     }
 }
 
@@ -277,87 +248,26 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     token: Option<String>,
 ) -> Result<Command, UsageError> {
-    use lexopt::Arg::{Long, Short, Value};
-
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut name, mut data, mut new_life, mut rebuild_from) = (None, None, false, None);
-    let mut token = token.filter(|token| !token.is_empty());
-    let mut threads = None;
-    let (mut is_primary, mut keep, mut horizon) = (false, None, None);
-    let (mut certificate, mut key, mut ca) = (None, None, None);
-    let mut values = Vec::new();
-    while let Some(argument) = parser.next().map_err(usage)? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('V') | Long("version") => return Ok(Command::Version),
-            Long("source") => name = Some(text(parser.value().map_err(usage)?)?),
-            Long("token") => token = Some(text(parser.value().map_err(usage)?)?),
-            Long("data") => data = Some(directory(parser.value().map_err(usage)?)?),
-            Long("threads") => threads = Some(thread_count(parser.value().map_err(usage)?)?),
-            Long("primary") => is_primary = true,
-            Long("keep") => keep = Some(duration("--keep", parser.value().map_err(usage)?)?),
-            Long("horizon") => {
-                horizon = Some(duration("--horizon", parser.value().map_err(usage)?)?);
-            }
-            Long("tls-cert") => {
-                certificate = Some(tls_file("--tls-cert", parser.value().map_err(usage)?)?);
-            }
-            Long("tls-key") => {
-                key = Some(tls_file("--tls-key", parser.value().map_err(usage)?)?);
-            }
-            Long("tls-ca") => {
-                ca = Some(tls_file("--tls-ca", parser.value().map_err(usage)?)?);
-            }
-            Long("new-life") => new_life = true,
-            Long("rebuild-from") => rebuild_from = Some(parser.value().map_err(usage)?),
-            Value(value) => values.push(value),
-            _ => return Err(usage(argument.unexpected())),
-        }
-    }
-    if let Some(name) = &name {
-        check_name(name)?;
-    }
-    if let Some(token) = &token {
-        check_token(token)?;
-    }
-    if (new_life || rebuild_from.is_some()) && values.first().is_none_or(|first| first != "verify")
-    {
+    let mut options = match Options::read(arguments, token)? {
+        ControlFlow::Break(command) => return Ok(command),
+        ControlFlow::Continue(options) => options,
+    };
+    let values = std::mem::take(&mut options.values);
+    let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
+    if (options.new_life || options.rebuild_from.is_some()) && command != "verify" {
         return Err(usage("--new-life and --rebuild-from belong to verify"));
     }
-    let tls = TlsFiles { own: own_files(certificate, key)?, ca };
-    let remote = |(address, is_tls)| {
-        let (token, tls) = (token.clone(), tls.clone());
-        Remote { address, is_tls, token, tls }
-    };
-    let command = values.first().and_then(|first| first.to_str()).unwrap_or_default();
-    if matches!(command, "verify" | "backup" | "restore" | "promote" | "peers") {
-        let of_node = [
-            ("--threads", threads.is_some()),
-            ("--primary", is_primary),
-            ("--keep", keep.is_some()),
-            ("--horizon", horizon.is_some()),
-        ];
-        if let Some((option, _)) = of_node.iter().find(|(_, is_given)| *is_given) {
-            return Err(usage(format!("{option} belongs to a node that is to run")));
-        }
+    if !matches!(command, "verify" | "backup" | "restore" | "promote" | "peers") {
+        return run(options, values);
     }
-    match (command, &values[1.min(values.len())..]) {
-        ("verify", [_]) if rebuild_from.is_none() && name.is_some() => {
-            Err(usage("with verify, --source belongs to --rebuild-from"))
-        }
-        ("verify", [data]) => {
-            let mend = match rebuild_from {
-                Some(peer) => {
-                    let peer = remote(rebuild_peer(&peer)?);
-                    Some(Mend::RebuildFrom { peer, name, despite_loss: new_life })
-                }
-                None => new_life.then_some(Mend::NewLife),
-            };
-            Ok(Command::Verify { data: data.into(), mend })
-        }
+    if let Some(option) = options.of_node() {
+        return Err(usage(format!("{option} belongs to a node that is to run")));
+    }
+    match (command, &values[1..]) {
+        ("verify", [data]) => verify(options, data),
         ("verify", _) => Err(usage("verify takes one argument: the data directory")),
         ("backup", [from, file]) => {
-            let node = node_url(from)?.map(|node| BackupFrom::Node(remote(node)));
+            let node = node_url(from)?.map(|node| BackupFrom::Node(options.remote(node)));
             let from = node.unwrap_or_else(|| BackupFrom::Directory(from.into()));
             Ok(Command::Backup { from, file: file.into() })
         }
@@ -365,42 +275,57 @@ pub fn parse(
             "backup takes two arguments: a data directory or the URL of a node, and a file",
         )),
         ("restore", [file, data]) => {
+            let name = options.name;
             Ok(Command::Restore { file: file.into(), data: data.into(), name })
         }
         ("restore", _) => Err(usage("restore takes two arguments: a file and a data directory")),
         ("promote", [node]) => {
-            Ok(Command::Promote { node: remote(running_node("promote", node)?) })
+            Ok(Command::Promote { node: options.remote(running_node("promote", node)?) })
         }
         ("promote", _) => Err(usage("promote takes one argument: the URL of a node")),
-        ("peers", [order, node, peer @ ..]) => {
+        (_, [order, node, peer @ ..]) => {
             let order = peers_order(order, peer)?;
-            Ok(Command::Peers { node: remote(running_node("peers", node)?), order })
+            Ok(Command::Peers { node: options.remote(running_node("peers", node)?), order })
         }
-        ("peers", _) => Err(usage("peers takes list, add or remove, and the URL of a node")),
-        _ => {
-            let (address, peers) = addresses(values)?;
-            if is_primary && data.is_none() {
-                return Err(usage(
-                    "--primary needs --data: a primary that forgets what it made final would \
-                     make it void",
-                ));
-            }
-            let threads = threads.unwrap_or(1);
-            let (keep, horizon) = (keep.unwrap_or(KEEP), horizon.unwrap_or(HORIZON));
-            Ok(Command::Run(Config {
-                address,
-                peers,
-                name,
-                data,
-                token,
-                threads,
-                is_primary,
-                keep,
-                horizon,
-                tls,
-            }))
-        }
+        _ => Err(usage("peers takes list, add or remove, and the URL of a node")),
     }
+}
+
+fn verify(options: Options, data: &OsString) -> Result<Command, UsageError> {
+    let mend = match &options.rebuild_from {
+        None if options.name.is_some() => {
+            return Err(usage("with verify, --source belongs to --rebuild-from"));
+        }
+        None => options.new_life.then_some(Mend::NewLife),
+        Some(peer) => {
+            let peer = options.remote(rebuild_peer(peer)?);
+            let (name, despite_loss) = (options.name, options.new_life);
+            Some(Mend::RebuildFrom { peer, name, despite_loss })
+        }
+    };
+    Ok(Command::Verify { data: data.into(), mend })
+}
+
+fn run(options: Options, values: Vec<OsString>) -> Result<Command, UsageError> {
+    let (address, peers) = addresses(values)?;
+    let Options { name, data, token, threads, is_primary, keep, horizon, tls, .. } = options;
+    if is_primary && data.is_none() {
+        return Err(usage(
+            "--primary needs --data: a primary that forgets what it made final would make it void",
+        ));
+    }
+    Ok(Command::Run(Config {
+        address,
+        peers,
+        name,
+        data,
+        token,
+        threads: threads.unwrap_or(1),
+        is_primary,
+        keep: keep.unwrap_or(KEEP),
+        horizon: horizon.unwrap_or(HORIZON),
+        tls,
+    }))
 }
 
 /// The address to listen on, and the peers.
@@ -452,204 +377,8 @@ fn rebuild_peer(value: &OsString) -> Result<(String, bool), UsageError> {
     Ok((check_address(&text(value.clone())?)?.to_owned(), false))
 }
 
-/// The same of a node that is given by its URL; none if it is not.
-fn node_url(value: &OsString) -> Result<Option<(String, bool)>, UsageError> {
-    let Some((scheme, rest)) = value.to_str().and_then(|text| text.split_once("://")) else {
-        return Ok(None);
-    };
-    let (is_tls, path) = match scheme {
-        "http" => (false, "/"),
-        "https" => (true, "/"),
-        "ws" => (false, "/ws"),
-        "wss" => (true, "/ws"),
-        _ => return Ok(None),
-    };
-    if is_tls {
-        need_tls(&format!("{value:?}"))?;
-    }
-    let address = rest.strip_suffix(path).or(rest.strip_suffix('/')).unwrap_or(rest);
-    if address.contains('/') {
-        return Err(usage(format!(
-            "{value:?}: the URL of a node is {scheme}://host:port, without a path"
-        )));
-    }
-    Ok(Some((check_address(&of_url(address))?.to_owned(), is_tls)))
-}
-
-/// Refuses `what` if this program cannot speak TLS.
-fn need_tls(what: &str) -> Result<(), UsageError> {
-    if cfg!(feature = "tls") {
-        return Ok(());
-    }
-    Err(usage(format!("{what}: this build has no TLS; build with --features tls")))
-}
-
-fn tls_file(option: &str, value: OsString) -> Result<PathBuf, UsageError> {
-    need_tls(option)?;
-    if value.is_empty() {
-        return Err(usage(format!("{option} wants a file, and is empty")));
-    }
-    Ok(value.into())
-}
-
-fn own_files(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-) -> Result<Option<OwnFiles>, UsageError> {
-    match (certificate, key) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some(OwnFiles { certificate, key })),
-        (Some(_), None) => Err(usage("--tls-cert needs --tls-key, the key of that certificate")),
-        (None, Some(_)) => Err(usage("--tls-key needs --tls-cert, the certificate of that key")),
-    }
-}
-
-/// An address that stood in a URL, in which the % before a zone may be percent-encoded.
-fn of_url(address: &str) -> String {
-    address.replacen("%25", "%", 1)
-}
-
-/// An empty path is the current directory for the system: a script's empty variable is meant by nobody.
-fn directory(value: OsString) -> Result<PathBuf, UsageError> {
-    if value.is_empty() {
-        return Err(usage("--data wants a directory, and is empty"));
-    }
-    Ok(value.into())
-}
-
-fn thread_count(value: OsString) -> Result<usize, UsageError> {
-    let text = text(value)?;
-    let count = text.parse().ok().filter(|count| (1..=MOST_THREADS).contains(count));
-    count.ok_or_else(|| usage(format!("--threads wants 1 to {MOST_THREADS}, and is {text:?}")))
-}
-
-/// A duration as `90s`, `30m`, `24h` or `7d`.
-fn duration(option: &str, value: OsString) -> Result<Duration, UsageError> {
-    let text = text(value)?;
-    let wrong = |why: &str| {
-        usage(format!("{option} wants a duration as 90s, 30m, 24h or 7d, and is {text:?}: {why}"))
-    };
-    let (unit, seconds) = match text.chars().next_back() {
-        Some('s') => ('s', 1),
-        Some('m') => ('m', 60),
-        Some('h') => ('h', 3600),
-        Some('d') => ('d', 24 * 3600),
-        _ => return Err(wrong("it does not end with s, m, h or d")),
-    };
-    let number = text.strip_suffix(unit).unwrap_or_default();
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong("before its unit stands a whole number"));
-    }
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
-    match seconds {
-        Some(0) => Err(wrong("it is at least 1s")),
-        Some(seconds) if seconds <= MOST_DAYS * 24 * 3600 => Ok(Duration::from_secs(seconds)),
-        _ => Err(wrong(&format!("it is at most {MOST_DAYS}d"))),
-    }
-}
-
-fn check_token(token: &str) -> Result<(), UsageError> {
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(usage("a token has visible ASCII characters only, and at least one"));
-    }
-    Ok(())
-}
-
 fn usage(error: impl fmt::Display) -> UsageError {
     UsageError(error.to_string())
-}
-
-fn text(value: OsString) -> Result<String, UsageError> {
-    value.into_string().map_err(|value| usage(format!("{value:?} is not UTF-8")))
-}
-
-/// The host, an IPv6 address without its brackets, and the port of an address that was checked.
-pub fn host_and_port(address: &str) -> (&str, u16) {
-    let (host, port) = address.rsplit_once(':').expect("an address has a port");
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    (bare, port.parse().expect("its port is a number"))
-}
-
-/// An address that was checked as a Host header and a URL have it: a zone, which is a matter of one
-/// machine, is left out (RFC 9844).
-pub fn authority(address: &str) -> String {
-    match (address.find('%'), address.find(']')) {
-        (Some(zone), Some(end)) => format!("{}{}", &address[..zone], &address[end..]),
-        _ => address.to_owned(),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), UsageError> {
-    let why = match Source::begin_life(name, 0) {
-        Ok(_) => return Ok(()),
-        Err(_) if name.len() > MAX_NAME_BYTES => {
-            format!("it has {} bytes, and {MAX_NAME_BYTES} are allowed", name.len())
-        }
-        Err(error) => error.to_string(),
-    };
-    Err(usage(format!("{name:?} cannot name this node: {why}")))
-}
-
-/// Checks that `text` is `host:port`, with an IPv6 host in brackets.
-fn check_address(text: &str) -> Result<&str, UsageError> {
-    let wrong = |why: &str| usage(format!("{text:?} is not an address: {why}"));
-    let (host, port) =
-        text.rsplit_once(':').ok_or_else(|| wrong("it has no port, as in 127.0.0.1:8080"))?;
-    port.parse::<u16>().map_err(|_| wrong("the port is not a number from 0 to 65535"))?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match bracketed {
-        _ if text.len() > MAX_NAME_BYTES => Err(wrong("it is too long")),
-        Some(inner) => {
-            let (ip, zone) = match inner.split_once('%') {
-                Some((ip, zone)) => (ip, Some(zone)),
-                None => (inner, None),
-            };
-            let is_zone_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            let is_zone = |zone: &str| !zone.is_empty() && zone.bytes().all(is_zone_byte);
-            match (ip.parse::<std::net::Ipv6Addr>(), zone) {
-                (Err(_), _) => Err(wrong("what stands in brackets is not an IPv6 address")),
-                (Ok(_), Some(zone)) if !is_zone(zone) => {
-                    Err(wrong("what stands behind % names no zone, as in [fe80::1%eth0]:80"))
-                }
-                (Ok(ip), None) if ip.is_unicast_link_local() => Err(wrong(
-                    "an address of one link only needs its interface, as in [fe80::1%eth0]:80",
-                )),
-                _ => Ok(text),
-            }
-        }
-        None if host.is_empty() => Err(wrong("it has no host; 0.0.0.0 listens on all")),
-        None if host.contains(':') => Err(wrong("an IPv6 host stands in brackets, as in [::1]:80")),
-        None if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
-            Ok(text)
-        }
-        None => Err(wrong("the host has a character that no host name has")),
-    }
-}
-
-fn parse_peer(text: &str) -> Result<Peer, UsageError> {
-    let (rest, is_tls) = match text.split_once("://") {
-        None => (text, false),
-        Some(("ws", rest)) => (rest, false),
-        Some(("wss", rest)) => {
-            need_tls(&format!("{text:?}"))?;
-            (rest, true)
-        }
-        Some((scheme, _)) => {
-            return Err(usage(format!(
-                "{text:?}: a peer is host:port, ws:// or wss://, not {scheme}://"
-            )));
-        }
-    };
-    let (address, path) = match rest.find('/') {
-        Some(at) => rest.split_at(at),
-        None => (rest, "/"),
-    };
-    if path.bytes().any(|byte| !byte.is_ascii_graphic() || b"?#".contains(&byte)) {
-        return Err(usage(format!("{text:?}: a peer's path has no query and no white space")));
-    }
-    let path = if path == "/" { "/ws" } else { path };
-    let address = if rest.len() < text.len() { of_url(address) } else { address.to_owned() };
-    Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned(), is_tls })
 }
 
 #[cfg(test)]

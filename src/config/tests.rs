@@ -1,4 +1,6 @@
+use super::options::MOST_DAYS;
 use super::*;
+use crate::source::MAX_NAME_BYTES;
 
 fn run(arguments: &[&str]) -> Config {
     match parse(arguments, None) {
