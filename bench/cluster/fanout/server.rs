@@ -18,6 +18,7 @@ pub enum Kind {
     Events,
     Redis,
     Nats,
+    Hocuspocus,
 }
 
 /// A server that runs.
@@ -33,6 +34,7 @@ impl Kind {
         match name {
             "redis" => Some(Self::Redis),
             "nats" => Some(Self::Nats),
+            "hocuspocus" => Some(Self::Hocuspocus),
             _ => None,
         }
     }
@@ -43,6 +45,7 @@ impl Kind {
             Self::Events => "event stream",
             Self::Redis => "Redis pub/sub",
             Self::Nats => "NATS core",
+            Self::Hocuspocus => "Hocuspocus",
         }
     }
 
@@ -52,7 +55,7 @@ impl Kind {
         let patch = format!(r#"[{{"op":"add","path":"/k{at}","value":"{mark} {number}"}}]"#);
         let length = patch.len();
         match self {
-            Self::WebSocket | Self::Events => format!(
+            Self::WebSocket | Self::Events | Self::Hocuspocus => format!(
                 "POST /replace HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{patch}"
             ),
             Self::Redis => {
@@ -65,27 +68,28 @@ impl Kind {
 
 impl Server {
     /// What a reader says that wants to hear what is written from now on.
-    pub fn hello(&self) -> String {
+    pub fn hello(&self) -> Vec<u8> {
         match self.kind {
             Kind::WebSocket => {
                 let seen = Client::new(self.address).ask("GET", "/vclock", "");
                 let seen = percent_encode(seen.trim().as_bytes(), NON_ALPHANUMERIC);
-                format!(
-                    "GET /ws?since={seen} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n\
-                     Upgrade: websocket\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
-                     Sec-WebSocket-Version: 13\r\n\r\n"
-                )
+                upgrade(&format!("/ws?since={seen}"))
             }
             Kind::Events => {
-                "GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".into()
+                b"GET /get HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".into()
             }
-            Kind::Redis => "SUBSCRIBE bench\r\n".into(),
-            Kind::Nats => "CONNECT {\"verbose\":false}\r\nSUB bench 1\r\nPING\r\n".into(),
+            Kind::Redis => b"SUBSCRIBE bench\r\n".into(),
+            Kind::Nats => b"CONNECT {\"verbose\":false}\r\nSUB bench 1\r\nPING\r\n".into(),
+            Kind::Hocuspocus => {
+                // The name of the document, then: here is a token, which is empty; and what the server sends back.
+                let [token, echo] = [&b"\x05bench\x02\x00\x00"[..], b"\x05bench\x05\x05ready"];
+                [upgrade("/"), frame(token), frame(echo)].concat()
+            }
         }
     }
 
     /// A connection on which only that is heard from now on.
-    pub fn reader(&self, hello: &str) -> TcpStream {
+    pub fn reader(&self, hello: &[u8]) -> TcpStream {
         // What the server says before, and how that ends.
         let (before, end) = match self.kind {
             Kind::WebSocket => ("101", "\r\n\r\n"),
@@ -93,9 +97,10 @@ impl Server {
             Kind::Events => ("event: put", "\n\n"),
             Kind::Redis => ("subscribe", ":1\r\n"),
             Kind::Nats => ("INFO", "PONG\r\n"),
+            Kind::Hocuspocus => ("read-write", "ready"),
         };
         let mut stream = TcpStream::connect(self.address).expect("it listens");
-        stream.write_all(hello.as_bytes()).expect("it reads");
+        stream.write_all(hello).expect("it reads");
         let mut heard = Vec::new();
         let mut byte = [0];
         while !heard.ends_with(end.as_bytes()) || memmem::find(&heard, before.as_bytes()).is_none()
@@ -116,6 +121,22 @@ impl Server {
         }
         writer
     }
+}
+
+/// The request for a WebSocket.
+fn upgrade(target: &str) -> Vec<u8> {
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    request.into_bytes()
+}
+
+/// A short binary message of a client, whose mask changes nothing.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
+    let head = [0x82, 0x80 | length.expect("it is short"), 0, 0, 0, 0];
+    [&head, payload].concat()
 }
 
 /// Writes one after the other.
