@@ -133,3 +133,17 @@ fn a_node_with_a_certificate_says_which_peers_it_dials_without() {
     let told = node.wait_for_log("is not kept from others");
     assert!(told.contains("what goes to and from 127.0.0.1:1 is"), "{told}");
 }
+
+#[test]
+fn who_is_refused_gets_to_read_why_whatever_it_sends() {
+    let authority = Authority::new("mesh");
+    let node = checked_by(authority.sign_loopback().shown_by(node()), &authority.certificate);
+    let node = node.start();
+    let client = Client::new(&authority, None);
+    for _ in 0..10 {
+        // What is sent before it is read must not turn the answer into a reset.
+        let body = vec![b'x'; 100_000];
+        let error = client.ask(node.address, "POST /replace", &body).unwrap_err();
+        assert!(error.to_string().contains("CertificateRequired"), "{error}");
+    }
+}
