@@ -335,12 +335,14 @@ impl Upstream {
                     return Poll::Ready(Event::Taken(taken));
                 }
                 let has_room = taking.is_none() && gathered.has_room(is_long);
-                if end.is_none()
-                    && has_room
-                    && !joining.has_arrived()
-                    && let Poll::Ready(message) = socket.poll_heard(context)
-                {
-                    return Poll::Ready(Event::Heard(message));
+                if end.is_none() && has_room && !joining.has_arrived() {
+                    if let Poll::Ready(message) = socket.poll_heard(context) {
+                        return Poll::Ready(Event::Heard(message));
+                    }
+                    if socket.has_heard_all() {
+                        has_heard_all = true;
+                        lag.set(false);
+                    }
                 }
                 if let Some(branch) = &mut branch
                     && let Poll::Ready(order) = branch.poll_order(context)
@@ -356,10 +358,6 @@ impl Upstream {
                 Pin::new(&mut ticks).poll_next(context).map(|_| Event::Tick)
             })
             .await;
-            if socket.has_heard_all() {
-                has_heard_all = true;
-                lag.set(false);
-            }
             match event {
                 Event::Answered(answers) => {
                     submission = None;
