@@ -9,7 +9,7 @@ use crate::network::{Family, Network};
 use crate::writing::write_while;
 
 /// Long before anybody can have noticed a cut link by its silence.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(5);
 
 /// A node's stream from the host `from`.
 #[track_caller]

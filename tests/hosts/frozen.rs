@@ -8,7 +8,7 @@ use crate::network::{Family, Network};
 use crate::writing::write_while;
 
 /// Long before anybody gives up a node for its silence.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(5);
 
 #[test]
 fn while_any_one_of_four_is_frozen_the_others_have_each_others_writes() {
