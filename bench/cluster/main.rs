@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench cluster                                  all tables
 //! cargo bench --bench cluster -- post get beside durable replication delay million commits final
-//!                                grown mesh fanout             some of them
+//!                                grown mesh broadcast fanout   some of them
 //! cargo bench --bench cluster -- --against redis ADDRESS PID   durable writes beside that server;
 //!                                                              so for etcd and nats
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
@@ -12,13 +12,14 @@
 //! ```
 //!
 //! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and
-//! shorter, and with `--test` all is done in small. `mesh --only TEXT` takes the meshes that have the text in
-//! their name. With PATCHMESH=FILE in the environment the nodes are of that program, such as an earlier build.
+//! shorter, and with `--test` all is done in small. `--only TEXT` takes of `mesh` and `broadcast` the meshes that
+//! have the text in their name. With PATCHMESH=FILE in the environment the nodes are of that program, such as an earlier build.
 //!
 //! Contenders take turns, round by round, and a ratio is the median of the rounds' ratios. All of them
 //! and the load share the machine; the load says what it needs itself.
 
 mod beside;
+mod broadcast;
 mod client;
 mod committed;
 mod contest;
@@ -40,7 +41,7 @@ mod requests;
 mod usage;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mimalloc::MiMalloc;
@@ -58,6 +59,8 @@ pub struct Size {
     readers: &'static [usize],
     /// How many do, and nothing comes.
     idle: usize,
+    /// How many nodes the largest meshes have.
+    nodes: usize,
 }
 
 const FULL: Size = Size {
@@ -67,6 +70,7 @@ const FULL: Size = Size {
     documents: &[1, 10, 100],
     readers: &[100, 250, 900],
     idle: 1000,
+    nodes: 32,
 };
 /// For a first look.
 const QUICK: Size = Size {
@@ -76,6 +80,7 @@ const QUICK: Size = Size {
     documents: &[10, 100],
     readers: &[250, 900],
     idle: 1000,
+    nodes: 32,
 };
 const SMALL: Size = Size {
     round: Duration::from_millis(50),
@@ -84,25 +89,39 @@ const SMALL: Size = Size {
     documents: &[1],
     readers: &[10],
     idle: 10,
+    nodes: 4,
 };
 
 /// The same as a node's, so that what is measured in this process compares.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-const TABLES: [&str; 12] = [
-    "post",
-    "get",
-    "beside",
-    "durable",
-    "replication",
-    "delay",
-    "million",
-    "commits",
-    "final",
-    "grown",
-    "mesh",
-    "fanout",
+/// What a table is made with.
+struct Bench<'a> {
+    size: Size,
+    /// A part of the names of those meshes that are wanted.
+    only: &'a str,
+    /// A directory for journals.
+    data: &'a Path,
+}
+
+/// Prints a table.
+type Table = fn(&Bench<'_>);
+
+const TABLES: [(&str, Table); 13] = [
+    ("post", |bench| requests::post(bench.size)),
+    ("get", |bench| requests::get(bench.size)),
+    ("beside", |bench| beside::beside(bench.size)),
+    ("durable", |bench| requests::durable(bench.size, bench.data)),
+    ("replication", |bench| replication::live(bench.size)),
+    ("delay", |bench| replication::delay(bench.size)),
+    ("million", |bench| million::million(bench.size, bench.data)),
+    ("commits", |bench| committed::cost(bench.size, bench.data)),
+    ("final", |bench| committed::finality(bench.size, bench.data)),
+    ("grown", |bench| committed::grown(bench.size, bench.data)),
+    ("mesh", |bench| mesh::meshes(bench.only, bench.size)),
+    ("broadcast", |bench| broadcast::broadcast(bench.only, bench.size)),
+    ("fanout", |bench| fanout::fanout(bench.size, None)),
 ];
 
 fn main() {
@@ -132,53 +151,24 @@ fn main() {
                     requests::against(&product, address, process, size, data)
                 });
             }
-            name if TABLES.contains(&name) => wanted.push(argument),
-            other => panic!("{other:?} is none of {TABLES:?}, --against, --quick and --test"),
+            name if TABLES.iter().any(|(table, _)| *table == name) => wanted.push(argument),
+            other => {
+                panic!("{other:?} is no table and none of --against, --only, --quick and --test")
+            }
         }
     }
-    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|other| other == name);
     in_directory(|data| {
-        if is_wanted("post") {
-            requests::post(size);
-        }
-        if is_wanted("get") {
-            requests::get(size);
-        }
-        if is_wanted("beside") {
-            beside::beside(size);
-        }
-        if is_wanted("durable") {
-            requests::durable(size, data);
-        }
-        if is_wanted("replication") {
-            replication::live(size);
-        }
-        if is_wanted("delay") {
-            replication::delay(size);
-        }
-        if is_wanted("million") {
-            million::million(size, data);
-        }
-        if is_wanted("commits") {
-            committed::cost(size, data);
-        }
-        if is_wanted("final") {
-            committed::finality(size, data);
-        }
-        if is_wanted("grown") {
-            committed::grown(size, data);
-        }
-        if is_wanted("mesh") {
-            mesh::meshes(&only, size);
-        }
-        if is_wanted("fanout") {
-            fanout::fanout(size, None);
+        let bench = Bench { size, only: &only, data };
+        for (name, table) in TABLES {
+            if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+                table(&bench);
+            }
         }
     });
 }
 
 /// Gives `work` a directory below the target's, on whose disk durable writes are measured.
-fn in_directory(work: impl FnOnce(&std::path::Path)) {
+fn in_directory(work: impl FnOnce(&Path)) {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cluster");
     // It may be left from a run that was ended.
     fs::remove_dir_all(&directory).ok();

@@ -112,7 +112,7 @@ fn round(shape: &Shape, time: Duration) -> Round {
 }
 
 /// Waits until all nodes read all that they dial, and what was written to each is at all.
-fn wait_until_linked(nodes: &[Process]) {
+pub fn wait_until_linked(nodes: &[Process]) {
     let begin = Instant::now();
     for node in nodes {
         let mut client = Client::new(node.address);
@@ -132,7 +132,7 @@ fn wait_until_linked(nodes: &[Process]) {
 }
 
 /// Waits until all nodes have the same, and says how long that took.
-fn settle(nodes: &[Process]) -> Duration {
+pub fn settle(nodes: &[Process]) -> Duration {
     let mut clients: Vec<_> = nodes.iter().map(|node| Client::new(node.address)).collect();
     let begin = Instant::now();
     let mut all = |path: &str| {

@@ -1,0 +1,141 @@
+//! One writer in a mesh: what a transaction costs each of the other nodes, and how often it comes to each.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::Size;
+use crate::client::Client;
+use crate::contest::micros;
+use crate::load;
+use crate::mesh::{settle, wait_until_linked};
+use crate::process::Process;
+use crate::requests::writes;
+use crate::usage::Usage;
+
+/// How large the meshes are.
+const NODES: [usize; 4] = [4, 8, 16, 32];
+
+/// How many nodes each dials where that is by chance, and the chance's seed.
+const DEGREE: usize = 3;
+const SEED: u64 = 1;
+
+/// So many rounds' time makes one of these.
+const LONG_ROUND: u32 = 8;
+
+/// How far apart writes are that leave the nodes idle in between.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// How many writers make full speed.
+const WRITERS: usize = 8;
+
+/// How the nodes are linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Full,
+    Ring,
+    Random,
+}
+
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full mesh",
+            Self::Ring => "ring",
+            Self::Random => "random, degree 3",
+        }
+    }
+
+    /// For each node those that it dials.
+    fn links(self, nodes: usize) -> Vec<Vec<usize>> {
+        let mut random = fastrand::Rng::with_seed(SEED);
+        let mut of = |at: usize| -> Vec<usize> {
+            let (next, last) = ((at + 1) % nodes, (at + nodes - 1) % nodes);
+            match self {
+                Self::Full => (0..nodes).filter(|other| *other != at).collect(),
+                Self::Ring => vec![next, last],
+                Self::Random => {
+                    // One of a ring, so that all are linked.
+                    let mut links = vec![next];
+                    while links.len() < DEGREE {
+                        let other = random.usize(..nodes);
+                        if other != at && !links.contains(&other) {
+                            links.push(other);
+                        }
+                    }
+                    links
+                }
+            }
+        };
+        (0..nodes).map(&mut of).collect()
+    }
+}
+
+/// Meshes whose row has `only` in it, at two speeds.
+pub fn broadcast(only: &str, size: Size) {
+    println!(
+        "\n| one writer in | nodes | writes a second | CPU a transaction and node | copies that a node receives |\n\
+         | --- | ---: | ---: | ---: | ---: |"
+    );
+    for shape in [Shape::Full, Shape::Ring, Shape::Random] {
+        for nodes in NODES.into_iter().filter(|nodes| *nodes <= size.nodes) {
+            if shape.name().contains(only) {
+                row(shape, nodes, size);
+            }
+        }
+    }
+}
+
+fn row(shape: Shape, count: usize, size: Size) {
+    let nodes = Process::linked(shape.links(count), |_| (None, &[]));
+    wait_until_linked(&nodes);
+    for is_fast in [false, true] {
+        // In the first part links become lazy.
+        write(nodes[0].address, is_fast, size.round * LONG_ROUND);
+        settle(&nodes);
+        let others = &nodes[1..];
+        let usage = || others.iter().map(|node| Usage::of(node.id())).collect::<Vec<_>>();
+        let received = || others.iter().map(received).sum::<u64>();
+        let (used_before, received_before) = (usage(), received());
+        let begin = Instant::now();
+        let writes = write(nodes[0].address, is_fast, size.round * LONG_ROUND);
+        let taken = begin.elapsed();
+        settle(&nodes);
+        let used: Duration =
+            usage().into_iter().zip(used_before).map(|(after, before)| after.since(before)).sum();
+        let each = writes as f64 * others.len() as f64;
+        println!(
+            "| {} | {count} | {:.0} | {:.1} µs | {:.2} |",
+            shape.name(),
+            writes as f64 / taken.as_secs_f64(),
+            micros(used) / each,
+            (received() - received_before) as f64 / each,
+        );
+    }
+}
+
+/// Writes for so long; says how often.
+fn write(address: SocketAddr, is_fast: bool, time: Duration) -> usize {
+    if is_fast {
+        return load::run(&writes(address), WRITERS, time).expect("it answers").answers;
+    }
+    let mut client = Client::new(address);
+    let (begin, mut count) = (Instant::now(), 0);
+    while begin.elapsed() < time {
+        let patch = format!(r#"[{{"op":"add","path":"/k{}","value":{count}}}]"#, count % 100);
+        client.ask("POST", "/replace", &patch);
+        count += 1;
+        let next = begin + INTERVAL * count;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    count as usize
+}
+
+/// How many transactions came to a node, known ones among them.
+fn received(node: &Process) -> u64 {
+    let peers = Client::new(node.address).ask("GET", "/peers", "");
+    let peers: Value = serde_json::from_str(&peers).expect("JSON");
+    let upstreams = peers["upstreams"].as_array().expect("a list");
+    upstreams.iter().filter_map(|upstream| upstream["received"].as_u64()).sum()
+}
