@@ -16,7 +16,7 @@ use smol::stream::Stream as _;
 
 use crate::clock::VectorClock;
 use crate::manager::Handle;
-use crate::mesh::tree::{LinkId, Order, Process, Summary, Tree};
+use crate::mesh::tree::{LinkId, Order, Ping, Process, Summary, Tree};
 use crate::source::Source;
 
 /// The streams of one process.
@@ -30,12 +30,12 @@ pub struct Neighbours {
 #[derive(Debug)]
 struct Links {
     tree: Tree,
-    /// Who is woken when there is an order for the peer of a link.
+    /// Who is woken when the peer of a link is to be told something.
     wakes: BTreeMap<LinkId, Sender<()>>,
 }
 
 impl Links {
-    /// Does something to the tree, and wakes those who have an order then.
+    /// Does something to the tree, and wakes those whose peers are to be told something then.
     fn change<T>(&mut self, change: impl FnOnce(&mut Tree) -> T) -> T {
         let changed = change(&mut self.tree);
         for id in self.tree.ordered() {
@@ -68,12 +68,12 @@ impl Neighbours {
         links.wakes.insert(id, wake);
         drop(links);
         let (neighbours, woken) = (self.clone(), Box::pin(woken));
-        Branch { neighbours, handle, id, woken, look: Timer::never() }
+        Branch { neighbours, handle, id, woken, has_ping: true, look: Timer::never() }
     }
 
     /// A process begins to read this node, and has said what it has.
     pub fn is_read_by(&self, process: &Process) {
-        self.lock().tree.is_read_by(process);
+        self.lock().change(|tree| tree.is_read_by(process));
     }
 
     /// A process that reads this node has given it an order.
@@ -101,6 +101,8 @@ pub struct Branch {
     handle: Handle,
     id: LinkId,
     woken: Pin<Box<Receiver<()>>>,
+    /// Whether the peer may have to be told something.
+    has_ping: bool,
     /// When to see whether something is lacking for too long.
     look: Timer,
 }
@@ -132,8 +134,13 @@ impl Branch {
         self.look_at(look);
     }
 
+    /// A pong came.
+    pub fn pong(&self, payload: &[u8]) {
+        self.neighbours.lock().tree.pong(self.id, payload);
+    }
+
     /// What the peer is to be told next.
-    pub fn poll_order(&mut self, context: &mut Context<'_>) -> Poll<Order> {
+    pub fn poll_ping(&mut self, context: &mut Context<'_>) -> Poll<Ping> {
         loop {
             if self.look.poll(context).is_ready() {
                 let (id, state) = (self.id, self.handle.last_state());
@@ -141,11 +148,15 @@ impl Branch {
                 let look = self.neighbours.lock().change(look);
                 self.look_at(look);
             }
+            if self.has_ping
+                && let Some(ping) = self.neighbours.lock().tree.ping(self.id)
+            {
+                return Poll::Ready(ping);
+            }
+            self.has_ping = false;
             // The sender is there for as long as the stream is.
             ready!(self.woken.as_mut().poll_next(context));
-            if let Some(order) = self.neighbours.lock().tree.order(self.id) {
-                return Poll::Ready(order);
-            }
+            self.has_ping = true;
         }
     }
 
@@ -163,5 +174,47 @@ impl Drop for Branch {
         let mut links = self.neighbours.lock();
         links.wakes.remove(&self.id);
         links.change(|tree| tree.end(self.id, state.stamps(), Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::manager::Manager;
+
+    #[test]
+    fn whose_peer_is_to_be_told_something_is_woken() {
+        smol::block_on(async {
+            let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
+            let _task = smol::spawn(manager.run());
+            let neighbours = Arc::new(Neighbours::new(7));
+            assert_eq!(neighbours.process(3), Process { number: 7, generation: 3 });
+            let begin = |number| {
+                let process = Process { number, generation: 0 };
+                let branch = neighbours.begin(process, handle.clone());
+                branch.reaches_end();
+                (branch, process)
+            };
+            let ((one, first), (mut other, second)) = (begin(1), begin(2));
+            let source = "b~00000000".parse().unwrap();
+            assert_eq!(poll_fn(|context| other.poll_ping(context)).await, Ping::Proof(0));
+            one.pong(b"proof 0");
+            one.receive((&source, 6));
+            let known = neighbours.known_of(&first, |known| known.unwrap().next_id(&source));
+            assert_eq!(known, 7);
+            neighbours.is_read_by(&first);
+            let known = neighbours.known_of(&first, |known| known.unwrap().next_id(&source));
+            assert_eq!(known, 0);
+            neighbours.mirror(&second, Order::Lazy);
+            let ping = poll_fn(|context| other.poll_ping(context)).await;
+            assert_eq!(ping, Ping::Order(Order::Lazy));
+            let again =
+                smol::spawn(async move { poll_fn(|context| other.poll_ping(context)).await });
+            drop(one);
+            assert!(neighbours.known_of(&first, |known| known.is_none()));
+            assert_eq!(again.await, Ping::Order(Order::Eager(None)), "it is the only one left");
+        });
     }
 }

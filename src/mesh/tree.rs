@@ -22,9 +22,11 @@
 //!   says that it has, is counted by its clock, and so is all before it of the same source; and as long as it
 //!   takes no base, a clock does not go back. So [`Tree`] keeps a clock of what each neighbour is known to have,
 //!   under the [`Process`] that said so: a random number, and how often that process began anew. Another process
-//!   on an old copy of the same directory is another one. What was heard before a reader dialed does not count
-//!   (the reader may be a process that was put back to what it was earlier, with all its memory), and nothing
-//!   does any more when the stream that it was heard on has ended.
+//!   on an old copy of the same directory is another one. But a process may be put back to what it was earlier,
+//!   with all its memory, as virtual machines are. It has to dial again then, and what was heard of it before, or
+//!   was on its way, does not count. So what comes on a link counts from the pong of a ping on that was sent when
+//!   both streams had begun: nobody answers that any more who was put back since. And nothing counts when the
+//!   stream that it was heard on has ended.
 //! - *A tree needs links that carry both ways.* If two nodes read each other, both links become lazy or eager
 //!   together, as far as that leaves a node one eager link.
 //! - The last eager link of a node stays eager, and one that is still being read to its end is eager.
@@ -45,7 +47,7 @@ use link::{Link, Standing};
 
 pub use flow::{Flow, Said, Unfit};
 pub use herald::{Beat, Herald};
-pub use order::Order;
+pub use order::{Order, Ping};
 pub use process::Process;
 pub use summary::Summary;
 
@@ -77,7 +79,7 @@ pub struct Tree {
     next: u64,
     /// What is to come since a link was made eager.
     promises: Vec<Promise>,
-    /// Links that have an order for their peer.
+    /// Links whose peers are to be told something.
     ordered: Vec<LinkId>,
     random: fastrand::Rng,
 }
@@ -102,6 +104,7 @@ impl Tree {
         let id = LinkId(self.next);
         self.next += 1;
         self.links.insert(id, Link::new(process));
+        self.ordered.push(id);
         id
     }
 
@@ -144,7 +147,7 @@ impl Tree {
     /// The peer sent a transaction, known or not: so it has it.
     pub fn sent(&mut self, id: LinkId, source: &Source, transaction: u64) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.theirs.advance(source, transaction);
+            link.sent(source, transaction);
         }
     }
 
@@ -156,7 +159,7 @@ impl Tree {
             link.received = VectorClock::default();
         }
         link.count(news, known);
-        if link.standing != Standing::Eager || self.eager().nth(1).is_none() {
+        if !link.may_be_lazy() || self.eager().nth(1).is_none() {
             return;
         }
         if self.links[&id].brings_nothing_new() {
@@ -198,8 +201,9 @@ impl Tree {
     /// This node is read by a process from now on, which has told what it has: what was known of it before does
     /// not count.
     pub fn is_read_by(&mut self, process: &Process) {
-        for link in self.links.values_mut().filter(|link| link.is_of(process)) {
-            link.theirs = VectorClock::default();
+        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.is_of(process)) {
+            link.is_to_prove();
+            self.ordered.push(*id);
         }
     }
 
@@ -213,12 +217,11 @@ impl Tree {
     /// same way.
     pub fn mirror(&mut self, process: &Process, order: Order, now: Instant) {
         let links = self.links.iter().filter(|(_, link)| link.is_of(process));
-        let Some((id, standing)) = links.map(|(id, link)| (*id, link.standing)).next_back() else {
-            return;
-        };
-        match (order, standing) {
-            (Order::Lazy, Standing::Eager) if self.eager().nth(1).is_some() => self.make_lazy(id),
-            (Order::Eager(_), Standing::Lazy) => self.graft(id, now),
+        let Some((id, link)) = links.map(|(id, link)| (*id, link)).next_back() else { return };
+        let (may_be_lazy, is_lazy) = (link.may_be_lazy(), link.standing == Standing::Lazy);
+        match order {
+            Order::Lazy if may_be_lazy && self.eager().nth(1).is_some() => self.make_lazy(id),
+            Order::Eager(_) if is_lazy => self.graft(id, now),
             _ => (),
         }
     }
@@ -228,14 +231,21 @@ impl Tree {
         self.links.get(&id).is_some_and(|link| link.standing == Standing::Lazy)
     }
 
-    /// The links that have an order since this was last asked.
+    /// A pong came on a link.
+    pub fn pong(&mut self, id: LinkId, payload: &[u8]) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.pong(payload);
+        }
+    }
+
+    /// The links whose peers are to be told something since this was last asked.
     pub fn ordered(&mut self) -> Vec<LinkId> {
         std::mem::take(&mut self.ordered)
     }
 
-    /// What the peer of a link is to be told.
-    pub fn order(&mut self, id: LinkId) -> Option<Order> {
-        self.links.get_mut(&id)?.order.take()
+    /// What the peer of a link is to be told next.
+    pub fn ping(&mut self, id: LinkId) -> Option<Ping> {
+        self.links.get_mut(&id)?.ping()
     }
 
     fn of(&self, standing: Standing) -> impl Iterator<Item = LinkId> {
@@ -253,9 +263,10 @@ impl Tree {
 
     /// Of the links that bring little new, the one that brings least.
     fn least(&self) -> Option<LinkId> {
-        let links = self.links.iter().filter(|(_, link)| {
-            link.standing == Standing::Eager && link.brings_little_new_so_far()
-        });
+        let links = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.may_be_lazy() && link.brings_little_new_so_far());
         let share = |link: &Link| link.news as f64 / (link.news + link.known).max(1) as f64;
         links.min_by(|(_, one), (_, other)| share(one).total_cmp(&share(other))).map(|(id, _)| *id)
     }

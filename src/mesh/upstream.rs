@@ -29,7 +29,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
-use async_tungstenite::tungstenite::Message;
+use async_tungstenite::tungstenite::{Bytes, Message};
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream;
@@ -38,7 +38,7 @@ use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
 use crate::mesh::named::Named;
 use crate::mesh::neighbours::{Branch, Neighbours};
-use crate::mesh::tree::Order;
+use crate::mesh::tree::{Order, Ping};
 use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 use crate::query::Query;
 use crate::replica::Refusal;
@@ -344,12 +344,15 @@ impl Upstream {
                         lag.set(false);
                     }
                 }
-                if let Some(branch) = &mut branch
-                    && let Poll::Ready(order) = branch.poll_order(context)
+                if end.is_none()
+                    && let Some(branch) = &mut branch
+                    && let Poll::Ready(ping) = branch.poll_ping(context)
                 {
-                    return Poll::Ready(Event::Ordered(order));
+                    return Poll::Ready(Event::Told(ping));
                 }
-                if let Poll::Ready(Err(fault)) = socket.poll_written(context) {
+                if end.is_none()
+                    && let Poll::Ready(Err(fault)) = socket.poll_written(context)
+                {
                     return Poll::Ready(Event::Heard(Err(fault)));
                 }
                 if Pin::new(&mut long_work).poll(context).is_ready() {
@@ -395,11 +398,12 @@ impl Upstream {
                     }
                     Err(reason) => end = Some(reason),
                 },
-                Event::Ordered(order) => {
+                Event::Told(ping) => {
                     // What it has settled may not be what it has now.
                     self.holds(dialed)?;
+                    socket.queue(Message::Ping(ping.to_string().into()))?;
+                    let Ping::Order(order) = ping else { continue };
                     log::debug!("peer {}: is told to be {order}", self.peer);
-                    socket.queue(Message::Ping(order.to_string().into()))?;
                     let mut status = self.status();
                     status.lazy = order == Order::Lazy;
                     if status.lazy {
@@ -472,6 +476,11 @@ impl Upstream {
                 self.holds(dialed)?;
                 if let Some(theirs) = pulse.state {
                     self.compare(&theirs).await?;
+                }
+            }
+            Heard::Pong(payload) => {
+                if let Some(branch) = branch {
+                    branch.pong(&payload);
                 }
             }
             Heard::Other => (),
@@ -619,7 +628,8 @@ enum Event {
     Answered(Result<Vec<Submitted>, Stopped>),
     Taken(Result<Taken, End>),
     Heard(Result<Message, Fault>),
-    Ordered(Order),
+    /// The peer is to be told something.
+    Told(Ping),
     LongWork,
     Tick,
 }
@@ -667,6 +677,7 @@ enum Heard {
     Note(Note),
     /// With what the peer says of itself.
     Ping(Pulse),
+    Pong(Bytes),
     Other,
 }
 
@@ -677,7 +688,8 @@ fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Heard, End
         // Some plain nodes send the text as binary.
         Message::Binary(bytes) => bytes,
         Message::Ping(payload) => return Ok(Heard::Ping(Pulse::read(&payload))),
-        Message::Pong(_) | Message::Frame(_) => return Ok(Heard::Other),
+        Message::Pong(payload) => return Ok(Heard::Pong(payload)),
+        Message::Frame(_) => return Ok(Heard::Other),
         Message::Close(frame) => return Err(End::Closed(frame)),
     };
     Transaction::decode(&message).map(Heard::Transaction).or_else(|error| {

@@ -6,12 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use patchmesh::clock::VectorClock;
-use patchmesh::mesh::tree::{Beat, Flow, Herald, LinkId, Order, Process, Said, Summary, Tree};
+use patchmesh::mesh::tree::{
+    Beat, Flow, Herald, LinkId, Order, Ping, Process, Said, Summary, Tree,
+};
 use patchmesh::source::Source;
 
 /// How long a node takes to settle what came, to append it and publish: mostly, and at most.
 const SETTLES_MICROS: u64 = 300;
 const SETTLES_LATE_MICROS: u64 = 60_000;
+
+/// An upstream's task tells its peer what the tree says within so long.
+const TELLS_MICROS: u64 = 2_000;
 
 /// After so long a reader dials again.
 const DIALS_AGAIN_MICROS: u64 = 100_000;
@@ -24,14 +29,43 @@ pub type Written = (usize, u64);
 
 /// What happens.
 enum Event {
-    Write { node: usize },
-    Arrive { link: usize, stream: u64, message: Message },
-    Told { link: usize, stream: u64, order: Order },
-    Settle { link: usize, stream: u64, transactions: Vec<(Written, u32)> },
-    Look { link: usize, stream: u64 },
-    Beat { node: usize },
-    Dial { link: usize },
-    Break { link: usize, stream: u64 },
+    Write {
+        node: usize,
+    },
+    Arrive {
+        link: usize,
+        stream: u64,
+        message: Message,
+    },
+    Told {
+        link: usize,
+        stream: u64,
+        ping: Ping,
+    },
+    Settle {
+        link: usize,
+        stream: u64,
+        transactions: Vec<(Written, u32)>,
+    },
+    Look {
+        link: usize,
+        stream: u64,
+    },
+    Beat {
+        node: usize,
+    },
+    Dial {
+        link: usize,
+    },
+    Break {
+        link: usize,
+        stream: u64,
+    },
+    /// An upstream looks what it is to tell its peer.
+    Order {
+        link: usize,
+        stream: u64,
+    },
 }
 
 /// What a downstream sends.
@@ -39,6 +73,7 @@ enum Message {
     Transactions(Vec<(Written, u32)>),
     End,
     Summary(Summary),
+    Pong(Ping),
 }
 
 /// One node.
@@ -325,7 +360,9 @@ impl World {
         let (reader, id) = (link.reader, link.id.take().expect("it is up"));
         let node = &mut self.nodes[reader];
         node.tree.end(id, &node.clock, now);
-        let after = self.random.u64(..DIALS_AGAIN_MICROS);
+        // Some are dialed again while what was sent before is still on its way.
+        let within = [TELLS_MICROS, DIALS_AGAIN_MICROS][self.random.usize(..2)];
+        let after = self.random.u64(..within);
         self.put(after, Event::Dial { link: number });
         self.pass_orders(reader);
     }
@@ -347,7 +384,8 @@ impl World {
             Event::Write { node } | Event::Beat { node } => (*node, None),
             Event::Arrive { link, stream, .. }
             | Event::Settle { link, stream, .. }
-            | Event::Look { link, stream } => (self.links[*link].reader, Some((*link, *stream))),
+            | Event::Look { link, stream }
+            | Event::Order { link, stream } => (self.links[*link].reader, Some((*link, *stream))),
             Event::Told { link, stream, .. } => {
                 if self.links[*link].is_dead {
                     return;
@@ -385,7 +423,9 @@ impl World {
             Event::Arrive { link, message, .. } => self.arrives(link, message),
             Event::Settle { link, transactions, .. } => self.settles(link, transactions),
             Event::Look { link, .. } => self.looks(link),
-            Event::Told { link, order, .. } => self.is_told(link, order),
+            Event::Order { link, .. } => self.orders(link),
+            Event::Told { link, ping: Ping::Order(order), .. } => self.is_told(link, order),
+            Event::Told { link, ping, .. } => self.send(link, Message::Pong(ping)),
             Event::Break { .. } => unreachable!("it concerns no node"),
         }
     }
@@ -515,6 +555,8 @@ impl World {
         let process = self.nodes[reader].process;
         self.nodes[sender].tree.is_read_by(&process);
         self.feed(number);
+        self.pass_orders(reader);
+        self.pass_orders(sender);
     }
 
     fn arrives(&mut self, number: usize, message: Message) {
@@ -545,6 +587,9 @@ impl World {
                 self.links[number].settled_at = self.settles_at(number);
                 let after = self.links[number].settled_at - self.now;
                 self.put(after, Event::Settle { link: number, stream, transactions: fresh });
+            }
+            Message::Pong(ping) => {
+                self.nodes[reader].tree.pong(id, ping.to_string().as_bytes());
             }
             Message::End => self.nodes[reader].tree.reaches_end(id),
             Message::Summary(summary) => {
@@ -615,9 +660,16 @@ impl World {
             let Some(link) = links.into_iter().find(|link| self.links[*link].id == Some(id)) else {
                 continue;
             };
-            let Some(order) = self.nodes[number].tree.order(id) else { continue };
+            let (after, stream) = (self.random.u64(..TELLS_MICROS), self.links[link].stream);
+            self.put(after, Event::Order { link, stream });
+        }
+    }
+
+    fn orders(&mut self, link: usize) {
+        let (reader, id) = (self.links[link].reader, self.links[link].id.expect("it is up"));
+        while let Some(ping) = self.nodes[reader].tree.ping(id) {
             let stream = self.links[link].stream;
-            self.transport(link, Event::Told { link, stream, order });
+            self.transport(link, Event::Told { link, stream, ping });
         }
     }
 

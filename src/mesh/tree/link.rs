@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{KNOWN_IN_A_ROW, MOST_DOUBLINGS, Order, Process, Summary, WINDOW, WINDOWS};
+use super::{KNOWN_IN_A_ROW, MOST_DOUBLINGS, Order, Ping, Process, Summary, WINDOW, WINDOWS};
 use crate::clock::VectorClock;
 use crate::source::Source;
 
@@ -37,8 +37,12 @@ pub struct Link {
     pub order: Option<Order>,
     /// What has come and is not settled.
     pub received: VectorClock,
-    /// What the peer's process is known to have, since this link began, and since that process dialed this node.
+    /// What the peer's process is known to have, and whether what comes counts for that.
     pub theirs: VectorClock,
+    is_proven: bool,
+    /// How often it was to be proven, and whether the peer is to be asked.
+    proofs: u64,
+    asks_for_proof: bool,
     /// How many transactions came last, none of which was new.
     in_a_row: u64,
     pub news: u64,
@@ -60,6 +64,9 @@ impl Link {
             order: None,
             received: VectorClock::default(),
             theirs: VectorClock::default(),
+            is_proven: false,
+            proofs: 0,
+            asks_for_proof: true,
             in_a_row: 0,
             news: 0,
             known: 0,
@@ -72,6 +79,31 @@ impl Link {
 
     pub fn is_of(&self, process: &Process) -> bool {
         self.process.as_ref() == Some(process)
+    }
+
+    /// The peer's process has dialed this node: it may be one that was put back.
+    pub fn is_to_prove(&mut self) {
+        self.theirs = VectorClock::default();
+        self.proofs += 1;
+        (self.is_proven, self.asks_for_proof) = (false, true);
+    }
+
+    pub fn pong(&mut self, payload: &[u8]) {
+        self.is_proven |= payload == Ping::Proof(self.proofs).to_string().as_bytes();
+    }
+
+    /// The peer has this transaction.
+    pub fn sent(&mut self, source: &Source, transaction: u64) {
+        if self.is_proven {
+            self.theirs.advance(source, transaction);
+        }
+    }
+
+    /// What the peer is to be told next.
+    pub fn ping(&mut self) -> Option<Ping> {
+        let order = self.order.take().map(Ping::Order);
+        let proof = || std::mem::take(&mut self.asks_for_proof).then_some(Ping::Proof(self.proofs));
+        order.or_else(proof)
     }
 
     pub fn count(&mut self, news: u64, known: u64) {
@@ -100,6 +132,11 @@ impl Link {
         self.known > self.news
     }
 
+    /// Whether it may become lazy. If its peer is still to be told to be eager, from a position, that goes before.
+    pub fn may_be_lazy(&self) -> bool {
+        self.standing == Standing::Eager && self.order.is_none()
+    }
+
     fn window(&self) -> u64 {
         WINDOW << self.doublings
     }
@@ -115,7 +152,9 @@ impl Link {
     pub fn make_eager(&mut self) -> VectorClock {
         let from = self.heard.front().map(|heard| heard.summary.from).or(self.position);
         self.standing = Standing::Eager;
-        self.order = Some(Order::Eager(from));
+        // Who was not told to be lazy is eager.
+        let was_told = self.order != Some(Order::Lazy);
+        self.order = was_told.then_some(Order::Eager(from));
         self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
         self.count_anew();
         let mut clock = Summary::default();
@@ -126,7 +165,7 @@ impl Link {
     /// Takes note of a summary. What is lacking of it at `due` is lacking for too long.
     pub fn hear(&mut self, summary: Summary, now: Instant, due: Instant) {
         for (source, next) in summary.have.iter().filter(|(_, next)| *next > 0) {
-            self.theirs.advance(source, next - 1);
+            self.sent(source, next - 1);
         }
         // It was told to be eager, and has not read that yet.
         if self.standing != Standing::Lazy {

@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// What one ping says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ping {
+    /// How the downstream is to go on.
+    Order(Order),
+    /// Nothing: its pong shows that the process at the other end is there now.
+    Proof(u64),
+}
+
 /// How a downstream is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -30,6 +39,15 @@ impl Order {
     }
 }
 
+impl fmt::Display for Ping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order(order) => order.fmt(f),
+            Self::Proof(number) => write!(f, "proof {number}"),
+        }
+    }
+}
+
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,7 +69,7 @@ mod tests {
         {
             assert_eq!(Order::decode(order.to_string().as_bytes()), Some(Ok(order)));
         }
-        for payload in ["", "lazy 1", "0f3a", "eagerly", "Lazy"] {
+        for payload in ["", "proof 1", "lazy 1", "0f3a", "eagerly", "Lazy"] {
             assert_eq!(Order::decode(payload.as_bytes()), None, "{payload}");
         }
         for payload in ["eager ", "eager -1", "eager x", "eager 18446744073709551616"] {

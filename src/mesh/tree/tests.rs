@@ -22,13 +22,20 @@ fn tree(links: u64) -> (Tree, Vec<LinkId>) {
     let mut tree = Tree::new(fastrand::Rng::with_seed(1));
     let ids: Vec<_> = (0..links).map(|number| tree.begin(Some(process(number)))).collect();
     ids.iter().for_each(|id| tree.reaches_end(*id));
+    orders(&mut tree);
     (tree, ids)
 }
 
 /// What the peers are to be told, by the numbers of their links.
-fn orders(tree: &mut Tree) -> Vec<(u64, String)> {
+fn pings(tree: &mut Tree) -> Vec<(u64, String)> {
     let ordered = tree.ordered();
-    ordered.into_iter().map(|id| (id.0, tree.order(id).unwrap().to_string())).collect()
+    let pings = ordered.into_iter().filter_map(|id| Some((id.0, tree.ping(id)?.to_string())));
+    pings.collect()
+}
+
+/// The orders among them.
+fn orders(tree: &mut Tree) -> Vec<(u64, String)> {
+    pings(tree).into_iter().filter(|(_, ping)| !ping.starts_with("proof")).collect()
 }
 
 #[test]
@@ -141,18 +148,35 @@ fn links_between_two_nodes_go_the_same_way() {
     assert_eq!(orders(&mut tree), [], "the last one stays eager");
     tree.hear(ids[1], summary("a:5", 3, 4), &clock("a:5"), now);
     tree.mirror(&process(1), Order::Eager(Some(17)), now);
+    // From where it goes on must be said before anything else.
+    tree.mirror(&process(1), Order::Lazy, now);
+    tree.settle(ids[1], 0, 10 * KNOWN_IN_A_ROW, true);
     assert_eq!(orders(&mut tree), [(1, "eager 4".into())]);
+    tree.mirror(&process(1), Order::Lazy, now);
+    tree.mirror(&process(1), Order::Eager(None), now);
+    assert_eq!(orders(&mut tree), [], "it was not told to be lazy");
 }
 
 #[test]
-fn what_a_process_has_is_known_from_what_it_sends_since_it_dialed() {
+fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there() {
     let (mut tree, ids) = tree(2);
     let source: Source = "a".parse().unwrap();
     let known = |tree: &Tree, number| tree.known_of(&process(number)).cloned();
+    tree.sent(ids[0], &source, 5);
+    tree.pong(ids[0], b"proof 1");
+    tree.sent(ids[0], &source, 5);
+    assert_eq!(known(&tree, 0), Some(clock("")));
+    tree.pong(ids[0], b"proof 0");
     tree.sent(ids[0], &source, 6);
     assert_eq!((known(&tree, 0), known(&tree, 1)), (Some(clock("a:7")), Some(clock(""))));
+    // What comes until the next pong may be of before.
     tree.is_read_by(&process(0));
+    assert_eq!(pings(&mut tree), [(0, "proof 1".into())]);
+    tree.sent(ids[0], &source, 7);
+    tree.pong(ids[0], b"proof 0");
+    tree.sent(ids[0], &source, 7);
     assert_eq!(known(&tree, 0), Some(clock("")));
+    tree.pong(ids[0], b"proof 1");
     tree.sent(ids[0], &source, 7);
     tree.hear(ids[0], summary("b:3", 0, 1), &clock(""), Instant::now());
     assert_eq!(known(&tree, 0), Some(clock("a:8 b:3")));
