@@ -29,6 +29,14 @@ impl Fanout {
         woken
     }
 
+    /// How many listen.
+    pub fn count(&self) -> usize {
+        self.lock().as_mut().map_or(0, |subscribers| {
+            subscribers.retain(|subscriber| !subscriber.is_closed());
+            subscribers.len()
+        })
+    }
+
     /// Something has happened.
     pub fn wake(&self) {
         if let Some(subscribers) = &mut *self.lock() {
@@ -63,6 +71,7 @@ mod tests {
         drop(second);
         fanout.wake();
         assert_eq!(fanout.lock().as_ref().map(Vec::len), Some(1));
+        assert_eq!(fanout.count(), 1);
         fanout.close();
         assert!(first.try_recv().is_ok() && first.is_closed());
         assert!(fanout.subscribe().recv_blocking().is_ok());

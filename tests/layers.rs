@@ -65,6 +65,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "manager",
             "query",
             "config",
+            "fanout",
             "foreign",
             "stream",
         ],

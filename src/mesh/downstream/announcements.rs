@@ -3,18 +3,22 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
 
 use super::frames::frame;
+use crate::fanout::Fanout;
 use crate::manager::{Handle, State};
 use crate::mesh::tree::{Beat, Herald};
 use crate::mesh::websocket::Note;
 
-/// The last of them.
+/// The last of them, and those who read them.
 #[derive(Default)]
-pub struct Announcements(Mutex<Last>);
+pub struct Announcements {
+    last: Mutex<Last>,
+    readers: Fanout,
+}
 
 #[derive(Default)]
 struct Last {
@@ -22,8 +26,6 @@ struct Last {
     herald: Option<(Herald, u64)>,
     /// What is new in a beat, as it is sent.
     frame: Option<(Arc<Beat>, Arc<[u8]>)>,
-    /// Who is woken by the next one.
-    readers: Vec<Sender<()>>,
 }
 
 impl Announcements {
@@ -53,13 +55,9 @@ impl Announcements {
         frame
     }
 
-    /// A channel that has something in it whenever there was another beat since it was last emptied.
+    /// A channel that has something in it if there was another beat since it was last emptied, or before.
     pub fn subscribe(&self) -> Receiver<()> {
-        let (wake, woken) = async_channel::bounded(1);
-        let mut last = self.lock();
-        last.readers.retain(|reader| !reader.is_closed());
-        last.readers.push(wake);
-        woken
+        self.readers.subscribe()
     }
 
     /// Has lazy readers told what is new, as often as they should be, until `shutdown` closes.
@@ -79,20 +77,16 @@ impl Announcements {
 
     /// Tells those who are there, and says how many they are.
     fn tell(&self, handle: &Handle) -> usize {
-        let mut last = self.lock();
-        last.readers.retain(|reader| !reader.is_closed());
-        if !last.readers.is_empty() {
-            last.beat(&handle.last_state());
-            for reader in &last.readers {
-                // If it is full, the reader is woken already.
-                reader.try_send(()).ok();
-            }
+        let readers = self.readers.count();
+        if readers > 0 {
+            self.lock().beat(&handle.last_state());
+            self.readers.wake();
         }
-        last.readers.len()
+        readers
     }
 
     fn lock(&self) -> MutexGuard<'_, Last> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
