@@ -2,7 +2,8 @@
 //!
 //! A [`downstream`] sends this node's journal to whoever connects and only sends; an [`upstream`] dials a peer,
 //! receives its journal and only receives. Neither knows the other. [`tree`] decides which of many links bring
-//! transactions, by what all streams of a node tell its [`neighbours`]. [`websocket`] is what both ends do alike, and [`named`] how both name each other in the log.
+//! transactions, by what all streams of a node tell its [`neighbours`]. [`websocket`] is what both ends do alike, and
+//! [`named`] how both name each other in the log.
 
 pub mod downstream;
 pub mod named;

@@ -2,7 +2,8 @@
 //!
 //! A session is a cursor over the journal. It holds no queue: it reads the next batch when the last one
 //! is written, and waits for the journal to grow where it ends. So a slow reader costs the node
-//! nothing and loses nothing. What arrives is looked at only to see that the other side lives.
+//! nothing and loses nothing. What arrives shows that the other side lives; the pings of a patchmesh node also say
+//! whether it wants transactions, or only to know what there is (`lazy`, `eager`).
 //!
 //! If what a reader lacks was folded away, it first gets what stands for that, if it can be given: a patchmesh
 //! node a base, a plain node the document as transactions. A node that knows that what it has is wrong asks for a
@@ -45,7 +46,7 @@ use sending::{Next, Sending};
 
 pub use status::{DownstreamStatus, Downstreams, UNREAD};
 
-/// Little is heard here, and nothing but pongs and a close has a meaning.
+/// Little is heard here: pongs, pings with an order, and a close.
 const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
 
 /// A session that has been agreed on and not yet begun.
@@ -240,19 +241,7 @@ impl Session {
             match event {
                 Event::Heard(message) => {
                     sending.progress.hear();
-                    match message? {
-                        Message::Close(frame) => {
-                            let too_large =
-                                frame.is_some_and(|frame| frame.code == CloseCode::Size);
-                            return Err(End::Closing { too_large });
-                        }
-                        Message::Ping(payload) => {
-                            if let Some(order) = self.order(&payload) {
-                                sending.obey(order.map_err(End::BadOrder)?)?;
-                            }
-                        }
-                        _ => (),
-                    }
+                    self.take_heard(message?, &mut sending)?;
                 }
                 Event::Written(next) => sending.get(next).await?,
                 Event::Tick if silence.tick(sending.socket.signs_of_life()) => {
@@ -278,9 +267,17 @@ impl Session {
         }
     }
 
-    /// What a ping tells this node to do, if it is from one that may tell it.
-    fn order(&self, payload: &[u8]) -> Option<Result<Order, String>> {
-        Order::decode(payload).filter(|_| self.hello.takes_notes())
+    /// Takes in what the reader says: only closes, and the pings of a patchmesh node, have a meaning.
+    fn take_heard(&self, message: Message, sending: &mut Sending<'_>) -> Result<(), End> {
+        match message {
+            Message::Close(frame) => {
+                let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                Err(End::Closing { too_large })
+            }
+            Message::Ping(payload) if self.hello.takes_notes() => Order::decode(&payload)
+                .map_or(Ok(()), |order| sending.obey(order.map_err(End::BadOrder)?)),
+            _ => Ok(()),
+        }
     }
 
     /// Has a plain node wait that found a message too large when it was here last.

@@ -1,7 +1,7 @@
 //! What the streams of a node share: the tree of which the peers that it reads are the branches.
 //!
 //! Upstreams tell it what comes, and are told what their peers are to do. Downstreams ask it what their readers
-//! have, and say what these want, so that the way back goes along.
+//! have, and say what these want, so that both links between two nodes become lazy or eager together.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -14,7 +14,6 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
-use crate::clock::VectorClock;
 use crate::manager::Handle;
 use crate::mesh::tree::{LinkId, Order, Ping, Process, Summary, Tree};
 use crate::source::Source;
@@ -81,13 +80,17 @@ impl Neighbours {
         self.lock().change(|tree| tree.mirror(process, order, Instant::now()));
     }
 
-    /// Lets `look` at what a process that reads this node is known to have.
-    pub fn known_of<T>(
+    /// Which of these, by their order, a process that reads this node is known to have.
+    pub fn known_of<'a>(
         &self,
         process: &Process,
-        look: impl FnOnce(Option<&VectorClock>) -> T,
-    ) -> T {
-        look(self.lock().tree.known_of(process))
+        stamps: impl Iterator<Item = (&'a Source, u64)>,
+    ) -> Vec<usize> {
+        let links = self.lock();
+        let Some(known) = links.tree.known_of(process) else { return Vec::new() };
+        let stamps = stamps.enumerate();
+        let known = stamps.filter(|(_, (source, id))| known.has_seen(source, *id));
+        known.map(|(at, _)| at).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Links> {
@@ -142,7 +145,8 @@ impl Branch {
     /// What the peer is to be told next.
     pub fn poll_ping(&mut self, context: &mut Context<'_>) -> Poll<Ping> {
         loop {
-            if self.look.poll(context).is_ready() {
+            // A timer that is set anew has to be polled, or nobody is woken by it.
+            while self.look.poll(context).is_ready() {
                 let (id, state) = (self.id, self.handle.last_state());
                 let look = |tree: &mut Tree| tree.look(id, state.stamps(), Instant::now());
                 let look = self.neighbours.lock().change(look);
@@ -180,6 +184,7 @@ impl Drop for Branch {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use super::*;
     use crate::manager::Manager;
@@ -202,19 +207,57 @@ mod tests {
             assert_eq!(poll_fn(|context| other.poll_ping(context)).await, Ping::Proof(0));
             one.pong(b"proof 0");
             one.receive((&source, 6));
-            let known = neighbours.known_of(&first, |known| known.unwrap().next_id(&source));
-            assert_eq!(known, 7);
+            let stamps = [(&source, 7), (&source, 6), (&source, 8), (&source, 2)];
+            assert_eq!(neighbours.known_of(&first, stamps.into_iter()), [1, 3]);
             neighbours.is_read_by(&first);
-            let known = neighbours.known_of(&first, |known| known.unwrap().next_id(&source));
-            assert_eq!(known, 0);
+            assert!(neighbours.known_of(&first, stamps.into_iter()).is_empty());
             neighbours.mirror(&second, Order::Lazy);
             let ping = poll_fn(|context| other.poll_ping(context)).await;
             assert_eq!(ping, Ping::Order(Order::Lazy));
             let again =
                 smol::spawn(async move { poll_fn(|context| other.poll_ping(context)).await });
             drop(one);
-            assert!(neighbours.known_of(&first, |known| known.is_none()));
+            let stamps = [(&source, 2)];
+            assert!(neighbours.known_of(&first, stamps.into_iter()).is_empty());
             assert_eq!(again.await, Ping::Order(Order::Eager(None)), "it is the only one left");
+        });
+    }
+
+    #[test]
+    fn what_is_lacking_behind_something_that_came_is_looked_for_in_its_turn() {
+        smol::block_on(async {
+            let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
+            let _task = smol::spawn(manager.run());
+            let neighbours = Arc::new(Neighbours::new(7));
+            let begin = |number| {
+                let process = Process { number, generation: 0 };
+                let branch = neighbours.begin(process, handle.clone());
+                branch.reaches_end();
+                (branch, process)
+            };
+            let ((_one, _), (mut other, second)) = (begin(1), begin(2));
+            neighbours.mirror(&second, Order::Lazy);
+            let mut next = async || poll_fn(|context| other.poll_ping(context)).await;
+            assert_eq!(next().await, Ping::Order(Order::Lazy));
+            assert_eq!(next().await, Ping::Proof(0));
+            let summary = |source: &str, from| {
+                let have = [(source.parse().unwrap(), 2)].into_iter().collect();
+                Summary { have, from, to: from + 1 }
+            };
+            other.hear(summary("a~00000000", 0));
+            // As good as all of the time that the first one has.
+            Timer::after(Duration::from_millis(140)).await;
+            other.hear(summary("b~00000000", 1));
+            handle.create("[]", None).await.unwrap();
+            let late = async {
+                Timer::after(Duration::from_secs(5)).await;
+                panic!("nobody looks");
+            };
+            let begin = Instant::now();
+            let ping = poll_fn(|context| other.poll_ping(context)).or(late).await;
+            assert_eq!(ping, Ping::Order(Order::Eager(Some(1))));
+            // Else it was seen only since somebody else woke the task.
+            assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
         });
     }
 }

@@ -181,7 +181,7 @@ impl Tree {
         now: Instant,
     ) -> Option<Instant> {
         let patience = PATIENCE + PATIENCE_CHANCE.mul_f64(self.random.f64());
-        self.links.get_mut(&id)?.hear(summary, now, now + patience);
+        self.links.get_mut(&id)?.hear(summary, settled, now, now + patience);
         self.look(id, settled, now)
     }
 
@@ -190,7 +190,11 @@ impl Tree {
         self.promises.retain(|promise| promise.until > now);
         let link = self.links.get_mut(&id).filter(|link| link.standing == Standing::Lazy)?;
         link.forget(settled);
-        let due = self.links[&id].lack(&self.had(settled, now))?;
+        let Some(due) = self.links[&id].lack(&self.had(settled, now)) else {
+            // What another link is to bring may not come.
+            let lacks = self.links[&id].lack(&|source: &Source| settled.next_id(source)).is_some();
+            return self.promises.iter().map(|promise| promise.until).min().filter(|_| lacks);
+        };
         if due > now {
             return Some(due);
         }

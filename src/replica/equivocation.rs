@@ -1,8 +1,8 @@
 //! Different transactions under one stamp.
 //!
-//! All that a node has written comes back to it by its peers, so what is known must be cheap to look at. The recent part of
-//! the history is searched for it only if it may be there at another place: those of one source are in the order of
-//! their Ids.
+//! What comes by several links is known when it comes again, so that must be cheap to find out. The recent part of
+//! the history is searched for it only if it may be there at another place: those of one source are in the order
+//! of their Ids.
 
 use super::Replica;
 use super::history::History;

@@ -21,9 +21,9 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Listens on all of `addresses`, for streams that are kept from others as `security` says; port 0 takes a free one, the same on all. An address that this
-    /// machine does not have is passed over if there is another one: a name may have those of several
-    /// machines, or one of a protocol that is switched off here.
+    /// Listens on all of `addresses`, for streams that are kept from others as `security` says; port 0 takes a
+    /// free one, the same on all. An address that this machine does not have is passed over if there is another
+    /// one: a name may have those of several machines, or one of a protocol that is switched off here.
     ///
     /// # Errors
     /// If another address cannot be listened on, or none can.

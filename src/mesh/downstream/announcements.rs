@@ -13,7 +13,7 @@ use crate::manager::{Handle, State};
 use crate::mesh::tree::{Beat, Herald};
 use crate::mesh::websocket::Note;
 
-/// The last of them, and those who read them.
+/// The last announcement, and those who read them.
 #[derive(Default)]
 pub struct Announcements {
     last: Mutex<Last>,
@@ -22,7 +22,7 @@ pub struct Announcements {
 
 #[derive(Default)]
 struct Last {
-    /// Who says them, and since how many times that streams had to begin anew.
+    /// What makes the beats, and how often streams had begun anew when its first one was made.
     herald: Option<(Herald, u64)>,
     /// What is new in a beat, as it is sent.
     frame: Option<(Arc<Beat>, Arc<[u8]>)>,

@@ -1,8 +1,9 @@
 //! Records as they are sent, made once for all readers at the end of the journal.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::manager::Handle;
+use crate::source::Source;
 use crate::transaction::Record;
 
 /// How many records, and about how many bytes of them, are written in one go.
@@ -45,13 +46,19 @@ impl Frames {
         self.begin + self.records.len() as u64
     }
 
-    /// What a reader gets of it that has some.
-    pub fn but(&self, has: impl Fn(&Record) -> bool) -> Arc<[u8]> {
-        if self.records.iter().any(&has) {
-            frames(self.records.iter().filter(|record| !has(record)))
-        } else {
-            self.bytes.clone()
-        }
+    /// The stamps of the records, in their order.
+    pub fn stamps(&self) -> impl Iterator<Item = (&Source, u64)> {
+        self.records.iter().map(|record| (&record.place.source, record.place.id))
+    }
+
+    /// The frames of those records, of which this is the number and the record, that a reader does not have.
+    pub fn but(&self, has: impl Fn(usize, &Record) -> bool) -> Arc<[u8]> {
+        let mut records = self.records.iter().enumerate();
+        let Some((first, _)) = records.find(|(at, record)| has(*at, record)) else {
+            return self.bytes.clone();
+        };
+        let rest = records.filter(|(at, record)| !has(*at, record)).map(|(_, record)| record);
+        frames(self.records[..first].iter().chain(rest))
     }
 }
 
@@ -62,10 +69,9 @@ pub struct Latest(Mutex<Option<Arc<Frames>>>);
 impl Latest {
     /// The frames of the records from `position` on; none if they are not in memory.
     pub fn frames(&self, handle: &Handle, position: u64) -> Option<Arc<Frames>> {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = handle.journal();
         let length = journal.length();
-        if let Some(frames) = latest.as_ref()
+        if let Some(frames) = self.lock().as_ref()
             && (frames.begin, frames.end()) == (position, length)
         {
             return Some(frames.clone());
@@ -74,9 +80,13 @@ impl Latest {
         let frames = Arc::new(Frames::new(position, records));
         // Others are where this one is only if that is the end.
         if frames.end() >= length {
-            *latest = Some(frames.clone());
+            *self.lock() = Some(frames.clone());
         }
         Some(frames)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Frames>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,9 +142,25 @@ mod tests {
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let frames = Frames::new(0, vec![record(1, bytes)]);
-            let frame = frames.but(|_| false);
+            let frame = frames.but(|_, _| false);
             assert_eq!(&frame[..header.len()], header);
             assert_eq!(frame.len(), header.len() + bytes);
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_what_it_does_not_have() {
+        let frames = Frames::new(0, (1..=4).map(|id| record(id, id as usize)).collect());
+        let of = |ids: &[usize]| -> Vec<u8> {
+            ids.iter().flat_map(|id| [0x81, *id as u8].into_iter().chain(vec![b'x'; *id])).collect()
+        };
+        for (has, lacks) in [
+            (&[][..], &[1, 2, 3, 4][..]),
+            (&[1], &[2, 3, 4]),
+            (&[2, 4], &[1, 3]),
+            (&[1, 2, 3, 4], &[]),
+        ] {
+            assert_eq!(*frames.but(|at, _| has.contains(&(at + 1))), of(lacks), "{has:?}");
         }
     }
 
@@ -149,16 +175,16 @@ mod tests {
             }
             let first = latest.frames(&handle, 0).unwrap();
             assert!(Arc::ptr_eq(&first, &latest.frames(&handle, 0).unwrap()));
-            let all = first.but(|_| false);
-            assert!(Arc::ptr_eq(&all, &first.but(|_| false)));
+            let all = first.but(|_, _| false);
+            assert!(Arc::ptr_eq(&all, &first.but(|_, _| false)));
             // One who lacks less has its own.
             let late = latest.frames(&handle, 1).unwrap();
             assert_eq!((first.end(), late.end()), (2, 2));
-            assert!(all.ends_with(&late.but(|_| false)));
+            assert!(all.ends_with(&late.but(|_, _| false)));
             handle.create("[]", None).await.unwrap();
             assert_eq!(latest.frames(&handle, 0).unwrap().end(), 3);
             assert_eq!(latest.frames(&handle, 3).unwrap().end(), 3);
-            assert!(latest.frames(&handle, 3).unwrap().but(|_| false).is_empty());
+            assert!(latest.frames(&handle, 3).unwrap().but(|_, _| false).is_empty());
         });
     }
 }

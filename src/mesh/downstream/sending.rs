@@ -15,7 +15,6 @@ use super::status::Progress;
 use super::{End, Session};
 use crate::mesh::tree::{Flow, Order, Process, Said};
 use crate::mesh::websocket::{Note, Socket};
-use crate::transaction::Place;
 
 /// How many batches are written in one turn of a session.
 const BATCHES_A_TURN: u32 = 4;
@@ -142,15 +141,11 @@ impl<'a> Sending<'a> {
     }
 
     fn put(&mut self, frames: &Frames) {
+        let neighbours = &self.session.downstreams.neighbours;
+        let known = self.reader.map(|reader| neighbours.known_of(&reader, frames.stamps()));
+        let known = known.unwrap_or_default();
         let seen = &self.progress.seen;
-        let bytes = match &self.reader {
-            None => frames.but(|record| seen.has(record)),
-            Some(reader) => self.session.downstreams.neighbours.known_of(reader, |known| {
-                let Some(known) = known else { return frames.but(|record| seen.has(record)) };
-                let is_known = |Place { source, id, .. }: &Place| known.has_seen(source, *id);
-                frames.but(|record| seen.has(record) || is_known(&record.place))
-            }),
-        };
+        let bytes = frames.but(|at, record| seen.has(record) || known.binary_search(&at).is_ok());
         if !bytes.is_empty() {
             self.socket.put(bytes);
         }

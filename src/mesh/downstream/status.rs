@@ -86,9 +86,6 @@ impl Progress {
             return 0;
         }
         let (journal, position) = (handle.journal(), self.position.load(Ordering::Relaxed));
-        if self.lazy.load(Ordering::Relaxed) {
-            return 0;
-        }
         match self.seen.clock() {
             Some(seen) => journal.lacking(position, seen),
             None => journal.length().saturating_sub(position),

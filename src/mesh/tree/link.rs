@@ -10,6 +10,9 @@ use crate::source::Source;
 /// How many summaries of one link are kept apart; later ones are joined to the last.
 const MOST_HEARD: usize = 8;
 
+/// Of how many sources summaries of one link are kept, about.
+const MOST_SOURCES: usize = 1 << 16;
+
 /// How it stands with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -163,9 +166,14 @@ impl Link {
     }
 
     /// Takes note of a summary. What is lacking of it at `due` is lacking for too long.
-    pub fn hear(&mut self, summary: Summary, now: Instant, due: Instant) {
-        for (source, next) in summary.have.iter().filter(|(_, next)| *next > 0) {
-            self.sent(source, next - 1);
+    pub fn hear(&mut self, summary: Summary, settled: &VectorClock, now: Instant, due: Instant) {
+        // Of sources of which this node has nothing there is nothing that could be sent back. So the peer
+        // cannot have this node keep whatever it thinks of.
+        let is_known = |source: &Source| settled.next_id(source) > 0;
+        for (source, next) in summary.have.iter() {
+            if next > 0 && is_known(source) {
+                self.sent(source, next - 1);
+            }
         }
         // It was told to be eager, and has not read that yet.
         if self.standing != Standing::Lazy {
@@ -176,6 +184,11 @@ impl Link {
             last.summary.join(&summary);
         } else {
             self.heard.push_back(Heard { summary, due });
+        }
+        let sources = self.heard.iter().map(|heard| heard.summary.have.iter().count());
+        if sources.sum::<usize>() > MOST_SOURCES {
+            // Then the peer is to send it, rather than that more of it is kept.
+            self.heard.iter_mut().for_each(|heard| heard.due = now);
         }
     }
 

@@ -31,7 +31,9 @@ impl Order {
             b"eager" => Some(Ok(Self::Eager(None))),
             _ => {
                 let position = std::str::from_utf8(payload.strip_prefix(b"eager ")?);
-                let position = position.ok().and_then(|digits| digits.parse().ok());
+                let is_number = |digits: &&str| digits.bytes().all(|byte| byte.is_ascii_digit());
+                let position =
+                    position.ok().filter(is_number).and_then(|digits| digits.parse().ok());
                 let position = position.map(|position| Self::Eager(Some(position)));
                 Some(position.ok_or_else(|| "eager is not followed by a position".to_owned()))
             }
@@ -72,7 +74,7 @@ mod tests {
         for payload in ["", "proof 1", "lazy 1", "0f3a", "eagerly", "Lazy"] {
             assert_eq!(Order::decode(payload.as_bytes()), None, "{payload}");
         }
-        for payload in ["eager ", "eager -1", "eager x", "eager 18446744073709551616"] {
+        for payload in ["eager ", "eager -1", "eager +1", "eager x", "eager 18446744073709551616"] {
             assert!(Order::decode(payload.as_bytes()).unwrap().is_err(), "{payload}");
         }
     }

@@ -101,15 +101,33 @@ fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
     assert_eq!(tree.look(ids[1], &settled, due), None);
     // What has only been received may be lost.
     assert_eq!(orders(&mut tree), [(1, "eager 7".into())]);
-    // It is to bring that, but not what it does not have.
-    assert_eq!(tree.look(ids[2], &settled, due), None);
+    // It is to bring that, but not what it does not have. If it does not, the next one is asked.
+    let promised = due + PATIENCE + PATIENCE_CHANCE;
+    assert_eq!(tree.look(ids[2], &settled, due), Some(promised));
     assert_eq!(orders(&mut tree), []);
     tree.look(ids[3], &settled, due);
     assert_eq!(orders(&mut tree), [(3, "eager 30".into())]);
-    // It did not bring it: the next one is asked.
     tree.end(ids[3], &settled, due);
-    assert_eq!(tree.look(ids[2], &settled, due + 2 * PATIENCE + PATIENCE_CHANCE), None);
+    assert_eq!(tree.look(ids[2], &settled, promised), None);
     assert_eq!(orders(&mut tree), [(2, "eager 20".into())]);
+}
+
+#[test]
+fn a_peer_that_says_more_than_can_be_kept_is_to_send_it() {
+    let (mut tree, ids) = tree(2);
+    tree.settle(ids[1], 0, KNOWN_IN_A_ROW, true);
+    orders(&mut tree);
+    let (now, settled) = (Instant::now(), clock(""));
+    for note in 0..70_u64 {
+        let have = (0..1000).map(|n| (format!("s{note}-{n}").parse().unwrap(), 2)).collect();
+        let due = tree.hear(ids[1], Summary { have, from: note, to: note + 1 }, &settled, now);
+        if due.is_none() {
+            assert_eq!(note, 65);
+            assert_eq!(orders(&mut tree), [(1, "eager 0".into())]);
+            return;
+        }
+    }
+    panic!("it says ever more");
 }
 
 #[test]
@@ -178,8 +196,8 @@ fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there(
     assert_eq!(known(&tree, 0), Some(clock("")));
     tree.pong(ids[0], b"proof 1");
     tree.sent(ids[0], &source, 7);
-    tree.hear(ids[0], summary("b:3", 0, 1), &clock(""), Instant::now());
-    assert_eq!(known(&tree, 0), Some(clock("a:8 b:3")));
+    tree.hear(ids[0], summary("b:3 c:9", 0, 1), &clock("b:1"), Instant::now());
+    assert_eq!(known(&tree, 0), Some(clock("a:8 b:3")), "of what is known here");
     let again = Process { generation: 1, ..process(0) };
     assert_eq!(tree.known_of(&again), None);
     tree.end(ids[0], &clock(""), Instant::now());

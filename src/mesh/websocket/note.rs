@@ -71,7 +71,7 @@ mod tests {
     use crate::replica::base::tests::random_base;
 
     #[test]
-    fn a_note_is_an_object_with_one_member() {
+    fn a_note_is_read_as_it_was_written() {
         let base = random_base(&mut fastrand::Rng::with_seed(1), 9, Document::default());
         let mut written = Written::default();
         let summary = base.begin_summary(&mut written, 3);
