@@ -8,10 +8,10 @@ use crate::clock::VectorClock;
 
 /// The least and the greatest time between two beats.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
-const GREATEST_INTERVAL: Duration = Duration::from_millis(400);
+const GREATEST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// With more readers than this the interval grows: they hear the same from others as well.
-const READERS: usize = 8;
+const READERS: usize = 6;
 
 /// What a node had at one moment.
 #[derive(Debug)]
