@@ -409,8 +409,8 @@ fn a_plain_reader_that_finds_a_message_too_large_is_not_served_in_a_tight_loop()
         }
     }
     assert!(messages >= 1, "it gets what it can read");
-    // The next one may be there before the close of the first one is.
-    assert!(streams <= 5 && messages <= 5, "{streams} streams, {messages} messages");
+    // The next one may be there before the close of the first one is. Each gets two messages that it can read.
+    assert!(streams <= 5 && messages <= 10, "{streams} streams, {messages} messages");
     let told = node.told("too large for it").len();
     assert!((1..=5).contains(&told), "{told} lines");
     // Others are served as ever.
