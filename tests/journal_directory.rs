@@ -100,6 +100,19 @@ impl fmt::Debug for State {
     }
 }
 
+/// What is opened in a directory. A process that another test is about to run holds the lock until it has begun.
+fn opened<T>(mut open: impl FnMut() -> Result<T, DirectoryError>) -> T {
+    let begin = Instant::now();
+    loop {
+        match open() {
+            Err(DirectoryError::InUse(_)) if begin.elapsed() < Duration::from_secs(10) => {
+                std::thread::yield_now();
+            }
+            opened => return opened.expect("the directory is good"),
+        }
+    }
+}
+
 impl Node {
     fn start(path: &Path) -> Self {
         static LOGGER: Once = Once::new();
@@ -108,16 +121,7 @@ impl Node {
             log::set_max_level(log::LevelFilter::Info);
         });
         take_log();
-        let begin = Instant::now();
-        let (manager, handle) = loop {
-            match Manager::open(path, "node", 5) {
-                // A process that another test is about to run holds the lock until it has begun.
-                Err(DirectoryError::InUse(_)) if begin.elapsed() < Duration::from_secs(10) => {
-                    std::thread::yield_now();
-                }
-                opened => break opened.expect("the directory is good"),
-            }
-        };
+        let (manager, handle) = opened(|| Manager::open(path, "node", 5));
         Self { handle, manager: smol::spawn(manager.run()), log: take_log() }
     }
 
@@ -196,7 +200,7 @@ fn transactions(numbers: std::ops::RangeInclusive<u64>) -> Vec<Transaction> {
 }
 
 fn checkpoints(path: &Path) -> Vec<PathBuf> {
-    Directory::open(path, false).expect("nobody uses it").checkpoint_paths()
+    opened(|| Directory::open(path, false)).checkpoint_paths()
 }
 
 /// What a node comes to that has the journal only.
