@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::Size;
 use crate::client::Client;
 use crate::contest::micros;
+use crate::links;
 use crate::load;
 use crate::mesh::{settle, wait_until_linked};
 use crate::process::Process;
@@ -17,10 +18,6 @@ use crate::usage::Usage;
 
 /// How large the meshes are.
 const NODES: [usize; 4] = [4, 8, 16, 32];
-
-/// How many nodes each dials where that is by chance, and the chance's seed.
-const DEGREE: usize = 3;
-const SEED: u64 = 1;
 
 /// So many rounds' time makes one of these.
 const LONG_ROUND: u32 = 8;
@@ -55,28 +52,12 @@ impl Shape {
         }
     }
 
-    /// For each node those that it dials.
     fn links(self, nodes: usize) -> Vec<Vec<usize>> {
-        let mut random = fastrand::Rng::with_seed(SEED);
-        let mut of = |at: usize| -> Vec<usize> {
-            let (next, last) = ((at + 1) % nodes, (at + nodes - 1) % nodes);
-            match self {
-                Self::Full => (0..nodes).filter(|other| *other != at).collect(),
-                Self::Ring => vec![next, last],
-                Self::Random => {
-                    // One of a ring, so that all are linked.
-                    let mut links = vec![next];
-                    while links.len() < DEGREE {
-                        let other = random.usize(..nodes);
-                        if other != at && !links.contains(&other) {
-                            links.push(other);
-                        }
-                    }
-                    links
-                }
-            }
-        };
-        (0..nodes).map(&mut of).collect()
+        match self {
+            Self::Full => links::full(nodes),
+            Self::Ring => links::ring(nodes),
+            Self::Random => links::random(nodes),
+        }
     }
 }
 

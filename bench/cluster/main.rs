@@ -26,6 +26,7 @@ mod contest;
 mod fanout;
 #[path = "../common/journal.rs"]
 mod journal;
+mod links;
 mod load;
 #[path = "../common/median.rs"]
 mod median;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::Size;
 use crate::client::Client;
 use crate::contest::micros;
+use crate::links;
 use crate::load::{self, Figures};
 use crate::median::median;
 use crate::process::Process;
@@ -34,10 +35,9 @@ struct Shape {
 
 impl Shape {
     fn full(nodes: usize, writers: usize) -> Self {
-        let all_but = |at: usize| (0..nodes).filter(move |other| *other != at).collect();
         Self {
             name: format!("full mesh of {nodes}, {writers} writers each"),
-            links: (0..nodes).map(all_but).collect(),
+            links: links::full(nodes),
             writers: vec![writers; nodes],
         }
     }

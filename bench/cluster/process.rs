@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::links;
+
 /// A child process that says its address in its first line; ends with this value.
 pub struct Process {
     child: Child,
@@ -26,10 +28,12 @@ impl Process {
 
     /// So many nodes that all dial one another, the first one with these options and its journal in `data`.
     pub fn mesh(count: usize, data: &Path, options: &[&str]) -> Vec<Self> {
-        let all_but = |at: usize| (0..count).filter(move |other| *other != at).collect();
-        Self::linked((0..count).map(all_but).collect(), |at| {
-            if at == 0 { (Some(data), options) } else { (None, &[]) }
-        })
+        Self::linked(
+            links::full(count),
+            |at| {
+                if at == 0 { (Some(data), options) } else { (None, &[]) }
+            },
+        )
     }
 
     /// One node for each list of the nodes that it dials, by their numbers; with these options, and its journal
