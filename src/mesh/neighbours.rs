@@ -189,6 +189,14 @@ mod tests {
     use super::*;
     use crate::manager::Manager;
 
+    /// The stream from a process, which was read to its end.
+    fn begin(neighbours: &Arc<Neighbours>, handle: &Handle, number: u64) -> (Branch, Process) {
+        let process = Process { number, generation: 0 };
+        let branch = neighbours.begin(process, handle.clone());
+        branch.reaches_end();
+        (branch, process)
+    }
+
     #[test]
     fn whose_peer_is_to_be_told_something_is_woken() {
         smol::block_on(async {
@@ -196,12 +204,7 @@ mod tests {
             let _task = smol::spawn(manager.run());
             let neighbours = Arc::new(Neighbours::new(7));
             assert_eq!(neighbours.process(3), Process { number: 7, generation: 3 });
-            let begin = |number| {
-                let process = Process { number, generation: 0 };
-                let branch = neighbours.begin(process, handle.clone());
-                branch.reaches_end();
-                (branch, process)
-            };
+            let begin = |number| begin(&neighbours, &handle, number);
             let ((one, first), (mut other, second)) = (begin(1), begin(2));
             let source = "b~00000000".parse().unwrap();
             assert_eq!(poll_fn(|context| other.poll_ping(context)).await, Ping::Proof(0));
@@ -229,12 +232,7 @@ mod tests {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());
             let neighbours = Arc::new(Neighbours::new(7));
-            let begin = |number| {
-                let process = Process { number, generation: 0 };
-                let branch = neighbours.begin(process, handle.clone());
-                branch.reaches_end();
-                (branch, process)
-            };
+            let begin = |number| begin(&neighbours, &handle, number);
             let ((_one, _), (mut other, second)) = (begin(1), begin(2));
             neighbours.mirror(&second, Order::Lazy);
             let mut next = async || poll_fn(|context| other.poll_ping(context)).await;
