@@ -78,7 +78,9 @@ fn nodes_come_and_go(duration: Duration) {
     let disk = |size: &Size| size.disk_bytes;
     let (before, after) = (most(early, disk), most(late, disk));
     assert!(after < 2 * before, "the directory grows: {before} to {after}");
-    assert!(after < least / 2, "nothing was folded: {after} of {least}");
+    // By the end, since a slow machine writes little before the first lives are forgotten.
+    let last = late.last().map_or(0, disk);
+    assert!(last < least / 2, "nothing was folded: {last} of {least}");
     let resident = |size: &Size| size.resident_bytes;
     let (before, after) = (most(early, resident), most(late, resident));
     assert!(after < before + (8 << 20), "memory grows: {before} to {after}");
