@@ -2,6 +2,7 @@
 
 mod address;
 mod options;
+mod order;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,6 +14,7 @@ use address::{check_address, node_url, parse_peer};
 use options::{Options, text};
 
 pub use address::{Peer, authority, host_and_port};
+pub use order::{Change, ClientCommand, Form, Input, Order, Write};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -38,6 +40,12 @@ Options:
   --token TOKEN      what clients and peers must present; also sent to peers
                      [default: the environment variable PATCHMESH_TOKEN, else none;
                      prefer that: everyone on the machine sees a command line]
+  --token-file FILE  instead, the tokens in FILE; what talks to a node shows the first
+  --allow-origin ORIGIN
+                     let web pages of ORIGIN, as https://app.example, use this node;
+                     again for more, * for all
+  --log-format FORMAT
+                     write the log as text, or as json, an object a line [default: text]
   --threads N        answer, dial and replicate by N threads [default: 1]
   --primary          say which part of the history is final: one node of a mesh,
                      which needs --data
@@ -174,6 +182,8 @@ pub struct Remote {
     pub is_tls: bool,
     /// What it wants to be presented.
     pub token: Option<String>,
+    /// The file whose first token is that. Then `token` is none until it is read.
+    pub token_file: Option<PathBuf>,
     /// What it is shown and checked by, if it speaks TLS.
     pub tls: TlsFiles,
 }
@@ -196,6 +206,32 @@ pub struct OwnFiles {
     pub key: PathBuf,
 }
 
+/// Of which origins besides a node's own web pages may use its interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Of these, each `scheme://host` or `scheme://host:port` as browsers write it: in lower case, without the port
+    /// that the scheme has anyway.
+    These(Vec<String>),
+    /// Of all.
+    All,
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+/// How the lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
 /// How a node is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -209,6 +245,12 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// What clients and peers must present, and what is sent to peers.
     pub token: Option<String>,
+    /// The file of tokens with rights that takes the place of `token`, which is none then.
+    pub token_file: Option<PathBuf>,
+    /// The other origins whose pages may use the interface.
+    pub origins: Origins,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// How many threads run its tasks.
     pub threads: usize,
     /// Whether it is set up as the primary. Then `data` is not none.
@@ -308,7 +350,8 @@ fn verify(options: Options, data: &OsString) -> Result<Command, UsageError> {
 
 fn run(options: Options, values: Vec<OsString>) -> Result<Command, UsageError> {
     let (address, peers) = addresses(values)?;
-    let Options { name, data, token, threads, is_primary, keep, horizon, tls, .. } = options;
+    let Options { name, data, token, token_file, origins, log_format, .. } = options;
+    let Options { threads, is_primary, keep, horizon, tls, .. } = options;
     if is_primary && data.is_none() {
         return Err(usage(
             "--primary needs --data: a primary that forgets what it made final would make it void",
@@ -320,6 +363,9 @@ fn run(options: Options, values: Vec<OsString>) -> Result<Command, UsageError> {
         name,
         data,
         token,
+        token_file,
+        origins: origins.unwrap_or_default(),
+        log_format: log_format.unwrap_or_default(),
         threads: threads.unwrap_or(1),
         is_primary,
         keep: keep.unwrap_or(KEEP),

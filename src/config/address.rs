@@ -152,3 +152,36 @@ pub fn parse_peer(text: &str) -> Result<Peer, UsageError> {
     let address = if rest.len() < text.len() { of_url(address) } else { address.to_owned() };
     Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned(), is_tls })
 }
+
+/// The origin of web pages, as browsers write it.
+pub fn check_origin(text: &str) -> Result<String, UsageError> {
+    let wrong = |why: &str| {
+        usage(format!(
+            "{text:?} is no origin as https://app.example or http://localhost:3000: {why}"
+        ))
+    };
+    let lower = text.to_ascii_lowercase();
+    let (scheme, rest) = lower.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
+    let is_scheme_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        || !scheme.bytes().all(is_scheme_byte)
+    {
+        return Err(wrong("its scheme is none"));
+    }
+    if let Some(at) = rest.find(['/', '?', '#', '@']) {
+        return Err(wrong(&format!("it has a {:?}", &rest[at..=at])));
+    }
+    let has_port = rest.rfind(':') > rest.rfind(']') && rest.contains(':');
+    let default_port = match scheme {
+        "http" => "80",
+        "https" => "443",
+        _ => "",
+    };
+    // The host alone is checked with a port that any address may have.
+    let address = if has_port { rest.to_owned() } else { format!("{rest}:0") };
+    check_address(&address).map_err(|error| wrong(&error.to_string()))?;
+    match rest.rsplit_once(':') {
+        Some((host, port)) if has_port && port == default_port => Ok(format!("{scheme}://{host}")),
+        _ => Ok(lower),
+    }
+}

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::need_tls;
-use super::{Command, OwnFiles, Remote, TlsFiles, UsageError, usage};
+use super::address::{check_origin, need_tls};
+use super::{Command, LogFormat, Origins, OwnFiles, Remote, TlsFiles, UsageError, usage};
 use crate::source::{MAX_NAME_BYTES, Source};
 
 /// More threads than this are a mistake: all writes go through one task.
@@ -21,6 +21,9 @@ pub struct Options {
     pub name: Option<String>,
     pub data: Option<PathBuf>,
     pub token: Option<String>,
+    pub token_file: Option<PathBuf>,
+    pub origins: Option<Origins>,
+    pub log_format: Option<LogFormat>,
     pub threads: Option<usize>,
     pub is_primary: bool,
     pub keep: Option<Duration>,
@@ -41,8 +44,7 @@ impl Options {
         use lexopt::Arg::{Long, Short, Value};
 
         let mut parser = lexopt::Parser::from_args(arguments);
-        let token = token.filter(|token| !token.is_empty());
-        let mut options = Self { token, ..Self::default() };
+        let mut options = Self::default();
         let (mut certificate, mut key) = (None, None);
         while let Some(argument) = parser.next().map_err(usage)? {
             match argument {
@@ -50,6 +52,11 @@ impl Options {
                 Short('V') | Long("version") => return Ok(ControlFlow::Break(Command::Version)),
                 Long("source") => options.name = Some(text(value(&mut parser)?)?),
                 Long("token") => options.token = Some(text(value(&mut parser)?)?),
+                Long("token-file") => {
+                    options.token_file = Some(file("--token-file", value(&mut parser)?)?)
+                }
+                Long("allow-origin") => options.allow_origin(value(&mut parser)?)?,
+                Long("log-format") => options.log_format = Some(log_format(value(&mut parser)?)?),
                 Long("data") => options.data = Some(directory(value(&mut parser)?)?),
                 Long("threads") => options.threads = Some(thread_count(value(&mut parser)?)?),
                 Long("primary") => options.is_primary = true,
@@ -69,6 +76,12 @@ impl Options {
             }
         }
         options.tls.own = own_files(certificate, key)?;
+        if options.token.is_some() && options.token_file.is_some() {
+            return Err(usage("--token and --token-file exclude each other"));
+        }
+        if options.token_file.is_none() {
+            options.token = options.token.or(token.filter(|token| !token.is_empty()));
+        }
         if let Some(name) = &options.name {
             check_name(name)?;
         }
@@ -78,9 +91,24 @@ impl Options {
         Ok(ControlFlow::Continue(options))
     }
 
+    fn allow_origin(&mut self, value: OsString) -> Result<(), UsageError> {
+        let text = text(value)?;
+        let origins = std::mem::take(&mut self.origins).unwrap_or_default();
+        self.origins = Some(match (origins, text.as_str()) {
+            (Origins::All, _) | (_, "*") => Origins::All,
+            (Origins::These(mut origins), text) => {
+                origins.push(check_origin(text)?);
+                Origins::These(origins)
+            }
+        });
+        Ok(())
+    }
+
     /// The first of those that only a node that is to run has.
     pub fn of_node(&self) -> Option<&'static str> {
         let of_node = [
+            ("--allow-origin", self.origins.is_some()),
+            ("--log-format", self.log_format.is_some()),
             ("--threads", self.threads.is_some()),
             ("--primary", self.is_primary),
             ("--keep", self.keep.is_some()),
@@ -91,8 +119,8 @@ impl Options {
 
     /// A running node that listens at `address`, and whether it speaks TLS.
     pub fn remote(&self, (address, is_tls): (String, bool)) -> Remote {
-        let (token, tls) = (self.token.clone(), self.tls.clone());
-        Remote { address, is_tls, token, tls }
+        let (token, token_file) = (self.token.clone(), self.token_file.clone());
+        Remote { address, is_tls, token, token_file, tls: self.tls.clone() }
     }
 }
 
@@ -103,6 +131,10 @@ fn value(parser: &mut lexopt::Parser) -> Result<OsString, UsageError> {
 
 fn tls_file(option: &str, value: OsString) -> Result<PathBuf, UsageError> {
     need_tls(option)?;
+    file(option, value)
+}
+
+fn file(option: &str, value: OsString) -> Result<PathBuf, UsageError> {
     if value.is_empty() {
         return Err(usage(format!("{option} wants a file, and is empty")));
     }
@@ -127,6 +159,14 @@ fn directory(value: OsString) -> Result<PathBuf, UsageError> {
         return Err(usage("--data wants a directory, and is empty"));
     }
     Ok(value.into())
+}
+
+fn log_format(value: OsString) -> Result<LogFormat, UsageError> {
+    match text(value)?.as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        text => Err(usage(format!("--log-format is text or json, not {text:?}"))),
+    }
 }
 
 fn thread_count(value: OsString) -> Result<usize, UsageError> {

@@ -11,7 +11,7 @@ fn run(arguments: &[&str]) -> Config {
 
 fn remote(address: &str, token: Option<&str>) -> Remote {
     let (address, token) = (address.into(), token.map(str::to_owned));
-    Remote { address, is_tls: false, token, tls: TlsFiles::default() }
+    Remote { address, is_tls: false, token, token_file: None, tls: TlsFiles::default() }
 }
 
 fn peers_of(address: &str, token: Option<&str>, order: PeersOrder) -> Command {
@@ -93,6 +93,38 @@ fn the_environment_gives_a_token_that_an_option_overrides() {
 }
 
 #[test]
+fn a_file_takes_the_place_of_a_token() {
+    let token = Some("env".to_owned());
+    let Ok(Command::Run(config)) = parse(["a:1", "--token-file", "f"], token.clone()) else {
+        panic!("it is well")
+    };
+    assert_eq!((config.token, config.token_file), (None, Some("f".into())));
+    let node = Remote { token_file: Some("f".into()), ..remote("a:1", None) };
+    let arguments = ["promote", "http://a:1", "--token-file=f"];
+    assert_eq!(parse(arguments, token), Ok(Command::Promote { node }));
+}
+
+#[test]
+fn origins_are_as_browsers_write_them() {
+    let origins = |arguments: &[&str]| run(arguments).origins;
+    assert_eq!(origins(&["a:1"]), Origins::These(vec![]));
+    for (given, expected) in [
+        ("https://app.example", "https://app.example"),
+        ("HTTPS://App.Example:443", "https://app.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]", "http://[::1]"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("app+1://x:80", "app+1://x:80"),
+    ] {
+        let expected = Origins::These(vec![expected.into()]);
+        assert_eq!(origins(&["a:1", "--allow-origin", given]), expected);
+    }
+    let two = ["a:1", "--allow-origin", "http://b", "--allow-origin", "http://c"];
+    assert_eq!(origins(&two), Origins::These(vec!["http://b".into(), "http://c".into()]));
+    assert_eq!(origins(&[&two[..], &["--allow-origin", "*"]].concat()), Origins::All);
+}
+
+#[test]
 fn a_primary_has_a_directory_and_durations_have_units() {
     let days = |days| Duration::from_secs(days * 24 * 3600);
     let config = run(&["a:1"]);
@@ -167,7 +199,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 60] = [
+    let table: [(&[&str], &str); 70] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "has no port"),
         (&[":8080"], "has no host"),
@@ -227,6 +259,16 @@ fn a_bad_argument_is_one_clear_line() {
         (&["peers", "remove", "http://a:1", "b:1", "c:1"], "take two arguments"),
         (&["peers", "show", "http://a:1"], "not \"show\""),
         (&["peers"], "list, add or remove"),
+        (&["a:1", "--token", "t", "--token-file", "f"], "exclude each other"),
+        (&["a:1", "--token-file", ""], "wants a file"),
+        (&["a:1", "--log-format", "xml"], "text or json"),
+        (&["promote", "http://a:1", "--log-format", "json"], "--log-format belongs"),
+        (&["a:1", "--allow-origin", "app.example"], "no scheme"),
+        (&["a:1", "--allow-origin", "://app.example"], "scheme is none"),
+        (&["a:1", "--allow-origin", "https://app.example/"], "a \"/\""),
+        (&["a:1", "--allow-origin", "https://app.example:x"], "not a number"),
+        (&["a:1", "--allow-origin", "https://"], "no host"),
+        (&["a:1", "--allow-origin", "https://user@app.example"], "a \"@\""),
         (&["peers", "list", "http://a:1", "--keep", "1h"], "--keep belongs to a node"),
     ];
     for (arguments, why) in table {

@@ -1,0 +1,125 @@
+//! What a command asks of running nodes, as a client.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Remote;
+
+/// A command that is a client of nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCommand {
+    /// The nodes, at least one. What one does not answer is asked of the next, but for [`Order::Status`] and
+    /// [`Order::Wait`], which are about all of them.
+    pub nodes: Vec<Remote>,
+    /// What is to be done.
+    pub order: Order,
+    /// For how long it is tried before no node counts as reachable. For a write on [`Write::is_committed`] and for
+    /// [`Order::Wait`] it is how long is waited in all. [`Order::Watch`] gives up if it has reached none for so long.
+    pub timeout: Duration,
+}
+
+/// What is to be done. Each pointer is a JSON Pointer that was checked; "" is the whole document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Print a part.
+    Get {
+        /// Which one.
+        pointer: String,
+        /// Whether as it is final (`at=committed`).
+        is_committed: bool,
+        /// How it is printed.
+        form: Form,
+    },
+    /// Change a part.
+    Write(Write),
+    /// Open a part in an editor, and send what was changed.
+    Edit {
+        /// Which one.
+        pointer: String,
+        /// Whether to wait until it is final.
+        is_committed: bool,
+    },
+    /// Print a part now and as it changes, a line each.
+    Watch {
+        /// Which one.
+        pointer: String,
+        /// How it is printed: on one line, so not [`Form::Pretty`].
+        form: Form,
+    },
+    /// Set a part to a document of any size, in as many transactions as that takes.
+    Import {
+        /// Which one.
+        pointer: String,
+        /// The document: never [`Input::Text`].
+        input: Input,
+        /// Whether to wait until it is final.
+        is_committed: bool,
+    },
+    /// Write a part to a file.
+    Export {
+        /// Which one.
+        pointer: String,
+        /// The file; none is standard output.
+        file: Option<PathBuf>,
+        /// Whether as it is final (`at=committed`).
+        is_committed: bool,
+        /// How it is written: not [`Form::Raw`].
+        form: Form,
+    },
+    /// Print how the nodes are, a line each.
+    Status,
+    /// Wait until all of the nodes are ready, and for what else is asked.
+    Wait {
+        /// The transaction that they must have, by its source and Id.
+        transaction: Option<(String, u64)>,
+        /// Whether that transaction must be final; without one, whatever the node holds when it is asked first.
+        is_committed: bool,
+    },
+}
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// What it is about.
+    pub pointer: String,
+    /// What becomes of it.
+    pub change: Change,
+    /// Whether to wait until it is final (`wait=committed`).
+    pub is_committed: bool,
+}
+
+/// What becomes of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is this value, whether or not there was one.
+    Set(Input),
+    /// This merge patch (RFC 7396) is applied to it.
+    Merge(Input),
+    /// This JSON Patch (RFC 6902), whose paths are relative to it, is applied to it.
+    Patch(Input),
+    /// It is removed.
+    Remove,
+}
+
+/// Where JSON is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// It is the argument: checked to be JSON.
+    Text(String),
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// How a value is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As JSON on one line.
+    #[default]
+    Compact,
+    /// As JSON, a member or element a line.
+    Pretty,
+    /// A string as its text, without quotes; all else as JSON on one line.
+    Raw,
+}
