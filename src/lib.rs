@@ -31,6 +31,7 @@
 //!   receives a peer's.
 //! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
+//!   [`log_format`]: a line of the log.
 //!
 //! `docs/architecture.md` says how they work together, with the way of one write from node to node.
 //!
@@ -67,6 +68,7 @@ pub mod fanout;
 pub mod foreign;
 pub mod http;
 pub mod journal;
+pub mod log_format;
 pub mod maintenance;
 pub mod manager;
 pub mod mesh;

@@ -9,6 +9,7 @@ use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
 use patchmesh::config::{self, Command, Config, Mend, PeersOrder, Remote};
 use patchmesh::foreign::visible;
+use patchmesh::log_format::{Line, LogFormat, MOST_LINE_BYTES};
 use patchmesh::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 use patchmesh::node::Node;
 use smol::Executor;
@@ -16,9 +17,6 @@ use smol::stream::StreamExt;
 
 /// The exit status of a bad command line.
 const USAGE: u8 = 2;
-
-/// The longest line of the log, and of what is said on standard error: a patch's path has up to 1 MiB.
-const MOST_LINE_BYTES: usize = 4096;
 
 /// Most of what a node allocates is small, and kept for long. With glibc's allocator a start and
 /// catching up take 1.4 times the processor time, though up to 45 % less memory.
@@ -30,7 +28,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 static EXECUTOR: Executor<'static> = Executor::new();
 
 fn main() -> ExitCode {
-    start_log();
+    start_log(LogFormat::Text);
     // A file that may not grow further is an error of the write then, and does not end the process.
     let _file_too_large = Signals::new([Signal::Xfsz]);
     let token = std::env::var("PATCHMESH_TOKEN").ok();
@@ -234,13 +232,18 @@ fn complain(error: impl std::fmt::Display) {
     writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string(), MOST_LINE_BYTES)).ok();
 }
 
-fn start_log() {
+fn start_log(format: LogFormat) {
     let environment = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(environment)
-        .format(|line, record| {
-            let time = httpdate::fmt_http_date(SystemTime::now());
-            let text = visible(&record.args().to_string(), MOST_LINE_BYTES);
-            writeln!(line, "{time} {:5} {text}", record.level())
+        .format(move |output, record| {
+            let message = record.args().to_string();
+            let line = Line {
+                time: SystemTime::now(),
+                level: record.level(),
+                target: record.target(),
+                message: &message,
+            };
+            writeln!(output, "{}", format.line(&line))
         })
         .init();
     // The libraries' traces have whole requests in them, and so the token.

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("foreign", &[]),
+    ("log_format", &["foreign"]),
     ("source", &[]),
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),

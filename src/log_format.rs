@@ -1,0 +1,184 @@
+//! How a line of the log is written: as text for people, or as JSON for what gathers logs.
+//!
+//! A line is one line, whatever it is about: text from outside is made [`visible`], and cut.
+
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use log::Level;
+use serde::Serialize;
+
+use crate::foreign::visible;
+
+/// The longest text of a line: a patch's path has up to 1 MiB.
+pub const MOST_LINE_BYTES: usize = 4096;
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+const DAYS_IN_400_YEARS: u64 = 400 * 365 + 97;
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2026-11-27T21:26:41.123Z WARN  ...`
+    #[default]
+    Text,
+    /// One object a line, with `time`, `level`, `target` and `message`.
+    Json,
+}
+
+/// What is said in a line, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When it is said.
+    pub time: SystemTime,
+    /// How urgent it is.
+    pub level: Level,
+    /// The module that says it.
+    pub target: &'a str,
+    /// What it says.
+    pub message: &'a str,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("it is neither text nor json"),
+        }
+    }
+}
+
+impl LogFormat {
+    /// The line, without its end.
+    pub fn line(self, line: &Line) -> String {
+        #[derive(Serialize)]
+        struct Object<'a> {
+            time: String,
+            level: &'a str,
+            target: &'a str,
+            message: String,
+        }
+        let Line { level, target, .. } = *line;
+        let (time, message) = (rfc3339(line.time), visible(line.message, MOST_LINE_BYTES));
+        match self {
+            Self::Text => format!("{time} {level:5} {message}"),
+            Self::Json => {
+                let object = Object { time, level: level.as_str(), target, message };
+                serde_json::to_string(&object).expect("strings always have a JSON text")
+            }
+        }
+    }
+}
+
+/// The time in UTC, with milliseconds, as RFC 3339 writes it. What is before 1970 is shown as its begin.
+pub fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let (year, month, day) = date(since.as_secs() / SECONDS_A_DAY);
+    let second = since.as_secs() % SECONDS_A_DAY;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let milli = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// Year, month and day of a number of days after 1970-01-01.
+fn date(days: u64) -> (u64, u64, u64) {
+    // The calendar repeats itself every 400 years, so that the loop ends soon whatever the clock says.
+    let mut year = 1970 + days / DAYS_IN_400_YEARS * 400;
+    let mut day = days % DAYS_IN_400_YEARS;
+    let days_in_year = |year| 337 + days_in_february(year);
+    while day >= days_in_year(year) {
+        day -= days_in_year(year);
+        year += 1;
+    }
+    let months = [31, days_in_february(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for days in months {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    (year, month, day + 1)
+}
+
+fn days_in_february(year: u64) -> u64 {
+    let is_leap_year =
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    if is_leap_year { 29 } else { 28 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_rfc_3339_writes_them() {
+        for (millis, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (1_735_689_600_000, "2025-01-01T00:00:00.000Z"),
+            (1_795_814_801_123, "2026-11-27T21:26:41.123Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(millis)), expected);
+        }
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_day_has_the_date_that_http_gives_it() {
+        for days in 0..DAYS_IN_400_YEARS {
+            let time = UNIX_EPOCH + Duration::from_secs(days * SECONDS_A_DAY);
+            // Such as `Thu, 01 Jan 1970 00:00:00 GMT`.
+            let http = httpdate::fmt_http_date(time);
+            let ours = rfc3339(time);
+            assert_eq!(ours[..4], http[12..16], "{http}");
+            assert_eq!(ours[8..10], http[5..7], "{http}");
+            let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+            let month = months.find(&http[8..11]).unwrap() / 3 + 1;
+            assert_eq!(ours[5..7].parse(), Ok(month), "{http}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_in_each_format() {
+        let line = Line {
+            time: UNIX_EPOCH + Duration::from_millis(1_795_814_801_123),
+            level: Level::Warn,
+            target: "patchmesh::mesh",
+            message: "peer \"b:1\":\n\u{1b}[2J",
+        };
+        assert_eq!(
+            LogFormat::Text.line(&line),
+            r#"2026-11-27T21:26:41.123Z WARN  peer "b:1":\n\u{1b}[2J"#
+        );
+        let json = LogFormat::Json.line(&line);
+        assert!(
+            json.starts_with(r#"{"time":"2026-11-27T21:26:41.123Z","level":"WARN","#),
+            "{json}"
+        );
+        let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(object["target"], "patchmesh::mesh");
+        assert_eq!(object["message"], r#"peer "b:1":\n\u{1b}[2J"#);
+        assert!(!json.contains('\n'), "{json}");
+        let long = "a".repeat(MOST_LINE_BYTES + 1);
+        let cut = LogFormat::Text.line(&Line { message: &long, ..line });
+        assert!(cut.ends_with("a...") && cut.len() < MOST_LINE_BYTES + 40, "{cut}");
+    }
+
+    #[test]
+    fn a_format_is_named_as_in_the_command_line() {
+        assert_eq!("text".parse(), Ok(LogFormat::Text));
+        assert_eq!("json".parse(), Ok(LogFormat::Json));
+        assert!("JSON".parse::<LogFormat>().is_err());
+    }
+}
