@@ -13,6 +13,7 @@ use std::time::Duration;
 use address::{check_address, node_url, parse_peer};
 use options::{Options, text};
 
+pub use crate::log_format::LogFormat;
 pub use address::{Peer, authority, host_and_port};
 pub use order::{Change, ClientCommand, Form, Input, Order, Write};
 
@@ -220,16 +221,6 @@ impl Default for Origins {
     fn default() -> Self {
         Self::These(Vec::new())
     }
-}
-
-/// How the lines of the log are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// A JSON object a line.
-    Json,
 }
 
 /// How a node is to run.

@@ -2,7 +2,7 @@
 //!
 //! A line is one line, whatever it is about: text from outside is made [`visible`], and cut.
 
-use std::str::FromStr;
+use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::Level;
@@ -39,19 +39,23 @@ pub struct Line<'a> {
     pub message: &'a str,
 }
 
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("it is neither text nor json"),
-        }
-    }
-}
-
 impl LogFormat {
+    /// What a command line asks for that cannot be taken, so that what is wrong with it is said in that format.
+    /// `default` is what the environment says.
+    pub fn asked_for(arguments: &[OsString], default: Option<OsString>) -> Self {
+        let (mut format, mut is_next) = (default, false);
+        for argument in arguments {
+            let text = argument.to_string_lossy();
+            if is_next {
+                format = Some(argument.clone());
+            } else if let Some(value) = text.strip_prefix("--log-format=") {
+                format = Some(value.into());
+            }
+            is_next = text == "--log-format";
+        }
+        if format.is_some_and(|format| format == "json") { Self::Json } else { Self::Text }
+    }
+
     /// The line, without its end.
     pub fn line(self, line: &Line) -> String {
         #[derive(Serialize)]
@@ -176,9 +180,19 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_named_as_in_the_command_line() {
-        assert_eq!("text".parse(), Ok(LogFormat::Text));
-        assert_eq!("json".parse(), Ok(LogFormat::Json));
-        assert!("JSON".parse::<LogFormat>().is_err());
+    fn what_is_asked_for_is_seen_in_a_bad_command_line() {
+        for (arguments, default, expected) in [
+            ("", None, LogFormat::Text),
+            ("", Some("json"), LogFormat::Json),
+            ("--nonsense --log-format json", None, LogFormat::Json),
+            ("--log-format=json --nonsense", None, LogFormat::Json),
+            ("--log-format=json --log-format text", None, LogFormat::Text),
+            ("--log-format text", Some("json"), LogFormat::Text),
+            ("json --log-format", None, LogFormat::Text),
+        ] {
+            let list: Vec<_> = arguments.split(' ').map(OsString::from).collect();
+            let format = LogFormat::asked_for(&list, default.map(OsString::from));
+            assert_eq!(format, expected, "{arguments}");
+        }
     }
 }

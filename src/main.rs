@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use async_signal::{Signal, Signals};
+use log::Level;
 use mimalloc::MiMalloc;
 use patchmesh::config::{self, Command, Config, Mend, PeersOrder, Remote};
 use patchmesh::foreign::visible;
@@ -18,6 +20,9 @@ use smol::stream::StreamExt;
 /// The exit status of a bad command line.
 const USAGE: u8 = 2;
 
+/// How what is said on standard error is written: of all of the process.
+static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
 /// Most of what a node allocates is small, and kept for long. With glibc's allocator a start and
 /// catching up take 1.4 times the processor time, though up to 45 % less memory.
 #[global_allocator]
@@ -28,11 +33,17 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 static EXECUTOR: Executor<'static> = Executor::new();
 
 fn main() -> ExitCode {
-    start_log(LogFormat::Text);
     // A file that may not grow further is an error of the write then, and does not end the process.
     let _file_too_large = Signals::new([Signal::Xfsz]);
     let token = std::env::var("PATCHMESH_TOKEN").ok();
-    match config::parse(std::env::args_os().skip(1), token) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let command = config::parse(arguments.iter().cloned(), token);
+    start_log(match &command {
+        Ok(Command::Run(config)) => config.log_format,
+        Ok(_) => LogFormat::Text,
+        Err(_) => LogFormat::asked_for(&arguments, std::env::var_os("PATCHMESH_LOG_FORMAT")),
+    });
+    match command {
         Ok(Command::Run(config)) => {
             for number in 1..config.threads {
                 // It ends with the process.
@@ -184,7 +195,11 @@ async fn run(config: Config) -> ExitCode {
         Some(Err(error)) => return fail(error),
         None => return ExitCode::SUCCESS,
     };
-    print(&node.to_string());
+    // On standard output, where a program that starts nodes looks for the address.
+    print(&match LOG_FORMAT.get() {
+        Some(LogFormat::Json) => log_line(Level::Info, "patchmesh", &node.to_string()),
+        _ => node.to_string(),
+    });
     if node.is_open_to_all() {
         log::warn!(
             "everyone who reaches {} can read and write the document: no --token was given",
@@ -228,22 +243,28 @@ fn fail(error: impl std::fmt::Display) -> ExitCode {
 }
 
 fn complain(error: impl std::fmt::Display) {
+    let error = error.to_string();
+    let line = match LOG_FORMAT.get() {
+        Some(LogFormat::Json) => log_line(Level::Error, "patchmesh", &error),
+        _ => format!("patchmesh: {}", visible(&error, MOST_LINE_BYTES)),
+    };
     // Nor does it panic if nobody reads standard error.
-    writeln!(std::io::stderr(), "patchmesh: {}", visible(&error.to_string(), MOST_LINE_BYTES)).ok();
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
+/// A line of the log, as it is written in this process.
+fn log_line(level: Level, target: &str, message: &str) -> String {
+    let format = LOG_FORMAT.get().copied().unwrap_or_default();
+    format.line(&Line { time: SystemTime::now(), level, target, message })
 }
 
 fn start_log(format: LogFormat) {
+    LOG_FORMAT.get_or_init(|| format);
     let environment = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(environment)
-        .format(move |output, record| {
+        .format(|output, record| {
             let message = record.args().to_string();
-            let line = Line {
-                time: SystemTime::now(),
-                level: record.level(),
-                target: record.target(),
-                message: &message,
-            };
-            writeln!(output, "{}", format.line(&line))
+            writeln!(output, "{}", log_line(record.level(), record.target(), &message))
         })
         .init();
     // The libraries' traces have whole requests in them, and so the token.

@@ -27,7 +27,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("drops", &[]),
     ("fanout", &[]),
     ("http", &[]),
-    ("config", &["source"]),
+    ("config", &["source", "log_format"]),
     ("journal", &["source", "clock", "transaction"]),
     (
         "manager",

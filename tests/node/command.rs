@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::harness::{Client, Port, binary, node, run, wait_for};
 
 /// The exit status, standard output and standard error.
@@ -122,6 +124,33 @@ fn the_start_line_says_all_that_one_wants_to_know() {
     assert!(unnamed.source.starts_with(&format!("{}~", unnamed.address)), "{}", unnamed.source);
     assert!(unnamed.start_line.contains("peers: none"), "{}", unnamed.start_line);
     assert_eq!(unnamed.log_lines(""), Vec::<String>::new());
+}
+
+#[test]
+fn as_json_every_line_is_an_object() {
+    let object = |line: &str| -> Value {
+        let object: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        let members: Vec<_> = object.as_object().unwrap().keys().collect();
+        assert_eq!(members, ["level", "message", "target", "time"], "{line}");
+        let time = object["time"].as_str().unwrap();
+        assert!(time.len() == 24 && time.ends_with('Z'), "{line}");
+        object
+    };
+    let node = node().at("0.0.0.0:0").argument("--log-format").argument("json").start();
+    let begun = object(&node.start_line);
+    assert_eq!(begun["level"], "INFO");
+    assert!(begun["message"].as_str().unwrap().starts_with("patchmesh listens on 0.0.0.0:"));
+    let warning = object(&node.wait_for_log("no --token was given"));
+    assert_eq!((&warning["level"], &warning["target"]), (&"WARN".into(), &"patchmesh".into()));
+    let taken = format!("0.0.0.0:{}", node.address.port());
+    for (arguments, contains) in
+        [([taken.as_str(), "--threads=1"], "in use"), (["127.0.0.1:0", "--no"], "--no")]
+    {
+        let (_, _, stderr) = outcome(binary().args(arguments).arg("--log-format=json"));
+        let error = object(stderr.strip_suffix('\n').unwrap());
+        assert_eq!(error["level"], "ERROR");
+        assert!(error["message"].as_str().unwrap().contains(contains), "{stderr}");
+    }
 }
 
 #[test]
