@@ -20,7 +20,7 @@ use crate::mesh::downstream::{Downstreams, UNREAD};
 use crate::mesh::neighbours::Neighbours;
 use crate::mesh::upstream::{self, Dialers, Means, Membership, Peers};
 use crate::query::Query;
-use crate::routes::{Access, Requests, Routes};
+use crate::routes::{Access, Cors, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
 use crate::stream::Security;
@@ -181,6 +181,7 @@ impl Node {
             handle,
             access: Access::new(
                 config.token.as_deref(),
+                Cors::new(config.origins),
                 &listening,
                 host_and_port(&config.address).0,
             ),

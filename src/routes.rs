@@ -2,6 +2,7 @@
 
 mod access;
 mod client_name;
+mod cors;
 mod events;
 mod fate;
 mod finality;
@@ -13,10 +14,12 @@ mod page;
 mod peers;
 mod preconditions;
 mod primary;
+mod table;
 mod upgrade;
 mod wait;
 mod write;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -40,8 +43,10 @@ use crate::source::Source;
 use crate::stream::Takeover;
 
 use primary::CommitStatus;
+use table::{Action, Route};
 
 pub use access::Access;
+pub use cors::Cors;
 pub use metrics::Requests;
 
 /// What the handlers hold.
@@ -102,6 +107,7 @@ impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
         let is_read = matches!(request.method(), "GET" | "HEAD");
+        let common = self.common_headers(request);
         let mut answer = match self.dispatch(request, from).await {
             Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, response).into()
@@ -114,16 +120,13 @@ impl Routes {
             Answer::Later(later) => {
                 let later = std::mem::replace(later, Box::pin(std::future::pending()));
                 return Answer::Later(Box::pin(async {
-                    let response = later.await;
+                    let mut response = later.await;
+                    response.headers.extend(common);
                     self.requests.count(response.status);
                     response
                 }));
             }
         };
-        if is_read && document_pointer(request.path()).is_some() {
-            // It may be the document, or events.
-            response.headers.push(("Vary", "Accept".into()));
-        }
         if request.method() != "HEAD" && !Self::is_vital(request) {
             let body = std::mem::replace(&mut response.body, Body::Static(b""));
             match self.in_flight.admit(body) {
@@ -136,16 +139,37 @@ impl Routes {
                 Err(Full(body)) => response.body = body,
             }
         }
+        response.headers.extend(common);
         self.requests.count(response.status);
         answer
+    }
+
+    /// The same answer with what every answer to that request has, whatever it is.
+    pub fn complete(&self, request: &Request, mut response: Response) -> Response {
+        response.headers.extend(self.common_headers(request));
+        response
+    }
+
+    fn common_headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
+        let mut headers = self.access.cors().headers(request);
+        // It may be the document, or events.
+        let action = Route::action(request.method(), request.path());
+        let is_document = action == Some(Action::Document);
+        let vary = [("Accept", is_document), ("Origin", self.access.cors().is_set())];
+        let vary: Vec<_> =
+            vary.into_iter().filter_map(|(name, varies)| varies.then_some(name)).collect();
+        if !vary.is_empty() {
+            headers.push(("Vary", vary.join(", ").into()));
+        }
+        headers
     }
 
     /// Whether the request is answered even if there are too many connections: what says how the node
     /// is, and the streams of other nodes.
     pub fn is_vital(request: &Request) -> bool {
-        match request.path() {
-            "/healthz" | "/healthz/live" | "/healthz/ready" | "/metrics" => true,
-            "/ws" => upgrade::is_of_a_node(request),
+        match Route::action(request.method(), request.path()) {
+            Some(Action::Health | Action::Metrics) => true,
+            Some(Action::Stream) => upgrade::is_of_a_node(request),
             _ => false,
         }
     }
@@ -155,52 +179,67 @@ impl Routes {
         request: &Request,
         from: SocketAddr,
     ) -> Result<Answer<'a>, Response> {
-        self.access.check(request)?;
-        let path = request.path();
-        let allowed = methods(path).ok_or_else(|| {
-            let detail = format!(
-                "there is no {path:?}; there are /test, /get, /replace (or /post), /vclock, /ws, \
-                 /log, /history, /transaction, /conflicts, /peers, /primary, /metrics and /healthz"
-            );
-            Response::problem(404, detail)
-        })?;
-        only(request, allowed)?;
-        if request.method() == "OPTIONS" {
-            return Ok(Response::new(204).with_header("Allow", allowed.join(", ")).into());
+        let (method, path) = (request.method(), request.path());
+        let found = Route::find(path);
+        self.access.check_names(request)?;
+        let is_options = method == "OPTIONS";
+        let allowed = found.map(|(route, _)| route.methods());
+        if is_options && self.access.cors().is_preflight(request) {
+            let methods = allowed.unwrap_or_else(table::all_methods);
+            return Ok(cors::preflight(request, methods).into());
         }
-        if let Some(pointer) = document_pointer(path) {
-            if request.method() == "PATCH" {
-                return write::write(self, request, pointer).await;
+        self.access.check(request, table::need(method, path))?;
+        let allowed = match allowed {
+            Some(allowed) => allowed,
+            None if path == "*" => table::all_methods(),
+            None => return Err(table::not_found(path)),
+        };
+        let operation = found.and_then(|(route, rest)| Some((route.operation(method)?, rest)));
+        let Some((operation, rest)) = operation else {
+            if is_options {
+                return Ok(Response::new(204).with_header("Allow", allowed).into());
             }
-            if events::are_wanted(request) {
-                return events::agree(self, request, from, pointer);
+            let detail = format!("{path} does not take {method}, only {allowed}");
+            return Err(Response::problem(405, detail).with_header("Allow", allowed));
+        };
+        operation.query.check(request)?;
+        self.act(operation.action, request, rest, from).await
+    }
+
+    /// Does what a request asks for; `rest` is what its path says beyond its route.
+    async fn act<'a>(
+        &'a self,
+        action: Action,
+        request: &Request,
+        rest: &str,
+        from: SocketAddr,
+    ) -> Result<Answer<'a>, Response> {
+        let query = &*self.query;
+        Ok(match action {
+            Action::Home => Response::new(302).with_header("Location", "/test").into(),
+            Action::Page => page::response().into(),
+            Action::Document if events::are_wanted(request) => {
+                events::agree(self, request, from, rest)?
             }
-            return Ok(get::get(self, request, pointer).await?.into());
-        }
-        Ok(match path {
-            "/" => Response::new(302).with_header("Location", "/test").into(),
-            "/test" => page::response().into(),
-            "/replace" | "/post" => write::write(self, request, "").await?,
-            "/vclock" => json(&self.own_vclock(&self.handle.state())).into(),
-            "/log" => self.unless_stopping(history::log(&self.query, request)).await?.into(),
-            "/history" => {
-                self.unless_stopping(history::history(&self.query, request)).await?.into()
+            Action::Document => get::get(self, request, rest).await?.into(),
+            Action::Write => write::write(self, request, rest).await?,
+            Action::Clock => json(&self.own_vclock(&self.handle.state())).into(),
+            Action::Log => self.unless_stopping(history::log(query, request)).await?.into(),
+            Action::History => self.unless_stopping(history::history(query, request)).await?.into(),
+            Action::Transaction => {
+                self.unless_stopping(fate::transaction(query, request)).await?.into()
             }
-            "/transaction" => {
-                self.unless_stopping(fate::transaction(&self.query, request)).await?.into()
-            }
-            "/conflicts" => fate::conflicts(&self.query, request)?.into(),
-            "/peers" if request.method() == "POST" => {
-                self.unless_stopping(peers::add(self, request)).await?.into()
-            }
-            "/peers" => peers::list(self).await.into(),
-            path if let Some(peer) = named_peer(path) => {
+            Action::Conflicts => fate::conflicts(query, request)?.into(),
+            Action::Peers => peers::list(self).await.into(),
+            Action::AddPeer => self.unless_stopping(peers::add(self, request)).await?.into(),
+            Action::RemovePeer => {
+                let peer = rest.strip_prefix('/').unwrap_or(rest);
                 self.unless_stopping(peers::remove(self, peer)).await?.into()
             }
-            "/primary" => primary::promote(self).await?.into(),
-            "/metrics" => self.metrics().into(),
-            "/healthz" | "/healthz/live" | "/healthz/ready" => health::health(self, request).into(),
-            _ => {
+            Action::Promote => primary::promote(self).await?.into(),
+            Action::Metrics => self.metrics().into(),
+            Action::Health => health::health(self, request).into(),
+            Action::Stream => {
                 let (response, hello) =
                     upgrade::agree(request, &self.handle.source(), &self.process())?;
                 let session = Session {
@@ -272,43 +311,6 @@ impl Routes {
 
 fn bad_request(detail: impl Into<String>) -> Response {
     Response::problem(400, detail)
-}
-
-/// The pointer to a part of the document, as a path has it; none if the path is another one.
-fn document_pointer(path: &str) -> Option<&str> {
-    path.strip_prefix("/get").filter(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The peer that a path names; none if the path is another one.
-fn named_peer(path: &str) -> Option<&str> {
-    path.strip_prefix("/peers/")
-}
-
-/// The methods that a path takes; none if there is no such path.
-fn methods(path: &str) -> Option<&'static [&'static str]> {
-    Some(match path {
-        // Of the whole node, in `OPTIONS *`.
-        "*" => &["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
-        "/replace" | "/post" | "/primary" => &["POST", "OPTIONS"],
-        "/" | "/test" | "/vclock" | "/ws" | "/log" | "/history" | "/transaction" | "/conflicts"
-        | "/metrics" | "/healthz" | "/healthz/live" | "/healthz/ready" => {
-            &["GET", "HEAD", "OPTIONS"]
-        }
-        "/peers" => &["GET", "HEAD", "POST", "OPTIONS"],
-        path if named_peer(path).is_some() => &["DELETE", "OPTIONS"],
-        _ => return document_pointer(path).map(|_| &["GET", "HEAD", "PATCH", "OPTIONS"][..]),
-    })
-}
-
-/// Refuses methods but those `allowed` (RFC 9110 section 15.5.6).
-fn only(request: &Request, allowed: &[&str]) -> Result<(), Response> {
-    let method = request.method();
-    if allowed.contains(&method) {
-        return Ok(());
-    }
-    let allowed = allowed.join(", ");
-    let detail = format!("{} does not take {method}, only {allowed}", request.path());
-    Err(Response::problem(405, detail).with_header("Allow", allowed))
 }
 
 /// A query parameter that is a number; none if it is absent.

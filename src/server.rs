@@ -30,7 +30,7 @@ use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
 use smol::{Async, Executor, Task, Timer};
 
-use crate::http::{HttpError, Limits, Request};
+use crate::http::{HttpError, Limits, Request, Response};
 use crate::routes::{Answer, Routes};
 use crate::stream::{self, Refused, Security};
 
@@ -59,6 +59,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Whether the request is answered even if there are too many connections.
     fn is_vital(&self, request: &Request) -> bool;
+
+    /// That answer, which is not the handler's, with what every answer to this request has.
+    fn complete(&self, request: &Request, response: Response) -> Response;
 }
 
 impl Handler for Routes {
@@ -72,6 +75,10 @@ impl Handler for Routes {
 
     fn is_vital(&self, request: &Request) -> bool {
         Routes::is_vital(request)
+    }
+
+    fn complete(&self, request: &Request, response: Response) -> Response {
+        Routes::complete(self, request, response)
     }
 }
 

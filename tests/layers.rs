@@ -89,6 +89,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "stream",
             // A peer is named as in the command line.
             "config::Peer",
+            "config::Origins",
         ],
     ),
     ("server", &["http", "routes", "stream"]),

@@ -146,6 +146,19 @@ impl Request {
         })
     }
 
+    /// The names of the query parameters in their order, decoded. An error of status 400 for one that cannot be.
+    pub fn query_names(&self) -> impl Iterator<Item = Result<Cow<'_, str>, HttpError>> {
+        let parameters = self.query().unwrap_or("").split('&');
+        parameters.filter(|parameter| !parameter.is_empty()).map(|parameter| {
+            let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+            query_decode(name).ok_or_else(|| {
+                HttpError::bad_request(
+                    "the name of a query parameter is not UTF-8 in correct percent-encoding",
+                )
+            })
+        })
+    }
+
     /// The value of the first query parameter of that name, decoded as browsers and libraries encode it:
     /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of
     /// status 400 if it cannot be decoded.

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
+use super::cors::Cors;
+use super::table::{Action, Need, Route};
 use crate::http::{Request, Response};
-
-/// The paths that are open to everyone: they show nothing and change nothing.
-const OPEN_PATHS: [&str; 5] = ["/", "/test", "/healthz", "/healthz/live", "/healthz/ready"];
 
 /// What a request must present to be answered.
 #[derive(Clone, Debug)]
@@ -18,27 +17,42 @@ pub struct Access {
     loopback: bool,
     /// The host of the address that it was started with, which may be a name.
     own_host: String,
+    /// Whose pages may use it, besides its own.
+    cors: Cors,
 }
 
 impl Access {
     /// The rules of a node that listens on the addresses `listening`, which are those of `own_host`.
-    pub fn new(token: Option<&str>, listening: &[IpAddr], own_host: &str) -> Self {
+    pub fn new(token: Option<&str>, cors: Cors, listening: &[IpAddr], own_host: &str) -> Self {
         Self {
             token: token.map(hash),
             loopback: listening.iter().all(IpAddr::is_loopback),
             own_host: own_host.to_owned(),
+            cors,
         }
     }
 
-    /// Lets a request pass, or says why not.
+    /// Whose pages may use the node, besides its own.
+    pub fn cors(&self) -> &Cors {
+        &self.cors
+    }
+
+    /// Lets a request pass that names this node as it may be named.
     ///
     /// # Errors
-    /// 401 without the token; 403 for a request that a web page elsewhere had a browser make.
-    pub fn check(&self, request: &Request) -> Result<(), Response> {
+    /// 403 for one that a web page elsewhere had a browser make.
+    pub fn check_names(&self, request: &Request) -> Result<(), Response> {
         self.check_host(request)?;
-        self.check_origin_host(request)?;
-        check_origin(request)?;
-        self.check_token(request)
+        self.check_origin_host(request)
+    }
+
+    /// Lets a request pass for which that is needed, or says why not.
+    ///
+    /// # Errors
+    /// 401 without the token; 403 for what a web page elsewhere must not do.
+    pub fn check(&self, request: &Request, need: Need) -> Result<(), Response> {
+        self.check_origin(request)?;
+        self.check_token(request, need)
     }
 
     /// A page elsewhere can give its own name this machine's address, and then counts for the browser
@@ -76,21 +90,40 @@ impl Access {
         Err(Response::problem(403, detail))
     }
 
+    /// A web page elsewhere must not write to this node: browsers name the page's origin when they post. Nor may
+    /// it read the stream of a node for which it is said whose pages may.
+    fn check_origin(&self, request: &Request) -> Result<(), Response> {
+        let Some(origin) = request.header("Origin") else { return Ok(()) };
+        let action = Route::action(request.method(), request.path());
+        let does = match request.method() {
+            "GET" if action == Some(Action::Stream) && self.cors.is_set() => "read",
+            "GET" | "HEAD" | "OPTIONS" => return Ok(()),
+            _ => "write to",
+        };
+        if is_of_host(origin, request.host()) || self.cors.allow(origin) {
+            return Ok(());
+        }
+        let detail = format!(
+            "a page of {origin:?} must not {does} this node, which --allow-origin would let it do"
+        );
+        Err(Response::problem(403, detail))
+    }
+
     fn is_own(&self, host: &str) -> bool {
         let bare = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         bare(host_name(host)) == bare(&self.own_host)
     }
 
-    fn check_token(&self, request: &Request) -> Result<(), Response> {
+    fn check_token(&self, request: &Request, need: Need) -> Result<(), Response> {
         let Some(token) = self.token else { return Ok(()) };
-        if OPEN_PATHS.contains(&request.path()) {
+        if need == Need::Nothing {
             return Ok(());
         }
         let mut presented = request.header("Authorization").and_then(bearer).map(hash);
         // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
-        let is_live = match request.path() {
-            "/ws" => true,
-            "/get" => request.method() == "GET" && super::events::are_wanted(request),
+        let is_live = match Route::action(request.method(), request.path()) {
+            Some(Action::Stream) => true,
+            Some(Action::Document) => super::events::are_wanted(request),
             _ => false,
         };
         if presented.is_none() && is_live {
@@ -105,24 +138,15 @@ impl Access {
     }
 }
 
-/// A web page elsewhere must not write to this node: browsers name the page's origin when they post.
-fn check_origin(request: &Request) -> Result<(), Response> {
-    let Some(origin) = request.header("Origin") else { return Ok(()) };
-    if matches!(request.method(), "GET" | "HEAD" | "OPTIONS") {
-        return Ok(());
-    }
-    let own = origin.split_once("://").zip(request.host()).is_some_and(|((scheme, from), host)| {
+/// Whether pages of that origin come from that host.
+fn is_of_host(origin: &str, host: Option<&str>) -> bool {
+    origin.split_once("://").zip(host).is_some_and(|((scheme, from), host)| {
         let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
         let bare = |authority: &str| {
             authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
         };
         bare(from) == bare(host)
-    });
-    if own {
-        return Ok(());
-    }
-    let detail = format!("a page of {origin:?} must not write to this node");
-    Err(Response::problem(403, detail))
+    })
 }
 
 fn bearer(authorization: &str) -> Option<&str> {
@@ -156,22 +180,29 @@ fn equal_in_constant_time(left: &[u8; 32], right: &[u8; 32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table;
     use super::*;
+    use crate::config::Origins;
     use crate::http::tests::request;
     use std::net::Ipv4Addr;
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
+    fn access(token: Option<&str>, listening: &[IpAddr], own_host: &str) -> Access {
+        Access::new(token, Cors::default(), listening, own_host)
+    }
+
     fn status(access: &Access, text: &str) -> u16 {
-        access
-            .check(&request(format!("{text}\r\n")))
-            .map_or_else(|response| response.status, |()| 200)
+        let request = request(format!("{text}\r\n"));
+        let need = table::need(request.method(), request.path());
+        let checked = access.check_names(&request).and_then(|()| access.check(&request, need));
+        checked.map_or_else(|response| response.status, |()| 200)
     }
 
     #[test]
     fn with_a_token_only_the_open_paths_go_without() {
-        let access = Access::new(Some("s3cret"), &[LOOPBACK], "127.0.0.1");
+        let access = access(Some("s3cret"), &[LOOPBACK], "127.0.0.1");
         let table = [
             ("GET /get HTTP/1.1\r\nHost: a\r\n", 401),
             ("GET /get HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cret\r\n", 200),
@@ -193,6 +224,10 @@ mod tests {
             ("GET /healthz/live HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET /healthz/ready HTTP/1.1\r\nHost: a\r\n", 200),
             ("GET /healthz/other HTTP/1.1\r\nHost: a\r\n", 401),
+            ("POST /test HTTP/1.1\r\nHost: a\r\n", 401),
+            ("OPTIONS /test HTTP/1.1\r\nHost: a\r\n", 200),
+            ("OPTIONS /get HTTP/1.1\r\nHost: a\r\n", 401),
+            ("GET /get/a?token=s3cret HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n", 200),
         ];
         for (text, expected) in table {
             assert_eq!(status(&access, text), expected, "{text}");
@@ -201,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_page_elsewhere_must_not_write() {
-        let access = Access::new(None, &[ANY], "node");
+        let access = access(None, &[ANY], "node");
         let table = [
             ("http://node:8080", "node:8080", 200),
             ("http://NODE", "node:80", 200),
@@ -221,12 +256,44 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_allowed_origins_write_and_read_the_stream() {
+        let of = |origins| Access::new(None, Cors::new(origins), &[ANY], "node");
+        let some = of(Origins::These(vec!["https://app.example".to_owned()]));
+        let all = of(Origins::All);
+        let none = access(None, &[ANY], "node");
+        for (origin, at_some, at_all, at_none) in [
+            ("https://app.example", 200, 200, 403),
+            ("https://other.example", 403, 200, 403),
+            ("http://node:8080", 200, 200, 200),
+            ("null", 403, 200, 403),
+        ] {
+            let text =
+                |start| format!("{start} HTTP/1.1\r\nHost: node:8080\r\nOrigin: {origin}\r\n");
+            for write in ["POST /replace", "PATCH /get/a", "DELETE /peers/b:1", "POST /nothing"] {
+                assert_eq!(status(&some, &text(write)), at_some, "{write} of {origin}");
+                assert_eq!(status(&all, &text(write)), at_all, "{write} of {origin}");
+                assert_eq!(status(&none, &text(write)), at_none, "{write} of {origin}");
+            }
+            let stream = text("GET /ws");
+            assert_eq!(status(&some, &stream), at_some, "{origin}");
+            assert_eq!(status(&all, &stream), at_all, "{origin}");
+            assert_eq!(status(&none, &stream), 200, "any origin, unless it is said which");
+            assert_eq!(status(&some, &text("GET /get")), 200, "{origin}: browsers hide the answer");
+            // Under another name it may be anybody's page.
+            let rebound = text("POST /replace").replace("Host: node", "Host: evil.example");
+            assert_eq!(status(&all, &rebound), 403);
+        }
+        let no_page = "GET /ws HTTP/1.1\r\nHost: node:8080\r\n";
+        assert_eq!(status(&some, no_page), 200, "a node is no page");
+    }
+
+    #[test]
     fn a_page_under_a_name_that_may_be_anybodys_is_not_served() {
         // What a page has that gave its own name this node's address: that name as Host and Origin.
-        let any = Access::new(None, &[ANY], "0.0.0.0");
-        let named = Access::new(None, &[ANY], "mesh.example");
-        let loopback = Access::new(None, &[LOOPBACK], "mesh.example");
-        let with_token = Access::new(Some("t"), &[ANY], "0.0.0.0");
+        let any = access(None, &[ANY], "0.0.0.0");
+        let named = access(None, &[ANY], "mesh.example");
+        let loopback = access(None, &[LOOPBACK], "mesh.example");
+        let with_token = access(Some("t"), &[ANY], "0.0.0.0");
         for (host, at_any, at_named, at_loopback) in [
             ("evil.example:8080", 403, 403, 403),
             ("mesh.example:8080", 403, 200, 200),
@@ -257,9 +324,9 @@ mod tests {
 
     #[test]
     fn a_loopback_node_without_a_token_knows_only_loopback_names() {
-        let open = Access::new(None, &[LOOPBACK], "mesh.local");
-        let with_token = Access::new(Some("t"), &[LOOPBACK], "mesh.local");
-        let beyond = Access::new(None, &[LOOPBACK, [10, 0, 0, 1].into()], "mesh.local");
+        let open = access(None, &[LOOPBACK], "mesh.local");
+        let with_token = access(Some("t"), &[LOOPBACK], "mesh.local");
+        let beyond = access(None, &[LOOPBACK, [10, 0, 0, 1].into()], "mesh.local");
         for (host, expected) in [
             ("127.0.0.1:8080", 200),
             ("127.9.9.9", 200),

@@ -209,7 +209,8 @@ impl<'a> Connection<'a> {
                 self.limits.connections
             );
             let detail = "there are too many connections; try again later";
-            Response::problem(503, detail).with_header("Retry-After", "1").into()
+            let problem = Response::problem(503, detail).with_header("Retry-After", "1");
+            handler.complete(&request, problem).into()
         } else {
             handler.answer(&request, self.from).await
         };

@@ -86,6 +86,10 @@ impl Handler for Script {
     fn is_vital(&self, request: &Request) -> bool {
         request.path() == "/vital"
     }
+
+    fn complete(&self, _: &Request, response: Response) -> Response {
+        response.with_header("Completed", "yes")
+    }
 }
 
 struct Server {
@@ -523,6 +527,7 @@ fn connections_beyond_the_limit_are_told_so() {
     let refused = server.ask("/");
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
     assert!(refused.contains("application/problem+json"), "{refused}");
+    assert!(refused.contains("\r\nCompleted: yes\r\n"), "a page can read it: {refused}");
     // What is vital is answered, once a connection.
     let mut third = server.connect();
     third.get("/vital");

@@ -67,8 +67,10 @@ fn every_path_has_its_status_and_content_type() {
         ("/replace", 405, Some(PROBLEM)),
         ("/post", 405, Some(PROBLEM)),
     ] {
-        // A query that a path has no use for does no harm.
-        for target in [path.to_owned(), format!("{path}?x=%zz&y")] {
+        // A query does no harm if nobody can mean anything by it.
+        let takes_any = ["/", "/test", "/metrics", "/healthz", "/ws", "/nothing"].contains(&path);
+        let queried = takes_any.then(|| format!("{path}?x=%zz&y"));
+        for target in [path.to_owned()].into_iter().chain(queried) {
             let mut client = Client::connect(node.address);
             let got = client.request("GET", &target, &node.headers(), b"");
             assert_eq!(got.status, status, "{target}: {}", got.text());
@@ -123,7 +125,7 @@ fn a_part_of_the_document_is_at_its_pointer() {
         ("/get/a/1/%C3%A4", "5"),
         ("/get/a/1/%25", "6"),
         ("/get/a/1/~01", "7"),
-        ("/get/%61/%30?x", "10"),
+        ("/get/%61/%30?", "10"),
     ] {
         let answer = node.get(target);
         assert_eq!((answer.status, answer.text()), (200, text), "{target}");
@@ -219,7 +221,7 @@ fn a_wrong_method_is_told_the_right_ones() {
         assert_eq!((answer.status, answer.header("Allow")), (405, Some("POST, OPTIONS")));
     }
     let answer = node.request("OPTIONS", "*", "");
-    let all = Some("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+    let all = Some("GET, HEAD, PATCH, POST, DELETE, OPTIONS");
     assert_eq!((answer.status, answer.header("Allow")), (204, all));
     check_problem(&node.request("POST", "/nothing", "[]"), 404);
     check_problem(&node.request("OPTIONS", "/nothing", ""), 404);

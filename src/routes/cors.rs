@@ -1,0 +1,145 @@
+//! Pages of other origins (CORS, in the Fetch Standard): which may use the interface, and what their browsers
+//! are told.
+//!
+//! A browser asks before it sends what no form could send (a preflight), and hands a page an answer only if that
+//! names the page's origin; errors too, so that a page can tell them apart. Credentials are tokens that the page
+//! itself sends: there are no cookies here, so `Access-Control-Allow-Credentials` is never said.
+
+use std::borrow::Cow;
+
+use crate::config::Origins;
+use crate::http::{Request, Response};
+
+/// What a page may read of an answer, besides what every page may.
+const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Patchmesh-Change, Patchmesh-Clock, \
+                       Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
+
+/// What a page may send, besides what every page may.
+const ALLOWED: &str = "Accept, Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Prefer, \
+                       Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
+
+/// How long a browser need not ask again, in seconds: as long as browsers remember it at most.
+const MAX_AGE: &str = "7200";
+
+/// The origins whose pages may use the interface.
+#[derive(Clone, Debug, Default)]
+pub struct Cors(Origins);
+
+impl Cors {
+    /// For pages of these.
+    pub fn new(origins: Origins) -> Self {
+        Self(origins)
+    }
+
+    /// Whether it is said which origins these are.
+    pub fn is_set(&self) -> bool {
+        self.0 != Origins::default()
+    }
+
+    /// Whether pages of that origin are among them.
+    pub fn allow(&self, origin: &str) -> bool {
+        match &self.0 {
+            Origins::All => true,
+            Origins::These(origins) => {
+                origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            }
+        }
+    }
+
+    /// Whether a browser asks what a page of one of them may do.
+    pub fn is_preflight(&self, request: &Request) -> bool {
+        request.method() == "OPTIONS"
+            && request.header("Access-Control-Request-Method").is_some()
+            && request.header("Origin").is_some_and(|origin| self.allow(origin))
+    }
+
+    /// What an answer to that request tells the browser, whatever it is.
+    pub fn headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
+        match request.header("Origin") {
+            Some(origin) if self.allow(origin) => {
+                let origin = match &self.0 {
+                    Origins::All => "*".into(),
+                    Origins::These(_) => origin.to_owned().into(),
+                };
+                vec![
+                    ("Access-Control-Allow-Origin", origin),
+                    ("Access-Control-Expose-Headers", EXPOSED.into()),
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The answer to a preflight for what takes these methods. It carries no token, and needs none.
+pub fn preflight(request: &Request, methods: String) -> Response {
+    let response = Response::new(204)
+        .with_header("Access-Control-Allow-Methods", methods)
+        .with_header("Access-Control-Allow-Headers", ALLOWED)
+        .with_header("Access-Control-Max-Age", MAX_AGE);
+    // A page on the internet, and a node in a private network (Private Network Access).
+    if request.header("Access-Control-Request-Private-Network") == Some("true") {
+        return response.with_header("Access-Control-Allow-Private-Network", "true");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    fn these(origins: &[&str]) -> Cors {
+        Cors::new(Origins::These(origins.iter().map(|origin| (*origin).to_owned()).collect()))
+    }
+
+    #[test]
+    fn only_pages_of_these_origins_are_told_that_they_may() {
+        let all = Cors::new(Origins::All);
+        let listed = these(&["https://app.example", "http://localhost:3000"]);
+        for (allowed, origin, expected) in [
+            (&listed, "https://app.example", Some("https://app.example")),
+            (&listed, "http://localhost:3000", Some("http://localhost:3000")),
+            (&listed, "http://app.example", None),
+            (&listed, "https://app.example:8443", None),
+            (&listed, "https://app.example.evil", None),
+            (&listed, "null", None),
+            (&all, "https://app.example", Some("*")),
+            (&all, "null", Some("*")),
+            (&these(&[]), "https://app.example", None),
+        ] {
+            let text = |method: &str, more: &str| {
+                request(format!(
+                    "{method} /get HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{more}\r\n"
+                ))
+            };
+            let headers = allowed.headers(&text("GET", ""));
+            let found = headers.iter().find(|(name, _)| *name == "Access-Control-Allow-Origin");
+            assert_eq!(found.map(|(_, value)| &**value), expected, "{origin}");
+            let asked = "Access-Control-Request-Method: PATCH\r\n";
+            assert_eq!(allowed.is_preflight(&text("OPTIONS", asked)), expected.is_some());
+            assert!(!allowed.is_preflight(&text("OPTIONS", "")), "it asks for nothing");
+            assert!(!allowed.is_preflight(&text("GET", asked)));
+        }
+        let own = request("GET /get HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(all.headers(&own).is_empty(), "no browser asks that");
+    }
+
+    #[test]
+    fn a_preflight_says_what_a_page_may_send() {
+        let asked = |more: &str| {
+            let text =
+                format!("OPTIONS /get HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n{more}\r\n");
+            preflight(&request(text), "GET, PATCH".into())
+        };
+        let answer = asked("");
+        assert_eq!(answer.status, 204);
+        assert_eq!(answer.header("Access-Control-Allow-Methods"), Some("GET, PATCH"));
+        assert!(answer.header("Access-Control-Allow-Headers").unwrap().contains("Authorization"));
+        assert!(answer.header("Access-Control-Max-Age").is_some());
+        let private = "Access-Control-Allow-Private-Network";
+        assert_eq!(answer.header(private), None);
+        let answer = asked("Access-Control-Request-Private-Network: true\r\n");
+        assert_eq!(answer.header(private), Some("true"));
+    }
+}

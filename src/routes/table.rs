@@ -1,0 +1,302 @@
+//! The routes, in one table: from it come what a path takes, who may use it, and the answers to `OPTIONS` and
+//! to what is not there. `docs/openapi.json` describes the same, as a test checks.
+
+use std::borrow::Cow;
+
+use super::bad_request;
+use crate::http::{Request, Response};
+
+/// What is behind a path.
+pub struct Route {
+    /// As OpenAPI writes it. A parameter in braces is at the end, and may have slashes in it.
+    pub path: &'static str,
+    /// One for each method. `HEAD` goes wherever `GET` does, and `OPTIONS` everywhere.
+    pub operations: &'static [Operation],
+}
+
+/// What a method does.
+pub struct Operation {
+    pub method: &'static str,
+    pub action: Action,
+    pub need: Need,
+    pub query: Query,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Home,
+    Page,
+    Document,
+    Write,
+    Clock,
+    Stream,
+    Log,
+    History,
+    Transaction,
+    Conflicts,
+    Peers,
+    AddPeer,
+    RemovePeer,
+    Promote,
+    Metrics,
+    Health,
+}
+
+/// Who may have it done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Everyone: it shows nothing and changes nothing.
+    Nothing,
+    /// Who may read.
+    Read,
+    /// Who may write.
+    Write,
+    /// Who may do what peers and operators do.
+    Peer,
+}
+
+/// Which query parameters are understood.
+#[derive(Clone, Copy, Debug)]
+pub enum Query {
+    /// Any: those that mean nothing here do no harm, or later versions may send more.
+    Any,
+    /// These, and each once. With another one something is meant that would not be done.
+    Only(&'static [&'static str]),
+}
+
+const fn get(action: Action, need: Need, query: Query) -> Operation {
+    Operation { method: "GET", action, need, query }
+}
+
+const fn post(action: Action, need: Need, query: Query) -> Operation {
+    Operation { method: "POST", action, need, query }
+}
+
+const NONE: Query = Query::Only(&[]);
+const DOCUMENT: Query =
+    Query::Only(&["at", "after", "seen", "source", "id", "wait", "last-event-id", "token"]);
+const WRITE: Query = Query::Only(&["wait", "timeout"]);
+const PAGE: Query = Query::Only(&["from", "limit"]);
+
+const DOCUMENT_OPERATIONS: &[Operation] = &[
+    get(Action::Document, Need::Read, DOCUMENT),
+    Operation { method: "PATCH", action: Action::Write, need: Need::Write, query: WRITE },
+];
+
+/// All of them.
+pub const ROUTES: &[Route] = &[
+    Route { path: "/", operations: &[get(Action::Home, Need::Nothing, Query::Any)] },
+    Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, Query::Any)] },
+    Route { path: "/get", operations: DOCUMENT_OPERATIONS },
+    Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
+    Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },
+    Route { path: "/post", operations: &[post(Action::Write, Need::Write, WRITE)] },
+    Route { path: "/vclock", operations: &[get(Action::Clock, Need::Read, NONE)] },
+    Route { path: "/ws", operations: &[get(Action::Stream, Need::Peer, Query::Any)] },
+    Route { path: "/log", operations: &[get(Action::Log, Need::Read, PAGE)] },
+    Route { path: "/history", operations: &[get(Action::History, Need::Read, PAGE)] },
+    Route {
+        path: "/transaction",
+        operations: &[get(Action::Transaction, Need::Read, Query::Only(&["source", "id"]))],
+    },
+    Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, PAGE)] },
+    Route {
+        path: "/peers",
+        operations: &[
+            get(Action::Peers, Need::Read, NONE),
+            post(Action::AddPeer, Need::Peer, NONE),
+        ],
+    },
+    Route {
+        path: "/peers/{address}",
+        operations: &[Operation {
+            method: "DELETE",
+            action: Action::RemovePeer,
+            need: Need::Peer,
+            query: NONE,
+        }],
+    },
+    Route { path: "/primary", operations: &[post(Action::Promote, Need::Peer, NONE)] },
+    Route { path: "/metrics", operations: &[get(Action::Metrics, Need::Read, Query::Any)] },
+    Route { path: "/healthz", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
+    Route { path: "/healthz/live", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
+    Route { path: "/healthz/ready", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
+];
+
+impl Route {
+    /// The route of a path, and what stands there for its parameter, from the slash on; empty if it has none.
+    pub fn find(path: &str) -> Option<(&'static Self, &str)> {
+        ROUTES.iter().find_map(|route| {
+            let rest = match route.path.split_once("/{") {
+                Some((begin, _)) => path.strip_prefix(begin).filter(|rest| rest.starts_with('/')),
+                None => path.strip_prefix(route.path).filter(|rest| rest.is_empty()),
+            };
+            Some((route, rest?))
+        })
+    }
+
+    /// What a method does here.
+    pub fn operation(&self, method: &str) -> Option<&'static Operation> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.operations.iter().find(|operation| operation.method == method)
+    }
+
+    /// What a request with that method to that path asks for; none if there is no such thing.
+    pub fn action(method: &str, path: &str) -> Option<Action> {
+        let operation = Self::find(path)?.0.operation(method)?;
+        Some(operation.action)
+    }
+
+    /// Who may ask what there is. There are no routes without operations.
+    fn least_need(&self) -> Need {
+        self.operations.iter().map(|operation| operation.need).min().unwrap_or(Need::Peer)
+    }
+
+    /// The methods as `Allow` lists them.
+    pub fn methods(&self) -> String {
+        methods(self.operations.iter())
+    }
+}
+
+/// The methods of the whole node, as `OPTIONS *` lists them.
+pub fn all_methods() -> String {
+    methods(ROUTES.iter().flat_map(|route| route.operations))
+}
+
+fn methods<'a>(operations: impl Iterator<Item = &'a Operation>) -> String {
+    let mut methods = Vec::new();
+    for operation in operations {
+        if !methods.contains(&operation.method) {
+            methods.push(operation.method);
+            methods.extend((operation.method == "GET").then_some("HEAD"));
+        }
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}
+
+/// Who may send a request with that method to that path, whether or not there is something.
+pub fn need(method: &str, path: &str) -> Need {
+    let Some((route, _)) = Route::find(path) else { return Need::Read };
+    match route.operation(method) {
+        Some(operation) => operation.need,
+        None if method == "OPTIONS" => route.least_need(),
+        None => Need::Read,
+    }
+}
+
+/// The answer to a request for what is not there.
+pub fn not_found(path: &str) -> Response {
+    let single = ROUTES.iter().map(|route| route.path);
+    let paths: Vec<_> = single.filter(|path| *path != "/" && !path.contains('{')).collect();
+    Response::problem(404, format!("there is no {path:?}; there are {}", paths.join(", ")))
+}
+
+impl Query {
+    /// Refuses what is not understood.
+    pub fn check(self, request: &Request) -> Result<(), Response> {
+        let Self::Only(known) = self else { return Ok(()) };
+        let mut seen: Vec<Cow<'_, str>> = Vec::new();
+        for name in request.query_names() {
+            let name = name?;
+            if !known.contains(&&*name) {
+                let detail = match known {
+                    [] => format!("there is no query parameter {name:?} here, nor another one"),
+                    known => format!(
+                        "there is no query parameter {name:?} here; there are {}",
+                        known.join(", ")
+                    ),
+                };
+                return Err(bad_request(detail));
+            }
+            if seen.contains(&name) {
+                let detail = format!("the query parameter {name} is there twice: which is meant?");
+                return Err(bad_request(detail));
+            }
+            seen.push(name);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    #[test]
+    fn a_path_has_one_route() {
+        for (path, expected) in [
+            ("/", Some(("/", ""))),
+            ("/get", Some(("/get", ""))),
+            ("/get/", Some(("/get/{pointer}", "/"))),
+            ("/get/a/0", Some(("/get/{pointer}", "/a/0"))),
+            ("/getter", None),
+            ("/peers/b:1/mesh/ws", Some(("/peers/{address}", "/b:1/mesh/ws"))),
+            ("/healthz/live", Some(("/healthz/live", ""))),
+            ("/healthz/other", None),
+            ("/Get", None),
+            ("*", None),
+            ("", None),
+        ] {
+            let found = Route::find(path).map(|(route, rest)| (route.path, rest));
+            assert_eq!(found, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_path_says_its_methods_and_who_may_use_them() {
+        for (path, expected) in [
+            ("/get", "GET, HEAD, PATCH, OPTIONS"),
+            ("/peers", "GET, HEAD, POST, OPTIONS"),
+            ("/peers/b:1", "DELETE, OPTIONS"),
+            ("/replace", "POST, OPTIONS"),
+        ] {
+            assert_eq!(Route::find(path).unwrap().0.methods(), expected, "{path}");
+        }
+        assert_eq!(all_methods(), "GET, HEAD, PATCH, POST, DELETE, OPTIONS");
+        for (method, path, expected) in [
+            ("GET", "/get/a", Need::Read),
+            ("HEAD", "/get", Need::Read),
+            ("PATCH", "/get/a", Need::Write),
+            ("POST", "/replace", Need::Write),
+            ("GET", "/ws", Need::Peer),
+            ("GET", "/peers", Need::Read),
+            ("POST", "/peers", Need::Peer),
+            ("DELETE", "/peers/a:1", Need::Peer),
+            ("POST", "/primary", Need::Peer),
+            ("GET", "/healthz/live", Need::Nothing),
+            ("OPTIONS", "/test", Need::Nothing),
+            ("OPTIONS", "/peers", Need::Read),
+            ("PUT", "/test", Need::Read),
+            ("GET", "/nothing", Need::Read),
+        ] {
+            assert_eq!(need(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_understood_or_refused() {
+        let check = |query: Query, text: &str| {
+            let asked = request(format!("GET /log?{text} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            query.check(&asked).map_err(|response| response.status)
+        };
+        for (text, expected) in [
+            ("", Ok(())),
+            ("from=1&limit=2", Ok(())),
+            ("&from=1&&", Ok(())),
+            ("%66rom=1", Ok(())),
+            ("from=1&from=1", Err(400)),
+            ("from=1&%66rom=1", Err(400)),
+            ("From=1", Err(400)),
+            ("until=1", Err(400)),
+            ("=1", Err(400)),
+            ("%zz=1", Err(400)),
+        ] {
+            assert_eq!(check(PAGE, text), expected, "{text}");
+            assert_eq!(check(Query::Any, text), Ok(()), "{text}");
+        }
+        assert_eq!(check(NONE, "a"), Err(400));
+    }
+}
