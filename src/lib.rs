@@ -18,6 +18,7 @@
 //!
 //! Around it:
 //!
+//! - [`backoff`]: how long to wait between two tries.
 //! - [`fanout`]: tells many that something happened.
 //! - [`drops`]: frees what is large on a thread of its own.
 //! - [`journal`]: all accepted transactions, append-only.
@@ -29,7 +30,7 @@
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
 //!   receives a peer's.
-//! - [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
+//! - [`remote`]: asks running nodes over HTTP. [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!   [`log_format`]: a line of the log.
 //!
@@ -58,6 +59,7 @@
 //! Users and permissions beyond one token, several documents, a leader or any coordinator on the way of a write,
 //! and rounding: a number is what was written, as far as 64 bits hold it.
 
+pub mod backoff;
 pub mod clock;
 pub mod commit;
 pub mod config;
@@ -76,6 +78,7 @@ pub mod names;
 pub mod node;
 pub mod patch;
 pub mod query;
+pub mod remote;
 pub mod replica;
 pub mod routes;
 pub mod server;

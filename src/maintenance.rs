@@ -260,7 +260,7 @@ pub async fn backup(from: &BackupFrom, file: &Path) -> Result<u64, Failure> {
 /// # Errors
 /// If it cannot be asked, or will not: why.
 pub async fn promote(node: &Remote) -> Result<u64, Failure> {
-    fetch::Node::new(node).promote().await.map_err(Failure)
+    fetch::Node::new(node).map_err(Failure)?.promote().await.map_err(Failure)
 }
 
 /// The peers of a running node.
@@ -268,7 +268,7 @@ pub async fn promote(node: &Remote) -> Result<u64, Failure> {
 /// # Errors
 /// If it cannot be asked, or does not say.
 pub async fn peers(node: &Remote) -> Result<Vec<PeerStatus>, Failure> {
-    fetch::Node::new(node).peers().await.map_err(Failure)
+    fetch::Node::new(node).map_err(Failure)?.peers().await.map_err(Failure)
 }
 
 /// Has a running node receive from `peer` too. Says whether it does so after its next start.
@@ -276,7 +276,7 @@ pub async fn peers(node: &Remote) -> Result<Vec<PeerStatus>, Failure> {
 /// # Errors
 /// If it cannot be asked, or will not: why.
 pub async fn add_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(node).add_peer(&peer.to_string()).await.map_err(Failure)
+    fetch::Node::new(node).map_err(Failure)?.add_peer(&peer.to_string()).await.map_err(Failure)
 }
 
 /// Has it receive from `peer` no more. Says whether it does so after its next start.
@@ -284,7 +284,7 @@ pub async fn add_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
 /// # Errors
 /// If it cannot be asked, or will not: why.
 pub async fn remove_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(node).remove_peer(&peer.to_string()).await.map_err(Failure)
+    fetch::Node::new(node).map_err(Failure)?.remove_peer(&peer.to_string()).await.map_err(Failure)
 }
 
 async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Result<u64, Failure> {
@@ -305,7 +305,8 @@ async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Re
             Ok(extent.length)
         }
         BackupFrom::Node(node) => {
-            let source = fetch::Node::new(node).source().await.map_err(Failure)?;
+            let source =
+                fetch::Node::new(node).map_err(Failure)?.source().await.map_err(Failure)?;
             let (mut stream, base) = Stream::open(node).await.map_err(Failure)?;
             if let Some(base) = base {
                 target.write_all(&base.text(&source)).map_err(at(file))?;

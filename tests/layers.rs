@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use paths::{Named, named};
 
 /// For each module, the modules of this crate that it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: &[(&str, &[&str])] = &[
     ("foreign", &[]),
     ("log_format", &["foreign"]),
     ("source", &[]),
@@ -26,6 +26,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ),
     ("drops", &[]),
     ("fanout", &[]),
+    ("backoff", &[]),
     ("http", &[]),
     ("config", &["source", "log_format"]),
     ("journal", &["source", "clock", "transaction"]),
@@ -46,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ),
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("stream", &["config"]),
+    ("remote", &["config", "http::ReadBuffer", "stream"]),
     ("events", &["clock", "patch", "manager", "fanout", "http", "stream"]),
     (
         "mesh",
@@ -65,6 +67,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "journal::PeerList",
             "manager",
             "query",
+            "backoff",
             "config",
             "fanout",
             "foreign",
@@ -103,7 +106,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
             "config",
             "journal",
             "manager",
-            "stream",
+            "remote",
             "mesh::websocket",
         ],
     ),

@@ -9,7 +9,6 @@
 //! when another primary begins an epoch, what this node said when it dialed holds no more, and it dials anew.
 
 mod backlog;
-mod backoff;
 mod dial;
 mod end;
 mod hearing;
@@ -34,6 +33,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream;
 
+use crate::backoff::{Backoff, GOOD};
 use crate::config::Peer;
 use crate::manager::{Handle, StateHash, Stopped, Submitted, Taken, wall_clock};
 use crate::mesh::named::Named;
@@ -46,7 +46,6 @@ use crate::source::Source;
 use crate::stream::Security;
 use crate::transaction::Transaction;
 use backlog::Backlog;
-use backoff::{Backoff, GOOD};
 use dial::{Hello, Welcome, dial};
 use end::End;
 use joining::{Joining, Taking};

@@ -4,8 +4,8 @@ use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use super::ITSELF;
-use super::backoff::GOOD;
 use super::end::End;
+use crate::backoff::GOOD;
 use crate::config::Peer;
 use crate::mesh::named::{Named, escaped};
 use crate::source::Source;

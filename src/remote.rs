@@ -1,0 +1,391 @@
+//! Asks running nodes: the one HTTP/1.1 client of this program.
+//!
+//! A [`Node`] keeps its connection from one request to the next, and reads an answer a piece at a time, so that
+//! it may be of any length, or have no end. Everything has a time limit. Nothing is asked twice here: whether a
+//! request may be repeated is for the caller to know, who is told whether it may have been done ([`Fault`]).
+
+mod body;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use smol::Timer;
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::config::{Remote, authority};
+use crate::http::ReadBuffer;
+use crate::stream::{Security, Stream};
+use body::Body;
+
+/// How long it may take to find a node, to connect to it and to shake hands.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an answer may take to begin, and to go on, unless the caller has another limit.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The longest head of an answer.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The most headers of an answer.
+const MAX_HEADERS: usize = 100;
+
+/// The longest answer that is read as a whole.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// A request. `Host`, `Authorization` and `Content-Length` are added.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its path, percent-encoded, and its query.
+    pub target: &'a str,
+    /// More headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// A request to read what is at `target`.
+    pub fn get(target: &'a str) -> Self {
+        Self { method: "GET", target, ..Self::default() }
+    }
+}
+
+/// What an answer begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Its status.
+    pub status: u16,
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The value of the first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Its head.
+    pub head: Head,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// What the body says.
+    ///
+    /// # Errors
+    /// If it is other JSON, or none.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.body)
+    }
+
+    /// What a node says of why it does not do something (RFC 9457), with the status.
+    pub fn trouble(&self) -> String {
+        let status = self.head.status;
+        if status == 401 {
+            return "it wants another token".to_owned();
+        }
+        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let detail = problem["detail"].as_str().unwrap_or("and not why");
+        format!("it answers {status}, {detail}")
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The node is not reached. Nothing was asked.
+    Unreachable(String),
+    /// The connection broke, or took too long, after something was asked: it may have been done.
+    Broken(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unreachable(why) | Self::Broken(why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// Connects to a running node.
+///
+/// # Errors
+/// If that is not possible; in words.
+pub async fn connect(remote: &Remote) -> Result<Stream, String> {
+    dial(remote, &Security::load(&remote.tls)?).await
+}
+
+/// What a node wants to be presented.
+///
+/// # Errors
+/// If the file that has it cannot be read, or has none; in words.
+pub fn token(remote: &Remote) -> Result<Option<String>, String> {
+    let Some(file) = &remote.token_file else { return Ok(remote.token.clone()) };
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    // Behind a token stands what it allows.
+    let words = text.lines().map(|line| line.split_whitespace().next().unwrap_or_default());
+    let token = words.into_iter().find(|word| !word.is_empty() && !word.starts_with('#'));
+    let token = token.ok_or_else(|| format!("{}: there is no token in it", file.display()))?;
+    Ok(Some(token.to_owned()))
+}
+
+async fn dial(remote: &Remote, security: &Security) -> Result<Stream, String> {
+    let Remote { address, is_tls, .. } = remote;
+    let stream = async {
+        let stream = security.dial(address, *is_tls).await;
+        stream.map_err(|error| format!("{address}: {error}"))
+    };
+    let limit = async {
+        Timer::after(DIAL_LIMIT).await;
+        Err(format!("{address}: no connection within {} s", DIAL_LIMIT.as_secs()))
+    };
+    let stream = stream.or(limit).await?;
+    // A request is written at once. That it may wait for an acknowledgement costs time and no more.
+    stream.tcp().set_nodelay(true).ok();
+    Ok(stream)
+}
+
+/// A running node, and the connection to it while there is one.
+#[derive(Debug)]
+pub struct Node {
+    remote: Remote,
+    token: Option<String>,
+    security: Security,
+    connection: Option<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: Stream,
+    input: ReadBuffer,
+    /// What is still to come of the answer.
+    body: Body,
+    /// Whether another request may follow.
+    is_kept: bool,
+}
+
+impl Node {
+    /// The node that is reached so.
+    ///
+    /// # Errors
+    /// If the files of TLS or of the token cannot be used; in words.
+    pub fn new(remote: Remote) -> Result<Self, String> {
+        let (security, token) = (Security::load(&remote.tls)?, token(&remote)?);
+        Ok(Self { remote, token, security, connection: None })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.remote.address
+    }
+
+    /// Asks for something, and reads the head of the answer; what follows is read by [`piece`](Self::piece).
+    ///
+    /// # Errors
+    /// If there is none within `limit`.
+    pub async fn ask(&mut self, request: &Request<'_>, limit: Duration) -> Result<Head, Fault> {
+        if self.connection.as_ref().is_none_or(|connection| !connection.is_usable()) {
+            let stream = dial(&self.remote, &self.security).await.map_err(Fault::Unreachable)?;
+            self.connection = Some(Connection::new(stream));
+        }
+        let head = self.head_of(request);
+        let is_head_only = request.method == "HEAD";
+        self.within(limit, async |connection| {
+            let written = connection.write(&head, request.body).await;
+            let answered = connection.read_head(is_head_only).await;
+            // Who refuses a request says so without reading all of it.
+            answered.map_err(|error| written.err().unwrap_or(error))
+        })
+        .await
+    }
+
+    /// The next piece of the answer's body; none at its end.
+    ///
+    /// # Errors
+    /// If it is cut off, or nothing comes within `limit`.
+    pub async fn piece(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, Fault> {
+        let piece = self.within(limit, async |connection| connection.read_piece().await).await;
+        let is_over = self.connection.as_ref().is_some_and(|connection| !connection.is_kept);
+        if is_over && matches!(piece, Ok(None)) {
+            self.connection = None;
+        }
+        piece
+    }
+
+    /// Asks for something, and reads the whole answer.
+    ///
+    /// # Errors
+    /// If it does not come: `limit` is for its head, and then for each piece.
+    pub async fn request(
+        &mut self,
+        request: &Request<'_>,
+        limit: Duration,
+    ) -> Result<Answer, Fault> {
+        let head = self.ask(request, limit).await?;
+        let body = self.rest(limit).await?;
+        Ok(Answer { head, body })
+    }
+
+    /// What is left of the answer's body.
+    ///
+    /// # Errors
+    /// If it is cut off, too long, or no piece of it comes within `limit`.
+    pub async fn rest(&mut self, limit: Duration) -> Result<Vec<u8>, Fault> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece(limit).await? {
+            body.extend_from_slice(&piece);
+            if body.len() > MAX_ANSWER_BYTES {
+                self.connection = None;
+                let most = MAX_ANSWER_BYTES >> 20;
+                let why = format!("{}: the answer has more than {most} MiB", self.address());
+                return Err(Fault::Broken(why));
+            }
+        }
+        Ok(body)
+    }
+
+    fn head_of(&self, request: &Request<'_>) -> Vec<u8> {
+        let Request { method, target, headers, body } = request;
+        let host = authority(&self.remote.address);
+        let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+        if let Some(token) = &self.token {
+            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if !body.is_empty() || !matches!(*method, "GET" | "HEAD") {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        for (name, value) in *headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    /// Does something with the connection, which is given up if that fails.
+    async fn within<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Connection) -> io::Result<T>,
+    ) -> Result<T, Fault> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Fault::Broken(format!("{}: the connection is over", self.remote.address)));
+        };
+        let late = async {
+            Timer::after(limit).await;
+            let why = format!("nothing came within {} s", limit.as_secs_f32());
+            Err(io::Error::new(io::ErrorKind::TimedOut, why))
+        };
+        let done = work(connection).or(late).await;
+        done.map_err(|error| {
+            self.connection = None;
+            Fault::Broken(format!("{}: {error}", self.remote.address))
+        })
+    }
+}
+
+impl Connection {
+    fn new(stream: Stream) -> Self {
+        Self { stream, input: ReadBuffer::new(), body: Body::Over, is_kept: true }
+    }
+
+    /// Whether another request can be sent: the last answer was read, and the node has not closed.
+    fn is_usable(&self) -> bool {
+        let is_over = self.body == Body::Over && self.input.unread().is_empty();
+        let is_silent = || {
+            let peeked = self.stream.tcp().peek(&mut [0]);
+            peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        is_over && self.is_kept && is_silent()
+    }
+
+    async fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
+        self.stream.write_all(head).await?;
+        self.stream.write_all(body).await?;
+        self.stream.flush().await
+    }
+
+    /// Reads more, unless the other side has said all.
+    async fn fill(&mut self) -> io::Result<usize> {
+        let count = self.stream.read(self.input.space()).await?;
+        self.input.filled(count);
+        Ok(count)
+    }
+
+    async fn read_head(&mut self, is_head_only: bool) -> io::Result<Head> {
+        let no_node = || io::Error::other("what answers is no node");
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            let mut response = httparse::Response::new(&mut headers);
+            let parsed = response.parse(self.input.unread()).map_err(|_| no_node())?;
+            if let httparse::Status::Complete(length) = parsed {
+                let head = Head::of(&response);
+                let is_last = response.version == Some(0) || head.closes();
+                self.input.consume(length);
+                if let 100..=199 = head.status {
+                    continue;
+                }
+                self.body = match is_head_only {
+                    true => Body::Over,
+                    false => Body::of(&head).ok_or_else(no_node)?,
+                };
+                self.is_kept = !is_last && self.body != Body::UntilEnd;
+                return Ok(head);
+            }
+            if self.input.unread().len() > MAX_HEAD_BYTES {
+                return Err(no_node());
+            }
+            if self.fill().await? == 0 {
+                return Err(io::Error::other("the connection ended without an answer"));
+            }
+        }
+    }
+
+    async fn read_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let piece = self.body.take(&mut self.input).map_err(io::Error::other)?;
+            if piece.is_some() || self.body == Body::Over {
+                return Ok(piece);
+            }
+            if self.fill().await? == 0 {
+                self.body.end().map_err(io::Error::other)?;
+            }
+        }
+    }
+}
+
+impl Head {
+    fn of(response: &httparse::Response<'_, '_>) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let headers = response.headers.iter();
+        let headers = headers.map(|header| (header.name.to_owned(), text(header.value)));
+        Self { status: response.code.unwrap_or_default(), headers: headers.collect() }
+    }
+
+    fn closes(&self) -> bool {
+        self.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+}
+
+/// A text as a part of a path, `/` included.
+pub fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b':' | b'/' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests;
