@@ -1,21 +1,25 @@
-//! One live read: the document and then its changes, as Server-Sent Events (HTML, section 9.2).
+//! One live read: a part of the document and then its changes, as Server-Sent Events (HTML, section 9.2).
 //!
 //! ```text
-//! event: put                                     event: patch
-//! id: {"a~1":7}                                  id: {"a~1":8}
-//! data: {"a":1}                                  data: [{"op":"add","path":"/b","value":2}]
+//! event: put                 event: patch                                   event: gone
+//! id: 5be0cd19137e2179.7     id: 5be0cd19137e2179.8                         id: 5be0cd19137e2179.9
+//! data: {"a":1}              data: [{"op":"add","path":"/b","value":2}]     data: null
 //! ```
 //!
-//! The id is the vector clock. A `patch`, a JSON Patch, makes the document of the event before it the one
-//! that the node has by then; it says what was done, which is more than what is different in the end
-//! if something late came in. If too much was done since, there is a `put` again.
+//! The id says which process sent it, and the number of the document's change up to which the reader then
+//! knows the part. A `patch`, a JSON Patch relative to the part, makes the part of the event before it the one
+//! that the node has by then; it says what was done, which is more than what is different in the end if
+//! something late came in. If the part came anew as a whole, or too much was done since, there is a `put`
+//! again, or `gone` if there is nothing (any more). Of what is done elsewhere in the document a reader hears
+//! nothing.
 //!
 //! A session is a cursor like a downstream's: it holds no queue and no document, and looks for what is new
 //! when the last event is written. So a slow reader costs the node nothing, and gets fewer and larger
 //! events. Those that are not slow hear of what is new at the same time, and share the event.
 
-mod latest;
+mod event;
 mod output;
+mod watches;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -33,14 +37,13 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
-use crate::clock::VectorClock;
-use crate::fanout::Fanout;
-use crate::http::{Body, BrokenOff, Coding, Full, InFlight, SMALL_BYTES};
-use crate::manager::{Handle, Known, Representation};
-use crate::patch::{Operation, Patch, parse};
+use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
+use crate::manager::{Handle, Reading, Representation, State};
+use crate::patch::PointerBuf;
 use crate::stream::Stream;
-use latest::{Latest, News};
+use event::{Change, GONE, Kind};
 use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
+use watches::{Look, Watches, Watching, operations};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -63,26 +66,45 @@ const PACE: Duration = Duration::from_millis(20);
 /// [`STALL_LIMIT`].
 const MOST_DISPLACED: u64 = 256 << 20;
 
-/// A longer clock is no id: a reader sends it back in a header, which is limited. Who comes again
-/// without one gets the document again.
-const MAX_ID_BYTES: usize = 4 << 10;
+/// What was done is gone through by another thread if it has more bytes.
+const LIGHT_BYTES: usize = 256 << 10;
 
 /// What all sessions share.
-#[derive(Default)]
 pub struct Events {
-    beats: Fanout,
-    latest: Latest,
+    /// Says which process this is.
+    process: u64,
+    watches: Watches,
 }
 
 impl Events {
-    /// Tells the sessions of what is new until `grown`, which is [that of the manager](Handle::subscribe), is
-    /// closed: what comes within 20 ms at once.
-    pub async fn run(&self, grown: Receiver<()>) {
-        while grown.recv().await.is_ok() {
-            self.beats.wake();
-            Timer::after(PACE).await;
-        }
-        self.beats.close();
+    /// Those of the process of this number.
+    pub fn new(process: u64) -> Self {
+        Self { process, watches: Watches::default() }
+    }
+
+    /// Tells the sessions of what is new until `shutdown` closes: what comes within 20 ms at once.
+    pub async fn run(&self, handle: Handle, shutdown: Receiver<Infallible>) {
+        let grown = handle.subscribe();
+        let beats = async {
+            while grown.recv().await.is_ok() {
+                self.watches.beat(&handle, |change| self.id(change));
+                Timer::after(PACE).await;
+            }
+        };
+        let stopped = async { shutdown.recv().await.map_or((), |never| match never {}) };
+        beats.or(stopped).await;
+    }
+
+    /// The id of the document as it is after a change.
+    pub fn id(&self, change: u64) -> String {
+        format!("{:016x}.{change}", self.process)
+    }
+
+    /// The change that an id names; none if it is not of this process.
+    fn change(&self, id: &str) -> Option<u64> {
+        let (process, change) = id.split_once('.')?;
+        let process = u64::from_str_radix(process, 16).ok()?;
+        (process == self.process).then(|| change.parse().ok()).flatten()
     }
 }
 
@@ -96,8 +118,10 @@ pub struct Session {
     pub in_flight: InFlight,
     /// Who asked.
     pub address: SocketAddr,
+    /// What is read.
+    pub part: PointerBuf,
     /// The id of the last event that the reader has got before.
-    pub last: Option<VectorClock>,
+    pub last: Option<String>,
     /// How the answer is sent.
     pub coding: Coding,
 }
@@ -160,22 +184,24 @@ impl Session {
 
     /// Sends all that comes.
     async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, End> {
-        let beats = self.events.beats.subscribe();
+        let watching = self.events.watches.watch(&self.part, &self.handle);
+        let beats = watching.subscribe();
         output.write(RETRY, "".into(), "").await?;
-        let mut reader = Reader {
-            known: self.last.clone().map_or(Known::Nothing, Known::Clock),
-            sent: self.last.clone().map(Arc::new),
-        };
+        let now = self.handle.state().change();
+        let last = self.last.as_deref().and_then(|id| self.events.change(id));
+        let known = last.filter(|change| *change <= now);
+        let mut reader = Reader { known, told: known.unwrap_or(now), is_there: None };
         let mut silence = Silence::new(beats);
         loop {
-            if let Some(bytes) = self.send_news(output, &mut reader).await? {
+            if let Some(bytes) = self.send_news(output, &watching, &mut reader).await? {
+                reader.told = reader.known.unwrap_or(now);
                 silence.begin();
                 if let Ok(megabytes @ 1..) = u32::try_from(bytes >> 20) {
                     Timer::after(PACE.saturating_mul(megabytes)).await;
                 }
             }
             while !silence.end(output).await? {
-                output.write(KEEP_ALIVE, "".into(), "").await?;
+                self.keep_alive(output, &watching, &mut reader).await?;
                 silence.goes_on();
             }
         }
@@ -185,59 +211,119 @@ impl Session {
     async fn send_news(
         &self,
         output: &mut Output<'_>,
+        watching: &Watching<'_>,
         reader: &mut Reader,
     ) -> Result<Option<u64>, End> {
-        let mut state = self.handle.state_for_changes();
-        if let Some(news) = self.events.latest.of(&reader.known, state.vclock(), self.coding) {
-            (reader.known, reader.sent) = (news.leads_to.clone(), Some(news.vclock.clone()));
-            drop(state);
-            output.write_coded(&news.part).await?;
-            return Ok(Some(news.part.len() as u64));
+        let Some(known) = reader.known else { return self.send_part(output, reader).await };
+        match watching.look(known) {
+            Look::Nothing => return Ok(None),
+            Look::News(news) => {
+                reader.learns(news.leads_to, news.is_there);
+                let part = news.event.part(self.coding);
+                output.write_coded(part).await?;
+                return Ok(Some(part.len() as u64));
+            }
+            Look::Missed => {}
         }
-        let is_sent = reader
-            .sent
-            .as_ref()
-            .is_some_and(|sent| sent.covers(state.vclock()) && state.vclock().covers(sent));
-        let (kind, line) = match state.patches_since(&reader.known) {
-            Some(patches) if patches.is_empty() && is_sent => {
-                reader.known = state.known();
-                return Ok(None);
-            }
-            Some(patches) => ("patch", Body::from(compose(&patches))),
-            None => {
-                state = self.handle.represented().await;
-                let document = state.representation().expect("it is represented");
-                ("put", body_of(document, &self.handle, &self.in_flight))
-            }
+        let state = self.handle.state();
+        let change = match state.changes_since(known) {
+            Some(patches) => self.change(&state, patches, reader).await,
+            None => Change::Anew,
         };
-        let vclock = state.vclock().clone();
-        let leads_from = std::mem::replace(&mut reader.known, state.known());
-        reader.sent = Some(vclock.clone());
-        // While it is written, this need not be in memory.
-        drop(state);
-        let id = vclock.ascii(MAX_ID_BYTES).unwrap_or_default();
-        let head = format!("event: {kind}\nid: {id}\ndata: ");
-        let bytes = line.length();
-        if kind == "patch" && bytes <= SMALL_BYTES as u64 {
-            let part = self.coding.part(&[head.as_bytes(), line.at_hand(), b"\n"]).into();
-            let leads_to = reader.known.clone();
-            let news = News { leads_from, leads_to, vclock, coding: self.coding, part };
-            let news = self.events.latest.keep(news);
-            output.write_coded(&news.part).await?;
-        } else {
-            let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
-            output.write(&head, line, "\n").await?;
+        match change {
+            Change::None => {
+                reader.known = Some(state.change());
+                Ok(None)
+            }
+            Change::Patch(line) => {
+                reader.learns(state.change(), true);
+                drop(state);
+                self.send_event(output, Kind::Patch, reader, line.into()).await.map(Some)
+            }
+            Change::Anew => {
+                drop(state);
+                self.send_part(output, reader).await
+            }
         }
-        Ok(Some(bytes))
+    }
+
+    /// What the reader is told of these patches, which were done up to the document of `state`.
+    async fn change(&self, state: &Arc<State>, patches: Vec<Arc<str>>, reader: &Reader) -> Change {
+        let bytes: usize = patches.iter().map(|patch| patch.len()).sum();
+        let (state, part) = (state.clone(), self.part.clone());
+        let was_there = reader.is_there == Some(true);
+        let change = move || Change::of(&operations(&patches), &part, state.document(), was_there);
+        if bytes > LIGHT_BYTES { smol::unblock(change).await } else { change() }
+    }
+
+    /// Sends what the part is now, or that it is not there if the reader does not know that.
+    async fn send_part(
+        &self,
+        output: &mut Output<'_>,
+        reader: &mut Reader,
+    ) -> Result<Option<u64>, End> {
+        let Reading { part, state } = self.handle.read(&self.part).await;
+        let is_known = part.is_none() && reader.is_there == Some(false);
+        reader.learns(state.change(), part.is_some());
+        // While the part is written, this need not be in memory.
+        drop(state);
+        let (kind, line) = match part {
+            Some(part) => (Kind::Put, body_of(&part, &self.handle, &self.in_flight)),
+            None if is_known => return Ok(None),
+            None => (Kind::Gone, Body::from(GONE)),
+        };
+        self.send_event(output, kind, reader, line).await.map(Some)
+    }
+
+    /// Sends an event with this line as its data; says how many bytes that was.
+    async fn send_event(
+        &self,
+        output: &mut Output<'_>,
+        kind: Kind,
+        reader: &Reader,
+        line: Body,
+    ) -> Result<u64, End> {
+        let id = reader.known.map(|change| self.events.id(change)).unwrap_or_default();
+        let bytes = line.length();
+        let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
+        output.write(&kind.head(&id), line, "\n").await?;
+        Ok(bytes)
+    }
+
+    /// Has the reader hear something. If the document has changed elsewhere, that is an id without an event:
+    /// the reader can go on from there.
+    async fn keep_alive(
+        &self,
+        output: &mut Output<'_>,
+        watching: &Watching<'_>,
+        reader: &mut Reader,
+    ) -> Result<(), End> {
+        reader.known = reader.known.map(|known| watching.knows_up_to(known));
+        match reader.known {
+            Some(known) if known > reader.told => {
+                reader.told = known;
+                let id = self.events.id(known);
+                output.write(&format!("id: {id}\n\n"), "".into(), "").await
+            }
+            _ => output.write(KEEP_ALIVE, "".into(), "").await,
+        }
     }
 }
 
 /// What a reader has.
 struct Reader {
-    /// The document, as far as it is known.
-    known: Known,
-    /// The clock of the last event.
-    sent: Option<Arc<VectorClock>>,
+    /// It knows the part as it is after this change; none if it does not know it.
+    known: Option<u64>,
+    /// The change of the last id that it was told.
+    told: u64,
+    /// Whether the part is there then, if this is known here.
+    is_there: Option<bool>,
+}
+
+impl Reader {
+    fn learns(&mut self, change: u64, is_there: bool) {
+        (self.known, self.is_there) = (Some(change), Some(is_there));
+    }
 }
 
 /// Waits for something new, and has the reader hear something now and then until there is.
@@ -312,40 +398,5 @@ pub fn body_of(representation: &Representation, handle: &Handle, in_flight: &InF
                 handle.displaced().saturating_sub(begin) <= MOST_DISPLACED
             })
         }
-    }
-}
-
-/// One patch that does what these do, which were applied one after the other, and a line feed.
-fn compose(patches: &[Arc<str>]) -> Vec<u8> {
-    let operations = patches.iter().flat_map(|patch| {
-        let Patch(operations) = parse(patch).expect("a patch that was applied is one");
-        operations
-    });
-    // What was tested held; not every reader compares numbers alike.
-    let operations = operations.filter(|operation| !matches!(operation, Operation::Test { .. }));
-    let patch = Patch(operations.collect());
-    let mut line = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
-    line.push(b'\n');
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patches_become_one_without_tests_in_one_line() {
-        let patches: Vec<Arc<str>> = vec![
-            "[{\"op\":\"test\",\"path\":\"\",\"value\":{}},\n {\"op\":\"add\",\"path\":\"/a~1b\",\"value\":\"x\\ny\"}]"
-                .into(),
-            "[]".into(),
-            r#"[{"op":"move","from":"/a~1b","path":"/c","note":1}]"#.into(),
-        ];
-        let text = String::from_utf8(compose(&patches)).unwrap();
-        assert_eq!(
-            text,
-            r#"[{"op":"add","path":"/a~1b","value":"x\ny"},{"op":"move","from":"/a~1b","path":"/c"}]"#.to_owned() + "\n"
-        );
-        assert_eq!(compose(&[]), b"[]\n");
     }
 }

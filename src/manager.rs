@@ -60,12 +60,13 @@ use state::Publisher;
 pub use creation::ClientName;
 pub use handle::{Counters, Handle, Stopped, Submitted};
 pub use healing::Taken;
+pub use heavy::Heavy;
 pub use past::JournalPast;
 pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
 pub use shares::Lag;
-pub use state::{Known, LastCommit, Reading, SkippedPage, Standing, State};
+pub use state::{LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.

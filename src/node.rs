@@ -169,10 +169,10 @@ impl Node {
         let _certificate = executor.spawn(warn_of_certificate(security));
         let downstreams = Arc::new(Downstreams::new(neighbours));
         let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
-        let events = Arc::new(Events::default());
+        let events = Arc::new(Events::new(fastrand::u64(..)));
         let _events = {
-            let (events, grown) = (events.clone(), handle.subscribe());
-            executor.spawn(async move { events.run(grown).await })
+            let (events, handle, shutdown) = (events.clone(), handle.clone(), shutdown.clone());
+            executor.spawn(async move { events.run(handle, shutdown).await })
         };
         let announcing = downstreams.clone().announce(handle.clone(), shutdown.clone());
         let routes = Arc::new(Routes {

@@ -20,12 +20,14 @@ mod merge;
 mod operation;
 mod parse;
 mod part;
+mod relative;
 
 pub use build::assert_json_is_as_agreed;
-pub use document::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT};
+pub use document::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
 pub use merge::merge;
 pub use operation::{Operation, Patch};
 pub use parse::parse;
 pub use part::{merge_part, of_part};
+pub use relative::within_part;

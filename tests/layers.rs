@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("stream", &["config"]),
     ("remote", &["config", "http::ReadBuffer", "stream"]),
-    ("events", &["clock", "patch", "manager", "fanout", "http", "stream"]),
+    ("events", &["document", "patch", "manager", "fanout", "http", "stream"]),
     (
         "mesh",
         &[

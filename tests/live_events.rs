@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use live::{Node, Peer, add};
 use serde_json::{Value, json};
 
+const CHANGE: &str = "Patchmesh-Change";
+
 /// Reads events from a stream whose header was read.
 struct Events {
     stream: BufReader<TcpStream>,
@@ -16,8 +18,10 @@ struct Events {
     text: String,
     /// How many comments came.
     comments: usize,
-    /// What the events say the document is.
+    /// What the events say the document or part is; null if it is gone.
     document: Value,
+    /// The last id, also of what is no event.
+    last_id: String,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,14 @@ impl Events {
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"), "{head}");
         let is_chunked = head.contains("\r\nTransfer-Encoding: chunked\r\n");
-        Self { stream, is_chunked, text: String::new(), comments: 0, document: Value::Null }
+        Self {
+            stream,
+            is_chunked,
+            text: String::new(),
+            comments: 0,
+            document: Value::Null,
+            last_id: String::new(),
+        }
     }
 
     /// Reads one part; says whether there was one.
@@ -72,11 +83,14 @@ impl Events {
                 self.comments += usize::from(block.starts_with(':'));
                 let event = field("event: ").zip(field("data: "));
                 let id = field("id: ").unwrap_or_default();
+                if !id.is_empty() {
+                    self.last_id.clone_from(&id);
+                }
                 self.text = rest.to_owned();
                 let Some((kind, data)) = event else { continue };
                 let data: Value = serde_json::from_str(&data).expect("data is JSON");
                 match kind.as_str() {
-                    "put" => self.document = data.clone(),
+                    "put" | "gone" => self.document = data.clone(),
                     "patch" => {
                         let patch: json_patch::Patch =
                             serde_json::from_value(data.clone()).expect("a JSON Patch");
@@ -104,16 +118,17 @@ fn the_document_comes_first_and_then_its_changes() {
     let mut events = Events::begin(&node, "/get", "");
     let put = events.expect();
     assert_eq!((put.kind.as_str(), &put.data), ("put", &json!({"a": 1})));
-    assert_eq!(serde_json::from_str::<Value>(&put.id).unwrap(), node.get("/vclock").json());
+    assert_eq!(Some(put.id.as_str()), node.get("/get").header(CHANGE));
     let tested = json!([
         {"op": "test", "path": "/a", "value": 1.0},
         {"op": "add", "path": "/b~1c", "value": "line\nfeed й"},
     ]);
-    node.post(&tested);
+    let written = node.ask("POST", "/replace", "", &tested.to_string());
     let patch = events.expect();
     assert_eq!(patch.kind, "patch");
     assert_eq!(patch.data, json!([tested[1]]));
-    assert_eq!(serde_json::from_str::<Value>(&patch.id).unwrap(), node.get("/vclock").json());
+    assert_eq!(Some(patch.id.as_str()), written.header(CHANGE));
+    assert_eq!(Some(patch.id.as_str()), node.get("/get").header(CHANGE));
     assert_eq!(events.document, node.get("/get").json());
 }
 
@@ -134,9 +149,12 @@ fn who_comes_again_with_the_last_id_gets_only_what_is_new() {
         assert_eq!((event.kind.as_str(), event.data), ("patch", add("/b", 2)));
         assert_eq!(events.document, json!({"a": 1, "b": 2}));
     }
-    let headers = format!("Last-Event-ID: {id}\r\n");
-    assert_eq!(Events::begin(&node, "/get", &headers).expect().kind, "put", "it is behind by now");
-    for id in ["", "x", "{}", r#"{"other~1":7}"#] {
+    let mut behind = Events::begin(&node, "/get", &format!("Last-Event-ID: {id}\r\n"));
+    behind.document = json!({"a": 1});
+    assert_eq!(behind.expect().data, add("/b", 2));
+    let (process, number) = id.split_once('.').unwrap();
+    let (other, later) = (format!("0.{number}"), format!("{process}.{}", u64::MAX));
+    for id in ["", "x", "{}", ".", &other, &later, &format!("{id}.1"), &format!("{process}.-1")] {
         let headers = format!("Last-Event-ID: {id}\r\n");
         assert_eq!(Events::begin(&node, "/get", &headers).expect().kind, "put", "{id}");
     }
@@ -147,14 +165,18 @@ fn a_reader_has_the_nodes_document_whatever_comes_late() {
     let mut peer = Peer::new();
     let node = Node::start(&[&peer.address()]);
     let readers: Vec<_> = (0..3).map(|_| Events::begin(&node, "/get", "")).collect();
+    let parts = ["/0", "/1/0", "/2/1/a~1b", "/kept", "/9", "/posted"];
+    let of_parts = parts.map(|part| (part, Events::begin(&node, &format!("/get{part}"), "")));
     let mut random = fastrand::Rng::with_seed(7);
-    let mut ids = [0; 4];
+    let mut ids = [1, 0, 0, 0];
+    peer.tell("s0", 1, 900_000, &add("/kept", json!({})));
     for round in 0..400u64 {
         let source = random.usize(..4);
         ids[source] += 1;
         let place = random.u8(..5);
-        let patch = match random.u8(..5) {
+        let patch = match random.u8(..6) {
             0 => json!([{"op": "remove", "path": format!("/{place}")}]),
+            5 => add(&format!("/kept/{place}"), round),
             1 => add(&format!("/{place}"), json!([round, {"a/b": "~"}])),
             2 => add(&format!("/{place}/0"), round),
             3 => json!([{"op": "move", "from": format!("/{place}/0"), "path": "/9"}]),
@@ -167,20 +189,104 @@ fn a_reader_has_the_nodes_document_whatever_comes_late() {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let whole = node.wait_for("/get", |answer| answer.header("Patchmesh-Length") == Some("408"));
-    let clock = whole.header("Patchmesh-Clock").expect("a clock");
+    let whole = node.wait_for("/get", |answer| answer.header("Patchmesh-Length") == Some("409"));
+    let last = whole.header(CHANGE).expect("an id");
     let mut patches = 0;
     for mut events in readers {
         loop {
             let event = events.expect();
             patches += u32::from(event.kind == "patch");
-            if event.id == clock {
+            if event.id == last {
                 break;
             }
         }
         assert_eq!(events.document.to_string(), whole.body);
     }
     assert!(patches > 100, "{patches}");
+    // What a part's readers hear of last.
+    let end = json!({"0": 0, "1": [1], "2": [2, {"a/b": 3}], "9": 9, "kept": {}, "posted": "end"});
+    node.post(&json!([{"op": "add", "path": "", "value": end}]));
+    let mut patches = 0;
+    for (part, mut events) in of_parts {
+        let last = node.get(&format!("/get{part}")).json();
+        while events.document != last {
+            patches += u32::from(events.expect().kind == "patch");
+        }
+    }
+    assert!(patches > 10, "{patches}");
+}
+
+#[test]
+fn a_part_has_events_of_what_is_done_to_it_and_no_others() {
+    let node = Node::start(&[]);
+    node.post(&add("/lamps", json!({"1": {"on": false}, "2": {"on": false}})));
+    let mut lamp = Events::begin(&node, "/get/lamps/1", "");
+    let mut missing = Events::begin(&node, "/get/lamps/3/on", "");
+    let put = lamp.expect();
+    assert_eq!((put.kind.as_str(), put.data), ("put", json!({"on": false})));
+    assert_eq!(missing.expect().kind, "gone");
+    node.post(&add("/lamps/2/on", true));
+    node.post(&add("/lamps/1/on", true));
+    let patch = lamp.expect();
+    assert_eq!((patch.kind.as_str(), patch.data), ("patch", add("/on", true)));
+    node.post(&add("/lamps/3", json!({"on": 7})));
+    let came = missing.expect();
+    assert_eq!((came.kind.as_str(), came.data), ("put", json!(7)));
+    node.post(&json!([{"op": "remove", "path": "/lamps"}]));
+    for events in [&mut lamp, &mut missing] {
+        let gone = events.expect();
+        assert_eq!((gone.kind.as_str(), gone.data), ("gone", Value::Null));
+    }
+    node.post(&add("/lamps", json!({"1": true})));
+    assert_eq!(lamp.expect().data, json!(true));
+    // As it was: nothing to tell.
+    node.post(&json!([{"op": "replace", "path": "", "value": {"lamps": {"1": true}}}]));
+    node.post(&add("/lamps/1", false));
+    assert_eq!(lamp.expect().data, json!(false));
+}
+
+#[test]
+fn a_part_is_resumed_by_what_was_done_to_it() {
+    let node = Node::start(&[]);
+    node.post(&json!([{"op": "add", "path": "", "value": {"list": [], "other": 0}}]));
+    let id = Events::begin(&node, "/get/list", "").expect().id;
+    for number in 0..1000 {
+        let path = if number % 100 == 99 { "/list/-" } else { "/other" };
+        node.post(&add(path, number));
+    }
+    let resume = |id: &str| {
+        let mut events = Events::begin(&node, "/get/list", &format!("Last-Event-ID: {id}\r\n"));
+        events.document = json!([]);
+        events
+    };
+    let mut events = resume(&id);
+    let patch = events.expect();
+    assert_eq!((patch.kind.as_str(), patch.data.as_array().map(Vec::len)), ("patch", Some(10)));
+    assert_eq!(events.document, node.get("/get/list").json());
+    // Nothing was missed: what comes next is what is done next.
+    let mut events = resume(&patch.id);
+    node.post(&add("/list/-", "end"));
+    assert_eq!(events.expect().data, add("/-", "end"));
+    let mut others =
+        Events::begin(&node, "/get/other", &format!("Last-Event-ID: {}\r\n", patch.id));
+    node.post(&add("/other", "end"));
+    assert_eq!(others.expect().data, json!("end"));
+}
+
+#[test]
+fn who_hears_nothing_for_long_is_told_from_where_to_go_on() {
+    let node = Node::start(&[]);
+    let stream = node.send("GET", "/get/a", "Accept: text/event-stream\r\n", "");
+    // It is sent something soon then, to see whether it is there.
+    stream.shutdown(Shutdown::Write).expect("the stream is open");
+    let mut events = Events::of(stream);
+    assert_eq!(events.expect().kind, "gone");
+    let change = node.ask("POST", "/replace", "", &add("/b", 1).to_string());
+    let change = change.header(CHANGE).expect("an id").to_owned();
+    while !events.text.contains(&format!("id: {change}\n\n")) {
+        assert!(events.read(), "it goes on");
+    }
+    assert!(!events.text.contains("event"), "{}", events.text);
 }
 
 #[test]
@@ -194,9 +300,9 @@ fn a_reader_that_is_far_behind_gets_the_document_again() {
         node.post(&add(&format!("/{}", number % 12), format!("{number} {long}")));
     }
     let whole = node.get("/get");
-    let clock = whole.header("Patchmesh-Clock").expect("a clock").to_owned();
+    let last = whole.header(CHANGE).expect("an id").to_owned();
     let mut kinds = Vec::new();
-    while kinds.last().is_none_or(|(_, id)| *id != clock) {
+    while kinds.last().is_none_or(|(_, id)| *id != last) {
         let event = events.expect();
         kinds.push((event.kind, event.id));
     }
@@ -272,9 +378,10 @@ fn a_reader_that_says_no_more_goes_on_reading() {
 fn what_is_not_the_document_now_has_no_events() {
     let node = Node::start(&[]);
     let headers = "Accept: text/event-stream\r\n";
-    for target in ["/get/a", "/get?at=0", "/get?after=%7B%7D", "/get?seen=%7B%7D"] {
+    for target in ["/get?at=0", "/get?after=%7B%7D", "/get?seen=%7B%7D"] {
         assert_eq!(node.ask("GET", target, headers, "").status, 406, "{target}");
     }
+    assert_eq!(node.ask("GET", &format!("/get{}", "/a".repeat(128)), headers, "").status, 404);
     let head = node.ask("HEAD", "/get", headers, "");
     assert_eq!((head.status, head.header("Content-Type")), (200, Some("text/event-stream")));
 }

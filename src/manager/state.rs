@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use async_channel::Receiver;
 
 use super::handle::Counters;
+use super::heavy::Heavy;
 use super::representation::{Representation, Representer, Version};
 use super::state_hash::StateHash;
 use super::wall_clock;
@@ -20,7 +21,6 @@ use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::patch::{Document, PatchError, PointerBuf};
 use crate::replica::history::at::{Basis, Before, Window};
-use crate::replica::history::changes;
 use crate::replica::history::{Begin, Fate, History, Reason};
 use crate::replica::{Base, Difference, Replica};
 use crate::source::Source;
@@ -28,9 +28,6 @@ use crate::transaction::{Name, Place};
 
 /// For so many times as long as it took to hash a large document for comparison no other version of it is.
 const COMPARISON_REST: u32 = 20;
-
-/// More than this much of changes, and more than the document, is not worth sending.
-const CHANGES_BYTES: u64 = 64 << 10;
 
 /// What a node has at one point.
 pub struct State {
@@ -47,17 +44,6 @@ pub struct Reading {
     pub part: Option<Arc<Representation>>,
     /// The state that it belongs to.
     pub state: Arc<State>,
-}
-
-/// What is known of a copy of the document.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Known {
-    /// Nothing: there is none.
-    Nothing,
-    /// It is the document as it was when this had been seen.
-    Clock(VectorClock),
-    /// It is the document as it was in a state.
-    Version(changes::Version),
 }
 
 /// Where a transaction stands.
@@ -216,27 +202,21 @@ impl State {
         }
     }
 
-    /// What is known of a copy of this state's document.
-    pub fn known(&self) -> Known {
-        Known::Version(self.replica.changes().version())
+    /// The number of the last change of the document. Later ones have greater numbers, as long as this process
+    /// runs.
+    pub fn change(&self) -> u64 {
+        self.replica.changes().last()
     }
 
-    /// The patches, JSON texts, that make a copy of which this is known the document as it is, in their
-    /// order; none if it is to be replaced instead.
-    pub fn patches_since(&self, known: &Known) -> Option<Vec<Arc<str>>> {
-        let patches = match known {
-            Known::Nothing => None,
-            // Who has seen the same has the same document.
-            Known::Clock(clock) => {
-                let vclock = self.vclock();
-                (clock.covers(vclock) && vclock.covers(clock)).then(Vec::new)
-            }
-            Known::Version(version) => self.replica.changes().since(*version),
-        };
-        patches.filter(|patches| {
-            let bytes: u64 = patches.iter().map(|patch| patch.len() as u64).sum();
-            bytes <= CHANGES_BYTES.max(self.document().weight())
-        })
+    /// The patches, JSON texts, that were done to the document since the change of that number, in their order;
+    /// none if they are not known.
+    pub fn changes_since(&self, change: u64) -> Option<Vec<Arc<str>>> {
+        self.replica.changes().since(change)
+    }
+
+    /// The document, for one who holds it for long.
+    pub fn heavy_document(&self) -> Heavy {
+        self.document().root().clone().into()
     }
 
     /// What the document after `count` transactions is made from; none if there are fewer, or if that is before

@@ -33,6 +33,11 @@ pub struct Document {
     root: Value,
 }
 
+/// The part of a value at `pointer`; none if there is nothing.
+pub fn find<'a>(value: &'a Value, pointer: &Pointer) -> Option<&'a Value> {
+    resolve(value, pointer.as_str()).ok()
+}
+
 impl Default for Document {
     fn default() -> Self {
         Self { root: Value::object() }
@@ -53,7 +58,7 @@ impl Document {
 
     /// The part of the content at `pointer`; none if there is nothing.
     pub fn get(&self, pointer: &Pointer) -> Option<&Value> {
-        resolve(&self.root, pointer.as_str()).ok()
+        find(&self.root, pointer)
     }
 
     /// Its weight, as [`MAX_WEIGHT`] defines it.

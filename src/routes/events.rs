@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::get::part_named;
 use super::{Answer, Routes};
 use crate::events::Session;
 use crate::http::{Body, Coding, Request, Response};
+use crate::patch::MAX_DEPTH;
 use crate::stream::Takeover;
 
 const MEDIA_TYPE: &str = "text/event-stream";
@@ -23,7 +25,7 @@ pub fn are_wanted(request: &Request) -> bool {
     })
 }
 
-/// Agrees to send the events of the whole document.
+/// Agrees to send the events of the part at `pointer`, which is as in the path.
 pub fn agree(
     routes: &Routes,
     request: &Request,
@@ -32,17 +34,19 @@ pub fn agree(
 ) -> Result<Answer<'static>, Response> {
     for other in ["at", "after", "seen", "source"] {
         if request.query_parameter(other)?.is_some() {
-            let detail = format!("there are no events with {other}=; they are of the document now");
+            let detail =
+                format!("there are no events with {other}=; they are of what is there now");
             return Err(Response::problem(406, detail));
         }
     }
-    if !pointer.is_empty() {
-        let detail = "events are of the whole document; ask /get for them";
-        return Err(Response::problem(406, detail));
+    let part = part_named(pointer)?;
+    if part.count() > MAX_DEPTH {
+        let detail = format!("no document is more than {MAX_DEPTH} deep, so nothing can be there");
+        return Err(Response::problem(404, detail));
     }
     let last = match request.header("Last-Event-ID") {
-        Some(id) => Some(id.into()),
-        None => request.query_parameter("last-event-id")?,
+        Some(id) => Some(id.to_owned()),
+        None => request.query_parameter("last-event-id")?.map(Into::into),
     };
     let response = Response::new(200)
         .with_body(MEDIA_TYPE, Body::Stream)
@@ -57,8 +61,8 @@ pub fn agree(
         events: routes.events.clone(),
         in_flight: routes.in_flight.clone(),
         address: from,
-        // What is no clock is not this node's id, and says nothing.
-        last: last.and_then(|id| serde_json::from_str(&id).ok()),
+        part,
+        last,
         coding: Coding::of(request.version()),
     };
     // There are no requests behind an answer that does not end.

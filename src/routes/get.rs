@@ -11,6 +11,10 @@ use crate::query::Untold;
 /// What had been seen of every source, if the answer is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
 
+/// The document's last change. An event stream whose last id has the same beginning and at least that number
+/// shows it, too.
+pub const CHANGE: &str = "Patchmesh-Change";
+
 /// What who cannot be told what is final can have.
 const OTHERWISE: &str = "/get has the document now";
 
@@ -75,7 +79,8 @@ async fn as_it_is(
     if let Some(clock) = state.vclock().ascii(CLOCK_BYTES) {
         response = response.with_header(CLOCK, clock);
     }
-    Ok(response.with_header(LENGTH, state.length().to_string()))
+    let change = routes.events.id(state.change());
+    Ok(response.with_header(CHANGE, change).with_header(LENGTH, state.length().to_string()))
 }
 
 /// The document as it is final, for a client that has waited for something or not.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::finality::{self, Finality};
-use super::get::part_named;
+use super::get::{CHANGE, part_named};
 use super::preconditions::{self, Preconditions, Verdict};
 use super::{Answer, Routes, bad_request, client_name};
 use crate::document::{Hash, Value};
@@ -49,12 +49,28 @@ pub async fn write<'a>(
         if preconditions.is_none() {
             // This depends on nothing, so that it needs no turn of its own.
             let submitted = handle.create(&text, client.as_ref()).await?;
-            return answer(routes, submitted, client, finality).await;
+            return Ok(with_change(routes, answer(routes, submitted, client, finality).await?));
         }
         Content::Patch(text.into())
     };
     let submitted = propose(handle, part, preconditions, content, client.clone()).await?;
-    answer(routes, submitted, client, finality).await
+    Ok(with_change(routes, answer(routes, submitted, client, finality).await?))
+}
+
+/// An answer that says, if it is good news, from which change on a live read shows what was written.
+fn with_change<'a>(routes: &'a Routes, answer: Answer<'a>) -> Answer<'a> {
+    let add = |response: Response| match response.status {
+        200..=299 => {
+            let change = routes.handle.state().change();
+            response.with_header(CHANGE, routes.events.id(change))
+        }
+        _ => response,
+    };
+    match answer {
+        Answer::Response(response) => add(response).into(),
+        Answer::Later(later) => Answer::Later(Box::pin(async move { add(later.await) })),
+        other => other,
+    }
 }
 
 /// The text of a patch of the part at `part`, as one of the whole document.

@@ -4,7 +4,6 @@ use patchmesh::patch::{Document, parse};
 use patchmesh::replica::Placed;
 use patchmesh::replica::history::Fate;
 use patchmesh::replica::history::at::{Listed, Window};
-use patchmesh::replica::history::changes::Version;
 
 use super::Node;
 use crate::definition::Book;
@@ -13,7 +12,8 @@ use crate::lab::Lab;
 
 /// Somebody who keeps a copy of the document by the changes alone.
 pub struct Follower {
-    version: Version,
+    /// The number of the document's last change that it has.
+    change: u64,
     copy: Document,
 }
 
@@ -90,7 +90,7 @@ impl Node {
         let changes = self.replica.changes();
         let mut copy = snapshot.clone();
         if let Some(follower) = self.follower.take()
-            && let Some(steps) = changes.since(follower.version)
+            && let Some(steps) = changes.since(follower.change)
         {
             copy = follower.copy;
             lab.tally.steps_followed += steps.len() as u64;
@@ -100,6 +100,6 @@ impl Node {
             }
             assert_eq!(copy.root().to_string(), snapshot.root().to_string(), "a follower's copy");
         }
-        self.follower = Some(Follower { version: changes.version(), copy });
+        self.follower = Some(Follower { change: changes.last(), copy });
     }
 }

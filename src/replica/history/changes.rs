@@ -11,36 +11,20 @@ use crate::shared::Sequence;
 
 /// How many steps are kept, and how many bytes of them.
 const STEPS: usize = 4096;
-const BYTES: usize = 1 << 20;
-
-/// A point in the course of the changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Which run of notes it belongs to.
-    run: u64,
-    /// How many steps were noted before it.
-    step: u64,
-}
+const BYTES: usize = 4 << 20;
 
 /// The latest steps.
 ///
-/// Invariant: `steps` are the last ones of all that were done to the document, and `end` is the version that
-/// they lead to. Of a step that is not noted the next run begins.
-#[derive(Clone, Debug)]
+/// Invariant: `steps` are the last ones of all that were done to the document, and `end` is the number of the
+/// change that they lead to. What is not noted counts as a change as well, before which there are no steps.
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     steps: Sequence<Arc<str>>,
     bytes: usize,
-    end: Version,
+    end: u64,
     noting: bool,
-    /// How many steps of this run had been noted when somebody last read.
+    /// The number of the last change when somebody last read.
     read_at: u64,
-}
-
-impl Default for Changes {
-    fn default() -> Self {
-        let end = Version { run: 0, step: 0 };
-        Self { steps: Sequence::default(), bytes: 0, end, noting: false, read_at: 0 }
-    }
 }
 
 impl Changes {
@@ -53,13 +37,13 @@ impl Changes {
         let bytes = patch.len();
         self.bytes += bytes;
         self.steps.push(patch, bytes);
-        self.end.step += 1;
+        self.end += 1;
         while self.steps.len() > STEPS || self.bytes > BYTES {
             self.bytes -= self.steps.front().map_or(0, |oldest| oldest.len());
             self.steps.drop_front();
-            if self.read_at + (self.steps.len() as u64) < self.end.step {
+            if self.read_at + (self.steps.len() as u64) < self.end {
                 // Nobody has read any of what is kept: nobody reads any more.
-                self.cut();
+                self.clear();
                 self.noting = false;
                 return;
             }
@@ -68,27 +52,31 @@ impl Changes {
 
     /// Takes note that the document was made anew, or changed unnoted.
     pub fn cut(&mut self) {
+        self.clear();
+        self.end += 1;
+    }
+
+    fn clear(&mut self) {
         self.steps.clear();
         self.bytes = 0;
-        self.end = Version { run: self.end.run + 1, step: 0 };
-        self.read_at = 0;
     }
 
     /// Takes note that somebody reads. From now on the changes are noted.
     pub fn want(&mut self) {
         self.noting = true;
-        self.read_at = self.end.step;
+        self.read_at = self.end;
     }
 
-    /// The version that the document has now.
-    pub fn version(&self) -> Version {
+    /// The number of the last change. Later ones have greater numbers.
+    pub fn last(&self) -> u64 {
         self.end
     }
 
-    /// The steps since `version`, in their order; none if that is too far back, or they were not noted.
-    pub fn since(&self, version: Version) -> Option<Vec<Arc<str>>> {
-        let behind = (version.run == self.end.run).then(|| self.end.step - version.step)?;
-        let kept = self.steps.len().checked_sub(usize::try_from(behind).ok()?)?;
+    /// The steps since the change of that number, in their order; none if that is too far back, or they were not
+    /// noted.
+    pub fn since(&self, number: u64) -> Option<Vec<Arc<str>>> {
+        let behind = usize::try_from(self.end.checked_sub(number)?).ok()?;
+        let kept = self.steps.len().checked_sub(behind)?;
         Some(self.steps.iter_from(kept).cloned().collect())
     }
 }
@@ -104,21 +92,21 @@ mod tests {
     #[test]
     fn steps_are_noted_from_the_first_reader_on() {
         let mut changes = Changes::default();
-        let earliest = changes.version();
+        let earliest = changes.last();
         assert_eq!(changes.since(earliest), Some(Vec::new()));
         note(&mut changes, "before");
         assert_eq!(changes.since(earliest), None);
-        let first = changes.version();
+        let first = changes.last();
         assert_eq!(changes.since(first), Some(Vec::new()));
         changes.want();
         note(&mut changes, "a");
-        let second = changes.version();
+        let second = changes.last();
         note(&mut changes, "b");
         assert_eq!(changes.since(first), Some(vec!["a".into(), "b".into()]));
         assert_eq!(changes.since(second), Some(vec!["b".into()]));
         changes.cut();
         assert_eq!(changes.since(second), None);
-        let third = changes.version();
+        let third = changes.last();
         note(&mut changes, "c");
         assert_eq!(changes.since(third), Some(vec!["c".into()]));
     }
@@ -126,11 +114,11 @@ mod tests {
     #[test]
     fn who_is_too_far_behind_starts_again_and_where_nobody_reads_nothing_is_noted() {
         let mut changes = Changes::default();
-        let first = changes.version();
+        let first = changes.last();
         changes.want();
         (0..STEPS).for_each(|_| note(&mut changes, "x"));
         assert_eq!(changes.since(first).unwrap().len(), STEPS);
-        let second = changes.version();
+        let second = changes.last();
         changes.want();
         note(&mut changes, "y");
         assert_eq!(changes.since(first), None);
@@ -138,7 +126,7 @@ mod tests {
         (0..STEPS).for_each(|_| note(&mut changes, "z"));
         assert!(!changes.noting && changes.steps.is_empty());
         assert_eq!(changes.since(second), None);
-        assert_ne!(changes.version(), first);
+        assert_ne!(changes.last(), first);
     }
 
     /// Random histories with late arrivals near and far, what could not be kept after all, and
@@ -158,7 +146,7 @@ mod tests {
             let mut history = History::new(bounds);
             let mut journal: Vec<Transaction> = Vec::new();
             history.want_changes();
-            let mut copies = vec![(history.changes().version(), Document::default()); 3];
+            let mut copies = vec![(history.changes().last(), Document::default()); 3];
             for id in 1..=300 {
                 let back = if random.u8(..10) == 0 { random.u64(..200) } else { random.u64(..5) };
                 let (member, value) = (random.u8(..6), random.u8(..));
@@ -206,7 +194,7 @@ mod tests {
                     }
                 }
                 history.want_changes();
-                *version = history.changes().version();
+                *version = history.changes().last();
                 assert_eq!(&*copy, history.document(), "seed {seed}, after {id}");
             }
         }
@@ -216,7 +204,7 @@ mod tests {
     #[test]
     fn a_step_that_is_too_large_is_not_kept() {
         let mut changes = Changes::default();
-        let first = changes.version();
+        let first = changes.last();
         note(&mut changes, &"x".repeat(BYTES + 1));
         assert_eq!(changes.since(first), None);
         assert_eq!(changes.bytes, 0);

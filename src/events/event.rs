@@ -1,0 +1,164 @@
+//! One event, as it is written.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::document::Value;
+use crate::http::Coding;
+use crate::patch::{Document, Operation, Patch, Pointer, within_part};
+
+/// The largest event that is made once for all who read the same, and the largest part that it has as a whole.
+const MOST_SHARED_BYTES: usize = 64 << 10;
+
+/// More than this much of changes, and more than the part, is not worth sending.
+const MOST_CHANGES_BYTES: u64 = 64 << 10;
+
+/// What is in no event of a part has no data, and an event without any is not heard.
+pub const GONE: &str = "null\n";
+
+/// What an event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The part is this, a value.
+    Put,
+    /// This, a JSON Patch, was done to the part.
+    Patch,
+    /// There is nothing (any more).
+    Gone,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Patch => "patch",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// What goes before an event's data.
+    pub fn head(self, id: &str) -> String {
+        format!("event: {}\nid: {id}\ndata: ", self.name())
+    }
+}
+
+/// What a part's readers are told of what was done to the document.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// This patch of the part, in one line with a line feed.
+    Patch(Vec<u8>),
+    /// What it is now, or that it is not there.
+    Anew,
+}
+
+impl Change {
+    /// What these operations, which made the document what it is, did to the part at `pointer`.
+    pub fn of(
+        operations: &[Operation],
+        pointer: &Pointer,
+        document: &Document,
+        was_there: bool,
+    ) -> Self {
+        let Some(operations) = within_part(operations, pointer, document, was_there) else {
+            return Self::Anew;
+        };
+        // Whoever reads the whole document hears of every change of it.
+        if operations.is_empty() && !pointer.is_root() {
+            return Self::None;
+        }
+        let mut line =
+            serde_json::to_vec(&Patch(operations)).expect("a patch always has a JSON text");
+        line.push(b'\n');
+        let weight = document.get(pointer).map_or(0, Value::weight);
+        if line.len() as u64 > MOST_CHANGES_BYTES.max(weight) {
+            return Self::Anew;
+        }
+        Self::Patch(line)
+    }
+}
+
+/// An event that was made once for many.
+#[derive(Clone, Debug)]
+pub struct Event {
+    chunk: Arc<[u8]>,
+    text: Range<usize>,
+}
+
+impl Event {
+    /// An event with this data, which ends in a line feed; none if it is too large.
+    pub fn new(kind: Kind, id: &str, data: &[u8]) -> Option<Self> {
+        if data.len() > MOST_SHARED_BYTES {
+            return None;
+        }
+        let head = kind.head(id);
+        let length = head.len() + data.len() + 1;
+        let begin = Coding::Chunked.before(length as u64).len();
+        let chunk = Coding::Chunked.part(&[head.as_bytes(), data, b"\n"]).into();
+        Some(Self { chunk, text: begin..begin + length })
+    }
+
+    /// That a part is as it is now, or gone; none if it is too large.
+    pub fn anew(id: &str, part: Option<&Value>) -> Option<Self> {
+        match part {
+            None => Self::new(Kind::Gone, id, GONE.as_bytes()),
+            Some(part) if part.weight() > MOST_SHARED_BYTES as u64 => None,
+            Some(part) => {
+                let mut text = part.to_text();
+                text.push(b'\n');
+                Self::new(Kind::Put, id, &text)
+            }
+        }
+    }
+
+    /// The event as a part of an answer that is sent so.
+    pub fn part(&self, coding: Coding) -> &[u8] {
+        match coding {
+            Coding::Chunked => &self.chunk,
+            Coding::UntilClose => &self.chunk[self.text.clone()],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::patch::{PointerBuf, parse};
+
+    #[test]
+    fn an_event_is_the_same_in_a_chunk_and_without_one() {
+        let event = Event::new(Kind::Patch, "a.7", b"[]\n").unwrap();
+        let text = "event: patch\nid: a.7\ndata: []\n\n";
+        assert_eq!(event.part(Coding::UntilClose), text.as_bytes());
+        assert_eq!(event.part(Coding::Chunked), format!("1f\r\n{text}\r\n").as_bytes());
+        assert!(Event::new(Kind::Put, "a.7", &vec![b' '; MOST_SHARED_BYTES + 1]).is_none());
+        let gone = Event::anew("a.8", None).unwrap();
+        assert_eq!(gone.part(Coding::UntilClose), b"event: gone\nid: a.8\ndata: null\n\n");
+        let put = Event::anew("a.9", Some(&json!({"x": "y\n"}).into())).unwrap();
+        let text = b"event: put\nid: a.9\ndata: {\"x\":\"y\\n\"}\n\n";
+        assert_eq!(put.part(Coding::UntilClose), text);
+    }
+
+    #[test]
+    fn a_change_is_told_by_whichever_is_shorter() {
+        let document = Document::new(json!({"a": {"b": "x".repeat(10)}})).unwrap();
+        let operation = |path: &str, bytes: usize| {
+            let patch = json!([{"op": "add", "path": path, "value": "x".repeat(bytes)}]);
+            parse(&patch.to_string()).unwrap().0
+        };
+        let change = |pointer: &str, operations: &[Operation]| {
+            Change::of(operations, &PointerBuf::parse(pointer).unwrap(), &document, true)
+        };
+        let small = operation("/a/b", 1);
+        let patch = b"[{\"op\":\"add\",\"path\":\"/b\",\"value\":\"x\"}]\n";
+        assert_eq!(change("/a", &small), Change::Patch(patch.to_vec()));
+        assert_eq!(change("/a/b", &small), Change::Anew);
+        assert_eq!(change("/c", &small), Change::None);
+        assert_eq!(change("/c", &[]), Change::None);
+        assert_eq!(change("", &[]), Change::Patch(b"[]\n".to_vec()));
+        assert_eq!(change("/a", &operation("/a/b", MOST_SHARED_BYTES)), Change::Anew);
+    }
+}
