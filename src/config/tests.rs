@@ -1,9 +1,26 @@
-use super::options::MOST_DAYS;
+use super::values::MOST_DAYS;
 use super::*;
 use crate::source::MAX_NAME_BYTES;
 
+/// Without an environment.
+fn read(arguments: &[&str]) -> Result<Command, UsageError> {
+    parse(arguments, |_| None)
+}
+
+/// In an environment with these variables.
+fn read_in(variables: &[(&str, &str)], arguments: &[&str]) -> Result<Command, UsageError> {
+    parse(arguments, |name| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| value.into())
+    })
+}
+
 fn run(arguments: &[&str]) -> Config {
-    match parse(arguments, None) {
+    run_in(&[], arguments)
+}
+
+fn run_in(variables: &[(&str, &str)], arguments: &[&str]) -> Config {
+    match read_in(variables, arguments) {
         Ok(Command::Run(config)) => config,
         other => panic!("{arguments:?} gave {other:?}"),
     }
@@ -72,36 +89,117 @@ fn options_stand_anywhere() {
     assert_eq!(config.name.as_deref(), Some("edge"));
     assert_eq!(config.token.as_deref(), Some("secret"));
     assert_eq!(config.peers.len(), 1);
-    assert_eq!(parse(["a:1", "-h"], None), Ok(Command::Help));
-    assert_eq!(parse(["--version"], None), Ok(Command::Version));
-}
-
-#[test]
-fn the_environment_gives_a_token_that_an_option_overrides() {
-    let token = |arguments: &[&str], environment: &str| match parse(
-        arguments,
-        Some(environment.to_owned()),
-    )
-    .unwrap()
+    assert_eq!(read(&["--token", "t", "get", "a:1"]), read(&["get", "a:1", "--token=t"]));
+    for (arguments, command) in
+        [(&["a:1", "-h"][..], ""), (&["-h", "get"], "get"), (&["get", "--help"], "get")]
     {
-        Command::Run(config) => config.token,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(token(&["a:1"], "env").as_deref(), Some("env"));
-    assert_eq!(token(&["a:1", "--token", "flag"], "env").as_deref(), Some("flag"));
-    assert_eq!(token(&["a:1"], ""), None);
+        let entry = COMMANDS.iter().find(|entry| entry.name == command).unwrap();
+        assert_eq!(read(arguments), Ok(Command::Help(help(entry))));
+    }
+    assert_eq!(read(&["--version"]), Ok(Command::Version));
 }
 
 #[test]
-fn a_file_takes_the_place_of_a_token() {
-    let token = Some("env".to_owned());
-    let Ok(Command::Run(config)) = parse(["a:1", "--token-file", "f"], token.clone()) else {
-        panic!("it is well")
-    };
+fn the_environment_says_what_the_command_line_does_not() {
+    let variables = [
+        ("PATCHMESH_ADDRESS", "a:1"),
+        ("PATCHMESH_PEERS", "b:1, c:2"),
+        ("PATCHMESH_SOURCE", "edge"),
+        ("PATCHMESH_DATA", "d"),
+        ("PATCHMESH_TOKEN", "secret"),
+        ("PATCHMESH_ALLOW_ORIGIN", "http://x,http://y"),
+        ("PATCHMESH_LOG_FORMAT", "json"),
+        ("PATCHMESH_THREADS", "2"),
+        ("PATCHMESH_PRIMARY", "true"),
+        ("PATCHMESH_KEEP", "1s"),
+        ("PATCHMESH_HORIZON", "2s"),
+        // Of other commands.
+        ("PATCHMESH_TIMEOUT", "never"),
+        ("PATCHMESH_URL", "nowhere"),
+    ];
+    let said = [
+        "a:1",
+        "b:1,c:2",
+        "--source=edge",
+        "--data=d",
+        "--token=secret",
+        "--threads=2",
+        "--primary",
+    ];
+    let more = [
+        "--allow-origin=http://x",
+        "--allow-origin=http://y",
+        "--log-format=json",
+        "--keep=1s",
+        "--horizon=2s",
+    ];
+    assert_eq!(read_in(&variables, &[]), read(&[&said[..], &more].concat()));
+    let config =
+        run_in(&variables, &["z:1", "--source", "other", "--token-file", "f", "--allow-origin=*"]);
+    assert_eq!((config.address.as_str(), config.peers.len()), ("z:1", 2));
+    assert_eq!(config.name.as_deref(), Some("other"));
     assert_eq!((config.token, config.token_file), (None, Some("f".into())));
+    assert_eq!(config.origins, Origins::All);
+    assert_eq!(run_in(&variables, &["z:1", "y:1"]).peers, ["y:1".parse().unwrap()]);
+    // Empty is as if it were not there.
+    assert_eq!(
+        run_in(&[("PATCHMESH_TOKEN", ""), ("PATCHMESH_PRIMARY", "false")], &["a:1"]),
+        run(&["a:1"])
+    );
+    let node = remote("a:1", Some("secret"));
+    assert_eq!(read_in(&variables, &["promote", "http://a:1"]), Ok(Command::Promote { node }));
+    // What names the node that runs here says nothing about one that is only checked.
+    assert_eq!(read_in(&variables, &["verify", "d"]), read(&["verify", "d"]));
+}
+
+#[test]
+fn what_is_wrong_in_the_environment_is_told_by_its_name() {
+    for (variables, arguments, why) in [
+        (
+            &[("PATCHMESH_ADDRESS", "8080")][..],
+            &[][..],
+            "PATCHMESH_ADDRESS: \"8080\" is not an address",
+        ),
+        (&[("PATCHMESH_PEERS", "b:1,c")], &["a:1"], "PATCHMESH_PEERS: \"c\" is not an address"),
+        (&[("PATCHMESH_KEEP", "1")], &["a:1"], "PATCHMESH_KEEP wants a duration"),
+        (&[("PATCHMESH_TOKEN", "a b")], &["promote", "http://a:1"], "PATCHMESH_TOKEN: a token has"),
+        (&[("PATCHMESH_PRIMARY", "1")], &["a:1"], "PATCHMESH_PRIMARY is true or false"),
+        (&[("PATCHMESH_PRIMARY", "true")], &["a:1"], "PATCHMESH_PRIMARY needs --data"),
+        (&[("PATCHMESH_THREADS", "0")], &["a:1"], "PATCHMESH_THREADS wants 1 to 64"),
+        (&[("PATCHMESH_SOURCE", "a~b")], &["a:1"], "PATCHMESH_SOURCE: \"a~b\" cannot name"),
+        (&[("PATCHMESH_LOG_FORMAT", "xml")], &["a:1"], "PATCHMESH_LOG_FORMAT is text or json"),
+        (
+            &[("PATCHMESH_ALLOW_ORIGIN", "http://x,y")],
+            &["a:1"],
+            "PATCHMESH_ALLOW_ORIGIN: \"y\" is no origin",
+        ),
+        (
+            &[("PATCHMESH_TOKEN", "t"), ("PATCHMESH_TOKEN_FILE", "f")],
+            &["a:1"],
+            "PATCHMESH_TOKEN and PATCHMESH_TOKEN_FILE exclude each other",
+        ),
+        (&[("PATCHMESH_TIMEOUT", "1w")], &["get", "a:1"], "PATCHMESH_TIMEOUT wants a duration"),
+    ] {
+        let error = read_in(variables, arguments).unwrap_err().to_string();
+        assert!(error.contains(why), "{error:?} does not say {why:?}");
+    }
+}
+
+#[test]
+fn the_first_token_of_a_file_is_shown() {
+    for (text, token) in [
+        ("secret", Some("secret")),
+        ("# who may read\n\n  r1 read # the page\nw1 write", Some("r1")),
+        ("", None),
+        ("# none", None),
+        ("ä read", None),
+    ] {
+        assert_eq!(first_token(text).ok().as_deref(), token, "{text:?}");
+    }
     let node = Remote { token_file: Some("f".into()), ..remote("a:1", None) };
-    let arguments = ["promote", "http://a:1", "--token-file=f"];
-    assert_eq!(parse(arguments, token), Ok(Command::Promote { node }));
+    let mut command = read(&["promote", "http://a:1", "--token-file=f"]).unwrap();
+    assert_eq!(command, Command::Promote { node: node.clone() });
+    assert_eq!(command.remotes_mut(), [node]);
 }
 
 #[test]
@@ -180,7 +278,128 @@ fn directories_are_looked_after_by_commands_of_their_own() {
         ),
     ];
     for (arguments, command) in table {
-        assert_eq!(parse(arguments, None), Ok(command), "{arguments:?}");
+        assert_eq!(read(arguments), Ok(command), "{arguments:?}");
+    }
+}
+
+#[test]
+fn client_commands_say_what_is_to_be_done_at_which_nodes() {
+    let value = || Input::Text("-1".into());
+    let write = |pointer: &str, change, is_committed| {
+        Order::Write(Write { pointer: pointer.into(), change, is_committed })
+    };
+    let get = |pointer: &str, is_committed, form| Order::Get {
+        pointer: pointer.into(),
+        is_committed,
+        form,
+    };
+    let transaction = Some(("phone~k3x9q2pd".to_owned(), 7));
+    let part = || "/a".to_owned();
+    let table: [(&[&str], Order); 19] = [
+        (&["get", "a:1"], get("", false, Form::Compact)),
+        (&["get", "a:1", "/a/0", "--committed", "--raw"], get("/a/0", true, Form::Raw)),
+        (&["get", "a:1", "", "--pretty"], get("", false, Form::Pretty)),
+        (&["set", "a:1", "", "-1"], write("", Change::Set(value()), false)),
+        (&["set", "a:1", "/a", "--committed", "-1"], write("/a", Change::Set(value()), true)),
+        (&["merge", "a:1", "/a", "-"], write("/a", Change::Merge(Input::Stdin), false)),
+        (&["patch", "a:1", "/a", "@f"], write("/a", Change::Patch(Input::File("f".into())), false)),
+        (&["remove", "a:1", "/~0~1"], write("/~0~1", Change::Remove, false)),
+        (&["edit", "a:1"], Order::Edit { pointer: String::new(), is_committed: false }),
+        (&["watch", "a:1", "/a"], Order::Watch { pointer: part(), form: Form::Compact }),
+        (
+            &["import", "a:1", "/a", "f"],
+            Order::Import { pointer: part(), input: Input::File("f".into()), is_committed: false },
+        ),
+        (
+            &["import", "a:1", "/a", "-", "--committed"],
+            Order::Import { pointer: part(), input: Input::Stdin, is_committed: true },
+        ),
+        (
+            &["export", "a:1"],
+            Order::Export {
+                pointer: String::new(),
+                file: None,
+                is_committed: false,
+                form: Form::Compact,
+            },
+        ),
+        (
+            &["export", "a:1", "/a", "-", "--pretty"],
+            Order::Export { pointer: part(), file: None, is_committed: false, form: Form::Pretty },
+        ),
+        (
+            &["export", "a:1", "/a", "f", "--committed"],
+            Order::Export {
+                pointer: part(),
+                file: Some("f".into()),
+                is_committed: true,
+                form: Form::Compact,
+            },
+        ),
+        (&["status", "a:1"], Order::Status),
+        (&["wait", "a:1"], Order::Wait { transaction: None, is_committed: false }),
+        (&["wait", "a:1", "--committed"], Order::Wait { transaction: None, is_committed: true }),
+        (
+            &["wait", "a:1", "--transaction", "phone~k3x9q2pd/7"],
+            Order::Wait { transaction, is_committed: false },
+        ),
+    ];
+    let command = |order, nodes: &[&str], seconds| {
+        let nodes = nodes.iter().map(|address| remote(address, None)).collect();
+        Ok(Command::Client(ClientCommand { nodes, order, timeout: Duration::from_secs(seconds) }))
+    };
+    for (arguments, order) in table {
+        assert_eq!(read(arguments), command(order, &["a:1"], 30), "{arguments:?}");
+    }
+    let urls = ["watch", "http://a:1/,b:1, http://[::1]:3", "--timeout", "5s"];
+    let order = || Order::Watch { pointer: String::new(), form: Form::Compact };
+    assert_eq!(read(&urls), command(order(), &["a:1", "b:1", "[::1]:3"], 5));
+    let urls = ["status", "http://a:1,b:1", "c:1"];
+    assert_eq!(read(&urls), command(Order::Status, &["a:1", "b:1", "c:1"], 30));
+}
+
+#[test]
+fn help_fits_a_terminal_and_has_an_example_that_is_right() {
+    for command in COMMANDS {
+        let text = help(command);
+        let most_lines = if command.name.is_empty() { 48 } else { 24 };
+        assert!(text.lines().count() <= most_lines, "{}\n{text}", text.lines().count());
+        for line in text.lines() {
+            assert!(line.chars().count() < 80 && line.is_ascii(), "{line}");
+        }
+        for flag in command.flags() {
+            assert!(text.contains(&format!("--{} ", flag.name)), "{}: {text}", flag.name);
+        }
+        // As a shell takes it apart: a variable before it, and quotes around arguments.
+        let words = command.example.split(" patchmesh ").last().unwrap();
+        let words = words.strip_prefix("patchmesh ").unwrap_or(words);
+        let words = words.split(' ').map(|word| word.trim_matches('\''));
+        let words: Vec<_> = words.collect();
+        let Ok(read) = read(&words) else { panic!("{}: {:?}", command.example, read(&words)) };
+        assert_eq!(matches!(read, Command::Run(_)), command.name.is_empty());
+        assert_eq!(command.name, if command.name.is_empty() { "" } else { words[0] });
+    }
+}
+
+#[test]
+fn the_tables_hold_together() {
+    for flag in flags() {
+        let excluded = |other: &str| flags().find(|flag| flag.name == other).unwrap();
+        assert!(flag.excludes.is_none_or(|other| excluded(other).excludes == Some(flag.name)));
+        assert!(!flag.help.is_empty() && flag.name.is_ascii());
+    }
+    for command in COMMANDS {
+        let is_first = |name| COMMANDS.iter().filter(|other| other.name == name).count() == 1;
+        assert!(is_first(command.name), "{}", command.name);
+        let counts: Vec<_> = command.arguments.iter().map(|argument| argument.count).collect();
+        for (count, next) in counts.iter().zip(counts.iter().skip(1)) {
+            let is_well = match count {
+                Count::One => true,
+                Count::Optional => *next == Count::Optional,
+                Count::Some | Count::Any => false,
+            };
+            assert!(is_well, "{}", command.name);
+        }
     }
 }
 
@@ -191,7 +410,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
         let peer_of = remote("a:1", Some("t"));
         let mend = Mend::RebuildFrom { peer: peer_of, name: None, despite_loss: true };
         let expected = Command::Verify { data: "d".into(), mend: Some(mend) };
-        assert_eq!(parse(arguments, None), Ok(expected), "{peer}");
+        assert_eq!(read(&arguments), Ok(expected), "{peer}");
     }
 }
 
@@ -199,9 +418,9 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 70] = [
+    let table: [(&[&str], &str); 86] = [
         (&[], "address to listen on is missing"),
-        (&["8080"], "has no port"),
+        (&["8080"], "no command, and no address: it has no port"),
         (&[":8080"], "has no host"),
         (&["a:http"], "not a number"),
         (&["a:65536"], "not a number"),
@@ -226,17 +445,17 @@ fn a_bad_argument_is_one_clear_line() {
         (&["a:1", "ws://[febf::1]:80"], "needs its interface"),
         (&["[fe80::1%a%b]:80"], "no zone"),
         (&["a:1", "--token", "with space"], "visible ASCII"),
-        (&["verify"], "one argument"),
+        (&["verify"], "verify: DIR is missing"),
         (&["verify", "d", "--source", "n"], "belongs to --rebuild-from"),
-        (&["a:1", "--new-life"], "belong to verify"),
+        (&["a:1", "--new-life"], "belongs to verify"),
         (&["verify", "d", "--rebuild-from", "a"], "has no port"),
         (&["verify", "d", "--rebuild-from", "ws://a:1/b/ws"], "without a path"),
-        (&["backup", "d"], "two arguments"),
+        (&["backup", "d"], "backup: FILE is missing"),
         (&["backup", "http://a", "f"], "has no port"),
         (&["backup", "http://a:1/b", "f"], "without a path"),
         (&["promote", "ws://a:1/b/ws"], "without a path"),
         (&["promote", "ftp://a:1"], "the URL of a node"),
-        (&["restore", "f", "d", "e"], "two arguments"),
+        (&["restore", "f", "d", "e"], "restore takes FILE DIR, and \"e\" is one argument too many"),
         (&["a:1", "--primary"], "--primary needs --data"),
         (&["a:1", "--keep", ""], "--keep wants a duration"),
         (&["a:1", "--keep", "10"], "s, m, h or d"),
@@ -251,14 +470,30 @@ fn a_bad_argument_is_one_clear_line() {
         (&["backup", "d", "f", "--keep", "1h"], "--keep belongs to a node"),
         (&["promote", "http://a:1", "--primary"], "--primary belongs to a node"),
         (&["promote", "a:1"], "the URL of a node"),
-        (&["promote"], "one argument"),
-        (&["peers", "list", "a:1"], "peers wants the URL of a node"),
-        (&["peers", "list", "http://a:1", "b:1"], "peers list takes one argument"),
-        (&["peers", "add", "http://a:1"], "take two arguments"),
+        (&["promote"], "promote: URL is missing"),
+        (&["peers", "list", "a:1"], "not the URL of a node"),
+        (&["peers", "list", "http://a:1", "b:1"], "list takes no PEER"),
+        (&["peers", "add", "http://a:1"], "PEER is missing"),
         (&["peers", "add", "http://a:1", "b"], "\"b\" is not an address: it has no port"),
-        (&["peers", "remove", "http://a:1", "b:1", "c:1"], "take two arguments"),
+        (&["peers", "remove", "http://a:1", "b:1", "c:1"], "\"c:1\" is one argument too many"),
         (&["peers", "show", "http://a:1"], "not \"show\""),
-        (&["peers"], "list, add or remove"),
+        (&["peers"], "list|add|remove is missing"),
+        (&["get"], "get: URL is missing"),
+        (&["get", ","], "URL of a node is empty"),
+        (&["get", "ftp://a:1"], "not the URL of a node"),
+        (&["get", "a:1", "list"], "\"list\" is not a JSON Pointer: it begins with /"),
+        (&["get", "a:1", "/a~"], "behind ~"),
+        (&["get", "a:1", "/a~2"], "behind ~"),
+        (&["get", "a:1", "--pretty", "--raw"], "--pretty and --raw exclude each other"),
+        (&["get", "a:1", "--primary"], "--primary belongs to a node"),
+        (&["get", "a:1", "--timeout", "0s"], "at least 1s"),
+        (&["set", "a:1", ""], "set: VALUE is missing"),
+        (&["set", "a:1", "", "hello"], "\"hello\" is not JSON"),
+        (&["set", "a:1", "", "@"], "wants a file"),
+        (&["wait", "a:1", "--transaction", "a~12345678"], "wants SOURCE/ID"),
+        (&["wait", "a:1", "--transaction", "/1"], "wants SOURCE/ID"),
+        (&["status", "a:1", "b"], "\"b\" is not an address"),
+        (&["-x"], "-x"),
         (&["a:1", "--token", "t", "--token-file", "f"], "exclude each other"),
         (&["a:1", "--token-file", ""], "wants a file"),
         (&["a:1", "--log-format", "xml"], "text or json"),
@@ -272,7 +507,7 @@ fn a_bad_argument_is_one_clear_line() {
         (&["peers", "list", "http://a:1", "--keep", "1h"], "--keep belongs to a node"),
     ];
     for (arguments, why) in table {
-        let error = parse(arguments, None).unwrap_err().to_string();
+        let error = read(arguments).unwrap_err().to_string();
         assert!(error.contains(why), "{error:?} does not say {why:?}");
         assert!(!error.contains('\n'), "{error:?}");
     }
@@ -289,7 +524,7 @@ fn a_build_without_tls_says_so() {
         &["promote", "https://a:1"],
         &["backup", "wss://a:1", "f"],
     ] {
-        let error = parse(arguments, None).unwrap_err().to_string();
+        let error = read(arguments).unwrap_err().to_string();
         assert!(error.ends_with("this build has no TLS; build with --features tls"), "{error}");
     }
 }
@@ -312,15 +547,15 @@ fn tls_has_a_certificate_a_key_and_urls() {
     let node = Remote { is_tls: true, tls, ..remote("b:1", None) };
     for url in ["https://b:1", "https://b:1/", "wss://b:1/ws"] {
         let files = ["--tls-ca", "a", "--tls-cert", "c", "--tls-key", "k"];
-        let arguments = ["promote", url].into_iter().chain(files);
-        assert_eq!(parse(arguments, None), Ok(Command::Promote { node: node.clone() }));
+        let arguments = [&["promote", url][..], &files].concat();
+        assert_eq!(read(&arguments), Ok(Command::Promote { node: node.clone() }));
     }
     for (arguments, why) in [
         (["a:1", "--tls-cert", "c"], "needs --tls-key"),
         (["a:1", "--tls-key", "k"], "needs --tls-cert"),
         (["a:1", "--tls-ca", ""], "--tls-ca wants a file"),
     ] {
-        let error = parse(arguments, None).unwrap_err().to_string();
+        let error = read(arguments).unwrap_err().to_string();
         assert!(error.contains(why), "{error:?} does not say {why:?}");
     }
 }

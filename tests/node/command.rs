@@ -25,7 +25,7 @@ fn check_one_line(text: &str, contains: &str) {
 #[test]
 fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
     let long = "n".repeat(200);
-    let table: [(&[&str], &str); 17] = [
+    let table: [(&[&str], &str); 19] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "8080"),
         (&["127.0.0.1:http"], "127.0.0.1:http"),
@@ -43,6 +43,8 @@ fn a_bad_argument_is_one_line_on_standard_error_and_status_2() {
         (&["127.0.0.1:0", "--token", ""], "token"),
         (&["127.0.0.1:0", "--primary"], "--primary needs --data"),
         (&["127.0.0.1:0", "--keep", "24"], "s, m, h or d"),
+        (&["frob"], "no command"),
+        (&["get", "127.0.0.1:0", "list"], "JSON Pointer"),
     ];
     for (arguments, contains) in table {
         let (status, stdout, stderr) = outcome(binary().args(arguments));
@@ -88,13 +90,45 @@ fn help_and_version_are_on_standard_output() {
         for word in ["Usage: patchmesh ADDRESS", "--source", "--token", "PATCHMESH_TOKEN"] {
             assert!(stdout.contains(word), "{word}: {stdout}");
         }
-        assert!(stdout.lines().all(|line| line.chars().count() <= 100), "{stdout}");
     }
+    let (status, stdout, _) = outcome(binary().args(["verify", "-h"]));
+    assert_eq!(status, Some(0));
+    assert!(stdout.starts_with("patchmesh verify: "), "{stdout}");
     for argument in ["--version", "-V"] {
         let (status, stdout, stderr) = outcome(binary().arg(argument));
         assert_eq!((status, stderr.as_str()), (Some(0), ""));
         assert_eq!(stdout, format!("patchmesh {}\n", env!("CARGO_PKG_VERSION")));
     }
+}
+
+#[test]
+fn a_container_needs_no_command_line() {
+    let (status, _, stderr) = outcome(binary().env("PATCHMESH_ADDRESS", "127.0.0.1"));
+    assert_eq!(status, Some(2));
+    check_one_line(&stderr, "PATCHMESH_ADDRESS");
+    let node =
+        node().environment("PATCHMESH_THREADS", "2").environment("PATCHMESH_PEERS", "127.0.0.1:1");
+    let node = node.environment("PATCHMESH_SOURCE", "boxed").start();
+    assert!(node.start_line.contains(", source boxed~"), "{}", node.start_line);
+    assert!(node.start_line.contains("peers: 127.0.0.1:1,"), "{}", node.start_line);
+}
+
+#[test]
+fn a_token_is_read_from_a_file() {
+    let node = node().token("secret").start();
+    let file =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tokens-{}", std::process::id()));
+    let list = |binary: &mut Command| {
+        let url = format!("http://{}", node.address);
+        outcome(binary.args(["peers", "list", &url, "--token-file"]).arg(&file))
+    };
+    let (status, _, stderr) = list(&mut binary());
+    assert_eq!(status, Some(1));
+    check_one_line(&stderr, &file.display().to_string());
+    std::fs::write(&file, "# Ours\nsecret peer\nother read\n").unwrap();
+    let (status, stdout, _) = list(binary().env("PATCHMESH_TOKEN", "ignored"));
+    assert_eq!((status, stdout), (Some(0), format!("{} has no peers\n", node.address)));
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]
@@ -141,7 +175,7 @@ fn as_json_every_line_is_an_object() {
     assert_eq!(begun["level"], "INFO");
     assert!(begun["message"].as_str().unwrap().starts_with("patchmesh listens on 0.0.0.0:"));
     let warning = object(&node.wait_for_log("no --token was given"));
-    assert_eq!((&warning["level"], &warning["target"]), (&"WARN".into(), &"patchmesh".into()));
+    assert_eq!((&warning["level"], &warning["target"]), (&"WARN".into(), &"patchmesh::run".into()));
     let taken = format!("0.0.0.0:{}", node.address.port());
     for (arguments, contains) in
         [([taken.as_str(), "--threads=1"], "in use"), (["127.0.0.1:0", "--no"], "--no")]

@@ -27,7 +27,11 @@ fn binary_in(namespace: &str) -> Command {
 }
 
 fn cleaned(mut command: Command) -> Command {
-    command.env_remove("RUST_LOG").env_remove("PATCHMESH_TOKEN").stdin(Stdio::null());
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("PATCHMESH_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 

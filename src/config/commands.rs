@@ -1,0 +1,294 @@
+//! Every command, once.
+
+use super::flags::*;
+use super::read;
+use super::table::{Argument, CommandEntry, Count, Exit, Flag, Kind, Value};
+
+/// All commands. The first one has no name: it runs a node.
+pub static COMMANDS: &[&CommandEntry] = &[
+    &RUN, &GET, &SET, &MERGE, &PATCH, &EDIT, &REMOVE, &WATCH, &IMPORT, &EXPORT, &STATUS, &WAIT,
+    &PEERS, &PROMOTE, &BACKUP, &RESTORE, &VERIFY,
+];
+
+/// All flags of all commands, each once.
+pub fn flags() -> impl Iterator<Item = &'static Flag> {
+    let all: Vec<&Flag> = COMMANDS.iter().flat_map(|command| command.flags()).collect();
+    let is_first =
+        |index: usize, flag: &Flag| all[..index].iter().all(|before| before.name != flag.name);
+    let firsts = all.iter().enumerate().filter(|(index, flag)| is_first(*index, flag));
+    firsts.map(|(_, flag)| *flag).collect::<Vec<_>>().into_iter()
+}
+
+const fn argument(name: &'static str, kind: Kind, count: Count, help: &'static str) -> Argument {
+    Argument { value: Value { name, kind }, count, help }
+}
+
+const NODE: Argument = argument(
+    "URL",
+    Kind::Text,
+    Count::One,
+    "a node, http://host:port or host:port; more after commas",
+);
+
+const NODES: Argument =
+    argument("URL", Kind::Text, Count::Some, "a node, http://host:port or host:port; any number");
+
+const RUNNING: Argument =
+    argument("URL", Kind::Text, Count::One, "a node, as http://127.0.0.1:8080");
+
+const POINTER: Argument =
+    argument("POINTER", Kind::Text, Count::One, "a JSON Pointer, as /list/0; \"\" is the document");
+
+const PART: Argument = argument(
+    "POINTER",
+    Kind::Text,
+    Count::Optional,
+    "a JSON Pointer, as /list/0 [default: the document]",
+);
+
+const VALUE: Argument =
+    argument("VALUE", Kind::Text, Count::One, "JSON, @FILE, or - for standard input");
+
+const DIR: Argument =
+    argument("DIR", Kind::Directory, Count::One, "a data directory that no node uses");
+
+/// How what only reads can end.
+const OF_READS: &[Exit] = &[Exit::Failed, Exit::NotFound, Exit::Unreachable];
+
+/// How a write can end.
+const OF_WRITES: &[Exit] = &[Exit::Failed, Exit::DoesNotApply, Exit::NotFound, Exit::Unreachable];
+
+const EXACTLY_ONCE: &str =
+    "The write has one effect, however often it must be sent, to whichever of the nodes.";
+
+pub static RUN: CommandEntry = CommandEntry {
+    name: "",
+    summary: "run a node",
+    more: "PEER may be ws://host:port, or wss://host:port if it speaks TLS; several have commas between them or are \
+           arguments of their own. Two nodes name each other; in larger meshes any connected shape will do. SIGINT \
+           and SIGTERM end a node in order.",
+    arguments: &[
+        argument(
+            "ADDRESS",
+            Kind::Text,
+            Count::One,
+            "host:port to listen on; port 0 takes a free one",
+        ),
+        argument("PEER", Kind::Text, Count::Any, "host:port of a node to receive from"),
+    ],
+    flags: &[
+        &[&SOURCE, &DATA, &PRIMARY, &KEEP, &HORIZON],
+        &[&TOKEN, &TOKEN_FILE, &ALLOW_ORIGIN],
+        &[&TLS_CERT, &TLS_KEY, &TLS_CA],
+        &[&THREADS, &LOG_FORMAT],
+    ],
+    exits: &[Exit::Failed],
+    example: "patchmesh 127.0.0.1:8080 127.0.0.1:8081",
+    read: read::run,
+};
+
+static GET: CommandEntry = CommandEntry {
+    name: "get",
+    summary: "print the document, or a part of it",
+    more: "",
+    arguments: &[NODE, PART],
+    flags: &[&[&COMMITTED, &PRETTY, &RAW, &TIMEOUT], REACH],
+    exits: OF_READS,
+    example: "patchmesh get http://127.0.0.1:8080 /list/0",
+    read: read::get,
+};
+
+static SET: CommandEntry = CommandEntry {
+    name: "set",
+    summary: "set a part to a value",
+    more: EXACTLY_ONCE,
+    arguments: &[NODE, POINTER, VALUE],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "patchmesh set http://127.0.0.1:8080 /title '\"Hello\"'",
+    read: read::set,
+};
+
+static MERGE: CommandEntry = CommandEntry {
+    name: "merge",
+    summary: "change members by a merge patch",
+    more: EXACTLY_ONCE,
+    arguments: &[NODE, POINTER, VALUE],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "patchmesh merge http://127.0.0.1:8080 '' '{\"title\":null,\"lang\":\"en\"}'",
+    read: read::merge,
+};
+
+static PATCH: CommandEntry = CommandEntry {
+    name: "patch",
+    summary: "apply a JSON Patch, relative to a part",
+    more: EXACTLY_ONCE,
+    arguments: &[NODE, POINTER, VALUE],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "patchmesh patch 127.0.0.1:8080 /list '[{\"op\":\"remove\",\"path\":\"/0\"}]'",
+    read: read::patch,
+};
+
+static EDIT: CommandEntry = CommandEntry {
+    name: "edit",
+    summary: "change a part in $EDITOR",
+    more: "What was changed is sent as a patch that applies only to what was read: exit status 3 if somebody else has \
+           changed the same.",
+    arguments: &[NODE, PART],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "EDITOR=vi patchmesh edit http://127.0.0.1:8080 /settings",
+    read: read::edit,
+};
+
+static REMOVE: CommandEntry = CommandEntry {
+    name: "remove",
+    summary: "remove a part",
+    more: EXACTLY_ONCE,
+    arguments: &[NODE, POINTER],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "patchmesh remove http://127.0.0.1:8080 /list/0",
+    read: read::remove,
+};
+
+static WATCH: CommandEntry = CommandEntry {
+    name: "watch",
+    summary: "print a part now and whenever it changes",
+    more: "One JSON value a line. After a break it goes on, at the next node, without a gap or a repeat.",
+    arguments: &[NODE, PART],
+    flags: &[&[&RAW, &TIMEOUT], REACH],
+    exits: OF_READS,
+    example: "patchmesh watch http://127.0.0.1:8080,http://127.0.0.1:8081 /status",
+    read: read::watch,
+};
+
+static IMPORT: CommandEntry = CommandEntry {
+    name: "import",
+    summary: "set a part to a document of any size",
+    more: "It takes as many transactions as its size needs, each of which has one effect.",
+    arguments: &[
+        NODE,
+        POINTER,
+        argument("FILE", Kind::File, Count::One, "JSON, or - for standard input"),
+    ],
+    flags: &[&[&COMMITTED, &TIMEOUT], REACH],
+    exits: OF_WRITES,
+    example: "patchmesh import http://127.0.0.1:8080 /places places.json",
+    read: read::import,
+};
+
+static EXPORT: CommandEntry = CommandEntry {
+    name: "export",
+    summary: "write the document, or a part, to a file",
+    more: "",
+    arguments: &[
+        NODE,
+        PART,
+        argument("FILE", Kind::File, Count::Optional, "a file [default: -, standard output]"),
+    ],
+    flags: &[&[&COMMITTED, &PRETTY, &TIMEOUT], REACH],
+    exits: OF_READS,
+    example: "patchmesh export http://127.0.0.1:8080 '' copy.json",
+    read: read::export,
+};
+
+static STATUS: CommandEntry = CommandEntry {
+    name: "status",
+    summary: "print how nodes are, a line each",
+    more: "",
+    arguments: &[NODES],
+    flags: &[&[&TIMEOUT], REACH],
+    exits: &[Exit::Failed, Exit::Unreachable],
+    example: "patchmesh status http://127.0.0.1:8080 http://127.0.0.1:8081",
+    read: read::status,
+};
+
+static WAIT: CommandEntry = CommandEntry {
+    name: "wait",
+    summary: "wait until nodes are ready",
+    more: "",
+    arguments: &[NODES],
+    flags: &[&[&TRANSACTION, &COMMITTED, &TIMEOUT], REACH],
+    exits: &[Exit::Failed, Exit::Unreachable],
+    example: "patchmesh wait http://127.0.0.1:8080 --transaction phone~k3x9q2pd/1",
+    read: read::wait,
+};
+
+static PEERS: CommandEntry = CommandEntry {
+    name: "peers",
+    summary: "list or change the peers of a running node",
+    more: "A node with --data keeps what was added. A peer that its command line names is back after the next start.",
+    arguments: &[
+        argument(
+            "list|add|remove",
+            Kind::Words(&["list", "add", "remove"]),
+            Count::One,
+            "what is to be done",
+        ),
+        RUNNING,
+        argument("PEER", Kind::Text, Count::Optional, "host:port of the peer to add or remove"),
+    ],
+    flags: &[REACH],
+    exits: &[Exit::Failed],
+    example: "patchmesh peers add http://127.0.0.1:8080 127.0.0.1:8082",
+    read: read::peers,
+};
+
+static PROMOTE: CommandEntry = CommandEntry {
+    name: "promote",
+    summary: "make a running node the primary",
+    more: "It takes the place of a primary that is gone for good. What that node has not heard of the old one is void \
+           then: promote the one that has heard most.",
+    arguments: &[RUNNING],
+    flags: &[REACH],
+    exits: &[Exit::Failed],
+    example: "patchmesh promote http://127.0.0.1:8081",
+    read: read::promote,
+};
+
+static BACKUP: CommandEntry = CommandEntry {
+    name: "backup",
+    summary: "copy a journal to a file",
+    more: "The node may go on running if its URL is given.",
+    arguments: &[
+        argument(
+            "DIR|URL",
+            Kind::Directory,
+            Count::One,
+            "a data directory that no node uses, or a running node",
+        ),
+        argument("FILE", Kind::File, Count::One, "a new file, or - for standard output"),
+    ],
+    flags: &[REACH],
+    exits: &[Exit::Failed],
+    example: "patchmesh backup http://127.0.0.1:8080 journal.backup",
+    read: read::backup,
+};
+
+static RESTORE: CommandEntry = CommandEntry {
+    name: "restore",
+    summary: "make a data directory of a backup",
+    more: "Its source has a new life.",
+    arguments: &[
+        argument("FILE", Kind::File, Count::One, "a backup, or - for standard input"),
+        argument("DIR", Kind::Directory, Count::One, "a directory without a journal"),
+    ],
+    flags: &[&[&SOURCE]],
+    exits: &[Exit::Failed],
+    example: "patchmesh restore journal.backup data",
+    read: read::restore,
+};
+
+static VERIFY: CommandEntry = CommandEntry {
+    name: "verify",
+    summary: "check a data directory, or mend it",
+    more: "",
+    arguments: &[DIR],
+    flags: &[&[&NEW_LIFE, &REBUILD_FROM, &SOURCE], REACH],
+    exits: &[Exit::Failed],
+    example: "patchmesh verify data --rebuild-from http://127.0.0.1:8081",
+    read: read::verify,
+};

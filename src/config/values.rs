@@ -1,0 +1,181 @@
+//! Values of flags and arguments. What is wrong with one is told with how it was given: by a flag or a variable.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+
+use super::address::{check_address, need_tls, node_url};
+use super::table::Kind;
+use super::{Input, LogFormat, UsageError, usage};
+use crate::source::{MAX_NAME_BYTES, Source};
+
+/// More threads than this are a mistake: all writes go through one task.
+const MOST_THREADS: usize = 64;
+
+/// A longer duration is a mistake: a hundred years.
+pub const MOST_DAYS: u64 = 36_500;
+
+/// What is given in UTF-8.
+pub fn utf8(value: &OsStr) -> Result<&str, UsageError> {
+    value.to_str().ok_or_else(|| usage(format!("{value:?} is not UTF-8")))
+}
+
+/// An empty path is the current directory for the system: a script's empty variable is meant by nobody.
+pub fn path(name: &str, kind: Kind, value: &OsStr) -> Result<PathBuf, UsageError> {
+    if value.is_empty() {
+        let wanted = if kind == Kind::Directory { "directory" } else { "file" };
+        return Err(usage(format!("{name} wants a {wanted}, and is empty")));
+    }
+    Ok(value.into())
+}
+
+pub fn tls_file(name: &str, value: &OsStr) -> Result<PathBuf, UsageError> {
+    need_tls(name)?;
+    path(name, Kind::File, value)
+}
+
+pub fn log_format(name: &str, value: &OsStr) -> Result<LogFormat, UsageError> {
+    match value.to_str() {
+        Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        _ => Err(usage(format!("{name} is text or json, not {value:?}"))),
+    }
+}
+
+pub fn thread_count(name: &str, value: &OsStr) -> Result<usize, UsageError> {
+    let count = value.to_str().and_then(|text| text.parse().ok());
+    let count = count.filter(|count| (1..=MOST_THREADS).contains(count));
+    count.ok_or_else(|| usage(format!("{name} wants 1 to {MOST_THREADS}, and is {value:?}")))
+}
+
+/// A duration as `90s`, `30m`, `24h` or `7d`.
+pub fn duration(name: &str, value: &OsStr) -> Result<Duration, UsageError> {
+    let text = utf8(value)?;
+    let wrong = |why: &str| {
+        usage(format!("{name} wants a duration as 90s, 30m, 24h or 7d, and is {text:?}: {why}"))
+    };
+    let (unit, seconds) = match text.chars().next_back() {
+        Some('s') => ('s', 1),
+        Some('m') => ('m', 60),
+        Some('h') => ('h', 3600),
+        Some('d') => ('d', 24 * 3600),
+        _ => return Err(wrong("it does not end with s, m, h or d")),
+    };
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    if !is_number(number) {
+        return Err(wrong("before its unit stands a whole number"));
+    }
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
+    match seconds {
+        Some(0) => Err(wrong("it is at least 1s")),
+        Some(seconds) if seconds <= MOST_DAYS * 24 * 3600 => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong(&format!("it is at most {MOST_DAYS}d"))),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+pub fn token(name: &str, value: &OsStr) -> Result<String, UsageError> {
+    let token = value.to_str().filter(|token| is_token(token));
+    token.map(str::to_owned).ok_or_else(|| {
+        usage(format!("{name}: a token has visible ASCII characters only, and at least one"))
+    })
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The name of a node.
+pub fn node_name(name: &str, value: &OsStr) -> Result<String, UsageError> {
+    let text = utf8(value)?;
+    let why = match Source::begin_life(text, 0) {
+        Ok(_) => return Ok(text.to_owned()),
+        Err(_) if text.len() > MAX_NAME_BYTES => {
+            format!("it has {} bytes, and {MAX_NAME_BYTES} are allowed", text.len())
+        }
+        Err(error) => error.to_string(),
+    };
+    Err(usage(format!("{name}: {text:?} cannot name this node: {why}")))
+}
+
+/// A transaction, as `SOURCE/ID`.
+pub fn transaction(name: &str, value: &OsStr) -> Result<(String, u64), UsageError> {
+    let split = value.to_str().and_then(|text| text.rsplit_once('/'));
+    let transaction = split.and_then(|(source, id)| {
+        let id = is_number(id).then(|| id.parse().ok())??;
+        (!source.is_empty()).then(|| (source.to_owned(), id))
+    });
+    transaction.ok_or_else(|| {
+        usage(format!("{name} wants SOURCE/ID, as 127.0.0.1:8080~f49dl5ko/17, and is {value:?}"))
+    })
+}
+
+/// A JSON Pointer (RFC 6901).
+pub fn pointer(text: &str) -> Result<String, UsageError> {
+    let wrong = |why: &str| usage(format!("{text:?} is not a JSON Pointer: {why}"));
+    if !text.is_empty() && !text.starts_with('/') {
+        return Err(wrong("it begins with /, as in /list/0, or is empty for the whole document"));
+    }
+    let mut escapes = text.split('~').skip(1);
+    if !escapes.all(|escape| escape.starts_with(['0', '1'])) {
+        return Err(wrong("behind ~ stands 0 for ~ itself, or 1 for /"));
+    }
+    Ok(text.to_owned())
+}
+
+/// JSON, `@FILE`, or `-` for standard input.
+pub fn input(text: &str) -> Result<Input, UsageError> {
+    if text == "-" {
+        return Ok(Input::Stdin);
+    }
+    if let Some(file) = text.strip_prefix('@') {
+        return Ok(Input::File(path("@", Kind::File, file.as_ref())?));
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Ok(Input::Text(text.to_owned())),
+        Err(error) => Err(usage(format!(
+            "{text:?} is not JSON: {error}; a text stands in quotes, as in '\"text\"'"
+        ))),
+    }
+}
+
+/// Where nodes listen, and whether they speak TLS: URLs or addresses, with commas between them.
+pub fn nodes(text: &str) -> Result<Vec<(String, bool)>, UsageError> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let nodes = parts.map(node).collect::<Result<Vec<_>, _>>()?;
+    if nodes.is_empty() {
+        return Err(usage("the URL of a node is empty"));
+    }
+    Ok(nodes)
+}
+
+/// Where a node listens that is given by its address or by a URL, and whether it speaks TLS.
+pub fn node(text: &str) -> Result<(String, bool), UsageError> {
+    match node_url(text.as_ref())? {
+        Some(node) => Ok(node),
+        None if text.contains("://") => url(text),
+        None => Ok((check_address(text)?.to_owned(), false)),
+    }
+}
+
+/// The same of a node that is given by a URL.
+pub fn url(text: &str) -> Result<(String, bool), UsageError> {
+    let wrong = || usage(format!("{text:?} is not the URL of a node, as http://127.0.0.1:8080"));
+    node_url(text.as_ref())?.ok_or_else(wrong)
+}
+
+/// The first token of a file of tokens, which is what a command shows to nodes.
+///
+/// # Errors
+/// Why it has none.
+pub fn first_token(text: &str) -> Result<String, UsageError> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let first = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();
+    let token = first.split_whitespace().next().unwrap_or_default();
+    if is_token(token) { Ok(token.to_owned()) } else { Err(usage("its first line has no token")) }
+}

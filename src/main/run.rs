@@ -1,0 +1,81 @@
+//! A node that runs until a signal ends it.
+
+use std::process::ExitCode;
+
+use async_signal::{Signal, Signals};
+use patchmesh::config::Config;
+use patchmesh::node::Node;
+use smol::Executor;
+use smol::stream::StreamExt;
+
+use crate::output::{fail, print_as_log};
+
+/// Runs all tasks of a node, on the main thread and on as many more as are asked for. Even what waits for
+/// signals is one of them: what is polled beside the executor is polled again whenever any task is.
+static EXECUTOR: Executor<'static> = Executor::new();
+
+/// Runs a node.
+pub fn run(config: Config) -> ExitCode {
+    for number in 1..config.threads {
+        // It ends with the process.
+        let thread = std::thread::Builder::new().name(format!("executor-{number}"));
+        let begun = thread.spawn(|| smol::block_on(EXECUTOR.run(std::future::pending::<()>())));
+        if let Err(error) = begun {
+            return fail(format_args!("cannot begin a thread: {error}"));
+        }
+    }
+    smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run_node(config))))
+}
+
+async fn run_node(config: Config) -> ExitCode {
+    // Before anything is said to run, so that a signal from then on ends it in order.
+    let mut signals = match Signals::new([Signal::Int, Signal::Term]) {
+        Ok(signals) => signals,
+        Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
+    };
+    let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
+    let interrupted = async {
+        signals.next().await;
+        None
+    };
+    let node = match smol::future::or(begin, interrupted).await {
+        Some(Ok(node)) => node,
+        Some(Err(error)) => return fail(error),
+        None => return ExitCode::SUCCESS,
+    };
+    print_start(&node);
+    let (stop, shutdown) = async_channel::bounded(1);
+    let wait = async move {
+        if let Some(Ok(signal)) = signals.next().await {
+            let name = if signal == Signal::Int { "SIGINT" } else { "SIGTERM" };
+            log::info!("{name}: stopping");
+        }
+        drop(stop);
+        // A second signal does not wait for the others' good-byes.
+        signals.next().await;
+        log::warn!("stopped without waiting for open connections");
+        Ok(())
+    };
+    match smol::future::or(node.run(&EXECUTOR, shutdown), wait).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}
+
+/// Says that it runs, and what whoever started it may not have meant.
+fn print_start(node: &Node) {
+    print_as_log(&node.to_string());
+    if node.is_open_to_all() {
+        log::warn!(
+            "everyone who reaches {} can read and write the document: no --token was given",
+            node.addresses()
+        );
+    }
+    let open_peers = node.open_peers();
+    if !open_peers.is_empty() {
+        log::warn!(
+            "what goes to and from {} is not kept from others: name peers that speak TLS by wss://",
+            open_peers.join(", ")
+        );
+    }
+}
