@@ -1,4 +1,4 @@
-//! The debug page, which is part of the binary.
+//! The debug page and the JavaScript client, which are part of the binary.
 
 use std::sync::LazyLock;
 
@@ -7,6 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::http::{Body, Response};
 
 const PAGE: &str = include_str!("../../index.html");
+const CLIENT: &str = include_str!("../../client.js");
+
+/// The client's entity tag: a hash of its text.
+static CLIENT_TAG: LazyLock<String> =
+    LazyLock::new(|| format!("\"{}\"", base64(&Sha256::digest(CLIENT)[..15])));
 
 /// Allows the page's own script and style, by their hashes, and talking to this node; nothing else.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -25,6 +30,15 @@ pub fn response() -> Response {
         .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Referrer-Policy", "no-referrer")
+        .with_header("Cache-Control", "no-cache")
+}
+
+/// The client's answer: a module that pages import.
+pub fn client() -> Response {
+    Response::new(200)
+        .with_body("text/javascript; charset=utf-8", Body::Static(CLIENT.as_bytes()))
+        .with_header("ETag", CLIENT_TAG.as_str())
+        .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Cache-Control", "no-cache")
 }
 

@@ -27,6 +27,7 @@ pub struct Operation {
 pub enum Action {
     Home,
     Page,
+    Client,
     Document,
     Write,
     Clock,
@@ -88,6 +89,7 @@ const DOCUMENT_OPERATIONS: &[Operation] = &[
 pub const ROUTES: &[Route] = &[
     Route { path: "/", operations: &[get(Action::Home, Need::Nothing, Query::Any)] },
     Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, Query::Any)] },
+    Route { path: "/client.js", operations: &[get(Action::Client, Need::Nothing, Query::Any)] },
     Route { path: "/get", operations: DOCUMENT_OPERATIONS },
     Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
     Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },

@@ -45,8 +45,13 @@ fn every_path_but_three_wants_the_token() {
         let right = status(&[("Host", &host), ("Authorization", "Bearer s3cret/+")]);
         assert_ne!(right, 401, "{method} {target}");
     }
-    for (method, target) in [("GET", "/test"), ("GET", "/"), ("GET", "/healthz"), ("HEAD", "/test")]
-    {
+    for (method, target) in [
+        ("GET", "/test"),
+        ("GET", "/client.js"),
+        ("GET", "/"),
+        ("GET", "/healthz"),
+        ("HEAD", "/test"),
+    ] {
         assert!(status(&node, method, target, &[("Host", &host)]) < 400, "{method} {target}");
     }
     // A token in a query is for browsers' WebSockets only.

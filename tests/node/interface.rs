@@ -46,6 +46,7 @@ fn every_path_has_its_status_and_content_type() {
     for (path, status, content_type) in [
         ("/", 302, None),
         ("/test", 200, Some("text/html; charset=utf-8")),
+        ("/client.js", 200, Some("text/javascript; charset=utf-8")),
         ("/get", 200, Some(JSON)),
         ("/get/a/0", 200, Some(JSON)),
         ("/vclock", 200, Some(JSON)),
@@ -191,6 +192,7 @@ fn a_wrong_method_is_told_the_right_ones() {
     let reading = [
         "/",
         "/test",
+        "/client.js",
         "/vclock",
         "/ws",
         "/log",
@@ -251,6 +253,7 @@ fn caches_are_told_what_to_keep() {
         ("GET", "/metrics", "no-store", None),
         ("GET", "/healthz", "no-store", None),
         ("GET", "/test", "no-cache", None),
+        ("GET", "/client.js", "no-cache", None),
     ] {
         let answer = node.request(method, target, "");
         assert_eq!(answer.header("Cache-Control"), Some(cache_control), "{method} {target}");

@@ -1,6 +1,6 @@
 // A Hocuspocus server of one Yjs document that takes the same writes as a node, over HTTP, and tells its readers.
 //
-//     NODE_PATH=FOLDER/node_modules node hocuspocus.js PORT
+//     NODE_PATH=FOLDER/node_modules node hocuspocus.cjs PORT
 
 const { Server } = require('@hocuspocus/server');
 

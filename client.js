@@ -1,0 +1,1119 @@
+/**
+ * A live copy of a patchmesh document, for browsers and for Node.js from version 18 on. No dependencies.
+ *
+ *     import { connect } from 'http://127.0.0.1:8080/client.js';
+ *     const doc = connect(['http://127.0.0.1:8080', 'http://127.0.0.1:8081']);
+ *     doc.subscribe('/title', title => { heading.textContent = title; });
+ *     await doc.set('/title', 'Menu of the day');
+ *
+ * Rules:
+ * - What is shown is the node's document with the writes on top that the node has not shown yet. A write shows at
+ *   once; if it is refused, or skipped later, it is taken back and says why.
+ * - A write is kept (in IndexedDB, if there is one) until a node has said what became of it. It has a name, a source
+ *   and an Id, and the same request is repeated under that name, at any of the nodes: it takes effect once.
+ * - Writes are sent one after the other, in the order in which they were made.
+ * - Values are shared and never changed in place: what did not change is the same object as before. Do not
+ *   change what `get` and `subscribe` give.
+ *
+ * @module
+ */
+
+/** @typedef {null | boolean | number | bigint | string | Json[] | { [name: string]: Json }} Json */
+/** @typedef {{ op: string, path: string, from?: string, value?: Json }} Operation */
+
+/** How many arrays and objects may lie in one another: the node's limit. */
+const MAX_DEPTH = 127;
+/** The greatest weight that a patch may copy: the node's limit. */
+const MAX_COPIED = 2 ** 30;
+
+/** How long a request may take until its answer begins. */
+const ANSWER_MS = 10_000;
+/** How long a write may take. */
+const WRITE_MS = 30_000;
+/** A node says something every 15 s. A stream that says nothing for so long is dead. */
+const SILENCE_MS = 40_000;
+/** How long is waited before the first new try, and at most; a random part of it. */
+const FIRST_DELAY_MS = 1000;
+const MOST_DELAY_MS = 10_000;
+/** A connection that lasted so long shows that the node is well. */
+const WELL_MS = 10_000;
+/** How long events wait for the answer to a write that may be in them. */
+const HOLD_MS = 100;
+/** How long a node is waited for that has to hear of a write from another one. */
+const HEARSAY_S = 20;
+/** When it is first asked whether a write is final or skipped, and then at twice its age. */
+const FIRST_LOOK_MS = 1000;
+/** How long, and for how many writes, that is asked. */
+const WATCH_MS = 3_600_000;
+const MOST_WATCHED = 100;
+/** How many writes may wait to be sent. */
+const MOST_WAITING = 10_000;
+/** How often writes of closed pages are looked for. */
+const ORPHANS_MS = 60_000;
+
+// ---- JSON
+
+const MARK = Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, '0')).join('');
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+const [LEAST_INTEGER, GREATEST_INTEGER] = [-(2n ** 63n), 2n ** 64n - 1n];
+
+const isContainer = value => typeof value === 'object' && value !== null;
+const isObject = value => isContainer(value) && !Array.isArray(value);
+const isNumber = value => typeof value === 'number' || typeof value === 'bigint';
+
+/** Reads JSON. With `bigints`, integers that no number holds exactly become BigInts, as far as nodes hold them. */
+export function parse(text, bigints = false) {
+	if (!bigints || !/\d{16}/.test(text)) return JSON.parse(text);
+	const marked = text.replace(TOKENS, token => {
+		if (token[0] === '"' || /[.eE]/.test(token) || Number.isSafeInteger(Number(token))) return token;
+		const integer = BigInt(token);
+		return integer < LEAST_INTEGER || integer > GREATEST_INTEGER ? token : `"${MARK}${token}"`;
+	});
+	return JSON.parse(marked, (_, value) => typeof value === 'string' && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value);
+}
+
+/** Writes JSON, BigInts too. Other large numbers get an exponent: to a node digits alone are an exact integer. */
+export function stringify(value) {
+	const mark = (_, value) => {
+		if (typeof value === 'bigint') return MARK + value;
+		return typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value) ? MARK + value.toExponential() : value;
+	};
+	let text;
+	try {
+		text = JSON.stringify(value);
+	} catch {
+		// It holds a BigInt.
+	}
+	if (text !== undefined && !/\d{16}/.test(text)) return text;
+	return JSON.stringify(value, mark)?.replaceAll(new RegExp(`"${MARK}([^"]+)"`, 'g'), '$1');
+}
+
+/** Whether two values are equal as the operation `test` asks (RFC 6902, 4.6): numbers by value. */
+export function equal(one, other) {
+	if (one === other) return true;
+	// A number and a BigInt are compared exactly by `==`.
+	if (!isContainer(one) || !isContainer(other)) return isNumber(one) && isNumber(other) && one == other;
+	if (Array.isArray(one)) return Array.isArray(other) && one.length === other.length && one.every((value, i) => equal(value, other[i]));
+	if (Array.isArray(other)) return false;
+	const names = Object.keys(one);
+	return names.length === Object.keys(other).length && names.every(name => Object.hasOwn(other, name) && equal(one[name], other[name]));
+}
+
+/** Sets a member, whatever its name is: an assignment to `__proto__` is none. */
+function setMember(object, name, value) {
+	if (name === '__proto__') Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+	else object[name] = value;
+	return value;
+}
+
+const memberOf = (object, name) => Object.hasOwn(object, name) ? object[name] : undefined;
+
+/** `fresh`, with the parts of `old` that are equal in place of its own. */
+function share(old, fresh) {
+	if (!isContainer(fresh) || !isContainer(old) || Array.isArray(fresh) !== Array.isArray(old)) return fresh;
+	const names = Object.keys(fresh);
+	let same = names.length === Object.keys(old).length;
+	for (const name of names) {
+		const before = memberOf(old, name), value = share(before, fresh[name]);
+		if (value !== fresh[name]) setMember(fresh, name, value);
+		same &&= value === before && Object.hasOwn(old, name);
+	}
+	return same ? old : fresh;
+}
+
+// ---- JSON Pointer and JSON Patch
+
+/** Why something was not done: what the node says, in the members of its answer (RFC 9457), or what is found here. */
+export class Problem extends Error {
+	/** @param {{ status?: number, type?: string, title?: string, operation?: number, path?: string, reason?: string }} members */
+	constructor(detail, members = {}) {
+		super(detail);
+		this.name = 'Problem';
+		Object.assign(this, members);
+	}
+}
+
+const doesNotApply = reason => new Problem(reason, { status: 409, type: '/problems/does-not-apply', reason });
+const malformed = reason => new Problem(`not a JSON Patch: ${reason}`, { status: 400, type: '/problems/not-a-json-patch', reason });
+const quote = text => JSON.stringify(text);
+
+/** The tokens of a JSON Pointer (RFC 6901). */
+function tokensOf(pointer, name = 'the pointer') {
+	if (typeof pointer !== 'string') throw malformed(`${name} is not a string`);
+	if (pointer !== '' && pointer[0] !== '/') throw malformed(`${name} is ${quote(pointer)}, but a JSON Pointer is empty or begins with /`);
+	if (/~(?![01])/.test(pointer)) throw malformed(`${name} is ${quote(pointer)}, but in a JSON Pointer ~ is followed by 0 or 1`);
+	return pointer.split('/').slice(1).map(token => token.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+const pointerOf = tokens => tokens.map(token => '/' + token.replaceAll('~', '~0').replaceAll('/', '~1')).join('');
+
+/** Which members an operation needs besides `op` and `path`. */
+const NEEDS = new Map([['add', 'value'], ['replace', 'value'], ['test', 'value'], ['remove', null], ['move', 'from'], ['copy', 'from']]);
+
+/** An operation as it is carried out, with its pointers as tokens. */
+function readOperation(operation) {
+	if (!isObject(operation)) throw malformed('an operation is an object');
+	const op = memberOf(operation, 'op'), needed = NEEDS.get(op);
+	if (needed === undefined) throw malformed(`\`op\` is ${quote(op)}, but it is one of ${[...NEEDS.keys()].join(', ')}`);
+	if (!Object.hasOwn(operation, 'path')) throw malformed('missing field `path`');
+	const path = tokensOf(operation.path, '`path`');
+	if (needed && !Object.hasOwn(operation, needed)) throw malformed(`missing field \`${needed}\``);
+	return { op, path, from: needed === 'from' ? tokensOf(operation.from, '`from`') : undefined, value: needed === 'value' ? operation.value : undefined };
+}
+
+/** Reads a patch, or says what is wrong with it. */
+function readPatch(operations) {
+	if (!Array.isArray(operations)) throw malformed('it is an array of operations');
+	return eachOperation(operations, readOperation);
+}
+
+/** What `act` gives of each operation; if it fails, it is said where. */
+function eachOperation(operations, act) {
+	return operations.map((operation, i) => {
+		try {
+			return act(operation, i);
+		} catch (error) {
+			throw error instanceof Problem ? located(error, i, operation) : error;
+		}
+	});
+}
+
+function located(error, index, operation) {
+	const path = isObject(operation) && typeof operation.path === 'string' ? operation.path : undefined;
+	const where = `operation ${index}${path === undefined ? '' : ` at ${quote(path)}`}: ${error.message}`;
+	return Object.assign(new Problem(where), { ...error, operation: index, path });
+}
+
+/** The key of a token in a value. */
+function keyOf(value, token, end = value?.length) {
+	if (Array.isArray(value)) {
+		if (!/^(0|[1-9]\d*)$/.test(token)) throw doesNotApply(`${quote(token)} is not the index of an element`);
+		if (Number(token) >= end) throw doesNotApply(`there is no element ${token}: the array has ${value.length}`);
+		return Number(token);
+	}
+	if (!isContainer(value)) throw notBelow(value, token);
+	if (!Object.hasOwn(value, token)) throw doesNotApply(`there is no member ${quote(token)}`);
+	return token;
+}
+
+const notBelow = (value, token) => doesNotApply(`there is nothing below ${value === null ? 'null' : `a ${isNumber(value) ? 'number' : typeof value}`}, so no ${quote(token)}`);
+const find = (root, tokens) => tokens.reduce((value, token) => value[keyOf(value, token)], root);
+
+/** What is at these tokens; undefined if there is nothing. */
+function lookUp(value, tokens) {
+	for (const token of tokens) {
+		if (!isContainer(value) || !Object.hasOwn(value, token) || (Array.isArray(value) && !/^\d+$/.test(token))) return undefined;
+		value = value[token];
+	}
+	return value;
+}
+
+/** The depth of a value, and its weight as nodes reckon it. What is shared is looked at once. */
+function measure(value, known = new Map()) {
+	const ofText = text => text.length > 4 && new TextEncoder().encode(text).length;
+	const long = bytes => bytes > 14 ? 16 + bytes : 0;
+	if (typeof value === 'string') return { depth: 0, weight: 16 + long(ofText(value)) };
+	if (!isContainer(value)) return { depth: 0, weight: 16 };
+	let sum = known.get(value);
+	if (sum) return sum;
+	sum = { depth: 0, weight: 40 };
+	for (const name of Object.keys(value)) {
+		const { depth, weight } = measure(value[name], known);
+		sum.depth = Math.max(sum.depth, depth);
+		sum.weight += weight + (Array.isArray(value) ? 0 : 16 + long(ofText(name)));
+	}
+	sum.depth++;
+	known.set(value, sum);
+	return sum;
+}
+
+/** A document being changed: what a change meets on its way is copied once, and all else is shared. */
+class Draft {
+	copied = 0;
+	/** The containers that nobody else has. */
+	own = new Set();
+
+	constructor(root) {
+		this.root = root;
+	}
+
+	/** The container at these tokens, in which `next` is looked up; it may be changed. */
+	open(tokens, next) {
+		const claim = (value, token) => {
+			if (this.own.has(value)) return value;
+			if (!isContainer(value)) throw notBelow(value, token);
+			const copy = Array.isArray(value) ? value.slice() : { ...value };
+			this.own.add(copy);
+			return copy;
+		};
+		let container = this.root = claim(this.root, tokens[0] ?? next);
+		tokens.forEach((token, i) => {
+			const key = keyOf(container, token);
+			container = setMember(container, key, claim(container[key], tokens[i + 1] ?? next));
+		});
+		return container;
+	}
+
+	admit(path, value) {
+		if (path.length + measure(value).depth > MAX_DEPTH) throw doesNotApply('the document would be nested too deep');
+	}
+
+	add(path, value) {
+		this.admit(path, value);
+		if (!path.length) {
+			this.root = value;
+			return;
+		}
+		const token = path.at(-1), container = this.open(path.slice(0, -1), token);
+		if (!Array.isArray(container)) setMember(container, token, value);
+		else if (token === '-') container.push(value);
+		else container.splice(keyOf(container, token, container.length + 1), 0, value);
+	}
+
+	remove(path) {
+		if (!path.length) throw doesNotApply('the whole document cannot be removed');
+		const token = path.at(-1), container = this.open(path.slice(0, -1), token), key = keyOf(container, token), value = container[key];
+		if (Array.isArray(container)) container.splice(key, 1);
+		else delete container[key];
+		return value;
+	}
+
+	replace(path, value) {
+		this.admit(path, value);
+		if (!path.length) {
+			this.root = value;
+			return;
+		}
+		const token = path.at(-1), container = this.open(path.slice(0, -1), token);
+		setMember(container, keyOf(container, token), value);
+	}
+
+	move(path, from) {
+		const isInside = from.length < path.length && from.every((token, i) => token === path[i]);
+		if (isInside) throw doesNotApply('a value cannot be moved into itself');
+		if (from.length === path.length && from.every((token, i) => token === path[i])) find(this.root, from);
+		else this.add(path, this.remove(from));
+	}
+
+	copy(path, from) {
+		const value = find(this.root, from);
+		this.copied += measure(value).weight;
+		if (this.copied > MAX_COPIED) throw doesNotApply('the patch copies too much');
+		// It stands at two places now, and a change at one of them must not show at the other.
+		this.own.clear();
+		this.add(path, value);
+	}
+
+	test(path, value) {
+		const found = find(this.root, path);
+		if (!equal(found, value)) throw doesNotApply(`the value is not as tested, it is ${stringify(found).slice(0, 64)}`);
+	}
+}
+
+/**
+ * The document that a JSON Patch (RFC 6902) makes of `document`, which stays as it is. It decides as a node does, except
+ * that a document over 1 GiB, which the node refuses, is none here.
+ *
+ * @param {Json} document
+ * @param {Operation[]} operations
+ * @returns {Json}
+ * @throws {Problem} the first operation that does not apply, or is none
+ */
+export function apply(document, operations) {
+	const read = readPatch(operations), draft = new Draft(document);
+	eachOperation(operations, (_, i) => {
+		const { op, path, from, value } = read[i];
+		draft[op](path, from ?? value);
+	});
+	return draft.root;
+}
+
+/** What a JSON Merge Patch (RFC 7396) makes of `target`, which stays as it is. */
+export function merge(target, wanted) {
+	if (!isObject(wanted)) return wanted;
+	const merged = isObject(target) ? { ...target } : {};
+	for (const name of Object.keys(wanted)) {
+		if (wanted[name] === null) delete merged[name];
+		else setMember(merged, name, merge(memberOf(merged, name), wanted[name]));
+	}
+	return merged;
+}
+
+/** The same of the part at these tokens. */
+function mergePart(document, path, wanted) {
+	const draft = new Draft(document), target = lookUp(document, path);
+	if (target === undefined) draft.add(path, merge(undefined, wanted));
+	else draft.replace(path, merge(target, wanted));
+	return draft.root;
+}
+
+// ---- Where writes are kept
+
+/**
+ * A write as it is kept: its name, and its request, which is repeated as it is. `at`: the part that is merged into.
+ *
+ * @typedef {{ source: string, id: number, method: string, path: string, type: string, body: string, at: string }} Kept
+ */
+
+/**
+ * Where writes are kept until their fate is known. Two stores of the same content never hold the same source.
+ *
+ * @typedef {object} Store
+ * @property {(source: string) => Promise<boolean>} hold keeps others from the writes of a source, until `close`; false if another holds it
+ * @property {(write: Kept) => Promise<void>} add resolves when the write is safe
+ * @property {(write: Kept) => Promise<void>} remove
+ * @property {() => Promise<Kept[]>} adopt the writes of sources that nobody holds, in their order; they are held from then on
+ * @property {() => void} close
+ */
+
+/** Keeps nothing beyond this process. @returns {Store} */
+export const memoryStore = () => ({ hold: async () => true, add: async () => {}, remove: async () => {}, adopt: async () => [], close() {} });
+
+/** In a page that may use no locks, a source is held for so long after its holder was last seen. */
+const LEASE_MS = 180_000;
+
+/** Keeps writes in IndexedDB. Tabs share it; a source is held by a lock that goes with its tab. */
+class BrowserStore {
+	#queue;
+	#database;
+	#held = new Map();
+
+	constructor(queue) {
+		this.#queue = queue;
+	}
+
+	async #run(mode, act) {
+		this.#database ??= new Promise((resolve, reject) => {
+			const opening = indexedDB.open('patchmesh', 1);
+			opening.onupgradeneeded = () => opening.result.createObjectStore('writes', { keyPath: ['queue', 'source', 'id'] });
+			opening.onsuccess = () => resolve(opening.result);
+			opening.onerror = opening.onblocked = () => reject(opening.error ?? new Error('the database is in use'));
+		});
+		const database = await this.#database;
+		return new Promise((resolve, reject) => {
+			const transaction = database.transaction('writes', mode, { durability: 'strict' }), request = act(transaction.objectStore('writes'));
+			transaction.oncomplete = () => resolve(request.result);
+			transaction.onerror = transaction.onabort = () => reject(transaction.error);
+		});
+	}
+
+	hold(source) {
+		const name = `patchmesh ${source}`, keep = release => this.#held.set(source, release);
+		if (globalThis.navigator?.locks) {
+			return new Promise((resolve, reject) => {
+				navigator.locks.request(name, { ifAvailable: true }, lock => {
+					resolve(lock !== null);
+					return lock && new Promise(keep);
+				}).catch(reject);
+			});
+		}
+		// Only a page that came encrypted, or from this machine, may use locks.
+		const { localStorage } = globalThis;
+		if (Date.now() - Number(localStorage?.getItem(name)) < LEASE_MS) return Promise.resolve(false);
+		const renew = () => localStorage?.setItem(name, String(Date.now())), end = () => localStorage?.removeItem(name);
+		const timer = setInterval(renew, LEASE_MS / 6);
+		renew();
+		globalThis.addEventListener('pagehide', end);
+		keep(() => {
+			clearInterval(timer);
+			globalThis.removeEventListener('pagehide', end);
+			end();
+		});
+		return Promise.resolve(true);
+	}
+
+	async add(write) {
+		await this.#run('readwrite', writes => writes.put({ ...write, queue: this.#queue }));
+	}
+
+	async remove({ source, id }) {
+		await this.#run('readwrite', writes => writes.delete([this.#queue, source, id]));
+	}
+
+	async adopt() {
+		const read = (...source) => this.#run('readonly', writes => writes.getAll(IDBKeyRange.bound([this.#queue, ...source], [this.#queue, ...source, []])));
+		const adopted = [];
+		for (const source of new Set((await read()).map(write => write.source))) {
+			// Its holder may have sent some of them meanwhile.
+			if (!this.#held.has(source) && await this.hold(source)) adopted.push(...await read(source));
+		}
+		return adopted.map(({ queue, ...write }) => write);
+	}
+
+	close() {
+		for (const release of this.#held.values()) release();
+		this.#held.clear();
+		this.#database?.then(database => database.close(), () => {});
+	}
+}
+
+// ---- Writes
+
+const PENDING = 'pending', ACCEPTED = 'accepted', COMMITTED = 'committed', REFUSED = 'refused', SKIPPED = 'skipped';
+
+/**
+ * A write, and what becomes of it. It can be awaited, which waits until it is accepted.
+ *
+ * `pending`: not sent, or not answered yet. `accepted`: a node has it, and it takes effect. `committed`: that is final; there is
+ * no such thing without a primary. `refused`: it did not apply. `skipped`: it was accepted, and something
+ * earlier that came late took the ground from under it. The last two have an `error`.
+ */
+export class Write {
+	/** @type {'pending' | 'accepted' | 'committed' | 'refused' | 'skipped'} */
+	status = PENDING;
+	/** Why it is refused or skipped. @type {Problem | undefined} */
+	error;
+	/** What the node made of it. @type {Json | undefined} */
+	transaction;
+	#watchers = new Set();
+	#resolve = {};
+	#reject = {};
+
+	/** @param {Kept} kept */
+	constructor(kept) {
+		this.source = kept.source;
+		this.id = kept.id;
+		const promise = name => {
+			const made = new Promise((resolve, reject) => {
+				this.#resolve[name] = resolve;
+				this.#reject[name] = reject;
+			});
+			// Not everybody waits for it.
+			made.catch(() => {});
+			return made;
+		};
+		/** Resolves when a node has accepted it; rejects if it is refused. @type {Promise<Json>} */
+		this.accepted = promise(ACCEPTED);
+		/** Resolves when it is final; rejects if it is refused or skipped. @type {Promise<Json>} */
+		this.committed = promise(COMMITTED);
+	}
+
+	then(resolve, reject) {
+		return this.accepted.then(resolve, reject);
+	}
+
+	/** Calls back with this write now and whenever its status changes. Gives what ends that. */
+	watch(callback) {
+		this.#watchers.add(callback);
+		callSafely(callback, this);
+		return () => this.#watchers.delete(callback);
+	}
+
+	/** For the document only. */
+	become(status, { error, transaction = this.transaction } = {}) {
+		if (status === this.status) return;
+		Object.assign(this, { status, error, transaction });
+		if (status === ACCEPTED || status === COMMITTED) this.#resolve[ACCEPTED](transaction);
+		if (status === COMMITTED) this.#resolve[COMMITTED](transaction);
+		if (error) for (const name of [ACCEPTED, COMMITTED]) this.#reject[name](error);
+		for (const callback of this.#watchers) callSafely(callback, this);
+	}
+}
+
+/** A callback that fails is reported, and holds up nobody else. */
+function callSafely(callback, ...values) {
+	try {
+		callback(...values);
+	} catch (error) {
+		queueMicrotask(() => { throw error; });
+	}
+}
+
+// ---- HTTP
+
+/** Reads Server-Sent Events (HTML, 9.2) until they end. */
+async function readEvents(body, heard, take) {
+	const reader = body.getReader(), decoder = new TextDecoder();
+	let begun = [], event = { data: [] };
+	for (;;) {
+		const { done, value } = await reader.read();
+		if (done) return;
+		heard();
+		const text = decoder.decode(value, { stream: true });
+		// A long line comes in many pieces.
+		begun.push(text);
+		if (!text.includes('\n')) continue;
+		const lines = begun.join('').split('\n');
+		begun = [lines.pop()];
+		for (const line of lines.map(line => line.replace(/\r$/, ''))) {
+			if (!line) {
+				if (event.event || event.data.length) take({ type: event.event, id: event.id, data: event.data.join('\n') });
+				event = { data: [] };
+				continue;
+			}
+			const [, name, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line);
+			if (name === 'data') event.data.push(value);
+			else if (name === 'retry') take({ retry: Number(value) });
+			else event[name] = value;
+		}
+	}
+}
+
+/** What an answer that is no success says. */
+async function problemOf(response) {
+	const text = await response.text();
+	let members = {};
+	try {
+		members = Object(JSON.parse(text));
+	} catch {
+		// Something between the node and here has answered.
+	}
+	return new Problem(members.detail ?? `the answer is ${response.status} ${response.statusText}`, { ...members, status: response.status });
+}
+
+/** Where in a process's changes something is: `PROCESS.NUMBER`. */
+function changeOf(text) {
+	const [, process, number] = /^([^.]+)\.(\d+)$/.exec(text ?? '') ?? [];
+	return process && { process, number: Number(number) };
+}
+
+/** These answers say something about the request itself; after others it is tried again. */
+const isFinal = status => [400, 403, 409, 412, 413, 415, 422].includes(status);
+
+/** A time that can be waited for and cut short. */
+class Pause {
+	#end = () => {};
+
+	wait(ms) {
+		return new Promise(resolve => {
+			const timer = setTimeout(resolve, ms);
+			this.#end = () => {
+				clearTimeout(timer);
+				resolve();
+			};
+		});
+	}
+
+	end() {
+		this.#end();
+	}
+}
+
+/** How long is waited before the next of several tries: the more failed, the longer; a random part of it. */
+const delayOf = (first, fails) => Math.random() * Math.min(MOST_DELAY_MS, first * 2 ** fails);
+
+/** A pointer in a path. */
+const inPath = tokens => tokens.map(token => '/' + encodeURIComponent(pointerOf([token]).slice(1))).join('');
+/** In a path these names mean something else. */
+const isDots = token => token === '.' || token === '..';
+
+// ---- The document
+
+/**
+ * @typedef {object} Status
+ * @property {'connecting' | 'online' | 'offline' | 'closed'} state
+ * @property {string | null} node the URL of the node that is read from
+ * @property {Error | null} error why it is offline, or why a write has to wait
+ * @property {number} pending how many writes are not accepted yet
+ */
+
+/**
+ * @typedef {object} Options
+ * @property {string} [token] of the node, if it wants one
+ * @property {string} [part] a JSON Pointer: the document is this part, and pointers are relative to it
+ * @property {boolean} [bigints] integers that no number holds exactly are BigInts, and not rounded
+ * @property {string} [name] begins the source under which writes are made; shown by the nodes
+ * @property {string} [queue] names the writes that are kept: pages of one origin with the same one send each other's
+ * @property {Store} [store] where writes are kept until their fate is known
+ * @property {typeof fetch} [fetch]
+ */
+
+export class LiveDocument {
+	/** Resolves when the document is known. @type {Promise<void>} */
+	ready;
+	/** @type {Status} */
+	status = { state: 'connecting', node: null, error: null, pending: 0 };
+	#isReady;
+	#urls;
+	#part;
+	#options;
+	#fetch;
+	#store;
+	#source;
+	#ids = 0;
+	#isClosed = false;
+	/** What the stream says, where that is in the node's changes, and its last event's id. */
+	#base;
+	#position;
+	#lastId;
+	/** What is shown. */
+	#view;
+	#isKnown = false;
+	/** Writes that the stream has not shown, in their order: `{ kept, write, safe, change, doubtful }`. */
+	#writes = [];
+	/** Accepted writes that may still be skipped. */
+	#watched = new Set();
+	#subscriptions = new Set();
+	#statusWatchers = new Set();
+	#writeWatchers = new Set();
+	#stream = null;
+	#firstDelay = FIRST_DELAY_MS;
+	/** Waits for the next try to read, to write, and to find a write in the stream. */
+	#streamPause = new Pause();
+	#writePause = new Pause();
+	#locatePause = new Pause();
+	#isSending = false;
+	#isAnswerDue = false;
+	#isLocating = false;
+	#inbox = [];
+	#inboxTimer;
+	#adopted;
+	#orphanTimer;
+	#wake = () => this.retry();
+
+	/**
+	 * @param {string[]} urls
+	 * @param {Options} options
+	 */
+	constructor(urls, options) {
+		const { part = '', name = 'js', store, fetch = globalThis.fetch.bind(globalThis) } = options;
+		this.#urls = urls.map(url => new URL(url, globalThis.location?.href ?? import.meta.url).href.replace(/[?#].*$/, '').replace(/\/*$/, '/'));
+		this.#part = tokensOf(part, 'the part');
+		if (this.#part.some(isDots)) throw new Problem('a part below . or .. cannot be named in a URL');
+		if (!/^[ -}]{1,80}$/.test(name) || name.includes('^')) throw new Problem(`the name ${quote(name)} is not 1 to 80 letters of ASCII without ~ and ^`);
+		this.#options = options;
+		this.#fetch = fetch;
+		const queue = options.queue ?? `${this.#urls[0]} ${part}`;
+		this.#store = store ?? (globalThis.indexedDB ? new BrowserStore(queue) : memoryStore());
+		const suffix = Array.from(crypto.getRandomValues(new Uint8Array(8)), byte => 'abcdefghijklmnopqrstuvwxyz0123456789'[byte % 36]).join('');
+		this.#source = `${name}~${suffix}`;
+		this.ready = new Promise(resolve => { this.#isReady = resolve; });
+		this.#adopted = this.#store.hold(this.#source).then(() => this.#adopt()).catch(error => this.#setStatus({ error }));
+		this.#orphanTimer = setInterval(() => this.#adopt().catch(() => {}), ORPHANS_MS);
+		globalThis.addEventListener?.('online', this.#wake);
+		this.#follow();
+	}
+
+	/** The value at a JSON Pointer; undefined if there is none, or the document is not known yet. @returns {Json | undefined} */
+	get(pointer = '') {
+		return lookUp(this.#view, tokensOf(pointer));
+	}
+
+	/**
+	 * Calls back with the value at a JSON Pointer: now, if there is one, and whenever it changes, and not otherwise.
+	 *
+	 * @param {string} pointer
+	 * @param {(value: Json | undefined) => void} callback
+	 * @returns {() => void} ends that
+	 */
+	subscribe(pointer, callback) {
+		const subscription = { tokens: tokensOf(pointer), callback, value: undefined };
+		this.#subscriptions.add(subscription);
+		this.#tell(subscription);
+		return () => this.#subscriptions.delete(subscription);
+	}
+
+	/** Writes a JSON Patch (RFC 6902). @param {Operation[]} operations */
+	patch(operations) {
+		const body = textOf(operations);
+		readPatch(JSON.parse(body));
+		return this.#write({ method: this.#part.length ? 'PATCH' : 'POST', path: this.#part.length ? `get${inPath(this.#part)}` : 'replace', type: 'application/json-patch+json', body, at: '' });
+	}
+
+	/** Writes a JSON Merge Patch (RFC 7396) of the part at a pointer, or of the whole: `merge(value)`. */
+	merge(pointer, value) {
+		if (arguments.length < 2) [pointer, value] = ['', pointer];
+		let tokens = tokensOf(pointer);
+		const dots = tokens.findIndex(isDots);
+		if (dots >= 0) {
+			value = tokens.slice(dots).reduceRight((inner, token) => ({ [token]: inner }), value);
+			tokens = tokens.slice(0, dots);
+		}
+		return this.#write({ method: 'PATCH', path: `get${inPath([...this.#part, ...tokens])}`, type: 'application/merge-patch+json', body: textOf(value), at: pointerOf(tokens) });
+	}
+
+	/** Sets the value at a pointer: a member, an element that is there, or the whole. */
+	set(pointer, value) {
+		const tokens = tokensOf(pointer), isElement = Array.isArray(lookUp(this.#view, tokens.slice(0, -1))) && tokens.at(-1) !== '-';
+		if (!this.#isKnown && /^\d+$/.test(tokens.at(-1) ?? '')) throw new Problem('whether that is an element is not known yet; wait for `ready`');
+		textOf(value);
+		return this.patch([{ op: tokens.length && isElement ? 'replace' : 'add', path: pointer, value }]);
+	}
+
+	/** Removes the value at a pointer. */
+	remove(pointer) {
+		return this.patch([{ op: 'remove', path: pointer }]);
+	}
+
+	/** The writes that no node has accepted yet, those of closed pages included. @returns {Write[]} */
+	get writes() {
+		return this.#writes.filter(({ write }) => write.status === PENDING).map(({ write }) => write);
+	}
+
+	/** Calls back with the status now and whenever it changes. Gives what ends that. */
+	onStatus(callback) {
+		this.#statusWatchers.add(callback);
+		callSafely(callback, this.status);
+		return () => this.#statusWatchers.delete(callback);
+	}
+
+	/** Calls back with each write whose status changes, those of closed pages included. Gives what ends that. */
+	onWrite(callback) {
+		this.#writeWatchers.add(callback);
+		return () => this.#writeWatchers.delete(callback);
+	}
+
+	/** The token that the nodes want. */
+	set token(token) {
+		this.#options = { ...this.#options, token };
+		this.retry();
+	}
+
+	/** Tries again now, if it waits for that. */
+	retry() {
+		this.#streamPause.end();
+		this.#writePause.end();
+		this.#locatePause.end();
+	}
+
+	/** Ends it. Writes that are not sent stay where they are kept. */
+	close() {
+		if (this.#isClosed) return;
+		this.#isClosed = true;
+		this.#stream?.abort();
+		this.retry();
+		clearInterval(this.#orphanTimer);
+		clearTimeout(this.#inboxTimer);
+		for (const { timer } of this.#watched) clearTimeout(timer);
+		globalThis.removeEventListener?.('online', this.#wake);
+		this.#store.close();
+		this.#setStatus({ state: 'closed', node: null });
+	}
+
+	// -- What is shown
+
+	#tell(subscription) {
+		const value = lookUp(this.#view, subscription.tokens);
+		if (value === subscription.value || (value !== undefined && equal(value, subscription.value))) return;
+		subscription.value = value;
+		callSafely(subscription.callback, value);
+	}
+
+	/** Shows the base with all writes on it that apply; or what is shown with another one. */
+	#show(added) {
+		const before = this.#view;
+		this.#view = (added ? [added] : this.#writes).reduce((view, { act }) => {
+			try {
+				return act(view);
+			} catch {
+				// The node decides.
+				return view;
+			}
+		}, added ? before : this.#base);
+		if (this.#view !== before) for (const subscription of [...this.#subscriptions]) this.#tell(subscription);
+	}
+
+	#setStatus(changes) {
+		const status = { ...this.status, ...changes, pending: this.writes.length };
+		if (Object.keys(status).every(name => status[name] === this.status[name])) return;
+		this.status = status;
+		for (const callback of [...this.#statusWatchers]) callSafely(callback, status);
+	}
+
+	// -- Reading
+
+	#ask(url, path, { token = this.#options.token, headers = {}, ...options } = {}) {
+		// What a header may hold are bytes.
+		if (token) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
+		return this.#fetch(url + path, { cache: 'no-store', headers, ...options });
+	}
+
+	async #follow() {
+		for (let at = 0, fails = 0; !this.#isClosed; at++) {
+			const url = this.#urls[at % this.#urls.length], began = Date.now();
+			let error;
+			try {
+				await this.#read(url);
+				error = new Problem('the stream has ended');
+			} catch (why) {
+				error = why;
+			}
+			this.#stream = null;
+			if (this.#isClosed) return;
+			this.#setStatus({ state: 'offline', node: null, error });
+			if (Date.now() - began > WELL_MS) fails = 0;
+			await this.#streamPause.wait(delayOf(this.#firstDelay, Math.floor(fails++ / this.#urls.length)));
+		}
+	}
+
+	/** Reads the stream of a node until it ends. */
+	async #read(url) {
+		const stream = new AbortController(), headers = { Accept: 'text/event-stream' };
+		this.#stream = stream;
+		if (this.#lastId !== undefined) headers['Last-Event-ID'] = this.#lastId;
+		let timer;
+		const expect = (ms, what) => {
+			clearTimeout(timer);
+			timer = setTimeout(() => stream.abort(new Problem(what)), ms);
+		};
+		try {
+			expect(ANSWER_MS, 'the node does not answer');
+			const response = await this.#ask(url, `get${inPath(this.#part)}`, { headers, signal: stream.signal });
+			if (!response.ok) throw await problemOf(response);
+			if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Problem('it answers with no events');
+			const heard = () => expect(SILENCE_MS, 'the node says nothing any more');
+			heard();
+			this.#setStatus({ state: 'online', node: url, error: null });
+			this.#writePause.end();
+			this.#adopt().catch(() => {});
+			this.#locate();
+			await readEvents(response.body, heard, event => this.#receive(event, stream));
+		} finally {
+			clearTimeout(timer);
+			this.#takeEvents();
+			stream.abort();
+		}
+	}
+
+	/** Takes an event; if it may hold a write whose answer is on its way, after that. */
+	#receive(event, stream) {
+		if (event.retry) {
+			this.#firstDelay = Math.min(Math.max(event.retry, 100), MOST_DELAY_MS);
+			return;
+		}
+		this.#inbox.push({ ...event, stream });
+		if (!this.#isAnswerDue) this.#takeEvents();
+		else this.#inboxTimer ??= setTimeout(() => this.#takeEvents(), HOLD_MS);
+	}
+
+	#takeEvents() {
+		clearTimeout(this.#inboxTimer);
+		this.#inboxTimer = undefined;
+		const events = this.#inbox;
+		this.#inbox = [];
+		if (!events.length || this.#isClosed) return;
+		try {
+			for (const { type, data, id, stream } of events) {
+				if (stream.signal.aborted) continue;
+				if (type === 'put') this.#base = share(this.#base, this.#parse(data));
+				else if (type === 'patch') this.#base = apply(this.#base, this.#parse(data));
+				else if (type === 'gone') this.#base = undefined;
+				else continue;
+				this.#lastId = id;
+				this.#position = changeOf(id);
+			}
+		} catch (error) {
+			// Then this copy is not what the node takes it for, and comes anew.
+			this.#lastId = undefined;
+			this.#stream?.abort(error);
+			return;
+		}
+		this.#isKnown = true;
+		this.#isReady();
+		this.#dropShown();
+		this.#show();
+		this.#look();
+		this.#locate();
+	}
+
+	#parse(text) {
+		return parse(text, this.#options.bigints);
+	}
+
+	/** Forgets the writes that the stream has shown, and says whether there were any. */
+	#dropShown() {
+		const at = this.#position, { length } = this.#writes, isShown = ({ change }) => change && at && change.process === at.process && change.number <= at.number;
+		this.#writes = this.#writes.filter(entry => !isShown(entry));
+		return this.#writes.length < length;
+	}
+
+	// -- Writing
+
+	/** @param {Omit<Kept, 'source' | 'id'>} request */
+	#write(request) {
+		if (this.#isClosed) throw new Problem('the document is closed');
+		if (this.#writes.length >= MOST_WAITING) throw new Problem(`${MOST_WAITING} writes wait to be sent; no more are taken`);
+		const kept = { source: this.#source, id: ++this.#ids, ...request }, safe = this.#adopted.then(() => this.#store.add(kept));
+		const entry = this.#enter(kept, safe, this.#writes.length);
+		// If it cannot be kept, it is sent all the same.
+		safe.catch(error => this.#setStatus({ error })).then(() => this.#send());
+		this.#setStatus({});
+		this.#show(entry);
+		return entry.write;
+	}
+
+	#enter(kept, safe, at, doubtful = []) {
+		const write = new Write(kept), wanted = this.#parse(kept.body), tokens = tokensOf(kept.at);
+		const act = view => kept.type.includes('merge') ? mergePart(view, tokens, wanted) : apply(view, wanted);
+		const entry = { kept, write, safe, act, change: undefined, doubtful };
+		this.#writes.splice(at, 0, entry);
+		return entry;
+	}
+
+	/** Takes over what closed pages have left. */
+	async #adopt() {
+		if (this.#isClosed) return;
+		const left = await this.#store.adopt();
+		left.forEach((kept, i) => this.#enter(kept, Promise.resolve(), i, ['a page that was closed']));
+		if (!left.length) return;
+		this.#setStatus({});
+		this.#show();
+		this.#send();
+	}
+
+	/** Sends what is not answered yet, one after the other. */
+	async #send() {
+		if (this.#isSending) return;
+		this.#isSending = true;
+		await this.#adopted;
+		for (let fails = 0, entry; !this.#isClosed && (entry = this.#writes.find(({ write }) => write.status === PENDING));) {
+			await entry.safe.catch(() => {});
+			// The node that is read from first, since its stream shows the write; then the others.
+			const urls = [this.status.node ?? this.#urls[0], ...this.#urls], url = [...new Set(urls)][fails % this.#urls.length];
+			const error = await this.#post(entry, url);
+			if (!error) {
+				fails = 0;
+				continue;
+			}
+			if (this.#isClosed) break;
+			this.#setStatus({ error });
+			await this.#writePause.wait(delayOf(FIRST_DELAY_MS / 4, Math.floor(fails++ / this.#urls.length)));
+		}
+		this.#isSending = false;
+	}
+
+	/** Sends a write to a node; gives why it has to be sent again, if it has. */
+	async #post(entry, url) {
+		const { source, id, method, path, type, body } = entry.kept;
+		const headers = { 'Content-Type': type, 'Patchmesh-Source': source, 'Patchmesh-Id': String(id) };
+		this.#isAnswerDue = true;
+		let status, problem;
+		try {
+			const response = await this.#ask(url, path, { method, body, headers, signal: AbortSignal.timeout(WRITE_MS) });
+			status = response.status;
+			if (response.ok) this.#accept(entry, await response.json(), response.headers);
+			else problem = await problemOf(response);
+		} catch (error) {
+			// Whether it was taken is not known.
+			if (!entry.doubtful.includes(url)) entry.doubtful.push(url);
+			return error;
+		} finally {
+			this.#isAnswerDue = false;
+			this.#takeEvents();
+		}
+		if (!problem) return undefined;
+		if ([500, 502, 504].includes(status) && !entry.doubtful.includes(url)) entry.doubtful.push(url);
+		if (status === 410) this.#accept(entry, undefined, new Headers());
+		else if (problem.type === '/problems/skipped') this.#end(entry, SKIPPED, problem);
+		else if (!isFinal(status)) return problem;
+		else this.#end(entry, REFUSED, entry.doubtful.length ? Object.assign(problem, { doubtful: entry.doubtful }) : problem);
+		return undefined;
+	}
+
+	#accept(entry, transaction, headers) {
+		entry.change = changeOf(headers.get('Patchmesh-Change'));
+		this.#become(entry.write, ACCEPTED, { transaction });
+		this.#store.remove(entry.kept).catch(() => {});
+		this.#watch(entry);
+		if (this.#dropShown()) this.#show();
+		this.#locate();
+	}
+
+	/** Takes a write back. */
+	#end(entry, status, error) {
+		this.#writes = this.#writes.filter(other => other !== entry);
+		this.#store.remove(entry.kept).catch(() => {});
+		this.#become(entry.write, status, { error, transaction: error.transaction });
+		this.#show();
+	}
+
+	#become(write, status, members) {
+		const before = write.status;
+		write.become(status, members);
+		this.#setStatus(before === PENDING ? { error: this.status.state === 'online' ? null : this.status.error } : {});
+		if (before !== status) for (const callback of [...this.#writeWatchers]) callSafely(callback, write);
+	}
+
+	/** Finds the place in the stream of writes that another process has accepted. */
+	async #locate() {
+		if (this.#isLocating) return;
+		this.#isLocating = true;
+		const isElsewhere = ({ write, change }) => write.status !== PENDING && change?.process !== this.#position?.process;
+		for (let entry; this.#position && this.#stream && (entry = this.#writes.find(isElsewhere));) {
+			const { kept: { source, id } } = entry, url = this.status.node, { signal } = this.#stream;
+			try {
+				const response = await this.#ask(url, `get?source=${encodeURIComponent(source)}&id=${id}&wait=${HEARSAY_S}s`, { method: 'HEAD', signal });
+				const change = changeOf(response.headers.get('Patchmesh-Change'));
+				if (response.status === 504) {
+					// The one that has accepted it may be gone.
+					await this.#post(entry, url);
+				} else if (response.ok && change) entry.change = change;
+			} catch {
+				// The stream may be at its end.
+			}
+			if (this.#dropShown()) this.#show();
+			if (isElsewhere(entry)) await this.#locatePause.wait(delayOf(FIRST_DELAY_MS, 1));
+		}
+		this.#isLocating = false;
+	}
+
+	// -- What becomes of accepted writes
+
+	#watch(entry) {
+		this.#watched.add(Object.assign(entry, { since: Date.now() }));
+		if (this.#watched.size > MOST_WATCHED) this.#unwatch(this.#watched.values().next().value);
+		this.#lookAfter(entry, FIRST_LOOK_MS);
+	}
+
+	#unwatch(entry) {
+		clearTimeout(entry.timer);
+		this.#watched.delete(entry);
+	}
+
+	#lookAfter(entry, ms) {
+		clearTimeout(entry.timer);
+		entry.due = Date.now() + ms;
+		entry.timer = setTimeout(() => this.#lookAt(entry), ms);
+	}
+
+	/** Something has changed: what may have been skipped by that is asked for soon, the youngest first. */
+	#look() {
+		for (const entry of [...this.#watched].slice(-10)) if (entry.due > Date.now() + FIRST_LOOK_MS) this.#lookAfter(entry, FIRST_LOOK_MS);
+	}
+
+	async #lookAt(entry) {
+		const { write, kept: { source, id }, since } = entry, url = this.status.node;
+		try {
+			if (url) this.#judge(entry, await this.#ask(url, `transaction?source=${encodeURIComponent(source)}&id=${id}`, { signal: AbortSignal.timeout(ANSWER_MS) }));
+		} catch {
+			// It is asked again.
+		}
+		const age = Date.now() - since;
+		if (this.#isClosed || !this.#watched.has(entry)) return;
+		if (write.status === COMMITTED || age > WATCH_MS) this.#unwatch(entry);
+		else this.#lookAfter(entry, Math.max(FIRST_LOOK_MS, age));
+	}
+
+	async #judge(entry, response) {
+		const { write } = entry;
+		if (response.status === 410) {
+			this.#become(write, COMMITTED);
+			return;
+		}
+		if (!response.ok) return;
+		const { state, committed, reason, operation, path } = await response.json(), isSkipped = state === 'skipped' || state === 'void';
+		if (isSkipped) {
+			const error = new Problem(`the transaction is skipped: ${reason}`, { status: 409, type: '/problems/skipped', operation, path, reason });
+			this.#end(entry, SKIPPED, error);
+			if (committed) this.#unwatch(entry);
+		} else this.#become(write, committed ? COMMITTED : ACCEPTED);
+	}
+}
+
+function textOf(value) {
+	const text = stringify(value);
+	if (text === undefined) throw new Problem('the value is none that JSON has');
+	return text;
+}
+
+/**
+ * Gives a live document.
+ *
+ * @param {string | string[]} [urls] nodes of one mesh; the one from which this module came if there are none
+ * @param {Options} [options]
+ */
+export function connect(urls = new URL('.', import.meta.url).href, options = {}) {
+	const all = [urls].flat();
+	if (!all.length) throw new Problem('there is no URL of a node');
+	return new LiveDocument(all, options);
+}
