@@ -30,6 +30,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::clock::{Time, VectorClock};
+use crate::histogram::Histogram;
 use crate::source::Source;
 use crate::transaction::Record;
 use memory::MemoryJournal;
@@ -177,6 +178,14 @@ impl Journal {
 }
 
 impl JournalReader {
+    /// How long the disk took to sync batches; none if the journal is in memory.
+    pub fn syncs(&self) -> Option<&Histogram> {
+        match self {
+            Self::Memory(_) => None,
+            Self::File(file) => Some(file.syncs()),
+        }
+    }
+
     /// The first position that is still there.
     pub fn begin(&self) -> u64 {
         match self {

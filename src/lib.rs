@@ -20,7 +20,7 @@
 //!
 //! - [`backoff`]: how long to wait between two tries.
 //! - [`fanout`]: tells many that something happened.
-//! - [`drops`]: frees what is large on a thread of its own.
+//! - [`drops`]: frees what is large on a thread of its own. [`histogram`]: how long something takes.
 //! - [`journal`]: all accepted transactions, append-only.
 //! - [`manager`]: the one task that owns replica and journal, and the [`manager::Handle`] by which all
 //!   others reach it.
@@ -68,6 +68,7 @@ pub mod drops;
 pub mod events;
 pub mod fanout;
 pub mod foreign;
+pub mod histogram;
 pub mod http;
 pub mod journal;
 pub mod log_format;

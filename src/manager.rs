@@ -58,7 +58,7 @@ use shares::Shares;
 use state::Publisher;
 
 pub use creation::ClientName;
-pub use handle::{Counters, Handle, Stopped, Submitted};
+pub use handle::{Counters, Durations, Handle, Stopped, Submitted};
 pub use healing::Taken;
 pub use heavy::Heavy;
 pub use past::JournalPast;
@@ -97,6 +97,7 @@ pub struct Manager {
     replica: Replica,
     journal: Journal,
     publisher: Publisher,
+    durations: Arc<Durations>,
     counters: Counters,
     /// What is logged of transactions that changed between applied and skipped.
     changes: Lines,
@@ -167,12 +168,14 @@ impl Manager {
             source: source.clone(),
             next: Arc::new(Mutex::new(next)),
             shares: Arc::new(Shares::default()),
+            durations: Arc::default(),
         };
         let manager = Self {
             inbox,
             replica,
             journal,
             publisher,
+            durations: handle.durations.clone(),
             counters: Counters::default(),
             changes: Lines::default(),
             contradictions: Lines::default(),
@@ -203,7 +206,9 @@ impl Manager {
             self.publisher.turn();
             let begin = Instant::now();
             self.turn(wake).await?;
-            self.commit_where_due(begin.elapsed()).await?;
+            let took = begin.elapsed();
+            self.durations.turns.observe(took);
+            self.commit_where_due(took).await?;
             self.check_where_due().await;
             self.fold_where_due().await?;
             if let (Some(keeper), Journal::File(_, reader)) = (&mut self.keeper, &self.journal) {

@@ -33,6 +33,7 @@ use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
 use crate::events::Events;
+use crate::histogram::Histogram;
 use crate::http::{Body, Full, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstreams, Session};
@@ -42,6 +43,7 @@ use crate::query::Query;
 use crate::source::Source;
 use crate::stream::Takeover;
 
+use metrics::Answering;
 use primary::CommitStatus;
 use table::{Action, Route};
 
@@ -106,6 +108,7 @@ impl From<Stopped> for Response {
 impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
+        let answering = Answering::begin(request);
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let common = self.common_headers(request);
         let mut answer = match self.dispatch(request, from).await {
@@ -119,10 +122,10 @@ impl Routes {
             Answer::Response(response) | Answer::TakeOver(response, _) => response,
             Answer::Later(later) => {
                 let later = std::mem::replace(later, Box::pin(std::future::pending()));
-                return Answer::Later(Box::pin(async {
+                return Answer::Later(Box::pin(async move {
                     let mut response = later.await;
                     response.headers.extend(common);
-                    self.requests.count(response.status);
+                    self.requests.count(answering, response.status);
                     response
                 }));
             }
@@ -140,7 +143,11 @@ impl Routes {
             }
         }
         response.headers.extend(common);
-        self.requests.count(response.status);
+        match &answer {
+            Answer::TakeOver(response, _) => self.requests.count_endless(response.status),
+            Answer::Response(response) => self.requests.count(answering, response.status),
+            Answer::Later(_) => (),
+        }
         answer
     }
 
@@ -303,6 +310,9 @@ impl Routes {
             upstreams: &self.peers.statuses(),
             downstreams: &self.downstreams.status(&self.handle),
             was_read: self.downstreams.were_read(),
+            turns: self.handle.durations().turns.counts(),
+            syncs: self.handle.journal().syncs().map(Histogram::counts),
+            delays: self.handle.durations().delays.counts(),
         });
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());

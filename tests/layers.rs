@@ -25,11 +25,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["source", "clock", "transaction", "commit", "shared", "names", "document", "patch"],
     ),
     ("drops", &[]),
+    ("histogram", &[]),
     ("fanout", &[]),
     ("backoff", &[]),
     ("http", &[]),
     ("config", &["source", "log_format"]),
-    ("journal", &["source", "clock", "transaction"]),
+    ("journal", &["source", "clock", "transaction", "histogram"]),
     (
         "manager",
         &[
@@ -40,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "document",
             "drops",
             "fanout",
+            "histogram",
             "patch",
             "replica",
             "journal",
@@ -71,6 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "fanout",
             "foreign",
+            "histogram",
             "stream",
         ],
     ),
@@ -89,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "manager",
             "query",
             "http",
+            "histogram",
             "stream",
             // A peer is named as in the command line.
             "config::Peer",

@@ -235,7 +235,9 @@ impl FileJournal {
             self.raise_version(NOTES_VERSION)?;
         }
         self.write(text, end)?;
+        let written = Instant::now();
         self.storage.sync().map_err(AppendError::Broken)?;
+        self.shared.syncs.observe(written.elapsed());
         self.last_append = begin.elapsed();
         self.end = end;
         self.shared.lock().end = end;

@@ -23,6 +23,7 @@ use super::segments::{Segments, folded};
 use super::storage::Storage;
 use super::within;
 use crate::clock::{Time, VectorClock};
+use crate::histogram::Histogram;
 use crate::source::Source;
 use crate::transaction::Record;
 use lines::Lines;
@@ -61,7 +62,11 @@ pub struct FileReader {
 }
 
 #[derive(Default)]
-pub(super) struct Shared(Mutex<Index>);
+pub(super) struct Shared {
+    index: Mutex<Index>,
+    /// How long the disk takes to sync a batch.
+    pub(super) syncs: Histogram,
+}
 
 /// What is known of the files' content.
 #[derive(Default)]
@@ -99,7 +104,15 @@ impl FileReader {
             marks,
             ..Index::default()
         };
-        Self { storage, shared: Arc::new(Shared(Mutex::new(index))) }
+        Self {
+            storage,
+            shared: Arc::new(Shared { index: Mutex::new(index), syncs: Histogram::default() }),
+        }
+    }
+
+    /// How long the disk took to sync batches.
+    pub fn syncs(&self) -> &Histogram {
+        &self.shared.syncs
     }
 
     /// The position of the first record that is still there.
@@ -358,7 +371,7 @@ fn record(object: &str) -> Result<Record, String> {
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,6 +16,7 @@ use super::shares::{Lag, Shares};
 use super::state::{Published, Reading, State};
 use super::state_hash::StateHash;
 use crate::document::Value;
+use crate::histogram::Histogram;
 use crate::journal::JournalReader;
 use crate::patch::{PatchError, PointerBuf};
 use crate::replica::{Base, Outcome};
@@ -96,6 +97,15 @@ pub(super) enum Event {
     TakeBase { base: Box<Base>, peer: String, reply: Sender<Taken> },
 }
 
+/// How long things take.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// The manager's turns, with applying, syncing, and waiting for what else is expected.
+    pub turns: Histogram,
+    /// From the time of a transaction to its acceptance here, if a peer sent it.
+    pub delays: Histogram,
+}
+
 /// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
 /// dropped.
 #[derive(Clone)]
@@ -110,12 +120,18 @@ pub struct Handle {
     pub(super) next: Arc<Mutex<Name>>,
     /// By which writes wait for what peers send.
     pub(super) shares: Arc<Shares>,
+    pub(super) durations: Arc<Durations>,
 }
 
 impl Handle {
     /// This node's source. It changes if the node begins a new life.
     pub fn source(&self) -> Source {
         self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long things take.
+    pub fn durations(&self) -> &Durations {
+        &self.durations
     }
 
     /// What the node has, as the manager has last published it. That an acknowledged transaction is in it

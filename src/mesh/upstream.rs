@@ -534,11 +534,14 @@ impl Upstream {
             }
         }
         self.status().left_out += account.left_out() - before;
+        let now = wall_clock();
         answers.into_iter().try_for_each(|answer| match answer {
-            Submitted::Accepted(_)
-            | Submitted::Known { .. }
-            | Submitted::Refused(_)
-            | Submitted::Void => Ok(()),
+            Submitted::Accepted(record) => {
+                let micros = now.micros_after(record.place.time);
+                self.handle.durations().delays.observe(Duration::from_micros(micros));
+                Ok(())
+            }
+            Submitted::Known { .. } | Submitted::Refused(_) | Submitted::Void => Ok(()),
             Submitted::Early { ahead_micros } => Err(End::Early(ahead_micros)),
             Submitted::Unkept(error) => Err(End::Unkept(error)),
         })

@@ -1,27 +1,19 @@
 //! Counters and gauges in the Prometheus text format, version 0.0.4.
 
+mod process;
+mod requests;
 mod streams;
 
 use std::fmt::{Display, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::primary::CommitStatus;
+use crate::histogram::{BOUNDS, Counts};
 use crate::manager::Counters;
 use crate::mesh::downstream::DownstreamStatus;
 use crate::mesh::upstream::UpstreamStatus;
 
-/// Counts answers by the first digit of their status.
-#[derive(Debug, Default)]
-pub struct Requests([AtomicU64; 5]);
-
-impl Requests {
-    /// Counts one answer.
-    pub fn count(&self, status: u16) {
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
-        self.0[class].fetch_add(1, Ordering::Relaxed);
-    }
-}
+pub use requests::{Answering, Requests};
 
 /// What the text is made from.
 pub struct Readings<'a> {
@@ -46,13 +38,19 @@ pub struct Readings<'a> {
     pub downstreams: &'a [DownstreamStatus],
     /// Whether another patchmesh node has read this one.
     pub was_read: bool,
+    /// How long the manager's turns took.
+    pub turns: Counts,
+    /// How long the disk took to sync batches of the journal; none if it is in memory.
+    pub syncs: Option<Counts>,
+    /// How long transactions of peers took from their time to their acceptance.
+    pub delays: Counts,
 }
 
 /// The text.
 pub fn text(readings: &Readings) -> String {
     let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
     let Readings { commit, is_damaged, requests, divergences, .. } = readings;
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     page.metric("build_info", "gauge", "The version that runs");
     page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
     for (name, help, value) in [
@@ -146,13 +144,32 @@ pub fn text(readings: &Readings) -> String {
     if let Some(commit) = commit {
         page.sample("commit_age_seconds", &[], seconds(commit.age_ms));
     }
-    page.metric("http_requests_total", "counter", "Requests by the class of their answer");
-    for (class, count) in requests.0.iter().enumerate() {
-        let class = format!("{}xx", class + 1);
-        page.sample("http_requests_total", &[("class", &class)], count.load(Ordering::Relaxed));
+    for (name, help, counts) in [
+        (
+            "turn_duration_seconds",
+            "Turns of the manager, with applying and syncing",
+            Some(readings.turns),
+        ),
+        (
+            "journal_sync_duration_seconds",
+            "Syncs of the journal's batches by the disk",
+            readings.syncs,
+        ),
+        (
+            "replication_delay_seconds",
+            "From the time of a peer's transaction to its acceptance here",
+            Some(readings.delays),
+        ),
+    ] {
+        page.metric(name, "histogram", help);
+        if let Some(counts) = counts {
+            page.histogram(name, &[], &counts);
+        }
     }
+    requests::write(&mut page, requests);
     streams::write_upstreams(&mut page, readings.upstreams);
     streams::write_downstreams(&mut page, readings.downstreams, readings.was_read);
+    process::write(&mut page);
     page.0
 }
 
@@ -162,12 +179,14 @@ fn seconds(milliseconds: u64) -> f64 {
 }
 
 /// The text so far.
+#[derive(Default)]
 struct Page(String);
 
 impl Page {
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP patchmesh_{name} {help}."));
-        self.line(format_args!("# TYPE patchmesh_{name} {kind}"));
+        let name = full_name(name);
+        self.line(format_args!("# HELP {name} {help}."));
+        self.line(format_args!("# TYPE {name} {kind}"));
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
@@ -179,11 +198,32 @@ impl Page {
                 format!("{label}=\"{text}\"")
             })
             .collect();
+        let name = full_name(name);
         if labels.is_empty() {
-            self.line(format_args!("patchmesh_{name} {value}"));
+            self.line(format_args!("{name} {value}"));
         } else {
-            self.line(format_args!("patchmesh_{name}{{{}}} {value}", labels.join(",")));
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
         }
+    }
+
+    /// A metric with one sample.
+    fn value(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.metric(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    /// The samples of a histogram with these labels.
+    fn histogram(&mut self, name: &str, labels: &[(&str, &dyn Display)], counts: &Counts) {
+        let bucket = format!("{name}_bucket");
+        let bounds = BOUNDS.iter().map(|bound| bound.as_secs_f64().to_string());
+        let buckets = bounds.zip(counts.up_to).chain([("+Inf".to_owned(), counts.count)]);
+        for (bound, count) in buckets {
+            let mut labels = labels.to_vec();
+            labels.push(("le", &bound));
+            self.sample(&bucket, &labels, count);
+        }
+        self.sample(&format!("{name}_sum"), labels, counts.sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), labels, counts.count);
     }
 
     fn line(&mut self, line: std::fmt::Arguments) {
@@ -191,10 +231,16 @@ impl Page {
     }
 }
 
+/// Our metrics begin with our name, and what every process has does not.
+fn full_name(name: &str) -> String {
+    if name.starts_with("process_") { name.to_owned() } else { format!("patchmesh_{name}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Time;
+    use crate::histogram::Histogram;
     use crate::manager::LastCommit;
     use std::collections::HashSet;
 
@@ -202,7 +248,7 @@ mod tests {
     fn lint(text: &str) -> Option<String> {
         const OTHER_UNITS: [&str; 6] = ["milli", "micro", "minute", "hour", "mega", "_ms"];
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
-        let (mut helped, mut declared) = ("", "");
+        let (mut helped, mut declared, mut is_histogram) = ("", "", false);
         for line in text.lines() {
             let fault = |what: &str| Some(format!("{what}: {line}"));
             if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -218,11 +264,14 @@ mod tests {
                 }
                 declared = name;
                 let is_counter = kind == "counter";
-                if !(is_counter || kind == "gauge") || name.ends_with("_total") != is_counter {
+                is_histogram = kind == "histogram";
+                let is_known = is_counter || is_histogram || kind == "gauge";
+                if !is_known || name.ends_with("_total") != is_counter {
                     return fault("counters, and only they, end in _total");
                 }
                 let is_name_byte = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-                if !name.starts_with("patchmesh_") || !name.bytes().all(is_name_byte) {
+                let is_ours = name.starts_with("patchmesh_") || name.starts_with("process_");
+                if !is_ours || !name.bytes().all(is_name_byte) {
                     return fault("not a name of ours");
                 }
                 if OTHER_UNITS.iter().any(|unit| name.contains(unit)) {
@@ -230,7 +279,12 @@ mod tests {
                 }
             } else {
                 let (id, value) = line.rsplit_once(' ').unwrap_or((line, ""));
-                if id.split('{').next() != Some(declared) {
+                let mut name = id.split('{').next().unwrap_or_default();
+                if is_histogram {
+                    let parts = ["_bucket", "_sum", "_count"];
+                    name = parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or("");
+                }
+                if name != declared {
                     return fault("a sample away from its type");
                 }
                 if value.parse::<f64>().is_err() || !series.insert(id) {
@@ -251,7 +305,11 @@ mod tests {
         (late.node, late.behind, late.lazy) = (Some("b~k3x9q2pd".into()), Some(17), true);
         late.heard = Time::from_micros(1_795_805_236_889_932);
         let requests = Requests::default();
-        [101, 200, 204, 304, 404, 500].iter().for_each(|status| requests.count(*status));
+        [101, 200, 204, 304, 404, 500].iter().for_each(|status| requests.count_endless(*status));
+        let delays = Histogram::default();
+        for millis in [1, 40, 2_000, 60_000] {
+            delays.observe(Duration::from_millis(millis));
+        }
         let name = ("a~00000000^3".parse().unwrap(), 7).into();
         let commit = LastCommit { name, time: Time::from_micros(1_000_000).unwrap() };
         let now = Time::from_micros(3_500_000).unwrap();
@@ -272,6 +330,9 @@ mod tests {
                 upstreams,
                 downstreams: &[],
                 was_read: true,
+                turns: Counts::default(),
+                syncs: None,
+                delays: delays.counts(),
             })
         };
         for upstreams in [&[][..], &[upstream("a:1", None, None)]] {
@@ -295,6 +356,15 @@ mod tests {
             "patchmesh_upstream_behind_transactions{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 17\n",
             "patchmesh_upstream_lazy{peer=\"b:1/a\\\"b\\\\c\",node=\"b\"} 1\n",
             "patchmesh_was_read 1\n",
+            "patchmesh_replication_delay_seconds_bucket{le=\"0.0005\"} 0\n",
+            "patchmesh_replication_delay_seconds_bucket{le=\"0.001\"} 1\n",
+            "patchmesh_replication_delay_seconds_bucket{le=\"0.05\"} 2\n",
+            "patchmesh_replication_delay_seconds_bucket{le=\"30\"} 3\n",
+            "patchmesh_replication_delay_seconds_bucket{le=\"+Inf\"} 4\n",
+            "patchmesh_replication_delay_seconds_sum 62.041\n",
+            "patchmesh_replication_delay_seconds_count 4\n",
+            "patchmesh_http_request_duration_seconds_bucket{kind=\"write\",le=\"0.0001\"} 0\n",
+            "patchmesh_http_request_duration_seconds_count{kind=\"past\"} 0\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
@@ -316,6 +386,8 @@ mod tests {
             metric("a_total", "gauge"),
             metric("a_milliseconds", "gauge"),
             metric("A", "gauge"),
+            metric("a_seconds", "histogram"),
+            metric("a", "summary"),
             good.clone() + &metric("b", "gauge"),
             good.clone() + "patchmesh_a_total 2\n",
             good.clone() + "patchmesh_b 2\n",

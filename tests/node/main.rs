@@ -14,6 +14,7 @@ mod joining;
 mod large_reads;
 mod line;
 mod membership;
+mod metrics;
 mod plain_nodes;
 mod primaries;
 mod restarts;

@@ -1,0 +1,146 @@
+//! How many requests were answered, how, and how long that took.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::Page;
+use crate::histogram::Histogram;
+use crate::http::Request;
+
+/// What kind of request it is: what kinds take is not to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Of the document as it is.
+    Read,
+    /// Of the document.
+    Write,
+    /// What waits, for as long as its client wants: until something changes, or is final.
+    Wait,
+    /// Of what was.
+    Past,
+    /// All else.
+    Other,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Wait, Self::Past, Self::Other];
+
+    fn of(method: &str, path: &str, query: Option<&str>) -> Self {
+        let has = |name: &str| {
+            let mut parameters = query.unwrap_or_default().split('&');
+            parameters.any(|parameter| parameter.split('=').next() == Some(name))
+        };
+        let is_document = path == "/get" || path.starts_with("/get/");
+        let is_read = matches!(method, "GET" | "HEAD");
+        match path {
+            "/replace" | "/post" | "/get" if has("wait") => Self::Wait,
+            "/replace" | "/post" if method == "POST" => Self::Write,
+            "/log" | "/history" | "/transaction" | "/conflicts" if is_read => Self::Past,
+            _ if !is_document => Self::Other,
+            _ if has("wait") => Self::Wait,
+            _ if method == "PATCH" => Self::Write,
+            _ if is_read && has("at") => Self::Past,
+            _ if is_read => Self::Read,
+            _ => Self::Other,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Wait => "wait",
+            Self::Past => "past",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answering {
+    kind: Kind,
+    begin: Instant,
+}
+
+impl Answering {
+    /// One that is complete now.
+    pub fn begin(request: &Request) -> Self {
+        let kind = Kind::of(request.method(), request.path(), request.query());
+        Self { kind, begin: Instant::now() }
+    }
+}
+
+/// Counts answers by the first digit of their status, and how long they took, by kind.
+#[derive(Debug, Default)]
+pub struct Requests {
+    statuses: [AtomicU64; 5],
+    durations: [Histogram; Kind::ALL.len()],
+}
+
+impl Requests {
+    /// Counts an answer that is to be written now.
+    pub fn count(&self, answering: Answering, status: u16) {
+        self.durations[answering.kind as usize].observe(answering.begin.elapsed());
+        self.count_status(status);
+    }
+
+    /// Counts an answer that has no end, such as a stream of events.
+    pub fn count_endless(&self, status: u16) {
+        self.count_status(status);
+    }
+
+    fn count_status(&self, status: u16) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.statuses[class].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes the metrics of requests.
+pub fn write(page: &mut Page, requests: &Requests) {
+    page.metric("http_requests_total", "counter", "Requests by the class of their answer");
+    for (class, count) in requests.statuses.iter().enumerate() {
+        let class = format!("{}xx", class + 1);
+        page.sample("http_requests_total", &[("class", &class)], count.load(Ordering::Relaxed));
+    }
+    let name = "http_request_duration_seconds";
+    page.metric(name, "histogram", "From a complete request to its answer, by kind");
+    for (kind, durations) in Kind::ALL.into_iter().zip(&requests.durations) {
+        page.histogram(name, &[("kind", &kind.name())], &durations.counts());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_of_one_kind() {
+        for (method, target, expected) in [
+            ("GET", "/get", Kind::Read),
+            ("HEAD", "/get/a/0", Kind::Read),
+            ("GET", "/get?wait=30s", Kind::Wait),
+            ("GET", "/get/a?seen=x&wait=30s", Kind::Wait),
+            ("GET", "/get?at=3", Kind::Past),
+            ("GET", "/get?at=committed&wait=1s", Kind::Wait),
+            ("PATCH", "/get/a", Kind::Write),
+            ("POST", "/replace", Kind::Write),
+            ("POST", "/post?waits=1", Kind::Write),
+            ("POST", "/replace?wait=committed", Kind::Wait),
+            ("OPTIONS", "/replace", Kind::Other),
+            ("GET", "/log?from=1", Kind::Past),
+            ("GET", "/metrics", Kind::Other),
+            ("GET", "/getaway", Kind::Other),
+            ("DELETE", "/get", Kind::Other),
+        ] {
+            let (path, query) = match target.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (target, None),
+            };
+            assert_eq!(Kind::of(method, path, query), expected, "{method} {target}");
+        }
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, index);
+        }
+    }
+}
