@@ -179,6 +179,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// How many threads run its tasks.
     pub threads: usize,
+    /// How many connections it answers at the same time.
+    pub connections: usize,
     /// Whether it is set up as the primary. Then `data` is not none.
     pub is_primary: bool,
     /// For how long what is final is kept as single transactions.

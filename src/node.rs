@@ -193,7 +193,8 @@ impl Node {
         });
         let work = async {
             let dialing = dialers.run(executor, shutdown.clone());
-            let serving = server::serve(executor, listeners, routes, Limits::default(), shutdown);
+            let limits = Limits { connections: config.connections, ..Limits::default() };
+            let serving = server::serve(executor, listeners, routes, limits, shutdown);
             smol::future::zip(smol::future::zip(dialing, announcing), serving).await;
             Timer::after(LAST_ANSWERS_LIMIT).await;
             log::warn!("connections that were abandoned keep the journal from being closed");

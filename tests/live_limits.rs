@@ -80,6 +80,15 @@ fn slow_readers_of_large_documents_keep_nobody_out() {
     drop(readers);
 }
 
+#[test]
+fn as_many_connections_are_answered_as_are_allowed() {
+    let node = Node::start(&["--max-connections", "1"]);
+    let stream = node.send("GET", "/get", "Accept: text/event-stream\r\n", "");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line == "event: put"));
+    assert_eq!((node.get("/get").status, node.get("/healthz").status), (503, 200));
+}
+
 const REMOVE: &str = r#"[{"op":"remove","path":"/none"}]"#;
 
 #[test]

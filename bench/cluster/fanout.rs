@@ -3,6 +3,7 @@
 //! All share the machine, but what counts is the processor time that the server uses. An event stream gathers what
 //! comes within 20 ms, so its figure is not that of one delivery. 900 readers need `ulimit -n 4096`.
 
+mod parts;
 mod readers;
 mod server;
 
@@ -16,6 +17,8 @@ use crate::process::Process;
 use crate::usage::Usage;
 use readers::Readers;
 use server::{Kind, Server};
+
+pub use parts::parts;
 
 /// How far apart writes are.
 const INTERVALS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];

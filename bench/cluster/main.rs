@@ -58,7 +58,9 @@ pub struct Size {
     documents: &'static [usize],
     /// How many read live.
     readers: &'static [usize],
-    /// How many do, and nothing comes.
+    /// How many read a part each that does not change.
+    parts: &'static [usize],
+    /// How many read live, and nothing comes.
     idle: usize,
     /// How many nodes the largest meshes have.
     nodes: usize,
@@ -70,6 +72,7 @@ const FULL: Size = Size {
     million: 1_000_000,
     documents: &[1, 10, 100],
     readers: &[100, 250, 900],
+    parts: &[1000, 10_000],
     idle: 1000,
     nodes: 32,
 };
@@ -80,6 +83,7 @@ const QUICK: Size = Size {
     million: 1_000_000,
     documents: &[10, 100],
     readers: &[250, 900],
+    parts: &[10_000],
     idle: 1000,
     nodes: 32,
 };
@@ -89,6 +93,7 @@ const SMALL: Size = Size {
     million: 10_000,
     documents: &[1],
     readers: &[10],
+    parts: &[20],
     idle: 10,
     nodes: 4,
 };
@@ -109,7 +114,7 @@ struct Bench<'a> {
 /// Prints a table.
 type Table = fn(&Bench<'_>);
 
-const TABLES: [(&str, Table); 13] = [
+const TABLES: [(&str, Table); 14] = [
     ("post", |bench| requests::post(bench.size)),
     ("get", |bench| requests::get(bench.size)),
     ("beside", |bench| beside::beside(bench.size)),
@@ -123,6 +128,7 @@ const TABLES: [(&str, Table); 13] = [
     ("mesh", |bench| mesh::meshes(bench.only, bench.size)),
     ("broadcast", |bench| broadcast::broadcast(bench.only, bench.size)),
     ("fanout", |bench| fanout::fanout(bench.size, None)),
+    ("parts", |bench| fanout::parts(bench.size)),
 ];
 
 fn main() {

@@ -80,7 +80,7 @@ pub static RUN: CommandEntry = CommandEntry {
         &[&SOURCE, &DATA, &PRIMARY, &KEEP, &HORIZON],
         &[&TOKEN, &TOKEN_FILE, &ALLOW_ORIGIN],
         &[&TLS_CERT, &TLS_KEY, &TLS_CA],
-        &[&THREADS, &LOG_FORMAT],
+        &[&THREADS, &MAX_CONNECTIONS, &LOG_FORMAT],
     ],
     exits: &[Exit::Failed],
     example: "patchmesh 127.0.0.1:8080 127.0.0.1:8081",

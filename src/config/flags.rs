@@ -68,6 +68,15 @@ pub static THREADS: Flag = Flag {
     ..PLAIN
 };
 
+pub static MAX_CONNECTIONS: Flag = Flag {
+    name: "max-connections",
+    value: text("N"),
+    help: "refuse more connections than N [default: 1024]",
+    more: "At most 1000000. Each takes a descriptor: see `ulimit -n`. 64 more are kept free for other nodes and for \
+           what asks how the node is.",
+    ..PLAIN
+};
+
 pub static PRIMARY: Flag = Flag {
     name: "primary",
     help: "say what is final: one node of a mesh, with --data",

@@ -33,6 +33,7 @@ pub fn run(given: &Given) -> Read<Command> {
         origins: origins(given)?,
         log_format: given.value(&LOG_FORMAT, values::log_format)?.unwrap_or_default(),
         threads: given.value(&THREADS, values::thread_count)?.unwrap_or(1),
+        connections: given.value(&MAX_CONNECTIONS, values::connection_count)?.unwrap_or(1024),
         is_primary: given.has(&PRIMARY),
         keep: given.duration(&KEEP)?.unwrap_or(KEEP_DEFAULT),
         horizon: given.duration(&HORIZON)?.unwrap_or(HORIZON_DEFAULT),

@@ -45,6 +45,8 @@ fn an_address_is_enough() {
     assert_eq!(config.address, "127.0.0.1:8080");
     assert_eq!((config.peers, config.name, config.token), (vec![], None, None));
     assert_eq!((config.threads, run(&["a:1", "--threads", "2"]).threads), (1, 2));
+    let connections = run(&["a:1", "--max-connections", "9"]).connections;
+    assert_eq!((config.connections, connections), (1024, 9));
 }
 
 #[test]
@@ -418,7 +420,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 86] = [
+    let table: [(&[&str], &str); 87] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "no command, and no address: it has no port"),
         (&[":8080"], "has no host"),
@@ -436,6 +438,7 @@ fn a_bad_argument_is_one_clear_line() {
         (&["a:1", "--data", ""], "wants a directory"),
         (&["a:1", "--threads", "0"], "1 to 64"),
         (&["a:1", "--threads", "two"], "1 to 64"),
+        (&["a:1", "--max-connections", "0"], "1 to 1000000"),
         (&["verify", "d", "--threads", "2"], "a node that is to run"),
         (&["a:1", "--source", "a~b"], "no '~'"),
         (&["a:1", "--source", "a^1"], "no '^'"),

@@ -14,6 +14,9 @@ use crate::source::{MAX_NAME_BYTES, Source};
 /// More threads than this are a mistake: all writes go through one task.
 const MOST_THREADS: usize = 64;
 
+/// More connections than this are a mistake: no machine has as many descriptors for one process.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
 /// A longer duration is a mistake: a hundred years.
 pub const MOST_DAYS: u64 = 36_500;
 
@@ -45,9 +48,17 @@ pub fn log_format(name: &str, value: &OsStr) -> Result<LogFormat, UsageError> {
 }
 
 pub fn thread_count(name: &str, value: &OsStr) -> Result<usize, UsageError> {
+    count(name, value, MOST_THREADS)
+}
+
+pub fn connection_count(name: &str, value: &OsStr) -> Result<usize, UsageError> {
+    count(name, value, MOST_CONNECTIONS)
+}
+
+fn count(name: &str, value: &OsStr, most: usize) -> Result<usize, UsageError> {
     let count = value.to_str().and_then(|text| text.parse().ok());
-    let count = count.filter(|count| (1..=MOST_THREADS).contains(count));
-    count.ok_or_else(|| usage(format!("{name} wants 1 to {MOST_THREADS}, and is {value:?}")))
+    let count = count.filter(|count| (1..=most).contains(count));
+    count.ok_or_else(|| usage(format!("{name} wants 1 to {most}, and is {value:?}")))
 }
 
 /// A duration as `90s`, `30m`, `24h` or `7d`.
