@@ -30,7 +30,8 @@
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
 //!   receives a peer's.
-//! - [`remote`]: asks running nodes over HTTP. [`config`]: the command line. [`node`]: puts the parts together. [`maintenance`]: what can be done
+//! - [`remote`]: asks running nodes over HTTP. [`config`]: the command line. [`node`]: puts the parts together. [`client`]: the command line
+//!   as a client of running nodes. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!   [`log_format`]: a line of the log.
 //!
@@ -60,6 +61,7 @@
 //! and rounding: a number is what was written, as far as 64 bits hold it.
 
 pub mod backoff;
+pub mod client;
 pub mod clock;
 pub mod commit;
 pub mod config;

@@ -14,6 +14,7 @@
 //! `patch`, which loses values if it fails (see README).
 
 mod build;
+mod cut;
 mod document;
 mod error;
 mod merge;
@@ -23,6 +24,7 @@ mod part;
 mod relative;
 
 pub use build::assert_json_is_as_agreed;
+pub use cut::Cut;
 pub use document::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};

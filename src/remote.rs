@@ -61,7 +61,8 @@ impl<'a> Request<'a> {
 pub struct Head {
     /// Its status.
     pub status: u16,
-    headers: Vec<(String, String)>,
+    /// Its headers, in their order.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Head {

@@ -114,6 +114,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mesh::websocket",
         ],
     ),
+    (
+        "client",
+        &[
+            "source",
+            "clock::MAX_SAFE_INTEGER",
+            "transaction::MAX_PAYLOAD_BYTES",
+            "document",
+            "patch",
+            "backoff",
+            "config",
+            "foreign",
+            // What is exported has its name only when it is whole.
+            "journal::NewFile",
+            "remote",
+        ],
+    ),
     ("node", &["*"]),
 ];
 

@@ -1,0 +1,139 @@
+//! `edit`: a part in an editor, and then what was changed in it.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+
+use async_signal::{Signal, Signals};
+
+use super::difference::{Difference, difference};
+use super::failure::{Failure, Kind};
+use super::input;
+use super::nodes::Nodes;
+use super::output::{pretty, print};
+use super::read;
+use super::writer::{JSON_PATCH, Sent, Writer};
+use crate::patch::{Document, Patch};
+
+/// The editor if the environment names none.
+const EDITOR: &str = "vi";
+
+/// Opens a part in the editor, and sends what was changed, if what was changed is still as it was.
+pub async fn edit(
+    nodes: &mut Nodes,
+    pointer: &str,
+    is_committed: bool,
+    told: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let old = read::value(nodes, pointer).await?;
+    let mut text = pretty(&old);
+    text.push(b'\n');
+    let mut file = Edited::new(&text)?;
+    let edited = file.edit()?;
+    if edited == text {
+        told("nothing was changed");
+        return Ok(());
+    }
+    file.is_kept = true;
+    let new = input::value(&edited).map_err(|why| {
+        Failure::failed(format_args!(
+            "what was edited is {why}; nothing was sent, and {}",
+            file.told()
+        ))
+    })?;
+    let Difference { patch, added } = difference(&old, &new);
+    if patch == Patch::default() {
+        file.is_kept = false;
+        told("nothing was changed");
+        return Ok(());
+    }
+    let kept = |mut failure: Failure| {
+        failure.text.push_str(&format!("; {}", file.told()));
+        failure
+    };
+    if !added.is_empty() {
+        let now = read::value(nodes, pointer).await.map_err(kept)?;
+        let now = Document::new(now);
+        let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
+        if let Some(path) = added.iter().find(|path| is_there(path)) {
+            let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
+            return Err(kept(Failure::new(Kind::DoesNotApply, text)));
+        }
+    }
+    let body = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
+    let mut writer = Writer::new();
+    let sent = Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed };
+    writer.write(nodes, sent).await.map_err(kept)?;
+    file.is_kept = false;
+    print(&writer.name()).map(|_| ())
+}
+
+/// A file that is edited. It is removed unless it is to be kept.
+struct Edited {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Edited {
+    fn new(text: &[u8]) -> Result<Self, Failure> {
+        let name = format!("patchmesh-{:08x}.json", fastrand::u32(..));
+        let path = env::temp_dir().join(name);
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true).mode(0o600);
+        let file = Self { path, is_kept: false };
+        let written = options.open(&file.path).and_then(|mut target| target.write_all(text));
+        written.map_err(|error| file.failed(error))?;
+        Ok(file)
+    }
+
+    /// Has it edited, and reads what it is then.
+    fn edit(&mut self) -> Result<Vec<u8>, Failure> {
+        let before = self.read()?;
+        let status = self.run();
+        let after = self.read()?;
+        let why = match status {
+            Ok(status) if status.success() => return Ok(after),
+            Ok(status) => format!("the editor ended with {status}"),
+            Err(error) => format!("the editor cannot be started: {error}"),
+        };
+        self.is_kept = after != before;
+        let kept = if self.is_kept { format!("; {}", self.told()) } else { String::new() };
+        Err(Failure::failed(format_args!("{why}; nothing was sent{kept}")))
+    }
+
+    fn run(&self) -> std::io::Result<ExitStatus> {
+        let named = ["VISUAL", "EDITOR"].into_iter().filter_map(|name| env::var(name).ok());
+        let editor = named.into_iter().find(|editor| !editor.trim().is_empty());
+        let editor = editor.unwrap_or_else(|| EDITOR.to_owned());
+        // An interrupt at the terminal is for the editor.
+        let _signals = Signals::new([Signal::Int, Signal::Quit])?;
+        // It may have arguments of its own, as in `code --wait`.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&self.path).status()
+    }
+
+    fn read(&self) -> Result<Vec<u8>, Failure> {
+        fs::read(&self.path).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: std::io::Error) -> Failure {
+        Failure::failed(format_args!("{}: {error}", self.path.display()))
+    }
+
+    /// Where it is kept.
+    fn told(&self) -> String {
+        format!("the edited text is kept in {}", self.path.display())
+    }
+}
+
+impl Drop for Edited {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // It may not be there.
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}

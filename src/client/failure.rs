@@ -1,0 +1,95 @@
+//! Why a command was not done.
+
+use std::fmt;
+
+use crate::remote::Answer;
+
+/// Why a command was not done, in words and as an exit status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What a script wants to know.
+    pub kind: Kind,
+    /// What a person wants to know.
+    pub text: String,
+}
+
+/// What a script wants to know of a command that was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It failed.
+    Failed,
+    /// It does not apply to what there is.
+    DoesNotApply,
+    /// What it is about is not there.
+    NotFound,
+    /// No node was reached that could do it.
+    Unreachable,
+}
+
+impl Kind {
+    /// The exit status. That of a bad command line, 2, is none of these.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::DoesNotApply => 3,
+            Self::NotFound => 4,
+            Self::Unreachable => 5,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, text: impl fmt::Display) -> Self {
+        Self { kind, text: text.to_string() }
+    }
+
+    pub(super) fn failed(text: impl fmt::Display) -> Self {
+        Self::new(Kind::Failed, text)
+    }
+
+    /// What a node says of why it does not do something.
+    pub(super) fn of(address: &str, answer: &Answer) -> Self {
+        let kind = match answer.head.status {
+            404 => Kind::NotFound,
+            409 if problem_kind(answer) == "/problems/no-primary" => Kind::Failed,
+            409 | 412 => Kind::DoesNotApply,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, format_args!("{address}: {}", answer.trouble()))
+    }
+}
+
+/// The type of the problem that an answer tells (RFC 9457); empty if it tells none.
+fn problem_kind(answer: &Answer) -> String {
+    let problem: serde_json::Value = answer.read().unwrap_or_default();
+    problem["type"].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::Head;
+
+    #[test]
+    fn each_answer_has_an_exit_status() {
+        for (status, body, expected, text) in [
+            (400, r#"{"detail":"not a JSON Patch"}"#, 1, "it answers 400, not a JSON Patch"),
+            (401, "", 1, "it wants another token"),
+            (404, r#"{"detail":"there is nothing"}"#, 4, "it answers 404, there is nothing"),
+            (409, r#"{"type":"/problems/does-not-apply"}"#, 3, "it answers 409, and not why"),
+            (409, r#"{"type":"/problems/no-primary","detail":"none"}"#, 1, "409, none"),
+            (412, "<html>", 3, "it answers 412, and not why"),
+        ] {
+            let head = Head { status, ..Head::default() };
+            let failure = Failure::of("a:1", &Answer { head, body: body.into() });
+            assert_eq!(failure.kind.exit_status(), expected, "{body}");
+            assert!(failure.to_string().contains(text), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `import`: a document of any size, in as many transactions as it takes.
+
+use super::failure::Failure;
+use super::input;
+use super::nodes::Nodes;
+use super::output::print;
+use super::progress::Progress;
+use super::write::parsed;
+use super::writer::{JSON_PATCH, Sent, Writer};
+use crate::config::Input;
+use crate::patch::{Cut, MAX_DEPTH, MAX_WEIGHT, parse};
+use crate::transaction::MAX_PAYLOAD_BYTES;
+
+/// How long one transaction is: long enough that few are needed, and short enough that others have their turn.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Sets a part to what is in a file, piece by piece, and prints what the last transaction is called.
+pub async fn import(
+    nodes: &mut Nodes,
+    pointer: &str,
+    input: &Input,
+    is_committed: bool,
+) -> Result<(), Failure> {
+    let value = input::read(input)?.value()?;
+    let at = parsed(pointer)?;
+    if value.depth() + at.count() > MAX_DEPTH {
+        return Err(Failure::failed(format_args!(
+            "this is {} arrays and objects deep at {pointer:?}, and a document at most {MAX_DEPTH}; nothing was sent",
+            value.depth() + at.count()
+        )));
+    }
+    if value.weight() > MAX_WEIGHT {
+        return Err(Failure::failed("this is larger than a document can be; nothing was sent"));
+    }
+    let (mut count, mut bytes) = (0_u64, 0);
+    for patch in Cut::whole(value.clone(), &at, PIECE_BYTES) {
+        check(&patch)?;
+        (count, bytes) = (count + 1, bytes + patch.len() as u64);
+    }
+    let mut progress = Progress::new("import", bytes);
+    let mut writer = Writer::new();
+    for (number, patch) in (1..).zip(Cut::whole(value, &at, PIECE_BYTES)) {
+        let sent = Sent {
+            pointer: "",
+            media_type: JSON_PATCH,
+            body: patch.as_bytes(),
+            // All others come before the last one.
+            is_committed: is_committed && number == count,
+        };
+        writer.write(nodes, sent).await.map_err(|mut failure| {
+            if number > 1 {
+                let before = number - 1;
+                let told = format!("; {before} of {count} transactions are done: import it again");
+                failure.text.push_str(&told);
+            }
+            failure
+        })?;
+        progress.advance(patch.len() as u64);
+    }
+    drop(progress);
+    print(&writer.name()).map(|_| ())
+}
+
+/// Looks that a patch is one that a node can take.
+fn check(patch: &str) -> Result<(), Failure> {
+    if patch.len() <= MAX_PAYLOAD_BYTES {
+        return Ok(());
+    }
+    let parsed = parse(patch).ok();
+    let path = parsed.as_ref().and_then(|patch| patch.0.first()).map(|operation| operation.path());
+    Err(Failure::failed(format_args!(
+        "the value at {:?} has {} bytes and cannot be cut, and a transaction has at most {MAX_PAYLOAD_BYTES}; \
+         nothing was sent",
+        path.map(|path| path.as_str()).unwrap_or_default(),
+        patch.len()
+    )))
+}

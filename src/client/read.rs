@@ -1,0 +1,92 @@
+//! `get` and `export`: a part as a node has it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::failure::{Failure, Kind};
+use super::nodes::{Nodes, PATIENCE};
+use super::output::{Printed, formatted, print};
+use crate::config::Form;
+use crate::document::Value;
+use crate::journal::NewFile;
+use crate::remote::{Request, percent_encoded};
+
+/// Prints a part.
+pub async fn get(
+    nodes: &mut Nodes,
+    pointer: &str,
+    is_committed: bool,
+    form: Form,
+) -> Result<(), Failure> {
+    copy(nodes, pointer, is_committed, form, &mut print).await
+}
+
+/// Writes a part to a file, which is there only when it is whole; or to standard output.
+pub async fn export(
+    nodes: &mut Nodes,
+    pointer: &str,
+    is_committed: bool,
+    form: Form,
+    path: Option<&Path>,
+) -> Result<(), Failure> {
+    let Some(path) = path else {
+        return get(nodes, pointer, is_committed, form).await;
+    };
+    let failed = |error: io::Error| Failure::failed(format_args!("{}: {error}", path.display()));
+    let target = NewFile::create_anew(path).map_err(failed)?;
+    let mut file: &File = target.file();
+    let mut write = |bytes: &[u8]| file.write_all(bytes).map(ControlFlow::Continue).map_err(failed);
+    copy(nodes, pointer, is_committed, form, &mut write).await?;
+    target.finish().map(drop).map_err(failed)
+}
+
+/// The value of a part, and how it was told.
+pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, Failure> {
+    let head = nodes.open(&Request::get(&target(pointer, false))).await?;
+    if head.status != 200 {
+        return Err(nodes.refusal(head).await);
+    }
+    let node = nodes.node();
+    let body = node.rest(PATIENCE).await;
+    let body = body.map_err(|fault| Failure::new(Kind::Unreachable, fault))?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Failure::failed(format_args!("{}: what it answers is no JSON: {error}", node.address()))
+    })
+}
+
+/// Where a part is read and written.
+pub fn target(pointer: &str, is_committed: bool) -> String {
+    let query = if is_committed { "?at=committed" } else { "" };
+    format!("/get{}{query}", percent_encoded(pointer))
+}
+
+/// Hands a part over to `write` in this form: as the node tells it piece by piece, or formatted as a whole.
+async fn copy(
+    nodes: &mut Nodes,
+    pointer: &str,
+    is_committed: bool,
+    form: Form,
+    write: &mut dyn FnMut(&[u8]) -> Printed,
+) -> Result<(), Failure> {
+    let head = nodes.open(&Request::get(&target(pointer, is_committed))).await?;
+    if head.status != 200 {
+        return Err(nodes.refusal(head).await);
+    }
+    let node = nodes.node();
+    let broken = |fault| Failure::new(Kind::Unreachable, fault);
+    if form != Form::Compact {
+        let body = node.rest(PATIENCE).await.map_err(broken)?;
+        let value: Value = serde_json::from_slice(&body).map_err(|error| {
+            Failure::failed(format_args!("{}: what it answers is no JSON: {error}", node.address()))
+        })?;
+        return write(&formatted(&value, form)).map(|_| ());
+    }
+    while let Some(piece) = node.piece(PATIENCE).await.map_err(broken)? {
+        if write(&piece)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}

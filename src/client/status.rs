@@ -1,0 +1,226 @@
+//! `status`: how nodes are, a line each.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::failure::{Failure, Kind};
+use super::nodes::{Nodes, PATIENCE};
+use super::output::print;
+use crate::foreign::visible;
+use crate::remote::{Fault, Node, Request};
+
+/// How many characters of a hash are shown: enough to see which nodes are equal.
+const HASH_CHARACTERS: usize = 8;
+
+/// The longest text of a node's that is shown.
+const TEXT_BYTES: usize = 400;
+
+const HEADINGS: [&str; COLUMNS] =
+    ["NODE", "NAME", "TRANSACTIONS", "HASH", "PEERS", "LAG", "COMMIT", "TROUBLE"];
+const COLUMNS: usize = 8;
+
+/// What is shown if there is nothing to show.
+const NOTHING: &str = "-";
+
+/// What `/peers` says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Shown {
+    source: String,
+    length: u64,
+    commit: Option<Commit>,
+    hash: Option<Hash>,
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Commit {
+    age_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hash {
+    state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Upstream {
+    state: String,
+    behind: Option<u64>,
+}
+
+/// What `/healthz` says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Health {
+    detail: String,
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Trouble {
+    detail: String,
+}
+
+/// How one node is.
+struct Row {
+    address: String,
+    /// None if it does not say.
+    shown: Option<Shown>,
+    /// What is wrong; none if all is well.
+    trouble: Option<String>,
+    is_reached: bool,
+}
+
+/// Prints how the nodes are.
+pub async fn status(nodes: Nodes) -> Result<(), Failure> {
+    let limit = nodes.timeout.min(PATIENCE);
+    let asked = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
+    // Each is asked at once; what they answer is in the order of the command line.
+    let asked: Vec<_> = asked.collect();
+    let mut rows = Vec::new();
+    for row in asked {
+        rows.push(row.await);
+    }
+    // Who reads the table may have gone; the exit status says the essence.
+    _ = print(table(&rows).as_bytes())?;
+    let name =
+        |rows: Vec<&Row>| rows.iter().map(|row| &*row.address).collect::<Vec<_>>().join(", ");
+    let unreached: Vec<_> = rows.iter().filter(|row| !row.is_reached).collect();
+    let troubled: Vec<_> = rows.iter().filter(|row| row.trouble.is_some()).collect();
+    if !unreached.is_empty() {
+        let text = format!("not reached: {}", name(unreached));
+        return Err(Failure::new(Kind::Unreachable, text));
+    }
+    if !troubled.is_empty() {
+        return Err(Failure::failed(format_args!("not well: {}", name(troubled))));
+    }
+    Ok(())
+}
+
+async fn row(mut node: Node, limit: Duration) -> Row {
+    let address = node.address().to_owned();
+    match ask(&mut node, limit).await {
+        Ok((shown, trouble)) => Row { address, shown, trouble, is_reached: true },
+        Err(fault) => {
+            let why = fault.to_string();
+            // The line names it already.
+            let why = why.strip_prefix(&format!("{address}: ")).unwrap_or(&why).to_owned();
+            Row { address, shown: None, trouble: Some(why), is_reached: false }
+        }
+    }
+}
+
+/// What a node says of itself, and what is wrong with it.
+async fn ask(node: &mut Node, limit: Duration) -> Result<(Option<Shown>, Option<String>), Fault> {
+    let health = node.request(&Request::get("/healthz"), limit).await?;
+    let peers = node.request(&Request::get("/peers"), limit).await?;
+    let shown = (peers.head.status == 200).then(|| peers.read::<Shown>().ok()).flatten();
+    let trouble = match (health.head.status, health.read::<Health>()) {
+        (200, _) if shown.is_some() => None,
+        (200, _) => Some(peers.trouble()),
+        (503, Ok(Health { detail, troubles })) if !detail.is_empty() => {
+            let all = troubles.iter().map(|trouble| &*trouble.detail);
+            let all: Vec<_> = all.collect();
+            Some(if all.is_empty() { detail } else { all.join("; ") })
+        }
+        _ => Some(health.trouble()),
+    };
+    Ok((shown, trouble))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut cells = vec![HEADINGS.map(str::to_owned)];
+    cells.extend(rows.iter().map(cells_of));
+    let mut widths = [0; COLUMNS];
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut table = String::new();
+    for row in &cells {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+fn cells_of(row: &Row) -> [String; COLUMNS] {
+    let nothing = || NOTHING.to_owned();
+    let trouble = row.trouble.as_ref().map_or_else(nothing, |trouble| visible(trouble, TEXT_BYTES));
+    let Some(Shown { source, length, commit, hash, upstreams }) = &row.shown else {
+        let [name, length, hash, peers, lag, commit] = std::array::from_fn(|_| nothing());
+        return [row.address.clone(), name, length, hash, peers, lag, commit, trouble];
+    };
+    let connected = upstreams.iter().filter(|upstream| upstream.state == "connected").count();
+    let behind: u64 = upstreams.iter().filter_map(|upstream| upstream.behind).sum();
+    let hash = hash.as_ref().map(|hash| hash.state.chars().take(HASH_CHARACTERS).collect());
+    [
+        row.address.clone(),
+        visible(source, TEXT_BYTES),
+        length.to_string(),
+        hash.unwrap_or_else(nothing),
+        format!("{connected}/{}", upstreams.len()),
+        behind.to_string(),
+        commit.as_ref().map_or_else(nothing, |commit| age(commit.age_ms)),
+        trouble,
+    ]
+}
+
+/// How long ago something was.
+fn age(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_stands_below_each_other() {
+        let upstream = |state: &str, behind| Upstream { state: state.to_owned(), behind };
+        let shown = Shown {
+            source: "a~12345678".into(),
+            length: 1234,
+            commit: Some(Commit { age_ms: 3_999 }),
+            hash: Some(Hash { state: "b4a071d585620cb0".into() }),
+            upstreams: vec![upstream("connected", Some(3)), upstream("waiting", None)],
+        };
+        let rows = [
+            Row { address: "a:1".into(), shown: Some(shown), trouble: None, is_reached: true },
+            Row {
+                address: "long.example:80".into(),
+                shown: None,
+                trouble: Some("no\nsuch host".into()),
+                is_reached: false,
+            },
+        ];
+        let expected = [
+            "NODE             NAME        TRANSACTIONS  HASH      PEERS  LAG  COMMIT  TROUBLE",
+            "a:1              a~12345678  1234          b4a071d5  1/2    3    3s      -",
+            "long.example:80  -           -             -         -      -    -       no\\nsuch host",
+        ];
+        assert_eq!(table(&rows), expected.join("\n") + "\n");
+    }
+
+    #[test]
+    fn an_age_has_the_unit_that_fits() {
+        for (millis, expected) in
+            [(0, "0s"), (119_999, "119s"), (120_000, "2m"), (7_200_000, "2h"), (864_000_000, "10d")]
+        {
+            assert_eq!(age(millis), expected);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `wait`: until nodes are ready, have a transaction, or know that it is final.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use smol::Timer;
+
+use super::failure::{Failure, Kind};
+use super::nodes::{Nodes, PATIENCE};
+use crate::backoff::Backoff;
+use crate::remote::{Answer, Node, Request, percent_encoded};
+use crate::source::Source;
+
+/// The longest that a node is asked to wait at once.
+const ASKED: Duration = Duration::from_secs(30);
+
+/// Waits until all nodes are ready and have what is asked for.
+pub async fn wait(
+    nodes: Nodes,
+    transaction: Option<(&str, u64)>,
+    is_committed: bool,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + nodes.timeout;
+    let transaction = transaction.map(|(source, id)| (source.to_owned(), id));
+    let waits = nodes.into_each().into_iter().map(|node| {
+        let wait = Wait { node, deadline, backoff: Backoff::default() };
+        smol::spawn(wait.run(transaction.clone(), is_committed))
+    });
+    let waits: Vec<_> = waits.collect();
+    let mut failures = Vec::new();
+    for wait in waits {
+        failures.extend(wait.await.err());
+    }
+    let Some(first) = failures.first() else { return Ok(()) };
+    let is_unreachable = failures.iter().any(|failure| failure.kind == Kind::Unreachable);
+    let kind = if is_unreachable { Kind::Unreachable } else { first.kind };
+    let texts: Vec<_> = failures.iter().map(|failure| &*failure.text).collect();
+    Err(Failure::new(kind, texts.join("; ")))
+}
+
+/// One node that is waited for.
+struct Wait {
+    node: Node,
+    deadline: Instant,
+    backoff: Backoff,
+}
+
+impl Wait {
+    async fn run(
+        mut self,
+        transaction: Option<(String, u64)>,
+        is_committed: bool,
+    ) -> Result<(), Failure> {
+        self.answer("/healthz/ready").await?;
+        match transaction {
+            Some((source, id)) => self.transaction(&source, id, is_committed).await,
+            None if is_committed => {
+                // All that it has of a source is final if the last one is.
+                for (source, next) in self.clock().await? {
+                    if is_stamping(&source) && next > 0 {
+                        self.transaction(&source, next - 1, true).await?;
+                    }
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the node has of each source: the Id behind the last one.
+    async fn clock(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
+        let answer = self.answer("/vclock").await?;
+        let address = self.node.address();
+        answer.read().map_err(|error| Failure::failed(format_args!("{address}/vclock: {error}")))
+    }
+
+    /// Waits until the node has a transaction, or knows that it is final.
+    async fn transaction(
+        &mut self,
+        source: &str,
+        id: u64,
+        is_committed: bool,
+    ) -> Result<(), Failure> {
+        let encoded = percent_encoded(source);
+        let at = if is_committed { "&at=committed" } else { "" };
+        loop {
+            let asked = self.left().min(ASKED);
+            let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", asked.as_millis());
+            let request = Request { method: "HEAD", ..Request::get(&target) };
+            let failure = match self.once(&request, asked + PATIENCE).await? {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            };
+            self.pause(failure).await.map_err(|mut failure| {
+                // What has no body does not say why.
+                if failure.kind == Kind::Failed {
+                    let what = if is_committed { "final" } else { "there" };
+                    failure.text = format!(
+                        "{}: transaction {id} of {source} was not {what} in time",
+                        self.node.address()
+                    );
+                }
+                failure
+            })?;
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Asks until the answer is the one that is waited for.
+    async fn answer(&mut self, target: &str) -> Result<Answer, Failure> {
+        loop {
+            match self.once(&Request::get(target), PATIENCE).await? {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.pause(failure).await?,
+            }
+        }
+    }
+
+    /// Asks once. What may be otherwise later is the failure inside.
+    async fn once(
+        &mut self,
+        request: &Request<'_>,
+        patience: Duration,
+    ) -> Result<Result<Answer, Failure>, Failure> {
+        let answer = match self.node.request(request, patience).await {
+            Ok(answer) => answer,
+            Err(fault) => return Ok(Err(Failure::new(Kind::Unreachable, fault))),
+        };
+        let address = self.node.address();
+        match answer.head.status {
+            200 => Ok(Ok(answer)),
+            // What has no body does not say why.
+            409 if request.method == "HEAD" => Err(Failure::failed(format_args!(
+                "{address}: it knows of no primary, so that nothing is final"
+            ))),
+            status if status < 500 => Err(Failure::of(address, &answer)),
+            _ => Ok(Err(Failure::of(address, &answer))),
+        }
+    }
+
+    /// Waits before it is asked again, unless the time is over.
+    async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
+        let wait = self.backoff.after(Duration::ZERO, fastrand::f64());
+        if wait >= self.left() {
+            return Err(failure);
+        }
+        Timer::after(wait).await;
+        Ok(())
+    }
+}
+
+/// Whether a source counts what it stamps, so that its last transaction stands for all.
+fn is_stamping(source: &str) -> bool {
+    let source: Result<Source, _> = source.parse();
+    source.is_ok_and(|source| source.life_name().is_some() || source.is_reserved())
+}

@@ -1,0 +1,116 @@
+//! Writes that have their effect once, however often and wherever they are sent.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::nodes::{Nodes, PATIENCE, Unanswered};
+use super::read::target;
+use crate::clock::MAX_SAFE_INTEGER;
+use crate::remote::{Answer, Request};
+use crate::source::Source;
+use crate::transaction::MAX_PAYLOAD_BYTES;
+
+/// What the client of a command line is called in the history.
+const NAME: &str = "shell";
+
+/// The longest that a node waits for a transaction to be final.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Who names transactions, one after the other.
+pub struct Writer {
+    source: Source,
+    /// The Id of the last one.
+    id: u64,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub struct Sent<'a> {
+    /// The part that it is about.
+    pub pointer: &'a str,
+    /// What kind of patch it is.
+    pub media_type: &'a str,
+    /// The patch.
+    pub body: &'a [u8],
+    /// Whether to wait until it is final.
+    pub is_committed: bool,
+}
+
+/// The media type of a JSON Patch.
+pub const JSON_PATCH: &str = "application/json-patch+json";
+
+/// The media type of a JSON Merge Patch.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl Writer {
+    /// A writer of its own, for this command.
+    pub fn new() -> Self {
+        let source = Source::begin_life(NAME, fastrand::u64(..));
+        Self { source: source.expect("this names a node"), id: 0 }
+    }
+
+    /// What the last transaction is called, as a line of JSON.
+    pub fn name(&self) -> Vec<u8> {
+        let name = json!({"Source": self.source, "Id": self.id});
+        format!("{name}\n").into_bytes()
+    }
+
+    /// Sends a transaction until it is known what became of it.
+    ///
+    /// # Errors
+    /// If it does not apply, or that is not known in time.
+    pub async fn write(&mut self, nodes: &mut Nodes, sent: Sent<'_>) -> Result<(), Failure> {
+        let answer = self.send(nodes, sent).await?;
+        match answer.head.status {
+            200..=299 => Ok(()),
+            _ => Err(Failure::of(nodes.node().address(), &answer)),
+        }
+    }
+
+    /// The same, for who wants to know more of a refusal.
+    pub async fn send(&mut self, nodes: &mut Nodes, sent: Sent<'_>) -> Result<Answer, Failure> {
+        let Sent { pointer, media_type, body, is_committed } = sent;
+        if body.len() > MAX_PAYLOAD_BYTES {
+            return Err(Failure::failed(format_args!(
+                "this has {} bytes, and a transaction has at most {MAX_PAYLOAD_BYTES}; patchmesh import makes \
+                 several of a large document",
+                body.len()
+            )));
+        }
+        debug_assert!(self.id < MAX_SAFE_INTEGER, "no command writes as often");
+        self.id += 1;
+        let mut target = target(pointer, false);
+        let mut patience = PATIENCE;
+        if is_committed {
+            let wait = nodes.timeout.min(LONGEST_WAIT);
+            target.push_str(&format!("?wait=committed&timeout={}ms", wait.as_millis()));
+            patience += wait;
+        }
+        let id = self.id.to_string();
+        let request = Request {
+            method: "PATCH",
+            target: &target,
+            headers: &[
+                ("Content-Type", media_type),
+                ("Patchmesh-Source", self.source.as_str()),
+                ("Patchmesh-Id", &id),
+                ("Prefer", "return=minimal"),
+            ],
+            body,
+        };
+        nodes.request(&request, patience).await.map_err(|unanswered| self.unknown(unanswered))
+    }
+
+    /// Nobody has said what became of it.
+    fn unknown(&self, Unanswered { mut failure, may_be_done }: Unanswered) -> Failure {
+        if may_be_done {
+            let Self { source, id } = self;
+            failure.text.push_str(&format!(
+                "; whether it was done is not known: /transaction?source={source}&id={id} tells"
+            ));
+        }
+        failure
+    }
+}
