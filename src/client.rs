@@ -24,7 +24,7 @@ mod writer;
 use crate::config::{ClientCommand, Order};
 use nodes::Nodes;
 
-pub use failure::{Failure, Kind};
+pub use failure::Failure;
 
 /// Does what a command asks. What a person should know meanwhile is `told`.
 ///

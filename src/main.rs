@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
-use patchmesh::config::{self, Command, Exit};
+use patchmesh::client;
+use patchmesh::config::{self, ClientCommand, Command, Exit};
 use patchmesh::log_format::LogFormat;
 
 use output::{complain, fail, print, start_log};
@@ -58,7 +59,7 @@ fn read_token_files(command: &mut Command) -> Result<(), String> {
 fn act(command: Command) -> ExitCode {
     match command {
         Command::Run(config) => run::run(config),
-        Command::Client(_) => fail("commands for clients are not there yet"),
+        Command::Client(command) => ask(&command),
         Command::Verify { data, mend } => maintain::verify(&data, mend),
         Command::Backup { from, file } => maintain::backup(&from, &file),
         Command::Restore { file, data, name } => maintain::restore(&file, &data, name.as_deref()),
@@ -66,5 +67,16 @@ fn act(command: Command) -> ExitCode {
         Command::Peers { node, order } => maintain::peers(&node, &order),
         Command::Help(text) => print(text.trim_end()),
         Command::Version => print(concat!("patchmesh ", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+/// Does what is asked of running nodes.
+fn ask(command: &ClientCommand) -> ExitCode {
+    match smol::block_on(client::run(command, &mut |what| complain(what))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.exit.code())
+        }
     }
 }

@@ -7,7 +7,6 @@
 mod body;
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -127,20 +126,6 @@ pub async fn connect(remote: &Remote) -> Result<Stream, String> {
     dial(remote, &Security::load(&remote.tls)?).await
 }
 
-/// What a node wants to be presented.
-///
-/// # Errors
-/// If the file that has it cannot be read, or has none; in words.
-pub fn token(remote: &Remote) -> Result<Option<String>, String> {
-    let Some(file) = &remote.token_file else { return Ok(remote.token.clone()) };
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    // Behind a token stands what it allows.
-    let words = text.lines().map(|line| line.split_whitespace().next().unwrap_or_default());
-    let token = words.into_iter().find(|word| !word.is_empty() && !word.starts_with('#'));
-    let token = token.ok_or_else(|| format!("{}: there is no token in it", file.display()))?;
-    Ok(Some(token.to_owned()))
-}
-
 async fn dial(remote: &Remote, security: &Security) -> Result<Stream, String> {
     let Remote { address, is_tls, .. } = remote;
     let stream = async {
@@ -161,7 +146,6 @@ async fn dial(remote: &Remote, security: &Security) -> Result<Stream, String> {
 #[derive(Debug)]
 pub struct Node {
     remote: Remote,
-    token: Option<String>,
     security: Security,
     connection: Option<Connection>,
 }
@@ -180,10 +164,10 @@ impl Node {
     /// The node that is reached so.
     ///
     /// # Errors
-    /// If the files of TLS or of the token cannot be used; in words.
+    /// If the files of TLS cannot be used; in words.
     pub fn new(remote: Remote) -> Result<Self, String> {
-        let (security, token) = (Security::load(&remote.tls)?, token(&remote)?);
-        Ok(Self { remote, token, security, connection: None })
+        let security = Security::load(&remote.tls)?;
+        Ok(Self { remote, security, connection: None })
     }
 
     /// Where it listens.
@@ -260,7 +244,7 @@ impl Node {
         let Request { method, target, headers, body } = request;
         let host = authority(&self.remote.address);
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.remote.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
         if !body.is_empty() || !matches!(*method, "GET" | "HEAD") {

@@ -10,12 +10,13 @@ use std::process::{Command, ExitStatus};
 use async_signal::{Signal, Signals};
 
 use super::difference::{Difference, difference};
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::input;
 use super::nodes::Nodes;
 use super::output::{pretty, print};
 use super::read;
 use super::writer::{JSON_PATCH, Sent, Writer};
+use crate::config::Exit;
 use crate::patch::{Document, Patch};
 
 /// The editor if the environment names none.
@@ -60,7 +61,7 @@ pub async fn edit(
         let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
         if let Some(path) = added.iter().find(|path| is_there(path)) {
             let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
-            return Err(kept(Failure::new(Kind::DoesNotApply, text)));
+            return Err(kept(Failure::new(Exit::DoesNotApply, text)));
         }
     }
     let body = serde_json::to_vec(&patch).expect("a patch always has a JSON text");

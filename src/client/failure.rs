@@ -2,40 +2,16 @@
 
 use std::fmt;
 
+use crate::config::Exit;
 use crate::remote::Answer;
 
 /// Why a command was not done, in words and as an exit status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What a script wants to know.
-    pub kind: Kind,
+    pub exit: Exit,
     /// What a person wants to know.
     pub text: String,
-}
-
-/// What a script wants to know of a command that was not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It failed.
-    Failed,
-    /// It does not apply to what there is.
-    DoesNotApply,
-    /// What it is about is not there.
-    NotFound,
-    /// No node was reached that could do it.
-    Unreachable,
-}
-
-impl Kind {
-    /// The exit status. That of a bad command line, 2, is none of these.
-    pub fn exit_status(self) -> u8 {
-        match self {
-            Self::Failed => 1,
-            Self::DoesNotApply => 3,
-            Self::NotFound => 4,
-            Self::Unreachable => 5,
-        }
-    }
 }
 
 impl fmt::Display for Failure {
@@ -45,23 +21,23 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    pub(super) fn new(kind: Kind, text: impl fmt::Display) -> Self {
-        Self { kind, text: text.to_string() }
+    pub(super) fn new(exit: Exit, text: impl fmt::Display) -> Self {
+        Self { exit, text: text.to_string() }
     }
 
     pub(super) fn failed(text: impl fmt::Display) -> Self {
-        Self::new(Kind::Failed, text)
+        Self::new(Exit::Failed, text)
     }
 
     /// What a node says of why it does not do something.
     pub(super) fn of(address: &str, answer: &Answer) -> Self {
-        let kind = match answer.head.status {
-            404 => Kind::NotFound,
-            409 if problem_kind(answer) == "/problems/no-primary" => Kind::Failed,
-            409 | 412 => Kind::DoesNotApply,
-            _ => Kind::Failed,
+        let exit = match answer.head.status {
+            404 => Exit::NotFound,
+            409 if problem_kind(answer) == "/problems/no-primary" => Exit::Failed,
+            409 | 412 => Exit::DoesNotApply,
+            _ => Exit::Failed,
         };
-        Self::new(kind, format_args!("{address}: {}", answer.trouble()))
+        Self::new(exit, format_args!("{address}: {}", answer.trouble()))
     }
 }
 
@@ -88,7 +64,7 @@ mod tests {
         ] {
             let head = Head { status, ..Head::default() };
             let failure = Failure::of("a:1", &Answer { head, body: body.into() });
-            assert_eq!(failure.kind.exit_status(), expected, "{body}");
+            assert_eq!(failure.exit.code(), expected, "{body}");
             assert!(failure.to_string().contains(text), "{failure}");
         }
     }

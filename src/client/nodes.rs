@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use crate::backoff::Backoff;
-use crate::config::Remote;
+use crate::config::{Exit, Remote};
 use crate::remote::{Answer, Fault, Head, Node, Request};
 
 /// How long one answer may take if there is nothing that it would have to wait for. After that another node is asked.
@@ -19,6 +19,8 @@ pub struct Nodes {
     at: usize,
     /// For how long they are asked.
     pub timeout: Duration,
+    /// Whether they are asked for so long even if none is there.
+    pub is_patient: bool,
 }
 
 /// What came of asking a node.
@@ -55,7 +57,7 @@ impl Nodes {
         let nodes = remotes.iter().map(|remote| Node::new(remote.clone()));
         let nodes = nodes.collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
         debug_assert!(!nodes.is_empty(), "the command line names one at least");
-        Ok(Self { nodes, at: 0, timeout })
+        Ok(Self { nodes, at: 0, timeout, is_patient: false })
     }
 
     /// The node that has answered last, or will be asked next.
@@ -108,7 +110,7 @@ impl Nodes {
     pub async fn refusal(&mut self, head: Head) -> Failure {
         match self.node().rest(PATIENCE).await {
             Ok(body) => Failure::of(self.node().address(), &Answer { head, body }),
-            Err(fault) => Failure::new(Kind::Unreachable, fault),
+            Err(fault) => Failure::new(Exit::Unreachable, fault),
         }
     }
 
@@ -138,8 +140,10 @@ impl Nodes {
                 self.turn();
             }
             let wait = backoff.after(Duration::ZERO, fastrand::f64());
-            if Instant::now() + wait >= deadline {
-                let kind = if was_late { Kind::Failed } else { Kind::Unreachable };
+            // If none is there, and nothing is under way, whoever asks had better know that at once.
+            let is_over = !may_be_done && !self.is_patient;
+            if is_over || Instant::now() + wait >= deadline {
+                let kind = if was_late { Exit::Failed } else { Exit::Unreachable };
                 let failure = Failure::new(kind, reasons.join("; "));
                 return Err(Unanswered { failure, may_be_done });
             }

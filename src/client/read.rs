@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE};
 use super::output::{Printed, formatted, print};
-use crate::config::Form;
+use crate::config::{Exit, Form};
 use crate::document::Value;
 use crate::journal::NewFile;
 use crate::remote::{Request, percent_encoded};
@@ -50,7 +50,7 @@ pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, Failure> {
     }
     let node = nodes.node();
     let body = node.rest(PATIENCE).await;
-    let body = body.map_err(|fault| Failure::new(Kind::Unreachable, fault))?;
+    let body = body.map_err(|fault| Failure::new(Exit::Unreachable, fault))?;
     serde_json::from_slice(&body).map_err(|error| {
         Failure::failed(format_args!("{}: what it answers is no JSON: {error}", node.address()))
     })
@@ -75,7 +75,7 @@ async fn copy(
         return Err(nodes.refusal(head).await);
     }
     let node = nodes.node();
-    let broken = |fault| Failure::new(Kind::Unreachable, fault);
+    let broken = |fault| Failure::new(Exit::Unreachable, fault);
     if form != Form::Compact {
         let body = node.rest(PATIENCE).await.map_err(broken)?;
         let value: Value = serde_json::from_slice(&body).map_err(|error| {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE};
 use super::output::print;
+use crate::config::Exit;
 use crate::foreign::visible;
 use crate::remote::{Fault, Node, Request};
 
@@ -91,7 +92,7 @@ pub async fn status(nodes: Nodes) -> Result<(), Failure> {
     let troubled: Vec<_> = rows.iter().filter(|row| row.trouble.is_some()).collect();
     if !unreached.is_empty() {
         let text = format!("not reached: {}", name(unreached));
-        return Err(Failure::new(Kind::Unreachable, text));
+        return Err(Failure::new(Exit::Unreachable, text));
     }
     if !troubled.is_empty() {
         return Err(Failure::failed(format_args!("not well: {}", name(troubled))));

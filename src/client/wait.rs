@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE};
 use crate::backoff::Backoff;
+use crate::config::Exit;
 use crate::remote::{Answer, Node, Request, percent_encoded};
 use crate::source::Source;
 
@@ -32,10 +33,10 @@ pub async fn wait(
         failures.extend(wait.await.err());
     }
     let Some(first) = failures.first() else { return Ok(()) };
-    let is_unreachable = failures.iter().any(|failure| failure.kind == Kind::Unreachable);
-    let kind = if is_unreachable { Kind::Unreachable } else { first.kind };
+    let is_unreachable = failures.iter().any(|failure| failure.exit == Exit::Unreachable);
+    let exit = if is_unreachable { Exit::Unreachable } else { first.exit };
     let texts: Vec<_> = failures.iter().map(|failure| &*failure.text).collect();
-    Err(Failure::new(kind, texts.join("; ")))
+    Err(Failure::new(exit, texts.join("; ")))
 }
 
 /// One node that is waited for.
@@ -93,7 +94,7 @@ impl Wait {
             };
             self.pause(failure).await.map_err(|mut failure| {
                 // What has no body does not say why.
-                if failure.kind == Kind::Failed {
+                if failure.exit == Exit::Failed {
                     let what = if is_committed { "final" } else { "there" };
                     failure.text = format!(
                         "{}: transaction {id} of {source} was not {what} in time",
@@ -127,7 +128,7 @@ impl Wait {
     ) -> Result<Result<Answer, Failure>, Failure> {
         let answer = match self.node.request(request, patience).await {
             Ok(answer) => answer,
-            Err(fault) => return Ok(Err(Failure::new(Kind::Unreachable, fault))),
+            Err(fault) => return Ok(Err(Failure::new(Exit::Unreachable, fault))),
         };
         let address = self.node.address();
         match answer.head.status {

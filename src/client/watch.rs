@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 
 use super::events::{Event, Events};
-use super::failure::{Failure, Kind};
-use super::nodes::{Nodes, PATIENCE};
+use super::failure::Failure;
+use super::nodes::Nodes;
 use super::output::{Printed, formatted, print};
 use super::read::target;
 use crate::backoff::Backoff;
 use crate::config::Form;
 use crate::patch::{Document, parse};
-use crate::remote::Request;
+use crate::remote::{Node, Request};
 
 /// How long a stream may be silent. A node says something every 15 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
@@ -25,12 +25,18 @@ pub async fn watch(
     form: Form,
     told: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
-    let mut view = View::default();
-    let mut backoff = Backoff::default();
-    // Since when no node is reached, and whether that was told.
-    let (mut lost, mut is_told) = (Instant::now(), false);
+    let target = target(pointer, false);
+    let (mut view, mut backoff) = (View::default(), Backoff::default());
     loop {
-        let (begun, mut is_reached) = (Instant::now(), false);
+        let begun = Instant::now();
+        let mut headers = vec![("Accept", "text/event-stream")];
+        headers.extend(view.last.as_deref().map(|last| ("Last-Event-ID", last)));
+        let head = nodes.open(&Request { headers: &headers, ..Request::get(&target) }).await?;
+        if head.status != 200 {
+            return Err(nodes.refusal(head).await);
+        }
+        // Who was there comes back.
+        nodes.is_patient = true;
         let mut show = |part: Option<&Document>| match part {
             Some(part) => print(&formatted(part.root(), form)),
             None => {
@@ -38,82 +44,44 @@ pub async fn watch(
                 Ok(ControlFlow::Continue(()))
             }
         };
-        let why = match follow(nodes, pointer, &mut view, &mut is_reached, &mut show).await {
-            Ok(why) => why,
-            Err(End::Gone) => return Ok(()),
-            Err(End::Failed(failure)) => return Err(failure),
+        let why = match follow(nodes.node(), &mut view, &mut show).await? {
+            ControlFlow::Continue(why) => why,
+            ControlFlow::Break(()) => return Ok(()),
         };
-        let mut lasted = Duration::ZERO;
-        if is_reached {
-            (lost, is_told, lasted) = (Instant::now(), false, begun.elapsed());
-        } else if lost.elapsed() >= nodes.timeout {
-            return Err(Failure::new(Kind::Unreachable, why));
-        }
-        if !is_told {
-            told(&format!("{why}; trying again"));
-            is_told = true;
-        }
+        told(&format!("{why}; trying again"));
         nodes.turn();
-        Timer::after(backoff.after(lasted, fastrand::f64())).await;
+        Timer::after(backoff.after(begun.elapsed(), fastrand::f64())).await;
     }
 }
 
-/// Why nothing more is to be printed.
-enum End {
-    /// Nobody reads it.
-    Gone,
-    /// No node will tell more.
-    Failed(Failure),
-}
-
-/// Follows the stream of one node, and says why it has ended.
+/// Shows what the stream of a node brings, and says why it has ended; it breaks off if nobody looks any more.
 async fn follow(
-    nodes: &mut Nodes,
-    pointer: &str,
+    node: &mut Node,
     view: &mut View,
-    is_reached: &mut bool,
     show: &mut dyn FnMut(Option<&Document>) -> Printed,
-) -> Result<String, End> {
-    let target = target(pointer, false);
-    let mut headers = vec![("Accept", "text/event-stream")];
-    let last = view.last.clone();
-    headers.extend(last.as_deref().map(|last| ("Last-Event-ID", last)));
-    let request = Request { headers: &headers, ..Request::get(&target) };
-    let node = nodes.node();
-    let head = match node.ask(&request, PATIENCE).await {
-        Ok(head) => head,
-        Err(fault) => return Ok(fault.to_string()),
-    };
-    if head.status != 200 {
-        let status = head.status;
-        let failure = nodes.refusal(head).await;
-        let is_passing = status == 429 || status >= 500;
-        return if is_passing { Ok(failure.text) } else { Err(End::Failed(failure)) };
-    }
-    *is_reached = true;
+) -> Result<ControlFlow<(), String>, Failure> {
     let mut events = Events::default();
+    let of_node = |node: &Node, why: &str| format!("{}: {why}", node.address());
     loop {
-        let wrong = |node: &crate::remote::Node, why: &str| format!("{}: {why}", node.address());
         let piece = match node.piece(SILENCE_LIMIT).await {
             Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(wrong(node, "the stream has ended")),
-            Err(fault) => return Ok(fault.to_string()),
+            Ok(None) => return Ok(ControlFlow::Continue(of_node(node, "the stream has ended"))),
+            Err(fault) => return Ok(ControlFlow::Continue(fault.to_string())),
         };
         if let Err(why) = events.push(&piece) {
-            return Ok(wrong(node, why));
+            return Ok(ControlFlow::Continue(of_node(node, why)));
         }
         while let Some(event) = events.pop() {
             match view.take(event) {
-                Ok(true) => match show(view.part.as_ref()) {
-                    Ok(ControlFlow::Continue(())) => {}
-                    Ok(ControlFlow::Break(())) => return Err(End::Gone),
-                    Err(failure) => return Err(End::Failed(failure)),
-                },
                 Ok(false) => {}
+                Ok(true) if show(view.part.as_ref())?.is_break() => {
+                    return Ok(ControlFlow::Break(()));
+                }
+                Ok(true) => {}
                 Err(why) => {
                     // From the beginning.
                     view.last = None;
-                    return Ok(wrong(node, &why));
+                    return Ok(ControlFlow::Continue(of_node(node, &why)));
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! `set`, `merge`, `patch` and `remove`: one transaction.
 
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::input;
 use super::nodes::{Nodes, PATIENCE};
 use super::output::print;
 use super::read::target;
 use super::writer::{JSON_PATCH, MERGE_PATCH, Sent, Writer};
-use crate::config::{Change, Write};
+use crate::config::{Change, Exit, Write};
 use crate::document::Value;
 use crate::patch::{Operation, Patch, PointerBuf};
 use crate::remote::Request;
@@ -40,8 +40,8 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), Failure> {
             if !matches!(answer.head.status, 200..=299) {
                 let mut failure = Failure::of(nodes.node().address(), &answer);
                 // The one operation does not apply if there is nothing to remove.
-                if failure.kind == Kind::DoesNotApply && !pointer.is_empty() {
-                    failure.kind = Kind::NotFound;
+                if failure.exit == Exit::DoesNotApply && !pointer.is_empty() {
+                    failure.exit = Exit::NotFound;
                 }
                 return Err(failure);
             }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE, Unanswered};
 use super::read::target;
@@ -51,10 +49,9 @@ impl Writer {
         Self { source: source.expect("this names a node"), id: 0 }
     }
 
-    /// What the last transaction is called, as a line of JSON.
+    /// What the last transaction is called, in a line that `wait --transaction` takes.
     pub fn name(&self) -> Vec<u8> {
-        let name = json!({"Source": self.source, "Id": self.id});
-        format!("{name}\n").into_bytes()
+        format!("{}/{}\n", self.source, self.id).into_bytes()
     }
 
     /// Sends a transaction until it is known what became of it.

@@ -15,7 +15,7 @@ use crate::config::{Remote, authority};
 use crate::journal::StoredBase;
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
-use crate::remote::{connect, token};
+use crate::remote::connect;
 use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
 
 /// How long finding, connecting and shaking hands may take in all.
@@ -143,12 +143,12 @@ impl Stream {
 }
 
 async fn dial(node: &Remote) -> Result<Socket, String> {
-    let address = &node.address;
+    let Remote { address, token, .. } = node;
     let failed = |error: &dyn std::fmt::Display| format!("{address}: {error}");
     let stream = connect(node).await?;
     let request = format!("ws://{}/ws?v=2", authority(address)).into_client_request();
     let mut request = request.map_err(|error| failed(&error))?;
-    if let Some(token) = token(node)? {
+    if let Some(token) = token {
         let value = HeaderValue::try_from(format!("Bearer {token}"));
         request.headers_mut().insert(header::AUTHORIZATION, value.map_err(|error| failed(&error))?);
     }

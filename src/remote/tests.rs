@@ -111,23 +111,6 @@ fn a_node_that_says_nothing_is_not_waited_for_longer_than_that() {
 }
 
 #[test]
-fn a_token_is_the_first_of_its_file() {
-    let path = std::env::temp_dir().join(format!("patchmesh-tokens-{}", std::process::id()));
-    let mut remote = node(([127, 0, 0, 1], 1).into(), None).remote;
-    remote.token_file = Some(path.clone());
-    for (text, expected) in [
-        ("# of the shop\n\n  abc write # till May\nxyz peer\n", Some("abc")),
-        ("abc", Some("abc")),
-        ("# none\n", None),
-    ] {
-        fs::write(&path, text).unwrap();
-        assert_eq!(token(&remote).ok().flatten().as_deref(), expected, "{text}");
-    }
-    fs::remove_file(&path).unwrap();
-    assert!(token(&remote).is_err_and(|why| why.contains("patchmesh-tokens")));
-}
-
-#[test]
 fn a_part_of_a_path_is_percent_encoded() {
     for (text, path) in [
         ("b.lan:80/mesh/ws", "b.lan:80/mesh/ws"),
