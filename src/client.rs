@@ -1,9 +1,8 @@
 //! The command line as a client of running nodes: get, set, merge, patch, edit, remove, watch, import, export,
 //! status and wait.
 //!
-//! What one node does not answer is asked of the next one, until the time is over ([`nodes`]). So that this is
-//! right for writes too, each names its transaction, which has its effect once, however often and wherever it is
-//! sent ([`writer`]). What is printed on standard output is for programs; all else is told to a person.
+//! What one node does not answer is asked of the next one, until the time is over. So that this is right for
+//! writes too, each names its transaction, which has its effect once, however often and wherever it is sent. What is printed on standard output is for programs; all else is told to a person.
 
 mod difference;
 mod edit;

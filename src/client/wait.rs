@@ -93,8 +93,9 @@ impl Wait {
                 Err(failure) => failure,
             };
             self.pause(failure).await.map_err(|mut failure| {
-                // What has no body does not say why.
-                if failure.exit == Exit::Failed {
+                if failure.exit == Exit::DoesNotApply {
+                    failure.exit = Exit::Failed;
+                } else if failure.exit == Exit::Failed {
                     let what = if is_committed { "final" } else { "there" };
                     failure.text = format!(
                         "{}: transaction {id} of {source} was not {what} in time",
@@ -133,9 +134,10 @@ impl Wait {
         let address = self.node.address();
         match answer.head.status {
             200 => Ok(Ok(answer)),
-            // What has no body does not say why.
-            409 if request.method == "HEAD" => Err(Failure::failed(format_args!(
-                "{address}: it knows of no primary, so that nothing is final"
+            // What has no body does not say why. The first commit may be about to come.
+            409 if request.method == "HEAD" => Ok(Err(Failure::new(
+                Exit::DoesNotApply,
+                format_args!("{address}: it knows of no primary, so that nothing is final"),
             ))),
             status if status < 500 => Err(Failure::of(address, &answer)),
             _ => Ok(Err(Failure::of(address, &answer))),
