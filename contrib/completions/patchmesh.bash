@@ -13,7 +13,7 @@ _patchmesh() {
     for ((index = 1; index < ${#before[@]}; index++)); do
         flag=''
         case ${before[index]} in
-            --source|--data|--keep|--horizon|--token|--token-file|--allow-origin|--tls-cert|--tls-key|--tls-ca|--threads|--log-format|--timeout|--transaction|--rebuild-from)
+            --source|--data|--keep|--horizon|--token|--token-file|--allow-origin|--tls-cert|--tls-key|--tls-ca|--threads|--max-connections|--log-format|--timeout|--transaction|--rebuild-from)
                 flag=${before[index]}; ((index++)) ;;
             -*) ;;
             get|set|merge|patch|edit|remove|watch|import|export|status|wait|peers|promote|backup|restore|verify)
@@ -46,7 +46,7 @@ _patchmesh() {
         esac ;; esac ;;
     esac
     if [[ $kind == flag ]]; then case $command in
-        '') words='--source --data --primary --keep --horizon --token --token-file --allow-origin --tls-cert --tls-key --tls-ca --threads --log-format --help' ;;
+        '') words='--source --data --primary --keep --horizon --token --token-file --allow-origin --tls-cert --tls-key --tls-ca --threads --max-connections --log-format --help' ;;
         get) words='--committed --pretty --raw --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         set) words='--committed --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         merge) words='--committed --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;

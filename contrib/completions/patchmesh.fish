@@ -44,6 +44,7 @@ complete -c patchmesh -n '__fish_seen_subcommand_from get set merge patch edit r
 complete -c patchmesh -n 'not __fish_seen_subcommand_from get set merge patch edit remove watch import export status wait peers promote backup restore verify' -l tls-ca -r -F -d 'trust the CAs in FILE (PEM) only'
 complete -c patchmesh -n '__fish_seen_subcommand_from get set merge patch edit remove watch import export status wait peers promote backup verify' -l tls-ca -r -F -d 'trust the CAs in FILE (PEM) only'
 complete -c patchmesh -n 'not __fish_seen_subcommand_from get set merge patch edit remove watch import export status wait peers promote backup restore verify' -l threads -x -d 'answer, dial and replicate by N threads [default: 1]'
+complete -c patchmesh -n 'not __fish_seen_subcommand_from get set merge patch edit remove watch import export status wait peers promote backup restore verify' -l max-connections -x -d 'refuse more connections than N [default: 1024]'
 complete -c patchmesh -n 'not __fish_seen_subcommand_from get set merge patch edit remove watch import export status wait peers promote backup restore verify' -l log-format -x -a 'text json' -d 'log as text or json [default: text]'
 complete -c patchmesh -n '__fish_seen_subcommand_from get set merge patch edit remove import export wait' -l committed -d 'read what is final; wait until a write is'
 complete -c patchmesh -n '__fish_seen_subcommand_from get export' -l pretty -d 'print JSON on many lines'
