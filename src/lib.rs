@@ -88,4 +88,5 @@ pub mod server;
 pub mod shared;
 pub mod source;
 pub mod stream;
+pub mod tokens;
 pub mod transaction;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,7 @@ use crate::routes::{Access, Cors, Requests, Routes};
 use crate::server::{self, Listeners};
 use crate::source::{Source, SourceError};
 use crate::stream::Security;
+use crate::tokens::{TokenError, Tokens};
 
 /// How long the manager may take to end after all others: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
@@ -41,6 +43,7 @@ pub struct Node {
     manager: Manager,
     handle: Handle,
     membership: Membership,
+    tokens: Tokens,
 }
 
 /// Why a node cannot start.
@@ -50,6 +53,8 @@ pub enum StartError {
     Listen(String, io::Error),
     /// A file of TLS cannot be used.
     Tls(String),
+    /// The file of tokens cannot be used.
+    Tokens(PathBuf, TokenError),
     /// Its address cannot name it.
     Name(SourceError),
     /// Its data directory cannot be used.
@@ -61,6 +66,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(why) => f.write_str(why),
+            Self::Tokens(file, error) => write!(f, "{}: {error}", file.display()),
             Self::Name(error) => write!(f, "the address cannot name this node: {error}"),
             Self::Data(error) => error.fmt(f),
         }
@@ -79,6 +85,15 @@ impl Node {
         let files = config.tls.clone();
         let security =
             smol::unblock(move || Security::load(&files)).await.map_err(StartError::Tls)?;
+        let tokens = match config.token_file.clone() {
+            None => Tokens::one(config.token.as_deref()),
+            Some(file) => {
+                smol::unblock(move || {
+                    Tokens::in_file(&file).map_err(|error| StartError::Tokens(file, error))
+                })
+                .await?
+            }
+        };
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
         let listeners = Listeners::bind(&addresses, security).await.map_err(listen)?;
@@ -107,7 +122,7 @@ impl Node {
         let mut own: Vec<_> = listeners.addresses().iter().map(SocketAddr::to_string).collect();
         own.push(config.address.clone());
         let membership = Membership::new(own, config.peers.clone(), added);
-        Ok(Self { config, listeners, manager, handle, membership })
+        Ok(Self { config, listeners, manager, handle, membership, tokens })
     }
 
     /// Where it listens, as text.
@@ -120,8 +135,13 @@ impl Node {
     pub fn is_open_to_all(&self) -> bool {
         let mut addresses = self.listeners.addresses().iter();
         addresses.any(|address| !address.ip().is_loopback())
-            && self.config.token.is_none()
+            && self.tokens.are_none()
             && !self.listeners.security().checks_clients()
+    }
+
+    /// Who may do what there.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The peers that are dialed without TLS though this node has a certificate.
@@ -141,7 +161,7 @@ impl Node {
         executor: &Executor<'_>,
         shutdown: Receiver<Infallible>,
     ) -> io::Result<()> {
-        let Self { config, listeners, manager, handle, membership } = self;
+        let Self { config, listeners, manager, handle, membership, tokens } = self;
         let security = listeners.security().clone();
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();
         // Ends with this function.
@@ -150,7 +170,7 @@ impl Node {
         let neighbours = Arc::new(Neighbours::new(fastrand::u64(..)));
         let means = Means {
             neighbours: neighbours.clone(),
-            token: config.token.clone(),
+            tokens: tokens.clone(),
             security: security.clone(),
             handle: handle.clone(),
             query: query.clone(),
@@ -180,7 +200,7 @@ impl Node {
             query,
             handle,
             access: Access::new(
-                config.token.as_deref(),
+                tokens,
                 Cors::new(config.origins),
                 &listening,
                 host_and_port(&config.address).0,

@@ -115,6 +115,13 @@ impl Routes {
             Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, response).into()
             }
+            Ok(Answer::TakeOver(response, takeover)) => {
+                let takeover = match self.access.end(request) {
+                    Some(end) => takeover.until(end),
+                    None => takeover,
+                };
+                Answer::TakeOver(response, takeover)
+            }
             Ok(answer) => answer,
             Err(response) => response.into(),
         };

@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 
 use async_channel::Receiver;
 use smol::Async;
+use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncWrite};
 
 pub use dial::DialError;
@@ -156,6 +157,13 @@ impl Takeover {
         run: impl FnOnce(Stream, Vec<u8>, Receiver<Infallible>) -> F + Send + 'static,
     ) -> Self {
         Self(Box::new(|stream, read_ahead, shutdown| Box::pin(run(stream, read_ahead, shutdown))))
+    }
+
+    /// The same, who breaks off when that is over.
+    pub fn until(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::new(|stream, read_ahead, shutdown| {
+            Box::pin(self.begin(stream, read_ahead, shutdown).or(over))
+        }))
     }
 
     /// Hands the stream over.

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fanout", &[]),
     ("backoff", &[]),
     ("http", &[]),
+    ("tokens", &[]),
     ("config", &["source", "log_format"]),
     ("journal", &["source", "clock", "transaction", "histogram"]),
     (
@@ -75,6 +76,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "foreign",
             "histogram",
             "stream",
+            "tokens",
         ],
     ),
     (
@@ -94,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "http",
             "histogram",
             "stream",
+            "tokens",
             // A peer is named as in the command line.
             "config::Peer",
             "config::Origins",

@@ -1,10 +1,12 @@
 //! A node that runs until a signal ends it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use async_signal::{Signal, Signals};
 use patchmesh::config::Config;
 use patchmesh::node::Node;
+use patchmesh::tokens::Tokens;
 use smol::Executor;
 use smol::stream::StreamExt;
 
@@ -33,6 +35,11 @@ async fn run_node(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
+    let hangups = match config.token_file.is_some().then(|| Signals::new([Signal::Hup])) {
+        None => None,
+        Some(Ok(hangups)) => Some(hangups),
+        Some(Err(error)) => return fail(format_args!("cannot wait for signals: {error}")),
+    };
     let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
     let interrupted = async {
         signals.next().await;
@@ -44,6 +51,9 @@ async fn run_node(config: Config) -> ExitCode {
         None => return ExitCode::SUCCESS,
     };
     print_start(&node);
+    // It ends with the process.
+    let _reading =
+        hangups.map(|hangups| EXECUTOR.spawn(read_tokens(hangups, node.tokens().clone())));
     let (stop, shutdown) = async_channel::bounded(1);
     let wait = async move {
         if let Some(Ok(signal)) = signals.next().await {
@@ -62,12 +72,26 @@ async fn run_node(config: Config) -> ExitCode {
     }
 }
 
+/// Reads the file of tokens anew at each signal.
+async fn read_tokens(mut hangups: Signals, tokens: Tokens) {
+    while hangups.next().await.is_some() {
+        let file = tokens.file().unwrap_or(Path::new("")).display().to_string();
+        let tokens = tokens.clone();
+        match smol::unblock(move || tokens.read_again()).await {
+            Ok(count) => log::info!("SIGHUP: there are {count} tokens in {file}"),
+            Err(error) => log::error!(
+                "SIGHUP: {file}: {error}; the tokens that were read before are those that count"
+            ),
+        }
+    }
+}
+
 /// Says that it runs, and what whoever started it may not have meant.
 fn print_start(node: &Node) {
     print_as_log(&node.to_string());
     if node.is_open_to_all() {
         log::warn!(
-            "everyone who reaches {} can read and write the document: no --token was given",
+            "everyone who reaches {} can read and write the document: no --token was given, nor a --token-file",
             node.addresses()
         );
     }

@@ -44,6 +44,7 @@ use crate::query::Query;
 use crate::replica::Refusal;
 use crate::source::Source;
 use crate::stream::Security;
+use crate::tokens::Tokens;
 use crate::transaction::Transaction;
 use backlog::Backlog;
 use dial::{Hello, Welcome, dial};
@@ -85,7 +86,7 @@ const MAX_PEER_SOURCES: usize = 1024;
 /// The task of one peer.
 pub struct Upstream {
     peer: Peer,
-    token: Option<String>,
+    tokens: Tokens,
     security: Security,
     handle: Handle,
     query: Arc<Query>,
@@ -108,10 +109,10 @@ impl Upstream {
     pub fn new(peer: Peer, means: &Means, room: Room) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
-        let Means { token, security, handle, query, neighbours } = means;
+        let Means { tokens, security, handle, query, neighbours } = means;
         let upstream = Self {
             peer,
-            token: token.clone(),
+            tokens: tokens.clone(),
             security: security.clone(),
             handle: handle.clone(),
             query: query.clone(),
@@ -216,6 +217,8 @@ impl Upstream {
             if compares_own {
                 vclock.restore(&source, 0);
             }
+            // Those that were read of late.
+            let token = self.tokens.of_peers();
             let hello = Hello {
                 vclock: &vclock,
                 commits: commits.as_ref(),
@@ -223,7 +226,7 @@ impl Upstream {
                 source: &source,
                 // What is compared must not be left out since this node sent it.
                 process: (!compares_own).then(|| self.neighbours.process(generation)),
-                token: self.token.as_deref(),
+                token: token.as_deref(),
             };
             let (socket, welcome) = dial(&self.peer, &hello, &self.security).await?;
             Ok((socket, welcome, dialed))

@@ -2,17 +2,16 @@
 
 use std::net::IpAddr;
 
-use sha2::{Digest, Sha256};
-
 use super::cors::Cors;
-use super::table::{Action, Need, Route};
-use crate::http::{Request, Response};
+use super::table::{self, Action, Need, Route};
+use crate::http::{HttpError, Request, Response};
+use crate::tokens::{Hashed, Tokens};
 
 /// What a request must present to be answered.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The token, hashed.
-    token: Option<[u8; 32]>,
+    /// Who may do what.
+    tokens: Tokens,
     /// Whether the node listens on loopback addresses only.
     loopback: bool,
     /// The host of the address that it was started with, which may be a name.
@@ -23,9 +22,9 @@ pub struct Access {
 
 impl Access {
     /// The rules of a node that listens on the addresses `listening`, which are those of `own_host`.
-    pub fn new(token: Option<&str>, cors: Cors, listening: &[IpAddr], own_host: &str) -> Self {
+    pub fn new(tokens: Tokens, cors: Cors, listening: &[IpAddr], own_host: &str) -> Self {
         Self {
-            token: token.map(hash),
+            tokens,
             loopback: listening.iter().all(IpAddr::is_loopback),
             own_host: own_host.to_owned(),
             cors,
@@ -49,7 +48,7 @@ impl Access {
     /// Lets a request pass for which that is needed, or says why not.
     ///
     /// # Errors
-    /// 401 without the token; 403 for what a web page elsewhere must not do.
+    /// 401 without a token; 403 for what a token does not allow, or a web page elsewhere must not do.
     pub fn check(&self, request: &Request, need: Need) -> Result<(), Response> {
         self.check_origin(request)?;
         self.check_token(request, need)
@@ -59,7 +58,7 @@ impl Access {
     /// as coming from here; but the request then carries that name as its Host (DNS rebinding).
     fn check_host(&self, request: &Request) -> Result<(), Response> {
         let Some(host) = request.host() else { return Ok(()) };
-        if !self.loopback || self.token.is_some() || is_loopback(host) || self.is_own(host) {
+        if !self.loopback || !self.tokens.are_none() || is_loopback(host) || self.is_own(host) {
             return Ok(());
         }
         let detail = format!(
@@ -74,7 +73,7 @@ impl Access {
     /// Origin, which goes with every write and every WebSocket. An address can be given no other meaning.
     fn check_origin_host(&self, request: &Request) -> Result<(), Response> {
         let Some(host) = request.host() else { return Ok(()) };
-        if self.token.is_some() || request.header("Origin").is_none() {
+        if !self.tokens.are_none() || request.header("Origin").is_none() {
             return Ok(());
         }
         let name = host_name(host);
@@ -115,27 +114,46 @@ impl Access {
     }
 
     fn check_token(&self, request: &Request, need: Need) -> Result<(), Response> {
-        let Some(token) = self.token else { return Ok(()) };
-        if need == Need::Nothing {
-            return Ok(());
-        }
-        let mut presented = request.header("Authorization").and_then(bearer).map(hash);
-        // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
-        let is_live = match Route::action(request.method(), request.path()) {
-            Some(Action::Stream) => true,
-            Some(Action::Document) => super::events::are_wanted(request),
-            _ => false,
-        };
-        if presented.is_none() && is_live {
-            presented = request.query_parameter("token")?.as_deref().map(hash);
-        }
-        let detail = match presented {
-            Some(presented) if equal_in_constant_time(&presented, &token) => return Ok(()),
-            Some(_) => "this is not the token that the node was started with",
+        let Some(needed) = need.right().filter(|_| !self.tokens.are_none()) else { return Ok(()) };
+        let presented = presented(request)?;
+        let detail = match presented.map(|presented| self.tokens.right(&presented)) {
+            Some(Some(right)) if right >= needed => return Ok(()),
+            Some(Some(right)) => {
+                let (needed, right) = (needed.name(), right.name());
+                let detail = format!("this needs the right {needed}, and the token has {right}");
+                return Err(Response::problem(403, detail));
+            }
+            Some(None) => {
+                "this is not the token that the node was started with, nor one in its file"
+            }
             None => "this node wants the header Authorization: Bearer TOKEN",
         };
         Err(Response::problem(401, detail).with_header("WWW-Authenticate", "Bearer"))
     }
+
+    /// What ends when this request, which is answered without an end, would not be let pass any more; none if
+    /// that cannot be.
+    pub fn end(&self, request: &Request) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.tokens.file()?;
+        let needed = table::need(request.method(), request.path()).right()?;
+        let (tokens, presented) = (self.tokens.clone(), presented(request).ok()??);
+        Some(async move { tokens.lost(presented, needed).await })
+    }
+}
+
+/// The token that a request presents.
+fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
+    if let Some(token) = request.header("Authorization").and_then(bearer) {
+        return Ok(Some(Hashed::of(token)));
+    }
+    // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
+    let is_live = match Route::action(request.method(), request.path()) {
+        Some(Action::Stream) => true,
+        Some(Action::Document) => super::events::are_wanted(request),
+        _ => false,
+    };
+    let token = if is_live { request.query_parameter("token")? } else { None };
+    Ok(token.as_deref().map(Hashed::of))
 }
 
 /// Whether pages of that origin come from that host.
@@ -168,19 +186,8 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
-/// Tokens are compared by their hashes, so that neither their length nor where they differ shows in
-/// the time it takes.
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
-fn equal_in_constant_time(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::table;
     use super::*;
     use crate::config::Origins;
     use crate::http::tests::request;
@@ -190,7 +197,7 @@ mod tests {
     const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
     fn access(token: Option<&str>, listening: &[IpAddr], own_host: &str) -> Access {
-        Access::new(token, Cors::default(), listening, own_host)
+        Access::new(Tokens::one(token), Cors::default(), listening, own_host)
     }
 
     fn status(access: &Access, text: &str) -> u16 {
@@ -257,7 +264,7 @@ mod tests {
 
     #[test]
     fn pages_of_allowed_origins_write_and_read_the_stream() {
-        let of = |origins| Access::new(None, Cors::new(origins), &[ANY], "node");
+        let of = |origins| Access::new(Tokens::one(None), Cors::new(origins), &[ANY], "node");
         let some = of(Origins::These(vec!["https://app.example".to_owned()]));
         let all = of(Origins::All);
         let none = access(None, &[ANY], "node");

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::bad_request;
 use crate::http::{Request, Response};
+use crate::tokens::Right;
 
 /// What is behind a path.
 pub struct Route {
@@ -64,6 +65,18 @@ pub enum Query {
     Any,
     /// These, and each once. With another one something is meant that would not be done.
     Only(&'static [&'static str]),
+}
+
+impl Need {
+    /// The right that a token must have; none if there need be no token.
+    pub fn right(self) -> Option<Right> {
+        match self {
+            Self::Nothing => None,
+            Self::Read => Some(Right::Read),
+            Self::Write => Some(Right::Write),
+            Self::Peer => Some(Right::Peer),
+        }
+    }
 }
 
 const fn get(action: Action, need: Need, query: Query) -> Operation {

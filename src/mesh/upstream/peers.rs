@@ -22,6 +22,7 @@ use crate::manager::Handle;
 use crate::mesh::neighbours::Neighbours;
 use crate::query::Query;
 use crate::stream::Security;
+use crate::tokens::Tokens;
 
 /// How many changes may wait for those before them.
 const MOST_WAITING: usize = 16;
@@ -137,8 +138,8 @@ impl Peers {
 
 /// What each task gets.
 pub struct Means {
-    /// What is sent to peers.
-    pub token: Option<String>,
+    /// One of them is shown to peers.
+    pub tokens: Tokens,
     /// How streams are kept from others.
     pub security: Security,
     /// To the manager.
