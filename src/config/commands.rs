@@ -90,7 +90,7 @@ pub static RUN: CommandEntry = CommandEntry {
 static GET: CommandEntry = CommandEntry {
     name: "get",
     summary: "print the document, or a part of it",
-    more: "",
+    more: "What one node does not answer is asked of the next one.",
     arguments: &[NODE, PART],
     flags: &[&[&COMMITTED, &PRETTY, &RAW, &TIMEOUT], REACH],
     exits: OF_READS,
@@ -101,7 +101,7 @@ static GET: CommandEntry = CommandEntry {
 static SET: CommandEntry = CommandEntry {
     name: "set",
     summary: "set a part to a value",
-    more: EXACTLY_ONCE,
+    more: "What it is in must be there. The write has one effect, however often it must be sent, to whichever node.",
     arguments: &[NODE, POINTER, VALUE],
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
@@ -135,7 +135,7 @@ static EDIT: CommandEntry = CommandEntry {
     name: "edit",
     summary: "change a part in $EDITOR",
     more: "What was changed is sent as a patch that applies only to what was read: exit status 3 if somebody else has \
-           changed the same.",
+           changed the same. The edited file is kept then, and its name is told.",
     arguments: &[NODE, PART],
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
@@ -157,7 +157,8 @@ static REMOVE: CommandEntry = CommandEntry {
 static WATCH: CommandEntry = CommandEntry {
     name: "watch",
     summary: "print a part now and whenever it changes",
-    more: "One JSON value a line. After a break it goes on, at the next node, without a gap or a repeat.",
+    more: "One JSON value a line, at first the one that is there. That there is nothing is told on standard error. After \
+           a break it goes on, at the next node, without a gap or a repeat; what comes fast is one change.",
     arguments: &[NODE, PART],
     flags: &[&[&RAW, &TIMEOUT], REACH],
     exits: OF_READS,
@@ -168,7 +169,7 @@ static WATCH: CommandEntry = CommandEntry {
 static IMPORT: CommandEntry = CommandEntry {
     name: "import",
     summary: "set a part to a document of any size",
-    more: "It takes as many transactions as its size needs, each of which has one effect.",
+    more: "It takes as many transactions as its size needs, each of which has one effect: others see it arrive in pieces.",
     arguments: &[
         NODE,
         POINTER,
@@ -183,7 +184,7 @@ static IMPORT: CommandEntry = CommandEntry {
 static EXPORT: CommandEntry = CommandEntry {
     name: "export",
     summary: "write the document, or a part, to a file",
-    more: "",
+    more: "The file is there, or replaced, when all of it has come.",
     arguments: &[
         NODE,
         PART,
@@ -198,7 +199,8 @@ static EXPORT: CommandEntry = CommandEntry {
 static STATUS: CommandEntry = CommandEntry {
     name: "status",
     summary: "print how nodes are, a line each",
-    more: "",
+    more: "Nodes with the same hash have the same transactions and document; LAG is how many transactions are still to \
+           come, COMMIT how old the last one is. The exit status is 5 if a node is not reached, 1 if one is not well.",
     arguments: &[NODES],
     flags: &[&[&TIMEOUT], REACH],
     exits: &[Exit::Failed, Exit::Unreachable],
@@ -209,7 +211,8 @@ static STATUS: CommandEntry = CommandEntry {
 static WAIT: CommandEntry = CommandEntry {
     name: "wait",
     summary: "wait until nodes are ready",
-    more: "",
+    more: "All of them. With --transaction, until they have that one too; with --committed, until it is final, or \
+           without one, until all is that they have now.",
     arguments: &[NODES],
     flags: &[&[&TRANSACTION, &COMMITTED, &TIMEOUT], REACH],
     exits: &[Exit::Failed, Exit::Unreachable],

@@ -158,7 +158,7 @@ pub static TIMEOUT: Flag = Flag {
     name: "timeout",
     value: DURATION,
     help: "give up after so long [default: 30s]",
-    more: "A whole number with s, m, h or d.",
+    more: "A whole number with s, m, h or d. If no node is there at all, that is told at once.",
     ..PLAIN
 };
 
