@@ -33,7 +33,7 @@
 //! - [`remote`]: asks running nodes over HTTP. [`config`]: the command line. [`node`]: puts the parts together. [`client`]: the command line
 //!   as a client of running nodes. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
-//!   [`log_format`]: a line of the log.
+//!   [`log_format`]: a line of the log. [`progress`]: how far something is that takes long.
 //!
 //! `docs/architecture.md` says how they work together, with the way of one write from node to node.
 //!
@@ -80,6 +80,7 @@ pub mod mesh;
 pub mod names;
 pub mod node;
 pub mod patch;
+pub mod progress;
 pub mod query;
 pub mod remote;
 pub mod replica;

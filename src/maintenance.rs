@@ -27,6 +27,7 @@ use crate::journal::{
 };
 use crate::manager::recovery::{Proof, ReadBack, read_back};
 use crate::manager::{StateHash, wall_clock};
+use crate::progress::{Progress, Unit};
 use crate::source::Source;
 
 pub use fetch::PeerStatus;
@@ -316,6 +317,7 @@ async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Re
             let header = header.raised(NOTES_VERSION).unwrap_or(header);
             target.write_all(&header.line()).map_err(at(file))?;
             let (mut length, mut batch, mut records) = (0, 1, Vec::new());
+            let mut progress = Progress::new("copying", Unit::Transactions);
             loop {
                 let record = stream.next().await.map_err(Failure)?;
                 let is_over = record.is_none();
@@ -325,6 +327,7 @@ async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Re
                     push_batch(&mut text, records.iter().map(|record| &*record.line), batch);
                     target.write_all(&text).map_err(at(file))?;
                     length += records.len() as u64;
+                    progress.reach(length, None);
                     batch += 1;
                     records.clear();
                 }
@@ -413,13 +416,21 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> DirectoryError + '_ {
 /// Reads a whole journal through.
 fn check(journal: &Segments) -> Result<Extent, OpenError> {
     let reader = FileReader::new(journal.clone(), &Marks::default());
-    read_through(&reader, &mut |_, _| Ok(()))
+    let mut progress = Progress::new("checking", Unit::Transactions);
+    let mut count = 0;
+    read_through(&reader, &mut |share, transactions| {
+        count += transactions.len() as u64;
+        progress.reach(count, Some(share));
+        Ok(())
+    })
 }
 
 /// Copies a journal's complete batches.
 fn copy(journal: &Segments, extent: &Extent, target: &mut dyn Write) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     let mut offset = journal.first_line().offset;
+    let bytes = extent.last.saturating_sub(offset);
+    let mut progress = Progress::new("copying", Unit::Bytes).of(bytes);
     while offset < extent.last {
         let room = usize::try_from(extent.last - offset).unwrap_or(usize::MAX).min(COPY_BYTES);
         let read = journal.read_at(&mut buffer[..room], offset)?;
@@ -428,6 +439,7 @@ fn copy(journal: &Segments, extent: &Extent, target: &mut dyn Write) -> io::Resu
         }
         target.write_all(&buffer[..read])?;
         offset += read as u64;
+        progress.advance(read as u64);
     }
     target.write_all(&extent.last_batch(journal)?.0)
 }

@@ -27,14 +27,12 @@ use crate::journal::{
     write_durably,
 };
 use crate::manager::recovery::{clock_of, clock_of_base};
+use crate::progress::{Progress, Unit};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Name, Place, Record};
 
 /// What the first file of a journal is called.
 const FIRST_FILE: &str = "journal";
-
-/// After how many transactions it is told how many there are.
-const TOLD_TRANSACTIONS: u64 = 10_000;
 
 /// How many gaps are noted.
 const GAPS: usize = 1000;
@@ -113,16 +111,16 @@ pub async fn rebuild(
         told(&format!("a base of {peer}, with a document of {} bytes", base.document.len()));
     }
     let mut count = 0;
+    let mut progress = Progress::new("receiving", Unit::Transactions).logged();
     while let Some(record) = stream.next().await.map_err(Failure)? {
         if !writer.clock.has_seen(&record.place.source, record.place.id) {
             old.meet(&record);
             writer.push(record).map_err(at(&path))?;
         }
         count += 1;
-        if count % TOLD_TRANSACTIONS == 0 {
-            told(&format!("{count} transactions of {peer}"));
-        }
+        progress.reach(count, None);
     }
+    drop(progress);
     stream.close().await;
     told(&format!("{count} transactions of {peer}"));
     let (received, theirs) = (writer.length, writer.clock.clone());
@@ -224,7 +222,7 @@ fn tell_losses(
     Ok(())
 }
 
-fn tell_remains(path: &Path, good: usize, remains: &Remains, told: &mut dyn FnMut(&str)) {
+fn tell_remains(path: &Path, good: u64, remains: &Remains, told: &mut dyn FnMut(&str)) {
     let Remains { damaged, damaged_count, .. } = remains;
     let path = path.display();
     if damaged.is_empty() {
@@ -256,14 +254,17 @@ impl OldJournal {
         let mut old = Self::default();
         for (path, storage) in files {
             let mut good = 0;
+            let mut progress = Progress::new("reading what is left", Unit::Transactions).logged();
             let remains = salvage(&**storage, &mut |found| match found {
                 Some(record) => {
                     good += 1;
+                    progress.reach(good, None);
                     old.note(&record);
                 }
                 None => old.holes += 1,
             })
             .map_err(at(path))?;
+            drop(progress);
             tell_remains(path, good, &remains, told);
         }
         Ok(old)

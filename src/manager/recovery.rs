@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::past::{Bases, JournalPast, Own, read_base};
 use crate::clock::{Time, VectorClock};
@@ -12,6 +11,7 @@ use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
     Marks, OpenError, Segments, StoredBase, StoredCheckpoint, read_through,
 };
+use crate::progress::{Progress, Unit};
 use crate::replica::{Bounds, Life, Replica, Resume};
 use crate::source::{Source, SourceError};
 use crate::transaction::{Place, Transaction};
@@ -19,9 +19,6 @@ use crate::transaction::{Place, Transaction};
 /// How many transactions, and about how many bytes of them, are put into the history in one pass.
 const BATCH_TRANSACTIONS: usize = 1 << 16;
 const BATCH_BYTES: usize = 1 << 20;
-
-/// How often is told how far it is.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A data directory that was opened.
 pub struct Recovered {
@@ -266,7 +263,8 @@ impl Reading {
     fn through(mut self) -> Result<ReadBack, OpenError> {
         let reader = self.reader.clone();
         let from = reader.length();
-        let mut told = Instant::now();
+        let progress = Progress::new("reading the journal back", Unit::Transactions);
+        let mut progress = progress.logged();
         let extent = read_through(&reader, &mut |share, transactions| {
             for transaction in transactions {
                 self.gathered_bytes += transaction.payload.len();
@@ -275,14 +273,7 @@ impl Reading {
             if self.gathered.len() >= BATCH_TRANSACTIONS || self.gathered_bytes >= BATCH_BYTES {
                 self.put_in()?;
             }
-            if told.elapsed() >= PROGRESS_INTERVAL {
-                told = Instant::now();
-                let count = reader.length() + self.gathered.len() as u64;
-                log::info!(
-                    "reading the journal back: {count} transactions, {:.0} %",
-                    100.0 * share
-                );
-            }
+            progress.reach(reader.length() + self.gathered.len() as u64, Some(share));
             Ok(())
         })?;
         self.put_in()?;
