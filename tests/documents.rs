@@ -1,6 +1,9 @@
 //! Links in README, CHANGELOG and docs/ lead somewhere: to a file that is there, and to a heading that it has. A
 //! link that shows a name of the code, such as [`name`](../src/file.rs), leads to a file with that name in it.
 
+#[path = "documents/log_lines.rs"]
+mod log_lines;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,6 +94,19 @@ fn links_lead_somewhere() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(count > 20, "{count} links");
+}
+
+#[test]
+fn each_kind_of_trouble_is_explained() {
+    let health = fs::read_to_string(root().join("src/routes/health.rs")).unwrap();
+    let health = health.split("#[cfg(test)]").next().unwrap();
+    let kinds = health.split("kind: \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let kinds: Vec<_> = kinds.collect();
+    assert!(kinds.len() >= 10, "{kinds:?}");
+    for kind in kinds {
+        assert!(operations.contains(&format!("\n| `{kind}`")), "docs/operations.md lacks {kind}");
+    }
 }
 
 #[test]
