@@ -30,7 +30,7 @@ const MAX_COPIED = 2 ** 30;
 const ANSWER_MS = 10_000;
 /** How long a write may take. */
 const WRITE_MS = 30_000;
-/** A node says something every 15 s. A stream that says nothing for so long is dead. */
+/** A node says something every 15 s. A stream that says nothing for so long is dead, unless `silence` says otherwise. */
 const SILENCE_MS = 40_000;
 /** How long is waited before the first new try, and at most; a random part of it. */
 const FIRST_DELAY_MS = 1000;
@@ -38,7 +38,7 @@ const MOST_DELAY_MS = 10_000;
 /** A connection that lasted so long shows that the node is well. */
 const WELL_MS = 10_000;
 /** How long events wait for the answer to a write that may be in them. */
-const HOLD_MS = 100;
+const HOLD_MS = 500;
 /** How long a node is waited for that has to hear of a write from another one. */
 const HEARSAY_S = 20;
 /** When it is first asked whether a write is final or skipped, and then at twice its age. */
@@ -615,6 +615,7 @@ const isDots = token => token === '.' || token === '..';
  * @property {string} [name] begins the source under which writes are made; shown by the nodes
  * @property {string} [queue] names the writes that are kept: pages of one origin with the same one send each other's
  * @property {Store} [store] where writes are kept until their fate is known
+ * @property {number} [silence] after how many milliseconds of silence a node is given up
  * @property {typeof fetch} [fetch]
  */
 
@@ -624,6 +625,9 @@ export class LiveDocument {
 	/** @type {Status} */
 	status = { state: 'connecting', node: null, error: null, pending: 0 };
 	#isReady;
+	/** The process that is read, and since when. */
+	#process;
+	#streamBegan = 0;
 	#urls;
 	#part;
 	#options;
@@ -851,8 +855,9 @@ export class LiveDocument {
 			const response = await this.#ask(url, `get${inPath(this.#part)}`, { headers, signal: stream.signal });
 			if (!response.ok) throw await problemOf(response);
 			if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Problem('it answers with no events');
-			const heard = () => expect(SILENCE_MS, 'the node says nothing any more');
+			const heard = () => expect(this.#options.silence ?? SILENCE_MS, 'the node says nothing any more');
 			heard();
+			this.#streamBegan = Date.now();
 			this.#setStatus({ state: 'online', node: url, error: null });
 			this.#writePause.end();
 			this.#adopt().catch(() => {});
@@ -865,15 +870,33 @@ export class LiveDocument {
 		}
 	}
 
-	/** Takes an event; if it may hold a write whose answer is on its way, after that. */
+	/** Takes an event; if it may hold a write of which that is not known yet, when it is. */
 	#receive(event, stream) {
 		if (event.retry) {
 			this.#firstDelay = Math.min(Math.max(event.retry, 100), MOST_DELAY_MS);
 			return;
 		}
+		this.#process = changeOf(event.id)?.process;
 		this.#inbox.push({ ...event, stream });
-		if (!this.#isAnswerDue) this.#takeEvents();
+		this.#locate();
+		this.#takeInTime();
+	}
+
+	#takeInTime() {
+		if (!this.#mayHoldWrites()) this.#takeEvents();
 		else this.#inboxTimer ??= setTimeout(() => this.#takeEvents(), HOLD_MS);
+	}
+
+	/** Whether events that have come may hold writes of which that is not known, and will be soon. */
+	#mayHoldWrites() {
+		if (this.#isAnswerDue) return true;
+		const isUnclear = entry => entry.write.status === PENDING ? entry.doubtful.length : this.#isElsewhere(entry);
+		return Date.now() < this.#streamBegan + HOLD_MS && this.#writes.some(isUnclear);
+	}
+
+	/** Whether another process has accepted it than the one that is read. */
+	#isElsewhere({ write, change }) {
+		return write.status !== PENDING && change?.process !== this.#process;
 	}
 
 	#takeEvents() {
@@ -903,7 +926,6 @@ export class LiveDocument {
 		this.#dropShown();
 		this.#show();
 		this.#look();
-		this.#locate();
 	}
 
 	#parse(text) {
@@ -989,7 +1011,7 @@ export class LiveDocument {
 			return error;
 		} finally {
 			this.#isAnswerDue = false;
-			this.#takeEvents();
+			this.#takeInTime();
 		}
 		if (!problem) return undefined;
 		if ([500, 502, 504].includes(status) && !entry.doubtful.includes(url)) entry.doubtful.push(url);
@@ -1028,23 +1050,28 @@ export class LiveDocument {
 	async #locate() {
 		if (this.#isLocating) return;
 		this.#isLocating = true;
-		const isElsewhere = ({ write, change }) => write.status !== PENDING && change?.process !== this.#position?.process;
-		for (let entry; this.#position && this.#stream && (entry = this.#writes.find(isElsewhere));) {
-			const { kept: { source, id } } = entry, url = this.status.node, { signal } = this.#stream;
-			try {
-				const response = await this.#ask(url, `get?source=${encodeURIComponent(source)}&id=${id}&wait=${HEARSAY_S}s`, { method: 'HEAD', signal });
-				const change = changeOf(response.headers.get('Patchmesh-Change'));
-				if (response.status === 504) {
-					// The one that has accepted it may be gone.
-					await this.#post(entry, url);
-				} else if (response.ok && change) entry.change = change;
-			} catch {
-				// The stream may be at its end.
-			}
+		for (let entry; this.#stream && this.#process && (entry = this.#writes.findLast(entry => this.#isElsewhere(entry)));) {
+			await this.#locateOne(entry, this.status.node, this.#stream.signal);
+			if (this.#isElsewhere(entry) && !this.#isClosed) await this.#locatePause.wait(delayOf(FIRST_DELAY_MS, 1));
+			else this.#takeInTime();
 			if (this.#dropShown()) this.#show();
-			if (isElsewhere(entry)) await this.#locatePause.wait(delayOf(FIRST_DELAY_MS, 1));
 		}
 		this.#isLocating = false;
+	}
+
+	async #locateOne(entry, url, signal) {
+		const { kept: { source, id }, change: before } = entry;
+		try {
+			const response = await this.#ask(url, `get?source=${encodeURIComponent(source)}&id=${id}&wait=${HEARSAY_S}s`, { method: 'HEAD', signal });
+			// The one that has accepted it may be gone.
+			if (response.status === 504) await this.#post(entry, url);
+			else if (response.ok) entry.change = changeOf(response.headers.get('Patchmesh-Change')) ?? before;
+		} catch {
+			// The stream may be at its end.
+		}
+		// What a process has accepted before it comes before it wherever it comes.
+		const isBefore = other => before && other.change?.process === before.process && other.change.number <= before.number;
+		if (entry.change !== before) for (const other of this.#writes.filter(isBefore)) other.change = entry.change;
 	}
 
 	// -- What becomes of accepted writes

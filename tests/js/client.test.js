@@ -1,0 +1,269 @@
+// client.js in Node.js, against real nodes.
+//
+//     PATCHMESH=target/debug/patchmesh node --test tests/js/*.test.js
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, test } from 'node:test';
+import { connect } from 'patchmesh';
+import { freePort, send, sleep, startFakePeer, startNode, stopNodes, until } from '../page/nodes.js';
+
+const cleanUps = [];
+const atEnd = cleanUp => cleanUps.push(cleanUp);
+afterEach(async () => {
+	for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+	await stopNodes();
+});
+after(stopNodes);
+
+function open(urls, options) {
+	const doc = connect(urls, options);
+	atEnd(() => doc.close());
+	return doc;
+}
+
+async function directory() {
+	const made = await mkdtemp(join(tmpdir(), 'patchmesh-js-'));
+	atEnd(async () => { await stopNodes(); await rm(made, { recursive: true }); });
+	return made;
+}
+
+const get = async (node, path = '') => (await fetch(`${node.url}/get${path}`)).json();
+const numbers = count => Array.from({ length: count }, (_, i) => i);
+const append = value => [{ op: 'add', path: '/list/-', value }];
+
+// Stands before a node; `act` says of each request what becomes of it: pass it on, or take it and lose the answer.
+async function startProxy(node, act) {
+	const server = createServer((request, response) => {
+		const body = [];
+		request.on('data', piece => body.push(piece)).on('end', async () => {
+			const what = act(request);
+			if (what === 'lose the request') return response.destroy();
+			const { host, connection, 'content-length': _, ...headers } = request.headers, { method } = request;
+			const answer = await fetch(node.url + request.url, { method, headers, body: ['GET', 'HEAD'].includes(method) ? undefined : Buffer.concat(body) }).catch(() => null);
+			if (!answer || what === 'lose the answer') return response.destroy();
+			response.writeHead(answer.status, Object.fromEntries([...answer.headers].filter(([name]) => !/^(content-length|transfer-encoding|connection)$/.test(name))));
+			response.flushHeaders();
+			answer.body?.pipeTo(new WritableStream({ write: piece => void response.write(piece) })).then(() => response.end(), () => response.destroy()) ?? response.end();
+		});
+	});
+	await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+	atEnd(() => { server.closeAllConnections(); server.close(); });
+	return { url: `http://127.0.0.1:${server.address().port}` };
+}
+
+test('a write shows at once, and is accepted or taken back', async () => {
+	const node = await startNode(await freePort()), doc = open(node.url), seen = [];
+	await doc.ready;
+	doc.subscribe('', value => seen.push(value));
+	const write = doc.set('/a', 1), states = [];
+	write.watch(({ status }) => states.push(status));
+	assert.deepEqual(doc.get(), { a: 1 });
+	assert.deepEqual(doc.writes, [write]);
+	assert.equal((await write).Payload, '[{"op":"add","path":"/a","value":1}]');
+	assert.deepEqual(states, ['pending', 'accepted']);
+	assert.deepEqual(doc.writes, []);
+
+	// What another one has written just now makes wrong what is shown here.
+	const others = send(node, [{ op: 'replace', path: '/a', value: 7 }]);
+	const first = doc.patch([{ op: 'add', path: '/b', value: 2 }]), other = doc.patch([{ op: 'test', path: '/a', value: 1 }, { op: 'add', path: '/c', value: 3 }]);
+	assert.deepEqual(doc.get(), { a: 1, b: 2, c: 3 });
+	await Promise.all([others, first]);
+	await assert.rejects(other.accepted, { status: 409, operation: 0, path: '/a', type: '/problems/does-not-apply' });
+	await assert.rejects(other.committed, { status: 409 });
+	assert.equal(other.status, 'refused');
+	await until('taken back', () => doc.get('/a') === 7 && doc.get('/c') === undefined);
+	assert.deepEqual(seen.at(-1), { a: 7, b: 2 });
+	assert.throws(() => doc.patch([{ op: 'add', path: 'a', value: 1 }]), { status: 400, operation: 0 });
+	assert.throws(() => doc.patch({}), { status: 400 });
+	assert.throws(() => doc.set('/a', undefined), /none that JSON has/);
+});
+
+test('each way of writing does what it says', async () => {
+	const node = await startNode(await freePort()), doc = open(node.url);
+	await doc.ready;
+	await doc.set('', { list: [1, 2], '': { '..': { x: 1 }, 'a/b': null } });
+	await doc.set('/list/0', 'first');
+	await doc.set('/list/-', 'last');
+	await doc.remove('/list/1');
+	await doc.merge({ new: { gone: null, kept: 1 } });
+	await doc.merge('//..', { y: 2 });
+	await doc.merge('//a~1b', { z: 'ä' });
+	const expected = { list: ['first', 'last'], '': { '..': { x: 1, y: 2 }, 'a/b': { z: 'ä' } }, new: { kept: 1 } };
+	assert.deepEqual(doc.get(), expected);
+	assert.deepEqual(await get(node), expected);
+	assert.equal(doc.get('//a~1b/z'), 'ä');
+	assert.equal(doc.get('/list/length'), undefined);
+	assert.equal(doc.get('/toString'), undefined);
+});
+
+test('who subscribes is called when that part changes, and not otherwise', async () => {
+	const node = await startNode(await freePort()), seen = [], objects = [];
+	await send(node, [{ op: 'add', path: '/a', value: { b: 1 } }, { op: 'add', path: '/x', value: { y: [] } }]);
+	const doc = open(node.url);
+	doc.subscribe('/a/b', value => seen.push(value));
+	doc.subscribe('/x', value => objects.push(value));
+	await doc.ready;
+	const late = [], end = doc.subscribe('/a/b', value => late.push(value));
+	assert.deepEqual([seen, late], [[1], [1]]);
+	await doc.set('/c', 1);
+	await doc.set('/a/b', 1);
+	await send(node, [{ op: 'add', path: '/x/y/-', value: 1 }]);
+	await until('the other part', () => objects.length === 2);
+	end();
+	await doc.set('/a/b', 2);
+	await doc.remove('/a');
+	await until('gone', () => seen.length === 3);
+	assert.deepEqual([seen, late], [[1, 2, undefined], [1]]);
+	assert.deepEqual(objects, [{ y: [] }, { y: [1] }]);
+});
+
+test('a part is a document of its own', async () => {
+	const node = await startNode(await freePort()), doc = open(node.url, { part: '/users/a~1b' }), seen = [];
+	await doc.ready;
+	assert.equal(doc.get(), undefined);
+	doc.subscribe('', value => seen.push(value));
+	await send(node, [{ op: 'add', path: '/users', value: { 'a/b': { name: 'Anna' }, other: 1 } }]);
+	await until('there', () => doc.get('/name') === 'Anna');
+	await doc.set('/age', 31);
+	await doc.merge('/name', 'Bo');
+	assert.deepEqual(await get(node), { users: { 'a/b': { name: 'Bo', age: 31 }, other: 1 } });
+	await send(node, [{ op: 'remove', path: '/users' }]);
+	await until('gone', () => doc.get() === undefined);
+	assert.deepEqual(seen, [{ name: 'Anna' }, { name: 'Anna', age: 31 }, { name: 'Bo', age: 31 }, undefined]);
+});
+
+test('what is skipped by a late arrival is taken back, and says why', async () => {
+	const fake = await startFakePeer(), node = await startNode(await freePort(), [fake.port]), doc = open(node.url);
+	atEnd(() => fake.close());
+	await doc.ready;
+	const began = Date.now();
+	await sleep(5);
+	await doc.set('/seat', null);
+	const write = doc.patch([{ op: 'test', path: '/guest', value: null }, { op: 'replace', path: '/guest', value: 'Chloe' }]);
+	await assert.rejects(write.accepted, { status: 409 });
+	const take = doc.patch([{ op: 'test', path: '/seat', value: null }, { op: 'replace', path: '/seat', value: 'Chloe' }]);
+	await take;
+	fake.send('dora~00000000', 1, [{ op: 'add', path: '/lock', value: 1 }], began);
+	await until('the late one', () => doc.get('/lock') === 1);
+	assert.equal(doc.get('/seat'), 'Chloe');
+	fake.send('dora~00000000', 2, [{ op: 'replace', path: '/seat', value: 'Dora' }], Number(take.transaction.Time) / 1000 - 0.001);
+	await until('skipped', () => take.status === 'skipped');
+	assert.match(take.error.reason, /not as tested, it is "Dora"/);
+	await assert.rejects(take.committed, { status: 409, type: '/problems/skipped' });
+	assert.equal(doc.get('/seat'), 'Dora');
+});
+
+test('a write tells when it is final', async () => {
+	const node = await startNode(await freePort(), [], '--primary', '--data', await directory()), doc = open(node.url), states = [];
+	doc.onWrite(({ status }) => states.push(status));
+	const write = doc.set('/a', 1);
+	assert.equal((await write.committed).Id, 1);
+	assert.deepEqual(states, ['accepted', 'committed']);
+});
+
+test('a node that is killed while writes are under way takes each once, in their order', async () => {
+	const port = await freePort(), data = await directory(), start = () => startNode(port, [], '--data', data);
+	let node = await start(), isOver = false;
+	await send(node, [{ op: 'add', path: '/list', value: [] }]);
+	const doc = open(node.url), shown = [], count = 300;
+	await doc.ready;
+	doc.subscribe('/list', list => shown.push(list));
+	const kills = (async () => {
+		for (let i = 0; i < 4 && !isOver; i++) {
+			await sleep(120);
+			await node.kill();
+			node = await start();
+		}
+	})();
+	const writes = numbers(count).map(i => doc.patch(append(i)));
+	assert.deepEqual(doc.get('/list'), numbers(count));
+	await Promise.all(writes.map(write => write.accepted));
+	isOver = true;
+	await kills;
+	assert.deepEqual(await get(node, '/list'), numbers(count));
+	// And the copy here never showed anything else.
+	await until('the stream', () => doc.status.state === 'online');
+	for (const list of shown) assert.deepEqual(list, numbers(list.length));
+	const lines = (await (await fetch(`${node.url}/log`)).text()).trim().split('\n').map(line => JSON.parse(line));
+	assert.equal(lines.length, count + 1);
+	assert.equal(new Set(lines.map(({ Source }) => Source)).size, 2);
+});
+
+test('a write whose answer is lost is repeated at another node, and takes effect once', async () => {
+	const [one, two] = await Promise.all([startNode(await freePort()), startNode(await freePort())]);
+	for (const node of [one, two]) await send(node, [{ op: 'add', path: '/list', value: [] }]);
+	let lost = 0;
+	const proxy = await startProxy(one, ({ method }) => method === 'POST' && ++lost ? 'lose the answer' : 'pass it on');
+	const doc = open([proxy.url, two.url]);
+	await doc.ready;
+	const writes = numbers(3).map(i => doc.patch(append(i)));
+	await Promise.all(writes.map(write => write.accepted));
+	assert.ok(lost >= 3);
+	// Each node has stamped them by itself, and does not know it yet.
+	assert.deepEqual([await get(one, '/list'), await get(two, '/list')], [[0, 1, 2], [0, 1, 2]]);
+	await Promise.all([[one, two], [two, one]].map(([node, peer]) => fetch(`${node.url}/peers`, { method: 'POST', body: JSON.stringify({ address: `127.0.0.1:${peer.port}` }) })));
+	await until('equal', async () => {
+		const [a, b] = await Promise.all([one, two].map(async node => (await fetch(`${node.url}/get`)).headers.get('ETag')));
+		const log = await (await fetch(`${two.url}/log`)).text();
+		return a === b && log.trim().split('\n').length === 8;
+	});
+	const list = await get(one, '/list');
+	assert.deepEqual(list, [...new Set(list)]);
+	assert.deepEqual(writes.map(({ status }) => status), Array(3).fill('accepted'));
+	await until('shown', () => JSON.stringify(doc.get('/list')) === JSON.stringify(list));
+	assert.equal(doc.get('/list').length, list.length);
+});
+
+test('a refusal by another node tells that the first one may have taken it', async () => {
+	const [one, two] = await Promise.all([startNode(await freePort()), startNode(await freePort())]);
+	await send(one, [{ op: 'add', path: '/list', value: [] }]);
+	const proxy = await startProxy(one, ({ method }) => method === 'POST' ? 'lose the answer' : 'pass it on');
+	const write = open([proxy.url, two.url]).patch(append(1));
+	await assert.rejects(write.accepted, { status: 409, doubtful: [`${proxy.url}/`] });
+});
+
+test('what is written before a node can be reached is sent when it can', async () => {
+	const port = await freePort(), doc = open(`http://127.0.0.1:${port}`), states = new Set();
+	doc.onStatus(({ state }) => states.add(state));
+	const writes = [doc.set('/list', []), ...numbers(20).map(i => doc.patch(append(i)))];
+	await sleep(300);
+	assert.equal(doc.status.pending, 21);
+	assert.ok(doc.status.error);
+	const node = await startNode(port);
+	doc.retry();
+	await Promise.all(writes.map(write => write.accepted));
+	assert.deepEqual(await get(node, '/list'), numbers(20));
+	await doc.ready;
+	await until('shown', () => doc.get('/list')?.length === 20);
+	assert.deepEqual([...states], ['connecting', 'offline', 'online']);
+	assert.equal(doc.status.error, null);
+});
+
+test('a frozen node is left for another one', async () => {
+	const [a, b] = [await freePort(), await freePort()], [one, two] = await Promise.all([startNode(a, [b]), startNode(b, [a])]);
+	await send(one, [{ op: 'add', path: '/n', value: 0 }]);
+	const doc = open([one.url, two.url], { silence: 700 }), ids = [];
+	await doc.ready;
+	one.signal('SIGSTOP');
+	await until('another', () => doc.status.node === `${two.url}/`);
+	doc.subscribe('/n', n => ids.push(n));
+	await doc.set('/n', 1);
+	assert.equal((await get(two)).n, 1);
+	one.signal('SIGCONT');
+});
+
+test('a token is asked for, and used', async () => {
+	const node = await startNode(await freePort(), [], '--token', 'sesam'), doc = open(node.url, { token: 'wrong' });
+	await until('refused', () => doc.status.error?.status === 401);
+	const write = doc.set('/a', 1);
+	await sleep(100);
+	assert.equal(write.status, 'pending');
+	doc.token = 'sesam';
+	await write;
+	await doc.ready;
+	assert.equal(doc.get('/a'), 1);
+});
