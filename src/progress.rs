@@ -10,8 +10,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How often it is shown anew on a terminal.
 const SHOWN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the log tells it.
-const TOLD_INTERVAL: Duration = Duration::from_secs(10);
+/// When the log first tells it, and how often in the end: what takes long needs fewer lines.
+const FIRST_TOLD: Duration = Duration::from_secs(1);
+const TOLD_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Progress {
 struct Pace {
     next: Instant,
     interval: Duration,
+    /// What the interval, which is doubled each time, comes to.
+    longest: Duration,
     was_shown: bool,
 }
 
@@ -48,6 +51,7 @@ impl Pace {
         let is_due = now >= self.next;
         if is_due {
             self.next = now + self.interval;
+            self.interval = (self.interval * 2).min(self.longest);
             self.was_shown = true;
         }
         is_due
@@ -58,9 +62,13 @@ impl Progress {
     /// Nothing is done yet of what is called so.
     pub fn new(what: &'static str, unit: Unit) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let (first, interval) =
-            if is_terminal { (QUIET, SHOWN_INTERVAL) } else { (TOLD_INTERVAL, TOLD_INTERVAL) };
-        let pace = Pace { next: Instant::now() + first, interval, was_shown: false };
+        let (first, interval, longest) = if is_terminal {
+            (QUIET, SHOWN_INTERVAL, SHOWN_INTERVAL)
+        } else {
+            (FIRST_TOLD, FIRST_TOLD, TOLD_INTERVAL)
+        };
+        let next = Instant::now() + first;
+        let pace = Pace { next, interval, longest, was_shown: false };
         let (total, done, share) = (None, 0, None);
         Self { what, unit, total, done, share, pace, is_terminal, is_logged: false }
     }
@@ -139,15 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn it_is_shown_after_a_while_and_then_at_a_pace() {
+    fn it_is_shown_after_a_while_and_then_less_and_less_often() {
         let begin = Instant::now();
         let mut pace = Pace {
             next: begin + Duration::from_secs(3),
             interval: Duration::from_secs(2),
+            longest: Duration::from_secs(5),
             was_shown: false,
         };
-        let shown = (0..10).filter(|second| pace.is_due(begin + Duration::from_secs(*second)));
-        assert_eq!(shown.collect::<Vec<_>>(), [3, 5, 7, 9]);
+        let shown = (0..20).filter(|second| pace.is_due(begin + Duration::from_secs(*second)));
+        assert_eq!(shown.collect::<Vec<_>>(), [3, 5, 9, 14, 19]);
     }
 
     #[test]
