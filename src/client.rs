@@ -12,7 +12,6 @@ mod import;
 mod input;
 mod nodes;
 mod output;
-mod progress;
 mod read;
 mod status;
 mod wait;

@@ -131,6 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "backoff",
             "config",
             "foreign",
+            "progress",
             // What is exported has its name only when it is whole.
             "journal::NewFile",
             "remote",

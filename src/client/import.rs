@@ -4,11 +4,11 @@ use super::failure::Failure;
 use super::input;
 use super::nodes::Nodes;
 use super::output::print;
-use super::progress::Progress;
 use super::write::parsed;
 use super::writer::{JSON_PATCH, Sent, Writer};
 use crate::config::Input;
 use crate::patch::{Cut, MAX_DEPTH, MAX_WEIGHT, parse};
+use crate::progress::{Progress, Unit};
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
 /// How long one transaction is: long enough that few are needed, and short enough that others have their turn.
@@ -37,7 +37,7 @@ pub async fn import(
         check(&patch)?;
         (count, bytes) = (count + 1, bytes + patch.len() as u64);
     }
-    let mut progress = Progress::new("import", bytes);
+    let mut progress = Progress::new("import", Unit::Bytes).of(bytes);
     let mut writer = Writer::new();
     for (number, patch) in (1..).zip(Cut::whole(value, &at, PIECE_BYTES)) {
         let sent = Sent {
