@@ -27,14 +27,21 @@ pub struct Nodes {
 enum Outcome<T> {
     /// It has answered.
     Answered(T),
-    /// It has not, or cannot now.
-    Not {
-        why: String,
-        /// Whether it may have done what it was asked for.
-        may_be_done: bool,
-        /// Whether it has said that it is done, and not yet what becomes of it.
-        is_late: bool,
-    },
+    /// It has not, or cannot now: why, and what that means.
+    Not(String, Doubt),
+}
+
+/// What it means that a node has not done what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    /// It is not there: nothing was asked.
+    Absent,
+    /// It cannot, for a reason that lasts: nothing was done.
+    Unable,
+    /// It may have been done, or could be soon.
+    Open,
+    /// It is done, and it is not known in time what becomes of it.
+    Late,
 }
 
 /// Why nobody has answered.
@@ -123,7 +130,7 @@ impl Nodes {
         let mut backoff = Backoff::default();
         let mut may_be_done = false;
         loop {
-            let (mut reasons, mut was_late) = (Vec::new(), false);
+            let (mut reasons, mut doubts) = (Vec::new(), Vec::new());
             for _ in 0..self.nodes.len() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() && !reasons.is_empty() {
@@ -131,20 +138,22 @@ impl Nodes {
                 }
                 match ask(self.node(), patience.min(left)).await {
                     Outcome::Answered(answer) => return Ok(answer),
-                    Outcome::Not { why, may_be_done: perhaps, is_late } => {
-                        may_be_done |= perhaps;
-                        was_late |= is_late;
+                    Outcome::Not(why, doubt) => {
+                        may_be_done |= matches!(doubt, Doubt::Open | Doubt::Late);
                         reasons.push(why);
+                        doubts.push(doubt);
                     }
                 }
                 self.turn();
             }
             let wait = backoff.after(Duration::ZERO, fastrand::f64());
-            // If none is there, and nothing is under way, whoever asks had better know that at once.
+            // If none can do it, and nothing is under way, whoever asks had better know that at once.
             let is_over = !may_be_done && !self.is_patient;
             if is_over || Instant::now() + wait >= deadline {
-                let kind = if was_late { Exit::Failed } else { Exit::Unreachable };
-                let failure = Failure::new(kind, reasons.join("; "));
+                let has_failed = |doubt: &Doubt| matches!(doubt, Doubt::Unable | Doubt::Late);
+                let has_failed = doubts.iter().any(has_failed);
+                let exit = if has_failed { Exit::Failed } else { Exit::Unreachable };
+                let failure = Failure::new(exit, reasons.join("; "));
                 return Err(Unanswered { failure, may_be_done });
             }
             Timer::after(wait).await;
@@ -155,18 +164,22 @@ impl Nodes {
 impl<T> Outcome<T> {
     /// It says that it cannot now.
     fn passing(node: &Node, answer: &Answer) -> Self {
-        Self::Not {
-            why: format!("{}: {}", node.address(), answer.trouble()),
-            may_be_done: true,
-            is_late: answer.head.status == 504,
-        }
+        let doubt = match answer.head.status {
+            500 | 507 => Doubt::Unable,
+            504 => Doubt::Late,
+            _ => Doubt::Open,
+        };
+        Self::Not(format!("{}: {}", node.address(), answer.trouble()), doubt)
     }
 }
 
 impl<T> From<Fault> for Outcome<T> {
     fn from(fault: Fault) -> Self {
-        let may_be_done = matches!(fault, Fault::Broken(_));
-        Self::Not { why: fault.to_string(), may_be_done, is_late: false }
+        let doubt = match fault {
+            Fault::Unreachable(_) => Doubt::Absent,
+            Fault::Broken(_) => Doubt::Open,
+        };
+        Self::Not(fault.to_string(), doubt)
     }
 }
 

@@ -113,6 +113,17 @@ fn commands_talk_to_such_nodes() {
         });
         assert!(backup.contains("backup"));
     }
+    // Several requests on one connection, and a large answer.
+    let long = "x".repeat(50_000);
+    let node = format!("https://{}", first.address);
+    for arguments in
+        [&["set", &node, "/a/0", "2"][..], &["set", &node, "/long", &format!("{long:?}")]]
+    {
+        let done = command(arguments);
+        assert_eq!(done.status.success(), arguments[2] == "/long", "{done:?}");
+    }
+    let got = command(&["get", &node, "/long", "--raw"]);
+    assert_eq!(got.stdout, format!("{long}\n").into_bytes(), "{got:?}");
     let stranger = run(binary().args(["peers", "list", &format!("https://{}", first.address)]));
     let why = String::from_utf8_lossy(&stranger.stderr).into_owned();
     assert!(!stranger.status.success() && why.contains("--tls-ca"), "{why}");
