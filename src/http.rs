@@ -17,14 +17,17 @@
 //!   for its end and then parsed once; a body byte is copied once.
 //! - Everything that a client sends is bounded ([`Limits`]).
 //!
-//! Left out on purpose: trailers (read and dropped), transfer codings other than chunked, content
-//! codings, and ranges.
+//! Left out on purpose: trailers (read and dropped), transfer codings other than chunked,
+//! content codings of requests, and ranges.
 
 mod body;
 mod buffer;
 mod decoder;
+mod filter;
+mod gzip;
 mod head;
 mod in_flight;
+mod pretty;
 mod request;
 mod request_line;
 mod response;
@@ -36,7 +39,9 @@ use std::time::Duration;
 
 pub use buffer::ReadBuffer;
 pub use decoder::{Decoder, Phase, Progress};
+pub use gzip::{Gzips, is_wanted as is_gzip_wanted};
 pub use in_flight::{Counted, Full, InFlight, SMALL_BYTES};
+pub use pretty::Pretty;
 pub use request::{Request, Version, percent_decode};
 pub use response::{
     Body, BrokenOff, DateCache, Delivery, Pieces, Problem, Response, reason_phrase,

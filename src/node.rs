@@ -14,7 +14,7 @@ use smol::{Executor, Timer};
 
 use crate::config::{Config, Peer, host_and_port};
 use crate::events::Events;
-use crate::http::{InFlight, Limits};
+use crate::http::{Gzips, InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
 use crate::mesh::downstream::{Downstreams, UNREAD};
@@ -209,6 +209,7 @@ impl Node {
             peers,
             requests: Requests::default(),
             in_flight: InFlight::default(),
+            gzips: Gzips::default(),
             stopping: shutdown.clone(),
         });
         let work = async {

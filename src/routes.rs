@@ -6,6 +6,7 @@ mod cors;
 mod events;
 mod fate;
 mod finality;
+mod form;
 mod get;
 mod health;
 mod history;
@@ -34,7 +35,7 @@ use smol::future::FutureExt;
 use crate::clock::VectorClock;
 use crate::events::Events;
 use crate::histogram::Histogram;
-use crate::http::{Body, Full, InFlight, Problem, Request, Response};
+use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstreams, Session};
 use crate::mesh::tree::Process;
@@ -43,6 +44,7 @@ use crate::query::Query;
 use crate::source::Source;
 use crate::stream::Takeover;
 
+use form::Form;
 use metrics::Answering;
 use primary::CommitStatus;
 use table::{Action, Route};
@@ -69,6 +71,8 @@ pub struct Routes {
     pub requests: Requests,
     /// Bounds what is written at the same time.
     pub in_flight: InFlight,
+    /// Bounds what is compressed at the same time.
+    pub gzips: Gzips,
     /// Closes when the node stops: who waits for something is then told so.
     pub stopping: Receiver<Infallible>,
 }
@@ -111,9 +115,12 @@ impl Routes {
         let answering = Answering::begin(request);
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let common = self.common_headers(request);
+        // What cannot be told is an error, which has no special form.
+        let form = Form::of(request).unwrap_or_default();
+        let is_head = request.method() == "HEAD";
         let mut answer = match self.dispatch(request, from).await {
             Ok(Answer::Response(response)) if is_read => {
-                preconditions::answer_to_read(request, response).into()
+                preconditions::answer_to_read(request, form, form.name(response)).into()
             }
             Ok(Answer::TakeOver(response, takeover)) => {
                 let takeover = match self.access.end(request) {
@@ -130,14 +137,14 @@ impl Routes {
             Answer::Later(later) => {
                 let later = std::mem::replace(later, Box::pin(std::future::pending()));
                 return Answer::Later(Box::pin(async move {
-                    let mut response = later.await;
+                    let mut response = form.give(later.await, is_head, &self.gzips);
                     response.headers.extend(common);
                     self.requests.count(answering, response.status);
                     response
                 }));
             }
         };
-        if request.method() != "HEAD" && !Self::is_vital(request) {
+        if !is_head && !Self::is_vital(request) {
             let body = std::mem::replace(&mut response.body, Body::Static(b""));
             match self.in_flight.admit(body) {
                 Ok(body) => response.body = body,
@@ -149,6 +156,8 @@ impl Routes {
                 Err(Full(body)) => response.body = body,
             }
         }
+        let given = std::mem::replace(response, Response::new(500));
+        *response = form.give(given, is_head, &self.gzips);
         response.headers.extend(common);
         match &answer {
             Answer::TakeOver(response, _) => self.requests.count_endless(response.status),
@@ -169,7 +178,12 @@ impl Routes {
         // It may be the document, or events.
         let action = Route::action(request.method(), request.path());
         let is_document = action == Some(Action::Document);
-        let vary = [("Accept", is_document), ("Origin", self.access.cors().is_set())];
+        let is_read = matches!(request.method(), "GET" | "HEAD");
+        let vary = [
+            ("Accept", is_document),
+            ("Accept-Encoding", is_read && action != Some(Action::Stream)),
+            ("Origin", self.access.cors().is_set()),
+        ];
         let vary: Vec<_> =
             vary.into_iter().filter_map(|(name, varies)| varies.then_some(name)).collect();
         if !vary.is_empty() {
@@ -217,6 +231,7 @@ impl Routes {
             return Err(Response::problem(405, detail).with_header("Allow", allowed));
         };
         operation.query.check(request)?;
+        Form::of(request)?;
         self.act(operation.action, request, rest, from).await
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::in_flight::Counted;
-use super::{HttpError, Version};
+use super::{Coding, HttpError, Version};
 
 /// The last second of the year 9999, the last that the format of a date has digits for.
 const LAST_DATE_SECONDS: u64 = 253_402_300_799;
@@ -48,12 +48,12 @@ pub enum Body {
 
 /// A body that is made a piece at a time, so that it is never in memory as a whole.
 pub struct Pieces {
-    /// How many bytes are still to come.
-    length: u64,
-    pieces: Box<dyn Iterator<Item = Vec<u8>> + Send>,
-    /// Whether they may go on.
-    may_go_on: Box<dyn Fn() -> bool + Send>,
+    /// How many bytes there are; none if that is known only when they are made.
+    length: Option<u64>,
+    next: Box<NextPiece>,
 }
+
+type NextPiece = dyn FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send;
 
 /// Why pieces break off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Response {
         // RFC 9110, 8.6 and 15.4.5: these have no body, and saying its length would be wrong or,
         // for 304, of no use.
         let bodiless = matches!(self.status, 100..=199 | 204 | 304);
-        if matches!(self.body, Body::Stream) {
+        if !self.body.has_length() {
             if delivery.version == Version::Http11 {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             }
@@ -158,14 +158,36 @@ impl Body {
         pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
         may_go_on: impl Fn() -> bool + Send + 'static,
     ) -> Self {
-        let (pieces, may_go_on) = (Box::new(pieces), Box::new(may_go_on));
-        Body::Pieces(Pieces { length, pieces, may_go_on })
+        let (mut pieces, mut left) = (pieces, length);
+        let next = move || {
+            if !may_go_on() {
+                return Err(BrokenOff::TooSlow);
+            }
+            match pieces.next() {
+                Some(piece) => {
+                    left = left.checked_sub(piece.len() as u64).ok_or(BrokenOff::WrongLength)?;
+                    Ok(Some(piece))
+                }
+                None if left == 0 => Ok(None),
+                None => Err(BrokenOff::WrongLength),
+            }
+        };
+        Body::Pieces(Pieces { length: Some(length), next: Box::new(next) })
     }
 
-    /// How many bytes there are; none of a stream's.
+    /// Whether it is known how many bytes there are.
+    pub fn has_length(&self) -> bool {
+        match self {
+            Body::Pieces(pieces) => pieces.length.is_some(),
+            Body::Stream => false,
+            _ => true,
+        }
+    }
+
+    /// How many bytes there are; none if that is not known.
     pub fn length(&self) -> u64 {
         match self {
-            Body::Pieces(pieces) => pieces.length,
+            Body::Pieces(pieces) => pieces.length.unwrap_or(0),
             _ => self.at_hand().len() as u64,
         }
     }
@@ -204,24 +226,25 @@ impl fmt::Display for BrokenOff {
 }
 
 impl Pieces {
-    /// The next piece; none if there are no more.
+    /// Those that this makes, however many that will be.
+    pub(super) fn of_unknown_length(
+        next: impl FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send + 'static,
+    ) -> Self {
+        Self { length: None, next: Box::new(next) }
+    }
+
+    /// How the pieces are marked: not at all if it is known how many bytes there are.
+    pub fn coding(&self, version: Version) -> Coding {
+        if self.length.is_some() { Coding::UntilClose } else { Coding::of(version) }
+    }
+
+    /// The next piece, which may be empty; none if there are no more.
     ///
     /// # Errors
     /// If there are fewer or more bytes in all than was said, or it takes too long: the answer cannot be
     /// completed.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
-        if !(self.may_go_on)() {
-            return Err(BrokenOff::TooSlow);
-        }
-        match self.pieces.next() {
-            Some(piece) => {
-                let left = self.length.checked_sub(piece.len() as u64);
-                self.length = left.ok_or(BrokenOff::WrongLength)?;
-                Ok(Some(piece))
-            }
-            None if self.length == 0 => Ok(None),
-            None => Err(BrokenOff::WrongLength),
-        }
+        (self.next)()
     }
 }
 

@@ -7,7 +7,7 @@ use super::Version;
 pub enum Coding {
     /// In chunks (RFC 9112, 7.1).
     Chunked,
-    /// Not at all: it ends with the connection, as HTTP/1.0 has it.
+    /// Not at all: it ends with the connection, as HTTP/1.0 has it, or where was said before.
     UntilClose,
 }
 

@@ -3,6 +3,7 @@
 //! The condition is on what the request names: of a read that is what it would get, of a write what it
 //! would change. There are no dates to compare, since nothing here has a `Last-Modified`.
 
+use super::form::Form;
 use crate::http::{Request, Response};
 
 /// What a request demands of the thing that it names.
@@ -27,8 +28,9 @@ enum Tags {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tag {
     is_weak: bool,
-    /// What stands between the quotation marks.
-    opaque: String,
+    /// What stands between the quotation marks: a hash, and which form of the text it is of.
+    hash: String,
+    form: Form,
 }
 
 /// What comes of preconditions.
@@ -53,28 +55,41 @@ impl Preconditions {
         (one_of.is_some() || none_of.is_some()).then_some(Self { one_of, none_of })
     }
 
-    /// Compares them with the entity tag of what there is, if there is something, in the order of
-    /// RFC 9110, 13.2.2. `If-Match` compares strongly, `If-None-Match` weakly.
+    /// Compares them with the hash that entity tags of what there is are made of, if there is something, in the
+    /// order of RFC 9110, 13.2.2. `If-Match` compares strongly, `If-None-Match` weakly. A `reader` is one who
+    /// wants that form.
     ///
-    /// Our own tags are never weak. What there is can be without one: then `tag` is empty.
-    pub fn verdict(&self, is_read: bool, tag: Option<&str>) -> Verdict {
-        let has = |tags: &Tags, weakly: bool| match (tags, tag) {
+    /// Our own tags are never weak. What there is can be without one: then `hash` is empty.
+    ///
+    /// All forms are of one content, so what is demanded of one holds for all; but a reader has what it wants
+    /// only if it can read that form.
+    pub fn verdict(&self, reader: Option<Form>, hash: Option<&str>) -> Verdict {
+        let has = |tags: &Tags, is_like: &dyn Fn(&Tag) -> bool| match (tags, hash) {
             (_, None) => false,
             (Tags::Any, Some(_)) => true,
-            (Tags::Listed(tags), Some(tag)) => {
-                let mut like = tags.iter().filter(|tag| weakly || !tag.is_weak);
-                !tag.is_empty() && like.any(|listed| listed.opaque == tag)
+            (Tags::Listed(tags), Some(hash)) => {
+                !hash.is_empty() && tags.iter().any(|tag| tag.hash == hash && is_like(tag))
             }
         };
-        if self.one_of.as_ref().is_some_and(|tags| !has(tags, false)) {
+        let is_read_as = |tag: &Tag| reader.is_none_or(|form| form.includes(tag.form));
+        if self.one_of.as_ref().is_some_and(|tags| !has(tags, &|tag| !tag.is_weak)) {
             Verdict::Fails("If-Match")
-        } else if self.none_of.as_ref().is_none_or(|tags| !has(tags, true)) {
+        } else if self.none_of.as_ref().is_none_or(|tags| !has(tags, &is_read_as)) {
             Verdict::Holds
-        } else if is_read {
+        } else if reader.is_some() {
             Verdict::NotModified
         } else {
             Verdict::Fails("If-None-Match")
         }
+    }
+}
+
+impl Preconditions {
+    /// The form that a reader has, who knows what has that hash: the one that it would get, if it has that.
+    fn known_form(&self, wanted: Form, hash: &str) -> Option<Form> {
+        let Some(Tags::Listed(tags)) = &self.none_of else { return None };
+        let known = tags.iter().filter(|tag| tag.hash == hash && wanted.includes(tag.form));
+        known.map(|tag| tag.form).max_by_key(|form| *form == wanted)
     }
 }
 
@@ -94,7 +109,8 @@ impl Tags {
                 let quoted = tag.strip_prefix('"').and_then(|tag| tag.split_once('"'));
                 rest = match quoted {
                     Some((opaque, after)) => {
-                        tags.push(Tag { is_weak, opaque: opaque.to_owned() });
+                        let (hash, form) = Form::of_tag(opaque);
+                        tags.push(Tag { is_weak, hash: hash.to_owned(), form });
                         after
                     }
                     None => {
@@ -111,18 +127,26 @@ impl Tags {
     }
 }
 
-/// The answer to a read, as its preconditions want it. They count only if it would be a success without
-/// them (RFC 9110, 13.2.1).
-pub fn answer_to_read(request: &Request, response: Response) -> Response {
+/// The answer to a read for which this form is wanted, as its preconditions want it. They count only if it would be
+/// a success without them (RFC 9110, 13.2.1).
+pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -> Response {
     if !matches!(response.status, 200..=299) {
         return response;
     }
     let Some(preconditions) = Preconditions::of(request) else { return response };
     let etag = response.header("ETag");
-    let tag = etag.map_or("", |etag| etag.trim_matches('"'));
-    match preconditions.verdict(true, Some(tag)) {
+    let (hash, form) = Form::of_tag(etag.map_or("", |etag| etag.trim_matches('"')));
+    match preconditions.verdict(Some(wanted), Some(hash)) {
         Verdict::Holds => response,
-        Verdict::NotModified => not_modified(response),
+        Verdict::NotModified => {
+            // Of the forms that it can read it is given the one that it has.
+            let known = preconditions.known_form(form, hash).map(|known| known.tag(hash));
+            if let Some(tag) = known {
+                response.headers.retain(|(name, _)| *name != "ETag");
+                response = response.with_header("ETag", tag);
+            }
+            not_modified(response)
+        }
         Verdict::Fails(header) => {
             let detail = match etag {
                 Some(etag) => format!("{header} does not hold: the ETag is {etag} now"),
@@ -137,11 +161,9 @@ pub fn answer_to_read(request: &Request, response: Response) -> Response {
     }
 }
 
-/// The answer 304 in place of a success.
+/// The answer 304 in place of a success. That it has no body is seen to when it is given its form.
 pub fn not_modified(mut response: Response) -> Response {
     response.status = 304;
-    response.headers.retain(|(name, _)| *name != "Content-Type");
-    response.body = "".into();
     response
 }
 
@@ -197,17 +219,42 @@ mod tests {
         ];
         for (headers, read, write, of_nothing) in table {
             let preconditions = preconditions(headers).expect("there are some");
-            assert_eq!(preconditions.verdict(true, Some("a")), read, "{headers}");
-            assert_eq!(preconditions.verdict(false, Some("a")), write, "{headers}");
-            assert_eq!(preconditions.verdict(false, None), of_nothing, "{headers}");
+            assert_eq!(preconditions.verdict(Some(Form::default()), Some("a")), read, "{headers}");
+            assert_eq!(preconditions.verdict(None, Some("a")), write, "{headers}");
+            assert_eq!(preconditions.verdict(None, None), of_nothing, "{headers}");
         }
         assert_eq!(preconditions(""), None);
     }
 
     #[test]
+    fn a_tag_of_any_form_is_of_the_content() {
+        let forms = ["", "-p", "-z", "-p-z"];
+        let form = |suffix: &str| Form::of_tag(&format!("a{suffix}")).1;
+        for held in forms {
+            let tag = format!("\"a{held}\"");
+            let wants = preconditions(&format!("If-Match: {tag}\r\n")).unwrap();
+            let refuses = preconditions(&format!("If-None-Match: \"b\", {tag}\r\n")).unwrap();
+            assert_eq!(wants.verdict(None, Some("a")), Verdict::Holds, "{held}");
+            assert_eq!(wants.verdict(None, Some("b")), Verdict::Fails("If-Match"), "{held}");
+            assert_eq!(refuses.verdict(None, Some("a")), Verdict::Fails("If-None-Match"));
+            for wanted in forms {
+                let form = form(wanted);
+                assert_eq!(wants.verdict(Some(form), Some("a")), Verdict::Holds);
+                // One who cannot read gzip has not what it wants, nor one who wants another layout.
+                let is_known =
+                    matches!((held, wanted), ("", "-z") | ("-p", "-p-z")) || held == wanted;
+                let expected = if is_known { Verdict::NotModified } else { Verdict::Holds };
+                assert_eq!(refuses.verdict(Some(form), Some("a")), expected, "{held} {wanted}");
+                let known = refuses.known_form(form, "a").map(|form| form.tag("a"));
+                assert_eq!(known, is_known.then_some(tag.clone()), "{held} {wanted}");
+            }
+        }
+    }
+
+    #[test]
     fn a_read_without_success_is_answered_as_it_is() {
         let asked = request("GET /get HTTP/1.1\r\nHost: a\r\nIf-Match: \"b\"\r\n\r\n");
-        let answer = |status| answer_to_read(&asked, Response::new(status)).status;
+        let answer = |status| answer_to_read(&asked, Form::default(), Response::new(status)).status;
         assert_eq!((answer(200), answer(204), answer(404), answer(302)), (412, 412, 404, 302));
     }
 
@@ -220,7 +267,7 @@ mod tests {
             ("If-None-Match: \"\"", 200),
         ] {
             let text = format!("GET /vclock HTTP/1.1\r\nHost: a\r\n{header}\r\n\r\n");
-            let answer = answer_to_read(&request(text), Response::new(200));
+            let answer = answer_to_read(&request(text), Form::default(), Response::new(200));
             assert_eq!(answer.status, expected, "{header}");
         }
     }

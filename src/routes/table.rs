@@ -87,11 +87,22 @@ const fn post(action: Action, need: Need, query: Query) -> Operation {
     Operation { method: "POST", action, need, query }
 }
 
-const NONE: Query = Query::Only(&[]);
-const DOCUMENT: Query =
-    Query::Only(&["at", "after", "seen", "source", "id", "wait", "last-event-id", "token"]);
-const WRITE: Query = Query::Only(&["wait", "timeout"]);
-const PAGE: Query = Query::Only(&["from", "limit"]);
+const PLAIN: Query = Query::Only(&["pretty"]);
+const DOCUMENT: Query = Query::Only(&[
+    "at",
+    "after",
+    "seen",
+    "source",
+    "id",
+    "wait",
+    "pretty",
+    "last-event-id",
+    "token",
+]);
+const WRITE: Query = Query::Only(&["wait", "timeout", "pretty"]);
+/// Of lists that have a line each in any case.
+const LINES: Query = Query::Only(&["from", "limit"]);
+const PAGE: Query = Query::Only(&["from", "limit", "pretty"]);
 
 const DOCUMENT_OPERATIONS: &[Operation] = &[
     get(Action::Document, Need::Read, DOCUMENT),
@@ -107,20 +118,24 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
     Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },
     Route { path: "/post", operations: &[post(Action::Write, Need::Write, WRITE)] },
-    Route { path: "/vclock", operations: &[get(Action::Clock, Need::Read, NONE)] },
+    Route { path: "/vclock", operations: &[get(Action::Clock, Need::Read, PLAIN)] },
     Route { path: "/ws", operations: &[get(Action::Stream, Need::Peer, Query::Any)] },
-    Route { path: "/log", operations: &[get(Action::Log, Need::Read, PAGE)] },
-    Route { path: "/history", operations: &[get(Action::History, Need::Read, PAGE)] },
+    Route { path: "/log", operations: &[get(Action::Log, Need::Read, LINES)] },
+    Route { path: "/history", operations: &[get(Action::History, Need::Read, LINES)] },
     Route {
         path: "/transaction",
-        operations: &[get(Action::Transaction, Need::Read, Query::Only(&["source", "id"]))],
+        operations: &[get(
+            Action::Transaction,
+            Need::Read,
+            Query::Only(&["source", "id", "pretty"]),
+        )],
     },
     Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, PAGE)] },
     Route {
         path: "/peers",
         operations: &[
-            get(Action::Peers, Need::Read, NONE),
-            post(Action::AddPeer, Need::Peer, NONE),
+            get(Action::Peers, Need::Read, PLAIN),
+            post(Action::AddPeer, Need::Peer, PLAIN),
         ],
     },
     Route {
@@ -129,10 +144,10 @@ pub const ROUTES: &[Route] = &[
             method: "DELETE",
             action: Action::RemovePeer,
             need: Need::Peer,
-            query: NONE,
+            query: PLAIN,
         }],
     },
-    Route { path: "/primary", operations: &[post(Action::Promote, Need::Peer, NONE)] },
+    Route { path: "/primary", operations: &[post(Action::Promote, Need::Peer, PLAIN)] },
     Route { path: "/metrics", operations: &[get(Action::Metrics, Need::Read, Query::Any)] },
     Route { path: "/healthz", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
     Route { path: "/healthz/live", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
@@ -216,14 +231,10 @@ impl Query {
         for name in request.query_names() {
             let name = name?;
             if !known.contains(&&*name) {
-                let detail = match known {
-                    [] => format!("there is no query parameter {name:?} here, nor another one"),
-                    known => format!(
-                        "there is no query parameter {name:?} here; there are {}",
-                        known.join(", ")
-                    ),
-                };
-                return Err(bad_request(detail));
+                let known = known.join(", ");
+                return Err(bad_request(format!(
+                    "there is no query parameter {name:?} here, only {known}"
+                )));
             }
             if seen.contains(&name) {
                 let detail = format!("the query parameter {name} is there twice: which is meant?");
@@ -312,6 +323,6 @@ mod tests {
             assert_eq!(check(PAGE, text), expected, "{text}");
             assert_eq!(check(Query::Any, text), Ok(()), "{text}");
         }
-        assert_eq!(check(NONE, "a"), Err(400));
+        assert_eq!(check(PLAIN, "a"), Err(400));
     }
 }

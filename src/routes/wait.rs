@@ -6,6 +6,7 @@ use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
 
+use super::form::Form;
 use super::preconditions::{Preconditions, Verdict};
 use super::{bad_request, named_transaction};
 use crate::clock::VectorClock;
@@ -88,8 +89,8 @@ enum Until {
     Transaction(Source, u64),
     /// Until the history has another length.
     OtherLength(u64),
-    /// Until the part at that pointer is not as in `If-None-Match`.
-    OtherPart(PointerBuf, Preconditions),
+    /// Until the part at that pointer is not as in `If-None-Match`, for who wants this form.
+    OtherPart(PointerBuf, Preconditions, Form),
 }
 
 /// What a look found.
@@ -144,7 +145,9 @@ impl Wait {
             (None, _) if wait.is_none() => return Ok(None),
             (None, _) => match (known_length(request)?, Preconditions::of(request)) {
                 (Some(length), _) => Until::OtherLength(length),
-                (None, Some(preconditions)) => Until::OtherPart(pointer.clone(), preconditions),
+                (None, Some(preconditions)) => {
+                    Until::OtherPart(pointer.clone(), preconditions, Form::of(request)?)
+                }
                 (None, None) => return Ok(None),
             },
         };
@@ -213,7 +216,7 @@ impl Wait {
                 })
             }
             Until::OtherLength(length) => unless_unmoved(self.view.length(&state) != *length),
-            Until::OtherPart(pointer, preconditions) => {
+            Until::OtherPart(pointer, preconditions, form) => {
                 let document = self.view.document(&state);
                 let part = document.and_then(|document| document.get(pointer)).cloned();
                 // What both share is not looked at.
@@ -226,8 +229,8 @@ impl Wait {
                     (View::Committed, None) => None,
                 };
                 *seen = Some(part);
-                let tag = representation.as_ref().map(|part| part.hash().as_str());
-                unless_unmoved(preconditions.verdict(true, tag) != Verdict::NotModified)
+                let hash = representation.as_ref().map(|part| part.hash().as_str());
+                unless_unmoved(preconditions.verdict(Some(*form), hash) != Verdict::NotModified)
             }
         }
     }

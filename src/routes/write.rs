@@ -153,7 +153,7 @@ async fn propose(
     client: Option<ClientName>,
 ) -> Result<Submitted, Response> {
     let verdict = |preconditions: &Preconditions, hash: Option<&Hash>| {
-        preconditions.verdict(false, hash.map(Hash::as_str))
+        preconditions.verdict(None, hash.map(Hash::as_str))
     };
     let condition = preconditions.clone().map(|preconditions| {
         let holds = move |hash: Option<&Hash>| verdict(&preconditions, hash) == Verdict::Holds;

@@ -226,12 +226,15 @@ impl<'a> Connection<'a> {
             Answer::TakeOver(response, takeover) => (response, Some(takeover)),
         };
         let is_shut_down = self.shutdown.is_closed();
-        let keep_alive = may_go_on && takeover.is_none() && !is_shut_down && !self.is_reserved;
+        // Without chunks the end of the connection is that of the body.
+        let is_open = version == Version::Http10 && !response.body.has_length();
+        let keep_alive =
+            may_go_on && takeover.is_none() && !is_open && !is_shut_down && !self.is_reserved;
         let goes_on = takeover.is_some() || keep_alive;
         let delivery =
             Delivery { version, head_only, keep_alive, date: self.date.text(SystemTime::now()) };
         match response.encode(&delivery, &mut self.output) {
-            Body::Pieces(pieces) => self.write_pieces(pieces).await?,
+            Body::Pieces(pieces) => self.write_pieces(pieces, version).await?,
             body => self.write(body.at_hand()).await?,
         }
         if takeover.is_some() {
@@ -334,17 +337,24 @@ impl<'a> Connection<'a> {
 
     /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
     /// one at a time, however slowly the client reads.
-    async fn write_pieces(&mut self, mut pieces: Pieces) -> Result<(), End> {
+    async fn write_pieces(&mut self, mut pieces: Pieces, version: Version) -> Result<(), End> {
+        let coding = pieces.coding(version);
         loop {
             match pieces.next_piece() {
                 // However little of it the client takes at a time, it has to take all of it in time: what
                 // the pieces are made of is held for it.
                 Ok(Some(piece)) => {
                     self.write_until = Some(Instant::now() + self.limits.write_time);
-                    self.write(&piece).await?;
+                    // An empty chunk would be the last one.
+                    if !piece.is_empty() {
+                        self.output.extend_from_slice(coding.before(piece.len() as u64).as_bytes());
+                        self.write(&piece).await?;
+                        self.output.extend_from_slice(coding.behind().as_bytes());
+                    }
                 }
                 Ok(None) => {
                     self.write_until = None;
+                    self.output.extend_from_slice(coding.end().as_bytes());
                     return Ok(());
                 }
                 Err(why) => {

@@ -1,0 +1,213 @@
+//! The form of an answer: JSON in one line or laid out for people (`?pretty`), and compressed by gzip or not. Each
+//! form of a part has an entity tag of its own, made of the hash of its text: `"HASH"`, `"HASH-p"`, `"HASH-z"`,
+//! `"HASH-p-z"`.
+
+use super::bad_request;
+use crate::http::{Body, Gzips, Pretty, Request, Response, Version, is_gzip_wanted};
+
+/// A smaller body is not compressed: it goes in one packet in any case.
+const LEAST_BYTES: u64 = 1024;
+
+const PRETTY: &str = "-p";
+const GZIP: &str = "-z";
+
+/// What the text goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    pub is_pretty: bool,
+    pub is_gzip: bool,
+}
+
+impl Form {
+    /// What a request asks for.
+    ///
+    /// # Errors
+    /// 400 if it cannot be told.
+    pub fn of(request: &Request) -> Result<Self, Response> {
+        let is_pretty = match request.query_parameter("pretty")?.as_deref() {
+            None | Some("0" | "false") => false,
+            Some("" | "1" | "true") => true,
+            Some(other) => {
+                return Err(bad_request(format!(
+                    "the query parameter pretty is {other:?}, not true or false"
+                )));
+            }
+        };
+        // In HTTP/1.0 nothing would tell a body that broke off from a whole one.
+        let is_gzip = request.version() == Version::Http11 && is_gzip_wanted(request);
+        Ok(Self { is_pretty, is_gzip })
+    }
+
+    /// Whether who wants this form can read that one.
+    pub fn includes(self, other: Self) -> bool {
+        other.is_pretty == self.is_pretty && other.is_gzip <= self.is_gzip
+    }
+
+    /// As much of that as this answer can have.
+    fn fit(self, response: &Response) -> Self {
+        let content_type = response.header("Content-Type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default();
+        let is_json = matches!(media_type, "application/json" | "application/problem+json");
+        let is_text = is_json
+            || matches!(
+                media_type,
+                "application/x-ndjson" | "text/html" | "text/plain" | "text/javascript"
+            );
+        Self {
+            is_pretty: self.is_pretty && is_json,
+            is_gzip: self.is_gzip && is_text && response.body.length() >= LEAST_BYTES,
+        }
+    }
+
+    /// The hash that an entity tag is made of, and which form it is of.
+    pub fn of_tag(tag: &str) -> (&str, Self) {
+        let (tag, is_gzip) = tag.strip_suffix(GZIP).map_or((tag, false), |rest| (rest, true));
+        let (hash, is_pretty) = tag.strip_suffix(PRETTY).map_or((tag, false), |rest| (rest, true));
+        (hash, Self { is_pretty, is_gzip })
+    }
+
+    /// The entity tag of this form of what has that hash.
+    pub fn tag(self, hash: &str) -> String {
+        let suffix = |is_there, suffix| if is_there { suffix } else { "" };
+        format!("\"{hash}{}{}\"", suffix(self.is_pretty, PRETTY), suffix(self.is_gzip, GZIP))
+    }
+
+    /// Gives an answer, whose ETag is that of the text as it is, the one of the form that it will have.
+    pub fn name(self, mut response: Response) -> Response {
+        let form = self.fit(&response);
+        set_form(&mut response, form);
+        response
+    }
+
+    /// Gives an answer this form, as far as it can have it. `is_head` says that its body is not sent.
+    pub fn give(self, mut response: Response, is_head: bool, gzips: &Gzips) -> Response {
+        if response.status == 304 {
+            response.headers.retain(|(name, _)| *name != "Content-Type");
+            response.body = "".into();
+        }
+        let form = self.fit(&response);
+        if form == Self::default() {
+            return response;
+        }
+        let gzip = if form.is_gzip { gzips.begin() } else { None };
+        if form.is_gzip && gzip.is_none() {
+            set_form(&mut response, Self { is_gzip: false, ..form });
+        }
+        if gzip.is_some() {
+            response.headers.push(("Content-Encoding", "gzip".into()));
+        }
+        let mut body = std::mem::replace(&mut response.body, Body::Static(b""));
+        if is_head {
+            // How long it would be is not worth the work.
+            body = Body::Stream;
+        } else {
+            if form.is_pretty {
+                body = body.through(Pretty::default());
+            }
+            if let Some(gzip) = gzip {
+                body = body.through(gzip);
+            }
+        }
+        response.body = body;
+        response
+    }
+}
+
+/// Makes an ETag, if there is one, that of another form.
+fn set_form(response: &mut Response, form: Form) {
+    for (name, value) in &mut response.headers {
+        if *name == "ETag" {
+            *value = form.tag(Form::of_tag(value.trim_matches('"')).0).into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    const FORMS: [(bool, bool, &str); 4] =
+        [(false, false, ""), (true, false, "-p"), (false, true, "-z"), (true, true, "-p-z")];
+
+    #[test]
+    fn each_form_has_a_tag_of_its_own() {
+        for (is_pretty, is_gzip, suffix) in FORMS {
+            let form = Form { is_pretty, is_gzip };
+            assert_eq!(form.tag("0a"), format!("\"0a{suffix}\""));
+            assert_eq!(Form::of_tag(&format!("0a{suffix}")), ("0a", form));
+        }
+        assert_eq!(Form::of_tag("0a-z-p"), ("0a-z", Form { is_pretty: true, is_gzip: false }));
+    }
+
+    #[test]
+    fn a_request_says_which_form_it_wants() {
+        let form = |target: &str, version: &str, coding: &str| {
+            let text = format!(
+                "GET {target} HTTP/{version}\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"
+            );
+            Form::of(&request(text)).map(|form| (form.is_pretty, form.is_gzip))
+        };
+        for (query, expected) in [
+            ("", false),
+            ("?pretty", true),
+            ("?pretty=", true),
+            ("?pretty=true", true),
+            ("?a&pretty=1", true),
+            ("?pretty=false", false),
+            ("?pretty=0", false),
+        ] {
+            let target = format!("/get{query}");
+            assert_eq!(form(&target, "1.1", "gzip").unwrap(), (expected, true), "{query}");
+            assert_eq!(form(&target, "1.0", "gzip").unwrap(), (expected, false), "{query}");
+            assert_eq!(form(&target, "1.1", "br").unwrap(), (expected, false), "{query}");
+        }
+        assert_eq!(form("/get?pretty=yes", "1.1", "").unwrap_err().status, 400);
+    }
+
+    #[test]
+    fn an_answer_has_the_form_that_it_can_have() {
+        let text = "1".repeat(2000);
+        let answer = |content_type, length: usize| {
+            let response = Response::new(200).with_header("ETag", "\"0a\"");
+            response.with_body(content_type, text[..length].to_owned())
+        };
+        let json = "application/json";
+        for (is_pretty, is_gzip, suffix) in FORMS {
+            let form = Form { is_pretty, is_gzip };
+            for (content_type, length, can_be_pretty, can_be_gzip) in [
+                (json, 2000, true, true),
+                (json, 1023, true, false),
+                (json, 1024, true, true),
+                ("text/html; charset=utf-8", 2000, false, true),
+                ("application/x-ndjson", 2000, false, true),
+                ("text/event-stream", 2000, false, false),
+            ] {
+                let given =
+                    form.give(form.name(answer(content_type, length)), false, &Gzips::default());
+                let is_gzip = is_gzip && can_be_gzip;
+                assert_eq!(given.header("Content-Encoding").is_some(), is_gzip, "{content_type}");
+                let expected = Form { is_pretty: is_pretty && can_be_pretty, is_gzip }.tag("0a");
+                assert_eq!(given.header("ETag"), Some(&*expected), "{content_type} {suffix}");
+                assert_eq!(given.body.at_hand().starts_with(b"1"), !is_gzip);
+            }
+        }
+        // With too many of them under way it goes as it is, and says so.
+        let gzips = Gzips::default();
+        let all: Vec<_> = std::iter::from_fn(|| gzips.begin()).collect();
+        let form = Form { is_pretty: false, is_gzip: true };
+        let given = form.give(form.name(answer(json, 2000)), false, &gzips);
+        assert_eq!(
+            (given.header("ETag"), given.header("Content-Encoding")),
+            (Some("\"0a\""), None)
+        );
+        drop(all);
+        let head = form.give(form.name(answer(json, 2000)), true, &gzips);
+        assert_eq!((head.header("ETag"), head.body.has_length()), (Some("\"0a-z\""), false));
+        let mut known = form.name(answer(json, 2000));
+        known.status = 304;
+        let known = form.give(known, false, &gzips);
+        assert_eq!((known.header("ETag"), known.header("Content-Type")), (Some("\"0a-z\""), None));
+        assert_eq!(known.header("Content-Encoding"), None);
+    }
+}
