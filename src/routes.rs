@@ -264,9 +264,9 @@ impl Routes {
             Action::AddPeer => self.unless_stopping(peers::add(self, request)).await?.into(),
             Action::RemovePeer => {
                 let peer = rest.strip_prefix('/').unwrap_or(rest);
-                self.unless_stopping(peers::remove(self, peer)).await?.into()
+                self.unless_stopping(peers::remove(self, request, peer)).await?.into()
             }
-            Action::Promote => primary::promote(self).await?.into(),
+            Action::Promote => primary::promote(self, request).await?.into(),
             Action::Metrics => self.metrics().into(),
             Action::Health => health::health(self, request).into(),
             Action::Stream => {

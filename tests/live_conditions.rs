@@ -91,6 +91,22 @@ fn conditions_hold_on_reads_and_writes_alike() {
 #[test]
 fn what_has_no_etag_is_there_all_the_same() {
     let node = Node::start(&[]);
+    let body = r#"{"address":"127.0.0.1:1"}"#;
+    for (method, target) in [
+        ("POST", "/primary"),
+        ("POST", "/peers"),
+        ("POST", "/peers"),
+        ("DELETE", "/peers/127.0.0.1:1"),
+    ] {
+        for header in ["If-Match: \"x\"\r\n", "If-None-Match: *\r\n"] {
+            let answer = node.ask(method, target, header, body);
+            // What is not there is told to be so.
+            assert_eq!(answer.status, 412, "{method} {target} {header}: {}", answer.body);
+        }
+        let answer = node.ask(method, target, "If-Match: *\r\nIf-None-Match: \"x\"\r\n", body);
+        assert_ne!(answer.status, 412, "{method} {target}");
+    }
+    assert_eq!(node.ask("DELETE", "/peers/127.0.0.1:1", "If-Match: *\r\n", "").status, 404);
     for target in ["/vclock", "/log", "/peers", "/healthz", "/test"] {
         for (header, expected) in [
             ("If-Match: *\r\n", 200),
@@ -101,4 +117,29 @@ fn what_has_no_etag_is_there_all_the_same() {
             assert_eq!(node.ask("GET", target, header, "").status, expected, "{target} {header}");
         }
     }
+}
+
+#[test]
+fn a_write_is_answered_with_its_name_alone_if_no_more_is_wanted() {
+    let node = Node::start(&[]);
+    let minimal = "Prefer: return=minimal\r\n";
+    let named = format!("{minimal}Patchmesh-Source: phone~k3x9q2pd\r\nPatchmesh-Id: 7\r\n");
+    for (method, target) in [("POST", "/replace"), ("PATCH", "/get")] {
+        let answer = node.ask(method, target, minimal, &add("/a", 1).to_string());
+        assert_eq!((answer.status, &*answer.body), (204, ""), "{method} {target}");
+        assert_eq!(answer.header("Preference-Applied"), Some("return=minimal"));
+        let (source, id) = (answer.header("Patchmesh-Source"), answer.header("Patchmesh-Id"));
+        assert!(source.is_some_and(|source| source.starts_with("127.0.0.1")) && id.is_some());
+        assert!(answer.header("Patchmesh-Change").is_some());
+        assert_eq!((answer.header("Content-Type"), answer.header("Content-Length")), (None, None));
+    }
+    // The second of the two has no effect of its own.
+    for _ in 0..2 {
+        let answer = node.ask("POST", "/replace", &named, &add("/list", json!([])).to_string());
+        let name = (answer.header("Patchmesh-Source"), answer.header("Patchmesh-Id"));
+        assert_eq!((answer.status, name), (204, (Some("phone~k3x9q2pd"), Some("7"))));
+    }
+    let refused = node.ask("POST", "/replace", minimal, "{}");
+    assert_eq!(refused.status, 400, "why is told in any case");
+    assert!(refused.body.contains("/problems/not-a-json-patch"));
 }

@@ -12,8 +12,8 @@ use crate::query::{Query, Untold};
 use crate::source::Source;
 use crate::transaction::{Name, Record};
 
-const SOURCE: &str = "Patchmesh-Source";
-const ID: &str = "Patchmesh-Id";
+pub const SOURCE: &str = "Patchmesh-Source";
+pub const ID: &str = "Patchmesh-Id";
 
 /// What the client calls the transaction of this request; none if it does not. `own` is asked only then
 /// for the node's source.

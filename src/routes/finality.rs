@@ -11,7 +11,7 @@ use smol::future::FutureExt;
 
 use super::get::untold;
 use super::wait::{LONGEST_WAIT, WAIT, duration};
-use super::write::{with_line_feed, with_members};
+use super::write::{accepted, with_members};
 use super::{Answer, Routes, bad_request, client_name};
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Standing, State, Stopped};
@@ -136,8 +136,7 @@ impl Finality {
 pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Response> {
     let skip = match &standing.fate {
         Fate::Applied | Fate::Repeated => {
-            let body = with_line_feed(&record.line);
-            return Ok(Response::new(200).with_body("application/json", body));
+            return Ok(accepted(record));
         }
         Fate::Skipped(skip) => skip,
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::primary::CommitStatus;
-use super::{Routes, bad_request, json};
+use super::{Routes, bad_request, json, preconditions};
 use crate::clock::{Time, VectorClock};
 use crate::config::Peer;
 use crate::http::{Request, Response, percent_decode};
@@ -71,13 +71,17 @@ pub async fn list(routes: &Routes) -> Response {
 /// Adds a peer.
 pub async fn add(routes: &Routes, request: &Request) -> Result<Response, Response> {
     let peer = addition(&request.body).map_err(bad_request)?;
+    preconditions::check_untagged(request)?;
     let done = routes.peers.change(Change::Add(peer.clone())).await.map_err(refusal)?;
     Ok(answer_to_add(&peer, done))
 }
 
 /// Removes the peer that is named so.
-pub async fn remove(routes: &Routes, name: &str) -> Result<Response, Response> {
+pub async fn remove(routes: &Routes, request: &Request, name: &str) -> Result<Response, Response> {
     let peer = named(name).map_err(|why| Response::problem(404, why))?;
+    if routes.peers.statuses().iter().any(|status| status.address == peer.to_string()) {
+        preconditions::check_untagged(request)?;
+    }
     let done = routes.peers.change(Change::Remove(peer.clone())).await.map_err(refusal)?;
     Ok(answer_to_remove(&peer, done))
 }

@@ -167,6 +167,17 @@ pub fn not_modified(mut response: Response) -> Response {
     response
 }
 
+/// Lets a write pass to what is there and has no entity tag, or says why not.
+pub fn check_untagged(request: &Request) -> Result<(), Response> {
+    match Preconditions::of(request).map(|preconditions| preconditions.verdict(None, Some(""))) {
+        Some(Verdict::Fails(header)) => {
+            let detail = format!("{header} does not hold: there is no ETag; nothing was changed");
+            Err(Response::problem(412, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The answer to a write whose preconditions do not hold of what has this entity tag, or is not there.
 pub fn answer_to_write(header: &str, tag: Option<&str>) -> Response {
     let Some(tag) = tag else {

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Routes, json};
+use super::{Routes, json, preconditions};
 use crate::clock::Time;
-use crate::http::{Problem, Response};
+use crate::http::{Problem, Request, Response};
 use crate::manager::{LastCommit, Promotion};
 use crate::source::Source;
 
@@ -44,7 +44,8 @@ impl CommitStatus {
 }
 
 /// Has this node begin the next epoch.
-pub async fn promote(routes: &Routes) -> Result<Response, Response> {
+pub async fn promote(routes: &Routes, request: &Request) -> Result<Response, Response> {
+    preconditions::check_untagged(request)?;
     Ok(answer(routes.handle.promote().await?))
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::client_name::{ID, SOURCE};
 use super::finality::{self, Finality};
 use super::get::{CHANGE, part_named};
 use super::preconditions::{self, Preconditions, Verdict};
@@ -11,7 +12,7 @@ use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Condition, Content, Decision, Handle, Proposal, Submitted};
 use crate::patch::{PatchError, PointerBuf, of_part, parse};
 use crate::replica::MAX_AHEAD_MICROS;
-use crate::transaction::MAX_PAYLOAD_BYTES;
+use crate::transaction::{MAX_PAYLOAD_BYTES, Record};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
@@ -49,18 +50,27 @@ pub async fn write<'a>(
         if preconditions.is_none() {
             // This depends on nothing, so that it needs no turn of its own.
             let submitted = handle.create(&text, client.as_ref()).await?;
-            return Ok(with_change(routes, answer(routes, submitted, client, finality).await?));
+            let answer = answer(routes, submitted, client, finality).await?;
+            return Ok(of_success(routes, prefers_minimal(request), answer));
         }
         Content::Patch(text.into())
     };
     let submitted = propose(handle, part, preconditions, content, client.clone()).await?;
-    Ok(with_change(routes, answer(routes, submitted, client, finality).await?))
+    let answer = answer(routes, submitted, client, finality).await?;
+    Ok(of_success(routes, prefers_minimal(request), answer))
 }
 
-/// An answer that says, if it is good news, from which change on a live read shows what was written.
-fn with_change<'a>(routes: &'a Routes, answer: Answer<'a>) -> Answer<'a> {
-    let add = |response: Response| match response.status {
+/// An answer that says, if it is good news, from which change on a live read shows what was written; and not more
+/// than the transaction's name if the client wants no more.
+fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> Answer<'a> {
+    let add = move |mut response: Response| match response.status {
         200..=299 => {
+            if is_minimal {
+                response.status = 204;
+                response.headers.retain(|(name, _)| *name != "Content-Type");
+                response.headers.push(("Preference-Applied", "return=minimal".into()));
+                response.body = "".into();
+            }
             let change = routes.handle.state().change();
             response.with_header(CHANGE, routes.events.id(change))
         }
@@ -96,8 +106,7 @@ async fn answer<'a>(
             if let Some(finality) = finality {
                 return Ok(finality.outcome(routes, record, client));
             }
-            let body = with_line_feed(&record.line);
-            Ok(Response::new(200).with_body("application/json", body).into())
+            Ok(accepted(&record).into())
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
         // What is created here is later than all that is final.
@@ -123,12 +132,28 @@ async fn answer<'a>(
     }
 }
 
-/// A transaction's line as an answer. Every write makes one.
-pub fn with_line_feed(line: &str) -> Vec<u8> {
+/// A transaction as an answer: its name, and its line. Every write makes one.
+pub fn accepted(record: &Record) -> Response {
+    let line = &record.line;
     let mut body = Vec::with_capacity(line.len() + 1);
     body.extend_from_slice(line.as_bytes());
     body.push(b'\n');
-    body
+    let (source, id) = record.name();
+    Response::new(200)
+        .with_body("application/json", body)
+        .with_header(SOURCE, source.as_str().to_owned())
+        .with_header(ID, id.to_string())
+}
+
+/// Whether a client wants to be told no more than that its write counts (RFC 7240).
+fn prefers_minimal(request: &Request) -> bool {
+    let preferences = request.header_values("Prefer").flat_map(|list| list.split(','));
+    let mut of_return = preferences.filter_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"'))
+    });
+    // Of several the first counts.
+    of_return.next() == Some("minimal")
 }
 
 /// Refuses a body that is coded: none is decoded here.
@@ -228,4 +253,28 @@ pub fn with_members(problem: Problem, error: &PatchError) -> Problem {
         .with_member("operation", error.operation)
         .with_member("path", error.path.clone())
         .with_member("reason", error.reason.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::request;
+
+    #[test]
+    fn a_client_may_want_no_more_than_a_name() {
+        for (headers, expected) in [
+            ("", false),
+            ("Prefer: return=minimal\r\n", true),
+            ("Prefer: Return = \"minimal\"; a=b\r\n", true),
+            ("Prefer: respond-async, return=minimal\r\n", true),
+            ("Prefer: wait=10\r\nPrefer: return=minimal\r\n", true),
+            ("Prefer: return=representation\r\n", false),
+            ("Prefer: return=representation, return=minimal\r\n", false),
+            ("Prefer: return\r\n", false),
+            ("Prefer: minimal\r\n", false),
+        ] {
+            let text = format!("POST /replace HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            assert_eq!(prefers_minimal(&request(text)), expected, "{headers}");
+        }
+    }
 }
