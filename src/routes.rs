@@ -248,6 +248,7 @@ impl Routes {
             Action::Home => Response::new(302).with_header("Location", "/test").into(),
             Action::Page => page::response().into(),
             Action::Client => page::client().into(),
+            Action::Description => page::description().into(),
             Action::Document if events::are_wanted(request) => {
                 events::agree(self, request, from, rest)?
             }

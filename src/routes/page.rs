@@ -1,4 +1,4 @@
-//! The debug page and the JavaScript client, which are part of the binary.
+//! The debug page, the JavaScript client and the description of the interface, which are part of the binary.
 
 use std::sync::LazyLock;
 
@@ -9,9 +9,10 @@ use crate::http::{Body, Response};
 const PAGE: &str = include_str!("../../index.html");
 const CLIENT: &str = include_str!("../../client.js");
 
-/// The client's entity tag: a hash of its text.
-static CLIENT_TAG: LazyLock<String> =
-    LazyLock::new(|| format!("\"{}\"", base64(&Sha256::digest(CLIENT)[..15])));
+const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
+
+static CLIENT_TAG: LazyLock<String> = LazyLock::new(|| tag(CLIENT));
+static DESCRIPTION_TAG: LazyLock<String> = LazyLock::new(|| tag(DESCRIPTION));
 
 /// Allows the page's own script and style, by their hashes, and talking to this node; nothing else.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -35,11 +36,25 @@ pub fn response() -> Response {
 
 /// The client's answer: a module that pages import.
 pub fn client() -> Response {
+    tagged("text/javascript; charset=utf-8", CLIENT, &CLIENT_TAG)
+}
+
+/// What describes the interface.
+pub fn description() -> Response {
+    tagged("application/json", DESCRIPTION, &DESCRIPTION_TAG)
+}
+
+fn tagged(content_type: &'static str, text: &'static str, tag: &'static str) -> Response {
     Response::new(200)
-        .with_body("text/javascript; charset=utf-8", Body::Static(CLIENT.as_bytes()))
-        .with_header("ETag", CLIENT_TAG.as_str())
+        .with_body(content_type, Body::Static(text.as_bytes()))
+        .with_header("ETag", tag)
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Cache-Control", "no-cache")
+}
+
+/// A text's entity tag: a hash of it.
+fn tag(text: &str) -> String {
+    format!("\"{}\"", base64(&Sha256::digest(text)[..15]))
 }
 
 /// The hash of the page's one element of this name, as a policy names it (CSP Level 3, section 2.3.1).

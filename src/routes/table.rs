@@ -29,6 +29,7 @@ pub enum Action {
     Home,
     Page,
     Client,
+    Description,
     Document,
     Write,
     Clock,
@@ -114,6 +115,7 @@ pub const ROUTES: &[Route] = &[
     Route { path: "/", operations: &[get(Action::Home, Need::Nothing, Query::Any)] },
     Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, Query::Any)] },
     Route { path: "/client.js", operations: &[get(Action::Client, Need::Nothing, Query::Any)] },
+    Route { path: "/openapi.json", operations: &[get(Action::Description, Need::Nothing, PLAIN)] },
     Route { path: "/get", operations: DOCUMENT_OPERATIONS },
     Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
     Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },
@@ -250,6 +252,7 @@ impl Query {
 mod tests {
     use super::*;
     use crate::http::tests::request;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_path_has_one_route() {
@@ -299,6 +302,60 @@ mod tests {
             ("GET", "/nothing", Need::Read),
         ] {
             assert_eq!(need(method, path), expected, "{method} {path}");
+        }
+    }
+
+    /// What `docs/openapi.json` has, with what it refers to put in its place.
+    fn resolved<'a>(file: &'a Value, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
+            Some(pointer) => file.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")),
+            None => value,
+        }
+    }
+
+    #[test]
+    fn the_description_has_each_route_and_no_other() {
+        let file: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+        let mut described = Vec::new();
+        for (path, item) in file["paths"].as_object().unwrap() {
+            let (route, _) = Route::find(path).unwrap_or_else(|| panic!("there is no {path}"));
+            assert_eq!(route.path, path);
+            let mut methods = Vec::new();
+            for (method, operation) in item.as_object().unwrap() {
+                if method == "parameters" {
+                    continue;
+                }
+                let method = method.to_uppercase();
+                let tag = operation["tags"][0].as_str();
+                let is_open = operation["security"] == json!([]);
+                let need = need(&method, path);
+                if method != "OPTIONS" {
+                    let right = need.right().map_or("open", Right::name);
+                    assert_eq!(tag, Some(right), "{method} {path}");
+                }
+                assert_eq!(is_open, need == Need::Nothing, "{method} {path}");
+                if let Some(Operation { query: Query::Only(known), .. }) = route.operation(&method)
+                {
+                    let parameters = operation["parameters"].as_array().unwrap().iter();
+                    let of_query = parameters
+                        .map(|parameter| resolved(&file, parameter))
+                        .filter(|parameter| parameter["in"] == "query")
+                        .map(|parameter| parameter["name"].as_str().unwrap());
+                    let (mut of_query, mut known) = (of_query.collect::<Vec<_>>(), known.to_vec());
+                    of_query.sort_unstable();
+                    known.sort_unstable();
+                    assert_eq!(of_query, known, "{method} {path}");
+                }
+                methods.push(method);
+            }
+            let mut expected: Vec<_> = route.methods().split(", ").map(str::to_owned).collect();
+            methods.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(methods, expected, "{path}");
+            described.push(path.as_str());
+        }
+        for route in ROUTES {
+            assert!(described.contains(&route.path), "{} is not described", route.path);
         }
     }
 
