@@ -175,19 +175,18 @@ impl Routes {
 
     fn common_headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
         let mut headers = self.access.cors().headers(request);
-        // It may be the document, or events.
-        let action = Route::action(request.method(), request.path());
-        let is_document = action == Some(Action::Document);
-        let is_read = matches!(request.method(), "GET" | "HEAD");
-        let vary = [
-            ("Accept", is_document),
-            ("Accept-Encoding", is_read && action != Some(Action::Stream)),
-            ("Origin", self.access.cors().is_set()),
-        ];
-        let vary: Vec<_> =
-            vary.into_iter().filter_map(|(name, varies)| varies.then_some(name)).collect();
-        if !vary.is_empty() {
-            headers.push(("Vary", vary.join(", ").into()));
+        let varies_by = match Route::action(request.method(), request.path()) {
+            // It may be the document, or events.
+            Some(Action::Document) => "Accept, Accept-Encoding",
+            Some(Action::Stream) => "",
+            _ if matches!(request.method(), "GET" | "HEAD") => "Accept-Encoding",
+            _ => "",
+        };
+        if !varies_by.is_empty() {
+            headers.push(("Vary", varies_by.into()));
+        }
+        if self.access.cors().is_set() {
+            headers.push(("Vary", "Origin".into()));
         }
         headers
     }

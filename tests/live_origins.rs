@@ -52,14 +52,11 @@ fn pages_of_an_allowed_origin_read_and_write() {
         for name in ["ETag", "Patchmesh-Length", "Patchmesh-Clock", "Retry-After"] {
             assert!(exposed.split(", ").any(|found| found == name), "{what}");
         }
-        assert!(answer.header("Vary").is_some_and(|vary| vary.contains("Origin")), "{what}");
+        assert!(answer.head.contains("\r\nVary: Origin"), "{what}");
     }
     assert_eq!(node.get("/get").header("Access-Control-Allow-Origin"), None);
-    assert_eq!(
-        node.get("/get").header("Vary"),
-        Some("Accept, Accept-Encoding, Origin"),
-        "a cache keeps both"
-    );
+    let head = node.get("/get").head;
+    assert!(head.contains("\r\nVary: Origin") && head.contains("\r\nVary: Accept, "), "{head}");
 }
 
 #[test]

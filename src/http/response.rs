@@ -42,7 +42,7 @@ pub enum Body {
     Counted(Box<Counted>),
     /// Made while it is written.
     Pieces(Pieces),
-    /// Not known yet: it follows in parts, see [`Coding`](super::Coding).
+    /// Not known yet: it follows in parts, see [`Coding`].
     Stream,
 }
 
