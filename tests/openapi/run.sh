@@ -36,9 +36,10 @@ done
 [ -n "$url" ] || { cat "$scratch/log"; exit 1; }
 
 # /ws is no request and answer; event streams are only there for who asks for them.
+# With more workers than one, CPython 3.11 itself fails now and then (its issue 106905).
 cd "$scratch"
 "$st" run "$url/openapi.json" --no-color --seed "$seed" --generation-database none --warnings off \
-    --phases examples,coverage,fuzzing --max-examples 5 --workers 2 --request-timeout 20 \
+    --phases examples,coverage,fuzzing --max-examples 5 --workers 1 --request-timeout 20 \
     --continue-on-failure --max-redirects 0 --exclude-path /ws \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
 kill -0 "$node"
