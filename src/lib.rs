@@ -26,7 +26,7 @@
 //!   others reach it.
 //! - [`query`]: all reading of the past, with one budget.
 //! - [`stream`]: a connection, plain or by TLS. [`http`]: HTTP/1.1 as bytes. [`server`]: the loops over
-//!   connections. [`routes`]: what each path does.
+//!   connections. [`routes`]: what each path does. [`tokens`]: who may do what.
 //! - [`events`]: sends the document's changes to whoever reads live.
 //! - [`mesh`]: how nodes reach each other: one half sends the journal to whoever connects, the other one
 //!   receives a peer's.
@@ -57,7 +57,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! Users and permissions beyond one token, several documents, a leader or any coordinator on the way of a write,
+//! Users, and rights to a part of the document, several documents, a leader or any coordinator on the way of a write,
 //! and rounding: a number is what was written, as far as 64 bits hold it.
 
 pub mod backoff;
