@@ -144,6 +144,12 @@ impl Node {
         &self.tokens
     }
 
+    /// Whether it has peers, and tokens of which none is for them.
+    pub fn lacks_token_of_peers(&self) -> bool {
+        let has_peers = !self.membership.current().is_empty();
+        has_peers && !self.tokens.are_none() && self.tokens.of_peers().is_none()
+    }
+
     /// The peers that are dialed without TLS though this node has a certificate.
     pub fn open_peers(&self) -> Vec<String> {
         let mut peers = self.membership.current().to_vec();

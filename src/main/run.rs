@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use async_signal::{Signal, Signals};
 use patchmesh::config::Config;
 use patchmesh::node::Node;
-use patchmesh::tokens::Tokens;
+use patchmesh::tokens::{Right, Tokens};
 use smol::Executor;
 use smol::stream::StreamExt;
 
@@ -93,6 +93,12 @@ fn print_start(node: &Node) {
         log::warn!(
             "everyone who reaches {} can read and write the document: no --token was given, nor a --token-file",
             node.addresses()
+        );
+    }
+    if node.lacks_token_of_peers() {
+        log::warn!(
+            "peers are shown no token: none in the file of tokens has the right {}",
+            Right::Peer.name()
         );
     }
     let open_peers = node.open_peers();

@@ -234,26 +234,26 @@ fn a_wrong_method_is_told_the_right_ones() {
 fn caches_are_told_what_to_keep() {
     let node = example();
     for (method, target, cache_control, vary) in [
-        ("GET", "/get", "no-cache", Some("Accept")),
-        ("GET", "/get/a/0", "no-cache", Some("Accept")),
-        ("GET", "/get?at=0", "no-cache", Some("Accept")),
-        ("GET", "/get/nothing", "no-store", Some("Accept")),
-        ("GET", "/get?at=9", "no-store", Some("Accept")),
-        ("GET", "/get?wait=x", "no-store", Some("Accept")),
+        ("GET", "/get", "no-cache", Some("Accept, Accept-Encoding")),
+        ("GET", "/get/a/0", "no-cache", Some("Accept, Accept-Encoding")),
+        ("GET", "/get?at=0", "no-cache", Some("Accept, Accept-Encoding")),
+        ("GET", "/get/nothing", "no-store", Some("Accept, Accept-Encoding")),
+        ("GET", "/get?at=9", "no-store", Some("Accept, Accept-Encoding")),
+        ("GET", "/get?wait=x", "no-store", Some("Accept, Accept-Encoding")),
         ("POST", "/get", "no-store", None),
         ("POST", "/replace", "no-store", None),
-        ("GET", "/nothing", "no-store", None),
+        ("GET", "/nothing", "no-store", Some("Accept-Encoding")),
         ("GET", "/ws", "no-store", None),
-        ("GET", "/vclock", "no-store", None),
-        ("GET", "/log", "no-store", None),
-        ("GET", "/history", "no-store", None),
-        ("GET", "/transaction", "no-store", None),
-        ("GET", "/conflicts", "no-store", None),
-        ("GET", "/peers", "no-store", None),
-        ("GET", "/metrics", "no-store", None),
-        ("GET", "/healthz", "no-store", None),
-        ("GET", "/test", "no-cache", None),
-        ("GET", "/client.js", "no-cache", None),
+        ("GET", "/vclock", "no-store", Some("Accept-Encoding")),
+        ("GET", "/log", "no-store", Some("Accept-Encoding")),
+        ("GET", "/history", "no-store", Some("Accept-Encoding")),
+        ("GET", "/transaction", "no-store", Some("Accept-Encoding")),
+        ("GET", "/conflicts", "no-store", Some("Accept-Encoding")),
+        ("GET", "/peers", "no-store", Some("Accept-Encoding")),
+        ("GET", "/metrics", "no-store", Some("Accept-Encoding")),
+        ("GET", "/healthz", "no-store", Some("Accept-Encoding")),
+        ("GET", "/test", "no-cache", Some("Accept-Encoding")),
+        ("GET", "/client.js", "no-cache", Some("Accept-Encoding")),
     ] {
         let answer = node.request(method, target, "");
         assert_eq!(answer.header("Cache-Control"), Some(cache_control), "{method} {target}");
@@ -267,7 +267,11 @@ fn caches_are_told_what_to_keep() {
         let mut headers = node.headers();
         headers.push((name, value.to_owned()));
         let answer = Client::connect(node.address).request("HEAD", "/get", &headers, b"");
-        assert_eq!((answer.status, answer.header("Vary")), (status, Some("Accept")), "{name}");
+        assert_eq!(
+            (answer.status, answer.header("Vary")),
+            (status, Some("Accept, Accept-Encoding")),
+            "{name}"
+        );
         let cache_control = if status == 304 { "no-cache" } else { "no-store" };
         assert_eq!(answer.header("Cache-Control"), Some(cache_control), "{name}");
     }
