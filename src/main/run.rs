@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use async_signal::{Signal, Signals};
 use patchmesh::config::Config;
 use patchmesh::node::Node;
-use patchmesh::tokens::{Right, Tokens};
+use patchmesh::tokens::Tokens;
 use smol::Executor;
 use smol::stream::StreamExt;
 
@@ -96,10 +96,7 @@ fn print_start(node: &Node) {
         );
     }
     if node.lacks_token_of_peers() {
-        log::warn!(
-            "peers are shown no token: none in the file of tokens has the right {}",
-            Right::Peer.name()
-        );
+        log::warn!("peers are shown no token: none in the file of tokens has the right peer");
     }
     let open_peers = node.open_peers();
     if !open_peers.is_empty() {
