@@ -297,13 +297,17 @@ fn client_commands_say_what_is_to_be_done_at_which_nodes() {
     };
     let transaction = Some(("phone~k3x9q2pd".to_owned(), 7));
     let part = || "/a".to_owned();
-    let table: [(&[&str], Order); 19] = [
+    let table: [(&[&str], Order); 20] = [
         (&["get", "a:1"], get("", false, Form::Compact)),
         (&["get", "a:1", "/a/0", "--committed", "--raw"], get("/a/0", true, Form::Raw)),
         (&["get", "a:1", "", "--pretty"], get("", false, Form::Pretty)),
         (&["set", "a:1", "", "-1"], write("", Change::Set(value()), false)),
         (&["set", "a:1", "/a", "--committed", "-1"], write("/a", Change::Set(value()), true)),
         (&["merge", "a:1", "/a", "-"], write("/a", Change::Merge(Input::Stdin), false)),
+        (
+            &["patch", "a:1", "/a", "f.json"],
+            write("/a", Change::Patch(Input::File("f.json".into())), false),
+        ),
         (&["patch", "a:1", "/a", "@f"], write("/a", Change::Patch(Input::File("f".into())), false)),
         (&["remove", "a:1", "/~0~1"], write("/~0~1", Change::Remove, false)),
         (&["edit", "a:1"], Order::Edit { pointer: String::new(), is_committed: false }),
@@ -420,7 +424,7 @@ fn a_peer_to_rebuild_from_is_an_address_or_a_url() {
 fn a_bad_argument_is_one_clear_line() {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     let allowed = format!("{MAX_NAME_BYTES} are allowed");
-    let table: [(&[&str], &str); 87] = [
+    let table: [(&[&str], &str); 88] = [
         (&[], "address to listen on is missing"),
         (&["8080"], "no command, and no address: it has no port"),
         (&[":8080"], "has no host"),
@@ -492,6 +496,7 @@ fn a_bad_argument_is_one_clear_line() {
         (&["get", "a:1", "--timeout", "0s"], "at least 1s"),
         (&["set", "a:1", ""], "set: VALUE is missing"),
         (&["set", "a:1", "", "hello"], "\"hello\" is not JSON"),
+        (&["set", "a:1", "", "{\"a.b\":}"], "is not JSON"),
         (&["set", "a:1", "", "@"], "wants a file"),
         (&["wait", "a:1", "--transaction", "a~12345678"], "wants SOURCE/ID"),
         (&["wait", "a:1", "--transaction", "/1"], "wants SOURCE/ID"),

@@ -139,7 +139,7 @@ pub fn pointer(text: &str) -> Result<String, UsageError> {
     Ok(text.to_owned())
 }
 
-/// JSON, `@FILE`, or `-` for standard input.
+/// JSON, a file, which is told from JSON by its name or by a `@` before that, or `-` for standard input.
 pub fn input(text: &str) -> Result<Input, UsageError> {
     if text == "-" {
         return Ok(Input::Stdin);
@@ -149,10 +149,18 @@ pub fn input(text: &str) -> Result<Input, UsageError> {
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(Input::Text(text.to_owned())),
+        Err(_) if is_file_name(text) => Ok(Input::File(text.into())),
         Err(error) => Err(usage(format!(
-            "{text:?} is not JSON: {error}; a text stands in quotes, as in '\"text\"'"
+            "{text:?} is not JSON: {error}; a text stands in quotes, as in '\"text\"', and a file's name has a . \
+             or / in it, or @ before it"
         ))),
     }
+}
+
+/// Whether what is not JSON is likely to be a file's name.
+fn is_file_name(text: &str) -> bool {
+    let may_begin = |first: char| !first.is_ascii_digit() && !"{[\"-".contains(first);
+    text.starts_with(may_begin) && text.contains(['.', '/'])
 }
 
 /// Where nodes listen, and whether they speak TLS: URLs or addresses, with commas between them.
