@@ -180,7 +180,7 @@ impl World {
             let status = loop {
                 match child.try_wait().unwrap() {
                     Some(status) => break status,
-                    None if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                    None if begin.elapsed() < PATIENCE * 2 => std::thread::sleep(PAUSE),
                     None => {
                         child.kill().unwrap();
                         panic!("{:?} does not end", step.command);
