@@ -563,7 +563,7 @@ fn tls_has_a_certificate_a_key_and_urls() {
         (["a:1", "--tls-key", "k"], "needs --tls-cert"),
         (["a:1", "--tls-ca", ""], "--tls-ca wants a file"),
     ] {
-        let error = read(arguments).unwrap_err().to_string();
+        let error = read(&arguments).unwrap_err().to_string();
         assert!(error.contains(why), "{error:?} does not say {why:?}");
     }
 }

@@ -7,8 +7,11 @@ mod completions;
 mod man;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use patchmesh::config::COMMANDS;
 
 fn contrib() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib")
@@ -38,6 +41,19 @@ fn contrib_follows_the_tables() {
     }
 }
 
+#[test]
+fn readme_names_all_commands_and_the_flags_of_a_node() {
+    let readme = fs::read_to_string(contrib().parent().unwrap().join("README.md")).unwrap();
+    let words: Vec<_> =
+        readme.split(|letter: char| !letter.is_alphanumeric() && letter != '-').collect();
+    for command in COMMANDS {
+        assert!(command.name.is_empty() || words.contains(&command.name), "{}", command.name);
+        for flag in command.flags().filter(|_| command.name.is_empty()) {
+            assert!(words.contains(&&*format!("--{}", flag.name)), "--{}", flag.name);
+        }
+    }
+}
+
 /// What a program prints, standard error behind standard output; none if it is not there.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("contrib");
@@ -46,7 +62,8 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).current_dir(folder).env("LC_ALL", "C.UTF-8");
     let Ok(output) = command.output() else {
-        eprintln!("SKIPPED: what needs {program}");
+        // The macros' output is only seen if a test fails.
+        writeln!(std::io::stderr(), "SKIPPED: what needs {program}").ok();
         return None;
     };
     let text = [output.stdout, output.stderr].concat();
