@@ -11,6 +11,7 @@ use super::output::{Printed, formatted, print};
 use crate::config::{Exit, Form};
 use crate::document::Value;
 use crate::journal::NewFile;
+use crate::progress::{Progress, Unit};
 use crate::remote::{Request, percent_encoded};
 
 /// Prints a part.
@@ -83,10 +84,15 @@ async fn copy(
         })?;
         return write(&formatted(&value, form)).map(|_| ());
     }
+    let mut progress = Progress::new("read", Unit::Bytes);
+    if let Some(length) = head.header("Content-Length").and_then(|length| length.parse().ok()) {
+        progress = progress.of(length);
+    }
     while let Some(piece) = node.piece(PATIENCE).await.map_err(broken)? {
         if write(&piece)?.is_break() {
             break;
         }
+        progress.advance(piece.len() as u64);
     }
     Ok(())
 }
