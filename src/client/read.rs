@@ -12,7 +12,7 @@ use crate::config::{Exit, Form};
 use crate::document::Value;
 use crate::journal::NewFile;
 use crate::progress::{Progress, Unit};
-use crate::remote::{Request, percent_encoded};
+use crate::remote::{Node, Request, percent_encoded};
 
 /// Prints a part.
 pub async fn get(
@@ -49,7 +49,11 @@ pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, Failure> {
     if head.status != 200 {
         return Err(nodes.refusal(head).await);
     }
-    let node = nodes.node();
+    rest(nodes.node()).await
+}
+
+/// The value that a node's answer is.
+async fn rest(node: &mut Node) -> Result<Value, Failure> {
     let body = node.rest(PATIENCE).await;
     let body = body.map_err(|fault| Failure::new(Exit::Unreachable, fault))?;
     serde_json::from_slice(&body).map_err(|error| {
@@ -76,14 +80,10 @@ async fn copy(
         return Err(nodes.refusal(head).await);
     }
     let node = nodes.node();
-    let broken = |fault| Failure::new(Exit::Unreachable, fault);
     if form != Form::Compact {
-        let body = node.rest(PATIENCE).await.map_err(broken)?;
-        let value: Value = serde_json::from_slice(&body).map_err(|error| {
-            Failure::failed(format_args!("{}: what it answers is no JSON: {error}", node.address()))
-        })?;
-        return write(&formatted(&value, form)).map(|_| ());
+        return write(&formatted(&rest(node).await?, form)).map(|_| ());
     }
+    let broken = |fault| Failure::new(Exit::Unreachable, fault);
     let mut progress = Progress::new("read", Unit::Bytes);
     if let Some(length) = head.header("Content-Length").and_then(|length| length.parse().ok()) {
         progress = progress.of(length);
