@@ -362,12 +362,13 @@ function mergePart(document, path, wanted) {
  * @property {(source: string) => Promise<boolean>} hold keeps others from the writes of a source, until `close`; false if another holds it
  * @property {(write: Kept) => Promise<void>} add resolves when the write is safe
  * @property {(write: Kept) => Promise<void>} remove
- * @property {() => Promise<Kept[]>} adopt the writes of sources that nobody holds, in their order; they are held from then on
+ * @property {(take: (writes: Kept[]) => void) => Promise<void>} adopt holds the sources that nobody holds, and gives their writes in
+ *   their order: before it resolves, or later if one is let go
  * @property {() => void} close
  */
 
 /** Keeps nothing beyond this process. @returns {Store} */
-export const memoryStore = () => ({ hold: async () => true, add: async () => {}, remove: async () => {}, adopt: async () => [], close() {} });
+export const memoryStore = () => ({ hold: async () => true, add: async () => {}, remove: async () => {}, adopt: async () => {}, close() {} });
 
 /** In a page that may use no locks, a source is held for so long after its holder was last seen. */
 const LEASE_MS = 180_000;
@@ -377,6 +378,9 @@ class BrowserStore {
 	#queue;
 	#database;
 	#held = new Map();
+	/** Sources that are held by others, and are waited for until this ends. */
+	#awaited = new Set();
+	#end = new AbortController();
 
 	constructor(queue) {
 		this.#queue = queue;
@@ -397,11 +401,11 @@ class BrowserStore {
 		});
 	}
 
-	hold(source) {
+	hold(source, options = { ifAvailable: true }) {
 		const name = `patchmesh ${source}`, keep = release => this.#held.set(source, release);
 		if (globalThis.navigator?.locks) {
 			return new Promise((resolve, reject) => {
-				navigator.locks.request(name, { ifAvailable: true }, lock => {
+				navigator.locks.request(name, options, lock => {
 					resolve(lock !== null);
 					return lock && new Promise(keep);
 				}).catch(reject);
@@ -430,19 +434,26 @@ class BrowserStore {
 		await this.#run('readwrite', writes => writes.delete([this.#queue, source, id]));
 	}
 
-	async adopt() {
-		const read = (...source) => this.#run('readonly', writes => writes.getAll(IDBKeyRange.bound([this.#queue, ...source], [this.#queue, ...source, []])));
-		const adopted = [];
+	async adopt(take) {
+		const read = async (...source) => {
+			const range = IDBKeyRange.bound([this.#queue, ...source], [this.#queue, ...source, []]);
+			return (await this.#run('readonly', writes => writes.getAll(range))).map(({ queue, ...write }) => write);
+		};
 		for (const source of new Set((await read()).map(write => write.source))) {
-			// Its holder may have sent some of them meanwhile.
-			if (!this.#held.has(source) && await this.hold(source)) adopted.push(...await read(source));
+			if (this.#held.has(source)) continue;
+			// Whoever held it may have sent some of them meanwhile.
+			if (await this.hold(source)) take(await read(source));
+			else if (globalThis.navigator?.locks && !this.#awaited.has(source)) {
+				this.#awaited.add(source);
+				this.hold(source, { signal: this.#end.signal }).then(async () => take(await read(source))).catch(() => {}).finally(() => this.#awaited.delete(source));
+			}
 		}
-		return adopted.map(({ queue, ...write }) => write);
 	}
 
 	close() {
 		for (const release of this.#held.values()) release();
 		this.#held.clear();
+		this.#end.abort();
 		this.#database?.then(database => database.close(), () => {});
 	}
 }
@@ -664,6 +675,8 @@ export class LiveDocument {
 	#adopted;
 	#orphanTimer;
 	#wake = () => this.retry();
+	/** A stream over a network that is gone would not say so for long. */
+	#cut = () => this.#stream?.abort(new Problem('the network is gone'));
 
 	/**
 	 * @param {string[]} urls
@@ -685,6 +698,7 @@ export class LiveDocument {
 		this.#adopted = this.#store.hold(this.#source).then(() => this.#adopt()).catch(error => this.#setStatus({ error }));
 		this.#orphanTimer = setInterval(() => this.#adopt().catch(() => {}), ORPHANS_MS);
 		globalThis.addEventListener?.('online', this.#wake);
+		globalThis.addEventListener?.('offline', this.#cut);
 		this.#follow();
 	}
 
@@ -780,6 +794,7 @@ export class LiveDocument {
 		clearTimeout(this.#inboxTimer);
 		for (const { timer } of this.#watched) clearTimeout(timer);
 		globalThis.removeEventListener?.('online', this.#wake);
+		globalThis.removeEventListener?.('offline', this.#cut);
 		this.#store.close();
 		this.#setStatus({ state: 'closed', node: null });
 	}
@@ -964,10 +979,12 @@ export class LiveDocument {
 
 	/** Takes over what closed pages have left. */
 	async #adopt() {
-		if (this.#isClosed) return;
-		const left = await this.#store.adopt();
+		if (!this.#isClosed) await this.#store.adopt(writes => this.#takeOver(writes));
+	}
+
+	#takeOver(left) {
+		if (this.#isClosed || !left.length) return;
 		left.forEach((kept, i) => this.#enter(kept, Promise.resolve(), i, ['a page that was closed']));
-		if (!left.length) return;
 		this.#setStatus({});
 		this.#show();
 		this.#send();
