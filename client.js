@@ -18,7 +18,7 @@
  * @module
  */
 
-/** @typedef {null | boolean | number | bigint | string | Json[] | { [name: string]: Json }} Json */
+/** @typedef {any} Json a JSON value */
 /** @typedef {{ op: string, path: string, from?: string, value?: Json }} Operation */
 
 /** How many arrays and objects may lie in one another: the node's limit. */
@@ -38,7 +38,7 @@ const MOST_DELAY_MS = 10_000;
 /** A connection that lasted so long shows that the node is well. */
 const WELL_MS = 10_000;
 /** How long events wait for the answer to a write that may be in them. */
-const HOLD_MS = 500;
+const HOLD_MS = 1000;
 /** How long a node is waited for that has to hear of a write from another one. */
 const HEARSAY_S = 20;
 /** When it is first asked whether a write is final or skipped, and then at twice its age. */
@@ -46,6 +46,8 @@ const FIRST_LOOK_MS = 1000;
 /** How long, and for how many writes, that is asked. */
 const WATCH_MS = 3_600_000;
 const MOST_WATCHED = 100;
+/** How long the stream of a part may take to show a write; it says nothing if only other parts have changed since. */
+const SHOWN_MS = 2000;
 /** How many writes may wait to be sent. */
 const MOST_WAITING = 10_000;
 /** How often writes of closed pages are looked for. */
@@ -53,7 +55,14 @@ const ORPHANS_MS = 60_000;
 
 // ---- JSON
 
-const MARK = Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, '0')).join('');
+/** Letters and digits drawn at random. Node.js 18 has `crypto` only if it is imported. */
+const draw = count => Array.from({ length: count }, () => {
+	const random = globalThis.crypto?.getRandomValues(new Uint32Array(1))[0] ?? Math.random() * 2 ** 32;
+	return 'abcdefghijklmnopqrstuvwxyz0123456789'[Math.floor(random % 36)];
+}).join('');
+
+/** Marks the numbers that JSON.parse and JSON.stringify would not keep; no text holds it. */
+const MARK = draw(24);
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
 const [LEAST_INTEGER, GREATEST_INTEGER] = [-(2n ** 63n), 2n ** 64n - 1n];
 
@@ -125,7 +134,25 @@ function share(old, fresh) {
 
 /** Why something was not done: what the node says, in the members of its answer (RFC 9457), or what is found here. */
 export class Problem extends Error {
-	/** @param {{ status?: number, type?: string, title?: string, operation?: number, path?: string, reason?: string }} members */
+	/** The status of the answer; 409 and 400 also of what is found here. @type {number | undefined} */
+	status;
+	/** What kind of problem it is. @type {string | undefined} */
+	type;
+	/** Which operation of a patch does not apply, where it works, and why. @type {number | undefined} */
+	operation;
+	/** @type {string | undefined} */
+	path;
+	/** @type {string | undefined} */
+	reason;
+	/** Of a refused write: where it was sent before without an answer, and may have been taken. @type {string[] | undefined} */
+	doubtful;
+	/** Of a skipped write. @type {Json | undefined} */
+	transaction;
+
+	/**
+	 * @param {string} detail
+	 * @param {object} members
+	 */
 	constructor(detail, members = {}) {
 		super(detail);
 		this.name = 'Problem';
@@ -401,6 +428,7 @@ class BrowserStore {
 		});
 	}
 
+	/** @param {LockOptions} options */
 	hold(source, options = { ifAvailable: true }) {
 		const name = `patchmesh ${source}`, keep = release => this.#held.set(source, release);
 		if (globalThis.navigator?.locks) {
@@ -510,7 +538,12 @@ export class Write {
 		return () => this.#watchers.delete(callback);
 	}
 
-	/** For the document only. */
+	/**
+	 * For the document only.
+	 *
+	 * @param {Write['status']} status
+	 * @param {{ error?: Problem, transaction?: Json }} members
+	 */
 	become(status, { error, transaction = this.transaction } = {}) {
 		if (status === this.status) return;
 		Object.assign(this, { status, error, transaction });
@@ -636,9 +669,8 @@ export class LiveDocument {
 	/** @type {Status} */
 	status = { state: 'connecting', node: null, error: null, pending: 0 };
 	#isReady;
-	/** The process that is read, and since when. */
+	/** The process that is read. */
 	#process;
-	#streamBegan = 0;
 	#urls;
 	#part;
 	#options;
@@ -654,7 +686,11 @@ export class LiveDocument {
 	/** What is shown. */
 	#view;
 	#isKnown = false;
-	/** Writes that the stream has not shown, in their order: `{ kept, write, safe, change, doubtful }`. */
+	/**
+	 * Writes that are not accepted, or not shown by the stream, in their order. Beside the `write` and how it is `kept`:
+	 * `safe` resolves when it is; `act` does it to a document; the `change` by which a process of a node has it, and
+	 * whether the stream `isShown` that far; to which nodes it was sent without an answer (`doubtful`).
+	 */
 	#writes = [];
 	/** Accepted writes that may still be skipped. */
 	#watched = new Set();
@@ -692,8 +728,7 @@ export class LiveDocument {
 		this.#fetch = fetch;
 		const queue = options.queue ?? `${this.#urls[0]} ${part}`;
 		this.#store = store ?? (globalThis.indexedDB ? new BrowserStore(queue) : memoryStore());
-		const suffix = Array.from(crypto.getRandomValues(new Uint8Array(8)), byte => 'abcdefghijklmnopqrstuvwxyz0123456789'[byte % 36]).join('');
-		this.#source = `${name}~${suffix}`;
+		this.#source = `${name}~${draw(8)}`;
 		this.ready = new Promise(resolve => { this.#isReady = resolve; });
 		this.#adopted = this.#store.hold(this.#source).then(() => this.#adopt()).catch(error => this.#setStatus({ error }));
 		this.#orphanTimer = setInterval(() => this.#adopt().catch(() => {}), ORPHANS_MS);
@@ -811,9 +846,9 @@ export class LiveDocument {
 	/** Shows the base with all writes on it that apply; or what is shown with another one. */
 	#show(added) {
 		const before = this.#view;
-		this.#view = (added ? [added] : this.#writes).reduce((view, { act }) => {
+		this.#view = (added ? [added] : this.#writes).reduce((view, { act, isShown }) => {
 			try {
-				return act(view);
+				return isShown ? view : act(view);
 			} catch {
 				// The node decides.
 				return view;
@@ -831,10 +866,16 @@ export class LiveDocument {
 
 	// -- Reading
 
-	#ask(url, path, { token = this.#options.token, headers = {}, ...options } = {}) {
+	/**
+	 * @param {string} url
+	 * @param {string} path
+	 * @param {RequestInit & { headers?: Record<string, string> }} request
+	 */
+	#ask(url, path, { headers = {}, ...request }) {
+		const { token } = this.#options;
 		// What a header may hold are bytes.
 		if (token) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
-		return this.#fetch(url + path, { cache: 'no-store', headers, ...options });
+		return this.#fetch(url + path, { cache: 'no-store', headers, ...request });
 	}
 
 	async #follow() {
@@ -867,12 +908,12 @@ export class LiveDocument {
 		};
 		try {
 			expect(ANSWER_MS, 'the node does not answer');
+			await this.#placeWrites(url, stream.signal);
 			const response = await this.#ask(url, `get${inPath(this.#part)}`, { headers, signal: stream.signal });
 			if (!response.ok) throw await problemOf(response);
 			if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Problem('it answers with no events');
 			const heard = () => expect(this.#options.silence ?? SILENCE_MS, 'the node says nothing any more');
 			heard();
-			this.#streamBegan = Date.now();
 			this.#setStatus({ state: 'online', node: url, error: null });
 			this.#writePause.end();
 			this.#adopt().catch(() => {});
@@ -880,12 +921,12 @@ export class LiveDocument {
 			await readEvents(response.body, heard, event => this.#receive(event, stream));
 		} finally {
 			clearTimeout(timer);
-			this.#takeEvents();
 			stream.abort();
+			this.#dropEvents();
 		}
 	}
 
-	/** Takes an event; if it may hold a write of which that is not known yet, when it is. */
+	/** Takes an event; if it may hold a write whose answer is on its way, after that. */
 	#receive(event, stream) {
 		if (event.retry) {
 			this.#firstDelay = Math.min(Math.max(event.retry, 100), MOST_DELAY_MS);
@@ -894,31 +935,19 @@ export class LiveDocument {
 		this.#process = changeOf(event.id)?.process;
 		this.#inbox.push({ ...event, stream });
 		this.#locate();
-		this.#takeInTime();
-	}
-
-	#takeInTime() {
-		if (!this.#mayHoldWrites()) this.#takeEvents();
+		if (!this.#isAnswerDue) this.#takeEvents();
 		else this.#inboxTimer ??= setTimeout(() => this.#takeEvents(), HOLD_MS);
 	}
 
-	/** Whether events that have come may hold writes of which that is not known, and will be soon. */
-	#mayHoldWrites() {
-		if (this.#isAnswerDue) return true;
-		const isUnclear = entry => entry.write.status === PENDING ? entry.doubtful.length : this.#isElsewhere(entry);
-		return Date.now() < this.#streamBegan + HOLD_MS && this.#writes.some(isUnclear);
-	}
-
-	/** Whether another process has accepted it than the one that is read. */
-	#isElsewhere({ write, change }) {
-		return write.status !== PENDING && change?.process !== this.#process;
+	/** Forgets the events that are not taken: they come again with the next stream. */
+	#dropEvents() {
+		clearTimeout(this.#inboxTimer);
+		this.#inboxTimer = undefined;
+		return this.#inbox.splice(0);
 	}
 
 	#takeEvents() {
-		clearTimeout(this.#inboxTimer);
-		this.#inboxTimer = undefined;
-		const events = this.#inbox;
-		this.#inbox = [];
+		const events = this.#dropEvents();
 		if (!events.length || this.#isClosed) return;
 		try {
 			for (const { type, data, id, stream } of events) {
@@ -949,9 +978,10 @@ export class LiveDocument {
 
 	/** Forgets the writes that the stream has shown, and says whether there were any. */
 	#dropShown() {
-		const at = this.#position, { length } = this.#writes, isShown = ({ change }) => change && at && change.process === at.process && change.number <= at.number;
-		this.#writes = this.#writes.filter(entry => !isShown(entry));
-		return this.#writes.length < length;
+		const at = this.#position, shown = this.#writes.filter(({ isShown, change }) => !isShown && change && at && change.process === at.process && change.number <= at.number);
+		for (const entry of shown) entry.isShown = true;
+		this.#writes = this.#writes.filter(({ write, isShown }) => write.status === PENDING || !isShown);
+		return shown.length > 0;
 	}
 
 	// -- Writing
@@ -1028,24 +1058,34 @@ export class LiveDocument {
 			return error;
 		} finally {
 			this.#isAnswerDue = false;
-			this.#takeInTime();
+			this.#takeEvents();
 		}
 		if (!problem) return undefined;
 		if ([500, 502, 504].includes(status) && !entry.doubtful.includes(url)) entry.doubtful.push(url);
 		if (status === 410) this.#accept(entry, undefined, new Headers());
 		else if (problem.type === '/problems/skipped') this.#end(entry, SKIPPED, problem);
 		else if (!isFinal(status)) return problem;
-		else this.#end(entry, REFUSED, entry.doubtful.length ? Object.assign(problem, { doubtful: entry.doubtful }) : problem);
+		else this.#end(entry, REFUSED, entry.doubtful.length ? new Problem(problem.message, { ...problem, doubtful: entry.doubtful }) : problem);
 		return undefined;
 	}
 
 	#accept(entry, transaction, headers) {
-		entry.change = changeOf(headers.get('Patchmesh-Change'));
+		// If it was known already, it was so at an earlier change.
+		const change = changeOf(headers.get('Patchmesh-Change'));
+		if (!change || change.process !== entry.change?.process) entry.change = change;
 		this.#become(entry.write, ACCEPTED, { transaction });
 		this.#store.remove(entry.kept).catch(() => {});
 		this.#watch(entry);
+		if (this.#part.length) setTimeout(() => this.#settle(entry), SHOWN_MS);
 		if (this.#dropShown()) this.#show();
 		this.#locate();
+	}
+
+	/** Takes a write of a part for shown if the stream has had the time to show it. */
+	#settle(entry) {
+		if (this.#isClosed || !this.#stream || this.#isElsewhere(entry)) return;
+		this.#writes = this.#writes.filter(other => other !== entry);
+		this.#show();
 	}
 
 	/** Takes a write back. */
@@ -1063,32 +1103,51 @@ export class LiveDocument {
 		if (before !== status) for (const callback of [...this.#writeWatchers]) callSafely(callback, write);
 	}
 
-	/** Finds the place in the stream of writes that another process has accepted. */
+	/** Finds out which of the writes that were sent a node has before its stream begins, which then begins with them. */
+	async #placeWrites(url, signal) {
+		const asked = new Map();
+		for (const entry of this.#writes) {
+			const { write, kept, change, doubtful } = entry;
+			// What a process has accepted first comes first wherever it comes; and of a source, one is sent at a time.
+			if (write.status !== PENDING) asked.set(change?.process, entry);
+			else if (doubtful.length && !asked.has(kept.source)) asked.set(kept.source, entry);
+		}
+		for (const entry of asked.values()) await this.#place(entry, url, 0, signal);
+	}
+
+	/** Asks a node by which change it has a write. Gives the status of the answer. */
+	async #place(entry, url, seconds, signal) {
+		const { kept: { source, id }, change: before } = entry;
+		const response = await this.#ask(url, `get?source=${encodeURIComponent(source)}&id=${id}&wait=${seconds}s`, { method: 'HEAD', signal });
+		const change = changeOf(response.headers.get('Patchmesh-Change'));
+		if (response.ok && change && change.process !== before?.process) {
+			const isBefore = other => before && other.change?.process === before.process && other.change.number <= before.number;
+			for (const other of this.#writes) if (other === entry || isBefore(other)) other.change = change;
+		}
+		return response.status;
+	}
+
+	/** Whether another process has accepted it than the one that is read. */
+	#isElsewhere({ write, change, isShown }) {
+		return write.status !== PENDING && !isShown && change?.process !== this.#process;
+	}
+
+	/** Waits until the node that is read has the writes that others have accepted. */
 	async #locate() {
 		if (this.#isLocating) return;
 		this.#isLocating = true;
 		for (let entry; this.#stream && this.#process && (entry = this.#writes.findLast(entry => this.#isElsewhere(entry)));) {
-			await this.#locateOne(entry, this.status.node, this.#stream.signal);
+			const url = this.status.node;
+			try {
+				// The one that has accepted it may be gone.
+				if (url && await this.#place(entry, url, HEARSAY_S, this.#stream.signal) === 504) await this.#post(entry, url);
+			} catch {
+				// The stream may be at its end.
+			}
 			if (this.#isElsewhere(entry) && !this.#isClosed) await this.#locatePause.wait(delayOf(FIRST_DELAY_MS, 1));
-			else this.#takeInTime();
 			if (this.#dropShown()) this.#show();
 		}
 		this.#isLocating = false;
-	}
-
-	async #locateOne(entry, url, signal) {
-		const { kept: { source, id }, change: before } = entry;
-		try {
-			const response = await this.#ask(url, `get?source=${encodeURIComponent(source)}&id=${id}&wait=${HEARSAY_S}s`, { method: 'HEAD', signal });
-			// The one that has accepted it may be gone.
-			if (response.status === 504) await this.#post(entry, url);
-			else if (response.ok) entry.change = changeOf(response.headers.get('Patchmesh-Change')) ?? before;
-		} catch {
-			// The stream may be at its end.
-		}
-		// What a process has accepted before it comes before it wherever it comes.
-		const isBefore = other => before && other.change?.process === before.process && other.change.number <= before.number;
-		if (entry.change !== before) for (const other of this.#writes.filter(isBefore)) other.change = entry.change;
 	}
 
 	// -- What becomes of accepted writes
