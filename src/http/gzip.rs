@@ -1,7 +1,8 @@
 //! gzip (RFC 1952): who wants it, and its bytes.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crc32fast::Hasher;
 use miniz_oxide::deflate::core::{
@@ -22,9 +23,19 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// How many are under way at most: each takes a third of a megabyte.
 const MOST: usize = 64;
 
+/// How many compressors are kept for those that come next: to begin with a new one takes ten times the time of a
+/// small answer.
+const SPARE: usize = 4;
+
 /// Those that are under way in one node. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Gzips(Arc<()>);
+#[derive(Clone, Default)]
+pub struct Gzips(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    under_way: AtomicUsize,
+    spare: Mutex<Vec<Box<CompressorOxide>>>,
+}
 
 /// Compresses a text.
 pub struct Gzip {
@@ -32,19 +43,42 @@ pub struct Gzip {
     compressor: Option<Box<CompressorOxide>>,
     crc: Hasher,
     length: u32,
-    _counted: Arc<()>,
+    gzips: Gzips,
 }
 
 impl Gzips {
     /// One more, unless there are too many already.
     pub fn begin(&self) -> Option<Gzip> {
-        let counted = self.0.clone();
-        (Arc::strong_count(&self.0) <= MOST + 1).then(|| Gzip {
-            compressor: None,
-            crc: Hasher::new(),
-            length: 0,
-            _counted: counted,
-        })
+        let more = |count| (count < MOST).then_some(count + 1);
+        self.0.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Gzip { compressor: None, crc: Hasher::new(), length: 0, gzips: self.clone() })
+    }
+
+    fn compressor(&self) -> Box<CompressorOxide> {
+        match self.spare().pop() {
+            Some(mut compressor) => {
+                compressor.reset();
+                compressor
+            }
+            None => {
+                let flags = create_comp_flags_from_zip_params(LEVEL, WINDOW_BITS, 0);
+                Box::new(CompressorOxide::new(flags))
+            }
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Box<CompressorOxide>>> {
+        self.0.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gzip {
+    fn drop(&mut self) {
+        self.gzips.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        let mut spare = self.gzips.spare();
+        if spare.len() < SPARE {
+            spare.extend(self.compressor.take());
+        }
     }
 }
 
@@ -52,7 +86,7 @@ impl Gzip {
     fn compress(&mut self, input: &[u8], flush: TDEFLFlush, output: &mut Vec<u8>) {
         let compressor = self.compressor.get_or_insert_with(|| {
             output.extend_from_slice(&HEADER);
-            Box::new(CompressorOxide::new(create_comp_flags_from_zip_params(LEVEL, WINDOW_BITS, 0)))
+            self.gzips.compressor()
         });
         let (status, read) = compress_to_output(compressor, input, flush, |bytes| {
             output.extend_from_slice(bytes);
@@ -121,6 +155,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let noise: Vec<u8> = (0..300_000).map(|_| random.u8(..)).collect();
         let same = vec![b'a'; 1_000_000];
+        // The second one of the same has a compressor that was used before.
+        let gzips = Gzips::default();
         let json = r#"{"name":"value","list":[1,2,3]},"#.repeat(10_000).into_bytes();
         for (bytes, most) in [
             (b"".to_vec(), 30),
@@ -128,8 +164,9 @@ mod tests {
             (noise, 310_000),
             (same, 10_000),
             (json.clone(), 20_000),
+            (json, 20_000),
         ] {
-            let gzip = Gzips::default().begin().unwrap();
+            let gzip = gzips.begin().unwrap();
             let body = bytes_of(Body::from(bytes.clone()).through(gzip)).unwrap();
             assert!(body.len() <= most, "{} of {}", body.len(), bytes.len());
             let (deflated, end) = body[HEADER.len()..].split_at(body.len() - HEADER.len() - 8);
@@ -144,9 +181,11 @@ mod tests {
     #[test]
     fn there_are_so_many_at_most() {
         let gzips = Gzips::default();
-        let begun: Vec<_> = (0..MOST).map(|_| gzips.begin().unwrap()).collect();
+        let mut begun: Vec<_> = (0..MOST).map(|_| gzips.begin().unwrap()).collect();
         assert!(gzips.begin().is_none());
+        begun.iter_mut().for_each(|gzip| gzip.push(b"a", &mut Vec::new()));
         drop(begun);
+        assert_eq!(gzips.spare().len(), SPARE);
         assert!(gzips.begin().is_some());
     }
 
