@@ -40,6 +40,7 @@ fn pages_of_an_allowed_origin_read_and_write() {
         ("GET", "/get/b", "", "", 404),
         ("GET", "/get?until=1", "", "", 400),
         ("PUT", "/get", "", "", 405),
+        ("POST", "/replace", "", &*" ".repeat(2 << 20), 413),
         ("GET", "/nothing", "", "", 404),
         ("GET", "/ws", "", "", 426),
         ("POST", "/replace?wait=committed", "", &patch, 409),

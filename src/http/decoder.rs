@@ -1,7 +1,7 @@
 //! Bytes to requests.
 
 use super::body::BodyReader;
-use super::head::{Head, Section, line_end, parse_head};
+use super::head::{Framing, Section, line_end, parse_head};
 use super::request::{Request, RequestLine};
 use super::request_line::is_token_byte;
 use super::{HttpError, Limits, ReadBuffer};
@@ -71,6 +71,14 @@ impl Decoder {
         }
     }
 
+    /// The request whose body is to come, or cannot come.
+    pub fn request(&self) -> Option<&Request> {
+        match &self.state {
+            State::Body { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
     /// How many bytes of the request's body have come by now.
     pub fn body_bytes(&self) -> usize {
         match &self.state {
@@ -127,7 +135,18 @@ impl Decoder {
                         limits,
                     )?;
                     buffer.consume(end);
-                    self.state = body_state(head, limits);
+                    let (framing, refusal) = match head.framing {
+                        Ok(framing) => (framing, None),
+                        Err(refusal) => (Framing::Length(0), Some(refusal)),
+                    };
+                    self.state = State::Body {
+                        request: head.request,
+                        reader: BodyReader::new(framing, limits),
+                        awaits_continue: head.expects_continue,
+                    };
+                    if let Some(refusal) = refusal {
+                        return Err(refusal);
+                    }
                 }
                 State::Body { request, reader, awaits_continue } => {
                     let awaits_continue =
@@ -165,12 +184,4 @@ fn request_line_end(
         ));
     }
     Ok(end)
-}
-
-fn body_state(head: Head, limits: &Limits) -> State {
-    State::Body {
-        reader: BodyReader::new(head.framing, limits),
-        awaits_continue: head.expects_continue,
-        request: head.request,
-    }
 }

@@ -19,7 +19,8 @@ pub(super) enum Framing {
 #[derive(Debug)]
 pub(super) struct Head {
     pub request: Request,
-    pub framing: Framing,
+    /// Or why there is none.
+    pub framing: Result<Framing, HttpError>,
     /// The client holds its body back until it is told to send it.
     pub expects_continue: bool,
 }
@@ -110,8 +111,8 @@ pub(super) fn parse_head(
     let facts = Facts::gather(&request)?;
     request.host = facts.host(&request)?;
     request.keep_alive = facts.keep_alive(request.version());
-    let framing = facts.framing(request.version(), limits)?;
-    let expects_continue = facts.expects_continue(request.version())?;
+    let framing = facts.framing(request.version(), limits);
+    let expects_continue = framing.is_ok() && facts.expects_continue(request.version())?;
     Ok(Head { request, framing, expects_continue })
 }
 

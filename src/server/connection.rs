@@ -135,7 +135,8 @@ impl<'a> Connection<'a> {
 
     /// Answers nothing but that.
     pub async fn refuse(mut self, error: HttpError) -> End {
-        self.end_with_error(error).await
+        let problem = error.clone().into();
+        self.end_with_error(error, problem).await
     }
 
     /// Ends with who goes on, or with another reason.
@@ -161,12 +162,15 @@ impl<'a> Connection<'a> {
                 Ok(Progress::Incomplete) if self.held.hold(decoder.body_bytes()) => {}
                 Ok(Progress::Incomplete) => {
                     let detail = "too many large requests are coming in; try again later";
-                    return Err(self.end_with_error(HttpError::new(503, detail)).await);
+                    let error = HttpError::new(503, detail);
+                    let problem = problem(&error, &decoder, handler);
+                    return Err(self.end_with_error(error, problem).await);
                 }
                 Err(error) => {
                     // What a TLS client makes of this is that there is no TLS.
                     let speaks_tls = self.input.unread().starts_with(TLS_HANDSHAKE);
-                    let end = self.end_with_error(error).await;
+                    let problem = problem(&error, &decoder, handler);
+                    let end = self.end_with_error(error, problem).await;
                     return Err(if speaks_tls { End::SpeaksTls } else { end });
                 }
             }
@@ -179,7 +183,11 @@ impl<'a> Connection<'a> {
                 Wait::Read(Ok(0)) => return Err(End::LeftInside),
                 Wait::Read(Ok(count)) => self.input.filled(count),
                 Wait::Read(Err(error)) => return Err(End::Failed(error)),
-                Wait::TimedOut => return Err(self.end_too_late(phase).await),
+                Wait::TimedOut => {
+                    let Some(error) = self.too_late(phase) else { return Err(End::Idle) };
+                    let problem = problem(&error, &decoder, handler);
+                    return Err(self.end_with_error(error, problem).await);
+                }
                 Wait::ShutDown => return Err(End::ShutDown),
             }
         }
@@ -248,19 +256,20 @@ impl<'a> Connection<'a> {
         Err(if is_shut_down { End::ShutDown } else { End::AskedFor })
     }
 
-    async fn end_too_late(&mut self, phase: Phase) -> End {
+    /// What is told of a request that did not come in time; none if nothing of one came.
+    fn too_late(&self, phase: Phase) -> Option<HttpError> {
         let part = match phase {
-            Phase::Idle => return End::Idle,
+            Phase::Idle => return None,
             Phase::Header => "header",
             Phase::Body => "body",
         };
         let time = self.phase_time(phase);
         let detail = format!("the {part} of the request did not come within {time:?}");
-        self.end_with_error(HttpError::new(408, detail)).await
+        Some(HttpError::new(408, detail))
     }
 
-    async fn end_with_error(&mut self, error: HttpError) -> End {
-        match self.end_with(error.clone().into()).await {
+    async fn end_with_error(&mut self, error: HttpError, problem: Response) -> End {
+        match self.end_with(problem).await {
             Ok(()) => End::Refused(error),
             Err(end) => end,
         }
@@ -415,6 +424,15 @@ impl<'a> Connection<'a> {
             self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
         })
         .await
+    }
+}
+
+/// What is told of an error, with what every answer to its request has, as far as that is known.
+fn problem<H: Handler>(error: &HttpError, decoder: &Decoder, handler: &H) -> Response {
+    let problem = error.clone().into();
+    match decoder.request() {
+        Some(request) => handler.complete(request, problem),
+        None => problem,
     }
 }
 

@@ -574,6 +574,8 @@ fn a_client_that_is_still_sending_gets_to_read_why_it_is_refused() {
         let answer = client.rest();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        let is_known = status == 413;
+        assert_eq!(answer.contains("\r\nCompleted: yes\r\n"), is_known, "{answer}");
     }
 }
 
