@@ -1,5 +1,6 @@
-//! What is in contrib/ is good: the unit by the judgement of systemd's own tools, the image by a build of it, and
-//! all of it names flags that there are. Each is skipped, and says so, if its tool is not there.
+//! What is in contrib/ to run nodes by is good: the unit by the judgement of systemd's own tools, the image by a
+//! build of it. It and README name flags that there are, and one version of Rust. What needs a tool that is not there
+//! is skipped and says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,6 +97,34 @@ fn each_variable_is_a_flag() {
     }
     assert!(count > 8, "{count} variables");
     assert!(!is_flag("NONSENSE"));
+}
+
+#[test]
+fn readme_has_each_flag_of_a_node() {
+    let help = Command::new(env!("CARGO_BIN_EXE_patchmesh")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let node = help.split("A node:").nth(1).unwrap();
+    let flags: Vec<_> =
+        node.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next()).collect();
+    assert!(flags.len() > 10, "{flags:?}");
+    let readme = read("README.md");
+    for flag in flags {
+        let is_there =
+            readme.contains(&format!("`--{flag} ")) || readme.contains(&format!("`--{flag}` |"));
+        assert!(is_there, "README has no --{flag}");
+    }
+}
+
+#[test]
+fn all_name_the_same_version_of_rust() {
+    let manifest = read("Cargo.toml");
+    let version = manifest.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();
+    for (file, text) in [
+        ("README.md", format!("(https://rustup.rs) {version} or newer")),
+        ("contrib/Containerfile", format!("/rust:{version}-alpine ")),
+    ] {
+        assert!(read(file).contains(&text), "{file} does not have {text:?}");
+    }
 }
 
 #[test]

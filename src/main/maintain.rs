@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use patchmesh::config::{BackupFrom, Mend, PeersOrder, Remote};
 use patchmesh::foreign::visible;
-use patchmesh::log_format::MOST_LINE_BYTES;
+use patchmesh::log_format::{MOST_LINE_BYTES, rfc3339};
 use patchmesh::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 
 use crate::output::{complain, fail, print};
@@ -111,8 +111,7 @@ async fn tell_peers(node: &Remote, order: &PeersOrder) -> Result<String, Failure
 
 /// A peer, and how it stands with it.
 fn peer_line(peer: &PeerStatus) -> String {
-    let time =
-        |micros| httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+    let time = |micros| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
     let PeerStatus { address, node, state, since, heard, lazy, behind, error } = peer;
     let mut line = format!("{address}: {state} since {}", time(since.as_micros()));
     if let Some(node) = node {
