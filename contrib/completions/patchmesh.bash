@@ -35,6 +35,9 @@ _patchmesh() {
         ?*) ;;
         *) case $word in -*) kind=flag ;; *) case $command:$place in
             :0) words='get set merge patch edit remove watch import export status wait peers promote backup restore verify' ;;
+            set:2) kind=file ;;
+            merge:2) kind=file ;;
+            patch:2) kind=file ;;
             import:2) kind=file ;;
             export:2) kind=file ;;
             peers:0) words='list add remove' ;;

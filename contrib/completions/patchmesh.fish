@@ -18,6 +18,9 @@ complete -c patchmesh -n __fish_use_subcommand -a promote -d 'make a running nod
 complete -c patchmesh -n __fish_use_subcommand -a backup -d 'copy a journal to a file'
 complete -c patchmesh -n __fish_use_subcommand -a restore -d 'make a data directory of a backup'
 complete -c patchmesh -n __fish_use_subcommand -a verify -d 'check a data directory, or mend it'
+complete -c patchmesh -n '__fish_seen_subcommand_from set; and test (count (commandline -opc | string match -v -- "-*")) = 4' -F
+complete -c patchmesh -n '__fish_seen_subcommand_from merge; and test (count (commandline -opc | string match -v -- "-*")) = 4' -F
+complete -c patchmesh -n '__fish_seen_subcommand_from patch; and test (count (commandline -opc | string match -v -- "-*")) = 4' -F
 complete -c patchmesh -n '__fish_seen_subcommand_from import; and test (count (commandline -opc | string match -v -- "-*")) = 4' -F
 complete -c patchmesh -n '__fish_seen_subcommand_from export; and test (count (commandline -opc | string match -v -- "-*")) = 4' -F
 complete -c patchmesh -n '__fish_seen_subcommand_from peers; and test (count (commandline -opc | string match -v -- "-*")) = 2' -a 'list add remove'

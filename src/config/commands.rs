@@ -47,7 +47,7 @@ const PART: Argument = argument(
 );
 
 const VALUE: Argument =
-    argument("VALUE", Kind::Text, Count::One, "JSON, FILE, @FILE, or - for standard input");
+    argument("VALUE", Kind::File, Count::One, "JSON, FILE, @FILE, or - for standard input");
 
 const DIR: Argument =
     argument("DIR", Kind::Directory, Count::One, "a data directory that no node uses");

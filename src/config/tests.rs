@@ -192,6 +192,7 @@ fn the_first_token_of_a_file_is_shown() {
     for (text, token) in [
         ("secret", Some("secret")),
         ("# who may read\n\n  r1 read # the page\nw1 write", Some("r1")),
+        ("#none\na#b peer", Some("a#b")),
         ("", None),
         ("# none", None),
         ("ä read", None),

@@ -193,8 +193,7 @@ pub fn url(text: &str) -> Result<(String, bool), UsageError> {
 /// # Errors
 /// Why it has none.
 pub fn first_token(text: &str) -> Result<String, UsageError> {
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    let first = lines.into_iter().find(|line| !line.is_empty()).unwrap_or_default();
-    let token = first.split_whitespace().next().unwrap_or_default();
+    let words = text.lines().filter_map(|line| line.split_whitespace().next());
+    let token = words.into_iter().find(|word| !word.starts_with('#')).unwrap_or_default();
     if is_token(token) { Ok(token.to_owned()) } else { Err(usage("its first line has no token")) }
 }

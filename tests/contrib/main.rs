@@ -71,7 +71,7 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Lines, and the words that complete them.
-const COMPLETED: [(&str, &[&str]); 13] = [
+const COMPLETED: [(&str, &[&str]); 14] = [
     ("patchmesh pe", &["peers"]),
     ("patchmesh re", &["remove", "restore"]),
     ("patchmesh --pri", &["--primary"]),
@@ -83,6 +83,7 @@ const COMPLETED: [(&str, &[&str]); 13] = [
     ("patchmesh peers a", &["add"]),
     ("patchmesh peers list ", &[]),
     ("patchmesh import http://127.0.0.1:8080,b:1 /list a", &["a file", "a folder"]),
+    ("patchmesh set 127.0.0.1:8080 /list a", &["a file", "a folder"]),
     ("patchmesh restore 'f' ", &["a folder"]),
     ("patchmesh get --timeout ", &[]),
 ];
