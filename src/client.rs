@@ -47,7 +47,7 @@ pub async fn run(command: &ClientCommand, told: &mut dyn FnMut(&str)) -> Result<
         Order::Import { pointer, input, is_committed } => {
             import::import(&mut nodes, pointer, input, *is_committed).await
         }
-        Order::Status => status::status(nodes).await,
+        Order::Status { is_json } => status::status(nodes, *is_json).await,
         Order::Wait { transaction, is_committed } => {
             let transaction = transaction.as_ref().map(|(source, id)| (source.as_str(), *id));
             wait::wait(nodes, transaction, *is_committed).await

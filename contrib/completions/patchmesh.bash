@@ -59,7 +59,7 @@ _patchmesh() {
         watch) words='--raw --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         import) words='--committed --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         export) words='--committed --pretty --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
-        status) words='--timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
+        status) words='--json --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         wait) words='--transaction --committed --timeout --token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         peers) words='--token --token-file --tls-ca --tls-cert --tls-key --help' ;;
         promote) words='--token --token-file --tls-ca --tls-cert --tls-key --help' ;;

@@ -53,6 +53,7 @@ complete -c patchmesh -n '__fish_seen_subcommand_from get set merge patch edit r
 complete -c patchmesh -n '__fish_seen_subcommand_from get export' -l pretty -d 'print JSON on many lines'
 complete -c patchmesh -n '__fish_seen_subcommand_from get watch' -l raw -d 'print a string without its quotes'
 complete -c patchmesh -n '__fish_seen_subcommand_from get set merge patch edit remove watch import export status wait' -l timeout -x -d 'give up after so long [default: 30s]'
+complete -c patchmesh -n '__fish_seen_subcommand_from status' -l json -d 'print JSON objects, one a line'
 complete -c patchmesh -n '__fish_seen_subcommand_from wait' -l transaction -x -d 'until all nodes have this transaction'
 complete -c patchmesh -n '__fish_seen_subcommand_from verify' -l new-life -d 'go on with what is there, without what is lost'
 complete -c patchmesh -n '__fish_seen_subcommand_from verify' -l rebuild-from -x -d 'make a new journal of what PEER has'

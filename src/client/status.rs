@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE};
@@ -75,7 +76,7 @@ struct Row {
 }
 
 /// Prints how the nodes are.
-pub async fn status(nodes: Nodes) -> Result<(), Failure> {
+pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), Failure> {
     let limit = nodes.timeout.min(PATIENCE);
     let asked = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
     // Each is asked at once; what they answer is in the order of the command line.
@@ -85,7 +86,8 @@ pub async fn status(nodes: Nodes) -> Result<(), Failure> {
         rows.push(row.await);
     }
     // Who reads the table may have gone; the exit status says the essence.
-    _ = print(table(&rows).as_bytes())?;
+    let text = if is_json { rows.iter().map(object).collect() } else { table(&rows) };
+    _ = print(text.as_bytes())?;
     let name =
         |rows: Vec<&Row>| rows.iter().map(|row| &*row.address).collect::<Vec<_>>().join(", ");
     let unreached: Vec<_> = rows.iter().filter(|row| !row.is_reached).collect();
@@ -131,6 +133,27 @@ async fn ask(node: &mut Node, limit: Duration) -> Result<(Option<Shown>, Option<
     Ok((shown, trouble))
 }
 
+/// A row as a line of JSON.
+fn object(row: &Row) -> String {
+    let nothing = Shown::default();
+    let Row { address, shown, trouble, is_reached } = row;
+    let known = shown.as_ref();
+    let Shown { upstreams, .. } = known.unwrap_or(&nothing);
+    let object = json!({
+        "node": address,
+        "reached": is_reached,
+        "name": known.map(|shown| &shown.source),
+        "transactions": known.map(|shown| shown.length),
+        "hash": known.and_then(|shown| shown.hash.as_ref()).map(|hash| &hash.state),
+        "peers": known.map(|_| upstreams.len()),
+        "connected": known.map(|_| connected(upstreams)),
+        "lag": known.map(|_| lag(upstreams)),
+        "commit_age_ms": known.and_then(|shown| shown.commit.as_ref()).map(|commit| commit.age_ms),
+        "trouble": trouble,
+    });
+    format!("{object}\n")
+}
+
 fn table(rows: &[Row]) -> String {
     let mut cells = vec![HEADINGS.map(str::to_owned)];
     cells.extend(rows.iter().map(cells_of));
@@ -159,19 +182,27 @@ fn cells_of(row: &Row) -> [String; COLUMNS] {
         let [name, length, hash, peers, lag, commit] = std::array::from_fn(|_| nothing());
         return [row.address.clone(), name, length, hash, peers, lag, commit, trouble];
     };
-    let connected = upstreams.iter().filter(|upstream| upstream.state == "connected").count();
-    let behind: u64 = upstreams.iter().filter_map(|upstream| upstream.behind).sum();
     let hash = hash.as_ref().map(|hash| hash.state.chars().take(HASH_CHARACTERS).collect());
     [
         row.address.clone(),
         visible(source, TEXT_BYTES),
         length.to_string(),
         hash.unwrap_or_else(nothing),
-        format!("{connected}/{}", upstreams.len()),
-        behind.to_string(),
+        format!("{}/{}", connected(upstreams), upstreams.len()),
+        lag(upstreams).to_string(),
         commit.as_ref().map_or_else(nothing, |commit| age(commit.age_ms)),
         trouble,
     ]
+}
+
+/// How many of the peers are connected.
+fn connected(upstreams: &[Upstream]) -> usize {
+    upstreams.iter().filter(|upstream| upstream.state == "connected").count()
+}
+
+/// How many transactions are still to come.
+fn lag(upstreams: &[Upstream]) -> u64 {
+    upstreams.iter().filter_map(|upstream| upstream.behind).sum()
 }
 
 /// How long ago something was.
@@ -214,6 +245,22 @@ mod tests {
             "long.example:80  -           -             -         -      -    -       no\\nsuch host",
         ];
         assert_eq!(table(&rows), expected.join("\n") + "\n");
+        let objects = rows.each_ref().map(object);
+        let found: [serde_json::Value; 2] =
+            objects.map(|object| serde_json::from_str(&object).unwrap());
+        let expected = [
+            json!({
+                "node": "a:1", "reached": true, "name": "a~12345678", "transactions": 1234,
+                "hash": "b4a071d585620cb0", "peers": 2, "connected": 1, "lag": 3,
+                "commit_age_ms": 3999, "trouble": null,
+            }),
+            json!({
+                "node": "long.example:80", "reached": false, "name": null, "transactions": null,
+                "hash": null, "peers": null, "connected": null, "lag": null,
+                "commit_age_ms": null, "trouble": "no\nsuch host",
+            }),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -202,7 +202,7 @@ static STATUS: CommandEntry = CommandEntry {
     more: "Nodes with the same hash have the same transactions and document; LAG is how many transactions are still to \
            come, COMMIT how old the last one is. The exit status is 5 if a node is not reached, 1 if one is not well.",
     arguments: &[NODES],
-    flags: &[&[&TIMEOUT], REACH],
+    flags: &[&[&JSON, &TIMEOUT], REACH],
     exits: &[Exit::Failed, Exit::Unreachable],
     example: "patchmesh status http://127.0.0.1:8080 http://127.0.0.1:8081",
     read: read::status,

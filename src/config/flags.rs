@@ -178,6 +178,13 @@ pub static RAW: Flag = Flag {
     ..PLAIN
 };
 
+pub static JSON: Flag = Flag {
+    name: "json",
+    help: "print JSON objects, one a line",
+    more: "They have the columns as members.",
+    ..PLAIN
+};
+
 pub static TRANSACTION: Flag = Flag {
     name: "transaction",
     value: text("SOURCE/ID"),

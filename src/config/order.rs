@@ -67,7 +67,10 @@ pub enum Order {
         form: Form,
     },
     /// Print how the nodes are, a line each.
-    Status,
+    Status {
+        /// Whether each line is a JSON object.
+        is_json: bool,
+    },
     /// Wait until all of the nodes are ready, and for what else is asked.
     Wait {
         /// The transaction that they must have, by its source and Id.

@@ -239,7 +239,7 @@ pub fn export(given: &Given) -> Read<Command> {
 }
 
 pub fn status(given: &Given) -> Read<Command> {
-    of_all(given, Order::Status)
+    of_all(given, Order::Status { is_json: given.has(&JSON) })
 }
 
 pub fn wait(given: &Given) -> Read<Command> {

@@ -298,7 +298,7 @@ fn client_commands_say_what_is_to_be_done_at_which_nodes() {
     };
     let transaction = Some(("phone~k3x9q2pd".to_owned(), 7));
     let part = || "/a".to_owned();
-    let table: [(&[&str], Order); 20] = [
+    let table: [(&[&str], Order); 21] = [
         (&["get", "a:1"], get("", false, Form::Compact)),
         (&["get", "a:1", "/a/0", "--committed", "--raw"], get("/a/0", true, Form::Raw)),
         (&["get", "a:1", "", "--pretty"], get("", false, Form::Pretty)),
@@ -343,7 +343,8 @@ fn client_commands_say_what_is_to_be_done_at_which_nodes() {
                 form: Form::Compact,
             },
         ),
-        (&["status", "a:1"], Order::Status),
+        (&["status", "a:1"], Order::Status { is_json: false }),
+        (&["status", "a:1", "--json"], Order::Status { is_json: true }),
         (&["wait", "a:1"], Order::Wait { transaction: None, is_committed: false }),
         (&["wait", "a:1", "--committed"], Order::Wait { transaction: None, is_committed: true }),
         (
@@ -362,7 +363,7 @@ fn client_commands_say_what_is_to_be_done_at_which_nodes() {
     let order = || Order::Watch { pointer: String::new(), form: Form::Compact };
     assert_eq!(read(&urls), command(order(), &["a:1", "b:1", "[::1]:3"], 5));
     let urls = ["status", "http://a:1,b:1", "c:1"];
-    assert_eq!(read(&urls), command(Order::Status, &["a:1", "b:1", "c:1"], 30));
+    assert_eq!(read(&urls), command(Order::Status { is_json: false }, &["a:1", "b:1", "c:1"], 30));
 }
 
 #[test]

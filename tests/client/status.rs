@@ -25,6 +25,12 @@ fn each_node_has_a_line() {
     let Said { status, out, err } = say(["status", &urls.join(",")]);
     assert_eq!(status, 5, "{out}");
     assert!(err.contains(&format!("not reached: {}", nobody.address)), "{err}");
+    let Said { out: objects, .. } = say(["status", &urls.join(","), "--json"]);
+    let reached = objects.lines().map(|line| {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        object["reached"].as_bool().unwrap()
+    });
+    assert_eq!(reached.collect::<Vec<_>>(), [true, true, false]);
     let last = out.lines().last().unwrap();
     assert!(last.starts_with(&nobody.to_string()) && last.contains("refused"), "{last}");
 }
