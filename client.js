@@ -12,6 +12,7 @@
  * - A write is kept (in IndexedDB, if there is one) until a node has said what became of it. It has a name, a source
  *   and an Id, and the same request is repeated under that name, at any of the nodes: it takes effect once.
  * - Writes are sent one after the other, in the order in which they were made.
+ * - A browser opens six connections to one host at most, and the stream of each document takes one.
  * - Values are shared and never changed in place: what did not change is the same object as before. Do not
  *   change what `get` and `subscribe` give.
  *

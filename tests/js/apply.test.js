@@ -5,6 +5,7 @@
 // SEED: begins the random patches; printed if they fail.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { Problem, apply, equal, merge, parse, stringify } from 'patchmesh';
 import { freePort, startNode, stopNodes } from '../page/nodes.js';
@@ -153,6 +154,13 @@ test('limits are those of the node', async () => {
 	const deep = `[{"op":"add","path":"/a${'/0'.repeat(125)}/0","value":[]}]`, document = await documentOfNode();
 	assert.equal((await post('/replace', 'POST', '', deep)).status, 409);
 	assert.throws(() => apply(document, JSON.parse(deep)), { status: 409, message: /too deep/ });
+});
+
+test('the package is of the same version as the node', async () => {
+	const read = name => readFile(new URL(`../../${name}`, import.meta.url), 'utf8'), { version, exports, files } = JSON.parse(await read('package.json'));
+	assert.equal(version, /^version = "(.*)"$/m.exec(await read('Cargo.toml'))[1]);
+	assert.deepEqual([exports, files], ['./client.js', ['client.js']]);
+	assert.equal(await (await fetch(`${node.url}/client.js`)).text(), await read('client.js'));
 });
 
 test('numbers are kept exactly, if that is wanted', () => {
