@@ -430,7 +430,7 @@ class BrowserStore {
 	}
 
 	/** @param {LockOptions} options */
-	hold(source, options = { ifAvailable: true }) {
+	async hold(source, options = { ifAvailable: true }) {
 		const name = `patchmesh ${source}`, keep = release => this.#held.set(source, release);
 		if (globalThis.navigator?.locks) {
 			return new Promise((resolve, reject) => {
@@ -442,7 +442,7 @@ class BrowserStore {
 		}
 		// Only a page that came encrypted, or from this machine, may use locks.
 		const { localStorage } = globalThis;
-		if (Date.now() - Number(localStorage?.getItem(name)) < LEASE_MS) return Promise.resolve(false);
+		if (Date.now() - Number(localStorage?.getItem(name)) < LEASE_MS) return false;
 		const renew = () => localStorage?.setItem(name, String(Date.now())), end = () => localStorage?.removeItem(name);
 		const timer = setInterval(renew, LEASE_MS / 6);
 		renew();
@@ -452,7 +452,7 @@ class BrowserStore {
 			globalThis.removeEventListener('pagehide', end);
 			end();
 		});
-		return Promise.resolve(true);
+		return true;
 	}
 
 	async add(write) {
@@ -505,6 +505,8 @@ export class Write {
 	error;
 	/** What the node made of it. @type {Json | undefined} */
 	transaction;
+	/** Resolves when it is kept, so that closing the page does not lose it; rejects if it cannot be. @type {Promise<void>} */
+	kept = Promise.resolve();
 	#watchers = new Set();
 	#resolve = {};
 	#reject = {};
@@ -929,8 +931,8 @@ export class LiveDocument {
 
 	/** Takes an event; if it may hold a write whose answer is on its way, after that. */
 	#receive(event, stream) {
-		if (event.retry) {
-			this.#firstDelay = Math.min(Math.max(event.retry, 100), MOST_DELAY_MS);
+		if ('retry' in event) {
+			this.#firstDelay = Math.min(Math.max(event.retry || FIRST_DELAY_MS, 100), MOST_DELAY_MS);
 			return;
 		}
 		this.#process = changeOf(event.id)?.process;
@@ -993,6 +995,7 @@ export class LiveDocument {
 		if (this.#writes.length >= MOST_WAITING) throw new Problem(`${MOST_WAITING} writes wait to be sent; no more are taken`);
 		const kept = { source: this.#source, id: ++this.#ids, ...request }, safe = this.#adopted.then(() => this.#store.add(kept));
 		const entry = this.#enter(kept, safe, this.#writes.length);
+		entry.write.kept = safe;
 		// If it cannot be kept, it is sent all the same.
 		safe.catch(error => this.#setStatus({ error })).then(() => this.#send());
 		this.#setStatus({});

@@ -55,10 +55,7 @@ async function pair(...origins) {
 const get = async (node, path = '') => (await fetch(`${node.url}/get${path}`)).json();
 const documentOf = page => page.evaluate(() => doc.get());
 const append = (page, ...values) => page.evaluate(async values => {
-	const writes = values.map(value => doc.patch([{ op: 'add', path: '/list/-', value }]));
-	// Safe where they are kept, whether they are sent or not.
-	await new Promise(resolve => { setTimeout(resolve, 300); });
-	return writes.length;
+	await Promise.all(values.map(value => doc.patch([{ op: 'add', path: '/list/-', value }]).kept));
 }, values);
 const is = (what, check, wanted) => until(`${what}: ${JSON.stringify(wanted)}`, async () => {
 	const found = await check();
@@ -85,7 +82,7 @@ test('two pages write while they are offline, and are equal when they are back',
 	for (const node of [a, b]) await is('the nodes', () => get(node), document);
 	for (const page of [left, right]) {
 		await is('the pages', async () => JSON.parse(JSON.stringify(await documentOf(page), ['list', 'from'])), { list: document.list, from: 'left' });
-		assert.equal(await page.evaluate(() => doc.status.pending), 0);
+		await is('all are answered', () => page.evaluate(() => doc.status.pending), 0);
 	}
 	const order = document.list.join(' ');
 	assert.ok(/l1.*l2/.test(order) && /r1.*r2/.test(order), order);
@@ -97,8 +94,8 @@ test('what a page wrote offline is sent once when it was closed and is opened ag
 	await context.setOffline(true);
 	await append(page, 1, 2, 3);
 	await page.close();
-	await context.setOffline(false);
 	assert.deepEqual(await get(a), { list: [] });
+	await context.setOffline(false);
 	const again = await open(context, [b.url, a.url]);
 	await is('sent', () => get(a), { list: [1, 2, 3] });
 	await is('shown', () => documentOf(again), { list: [1, 2, 3] });
@@ -106,7 +103,7 @@ test('what a page wrote offline is sent once when it was closed and is opened ag
 	const lines = (await (await fetch(`${a.url}/log`)).text()).trim().split('\n').map(line => JSON.parse(line));
 	assert.deepEqual(lines.map(({ Id }) => Id), [1, 2, 3, 4]);
 	assert.equal(new Set(lines.map(({ Source }) => Source)).size, 1);
-	assert.equal(await again.evaluate(() => doc.status.pending), 0);
+	await is('all are answered', () => again.evaluate(() => doc.status.pending), 0);
 	await again.reload();
 	await is('nothing is kept', () => again.evaluate(() => new Promise(resolve => {
 		const opening = indexedDB.open('patchmesh');
