@@ -38,8 +38,8 @@ use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
 use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
-use crate::manager::{Handle, Reading, Representation, State};
-use crate::patch::PointerBuf;
+use crate::manager::{Edition, Handle, Reading, Representation};
+use crate::patch::{PointerBuf, find};
 use crate::stream::Stream;
 use event::{Change, GONE, Kind};
 use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
@@ -187,14 +187,17 @@ impl Session {
         let watching = self.events.watches.watch(&self.part, &self.handle);
         let beats = watching.subscribe();
         output.write(RETRY, "".into(), "").await?;
-        let now = self.handle.state().change();
+        let edition = Arc::new(self.handle.state().edition());
         let last = self.last.as_deref().and_then(|id| self.events.change(id));
-        let known = last.filter(|change| *change <= now);
-        let mut reader = Reader { known, told: known.unwrap_or(now), is_there: None };
+        let last = last.filter(|change| *change <= edition.change());
+        let known = last.unwrap_or(edition.change());
+        let mut reader = Reader { known, told: known, is_there: None, is_aligned: false };
+        let mut sent = self.send_since(last, edition, output, &mut reader).await?;
+        reader.is_aligned = watching.align(reader.known);
         let mut silence = Silence::new(beats);
         loop {
-            if let Some(bytes) = self.send_news(output, &watching, &mut reader).await? {
-                reader.told = reader.known.unwrap_or(now);
+            if let Some(bytes) = sent {
+                reader.told = reader.known;
                 silence.begin();
                 if let Ok(megabytes @ 1..) = u32::try_from(bytes >> 20) {
                     Timer::after(PACE.saturating_mul(megabytes)).await;
@@ -204,69 +207,104 @@ impl Session {
                 self.keep_alive(output, &watching, &mut reader).await?;
                 silence.goes_on();
             }
+            sent = self.send_news(output, &watching, &mut reader).await?;
         }
     }
 
-    /// Sends what the reader does not know, if there is something; says how many bytes that was.
+    /// Sends what the reader does not know of what was there at the last beat, if there is something; says how
+    /// many bytes that was.
     async fn send_news(
         &self,
         output: &mut Output<'_>,
         watching: &Watching<'_>,
         reader: &mut Reader,
     ) -> Result<Option<u64>, End> {
-        let Some(known) = reader.known else { return self.send_part(output, reader).await };
-        match watching.look(known) {
-            Look::Nothing => return Ok(None),
-            Look::News(news) => {
-                reader.learns(news.leads_to, news.is_there);
-                let part = news.event.part(self.coding);
-                output.write_coded(part).await?;
-                return Ok(Some(part.len() as u64));
+        if reader.is_aligned {
+            match watching.look(reader.known) {
+                Look::Nothing => return Ok(None),
+                Look::News(news) => {
+                    reader.learns(news.leads_to, news.is_there);
+                    let part = news.event.part(self.coding);
+                    output.write_coded(part).await?;
+                    return Ok(Some(part.len() as u64));
+                }
+                Look::Missed => {}
             }
-            Look::Missed => {}
         }
-        let state = self.handle.state();
-        let change = match state.changes_since(known) {
-            Some(patches) => self.change(&state, patches, reader).await,
+        let edition = watching.edition();
+        if edition.change() < reader.known {
+            // It is ahead of the last beat, and is woken by the next one.
+            return Ok(None);
+        }
+        reader.is_aligned = true;
+        self.send_since(Some(reader.known), edition, output, reader).await
+    }
+
+    /// Sends what a reader that knows the part as it was after the change `known`, if any, does not know of an
+    /// edition.
+    async fn send_since(
+        &self,
+        known: Option<u64>,
+        edition: Arc<Edition>,
+        output: &mut Output<'_>,
+        reader: &mut Reader,
+    ) -> Result<Option<u64>, End> {
+        let change = match known.and_then(|known| edition.since(known)) {
+            Some(patches) if patches.is_empty() => Change::None,
+            Some(patches) => self.change(&edition, patches, reader).await,
             None => Change::Anew,
         };
         match change {
             Change::None => {
-                reader.known = Some(state.change());
+                reader.known = edition.change();
                 Ok(None)
             }
             Change::Patch(line) => {
-                reader.learns(state.change(), true);
-                drop(state);
+                reader.learns(edition.change(), true);
+                // While it is written, this need not be in memory.
+                drop(edition);
                 self.send_event(output, Kind::Patch, reader, line.into()).await.map(Some)
             }
-            Change::Anew => {
-                drop(state);
-                self.send_part(output, reader).await
-            }
+            Change::Anew => self.send_part(edition, output, reader).await,
         }
     }
 
-    /// What the reader is told of these patches, which were done up to the document of `state`.
-    async fn change(&self, state: &Arc<State>, patches: Vec<Arc<str>>, reader: &Reader) -> Change {
+    /// What the reader is told of these patches, which led to this edition.
+    async fn change(
+        &self,
+        edition: &Arc<Edition>,
+        patches: Vec<Arc<str>>,
+        reader: &Reader,
+    ) -> Change {
         let bytes: usize = patches.iter().map(|patch| patch.len()).sum();
-        let (state, part) = (state.clone(), self.part.clone());
+        let (edition, part) = (edition.clone(), self.part.clone());
         let was_there = reader.is_there == Some(true);
-        let change = move || Change::of(&operations(&patches), &part, state.document(), was_there);
+        let change = move || Change::of(&operations(&patches), &part, edition.root(), was_there);
         if bytes > LIGHT_BYTES { smol::unblock(change).await } else { change() }
     }
 
     /// Sends what the part is now, or that it is not there if the reader does not know that.
     async fn send_part(
         &self,
+        edition: Arc<Edition>,
         output: &mut Output<'_>,
         reader: &mut Reader,
     ) -> Result<Option<u64>, End> {
-        let Reading { part, state } = self.handle.read(&self.part).await;
+        let (part, change) = if self.part.is_root() {
+            // The text of the whole document is made for one version at a time, for all who want it.
+            let Reading { part, state } = self.handle.read(&self.part).await;
+            (part, state.change())
+        } else {
+            let part = find(edition.root(), &self.part);
+            let part = match part {
+                Some(part) => Some(self.handle.represent(part).await),
+                None => None,
+            };
+            (part, edition.change())
+        };
         let is_known = part.is_none() && reader.is_there == Some(false);
-        reader.learns(state.change(), part.is_some());
-        // While the part is written, this need not be in memory.
-        drop(state);
+        reader.learns(change, part.is_some());
+        drop(edition);
         let (kind, line) = match part {
             Some(part) => (Kind::Put, body_of(&part, &self.handle, &self.in_flight)),
             None if is_known => return Ok(None),
@@ -283,7 +321,7 @@ impl Session {
         reader: &Reader,
         line: Body,
     ) -> Result<u64, End> {
-        let id = reader.known.map(|change| self.events.id(change)).unwrap_or_default();
+        let id = self.events.id(reader.known);
         let bytes = line.length();
         let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
         output.write(&kind.head(&id), line, "\n").await?;
@@ -298,31 +336,32 @@ impl Session {
         watching: &Watching<'_>,
         reader: &mut Reader,
     ) -> Result<(), End> {
-        reader.known = reader.known.map(|known| watching.knows_up_to(known));
-        match reader.known {
-            Some(known) if known > reader.told => {
-                reader.told = known;
-                let id = self.events.id(known);
-                output.write(&format!("id: {id}\n\n"), "".into(), "").await
-            }
-            _ => output.write(KEEP_ALIVE, "".into(), "").await,
+        if reader.is_aligned {
+            reader.known = watching.knows_up_to(reader.known);
         }
+        if reader.known == reader.told {
+            return output.write(KEEP_ALIVE, "".into(), "").await;
+        }
+        reader.told = reader.known;
+        output.write(&format!("id: {}\n\n", self.events.id(reader.known)), "".into(), "").await
     }
 }
 
 /// What a reader has.
 struct Reader {
-    /// It knows the part as it is after this change; none if it does not know it.
-    known: Option<u64>,
+    /// It knows the part as it is after this change.
+    known: u64,
     /// The change of the last id that it was told.
     told: u64,
     /// Whether the part is there then, if this is known here.
     is_there: Option<bool>,
+    /// Whether what it knows was so at a beat: see [`Watching::align`].
+    is_aligned: bool,
 }
 
 impl Reader {
     fn learns(&mut self, change: u64, is_there: bool) {
-        (self.known, self.is_there) = (Some(change), Some(is_there));
+        (self.known, self.is_there) = (change, Some(is_there));
     }
 }
 

@@ -60,13 +60,12 @@ use state::Publisher;
 pub use creation::ClientName;
 pub use handle::{Counters, Durations, Handle, Stopped, Submitted};
 pub use healing::Taken;
-pub use heavy::Heavy;
 pub use past::JournalPast;
 pub use primary::{Hearing, Listen, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::{Representation, Representer, Version};
 pub use shares::Lag;
-pub use state::{LastCommit, Reading, SkippedPage, Standing, State};
+pub use state::{Edition, LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::document::Value;
 use crate::http::Coding;
-use crate::patch::{Document, Operation, Patch, Pointer, within_part};
+use crate::patch::{Operation, Patch, Pointer, find, within_part};
 
 /// The largest event that is made once for all who read the same, and the largest part that it has as a whole.
 const MOST_SHARED_BYTES: usize = 64 << 10;
@@ -58,7 +58,7 @@ impl Change {
     pub fn of(
         operations: &[Operation],
         pointer: &Pointer,
-        document: &Document,
+        document: &Value,
         was_there: bool,
     ) -> Self {
         let Some(operations) = within_part(operations, pointer, document, was_there) else {
@@ -71,7 +71,7 @@ impl Change {
         let mut line =
             serde_json::to_vec(&Patch(operations)).expect("a patch always has a JSON text");
         line.push(b'\n');
-        let weight = document.get(pointer).map_or(0, Value::weight);
+        let weight = find(document, pointer).map_or(0, Value::weight);
         if line.len() as u64 > MOST_CHANGES_BYTES.max(weight) {
             return Self::Anew;
         }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_by_whichever_is_shorter() {
-        let document = Document::new(json!({"a": {"b": "x".repeat(10)}})).unwrap();
+        let document = json!({"a": {"b": "x".repeat(10)}}).into();
         let operation = |path: &str, bytes: usize| {
             let patch = json!([{"op": "add", "path": path, "value": "x".repeat(bytes)}]);
             parse(&patch.to_string()).unwrap().0

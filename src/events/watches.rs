@@ -4,29 +4,41 @@
 //! read. What both share is not gone into, so a part costs nothing for as long as nothing around it changes.
 //! Of what did change the event is made once, for all who know the part as it was.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_channel::Receiver;
 
 use super::event::{Change, Event, Kind};
 use crate::document::Value;
 use crate::fanout::Fanout;
-use crate::manager::{Handle, Heavy, State};
+use crate::http::Coding;
+use crate::manager::{Edition, Handle};
 use crate::patch::{Operation, Patch, Pointer, PointerBuf, find, parse};
+
+/// So many bytes of events that were made for many are kept at most, until the next beat.
+const MOST_NEWS_BYTES: usize = 16 << 20;
+
+/// What was done since the last beat is left to the readers to go through if it has more bytes: others wait
+/// for a beat.
+const MOST_PATCHES_BYTES: usize = 256 << 10;
 
 /// The parts that are read.
 #[derive(Default)]
 pub struct Watches(Mutex<Tree>);
 
-/// Invariant: every part that is read was compared with the document as it was at the change `number`, and
-/// no reader lacks anything of what it was then that it was not woken for.
+/// Invariant: every reader that is [aligned](Watching::align) knows its part as it was at a beat, and was woken
+/// for each beat at which it was another one.
 #[derive(Default)]
 struct Tree {
     root: Branch,
-    number: u64,
-    /// The document then, as long as somebody reads.
-    before: Option<Heavy>,
+    /// The document at the last beat, as long as somebody reads.
+    edition: Option<Arc<Edition>>,
+    /// Those of which the last beat has left an event.
+    news: Vec<Weak<Watch>>,
+    /// Those that have a reader which knows more than the last beat had.
+    ahead: Vec<Weak<Watch>>,
 }
 
 /// What is read at a place and below.
@@ -86,11 +98,9 @@ impl Watches {
     /// Begins to watch a part.
     pub fn watch(&self, pointer: &Pointer, handle: &Handle) -> Watching<'_> {
         let mut tree = self.lock();
-        if tree.before.is_none() {
-            let state = handle.state_for_changes();
-            (tree.number, tree.before) = (state.change(), Some(state.heavy_document()));
-        }
-        let changed = tree.number;
+        let edition =
+            tree.edition.get_or_insert_with(|| Arc::new(handle.state_for_changes().edition()));
+        let changed = edition.change();
         let mut branch = &mut tree.root;
         let mut rest = pointer;
         while let Some((token, behind)) = rest.split_front() {
@@ -107,34 +117,20 @@ impl Watches {
     /// Wakes those who read a part that has changed since the last beat. `id` names a change.
     pub fn beat(&self, handle: &Handle, id: impl Fn(u64) -> String) {
         let mut tree = self.lock();
-        let Some(before) = &tree.before else { return };
-        let state = handle.state_for_changes();
-        let (until, leads_to) = (tree.number, state.change());
-        if leads_to == until {
+        let Some(before) = tree.edition.clone() else { return };
+        let now = handle.state_for_changes().edition();
+        if now.change() == before.change() {
             return;
         }
-        let operations = state.changes_since(until).map(|patches| operations(&patches));
-        let mut changes = Vec::new();
-        tree.root.changes(Some(before), Some(state.document().root()), &mut changes);
-        if let Some(watch) = &tree.root.watch
-            && changes.first().is_none_or(|change| !change.watch.pointer.is_root())
-        {
-            // Who reads the whole document hears of each change, also if it is as before.
-            let root = Some(state.document().root());
-            changes.push(Changed { watch, before: Some(before), after: root });
+        for watch in std::mem::take(&mut tree.news).iter().filter_map(Weak::upgrade) {
+            lock(&watch.latest).news = None;
         }
-        let id = id(leads_to);
-        for Changed { watch, before, after } in changes {
-            let event = event_of(watch, operations.as_deref(), &state, before, after, &id);
-            let mut latest = lock(&watch.latest);
-            let (since, is_there) = (latest.changed, after.is_some());
-            latest.changed = leads_to;
-            latest.news =
-                event.map(|event| Arc::new(News { since, until, leads_to, is_there, event }));
-            drop(latest);
+        let beat = Beat::new(&before, &now, id(now.change()));
+        tree.news = beat.tell(&tree.root);
+        for watch in std::mem::take(&mut tree.ahead).iter().filter_map(Weak::upgrade) {
             watch.beats.wake();
         }
-        (tree.number, tree.before) = (leads_to, Some(state.heavy_document()));
+        tree.edition = Some(Arc::new(now));
     }
 
     fn lock(&self) -> MutexGuard<'_, Tree> {
@@ -151,27 +147,81 @@ pub fn operations(patches: &[Arc<str>]) -> Vec<Operation> {
     operations.filter(|operation| !matches!(operation, Operation::Test { .. })).collect()
 }
 
-/// What the readers of a part that has changed are told; none if it is large, or not known.
-fn event_of(
-    watch: &Watch,
-    operations: Option<&[Operation]>,
-    state: &State,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    id: &str,
-) -> Option<Event> {
-    let change = operations.map_or(Change::Anew, |operations| {
-        Change::of(operations, &watch.pointer, state.document(), before.is_some())
-    });
-    match change {
-        Change::Patch(line) => Event::new(Kind::Patch, id, &line),
-        Change::None | Change::Anew => Event::anew(id, after),
+/// What is different between two beats.
+struct Beat<'a> {
+    before: &'a Edition,
+    now: &'a Edition,
+    id: String,
+}
+
+impl<'a> Beat<'a> {
+    fn new(before: &'a Edition, now: &'a Edition, id: String) -> Self {
+        Self { before, now, id }
+    }
+
+    /// Wakes who reads what has changed. Gives those for whom an event was made.
+    fn tell(&self, root: &Branch) -> Vec<Weak<Watch>> {
+        let (before, after) = (Some(self.before.root()), Some(self.now.root()));
+        let mut changes = Vec::new();
+        root.changes(before, after, &mut changes);
+        if let Some(watch) = &root.watch
+            && changes.first().is_none_or(|change| !change.watch.pointer.is_root())
+        {
+            // Who reads the whole document hears of each change, also if it is as before.
+            changes.push(Changed { watch, before, after });
+        }
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        let operations = self.operations();
+        let (mut bytes, mut told) = (0, Vec::new());
+        for change in changes {
+            let event = operations.as_ref().filter(|_| bytes < MOST_NEWS_BYTES);
+            let event = event.and_then(|operations| self.event(&change, operations.as_deref()));
+            if let Some(event) = &event {
+                bytes += event.part(Coding::Chunked).len();
+                told.push(Arc::downgrade(change.watch));
+            }
+            let mut latest = lock(&change.watch.latest);
+            let (since, until, leads_to) =
+                (latest.changed, self.before.change(), self.now.change());
+            let is_there = change.after.is_some();
+            latest.changed = leads_to;
+            latest.news =
+                event.map(|event| Arc::new(News { since, until, leads_to, is_there, event }));
+            drop(latest);
+            change.watch.beats.wake();
+        }
+        told
+    }
+
+    /// What was done between them, if it is known; none if it is much.
+    #[expect(
+        clippy::option_option,
+        reason = "one is for what is not known, one for what is not looked at"
+    )]
+    fn operations(&self) -> Option<Option<Vec<Operation>>> {
+        let Some(patches) = self.now.since(self.before.change()) else { return Some(None) };
+        let bytes: usize = patches.iter().map(|patch| patch.len()).sum();
+        (bytes <= MOST_PATCHES_BYTES).then(|| Some(operations(&patches)))
+    }
+
+    /// What the readers of a part that has changed are told; none if it is large.
+    fn event(&self, change: &Changed, operations: Option<&[Operation]>) -> Option<Event> {
+        let pointer = &change.watch.pointer;
+        let told = operations.map_or(Change::Anew, |operations| {
+            Change::of(operations, pointer, self.now.root(), change.before.is_some())
+        });
+        match told {
+            Change::Patch(line) => Event::new(Kind::Patch, &self.id, &line),
+            Change::None | Change::Anew => Event::anew(&self.id, change.after),
+        }
     }
 }
 
 /// A part that is not what it was.
 struct Changed<'a> {
-    watch: &'a Watch,
+    watch: &'a Arc<Watch>,
     before: Option<&'a Value>,
     after: Option<&'a Value>,
 }
@@ -229,7 +279,27 @@ impl Watching<'_> {
         self.watch.beats.subscribe()
     }
 
-    /// What there is for a reader that knows the part as it was after the change `known`.
+    /// The document at the last beat.
+    pub fn edition(&self) -> Arc<Edition> {
+        let tree = self.watches.lock();
+        tree.edition.clone().expect("it is there as long as somebody reads")
+    }
+
+    /// Whether a reader that knows the part as it was after the change `known` can go on with what the beats say.
+    /// If not, it is woken at the next one: what it knows may have been so between two beats only.
+    pub fn align(&self, known: u64) -> bool {
+        let mut tree = self.watches.lock();
+        let number = tree.edition.as_ref().map_or(0, |edition| edition.change());
+        match known.cmp(&number) {
+            Ordering::Equal => return true,
+            Ordering::Greater => tree.ahead.push(Arc::downgrade(&self.watch)),
+            // One has passed meanwhile.
+            Ordering::Less => self.watch.beats.wake(),
+        }
+        false
+    }
+
+    /// What there is for an aligned reader that knows the part as it was after the change `known`.
     pub fn look(&self, known: u64) -> Look {
         let latest = lock(&self.watch.latest);
         match &latest.news {
@@ -242,8 +312,9 @@ impl Watching<'_> {
     /// The change up to which such a reader knows the part, if there is nothing new.
     pub fn knows_up_to(&self, known: u64) -> u64 {
         let tree = self.watches.lock();
+        let number = tree.edition.as_ref().map_or(0, |edition| edition.change());
         let is_unchanged = known >= lock(&self.watch.latest).changed;
-        if is_unchanged { known.max(tree.number) } else { known }
+        if is_unchanged { known.max(number) } else { known }
     }
 }
 
@@ -254,7 +325,9 @@ impl Drop for Watching<'_> {
         if Arc::strong_count(&self.watch) == 2 {
             tree.root.remove(&self.watch.pointer);
             if tree.root.is_empty() {
-                tree.before = None;
+                tree.edition = None;
+                tree.news.clear();
+                tree.ahead.clear();
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::patch::{Document, PatchError, PointerBuf};
 use crate::replica::history::at::{Basis, Before, Window};
+use crate::replica::history::changes::Changes;
 use crate::replica::history::{Begin, Fate, History, Reason};
 use crate::replica::{Base, Difference, Replica};
 use crate::source::Source;
@@ -44,6 +45,31 @@ pub struct Reading {
     pub part: Option<Arc<Representation>>,
     /// The state that it belongs to.
     pub state: Arc<State>,
+}
+
+/// The document as it was after a change, and what had been done to it of late.
+#[derive(Debug)]
+pub struct Edition {
+    root: Heavy,
+    changes: Changes,
+}
+
+impl Edition {
+    /// The document.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// The number of the last change.
+    pub fn change(&self) -> u64 {
+        self.changes.last()
+    }
+
+    /// The patches, JSON texts, that were done to the document since the change of that number, in their order;
+    /// none if they are not known.
+    pub fn since(&self, change: u64) -> Option<Vec<Arc<str>>> {
+        self.changes.since(change)
+    }
 }
 
 /// Where a transaction stands.
@@ -208,15 +234,10 @@ impl State {
         self.replica.changes().last()
     }
 
-    /// The patches, JSON texts, that were done to the document since the change of that number, in their order;
-    /// none if they are not known.
-    pub fn changes_since(&self, change: u64) -> Option<Vec<Arc<str>>> {
-        self.replica.changes().since(change)
-    }
-
-    /// The document, for one who holds it for long.
-    pub fn heavy_document(&self) -> Heavy {
-        self.document().root().clone().into()
+    /// The document and what was done to it of late, for one who holds it for long.
+    pub fn edition(&self) -> Edition {
+        let root = self.document().root().clone().into();
+        Edition { root, changes: self.replica.changes().clone() }
     }
 
     /// What the document after `count` transactions is made from; none if there are fewer, or if that is before

@@ -1,8 +1,8 @@
 //! What a patch of the whole document does to a part of it.
 
 use super::operation::Operation;
-use super::{Document, Pointer, PointerBuf};
-use crate::document::Kind;
+use super::{Pointer, PointerBuf, find};
+use crate::document::{Kind, Value};
 
 /// The operations of a part's own patch that do to it what `operations`, which made the whole document what
 /// it is now, did to it; none if that can be said only by the part as it is now, if there still is one: it was
@@ -11,7 +11,7 @@ use crate::document::Kind;
 pub fn within_part(
     operations: &[Operation],
     part: &Pointer,
-    document: &Document,
+    document: &Value,
     was_there: bool,
 ) -> Option<Vec<Operation>> {
     let part = Part { pointer: part.as_str(), document, was_there };
@@ -41,7 +41,7 @@ enum Effect {
 
 struct Part<'a> {
     pointer: &'a str,
-    document: &'a Document,
+    document: &'a Value,
     was_there: bool,
 }
 
@@ -108,7 +108,7 @@ impl Part<'_> {
         let Some(own) = below(self.pointer, parent) else { return false };
         let parent = Pointer::parse(parent).expect("it is the beginning of a pointer, up to a /");
         // If that was something else before, the part was another one, too.
-        if self.document.get(parent).is_some_and(|parent| parent.kind() != Kind::Array) {
+        if find(self.document, parent).is_some_and(|parent| parent.kind() != Kind::Array) {
             return false;
         }
         let own = own.split('/').nth(1).unwrap_or_default();
@@ -133,7 +133,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::patch::{Patch, parse};
+    use crate::patch::{Document, Patch, parse};
 
     fn pointer(text: &str) -> PointerBuf {
         PointerBuf::parse(text).unwrap()
@@ -146,7 +146,7 @@ mod tests {
         let part = pointer(part);
         let was_there = after.get(&part).is_some();
         after.apply(Patch(operations.clone())).unwrap();
-        let within = within_part(&operations, &part, &after, was_there);
+        let within = within_part(&operations, &part, after.root(), was_there);
         serde_json::to_string(&within.map(Patch)).unwrap()
     }
 
@@ -267,7 +267,7 @@ mod tests {
             let (old, new) = (before.get(&part), after.get(&part));
             let text = serde_json::to_string(&Patch(operations.clone())).unwrap();
             let was_there = old.is_some() && random.bool();
-            match within_part(&operations, &part, &after, was_there) {
+            match within_part(&operations, &part, after.root(), was_there) {
                 None => anew += 1,
                 Some(inside) => {
                     within += 1;
