@@ -3,10 +3,10 @@
 mod live;
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Read};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 
 use live::{Node, add};
 use tungstenite::client::IntoClientRequest;
@@ -41,6 +41,23 @@ fn bearer(token: &str) -> String {
 fn hang_up(node: &Node) {
     let kill = Command::new("kill").arg("-HUP").arg(node.process.id().to_string()).status();
     assert!(kill.expect("kill runs").success());
+}
+
+/// Starts a node whose log is read.
+fn start_with_log(arguments: &[&str]) -> (Node, Lines<BufReader<ChildStderr>>) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_patchmesh"))
+        .arg("127.0.0.1:0")
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the node starts");
+    let log = BufReader::new(process.stderr.take().expect("it is piped")).lines();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line).unwrap();
+    let address = line.split([' ', ',']).find(|word| word.starts_with("127.0.0.1:")).unwrap();
+    let address = address.to_owned();
+    (Node { process, address }, log)
 }
 
 /// Waits until a request has this status.
@@ -89,17 +106,7 @@ fn each_token_may_do_what_its_right_allows() {
 #[test]
 fn the_file_is_read_again_and_a_bad_one_changes_nothing() {
     let file = TokenFile::new("again", "a read\n");
-    let mut process = Command::new(env!("CARGO_BIN_EXE_patchmesh"))
-        .args(["127.0.0.1:0", "--token-file", file.0.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the node starts");
-    let mut log = BufReader::new(process.stderr.take().expect("it is piped")).lines();
-    let mut line = String::new();
-    BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line).unwrap();
-    let address = line.split([' ', ',']).find(|word| word.starts_with("127.0.0.1:")).unwrap();
-    let node = Node { process, address: address.to_owned() };
+    let (node, mut log) = start_with_log(&["--token-file", file.0.to_str().unwrap()]);
     wait_for(&node, "b", "/get", 401);
     fs::write(&file.0, "a read\nb read\n").unwrap();
     hang_up(&node);
@@ -117,6 +124,19 @@ fn the_file_is_read_again_and_a_bad_one_changes_nothing() {
     hang_up(&node);
     wait_for(&node, "a", "/get", 401);
     wait_for(&node, "b", "/get", 200);
+}
+
+#[test]
+fn a_node_without_a_file_of_tokens_outlives_a_reload() {
+    for arguments in [&["--token", "t"][..], &[]] {
+        let (mut node, mut log) = start_with_log(arguments);
+        hang_up(&node);
+        let told = log.find(|line| line.as_ref().unwrap().contains("SIGHUP"));
+        let told = told.expect("the node goes on").unwrap();
+        assert!(told.contains("INFO") && told.contains("no --token-file"), "{told}");
+        assert_eq!(node.process.try_wait().unwrap(), None);
+        assert_eq!(node.ask("GET", "/get", &bearer("t"), "").status, 200);
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A node that runs until a signal ends it.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use async_signal::{Signal, Signals};
@@ -35,10 +34,10 @@ async fn run_node(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
-    let hangups = match config.token_file.is_some().then(|| Signals::new([Signal::Hup])) {
-        None => None,
-        Some(Ok(hangups)) => Some(hangups),
-        Some(Err(error)) => return fail(format_args!("cannot wait for signals: {error}")),
+    // Nor does a reload end it, or a terminal that is closed.
+    let hangups = match Signals::new([Signal::Hup]) {
+        Ok(hangups) => hangups,
+        Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
     let begin = async { Some(Node::bind(config, fastrand::u64(..)).await) };
     let interrupted = async {
@@ -52,8 +51,7 @@ async fn run_node(config: Config) -> ExitCode {
     };
     print_start(&node);
     // It ends with the process.
-    let _reading =
-        hangups.map(|hangups| EXECUTOR.spawn(read_tokens(hangups, node.tokens().clone())));
+    let _reading = EXECUTOR.spawn(read_tokens(hangups, node.tokens().clone()));
     let (stop, shutdown) = async_channel::bounded(1);
     let wait = async move {
         if let Some(Ok(signal)) = signals.next().await {
@@ -72,10 +70,13 @@ async fn run_node(config: Config) -> ExitCode {
     }
 }
 
-/// Reads the file of tokens anew at each signal.
+/// Reads the file of tokens, if there is one, anew at each signal.
 async fn read_tokens(mut hangups: Signals, tokens: Tokens) {
     while hangups.next().await.is_some() {
-        let file = tokens.file().unwrap_or(Path::new("")).display().to_string();
+        let Some(file) = tokens.file().map(|file| file.display().to_string()) else {
+            log::info!("SIGHUP: there is no --token-file that could be read again");
+            continue;
+        };
         let tokens = tokens.clone();
         match smol::unblock(move || tokens.read_again()).await {
             Ok(count) => log::info!("SIGHUP: there are {count} tokens in {file}"),
