@@ -83,6 +83,8 @@ pub struct Counters {
     pub journal_full: bool,
     /// Whether this node was set up as the primary, and another one is.
     pub two_primaries: bool,
+    /// Whether this node was set up as the primary, or asked to be it.
+    pub is_to_commit: bool,
     /// Weight of the document, as [`crate::patch::MAX_WEIGHT`] defines it.
     pub document_weight: u64,
     /// Sources in the vector clock.

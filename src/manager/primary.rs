@@ -272,13 +272,25 @@ impl Manager {
         if self.keeper.is_some() {
             let life = self.replica.life().source().clone();
             self.committer = Some(Committer::new(life, is_appointed, horizon, listen));
+            self.note_that_it_commits(is_appointed);
         }
         self
     }
 
     pub(super) fn promote(&mut self) -> Promotion {
         let chain = self.replica.history().chain();
-        self.committer.as_mut().map_or(Promotion::Forgetful, |committer| committer.promote(chain))
+        let Some(committer) = &mut self.committer else { return Promotion::Forgetful };
+        let promotion = committer.promote(chain);
+        self.note_that_it_commits(matches!(promotion, Promotion::Begins(_)));
+        promotion
+    }
+
+    /// Whoever waits for what is final has to know it before the first commit.
+    fn note_that_it_commits(&mut self, is_to_commit: bool) {
+        if is_to_commit && !self.counters.is_to_commit {
+            self.counters.is_to_commit = true;
+            self.publisher.publish(&self.replica, self.counters);
+        }
     }
 
     /// Makes something final if it is time for that, after a turn that took so long.

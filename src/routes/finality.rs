@@ -52,7 +52,7 @@ impl Finality {
                 bad_request(detail)
             })?,
         };
-        check(state, "nothing was changed")?;
+        check_if_waits(state, "nothing was changed")?;
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
     }
 
@@ -159,18 +159,36 @@ pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Respons
         .into())
 }
 
+/// Whether this node can say what is final, or will be able to: the primary begins after the first write.
+///
+/// # Errors
+/// If it cannot: why, with that consequence.
+pub fn check_if_waits(state: &State, consequence: &str) -> Result<(), Response> {
+    let begins = state.last_commit().is_none() && state.counters().is_to_commit;
+    if begins && state.difference().is_none() { Ok(()) } else { check(state, consequence) }
+}
+
 /// Whether this node can say what is final.
 ///
 /// # Errors
 /// If it cannot: why, with that consequence.
 pub fn check(state: &State, consequence: &str) -> Result<(), Response> {
     if state.last_commit().is_none() {
-        let detail = format!(
-            "this node knows of no primary, so that nothing is final; {consequence}. One node of the mesh is \
-             started with --primary"
-        );
-        let problem = Problem::new(409, detail);
-        return Err(problem.with_kind("/problems/no-primary", "No primary is known").into());
+        let (title, detail) = if state.counters().is_to_commit {
+            let detail = format!(
+                "this node is the primary, and nothing is final yet: it begins some seconds after the first \
+                 write, once it has heard its peers; {consequence}"
+            );
+            ("Nothing is final yet", detail)
+        } else {
+            let detail = format!(
+                "this node knows of no primary, so that nothing is final; {consequence}. One node of the mesh \
+                 is started with --primary, and is known to others with its first commit: after a write at that \
+                 node, or one without wait=committed at any other"
+            );
+            ("No primary is known", detail)
+        };
+        return Err(Problem::new(409, detail).with_kind("/problems/no-primary", title).into());
     }
     if state.difference().is_some() {
         let detail = format!(

@@ -33,10 +33,11 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
             return routes.unless_stopping(answer).await;
         }
     };
-    if view == View::Committed {
-        finality::check(&routes.handle.state(), OTHERWISE)?;
-    }
     let wait = Wait::of(request, &pointer, view)?;
+    if view == View::Committed {
+        let check = if wait.is_some() { finality::check_if_waits } else { finality::check };
+        check(&routes.handle.state(), OTHERWISE)?;
+    }
     if let Some(wait) = &wait {
         let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
         waited.map_err(|response| {

@@ -315,3 +315,23 @@ fn who_cannot_be_the_primary_says_why() {
     let answer = alone.request("POST", "/primary", "");
     assert_eq!((answer.status, &answer.json()["type"]), (409, &json!("/problems/is-primary")));
 }
+
+#[test]
+fn the_first_write_of_a_mesh_can_wait_until_it_is_final() {
+    let ports = [Port::reserve(), Port::reserve()];
+    let data = [Data::new(), Data::new()];
+    let primary = data[0].node("a", &ports[0], &[&ports[1]]).argument("--primary").start();
+    let other = data[1].node("b", &ports[1], &[&ports[0]]).start();
+    wait_until_read(&primary);
+    for (node, title) in [(&primary, "Nothing is final yet"), (&other, "No primary is known")] {
+        let refused = node.get("/get?at=committed");
+        let problem = refused.json();
+        assert_eq!((refused.status, &problem["title"]), (409, &json!(title)));
+        assert_eq!(problem["type"], "/problems/no-primary");
+    }
+    let patch = br#"[{"op":"add","path":"/n","value":1}]"#;
+    let refused = other.request("POST", "/replace?wait=committed", patch);
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert_eq!(primary.request("POST", "/replace?wait=committed", patch).status, 200);
+    assert_eq!(primary.get("/get?at=committed").text(), r#"{"n":1}"#);
+}
