@@ -12,7 +12,7 @@ use async_channel::Receiver;
 use smol::future::FutureExt;
 use smol::{Executor, Timer};
 
-use crate::config::{Config, Peer, host_and_port};
+use crate::config::{Config, Origins, Peer, host_and_port};
 use crate::events::Events;
 use crate::http::{Gzips, InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
@@ -137,6 +137,11 @@ impl Node {
         addresses.any(|address| !address.ip().is_loopback())
             && self.tokens.are_none()
             && !self.listeners.security().checks_clients()
+    }
+
+    /// Whether the pages of all web sites may do all that a browser on this machine, or near it, can reach.
+    pub fn is_open_to_all_pages(&self) -> bool {
+        self.config.origins == Origins::All && self.tokens.are_none()
     }
 
     /// Who may do what there.

@@ -96,6 +96,13 @@ fn print_start(node: &Node) {
             node.addresses()
         );
     }
+    if node.is_open_to_all_pages() {
+        log::warn!(
+            "every web page that a browser opens which reaches {} can read and write the document, and add \
+             peers: --allow-origin is *, and no --token was given, nor a --token-file",
+            node.addresses()
+        );
+    }
     if node.lacks_token_of_peers() {
         log::warn!("peers are shown no token: none in the file of tokens has the right peer");
     }

@@ -210,6 +210,17 @@ fn beyond_loopback_a_node_without_a_token_warns() {
 }
 
 #[test]
+fn a_node_without_a_token_that_lets_all_pages_in_warns() {
+    let all = || node().argument("--allow-origin").argument("*");
+    all().start().wait_for_log("WARN  every web page that a browser opens");
+    let one = node().argument("--allow-origin").argument("https://app.example").start();
+    for closed in [all().token("secret").start(), one] {
+        assert_eq!(closed.get("/vclock").status, 200);
+        assert_eq!(closed.log_lines("every web page"), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn it_listens_on_ipv6_and_on_names() {
     let by_name = node().at("localhost:0").start();
     assert_eq!(by_name.get("/get").status, 200);
