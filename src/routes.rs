@@ -267,7 +267,7 @@ impl Routes {
                 self.unless_stopping(peers::remove(self, request, peer)).await?.into()
             }
             Action::Promote => primary::promote(self, request).await?.into(),
-            Action::Metrics => self.metrics().into(),
+            Action::Metrics => self.metrics().await.into(),
             Action::Health => health::health(self, request).into(),
             Action::Stream => {
                 let (response, hello) =
@@ -314,10 +314,12 @@ impl Routes {
         CommitStatus::of(&state.last_commit()?, &self.handle.source(), wall_clock())
     }
 
-    fn metrics(&self) -> Response {
+    async fn metrics(&self) -> Response {
+        // Each connection is an open file, and all of them are counted: others need not wait for that.
+        let process = smol::unblock(metrics::process_text).await;
         let state = self.handle.state();
         let position = state.journal_length();
-        let text = metrics::text(&metrics::Readings {
+        let readings = metrics::Readings {
             counters: state.counters(),
             length: state.length(),
             begins: state.begin().index,
@@ -335,7 +337,8 @@ impl Routes {
             turns: self.handle.durations().turns.counts(),
             syncs: self.handle.journal().syncs().map(Histogram::counts),
             delays: self.handle.durations().delays.counts(),
-        });
+        };
+        let text = metrics::text(&readings, &process);
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());
         response.with_header("Cache-Control", "no-store")

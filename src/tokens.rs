@@ -24,6 +24,9 @@ use sha2::{Digest, Sha256};
 /// A larger file is no file of tokens.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// The most tokens in a file: each request's is compared with all of them.
+const MAX_TOKENS: usize = 256;
+
 /// What a token lets who has it do: each of these includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
@@ -192,6 +195,9 @@ impl List {
             let Some(right) = Right::named(right) else {
                 return Err(wrong("a right is read, write or peer"));
             };
+            if list.tokens.len() == MAX_TOKENS {
+                return Err(wrong(&format!("there are more than {MAX_TOKENS} tokens")));
+            }
             let hashed = Hashed::of(token);
             if list.right(&hashed).is_some() {
                 return Err(wrong("this token is in a line before it"));
@@ -285,6 +291,10 @@ mod tests {
         ] {
             assert_eq!(List::parse(text).unwrap_err().to_string(), expected, "{text:?}");
         }
+        let lines = |count: usize| (0..count).map(|n| format!("{n} read\n")).collect::<String>();
+        assert_eq!(List::parse(&lines(256)).unwrap().tokens.len(), 256);
+        let expected = "line 257: there are more than 256 tokens";
+        assert_eq!(List::parse(&lines(257)).unwrap_err().to_string(), expected);
         let absent = Tokens::in_file(Path::new("/nowhere/tokens")).unwrap_err();
         assert!(absent.to_string().contains("No such file"), "{absent}");
     }

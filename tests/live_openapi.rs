@@ -8,9 +8,15 @@ use std::io::{BufRead, BufReader};
 use live::{Answer, Node, add};
 use serde_json::Value;
 
-/// What belongs to the transport, and not to an operation.
-const OF_TRANSPORT: [&str; 5] =
-    ["date", "content-length", "transfer-encoding", "connection", "content-type"];
+/// What belongs to every answer, and not to an operation.
+const OF_ALL: [&str; 6] = [
+    "date",
+    "x-content-type-options",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "content-type",
+];
 
 struct Description(Value);
 
@@ -36,7 +42,7 @@ impl Description {
         assert!(response.is_object(), "{what}");
         for line in answer.head.lines().skip(1) {
             let (name, _) = line.split_once(": ").expect("a header");
-            if OF_TRANSPORT.contains(&name.to_lowercase().as_str()) {
+            if OF_ALL.contains(&name.to_lowercase().as_str()) {
                 continue;
             }
             let mut known = response["headers"].as_object().into_iter().flatten();

@@ -17,7 +17,7 @@ const LAST_DATE_SECONDS: u64 = 253_402_300_799;
 
 /// An answer.
 ///
-/// `Date`, `Content-Length` and `Connection: close` or `keep-alive` are not among the headers:
+/// `Date`, `X-Content-Type-Options`, `Content-Length` and `Connection: close` or `keep-alive` are not among the headers:
 /// [`encode`](Self::encode) adds them.
 #[derive(Debug)]
 pub struct Response {
@@ -114,7 +114,8 @@ impl Response {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, self.status);
         push_all(out, &[" ", reason_phrase(self.status), "\r\nDate: "]);
-        push_all(out, &[delivery.date, "\r\n"]);
+        // No browser takes an answer for another type than it says.
+        push_all(out, &[delivery.date, "\r\nX-Content-Type-Options: nosniff\r\n"]);
         for (name, value) in &self.headers {
             push_all(out, &[name, ": "]);
             push_value(out, value);
@@ -461,8 +462,8 @@ mod tests {
         assert_eq!(response.header("etag"), Some("\"x\""));
         assert_eq!(
             encode(response, &DELIVERY),
-            "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"x\"\r\n\
-             Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
+            "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             X-Content-Type-Options: nosniff\r\nETag: \"x\"\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
         );
     }
 

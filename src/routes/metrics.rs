@@ -13,6 +13,7 @@ use crate::manager::Counters;
 use crate::mesh::downstream::DownstreamStatus;
 use crate::mesh::upstream::UpstreamStatus;
 
+pub use process::text as process_text;
 pub use requests::{Answering, Requests};
 
 /// What the text is made from.
@@ -46,13 +47,22 @@ pub struct Readings<'a> {
     pub delays: Counts,
 }
 
-/// The text.
-pub fn text(readings: &Readings) -> String {
-    let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
-    let Readings { commit, is_damaged, requests, divergences, .. } = readings;
+/// The text; `process` is what the system says of the process.
+pub fn text(readings: &Readings, process: &str) -> String {
     let mut page = Page::default();
     page.metric("build_info", "gauge", "The version that runs");
     page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
+    write_counters(&mut page, readings);
+    write_gauges(&mut page, readings);
+    write_histograms(&mut page, readings);
+    requests::write(&mut page, readings.requests);
+    streams::write_upstreams(&mut page, readings.upstreams);
+    streams::write_downstreams(&mut page, readings.downstreams, readings.was_read);
+    page.0 + process
+}
+
+fn write_counters(page: &mut Page, readings: &Readings) {
+    let counters = &readings.counters;
     for (name, help, value) in [
         ("transactions_accepted_total", "Transactions accepted", counters.accepted),
         ("transactions_refused_total", "Fresh transactions that do not apply", counters.refused),
@@ -80,7 +90,7 @@ pub fn text(readings: &Readings) -> String {
         (
             "divergences_total",
             "Times a peer with the same transactions had another document",
-            *divergences,
+            readings.divergences,
         ),
         (
             "transactions_unkept_total",
@@ -91,6 +101,11 @@ pub fn text(readings: &Readings) -> String {
         page.metric(name, "counter", help);
         page.sample(name, &[], value);
     }
+}
+
+fn write_gauges(page: &mut Page, readings: &Readings) {
+    let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
+    let commit = readings.commit.as_ref();
     for (name, help, value) in [
         ("history_transactions", "Transactions in the history", *length),
         ("history_folded_transactions", "Those that a document stands for", *begins),
@@ -122,19 +137,23 @@ pub fn text(readings: &Readings) -> String {
         (
             "commit_epoch",
             "The epoch of the last commit, 0 if none is known",
-            commit.as_ref().map_or(0, |commit| commit.epoch),
+            commit.map_or(0, |commit| commit.epoch),
         ),
         (
             "primary",
             "Whether this node makes the history final",
-            u64::from(commit.as_ref().is_some_and(|commit| commit.is_own)),
+            u64::from(commit.is_some_and(|commit| commit.is_own)),
         ),
         (
             "two_primaries",
             "Whether this node was set up as the primary and another one is",
             u64::from(counters.two_primaries),
         ),
-        ("journal_damaged", "Whether a part of the journal is damaged", u64::from(*is_damaged)),
+        (
+            "journal_damaged",
+            "Whether a part of the journal is damaged",
+            u64::from(readings.is_damaged),
+        ),
         ("sources", "Sources in the vector clock", counters.sources),
     ] {
         page.metric(name, "gauge", help);
@@ -144,6 +163,9 @@ pub fn text(readings: &Readings) -> String {
     if let Some(commit) = commit {
         page.sample("commit_age_seconds", &[], seconds(commit.age_ms));
     }
+}
+
+fn write_histograms(page: &mut Page, readings: &Readings) {
     for (name, help, counts) in [
         (
             "turn_duration_seconds",
@@ -166,11 +188,6 @@ pub fn text(readings: &Readings) -> String {
             page.histogram(name, &[], &counts);
         }
     }
-    requests::write(&mut page, requests);
-    streams::write_upstreams(&mut page, readings.upstreams);
-    streams::write_downstreams(&mut page, readings.downstreams, readings.was_read);
-    process::write(&mut page);
-    page.0
 }
 
 /// Prometheus counts time in seconds, with fractions.
@@ -315,7 +332,7 @@ mod tests {
         let now = Time::from_micros(3_500_000).unwrap();
         let page = |upstreams: &[UpstreamStatus]| {
             let counters = Counters { accepted: 7, ..Counters::default() };
-            text(&Readings {
+            let readings = Readings {
                 counters,
                 length: 7,
                 begins: 3,
@@ -333,7 +350,8 @@ mod tests {
                 turns: Counts::default(),
                 syncs: None,
                 delays: delays.counts(),
-            })
+            };
+            text(&readings, &process_text())
         };
         for upstreams in [&[][..], &[upstream("a:1", None, None)]] {
             assert_eq!(lint(&page(upstreams)), None);

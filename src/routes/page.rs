@@ -29,7 +29,6 @@ pub fn response() -> Response {
     Response::new(200)
         .with_body("text/html; charset=utf-8", Body::Static(PAGE.as_bytes()))
         .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
-        .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Referrer-Policy", "no-referrer")
         .with_header("Cache-Control", "no-cache")
 }
@@ -48,7 +47,6 @@ fn tagged(content_type: &'static str, text: &'static str, tag: &'static str) -> 
     Response::new(200)
         .with_body(content_type, Body::Static(text.as_bytes()))
         .with_header("ETag", tag)
-        .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Cache-Control", "no-cache")
 }
 

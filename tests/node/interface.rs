@@ -77,6 +77,7 @@ fn every_path_has_its_status_and_content_type() {
             assert_eq!(got.status, status, "{target}: {}", got.text());
             assert_eq!(got.header("Content-Type"), content_type, "{target}");
             assert!(got.header("Date").is_some(), "{target}");
+            assert_eq!(got.header("X-Content-Type-Options"), Some("nosniff"), "{target}");
             // HEAD gives the same without the body, on the same connection.
             let head = client.request("HEAD", &target, &node.headers(), b"");
             let names = ["Content-Type", "Content-Length", "ETag", "Location", "Allow"];

@@ -18,8 +18,9 @@ struct Process {
     resident_bytes: u64,
 }
 
-/// Writes what can be known.
-pub fn write(page: &mut Page) {
+/// What can be known. It takes its time if many files are open.
+pub fn text() -> String {
+    let mut page = Page::default();
     let stat = fs::read_to_string("/proc/self/stat").ok();
     let ticks = rustix::param::clock_ticks_per_second();
     let page_bytes = rustix::param::page_size() as u64;
@@ -45,6 +46,7 @@ pub fn write(page: &mut Page) {
     if let Some(most) = limits.and_then(|limits| most_files(&limits)) {
         page.value("process_max_fds", "gauge", "How many may be open", most);
     }
+    page.0
 }
 
 /// Takes `/proc/self/stat` apart; none if it is not as proc_pid_stat(5) says.
@@ -112,11 +114,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_process_is_known() {
-        let mut page = Page::default();
-        write(&mut page);
+        let text = text();
         let value = |name: &str| -> f64 {
-            let line = page.0.lines().find(|line| line.starts_with(&format!("{name} ")));
-            line.unwrap_or_else(|| panic!("{name}: {}", page.0))[name.len() + 1..].parse().unwrap()
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+            line.unwrap_or_else(|| panic!("{name}: {text}"))[name.len() + 1..].parse().unwrap()
         };
         assert!(value("process_resident_memory_bytes") > 100_000.0);
         assert!(value("process_open_fds") >= 3.0);
