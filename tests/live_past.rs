@@ -33,6 +33,9 @@ fn the_document_is_shown_as_of_any_place_of_the_history() {
     assert_eq!(beyond.json()["detail"], "the history has 3 transactions, so there is no 4");
     assert_eq!(node.get("/get?at=x").status, 400);
     assert_eq!(node.get("/get?at=-1").status, 400);
+    for query in ["source=a&id=1", "wait=1s", "seen=%7B%7D", "after=%7B%7D"] {
+        assert_eq!(node.get(&format!("/get?at=1&{query}")).status, 400, "{query}");
+    }
 }
 
 #[test]

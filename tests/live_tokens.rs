@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
 
-use live::{Node, add};
+use live::{Answer, Node, add};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message};
 
@@ -209,6 +209,27 @@ fn live_streams_end_with_their_token() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn who_waits_is_told_nothing_once_its_token_is_gone() {
+    let file = TokenFile::new("wait", "r read\nw write\n");
+    let node = file.start(&[]);
+    let ask = |token: &str| {
+        let headers = bearer(token) + "Patchmesh-Length: 0\r\n";
+        node.send("GET", "/get?wait=30s", &headers, "")
+    };
+    let (lost, kept) = (ask("r"), ask("w"));
+    // Both have begun: what is sent later is answered later.
+    assert_eq!(node.ask("GET", "/get", &bearer("r"), "").status, 200);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    fs::write(&file.0, "w write\n").unwrap();
+    hang_up(&node);
+    let lost = Answer::read(lost);
+    assert_eq!((lost.status, lost.header("WWW-Authenticate")), (401, Some("Bearer")));
+    let patch = add("/a", 1).to_string();
+    assert_eq!(node.ask("POST", "/replace", &bearer("w"), &patch).status, 200);
+    assert_eq!(Answer::read(kept).body, "{\"a\":1}");
 }
 
 #[test]

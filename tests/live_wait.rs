@@ -135,6 +135,14 @@ fn a_part_is_waited_for_to_be_another() {
     assert_eq!(answer.header("ETag"), node.get("/get/a").header("ETag"));
     node.post(&json!([{"op": "remove", "path": "/a"}]));
     assert_eq!(Answer::read(gone).status, 404);
+    // Who does not know that it is gone is told; who does waits until it is there.
+    assert_eq!(node.ask("GET", "/get/a?wait=30s", &headers, "").status, 404);
+    assert_eq!(node.ask("GET", "/get/a?wait=50ms", "If-Match: *\r\n", "").status, 404);
+    let there = node.send("GET", "/get/a?wait=30s", "If-Match: *\r\n", "");
+    node.post(&add("/c", 1));
+    node.post(&add("/a", 3));
+    let answer = Answer::read(there);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "3"));
     // Without a wait it is a read like any other.
     assert_eq!(node.ask("GET", "/get/b", &headers, "").status, 304);
     assert_eq!(node.ask("GET", "/get/b?wait=30s", "If-None-Match: \"x\"\r\n", "").status, 200);

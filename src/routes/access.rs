@@ -131,6 +131,20 @@ impl Access {
         Err(Response::problem(401, detail).with_header("WWW-Authenticate", "Bearer"))
     }
 
+    /// Waits until this request would not be let pass any more, and says why.
+    pub async fn lost(&self, request: &Request) -> Response {
+        let need = table::need(request.method(), request.path());
+        loop {
+            match self.end(request) {
+                Some(end) => end.await,
+                None => std::future::pending().await,
+            }
+            if let Err(response) = self.check_token(request, need) {
+                return response;
+            }
+        }
+    }
+
     /// What ends when this request, which is answered without an end, would not be let pass any more; none if
     /// that cannot be.
     pub fn end(&self, request: &Request) -> Option<impl Future<Output = ()> + Send + 'static> {

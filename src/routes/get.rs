@@ -1,5 +1,7 @@
 //! `/get`: the document now, or as it was, or a part of it.
 
+use smol::future::FutureExt;
+
 use super::wait::{LENGTH, View, Wait};
 use super::{Routes, bad_request, finality, number, preconditions};
 use crate::events::body_of;
@@ -28,6 +30,13 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         None => View::Now,
         Some("committed") => View::Committed,
         Some(_) => {
+            for other in ["after", "seen", "source", "id", "wait"] {
+                if request.query_parameter(other)?.is_some() {
+                    let detail =
+                        format!("the past does not change: there is no {other} with at=NUMBER");
+                    return Err(bad_request(detail));
+                }
+            }
             let count = number(request, "at")?.unwrap_or_default();
             let answer = as_it_was(routes, count, pointer);
             return routes.unless_stopping(answer).await;
@@ -39,10 +48,13 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
         check(&routes.handle.state(), OTHERWISE)?;
     }
     if let Some(wait) = &wait {
-        let waited = routes.unless_stopping(wait.wait(&routes.handle)).await;
-        waited.map_err(|response| {
-            response.with_header(LENGTH, view.length(&routes.handle.state()).to_string())
-        })?;
+        let waited = async {
+            wait.wait(&routes.handle).await.map_err(|response| {
+                response.with_header(LENGTH, view.length(&routes.handle.state()).to_string())
+            })
+        };
+        let lost = async { Err(routes.access.lost(request).await) };
+        routes.unless_stopping(waited.or(lost)).await?;
     }
     match view {
         View::Now => as_it_is(routes, pointer, wait).await,

@@ -12,7 +12,7 @@ use super::{bad_request, named_transaction};
 use crate::clock::VectorClock;
 use crate::document::Value;
 use crate::http::{Problem, Request, Response};
-use crate::manager::{Handle, State, Stopped};
+use crate::manager::{Handle, Reading, State, Stopped};
 use crate::patch::{Document, PointerBuf};
 use crate::source::Source;
 
@@ -89,7 +89,8 @@ enum Until {
     Transaction(Source, u64),
     /// Until the history has another length.
     OtherLength(u64),
-    /// Until the part at that pointer is not as in `If-None-Match`, for who wants this form.
+    /// Until the part at that pointer is not as in `If-None-Match`, or there if there is `If-Match`, for who wants
+    /// this form.
     OtherPart(PointerBuf, Preconditions, Form),
 }
 
@@ -223,14 +224,26 @@ impl Wait {
                 if seen.as_ref() == Some(&part) {
                     return Look::Unmoved;
                 }
-                let representation = match (self.view, &part) {
-                    (View::Now, _) => handle.read(pointer).await.part,
-                    (View::Committed, Some(part)) => Some(handle.represent(part).await),
-                    (View::Committed, None) => None,
+                let (part, representation) = match (self.view, part) {
+                    (View::Now, _) => {
+                        // It may be of a later state than the one above.
+                        let Reading { part, state } = handle.read(pointer).await;
+                        (state.document().get(pointer).cloned(), part)
+                    }
+                    (View::Committed, Some(part)) => {
+                        let representation = handle.represent(&part).await;
+                        (Some(part), Some(representation))
+                    }
+                    (View::Committed, None) => (None, None),
                 };
                 *seen = Some(part);
                 let hash = representation.as_ref().map(|part| part.hash().as_str());
-                unless_unmoved(preconditions.verdict(Some(*form), hash) != Verdict::NotModified)
+                unless_unmoved(match preconditions.verdict(Some(*form), hash) {
+                    Verdict::Holds => true,
+                    Verdict::NotModified => false,
+                    // If there is nothing, `If-Match` is what waits until there is something.
+                    Verdict::Fails(_) => hash.is_some(),
+                })
             }
         }
     }
