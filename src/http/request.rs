@@ -139,6 +139,22 @@ impl Request {
             .any(|found| found.eq_ignore_ascii_case(token))
     }
 
+    /// The media type of the body, without parameters; empty if there is none.
+    pub fn media_type(&self) -> &str {
+        let value = self.header("Content-Type").unwrap_or_default();
+        trim_white_space(value.split(';').next().unwrap_or_default())
+    }
+
+    /// The elements of a header that says what its client would take, and how gladly: from 0, not at all, to 1.
+    /// Parameters but that weight are left out (RFC 9110, 12.4.2).
+    pub fn weighted(&self, header: &str) -> impl Iterator<Item = (&str, f32)> {
+        self.header_values(header).flat_map(list_elements).map(|element| {
+            let mut parts = element.split(';').map(trim_white_space);
+            let name = parts.next().unwrap_or_default();
+            (name, parts.find_map(weight).unwrap_or(1.0))
+        })
+    }
+
     /// The path, percent-decoded. An error of status 400 if that is not possible.
     pub fn decoded_path(&self) -> Result<Cow<'_, str>, HttpError> {
         percent_decode(self.path()).ok_or_else(|| {
@@ -218,6 +234,15 @@ fn query_decode(text: &str) -> Option<Cow<'_, str>> {
 /// The elements of a comma-separated header value; empty ones do not count (RFC 9110, 5.6.1.2).
 pub(super) fn list_elements(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(trim_white_space).filter(|element| !element.is_empty())
+}
+
+/// The weight in a parameter as `q=0.5`; one that is wrong is like nothing wanted. None in any other parameter.
+fn weight(parameter: &str) -> Option<f32> {
+    let (name, value) = parameter.split_once('=')?;
+    trim_white_space(name).eq_ignore_ascii_case("q").then(|| {
+        let weight = trim_white_space(value).parse().ok();
+        weight.filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0)
+    })
 }
 
 /// Without the white space around it, in HTTP's sense: only SP and HTAB.

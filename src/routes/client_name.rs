@@ -27,6 +27,12 @@ pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<Clie
         (Some(_), None) => return Err(bad_request(format!("there is {SOURCE} without {ID}"))),
         (None, Some(_)) => return Err(bad_request(format!("there is {ID} without {SOURCE}"))),
     };
+    if source.contains(char::REPLACEMENT_CHARACTER) {
+        // Names that differ would be one.
+        return Err(bad_request(format!(
+            "{SOURCE} is {source:?}, which has a byte that is not UTF-8"
+        )));
+    }
     let source: Source =
         source.parse().map_err(|error| bad_request(format!("{SOURCE} is {source:?}: {error}")))?;
     if source == own() {
@@ -49,8 +55,7 @@ pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<Clie
 /// A hash of what a request asks for, the first half of SHA-256 in hexadecimal digits: its method, path,
 /// media type and body.
 fn hash(request: &Request) -> Box<str> {
-    let media_type = request.header("Content-Type").unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let media_type = request.media_type().to_ascii_lowercase();
     let mut hasher = Sha256::new();
     for part in [request.method(), request.path(), &media_type] {
         hasher.update(part);
@@ -133,6 +138,7 @@ mod tests {
             ("me~00000000", "1"),
             ("phone~k3x9q2pd^s", "1"),
             ("~base", "1"),
+            ("\u{fffd}~k3x9q2pd", "1"),
             ("phone~k3x9q2pd", ""),
             ("phone~k3x9q2pd", "-1"),
             ("phone~k3x9q2pd", "+1"),

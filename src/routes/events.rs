@@ -11,18 +11,16 @@ use crate::stream::Takeover;
 
 const MEDIA_TYPE: &str = "text/event-stream";
 
-/// Whether a request asks for events. Only who names them does: not every client that takes anything
-/// expects an answer that does not end.
+/// Whether a request asks for events, and not rather for JSON. Only who names them does: not every client that
+/// takes anything expects an answer that does not end.
 pub fn are_wanted(request: &Request) -> bool {
-    request.header_values("Accept").flat_map(|list| list.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(MEDIA_TYPE));
-        let is_refused = |parameter: &str| {
-            let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-            weight.and_then(|weight| weight.parse().ok()) == Some(0.0)
-        };
-        is_named && !parts.any(is_refused)
-    })
+    let weight = |range: &str| {
+        let mut ranges = request.weighted("Accept");
+        ranges.find(|(name, _)| name.eq_ignore_ascii_case(range)).map(|(_, weight)| weight)
+    };
+    let Some(events) = weight(MEDIA_TYPE) else { return false };
+    let json = ["application/json", "application/*", "*/*"].into_iter().find_map(weight);
+    events > 0.0 && events >= json.unwrap_or(0.0)
 }
 
 /// Agrees to send the events of the part at `pointer`, which is as in the path.
@@ -83,6 +81,11 @@ mod tests {
             ("application/json, text/event-stream", true),
             ("text/event-stream;q=0", false),
             ("text/event-stream; q=0.0, */*", false),
+            ("text/event-stream, */*", true),
+            ("application/json, text/event-stream;q=0.5", false),
+            ("application/json;q=0.5, text/event-stream;charset=utf-8;q=0.6", true),
+            ("application/json;q=0.1, */*, text/event-stream;q=0.5", true),
+            ("text/event-stream;q=0.5, */*", false),
             ("*/*", false),
             ("text/*", false),
             ("application/json", false),

@@ -39,10 +39,7 @@ pub async fn write<'a>(
     let preconditions = Preconditions::of(request);
     let client = client_name::of(request, || handle.source())?;
     let finality = Finality::of(request, &handle.state())?;
-    let is_merge = request.header("Content-Type").is_some_and(|content_type| {
-        let media_type = content_type.split(';').next().unwrap_or_default();
-        media_type.trim().eq_ignore_ascii_case(MERGE_PATCH)
-    });
+    let is_merge = request.media_type().eq_ignore_ascii_case(MERGE_PATCH);
     let content = if is_merge {
         Content::Merge(merge_patch(text)?)
     } else {
