@@ -100,22 +100,6 @@ fn each_variable_is_a_flag() {
 }
 
 #[test]
-fn readme_has_each_flag_of_a_node() {
-    let help = Command::new(env!("CARGO_BIN_EXE_patchmesh")).arg("--help").output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let node = help.split("A node:").nth(1).unwrap();
-    let flags: Vec<_> =
-        node.lines().filter_map(|line| line.strip_prefix("  --")?.split(' ').next()).collect();
-    assert!(flags.len() > 10, "{flags:?}");
-    let readme = read("README.md");
-    for flag in flags {
-        let is_there =
-            readme.contains(&format!("`--{flag} ")) || readme.contains(&format!("`--{flag}` |"));
-        assert!(is_there, "README has no --{flag}");
-    }
-}
-
-#[test]
 fn all_name_the_same_version_of_rust() {
     let manifest = read("Cargo.toml");
     let version = manifest.split("rust-version = \"").nth(1).unwrap().split('"').next().unwrap();

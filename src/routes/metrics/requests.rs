@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Page;
 use crate::histogram::Histogram;
 use crate::http::Request;
+use crate::routes::table::{Action, Route};
 
 /// What kind of request it is: what kinds take is not to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +31,25 @@ impl Kind {
             let mut parameters = query.unwrap_or_default().split('&');
             parameters.any(|parameter| parameter.split('=').next() == Some(name))
         };
-        let is_document = path == "/get" || path.starts_with("/get/");
-        let is_read = matches!(method, "GET" | "HEAD");
-        match path {
-            "/replace" | "/post" | "/get" if has("wait") => Self::Wait,
-            "/replace" | "/post" if method == "POST" => Self::Write,
-            "/log" | "/history" | "/transaction" | "/conflicts" if is_read => Self::Past,
-            _ if !is_document => Self::Other,
-            _ if has("wait") => Self::Wait,
-            _ if method == "PATCH" => Self::Write,
-            _ if is_read && has("at") => Self::Past,
-            _ if is_read => Self::Read,
-            _ => Self::Other,
+        let Some(action) = Route::action(method, path) else { return Self::Other };
+        match action {
+            Action::Document | Action::Write if has("wait") => Self::Wait,
+            Action::Document if has("at") => Self::Past,
+            Action::Document => Self::Read,
+            Action::Write => Self::Write,
+            Action::Log | Action::History | Action::Transaction | Action::Conflicts => Self::Past,
+            Action::Home
+            | Action::Page
+            | Action::Client
+            | Action::Description
+            | Action::Clock
+            | Action::Stream
+            | Action::Peers
+            | Action::AddPeer
+            | Action::RemovePeer
+            | Action::Promote
+            | Action::Metrics
+            | Action::Health => Self::Other,
         }
     }
 
