@@ -1,11 +1,14 @@
-//! Standard output, and values as they are printed there.
+//! Standard output and files, and values as they are written there.
 
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Seek, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::failure::Failure;
 use crate::config::Form;
 use crate::document::Value;
+use crate::journal::NewFile;
 
 /// What comes of printing: a break if whoever reads it has gone. A command that only prints is done then.
 pub type Printed = Result<ControlFlow<()>, Failure>;
@@ -18,6 +21,82 @@ pub fn print(bytes: &[u8]) -> Printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
         Err(error) => Err(Failure::failed(format_args!("standard output: {error}"))),
     }
+}
+
+/// Where a part is written.
+pub enum Output<'a> {
+    /// To standard output.
+    Standard,
+    /// To a regular file, which is there only when it is whole.
+    New(NewFile, &'a Path),
+    /// Into a device, a pipe, or what a symbolic link leads to. What is there is not replaced.
+    Into(File, &'a Path),
+}
+
+impl<'a> Output<'a> {
+    /// The one of that name.
+    pub fn at(path: &'a Path) -> Result<Self, Failure> {
+        let failed = |error| failed(path, error);
+        let there = match fs::symlink_metadata(path) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            // What is in a file is left there until it is known that there is something else to write.
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+            return Ok(Self::Into(file.map_err(failed)?, path));
+        }
+        let new = NewFile::create_anew(path).map_err(failed)?;
+        if let Some(there) = there {
+            new.file().set_permissions(there.permissions()).map_err(failed)?;
+        }
+        Ok(Self::New(new, path))
+    }
+
+    /// Whether somebody sees at once what is written.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Standard => io::stdout().is_terminal(),
+            Self::New(..) => false,
+            Self::Into(file, _) => file.is_terminal(),
+        }
+    }
+
+    /// Writes the next piece.
+    pub fn write(&mut self, bytes: &[u8]) -> Printed {
+        let (mut file, path) = match self {
+            Self::Standard => return print(bytes),
+            Self::New(new, path) => (new.file(), *path),
+            Self::Into(file, path) => (&*file, *path),
+        };
+        match file.write_all(bytes) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            Err(error) => Err(failed(path, error)),
+        }
+    }
+
+    /// All is written.
+    pub fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Standard => Ok(()),
+            Self::New(new, path) => new.finish().map(drop).map_err(|error| failed(path, error)),
+            Self::Into(mut file, path) => cut(&mut file).map_err(|error| failed(path, error)),
+        }
+    }
+}
+
+/// Cuts off what a file had behind what was written now.
+fn cut(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        let end = file.stream_position()?;
+        file.set_len(end)?;
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, error: io::Error) -> Failure {
+    Failure::failed(format_args!("{}: {error}", path.display()))
 }
 
 /// A value as it is printed, with a line feed.

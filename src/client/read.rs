@@ -1,16 +1,12 @@
 //! `get` and `export`: a part as a node has it.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::failure::Failure;
 use super::nodes::{Nodes, PATIENCE};
-use super::output::{Printed, formatted, print};
+use super::output::{Output, formatted};
 use crate::config::{Exit, Form};
 use crate::document::Value;
-use crate::journal::NewFile;
 use crate::progress::{Progress, Unit};
 use crate::remote::{Node, Request, percent_encoded};
 
@@ -21,10 +17,11 @@ pub async fn get(
     is_committed: bool,
     form: Form,
 ) -> Result<(), Failure> {
-    copy(nodes, pointer, is_committed, form, &mut print).await
+    copy(nodes, pointer, is_committed, form, &mut Output::Standard).await
 }
 
-/// Writes a part to a file, which is there only when it is whole; or to standard output.
+/// Writes a part to a file, which is there only when it is whole; or to what is no regular file; or to standard
+/// output.
 pub async fn export(
     nodes: &mut Nodes,
     pointer: &str,
@@ -35,12 +32,9 @@ pub async fn export(
     let Some(path) = path else {
         return get(nodes, pointer, is_committed, form).await;
     };
-    let failed = |error: io::Error| Failure::failed(format_args!("{}: {error}", path.display()));
-    let target = NewFile::create_anew(path).map_err(failed)?;
-    let mut file: &File = target.file();
-    let mut write = |bytes: &[u8]| file.write_all(bytes).map(ControlFlow::Continue).map_err(failed);
-    copy(nodes, pointer, is_committed, form, &mut write).await?;
-    target.finish().map(drop).map_err(failed)
+    let mut output = Output::at(path)?;
+    copy(nodes, pointer, is_committed, form, &mut output).await?;
+    output.finish()
 }
 
 /// The value of a part, and how it was told.
@@ -67,13 +61,13 @@ pub fn target(pointer: &str, is_committed: bool) -> String {
     format!("/get{}{query}", percent_encoded(pointer))
 }
 
-/// Hands a part over to `write` in this form: as the node tells it piece by piece, or formatted as a whole.
+/// Writes a part in this form: as the node tells it piece by piece, or formatted as a whole.
 async fn copy(
     nodes: &mut Nodes,
     pointer: &str,
     is_committed: bool,
     form: Form,
-    write: &mut dyn FnMut(&[u8]) -> Printed,
+    output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let head = nodes.open(&Request::get(&target(pointer, is_committed))).await?;
     if head.status != 200 {
@@ -81,18 +75,21 @@ async fn copy(
     }
     let node = nodes.node();
     if form != Form::Compact {
-        return write(&formatted(&rest(node).await?, form)).map(|_| ());
+        return output.write(&formatted(&rest(node).await?, form)).map(|_| ());
     }
     let broken = |fault| Failure::new(Exit::Unreachable, fault);
-    let mut progress = Progress::new("read", Unit::Bytes);
+    // Who reads the part on a terminal sees how far it is.
+    let mut progress = (!output.is_terminal()).then(|| Progress::new("read", Unit::Bytes));
     if let Some(length) = head.header("Content-Length").and_then(|length| length.parse().ok()) {
-        progress = progress.of(length);
+        progress = progress.map(|progress| progress.of(length));
     }
     while let Some(piece) = node.piece(PATIENCE).await.map_err(broken)? {
-        if write(&piece)?.is_break() {
+        if output.write(&piece)?.is_break() {
             break;
         }
-        progress.advance(piece.len() as u64);
+        if let Some(progress) = &mut progress {
+            progress.advance(piece.len() as u64);
+        }
     }
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! `import` and `export`: documents of any size.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::process::Command;
 
 use patchmesh::document::Value;
 use serde_json::json;
 
 use crate::harness::{Relay, node};
 use crate::scratch::Scratch;
-use crate::shell::{Said, done, say, url, with_input};
+use crate::shell::{Said, done, fails, say, url, with_input};
 
 /// A document of some megabytes, with something of everything.
 fn document() -> String {
@@ -92,4 +94,39 @@ fn a_file_is_there_when_it_is_whole() {
     assert_eq!(done(["export", &url]), "{\"a\":{\"b\":[1]}}\n");
     assert_eq!(done(["import", &url, "", path]).matches('/').count(), 1);
     assert_eq!(node.document(), "{\"b\":[1]}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_written_into() {
+    let scratch = Scratch::new();
+    let (file, link, pipe) = (scratch.path("file"), scratch.path("link"), scratch.path("pipe"));
+    let node = node().start();
+    let url = url(node.address);
+    done(["set", &url, "/a", "1"]);
+    fs::write(&file, "before, and longer than what comes").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink(&file, &link).unwrap();
+    // Nothing comes, so what is there stays.
+    assert_eq!(say(["export", &url, "/nothing", link.to_str().unwrap()]).status, 4);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("before"));
+    for path in [&link, &file] {
+        done(["export", &url, "/a", path.to_str().unwrap()]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        fs::write(&file, "before").unwrap();
+    }
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reading = pipe.clone();
+    let reading = std::thread::spawn(move || fs::read_to_string(reading).unwrap());
+    done(["export", &url, "/a", pipe.to_str().unwrap()]);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(reading.join().unwrap(), "1\n");
+    // A link of our own, so that a mistake does not harm the machine.
+    let stdout = scratch.path("stdout");
+    symlink("/dev/stdout", &stdout).unwrap();
+    assert_eq!(done(["export", &url, "/a", stdout.to_str().unwrap()]), "1\n");
+    let full = scratch.path("full");
+    symlink("/dev/full", &full).unwrap();
+    fails(["export", &url, "/a", full.to_str().unwrap()], 1, "No space left");
 }
