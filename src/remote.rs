@@ -8,7 +8,7 @@ mod body;
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use smol::Timer;
@@ -123,20 +123,20 @@ impl fmt::Display for Fault {
 /// # Errors
 /// If that is not possible; in words.
 pub async fn connect(remote: &Remote) -> Result<Stream, String> {
-    dial(remote, &Security::load(&remote.tls)?).await
+    dial(remote, &Security::load(&remote.tls)?, DIAL_LIMIT).await
 }
 
-async fn dial(remote: &Remote, security: &Security) -> Result<Stream, String> {
+async fn dial(remote: &Remote, security: &Security, limit: Duration) -> Result<Stream, String> {
     let Remote { address, is_tls, .. } = remote;
     let stream = async {
         let stream = security.dial(address, *is_tls).await;
         stream.map_err(|error| format!("{address}: {error}"))
     };
-    let limit = async {
-        Timer::after(DIAL_LIMIT).await;
-        Err(format!("{address}: no connection within {} s", DIAL_LIMIT.as_secs()))
+    let late = async {
+        Timer::after(limit).await;
+        Err(format!("{address}: no connection within {} s", seconds(limit)))
     };
-    let stream = stream.or(limit).await?;
+    let stream = stream.or(late).await?;
     // A request is written at once. That it may wait for an acknowledgement costs time and no more.
     stream.tcp().set_nodelay(true).ok();
     Ok(stream)
@@ -175,15 +175,22 @@ impl Node {
         &self.remote.address
     }
 
+    /// Gives the connection up, with what is still to come there.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
     /// Asks for something, and reads the head of the answer; what follows is read by [`piece`](Self::piece).
     ///
     /// # Errors
     /// If there is none within `limit`.
     pub async fn ask(&mut self, request: &Request<'_>, limit: Duration) -> Result<Head, Fault> {
+        let begin = Instant::now();
         if self.connection.as_ref().is_none_or(|connection| !connection.is_usable()) {
-            let stream = dial(&self.remote, &self.security).await.map_err(Fault::Unreachable)?;
-            self.connection = Some(Connection::new(stream));
+            let dialed = dial(&self.remote, &self.security, DIAL_LIMIT.min(limit)).await;
+            self.connection = Some(Connection::new(dialed.map_err(Fault::Unreachable)?));
         }
+        let limit = limit.saturating_sub(begin.elapsed());
         let head = self.head_of(request);
         let is_head_only = request.method == "HEAD";
         self.within(limit, async |connection| {
@@ -268,7 +275,7 @@ impl Node {
         };
         let late = async {
             Timer::after(limit).await;
-            let why = format!("nothing came within {} s", limit.as_secs_f32());
+            let why = format!("nothing came within {} s", seconds(limit));
             Err(io::Error::new(io::ErrorKind::TimedOut, why))
         };
         let done = work(connection).or(late).await;
@@ -308,7 +315,7 @@ impl Connection {
     }
 
     async fn read_head(&mut self, is_head_only: bool) -> io::Result<Head> {
-        let no_node = || io::Error::other("what answers is no node");
+        let no_node = || io::Error::other("what answers is no patchmesh node");
         loop {
             let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut response = httparse::Response::new(&mut headers);
@@ -360,6 +367,11 @@ impl Head {
     fn closes(&self) -> bool {
         self.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
+}
+
+/// A time for a person, in seconds.
+fn seconds(time: Duration) -> f32 {
+    (time.as_secs_f32() * 10.0).round() / 10.0
 }
 
 /// A text as a part of a path, `/` included.

@@ -42,7 +42,7 @@ impl Failure {
 }
 
 /// The type of the problem that an answer tells (RFC 9457); empty if it tells none.
-fn problem_kind(answer: &Answer) -> String {
+pub(super) fn problem_kind(answer: &Answer) -> String {
     let problem: serde_json::Value = answer.read().unwrap_or_default();
     problem["type"].as_str().unwrap_or_default().to_owned()
 }

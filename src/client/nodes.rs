@@ -4,13 +4,22 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::Failure;
+use super::failure::{Failure, problem_kind};
 use crate::backoff::Backoff;
 use crate::config::{Exit, Remote};
 use crate::remote::{Answer, Fault, Head, Node, Request};
 
 /// How long one answer may take if there is nothing that it would have to wait for. After that another node is asked.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// If less time is left, nothing is asked again: it would only hide what was told before.
+pub const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long before the end of the time a node has to answer that waits for something, at most.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// The problems that a node only tells of a transaction that it knows by its name.
+const OF_A_NAME: [&str; 3] = ["/problems/skipped", "/problems/another-request", "/problems/folded"];
 
 /// The nodes.
 pub struct Nodes {
@@ -34,12 +43,14 @@ enum Outcome<T> {
 /// What it means that a node has not done what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
-    /// It is not there: nothing was asked.
+    /// It is not there, or is no node: nothing was asked.
     Absent,
     /// It cannot, for a reason that lasts: nothing was done.
     Unable,
     /// It may have been done, or could be soon.
     Open,
+    /// It refuses, and does not know whether another node has done it.
+    Refused,
     /// It is done, and it is not known in time what becomes of it.
     Late,
 }
@@ -49,8 +60,19 @@ enum Doubt {
 pub struct Unanswered {
     /// Why.
     pub failure: Failure,
-    /// Whether what was asked for may have been done.
-    pub may_be_done: bool,
+    /// What is known of what was asked for.
+    pub known: Known,
+}
+
+/// What is known of what was asked for, if nobody has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was not done.
+    NotDone,
+    /// It may have been done.
+    Nothing,
+    /// It is done, and it is not known in time what becomes of it.
+    Accepted,
 }
 
 impl From<Unanswered> for Failure {
@@ -83,24 +105,37 @@ impl Nodes {
     }
 
     /// Asks until a node answers, and reads all of the answer. What is asked for has to be the same however
-    /// often it is done.
+    /// often it is done. Once it may have been done, a node that does not know it by its name is not believed that
+    /// it cannot be done.
     pub async fn request(
         &mut self,
         request: &Request<'_>,
         patience: Duration,
     ) -> Result<Answer, Unanswered> {
-        let ask = async |node: &mut Node, limit| match node.request(request, limit).await {
-            Ok(answer) if is_passing(answer.head.status) => Outcome::passing(node, &answer),
-            Ok(answer) => Outcome::Answered(answer),
-            Err(fault) => fault.into(),
+        let is_read = matches!(request.method, "GET" | "HEAD");
+        let ask = async |node: &mut Node, limit, may_be_done: bool| {
+            let answer = match node.request(request, limit).await {
+                Ok(answer) => answer,
+                Err(fault) => return fault.into(),
+            };
+            if !is_of_node(request, &answer.head) {
+                Outcome::no_node(node)
+            } else if is_passing(answer.head.status) {
+                Outcome::passing(node, &answer)
+            } else if is_read || !may_be_done || is_of_name(&answer) {
+                Outcome::Answered(answer)
+            } else {
+                Outcome::Not(format!("{}: {}", node.address(), answer.trouble()), Doubt::Refused)
+            }
         };
         self.ask_each(patience, ask).await
     }
 
     /// Asks until a node answers, and reads the head of the answer. The rest is to be read from the node.
     pub async fn open(&mut self, request: &Request<'_>) -> Result<Head, Unanswered> {
-        let ask = async |node: &mut Node, limit| {
+        let ask = async |node: &mut Node, limit, _| {
             let head = match node.ask(request, limit).await {
+                Ok(head) if !is_of_node(request, &head) => return Outcome::no_node(node),
                 Ok(head) if is_passing(head.status) => head,
                 Ok(head) => return Outcome::Answered(head),
                 Err(fault) => return fault.into(),
@@ -124,49 +159,71 @@ impl Nodes {
     async fn ask_each<T>(
         &mut self,
         patience: Duration,
-        mut ask: impl AsyncFnMut(&mut Node, Duration) -> Outcome<T>,
+        mut ask: impl AsyncFnMut(&mut Node, Duration, bool) -> Outcome<T>,
     ) -> Result<T, Unanswered> {
         let deadline = Instant::now() + self.timeout;
         let mut backoff = Backoff::default();
-        let mut may_be_done = false;
+        let mut known = Known::NotDone;
+        let (mut has_failed, mut accepted) = (false, None);
         loop {
-            let (mut reasons, mut doubts) = (Vec::new(), Vec::new());
+            let mut reasons = Vec::new();
             for _ in 0..self.nodes.len() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() && !reasons.is_empty() {
                     break;
                 }
-                match ask(self.node(), patience.min(left)).await {
+                let may_be_done = known != Known::NotDone;
+                match ask(self.node(), patience.min(left), may_be_done).await {
                     Outcome::Answered(answer) => return Ok(answer),
                     Outcome::Not(why, doubt) => {
-                        may_be_done |= matches!(doubt, Doubt::Open | Doubt::Late);
+                        match doubt {
+                            Doubt::Absent => {}
+                            Doubt::Unable | Doubt::Refused => has_failed = true,
+                            Doubt::Open if accepted.is_none() => known = Known::Nothing,
+                            Doubt::Open => {}
+                            Doubt::Late => (known, accepted) = (Known::Accepted, Some(why.clone())),
+                        }
                         reasons.push(why);
-                        doubts.push(doubt);
                     }
                 }
                 self.turn();
             }
             let wait = backoff.after(Duration::ZERO, fastrand::f64());
-            // If none can do it, and nothing is under way, whoever asks had better know that at once.
-            let is_over = !may_be_done && !self.is_patient;
-            if is_over || Instant::now() + wait >= deadline {
-                let has_failed = |doubt: &Doubt| matches!(doubt, Doubt::Unable | Doubt::Late);
-                let has_failed = doubts.iter().any(has_failed);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_over = match known {
+                // If none can do it, and nothing is under way, whoever asks had better know that at once.
+                Known::NotDone => !self.is_patient,
+                Known::Nothing => false,
+                Known::Accepted => left <= ANSWER_TIME,
+            };
+            if is_over || wait + LEAST_PATIENCE >= left {
+                let has_failed = has_failed || accepted.is_some();
                 let exit = if has_failed { Exit::Failed } else { Exit::Unreachable };
-                let failure = Failure::new(exit, reasons.join("; "));
-                return Err(Unanswered { failure, may_be_done });
+                let why = accepted.unwrap_or_else(|| reasons.join("; "));
+                return Err(Unanswered { failure: Failure::new(exit, why), known });
             }
             Timer::after(wait).await;
         }
     }
 }
 
+/// How long a node is asked to wait if so much time is left, so that its answer is there in time.
+pub fn asked(left: Duration) -> Duration {
+    left - (left / 4).min(ANSWER_TIME)
+}
+
 impl<T> Outcome<T> {
+    /// What answers is something else.
+    fn no_node(node: &mut Node) -> Self {
+        node.disconnect();
+        Self::Not(no_node(node), Doubt::Absent)
+    }
+
     /// It says that it cannot now.
     fn passing(node: &Node, answer: &Answer) -> Self {
         let doubt = match answer.head.status {
             500 | 507 => Doubt::Unable,
-            504 => Doubt::Late,
+            504 if problem_kind(answer) == "/problems/not-final-yet" => Doubt::Late,
             _ => Doubt::Open,
         };
         Self::Not(format!("{}: {}", node.address(), answer.trouble()), doubt)
@@ -186,4 +243,80 @@ impl<T> From<Fault> for Outcome<T> {
 /// Whether a node that answers so may answer otherwise later, or another node may.
 fn is_passing(status: u16) -> bool {
     status == 429 || status >= 500
+}
+
+/// What is told of something that answers as no node does.
+pub fn no_node(node: &Node) -> String {
+    format!("{}: what answers is no patchmesh node", node.address())
+}
+
+/// Whether a node answers so, and not a server that knows no such request, or takes any.
+pub fn is_of_node(request: &Request<'_>, head: &Head) -> bool {
+    let content_type = head.header("Content-Type").unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is = |expected: &str| media_type.eq_ignore_ascii_case(expected);
+    let path = request.target.split('?').next().unwrap_or_default();
+    let is_document = path == "/get" || path.starts_with("/get/");
+    match (head.status, request.method) {
+        (200..=299, "GET" | "HEAD") if is_document => {
+            is("text/event-stream") || head.header("Patchmesh-Length").is_some()
+        }
+        (200..=299, "GET" | "HEAD") => is("application/json"),
+        // It repeats the name that the request gives.
+        (200..=299, _) => ["Patchmesh-Source", "Patchmesh-Id"].into_iter().all(|name| {
+            let mut headers = request.headers.iter();
+            let given = headers.find(|(given, _)| *given == name).map(|(_, value)| *value);
+            given.is_none() || given == head.header(name)
+        }),
+        (404, _) => is("application/problem+json"),
+        _ => true,
+    }
+}
+
+/// Whether a node says this of a transaction that it knows by its name.
+fn is_of_name(answer: &Answer) -> bool {
+    matches!(answer.head.status, 200..=299) || OF_A_NAME.contains(&&*problem_kind(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_told_from_other_servers() {
+        let named = [("Patchmesh-Source", "a~12345678"), ("Patchmesh-Id", "7")];
+        let html = ("Content-Type", "text/html; charset=utf-8");
+        let json = ("Content-Type", "application/json");
+        let problem = ("Content-Type", "application/problem+json");
+        let length = ("Patchmesh-Length", "7");
+        for (method, target, status, headers, expected) in [
+            ("PATCH", "/get/a", 204, &named[..], true),
+            ("PATCH", "/get/a", 200, &named[..1], false),
+            ("PATCH", "/get/a", 200, &[named[0], ("Patchmesh-Id", "8")], false),
+            ("PATCH", "/get/a", 200, &[html], false),
+            ("PATCH", "/get/a", 409, &[], true),
+            ("PATCH", "/get/a", 404, &[html], false),
+            ("GET", "/get/a", 200, &[json, length], true),
+            ("GET", "/get", 200, &[json], false),
+            ("GET", "/get", 200, &[("Content-Type", "text/event-stream")], true),
+            ("GET", "/get?at=committed", 200, &[html], false),
+            ("HEAD", "/get/a", 404, &[problem], true),
+            ("HEAD", "/get/a", 404, &[], false),
+            ("GET", "/vclock", 200, &[json], true),
+            ("GET", "/healthz/ready", 200, &[html], false),
+            ("GET", "/healthz/ready", 503, &[html], true),
+        ] {
+            let request = Request { method, target, headers: &named, body: b"" };
+            let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            let head = Head { status, headers: headers.collect() };
+            assert_eq!(is_of_node(&request, &head), expected, "{method} {target} {head:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_has_time_to_answer() {
+        for (left, expected) in [(4, 3_000), (8, 6_000), (60, 58_000), (0, 0)] {
+            assert_eq!(asked(Duration::from_secs(left)).as_millis(), expected);
+        }
+    }
 }

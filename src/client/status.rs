@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::failure::Failure;
-use super::nodes::{Nodes, PATIENCE};
+use super::nodes::{Nodes, PATIENCE, is_of_node, no_node};
 use super::output::print;
 use crate::config::Exit;
 use crate::foreign::visible;
@@ -117,8 +117,12 @@ async fn row(mut node: Node, limit: Duration) -> Row {
 
 /// What a node says of itself, and what is wrong with it.
 async fn ask(node: &mut Node, limit: Duration) -> Result<(Option<Shown>, Option<String>), Fault> {
-    let health = node.request(&Request::get("/healthz"), limit).await?;
-    let peers = node.request(&Request::get("/peers"), limit).await?;
+    let [health, peers] = [Request::get("/healthz"), Request::get("/peers")];
+    let (asked, health) = (health, node.request(&health, limit).await?);
+    if !is_of_node(&asked, &health.head) {
+        return Err(Fault::Unreachable(no_node(node)));
+    }
+    let peers = node.request(&peers, limit).await?;
     let shown = (peers.head.status == 200).then(|| peers.read::<Shown>().ok()).flatten();
     let trouble = match (health.head.status, health.read::<Health>()) {
         (200, _) if shown.is_some() => None,

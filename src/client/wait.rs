@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 
 use super::failure::Failure;
-use super::nodes::{Nodes, PATIENCE};
+use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, asked, is_of_node, no_node};
 use crate::backoff::Backoff;
 use crate::config::Exit;
 use crate::remote::{Answer, Node, Request, percent_encoded};
@@ -85,14 +85,16 @@ impl Wait {
         let encoded = percent_encoded(source);
         let at = if is_committed { "&at=committed" } else { "" };
         loop {
-            let asked = self.left().min(ASKED);
+            let (begun, asked) = (Instant::now(), asked(self.left()).min(ASKED));
             let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", asked.as_millis());
             let request = Request { method: "HEAD", ..Request::get(&target) };
             let failure = match self.once(&request, asked + PATIENCE).await? {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };
-            self.pause(failure).await.map_err(|mut failure| {
+            let is_over = asked < ASKED && begun.elapsed() >= asked;
+            let paused = if is_over { Err(failure) } else { self.pause(failure).await };
+            paused.map_err(|mut failure| {
                 if failure.exit == Exit::DoesNotApply {
                     failure.exit = Exit::Failed;
                 } else if failure.exit == Exit::Failed {
@@ -127,7 +129,11 @@ impl Wait {
         request: &Request<'_>,
         patience: Duration,
     ) -> Result<Result<Answer, Failure>, Failure> {
+        let patience = patience.min(self.left());
         let answer = match self.node.request(request, patience).await {
+            Ok(answer) if !is_of_node(request, &answer.head) => {
+                return Err(Failure::new(Exit::Unreachable, no_node(&self.node)));
+            }
             Ok(answer) => answer,
             Err(fault) => return Ok(Err(Failure::new(Exit::Unreachable, fault))),
         };
@@ -147,7 +153,7 @@ impl Wait {
     /// Waits before it is asked again, unless the time is over.
     async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
         let wait = self.backoff.after(Duration::ZERO, fastrand::f64());
-        if wait >= self.left() {
+        if wait + LEAST_PATIENCE >= self.left() {
             return Err(failure);
         }
         Timer::after(wait).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::nodes::{Nodes, PATIENCE, Unanswered};
+use super::nodes::{Known, Nodes, PATIENCE, Unanswered, asked};
 use super::read::target;
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::remote::{Answer, Request};
@@ -81,7 +81,7 @@ impl Writer {
         let mut target = target(pointer, false);
         let mut patience = PATIENCE;
         if is_committed {
-            let wait = nodes.timeout.min(LONGEST_WAIT);
+            let wait = asked(nodes.timeout).min(LONGEST_WAIT);
             target.push_str(&format!("?wait=committed&timeout={}ms", wait.as_millis()));
             patience += wait;
         }
@@ -101,12 +101,16 @@ impl Writer {
     }
 
     /// Nobody has said what became of it.
-    fn unknown(&self, Unanswered { mut failure, may_be_done }: Unanswered) -> Failure {
-        if may_be_done {
-            let Self { source, id } = self;
-            failure.text.push_str(&format!(
+    fn unknown(&self, Unanswered { mut failure, known }: Unanswered) -> Failure {
+        let Self { source, id } = self;
+        match known {
+            Known::NotDone => {}
+            Known::Nothing => failure.text.push_str(&format!(
                 "; whether it was done is not known: /transaction?source={source}&id={id} tells"
-            ));
+            )),
+            Known::Accepted => failure.text.push_str(&format!(
+                "; patchmesh wait --committed --transaction {source}/{id} waits until it is final"
+            )),
         }
         failure
     }

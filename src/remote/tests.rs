@@ -91,7 +91,7 @@ fn who_asks_knows_whether_it_may_have_been_done() {
         vec!["SSH-2.0-OpenSSH\r\n"],
     ]);
     let mut asked = node(address, None);
-    for part in ["without an answer", "cut off", "no node"] {
+    for part in ["without an answer", "cut off", "no patchmesh node"] {
         match ask(&mut asked, "/").unwrap_err() {
             Fault::Broken(why) => assert!(why.contains(part), "{why}"),
             fault => panic!("{fault}"),
@@ -107,7 +107,7 @@ fn a_node_that_says_nothing_is_not_waited_for_longer_than_that() {
     let mut asked = node(listener.local_addr().unwrap(), None);
     let limit = Duration::from_millis(10);
     let asked = smol::block_on(asked.request(&Request::get("/"), limit));
-    assert!(asked.is_err_and(|fault| fault.to_string().contains("nothing came within 0.01 s")));
+    assert!(asked.is_err_and(|fault| fault.to_string().contains("nothing came within")));
 }
 
 #[test]
