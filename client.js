@@ -47,8 +47,6 @@ const FIRST_LOOK_MS = 1000;
 /** How long, and for how many writes, that is asked. */
 const WATCH_MS = 3_600_000;
 const MOST_WATCHED = 100;
-/** How long the stream of a part may take to show a write; it says nothing if only other parts have changed since. */
-const SHOWN_MS = 2000;
 /** How many writes may wait to be sent. */
 const MOST_WAITING = 10_000;
 /** How often writes of closed pages are looked for. */
@@ -584,7 +582,7 @@ async function readEvents(body, heard, take) {
 		begun = [lines.pop()];
 		for (const line of lines.map(line => line.replace(/\r$/, ''))) {
 			if (!line) {
-				if (event.event || event.data.length) take({ type: event.event, id: event.id, data: event.data.join('\n') });
+				if (event.event || event.data.length || event.id !== undefined) take({ type: event.event, id: event.id, data: event.data.join('\n') });
 				event = { data: [] };
 				continue;
 			}
@@ -958,7 +956,8 @@ export class LiveDocument {
 				if (type === 'put') this.#base = share(this.#base, this.#parse(data));
 				else if (type === 'patch') this.#base = apply(this.#base, this.#parse(data));
 				else if (type === 'gone') this.#base = undefined;
-				else continue;
+				// An id alone says that nothing has changed here up to it.
+				else if (type || data) continue;
 				this.#lastId = id;
 				this.#position = changeOf(id);
 			}
@@ -1080,16 +1079,8 @@ export class LiveDocument {
 		this.#become(entry.write, ACCEPTED, { transaction });
 		this.#store.remove(entry.kept).catch(() => {});
 		this.#watch(entry);
-		if (this.#part.length) setTimeout(() => this.#settle(entry), SHOWN_MS);
 		if (this.#dropShown()) this.#show();
 		this.#locate();
-	}
-
-	/** Takes a write of a part for shown if the stream has had the time to show it. */
-	#settle(entry) {
-		if (this.#isClosed || !this.#stream || this.#isElsewhere(entry)) return;
-		this.#writes = this.#writes.filter(other => other !== entry);
-		this.#show();
 	}
 
 	/** Takes a write back. */

@@ -55,6 +55,21 @@ async function startProxy(node, act) {
 	return { url: `http://127.0.0.1:${server.address().port}` };
 }
 
+// A node in name only, for a part: `streams` are its streams, and with which `Last-Event-ID` each was asked for; `answer`
+// gives what all else is answered with, if not 404.
+async function startFakeNode(answer = () => undefined) {
+	const streams = [], server = createServer((request, response) => {
+		const { status = 404, headers = {}, body = {} } = answer(request) ?? {};
+		if (request.headers.accept !== 'text/event-stream' || status === 503) return response.writeHead(status, headers).end(JSON.stringify(body));
+		response.writeHead(200, { 'Content-Type': 'text/event-stream' }).flushHeaders();
+		const say = (id, ...lines) => response.write([...lines, `id: ${id}`, '', ''].join('\n'));
+		streams.push({ from: request.headers['last-event-id'], say, cut: () => response.destroy() });
+	});
+	await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+	atEnd(() => { server.closeAllConnections(); server.close(); });
+	return { url: `http://127.0.0.1:${server.address().port}`, streams };
+}
+
 test('a write shows at once, and is accepted or taken back', async () => {
 	const node = await startNode(await freePort()), doc = open(node.url), seen = [];
 	await doc.ready;
@@ -134,6 +149,23 @@ test('a part is a document of its own', async () => {
 	await send(node, [{ op: 'remove', path: '/users' }]);
 	await until('gone', () => doc.get() === undefined);
 	assert.deepEqual(seen, [{ name: 'Anna' }, { name: 'Anna', age: 31 }, { name: 'Bo', age: 31 }, undefined]);
+});
+
+test('an id without an event tells how far a part has not changed', async () => {
+	const node = await startFakeNode(({ method }) => method === 'PATCH' ? { status: 200, headers: { 'Patchmesh-Change': 'a.3' } } : undefined);
+	const doc = open(node.url, { part: '/flag' });
+	await until('a stream', () => node.streams.length);
+	node.streams[0].say('a.1', 'event: put', 'data: 1');
+	await doc.ready;
+	await doc.set('', 2);
+	// Somebody has taken it back at once.
+	node.streams[0].say('a.2');
+	assert.equal(doc.get(), 2);
+	node.streams[0].say('a.4');
+	await until('shown', () => doc.get() === 1);
+	node.streams[0].cut();
+	await until('another', () => node.streams.length === 2);
+	assert.equal(node.streams[1].from, 'a.4');
 });
 
 test('what is skipped by a late arrival is taken back, and says why', async () => {
