@@ -880,11 +880,11 @@ export class LiveDocument {
 	}
 
 	async #follow() {
-		for (let at = 0, fails = 0; !this.#isClosed; at++) {
+		for (let at = 0, fails = 0; !this.#isClosed;) {
 			const url = this.#urls[at % this.#urls.length], began = Date.now();
-			let error;
+			let error, isLeft = true;
 			try {
-				await this.#read(url);
+				await this.#read(url, isHeard => { isLeft = !isHeard; });
 				error = new Problem('the stream has ended');
 			} catch (why) {
 				error = why;
@@ -893,19 +893,24 @@ export class LiveDocument {
 			if (this.#isClosed) return;
 			this.#setStatus({ state: 'offline', node: null, error });
 			if (Date.now() - began > WELL_MS) fails = 0;
+			// Where a stream breaks off, it goes on; another node may be behind. But not if it breaks off again and again.
+			if (isLeft || fails) at++;
 			await this.#streamPause.wait(delayOf(this.#firstDelay, Math.floor(fails++ / this.#urls.length)));
 		}
 	}
 
-	/** Reads the stream of a node until it ends. */
-	async #read(url) {
+	/** Reads the stream of a node until it ends; tells whether something was heard, and the node has not fallen silent. */
+	async #read(url, tell) {
 		const stream = new AbortController(), headers = { Accept: 'text/event-stream' };
 		this.#stream = stream;
 		if (this.#lastId !== undefined) headers['Last-Event-ID'] = this.#lastId;
 		let timer;
 		const expect = (ms, what) => {
 			clearTimeout(timer);
-			timer = setTimeout(() => stream.abort(new Problem(what)), ms);
+			timer = setTimeout(() => {
+				tell(false);
+				stream.abort(new Problem(what));
+			}, ms);
 		};
 		try {
 			expect(ANSWER_MS, 'the node does not answer');
@@ -913,12 +918,16 @@ export class LiveDocument {
 			const response = await this.#ask(url, `get${inPath(this.#part)}`, { headers, signal: stream.signal });
 			if (!response.ok) throw await problemOf(response);
 			if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) throw new Problem('it answers with no events');
-			const heard = () => expect(this.#options.silence ?? SILENCE_MS, 'the node says nothing any more');
-			heard();
+			const listen = () => expect(this.#options.silence ?? SILENCE_MS, 'the node says nothing any more');
+			listen();
 			this.#setStatus({ state: 'online', node: url, error: null });
 			this.#writePause.end();
 			this.#adopt().catch(() => {});
 			this.#locate();
+			const heard = () => {
+				tell(true);
+				listen();
+			};
 			await readEvents(response.body, heard, event => this.#receive(event, stream));
 		} finally {
 			clearTimeout(timer);

@@ -288,6 +288,20 @@ test('a frozen node is left for another one', async () => {
 	one.signal('SIGCONT');
 });
 
+test('a stream that breaks off goes on at the same node, and at another one if it does so again', async () => {
+	const [one, two] = [await startFakeNode(), await startFakeNode()], doc = open([one.url, two.url]), { streams } = one;
+	await until('a stream', () => streams.length);
+	streams[0].say('a.1', 'event: put', 'data: 1');
+	await doc.ready;
+	streams[0].cut();
+	await until('the same', () => streams.length === 2);
+	assert.deepEqual([streams[1].from, two.streams.length], ['a.1', 0]);
+	streams[1].say('a.2');
+	streams[1].cut();
+	await until('another', () => two.streams.length);
+	assert.equal(streams.length, 2);
+});
+
 test('a token is asked for, and used', async () => {
 	const node = await startNode(await freePort(), [], '--token', 'sesam'), doc = open(node.url, { token: 'wrong' });
 	await until('refused', () => doc.status.error?.status === 401);
