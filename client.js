@@ -419,7 +419,12 @@ class BrowserStore {
 			opening.onsuccess = () => resolve(opening.result);
 			opening.onerror = opening.onblocked = () => reject(opening.error ?? new Error('the database is in use'));
 		});
-		const database = await this.#database;
+		const opening = this.#database;
+		const database = await opening.catch(error => {
+			// The next one tries it again.
+			if (this.#database === opening) this.#database = undefined;
+			throw error;
+		});
 		return new Promise((resolve, reject) => {
 			const transaction = database.transaction('writes', mode, { durability: 'strict' }), request = act(transaction.objectStore('writes'));
 			transaction.oncomplete = () => resolve(request.result);
@@ -524,7 +529,7 @@ export class Write {
 		};
 		/** Resolves when a node has accepted it; rejects if it is refused. @type {Promise<Json>} */
 		this.accepted = promise(ACCEPTED);
-		/** Resolves when it is final; rejects if it is refused or skipped. @type {Promise<Json>} */
+		/** Resolves when it is final; rejects if it is refused or skipped; neither if no node knows that any more. @type {Promise<Json>} */
 		this.committed = promise(COMMITTED);
 	}
 
@@ -612,8 +617,8 @@ function changeOf(text) {
 	return process && { process, number: Number(number) };
 }
 
-/** These answers say something about the request itself; after others it is tried again. */
-const isFinal = status => [400, 403, 409, 412, 413, 415, 422].includes(status);
+/** These answers say something about the request itself; after others it is tried again. What a token may do can change. */
+const isFinal = status => [400, 409, 412, 413, 415, 422].includes(status);
 
 /** A time that can be waited for and cut short. */
 class Pause {
@@ -1193,10 +1198,8 @@ export class LiveDocument {
 
 	async #judge(entry, response) {
 		const { write } = entry;
-		if (response.status === 410) {
-			this.#become(write, COMMITTED);
-			return;
-		}
+		// It is final, and no longer known whether it was applied.
+		if (response.status === 410) this.#unwatch(entry);
 		if (!response.ok) return;
 		const { state, committed, reason, operation, path } = await response.json(), isSkipped = state === 'skipped' || state === 'void';
 		if (isSkipped) {

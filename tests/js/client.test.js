@@ -302,6 +302,49 @@ test('a stream that breaks off goes on at the same node, and at another one if i
 	assert.equal(streams.length, 2);
 });
 
+test('what is final and not known any more is not told to be committed', async () => {
+	let asked = 0;
+	const node = await startFakeNode(({ method, url }) => {
+		if (url.startsWith('/transaction')) return { status: asked++ ? 200 : 410, body: { state: 'applied', committed: true } };
+		return method === 'POST' ? { status: 200, headers: { 'Patchmesh-Change': 'a.2' } } : undefined;
+	});
+	const doc = open(node.url);
+	await until('a stream', () => doc.status.state === 'online');
+	const write = doc.set('/a', 1);
+	await until('asked', () => asked);
+	await sleep(50);
+	assert.equal(write.status, 'accepted');
+});
+
+test('a write for which the token has too small a right waits', async () => {
+	let status = 403;
+	const node = await startFakeNode(({ method }) => method === 'POST' ? { status, body: { detail: 'no right to write' } } : undefined), doc = open(node.url);
+	const write = doc.set('/a', 1);
+	await until('refused', () => doc.status.error?.status === 403);
+	assert.equal(write.status, 'pending');
+	status = 200;
+	doc.retry();
+	await write;
+});
+
+test('a database that cannot be opened is tried again', async () => {
+	let opened = 0;
+	const fail = () => {
+		const opening = { error: new Error('not now') };
+		opened++;
+		queueMicrotask(() => opening.onerror());
+		return opening;
+	};
+	Object.assign(globalThis, { indexedDB: { open: fail }, addEventListener() {}, removeEventListener() {} });
+	atEnd(() => { for (const name of ['indexedDB', 'addEventListener', 'removeEventListener']) delete globalThis[name]; });
+	const doc = open(`http://127.0.0.1:${await freePort()}`);
+	for (let i = 0; i < 2; i++) {
+		const before = opened;
+		await assert.rejects(doc.set('/a', i).kept, /not now/);
+		if (i) assert.ok(opened > before);
+	}
+});
+
 test('a token is asked for, and used', async () => {
 	const node = await startNode(await freePort(), [], '--token', 'sesam'), doc = open(node.url, { token: 'wrong' });
 	await until('refused', () => doc.status.error?.status === 401);
