@@ -8,7 +8,7 @@ mod readers;
 mod server;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Size;
 use crate::median::median;
@@ -78,12 +78,7 @@ fn round(server: &Server, count: usize, interval: Duration, time: Duration) -> f
     writer.write();
     readers.wait_for(1, PATIENCE);
     let before = Usage::of(server.process);
-    let (begin, mut writes) = (Instant::now(), 0);
-    while begin.elapsed() < time {
-        writer.write();
-        writes += 1;
-        std::thread::sleep((begin + interval * writes).saturating_duration_since(Instant::now()));
-    }
+    let writes = writer.write_for(interval, time);
     readers.wait_for(u64::from(writes) + 1, PATIENCE);
     let used = Usage::of(server.process).since(before);
     used.as_secs_f64() * 1e6 / f64::from(writes) / count as f64

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Map, json};
 
@@ -64,12 +64,7 @@ fn round(server: &Server, interval: Duration, time: Duration) -> f64 {
     let mut writer = server.writer();
     writer.write();
     let before = Usage::of(server.process);
-    let (begin, mut writes) = (Instant::now(), 0);
-    while begin.elapsed() < time {
-        writer.write();
-        writes += 1;
-        std::thread::sleep((begin + interval * writes).saturating_duration_since(Instant::now()));
-    }
+    let writes = writer.write_for(interval, time);
     // What is woken by the last one is over then, too.
     std::thread::sleep(INTERVALS[1] * 2);
     Usage::of(server.process).since(before).as_secs_f64() * 1e6 / f64::from(writes)

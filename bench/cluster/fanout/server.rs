@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -152,6 +154,17 @@ impl Writer {
         let request = self.kind.request(self.number);
         self.stream.write_all(request.as_bytes()).expect("it reads");
         self.hear();
+    }
+
+    /// Writes so long, at this interval. Says how often that was.
+    pub fn write_for(&mut self, interval: Duration, time: Duration) -> u32 {
+        let (begin, mut writes) = (Instant::now(), 0);
+        while begin.elapsed() < time {
+            self.write();
+            writes += 1;
+            thread::sleep((begin + interval * writes).saturating_duration_since(Instant::now()));
+        }
+        writes
     }
 
     /// Every answer comes in one piece, as small as they are.
