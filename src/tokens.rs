@@ -60,7 +60,7 @@ struct Shared {
 }
 
 /// Some tokens.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct List {
     tokens: Vec<(Hashed, Right)>,
     /// What is shown to peers.
@@ -224,6 +224,13 @@ impl List {
     }
 }
 
+impl fmt::Debug for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is shown to peers stays out: this text may end in a log.
+        f.debug_struct("List").field("count", &self.tokens.len()).finish_non_exhaustive()
+    }
+}
+
 fn read_text(file: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(file)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
@@ -297,6 +304,12 @@ mod tests {
         assert_eq!(List::parse(&lines(257)).unwrap_err().to_string(), expected);
         let absent = Tokens::in_file(Path::new("/nowhere/tokens")).unwrap_err();
         assert!(absent.to_string().contains("No such file"), "{absent}");
+    }
+
+    #[test]
+    fn no_token_is_in_what_is_logged() {
+        let text = format!("{:?} {:?}", Tokens::one(Some("s3cret")), List::parse("s3cret peer"));
+        assert!(text.contains("count: 1") && !text.contains("s3cret"), "{text}");
     }
 
     #[test]
