@@ -132,11 +132,14 @@ impl Request {
         self.fields.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
     }
 
+    /// The elements of a header that is a list with commas between them; empty ones do not count.
+    pub fn list(&self, header: &str) -> impl Iterator<Item = &str> {
+        self.header_values(header).flat_map(list_elements)
+    }
+
     /// Whether a header that is a list of tokens, such as Connection or Upgrade, has this one.
     pub fn has_token(&self, header: &str, token: &str) -> bool {
-        self.header_values(header)
-            .flat_map(list_elements)
-            .any(|found| found.eq_ignore_ascii_case(token))
+        self.list(header).any(|found| found.eq_ignore_ascii_case(token))
     }
 
     /// The media type of the body, without parameters; empty if there is none.
@@ -148,7 +151,7 @@ impl Request {
     /// The elements of a header that says what its client would take, and how gladly: from 0, not at all, to 1.
     /// Parameters but that weight are left out (RFC 9110, 12.4.2).
     pub fn weighted(&self, header: &str) -> impl Iterator<Item = (&str, f32)> {
-        self.header_values(header).flat_map(list_elements).map(|element| {
+        self.list(header).map(|element| {
             let mut parts = element.split(';').map(trim_white_space);
             let name = parts.next().unwrap_or_default();
             (name, parts.find_map(weight).unwrap_or(1.0))

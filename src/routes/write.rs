@@ -144,8 +144,7 @@ pub fn accepted(record: &Record) -> Response {
 
 /// Whether a client wants to be told no more than that its write counts (RFC 7240).
 fn prefers_minimal(request: &Request) -> bool {
-    let preferences = request.header_values("Prefer").flat_map(|list| list.split(','));
-    let mut of_return = preferences.filter_map(|preference| {
+    let mut of_return = request.list("Prefer").filter_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"'))
     });
@@ -155,10 +154,8 @@ fn prefers_minimal(request: &Request) -> bool {
 
 /// Refuses a body that is coded: none is decoded here.
 fn check_coding(request: &Request) -> Result<(), Response> {
-    let codings = request.header_values("Content-Encoding").flat_map(|list| list.split(','));
-    let is_none = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
-    let mut codings = codings.map(str::trim);
-    match codings.find(|coding| !is_none(coding)) {
+    let mut codings = request.list("Content-Encoding");
+    match codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
         None => Ok(()),
         Some(coding) => {
             let detail = format!("the body has the content coding {coding:?}; send it without");
