@@ -35,7 +35,7 @@ const WRITE_MS = 30_000;
 const SILENCE_MS = 40_000;
 /** How long is waited before the first new try, and at most; a random part of it. */
 const FIRST_DELAY_MS = 1000;
-const MOST_DELAY_MS = 10_000;
+const MOST_DELAY_MS = 3000;
 /** A connection that lasted so long shows that the node is well. */
 const WELL_MS = 10_000;
 /** How long events wait for the answer to a write that may be in them. */
@@ -537,6 +537,14 @@ export class Write {
 		return this.accepted.then(resolve, reject);
 	}
 
+	catch(reject) {
+		return this.accepted.catch(reject);
+	}
+
+	finally(callback) {
+		return this.accepted.finally(callback);
+	}
+
 	/** Calls back with this write now and whenever its status changes. Gives what ends that. */
 	watch(callback) {
 		this.#watchers.add(callback);
@@ -678,6 +686,8 @@ export class LiveDocument {
 	/** The process that is read. */
 	#process;
 	#urls;
+	/** Which of them is read from, counted on and on. */
+	#at = 0;
 	#part;
 	#options;
 	#fetch;
@@ -885,8 +895,8 @@ export class LiveDocument {
 	}
 
 	async #follow() {
-		for (let at = 0, fails = 0; !this.#isClosed;) {
-			const url = this.#urls[at % this.#urls.length], began = Date.now();
+		for (let fails = 0; !this.#isClosed;) {
+			const url = this.#urls[this.#at % this.#urls.length], began = Date.now();
 			let error, isLeft = true;
 			try {
 				await this.#read(url, isHeard => { isLeft = !isHeard; });
@@ -899,7 +909,7 @@ export class LiveDocument {
 			this.#setStatus({ state: 'offline', node: null, error });
 			if (Date.now() - began > WELL_MS) fails = 0;
 			// Where a stream breaks off, it goes on; another node may be behind. But not if it breaks off again and again.
-			if (isLeft || fails) at++;
+			if (isLeft || fails) this.#at++;
 			await this.#streamPause.wait(delayOf(this.#firstDelay, Math.floor(fails++ / this.#urls.length)));
 		}
 	}
@@ -1067,7 +1077,7 @@ export class LiveDocument {
 		try {
 			const response = await this.#ask(url, path, { method, body, headers, signal: AbortSignal.timeout(WRITE_MS) });
 			status = response.status;
-			if (response.ok) this.#accept(entry, await response.json(), response.headers);
+			if (response.ok) this.#accept(entry, await response.json(), response.headers, url);
 			else problem = await problemOf(response);
 		} catch (error) {
 			// Whether it was taken is not known.
@@ -1079,14 +1089,19 @@ export class LiveDocument {
 		}
 		if (!problem) return undefined;
 		if ([500, 502, 504].includes(status) && !entry.doubtful.includes(url)) entry.doubtful.push(url);
-		if (status === 410) this.#accept(entry, undefined, new Headers());
+		if (status === 410) this.#accept(entry, undefined, new Headers(), url);
 		else if (problem.type === '/problems/skipped') this.#end(entry, SKIPPED, problem);
 		else if (!isFinal(status)) return problem;
 		else this.#end(entry, REFUSED, entry.doubtful.length ? new Problem(problem.message, { ...problem, doubtful: entry.doubtful }) : problem);
 		return undefined;
 	}
 
-	#accept(entry, transaction, headers) {
+	#accept(entry, transaction, headers, url) {
+		if (!this.#stream) {
+			// That node is well: it is read from now.
+			this.#at = this.#urls.indexOf(url);
+			this.#streamPause.end();
+		}
 		// If it was known already, it was so at an earlier change.
 		const change = changeOf(headers.get('Patchmesh-Change'));
 		if (!change || change.process !== entry.change?.process) entry.change = change;

@@ -78,7 +78,7 @@ test('a write shows at once, and is accepted or taken back', async () => {
 	write.watch(({ status }) => states.push(status));
 	assert.deepEqual(doc.get(), { a: 1 });
 	assert.deepEqual(doc.writes, [write]);
-	assert.equal((await write).Payload, '[{"op":"add","path":"/a","value":1}]');
+	assert.equal((await write.finally(() => {})).Payload, '[{"op":"add","path":"/a","value":1}]');
 	assert.deepEqual(states, ['pending', 'accepted']);
 	assert.deepEqual(doc.writes, []);
 
@@ -89,6 +89,7 @@ test('a write shows at once, and is accepted or taken back', async () => {
 	await Promise.all([others, first]);
 	await assert.rejects(other.accepted, { status: 409, operation: 0, path: '/a', type: '/problems/does-not-apply' });
 	await assert.rejects(other.committed, { status: 409 });
+	assert.equal(await other.catch(({ status }) => status), 409);
 	assert.equal(other.status, 'refused');
 	await until('taken back', () => doc.get('/a') === 7 && doc.get('/c') === undefined);
 	assert.deepEqual(seen.at(-1), { a: 7, b: 2 });
@@ -343,6 +344,33 @@ test('a database that cannot be opened is tried again', async () => {
 		await assert.rejects(doc.set('/a', i).kept, /not now/);
 		if (i) assert.ok(opened > before);
 	}
+});
+
+test('a node that accepts a write is read from at once', async () => {
+	let isUp = false;
+	const accepted = { status: 200, headers: { 'Patchmesh-Change': 'a.2' } };
+	const [one, two] = [await startFakeNode(() => ({ status: 503 })), await startFakeNode(({ method }) => isUp && method === 'POST' ? accepted : { status: isUp ? 404 : 503 })];
+	const doc = open([one.url, two.url]), pauses = [], setTimer = globalThis.setTimeout;
+	// Pauses, which are drawn at random, are held here.
+	globalThis.setTimeout = (callback, ms, ...values) => Number.isInteger(ms) ? setTimer(callback, ms, ...values) : pauses.push(callback);
+	atEnd(() => { globalThis.setTimeout = setTimer; });
+	await until('the reader', () => pauses.length === 1);
+	isUp = true;
+	const write = doc.set('/a', 1);
+	await until('the writer', () => pauses.length === 2);
+	pauses[1]();
+	await write;
+	await until('read', () => two.streams.length);
+});
+
+test('a node that is away for long is asked every 3 s at least', async () => {
+	const delays = [], setTimer = globalThis.setTimeout;
+	globalThis.setTimeout = (callback, ms, ...values) => Number.isInteger(ms) ? setTimer(callback, ms, ...values) : delays.push(ms) && setTimer(callback, 0);
+	atEnd(() => { globalThis.setTimeout = setTimer; });
+	open('http://node', { fetch: async () => { throw new Error('away'); } });
+	await until('many tries', () => delays.length > 200);
+	const longest = Math.max(...delays);
+	assert.ok(longest < 3000 && longest > 2000, `${longest} ms`);
 });
 
 test('a token is asked for, and used', async () => {
