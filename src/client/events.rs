@@ -55,7 +55,8 @@ impl Events {
                 continue;
             }
             let event = std::mem::take(&mut self.event);
-            if std::mem::take(&mut self.has_data) {
+            // An id alone says where the stream is.
+            if std::mem::take(&mut self.has_data) || event.id.is_some() {
                 break Some(event);
             }
         };
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn events_are_the_same_however_they_come() {
         let text = "retry: 1000\n\n: keep-alive\n\nevent: put\nid: a.1\ndata: {\"a\":1}\n\n\
-                    event: gone\r\nid:a.2\r\ndata\r\n\r\nevent: lost\n\ndata: one\ndata:two\n\nevent: put\ndata: x";
+                    event: gone\r\nid:a.2\r\ndata\r\n\r\nevent: lost\n\nid: a.3\n\ndata: one\ndata:two\n\nevent: put\ndata: x";
         let event = |kind: &str, id: Option<&str>, data: &str| Event {
             kind: kind.into(),
             id: id.map(str::to_owned),
@@ -105,6 +106,7 @@ mod tests {
             let expected = [
                 event("put", Some("a.1"), "{\"a\":1}"),
                 event("gone", Some("a.2"), ""),
+                event("", Some("a.3"), ""),
                 event("", None, "one\ntwo"),
             ];
             assert_eq!(found, expected, "{step}");

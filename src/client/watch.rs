@@ -1,9 +1,13 @@
 //! `watch`: a part now, and then whenever it changes.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use smol::Timer;
+use smol::future::FutureExt;
 
 use super::events::{Event, Events};
 use super::failure::Failure;
@@ -20,6 +24,19 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 
 /// Prints a part, a line each time that it is another one, until nobody reads that any more.
 pub async fn watch(
+    nodes: &mut Nodes,
+    pointer: &str,
+    form: Form,
+    told: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let unread = async {
+        smol::unblock(hang_up).await;
+        Ok(())
+    };
+    watch_on(nodes, pointer, form, told).or(unread).await
+}
+
+async fn watch_on(
     nodes: &mut Nodes,
     pointer: &str,
     form: Form,
@@ -44,14 +61,24 @@ pub async fn watch(
                 Ok(ControlFlow::Continue(()))
             }
         };
-        let why = match follow(nodes.node(), &mut view, &mut show).await? {
-            ControlFlow::Continue(why) => why,
+        let Ended { why, has_come } = match follow(nodes.node(), &mut view, &mut show).await? {
+            ControlFlow::Continue(ended) => ended,
             ControlFlow::Break(()) => return Ok(()),
         };
         told(&format!("{why}; trying again"));
-        nodes.turn();
+        // The same node goes on where its stream has ended. Another one may be behind it.
+        if !has_come {
+            nodes.turn();
+        }
         Timer::after(backoff.after(begun.elapsed(), fastrand::f64())).await;
     }
+}
+
+/// How a stream has ended.
+struct Ended {
+    why: String,
+    /// Whether it has brought anything.
+    has_come: bool,
 }
 
 /// Shows what the stream of a node brings, and says why it has ended; it breaks off if nobody looks any more.
@@ -59,17 +86,18 @@ async fn follow(
     node: &mut Node,
     view: &mut View,
     show: &mut dyn FnMut(Option<&Document>) -> Printed,
-) -> Result<ControlFlow<(), String>, Failure> {
+) -> Result<ControlFlow<(), Ended>, Failure> {
     let mut events = Events::default();
-    let of_node = |node: &Node, why: &str| format!("{}: {why}", node.address());
-    loop {
+    let mut has_come = false;
+    let why = 'stream: loop {
         let piece = match node.piece(SILENCE_LIMIT).await {
             Ok(Some(piece)) => piece,
-            Ok(None) => return Ok(ControlFlow::Continue(of_node(node, "the stream has ended"))),
-            Err(fault) => return Ok(ControlFlow::Continue(fault.to_string())),
+            Ok(None) => break format!("{}: the stream has ended", node.address()),
+            Err(fault) => break fault.to_string(),
         };
+        has_come = true;
         if let Err(why) = events.push(&piece) {
-            return Ok(ControlFlow::Continue(of_node(node, why)));
+            break format!("{}: {why}", node.address());
         }
         while let Some(event) = events.pop() {
             match view.take(event) {
@@ -81,9 +109,25 @@ async fn follow(
                 Err(why) => {
                     // From the beginning.
                     view.last = None;
-                    return Ok(ControlFlow::Continue(of_node(node, &why)));
+                    break 'stream format!("{}: {why}", node.address());
                 }
             }
+        }
+    };
+    Ok(ControlFlow::Continue(Ended { why, has_come }))
+}
+
+/// Waits until nobody can read standard output any more. A file can always be read.
+fn hang_up() {
+    let stdout = io::stdout();
+    loop {
+        // What is asked for is told in any case: that it is closed.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut polled, None) {
+            Err(Errno::INTR) => {}
+            Ok(_) if !polled[0].revents().is_empty() => return,
+            // It cannot be told. The next write will.
+            _ => std::thread::park(),
         }
     }
 }
@@ -118,6 +162,11 @@ impl View {
                 Some(part)
             }
             "gone" => None,
+            // Nothing is new up to there.
+            "" if data.is_empty() => {
+                self.last = event.id.or(self.last.take());
+                return Ok(false);
+            }
             _ => return Ok(false),
         };
         self.last = event.id.or(self.last.take());
@@ -147,6 +196,7 @@ mod tests {
             ("gone", "y.7", "", Ok(Some(true))),
             ("gone", "y.8", "", Ok(Some(false))),
             ("put", "y.9", "null", Ok(Some(true))),
+            ("", "y.10", "", Ok(Some(false))),
         ] {
             let last = view.last.clone();
             let event =
