@@ -7,7 +7,7 @@ use smol::Timer;
 use super::failure::{Failure, problem_kind};
 use crate::backoff::Backoff;
 use crate::config::{Exit, Remote};
-use crate::remote::{Answer, Fault, Head, Node, Request};
+use crate::remote::{Answer, Fault, Head, Node, Request, percent_encoded};
 
 /// How long one answer may take if there is nothing that it would have to wait for. After that another node is asked.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,6 +40,47 @@ enum Outcome<T> {
     Not(String, Doubt),
 }
 
+/// A transaction of before, and where it was done.
+pub struct Earlier<'a> {
+    /// The node that has it.
+    pub address: &'a str,
+    /// Its source.
+    pub source: &'a str,
+    /// Its Id.
+    pub id: u64,
+}
+
+impl Earlier<'_> {
+    /// Waits until a node has it.
+    async fn wait_at<T>(&self, node: &mut Node, limit: Duration) -> Result<(), Outcome<T>> {
+        if node.address() == self.address {
+            return Ok(());
+        }
+        let Self { source, id, .. } = self;
+        let (encoded, wait) = (percent_encoded(source), asked(limit).as_millis());
+        let target = format!("/get?source={encoded}&id={id}&wait={wait}ms");
+        let request = Request { method: "HEAD", ..Request::get(&target) };
+        let answer = match node.request(&request, limit).await {
+            Ok(answer) => answer,
+            // This may be asked any number of times.
+            Err(fault) => return Err(Outcome::Not(fault.to_string(), Doubt::Absent)),
+        };
+        match answer.head.status {
+            _ if !is_of_node(&request, &answer.head) => Err(Outcome::no_node(node)),
+            200 => Ok(()),
+            504 => {
+                let address = node.address();
+                let why = format!("{address}: it has not received transaction {id} of {source}");
+                Err(Outcome::Not(why, Doubt::Behind))
+            }
+            _ => Err(Outcome::Not(
+                format!("{}: {}", node.address(), answer.trouble()),
+                Doubt::Unable,
+            )),
+        }
+    }
+}
+
 /// What it means that a node has not done what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
@@ -47,6 +88,8 @@ enum Doubt {
     Absent,
     /// It cannot, for a reason that lasts: nothing was done.
     Unable,
+    /// It was not asked, and can be soon: it lacks what comes before.
+    Behind,
     /// It may have been done, or could be soon.
     Open,
     /// It refuses, and does not know whether another node has done it.
@@ -112,8 +155,23 @@ impl Nodes {
         request: &Request<'_>,
         patience: Duration,
     ) -> Result<Answer, Unanswered> {
+        self.request_after(None, request, patience).await
+    }
+
+    /// The same of what builds on an earlier transaction: a node is asked when it has that.
+    pub async fn request_after(
+        &mut self,
+        earlier: Option<&Earlier<'_>>,
+        request: &Request<'_>,
+        patience: Duration,
+    ) -> Result<Answer, Unanswered> {
         let is_read = matches!(request.method, "GET" | "HEAD");
         let ask = async |node: &mut Node, limit, may_be_done: bool| {
+            if let Some(earlier) = earlier
+                && let Err(outcome) = earlier.wait_at(node, limit).await
+            {
+                return outcome;
+            }
             let answer = match node.request(request, limit).await {
                 Ok(answer) => answer,
                 Err(fault) => return fault.into(),
@@ -166,7 +224,7 @@ impl Nodes {
         let mut known = Known::NotDone;
         let (mut has_failed, mut accepted) = (false, None);
         loop {
-            let mut reasons = Vec::new();
+            let (mut reasons, mut is_behind) = (Vec::new(), false);
             for _ in 0..self.nodes.len() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() && !reasons.is_empty() {
@@ -178,6 +236,7 @@ impl Nodes {
                     Outcome::Not(why, doubt) => {
                         match doubt {
                             Doubt::Absent => {}
+                            Doubt::Behind => (is_behind, has_failed) = (true, true),
                             Doubt::Unable | Doubt::Refused => has_failed = true,
                             Doubt::Open if accepted.is_none() => known = Known::Nothing,
                             Doubt::Open => {}
@@ -192,7 +251,7 @@ impl Nodes {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_over = match known {
                 // If none can do it, and nothing is under way, whoever asks had better know that at once.
-                Known::NotDone => !self.is_patient,
+                Known::NotDone => !self.is_patient && !is_behind,
                 Known::Nothing => false,
                 Known::Accepted => left <= ANSWER_TIME,
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::nodes::{Known, Nodes, PATIENCE, Unanswered, asked};
+use super::nodes::{Earlier, Known, Nodes, PATIENCE, Unanswered, asked};
 use super::read::target;
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::remote::{Answer, Request};
@@ -21,6 +21,8 @@ pub struct Writer {
     source: Source,
     /// The Id of the last one.
     id: u64,
+    /// Where the last one was done; none if none was.
+    done_at: Option<String>,
 }
 
 /// What is sent.
@@ -46,7 +48,7 @@ impl Writer {
     /// A writer of its own, for this command.
     pub fn new() -> Self {
         let source = Source::begin_life(NAME, fastrand::u64(..));
-        Self { source: source.expect("this names a node"), id: 0 }
+        Self { source: source.expect("this names a node"), id: 0, done_at: None }
     }
 
     /// What the last transaction is called, in a line that `wait --transaction` takes.
@@ -54,7 +56,7 @@ impl Writer {
         format!("{}/{}\n", self.source, self.id).into_bytes()
     }
 
-    /// Sends a transaction until it is known what became of it.
+    /// Sends a transaction, which builds on the one before, until it is known what became of it.
     ///
     /// # Errors
     /// If it does not apply, or that is not known in time.
@@ -97,12 +99,21 @@ impl Writer {
             ],
             body,
         };
-        nodes.request(&request, patience).await.map_err(|unanswered| self.unknown(unanswered))
+        let earlier = self.done_at.as_deref().map(|address| Earlier {
+            address,
+            source: self.source.as_str(),
+            id: self.id - 1,
+        });
+        let answer = nodes.request_after(earlier.as_ref(), &request, patience).await;
+        let answer = answer.map_err(|unanswered| self.unknown(unanswered))?;
+        let is_done = matches!(answer.head.status, 200..=299);
+        self.done_at = is_done.then(|| nodes.node().address().to_owned());
+        Ok(answer)
     }
 
     /// Nobody has said what became of it.
     fn unknown(&self, Unanswered { mut failure, known }: Unanswered) -> Failure {
-        let Self { source, id } = self;
+        let Self { source, id, .. } = self;
         match known {
             Known::NotDone => {}
             Known::Nothing => failure.text.push_str(&format!(

@@ -7,9 +7,9 @@ use std::process::Command;
 use patchmesh::document::Value;
 use serde_json::json;
 
-use crate::harness::{Relay, node};
+use crate::harness::{Port, Relay, node, wait_for};
 use crate::scratch::Scratch;
-use crate::shell::{Said, done, fails, say, url, with_input};
+use crate::shell::{Running, Said, done, fails, say, url, with_input};
 
 /// A document of some megabytes, with something of everything.
 fn document() -> String {
@@ -52,6 +52,33 @@ fn a_large_document_comes_in_whole_and_once_and_goes_out_as_it_is() {
     assert!(fs::read(&copy).unwrap() == expected, "it is another document");
     assert_eq!(done(["get", &url(node.address), "/x/list/0"]), "0\n");
     assert_eq!(done(["get", &url(node.address), "/x/list/2"]), "1\n");
+}
+
+#[test]
+fn a_piece_is_sent_to_who_has_those_before() {
+    let scratch = Scratch::new();
+    let file = scratch.path("in.json");
+    fs::write(&file, document()).unwrap();
+    let data = scratch.path("data");
+    let port = Port::reserve();
+    let begin = || node().at(&port).argument("--data").argument(data.display()).start();
+    let (first, second) = (begin(), node().start());
+    let urls = format!("{},{}", url(&port), url(second.address));
+    let importing = Running::start(&["import", &urls, "/x", file.to_str().unwrap()]);
+    wait_for("the first piece", || (first.length() > 0).then_some(()));
+    first.kill();
+    // The second one has nothing of it until it hears of the first.
+    let first = begin();
+    done(["peers", "add", &url(second.address), &first.address.to_string()]);
+    importing.lines.next();
+    assert!(importing.exit().success());
+    let expected: Value = serde_json::from_str(&document()).unwrap();
+    let expected = [expected.to_text(), b"\n".to_vec()].concat();
+    let copy = scratch.path("out.json");
+    wait_for("all of it", || {
+        done(["export", &url(second.address), "/x", copy.to_str().unwrap()]);
+        (fs::read(&copy).unwrap() == expected).then_some(())
+    });
 }
 
 #[test]
