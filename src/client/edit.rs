@@ -40,10 +40,7 @@ pub async fn edit(
     }
     file.is_kept = true;
     let new = input::value(&edited).map_err(|why| {
-        Failure::failed(format_args!(
-            "what was edited is {why}; nothing was sent, and {}",
-            file.told()
-        ))
+        Failure::failed(format_args!("{}; what was edited is {why}; nothing was sent", file.told()))
     })?;
     let Difference { patch, added } = difference(&old, &new);
     if patch == Patch::default() {
@@ -52,7 +49,8 @@ pub async fn edit(
         return Ok(());
     }
     let kept = |mut failure: Failure| {
-        failure.text.push_str(&format!("; {}", file.told()));
+        // What a node says may be long, and is cut at its end.
+        failure.text = format!("{}; {}", file.told(), failure.text);
         failure
     };
     if !added.is_empty() {
@@ -101,8 +99,8 @@ impl Edited {
             Err(error) => format!("the editor cannot be started: {error}"),
         };
         self.is_kept = after != before;
-        let kept = if self.is_kept { format!("; {}", self.told()) } else { String::new() };
-        Err(Failure::failed(format_args!("{why}; nothing was sent{kept}")))
+        let kept = if self.is_kept { format!("{}; ", self.told()) } else { String::new() };
+        Err(Failure::failed(format_args!("{kept}{why}; nothing was sent")))
     }
 
     fn run(&self) -> std::io::Result<ExitStatus> {
@@ -113,7 +111,9 @@ impl Edited {
         let _signals = Signals::new([Signal::Int, Signal::Quit])?;
         // It may have arguments of its own, as in `code --wait`.
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&self.path).status()
+        shell.args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&self.path);
+        // Neither it nor what it starts needs that.
+        shell.env_remove("PATCHMESH_TOKEN").status()
     }
 
     fn read(&self) -> Result<Vec<u8>, Failure> {

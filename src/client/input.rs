@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::failure::Failure;
-use crate::config::Input;
+use crate::config::{Exit, Input};
 use crate::document::Value;
 use crate::patch;
 
@@ -17,6 +17,8 @@ use crate::patch;
 pub struct Text {
     bytes: Vec<u8>,
     from: String,
+    /// What it is if it is wrong.
+    exit: Exit,
 }
 
 /// Reads all of it.
@@ -31,7 +33,9 @@ pub fn read(input: &Input) -> Result<Text, Failure> {
         }
     };
     let bytes = bytes.map_err(|error| Failure::failed(format_args!("{from}: {error}")))?;
-    Ok(Text { bytes, from })
+    // What stands in the command line makes that wrong.
+    let exit = if matches!(input, Input::Text(_)) { Exit::Usage } else { Exit::Failed };
+    Ok(Text { bytes, from, exit })
 }
 
 impl Text {
@@ -49,7 +53,7 @@ impl Text {
     }
 
     fn failed(&self, why: impl fmt::Display) -> Failure {
-        Failure::failed(format_args!("{}: {why}; nothing was sent", self.from))
+        Failure::new(self.exit, format_args!("{}: {why}; nothing was sent", self.from))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `set`, `merge`, `patch` and `remove`: one transaction.
 
-use super::failure::Failure;
+use super::failure::{Failure, problem_kind};
 use super::input;
 use super::nodes::{Nodes, PATIENCE};
 use super::output::print;
@@ -40,7 +40,8 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), Failure> {
             if !matches!(answer.head.status, 200..=299) {
                 let mut failure = Failure::of(nodes.node().address(), &answer);
                 // The one operation does not apply if there is nothing to remove.
-                if failure.exit == Exit::DoesNotApply && !pointer.is_empty() {
+                let is_absent = problem_kind(&answer) == "/problems/does-not-apply";
+                if is_absent && !pointer.is_empty() {
                     failure.exit = Exit::NotFound;
                 }
                 return Err(failure);

@@ -157,8 +157,8 @@ static REMOVE: CommandEntry = CommandEntry {
 static WATCH: CommandEntry = CommandEntry {
     name: "watch",
     summary: "print a part now and whenever it changes",
-    more: "One JSON value a line, at first the one that is there. That there is nothing is told on standard error. After \
-           a break it goes on, at the next node, without a gap or a repeat; what comes fast is one change.",
+    more: "One JSON value a line, at first the one that is there; what comes fast is one change. That there is nothing is \
+           told on standard error. After a break it goes on without a gap; at another node values may be older first.",
     arguments: &[NODE, PART],
     flags: &[&[&RAW, &TIMEOUT], REACH],
     exits: OF_READS,

@@ -139,7 +139,7 @@ pub fn restore(given: &Given) -> Read<Command> {
 }
 
 pub fn promote(given: &Given) -> Read<Command> {
-    let node = given.argument(0, values::url)?;
+    let node = given.argument(0, values::node)?;
     Ok(Command::Promote { node: remote(given, node)? })
 }
 
@@ -155,7 +155,7 @@ pub fn peers(given: &Given) -> Read<Command> {
         "remove" => Ok(PeersOrder::Remove(peer()?)),
         _ => Err(given.error(format!("it takes list, add or remove, not {order:?}"))),
     })?;
-    let node = given.argument(1, values::url)?;
+    let node = given.argument(1, values::node)?;
     Ok(Command::Peers { node: remote(given, node)?, order })
 }
 

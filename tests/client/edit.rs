@@ -12,12 +12,14 @@ fn edit(node: &Node, pointer: &str, editor: &str) -> Said {
     let mut command = binary();
     command.args(["edit", &url(node.address), pointer]);
     command.env("VISUAL", "").env("EDITOR", editor).env("PATCHMESH", program);
+    command.env("PATCHMESH_TOKEN", "secret");
     said(&mut command)
 }
 
 /// The file that is said to be kept, which is removed.
 fn kept(said: &Said) -> String {
-    let (_, path) = said.err.trim_end().rsplit_once(' ').unwrap();
+    let (_, rest) = said.err.split_once("the edited text is kept in ").unwrap();
+    let (path, _) = rest.split_once("; ").unwrap();
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{said:?}: {error}"));
     std::fs::remove_file(path).unwrap();
     text
@@ -34,7 +36,8 @@ fn what_was_changed_is_sent_and_nothing_else() {
     assert_eq!(said.status, 0, "{said:?}");
     wait_for_document(&node, r#"{"a":{"b":2,"c":[1,2],"d":7,"n":null}}"#);
     let length = node.length();
-    let said = edit(&node, "", "test -O $1 && test $(stat -c %a $1) = 600");
+    let said =
+        edit(&node, "", "test -O $1 && test $(stat -c %a $1) = 600 && test -z $PATCHMESH_TOKEN");
     assert_eq!((said.status, said.out.as_str()), (0, ""), "{said:?}");
     assert!(said.err.contains("nothing was changed"), "{said:?}");
     assert_eq!(node.length(), length);
