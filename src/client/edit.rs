@@ -15,6 +15,7 @@ use super::input;
 use super::nodes::Nodes;
 use super::output::{pretty, print};
 use super::read;
+use super::write::TRIES;
 use super::writer::{JSON_PATCH, Sent, Writer};
 use crate::config::Exit;
 use crate::patch::{Document, Patch};
@@ -53,21 +54,35 @@ pub async fn edit(
         failure.text = format!("{}; {}", file.told(), failure.text);
         failure
     };
-    if !added.is_empty() {
-        let now = read::value(nodes, pointer).await.map_err(kept)?;
-        let now = Document::new(now);
-        let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
-        if let Some(path) = added.iter().find(|path| is_there(path)) {
-            let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
-            return Err(kept(Failure::new(Exit::DoesNotApply, text)));
-        }
-    }
     let body = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
     let mut writer = Writer::new();
-    let sent = Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed };
-    writer.write(nodes, sent).await.map_err(kept)?;
-    file.is_kept = false;
-    print(&writer.name()).map(|_| ())
+    for _ in 0..TRIES {
+        let mut tag = None;
+        if !added.is_empty() {
+            let (now, seen) = read::tagged(nodes, pointer).await.map_err(kept)?;
+            let now = Document::new(now);
+            let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
+            if let Some(path) = added.iter().find(|path| is_there(path)) {
+                let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
+                return Err(kept(Failure::new(Exit::DoesNotApply, text)));
+            }
+            tag = Some(seen);
+        }
+        // What is not there cannot be tested for by the patch itself.
+        let condition = tag.as_deref().map(|tag| ("If-Match", tag));
+        let sent = Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
+        let answer = writer.send(nodes, sent).await.map_err(kept)?;
+        match answer.head.status {
+            200..=299 => {
+                file.is_kept = false;
+                return print(&writer.name()).map(|_| ());
+            }
+            412 => {}
+            _ => return Err(kept(Failure::of(nodes.node().address(), &answer))),
+        }
+    }
+    let text = format!("{pointer:?} changes too fast; nothing was changed");
+    Err(kept(Failure::new(Exit::DoesNotApply, text)))
 }
 
 /// A file that is edited. It is removed unless it is to be kept.

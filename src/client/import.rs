@@ -46,6 +46,7 @@ pub async fn import(
             body: patch.as_bytes(),
             // All others come before the last one.
             is_committed: is_committed && number == count,
+            condition: None,
         };
         writer.write(nodes, sent).await.map_err(|mut failure| {
             if number > 1 {

@@ -149,17 +149,8 @@ impl Nodes {
 
     /// Asks until a node answers, and reads all of the answer. What is asked for has to be the same however
     /// often it is done. Once it may have been done, a node that does not know it by its name is not believed that
-    /// it cannot be done.
+    /// it cannot be done. Of what builds on an earlier transaction a node is asked when it has that.
     pub async fn request(
-        &mut self,
-        request: &Request<'_>,
-        patience: Duration,
-    ) -> Result<Answer, Unanswered> {
-        self.request_after(None, request, patience).await
-    }
-
-    /// The same of what builds on an earlier transaction: a node is asked when it has that.
-    pub async fn request_after(
         &mut self,
         earlier: Option<&Earlier<'_>>,
         request: &Request<'_>,

@@ -37,13 +37,19 @@ pub async fn export(
     output.finish()
 }
 
-/// The value of a part, and how it was told.
+/// The value of a part.
 pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, Failure> {
+    tagged(nodes, pointer).await.map(|(value, _)| value)
+}
+
+/// The value of a part, and its ETag.
+pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String), Failure> {
     let head = nodes.open(&Request::get(&target(pointer, false))).await?;
     if head.status != 200 {
         return Err(nodes.refusal(head).await);
     }
-    rest(nodes.node()).await
+    let tag = head.header("ETag").unwrap_or_default().to_owned();
+    Ok((rest(nodes.node()).await?, tag))
 }
 
 /// The value that a node's answer is.

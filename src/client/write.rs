@@ -2,40 +2,42 @@
 
 use super::failure::{Failure, problem_kind};
 use super::input;
-use super::nodes::{Nodes, PATIENCE};
+use super::nodes::Nodes;
 use super::output::print;
-use super::read::target;
 use super::writer::{JSON_PATCH, MERGE_PATCH, Sent, Writer};
 use crate::config::{Change, Exit, Write};
 use crate::document::Value;
 use crate::patch::{Operation, Patch, PointerBuf};
-use crate::remote::Request;
+
+/// How often it is looked anew what a part is, if others change that meanwhile.
+pub const TRIES: usize = 10;
 
 /// Sends a transaction, and prints what it is called.
 pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), Failure> {
     let Write { pointer, change, is_committed } = write;
     let mut writer = Writer::new();
-    let is_committed = *is_committed;
+    let (is_committed, condition) = (*is_committed, None);
     match change {
         Change::Set(input) => {
             let value = input::read(input)?.value()?;
-            let body = text_of(setting(nodes, pointer, value).await?);
-            let sent = Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed };
-            writer.write(nodes, sent).await?;
+            set(nodes, &mut writer, pointer, value, is_committed).await?;
         }
         Change::Merge(input) => {
             let body = input::read(input)?.value()?.to_text();
-            let sent = Sent { pointer, media_type: MERGE_PATCH, body: &body, is_committed };
+            let sent =
+                Sent { pointer, media_type: MERGE_PATCH, body: &body, is_committed, condition };
             writer.write(nodes, sent).await?;
         }
         Change::Patch(input) => {
             let body = input::read(input)?.patch()?;
-            let sent = Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed };
+            let sent =
+                Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
             writer.write(nodes, sent).await?;
         }
         Change::Remove => {
             let body = text_of(Operation::Remove { path: parsed(pointer)? });
-            let sent = Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed };
+            let sent =
+                Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed, condition };
             let answer = writer.send(nodes, sent).await?;
             if !matches!(answer.head.status, 200..=299) {
                 let mut failure = Failure::of(nodes.node().address(), &answer);
@@ -57,22 +59,42 @@ pub fn parsed(pointer: &str) -> Result<PointerBuf, Failure> {
         .map_err(|_| Failure::failed(format_args!("{pointer:?} is not a JSON Pointer")))
 }
 
-/// What sets a part to a value. A member is added, which replaces one that is there. In an array that would
-/// push the element there behind the new one, so what may be an element is looked for first.
-async fn setting(nodes: &mut Nodes, pointer: &str, value: Value) -> Result<Operation, Failure> {
-    let path = parsed(pointer)?;
+/// Sets a part to a value. A member is added, which replaces one that is there. In an array that would push the
+/// element there behind the new one, so what may be an element is replaced if it is there, and added if not.
+async fn set(
+    nodes: &mut Nodes,
+    writer: &mut Writer,
+    pointer: &str,
+    value: Value,
+    is_committed: bool,
+) -> Result<(), Failure> {
     let last = pointer.rsplit('/').next().unwrap_or_default();
-    if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
-        let target = target(pointer, false);
-        let request = Request { method: "HEAD", ..Request::get(&target) };
-        let answer = nodes.request(&request, PATIENCE).await?;
+    if last.is_empty() || !last.bytes().all(|byte| byte.is_ascii_digit()) {
+        let body = text_of(Operation::Add { path: parsed(pointer)?, value });
+        let condition = None;
+        let sent =
+            Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed, condition };
+        return writer.write(nodes, sent).await;
+    }
+    let replace = Operation::Replace { path: parsed("")?, value: value.clone() };
+    let ways = [
+        (("If-Match", "*"), text_of(replace)),
+        (("If-None-Match", "*"), text_of(Operation::Add { path: parsed("")?, value })),
+    ];
+    for (condition, body) in ways.iter().cycle().take(ways.len() * TRIES) {
+        let condition = Some(*condition);
+        let sent = Sent { pointer, media_type: JSON_PATCH, body, is_committed, condition };
+        let answer = writer.send(nodes, sent).await?;
         match answer.head.status {
-            200 => return Ok(Operation::Replace { path, value }),
-            404 => {}
+            200..=299 => return Ok(()),
+            412 => {}
             _ => return Err(Failure::of(nodes.node().address(), &answer)),
         }
     }
-    Ok(Operation::Add { path, value })
+    Err(Failure::new(
+        Exit::DoesNotApply,
+        format_args!("{pointer:?} comes and goes; nothing was changed"),
+    ))
 }
 
 fn text_of(operation: Operation) -> Vec<u8> {

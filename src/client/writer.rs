@@ -36,6 +36,8 @@ pub struct Sent<'a> {
     pub body: &'a [u8],
     /// Whether to wait until it is final.
     pub is_committed: bool,
+    /// A header that says what the part has to be now, if it has to be something.
+    pub condition: Option<(&'a str, &'a str)>,
 }
 
 /// The media type of a JSON Patch.
@@ -70,7 +72,7 @@ impl Writer {
 
     /// The same, for who wants to know more of a refusal.
     pub async fn send(&mut self, nodes: &mut Nodes, sent: Sent<'_>) -> Result<Answer, Failure> {
-        let Sent { pointer, media_type, body, is_committed } = sent;
+        let Sent { pointer, media_type, body, is_committed, condition } = sent;
         if body.len() > MAX_PAYLOAD_BYTES {
             return Err(Failure::failed(format_args!(
                 "this has {} bytes, and a transaction has at most {MAX_PAYLOAD_BYTES}; patchmesh import makes \
@@ -88,23 +90,20 @@ impl Writer {
             patience += wait;
         }
         let id = self.id.to_string();
-        let request = Request {
-            method: "PATCH",
-            target: &target,
-            headers: &[
-                ("Content-Type", media_type),
-                ("Patchmesh-Source", self.source.as_str()),
-                ("Patchmesh-Id", &id),
-                ("Prefer", "return=minimal"),
-            ],
-            body,
-        };
+        let mut headers = vec![
+            ("Content-Type", media_type),
+            ("Patchmesh-Source", self.source.as_str()),
+            ("Patchmesh-Id", &id),
+            ("Prefer", "return=minimal"),
+        ];
+        headers.extend(condition);
+        let request = Request { method: "PATCH", target: &target, headers: &headers, body };
         let earlier = self.done_at.as_deref().map(|address| Earlier {
             address,
             source: self.source.as_str(),
             id: self.id - 1,
         });
-        let answer = nodes.request_after(earlier.as_ref(), &request, patience).await;
+        let answer = nodes.request(earlier.as_ref(), &request, patience).await;
         let answer = answer.map_err(|unanswered| self.unknown(unanswered))?;
         let is_done = matches!(answer.head.status, 200..=299);
         self.done_at = is_done.then(|| nodes.node().address().to_owned());

@@ -87,6 +87,15 @@ fn what_is_sent_again_has_the_same_name() {
 }
 
 #[test]
+fn an_element_is_replaced_if_it_is_there_and_added_if_not() {
+    // It is not there, then it is, and it is gone again.
+    let (address, answering) = answering(&["412 X", "412 X", "412 X", "200 OK"]);
+    let name = done(["set", &url(address), "/list/3", "1"]);
+    assert!(name.ends_with("/4\n"), "{name}");
+    assert_eq!(answering.join().unwrap().len(), 4);
+}
+
+#[test]
 fn what_no_node_can_do_is_told_at_once() {
     for (statuses, status) in [
         (&["507 Insufficient Storage"], 1),
