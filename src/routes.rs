@@ -210,19 +210,17 @@ impl Routes {
         let found = Route::find(path);
         self.access.check_names(request)?;
         let is_options = method == "OPTIONS";
-        let allowed = found.map(|(route, _)| route.methods());
+        let allowed = || found.map_or_else(table::all_methods, |(route, _)| route.methods());
         if is_options && self.access.cors().is_preflight(request) {
-            let methods = allowed.unwrap_or_else(table::all_methods);
-            return Ok(cors::preflight(request, methods).into());
+            return Ok(cors::preflight(request, allowed()).into());
         }
         self.access.check(request, table::need(method, path))?;
-        let allowed = match allowed {
-            Some(allowed) => allowed,
-            None if path == "*" => table::all_methods(),
-            None => return Err(table::not_found(path)),
-        };
+        if found.is_none() && path != "*" {
+            return Err(table::not_found(path));
+        }
         let operation = found.and_then(|(route, rest)| Some((route.operation(method)?, rest)));
         let Some((operation, rest)) = operation else {
+            let allowed = allowed();
             if is_options {
                 return Ok(Response::new(204).with_header("Allow", allowed).into());
             }
