@@ -43,7 +43,7 @@ use crate::patch::{PointerBuf, find};
 use crate::stream::Stream;
 use event::{Change, GONE, Kind};
 use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
-use watches::{Look, Watches, Watching, operations};
+use watches::{Look, Watches, Watching, are_light, operations};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -65,9 +65,6 @@ const PACE: Duration = Duration::from_millis(20);
 /// together all that is held for slow readers takes no more than this and what a writer replaces within
 /// [`STALL_LIMIT`].
 const MOST_DISPLACED: u64 = 256 << 20;
-
-/// What was done is gone through by another thread if it has more bytes.
-const LIGHT_BYTES: usize = 256 << 10;
 
 /// What all sessions share.
 pub struct Events {
@@ -276,11 +273,11 @@ impl Session {
         patches: Vec<Arc<str>>,
         reader: &Reader,
     ) -> Change {
-        let bytes: usize = patches.iter().map(|patch| patch.len()).sum();
+        let is_light = are_light(&patches);
         let (edition, part) = (edition.clone(), self.part.clone());
         let was_there = reader.is_there == Some(true);
         let change = move || Change::of(&operations(&patches), &part, edition.root(), was_there);
-        if bytes > LIGHT_BYTES { smol::unblock(change).await } else { change() }
+        if is_light { change() } else { smol::unblock(change).await }
     }
 
     /// Sends what the part is now, or that it is not there if the reader does not know that.

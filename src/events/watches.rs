@@ -20,9 +20,8 @@ use crate::patch::{Operation, Patch, Pointer, PointerBuf, find, parse};
 /// So many bytes of events that were made for many are kept at most, until the next beat.
 const MOST_NEWS_BYTES: usize = 16 << 20;
 
-/// What was done since the last beat is left to the readers to go through if it has more bytes: others wait
-/// for a beat.
-const MOST_PATCHES_BYTES: usize = 256 << 10;
+/// What was done is gone through where others wait for it if it has no more bytes.
+const LIGHT_BYTES: usize = 256 << 10;
 
 /// The parts that are read.
 #[derive(Default)]
@@ -125,7 +124,7 @@ impl Watches {
         for watch in std::mem::take(&mut tree.news).iter().filter_map(Weak::upgrade) {
             lock(&watch.latest).news = None;
         }
-        let beat = Beat::new(&before, &now, id(now.change()));
+        let beat = Beat { before: &before, now: &now, id: id(now.change()) };
         tree.news = beat.tell(&tree.root);
         for watch in std::mem::take(&mut tree.ahead).iter().filter_map(Weak::upgrade) {
             watch.beats.wake();
@@ -136,6 +135,11 @@ impl Watches {
     fn lock(&self) -> MutexGuard<'_, Tree> {
         lock(&self.0)
     }
+}
+
+/// Whether it takes little time to go through what was done.
+pub fn are_light(patches: &[Arc<str>]) -> bool {
+    patches.iter().map(|patch| patch.len()).sum::<usize>() <= LIGHT_BYTES
 }
 
 /// What was done, without what was only tested: it held, and not every reader compares numbers alike.
@@ -154,11 +158,7 @@ struct Beat<'a> {
     id: String,
 }
 
-impl<'a> Beat<'a> {
-    fn new(before: &'a Edition, now: &'a Edition, id: String) -> Self {
-        Self { before, now, id }
-    }
-
+impl Beat<'_> {
     /// Wakes who reads what has changed. Gives those for whom an event was made.
     fn tell(&self, root: &Branch) -> Vec<Weak<Watch>> {
         let (before, after) = (Some(self.before.root()), Some(self.now.root()));
@@ -173,11 +173,14 @@ impl<'a> Beat<'a> {
         if changes.is_empty() {
             return Vec::new();
         }
-        let operations = self.operations();
+        let patches = self.now.since(self.before.change());
+        // Much is left to the readers to go through.
+        let is_little = patches.as_deref().is_none_or(are_light);
+        let operations = patches.filter(|_| is_little).map(|patches| operations(&patches));
         let (mut bytes, mut told) = (0, Vec::new());
         for change in changes {
-            let event = operations.as_ref().filter(|_| bytes < MOST_NEWS_BYTES);
-            let event = event.and_then(|operations| self.event(&change, operations.as_deref()));
+            let may_make = is_little && bytes < MOST_NEWS_BYTES;
+            let event = may_make.then(|| self.event(&change, operations.as_deref())).flatten();
             if let Some(event) = &event {
                 bytes += event.part(Coding::Chunked).len();
                 told.push(Arc::downgrade(change.watch));
@@ -193,17 +196,6 @@ impl<'a> Beat<'a> {
             change.watch.beats.wake();
         }
         told
-    }
-
-    /// What was done between them, if it is known; none if it is much.
-    #[expect(
-        clippy::option_option,
-        reason = "one is for what is not known, one for what is not looked at"
-    )]
-    fn operations(&self) -> Option<Option<Vec<Operation>>> {
-        let Some(patches) = self.now.since(self.before.change()) else { return Some(None) };
-        let bytes: usize = patches.iter().map(|patch| patch.len()).sum();
-        (bytes <= MOST_PATCHES_BYTES).then(|| Some(operations(&patches)))
     }
 
     /// What the readers of a part that has changed are told; none if it is large.
