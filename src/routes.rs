@@ -115,10 +115,11 @@ impl Routes {
         let answering = Answering::begin(request);
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let common = self.common_headers(request);
+        let asked = Form::of(request);
         // What cannot be told is an error, which has no special form.
-        let form = Form::of(request).unwrap_or_default();
+        let form = asked.as_ref().copied().unwrap_or_default();
         let is_head = request.method() == "HEAD";
-        let mut answer = match self.dispatch(request, from).await {
+        let mut answer = match self.dispatch(request, from, asked).await {
             Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, form, form.name(response)).into()
             }
@@ -205,6 +206,7 @@ impl Routes {
         &'a self,
         request: &Request,
         from: SocketAddr,
+        form: Result<Form, Response>,
     ) -> Result<Answer<'a>, Response> {
         let (method, path) = (request.method(), request.path());
         let found = Route::find(path);
@@ -228,7 +230,7 @@ impl Routes {
             return Err(Response::problem(405, detail).with_header("Allow", allowed));
         };
         operation.query.check(request)?;
-        Form::of(request)?;
+        form?;
         self.act(operation.action, request, rest, from).await
     }
 
