@@ -70,6 +70,16 @@ pub fn wait_until_equal(here: SocketAddr, there: SocketAddr) {
     assert_eq!(document(here), document(there));
 }
 
+/// Waits until somebody reads a node's journal. That is so as soon as a stream has begun; the other side calls one
+/// connected again only after some time, if the one before it broke soon.
+#[track_caller]
+pub fn wait_until_read(address: SocketAddr) {
+    wait_for("a reader", || {
+        let peers = get(address, "/peers").json();
+        (peers["downstreams"].as_array().unwrap().len() == 1).then_some(())
+    });
+}
+
 /// Waits until all upstreams of a node are connected.
 #[track_caller]
 pub fn wait_until_connected(address: SocketAddr) {

@@ -17,7 +17,7 @@ use crate::scratch::Scratch;
 const WRITERS: usize = 16;
 
 /// How often nodes are killed where the environment does not say.
-const KILLS: usize = 15;
+const KILLS: usize = 30;
 
 /// The number in an environment variable.
 fn environment<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -113,7 +113,7 @@ fn what_was_acknowledged_outlives_kill_9_at_any_instant() {
         // starts dials it at once.
         peer.stop();
         peer = start(there, &peer_data, here);
-        client::wait_until_connected(here);
+        client::wait_until_read(there);
         client::wait_until_equal(here, there);
         let count = random.usize(1..400);
         let told = write_until(here, count, &mut random, |random| {
