@@ -47,7 +47,7 @@ use crate::stream::Takeover;
 use form::Form;
 use metrics::Answering;
 use primary::CommitStatus;
-use table::{Action, Route};
+use table::{Action, Asked};
 
 pub use access::Access;
 pub use cors::Cors;
@@ -112,14 +112,15 @@ impl From<Stopped> for Response {
 impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
-        let answering = Answering::begin(request);
+        let asked = Asked::of(request);
+        let answering = Answering::begin(request, asked);
         let is_read = matches!(request.method(), "GET" | "HEAD");
-        let common = self.common_headers(request);
-        let asked = Form::of(request);
+        let common = self.common_headers(request, asked);
+        let wanted = Form::of(request);
         // What cannot be told is an error, which has no special form.
-        let form = asked.as_ref().copied().unwrap_or_default();
+        let form = wanted.as_ref().copied().unwrap_or_default();
         let is_head = request.method() == "HEAD";
-        let mut answer = match self.dispatch(request, from, asked).await {
+        let mut answer = match self.dispatch(request, from, asked, wanted).await {
             Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, form, form.name(response)).into()
             }
@@ -145,7 +146,7 @@ impl Routes {
                 }));
             }
         };
-        if !is_head && !Self::is_vital(request) {
+        if !is_head && !is_vital(request, asked) {
             let body = std::mem::replace(&mut response.body, Body::Static(b""));
             match self.in_flight.admit(body) {
                 Ok(body) => response.body = body,
@@ -170,13 +171,17 @@ impl Routes {
 
     /// The same answer with what every answer to that request has, whatever it is.
     pub fn complete(&self, request: &Request, mut response: Response) -> Response {
-        response.headers.extend(self.common_headers(request));
+        response.headers.extend(self.common_headers(request, Asked::of(request)));
         response
     }
 
-    fn common_headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
+    fn common_headers(
+        &self,
+        request: &Request,
+        asked: Asked<'_>,
+    ) -> Vec<(&'static str, Cow<'static, str>)> {
         let mut headers = self.access.cors().headers(request);
-        let varies_by = match Route::action(request.method(), request.path()) {
+        let varies_by = match asked.action() {
             // It may be the document, or events.
             Some(Action::Document) => "Accept, Accept-Encoding",
             Some(Action::Stream) => "",
@@ -195,33 +200,28 @@ impl Routes {
     /// Whether the request is answered even if there are too many connections: what says how the node
     /// is, and the streams of other nodes.
     pub fn is_vital(request: &Request) -> bool {
-        match Route::action(request.method(), request.path()) {
-            Some(Action::Health | Action::Metrics) => true,
-            Some(Action::Stream) => upgrade::is_of_a_node(request),
-            _ => false,
-        }
+        is_vital(request, Asked::of(request))
     }
 
     async fn dispatch<'a>(
         &'a self,
         request: &Request,
         from: SocketAddr,
+        asked: Asked<'_>,
         form: Result<Form, Response>,
     ) -> Result<Answer<'a>, Response> {
         let (method, path) = (request.method(), request.path());
-        let found = Route::find(path);
         self.access.check_names(request)?;
         let is_options = method == "OPTIONS";
-        let allowed = || found.map_or_else(table::all_methods, |(route, _)| route.methods());
+        let allowed = || asked.route.map_or_else(table::all_methods, table::Route::methods);
         if is_options && self.access.cors().is_preflight(request) {
             return Ok(cors::preflight(request, allowed()).into());
         }
-        self.access.check(request, table::need(method, path))?;
-        if found.is_none() && path != "*" {
+        self.access.check(request, asked.need)?;
+        if asked.route.is_none() && path != "*" {
             return Err(table::not_found(path));
         }
-        let operation = found.and_then(|(route, rest)| Some((route.operation(method)?, rest)));
-        let Some((operation, rest)) = operation else {
+        let Some(operation) = asked.operation else {
             let allowed = allowed();
             if is_options {
                 return Ok(Response::new(204).with_header("Allow", allowed).into());
@@ -231,7 +231,7 @@ impl Routes {
         };
         operation.query.check(request)?;
         form?;
-        self.act(operation.action, request, rest, from).await
+        self.act(operation.action, request, asked.rest, from).await
     }
 
     /// Does what a request asks for; `rest` is what its path says beyond its route.
@@ -342,6 +342,14 @@ impl Routes {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         let response = Response::new(200).with_body(content_type, text.into_bytes());
         response.with_header("Cache-Control", "no-store")
+    }
+}
+
+fn is_vital(request: &Request, asked: Asked<'_>) -> bool {
+    match asked.action() {
+        Some(Action::Health | Action::Metrics) => true,
+        Some(Action::Stream) => upgrade::is_of_a_node(request),
+        _ => false,
     }
 }
 

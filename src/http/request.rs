@@ -182,7 +182,8 @@ impl Request {
     /// a `+` is a space, all else is percent-encoding. Empty for a parameter without `=`. An error of
     /// status 400 if it cannot be decoded.
     pub fn query_parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, HttpError> {
-        for parameter in self.query().unwrap_or("").split('&') {
+        let Some(query) = self.query() else { return Ok(None) };
+        for parameter in query.split('&') {
             let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             if query_decode(found).is_some_and(|found| found == name) {
                 return match query_decode(value) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::cors::Cors;
-use super::table::{self, Action, Need, Route};
+use super::table::{Action, Asked, Need};
 use crate::http::{HttpError, Request, Response};
 use crate::tokens::{Hashed, Tokens};
 
@@ -93,7 +93,7 @@ impl Access {
     /// it read the stream of a node for which it is said whose pages may.
     fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let Some(origin) = request.header("Origin") else { return Ok(()) };
-        let action = Route::action(request.method(), request.path());
+        let action = Asked::of(request).action();
         let does = match request.method() {
             "GET" if action == Some(Action::Stream) && self.cors.is_set() => "read",
             "GET" | "HEAD" | "OPTIONS" => return Ok(()),
@@ -133,7 +133,7 @@ impl Access {
 
     /// Waits until this request would not be let pass any more, and says why.
     pub async fn lost(&self, request: &Request) -> Response {
-        let need = table::need(request.method(), request.path());
+        let need = Asked::of(request).need;
         loop {
             match self.end(request) {
                 Some(end) => end.await,
@@ -149,7 +149,7 @@ impl Access {
     /// that cannot be.
     pub fn end(&self, request: &Request) -> Option<impl Future<Output = ()> + Send + 'static> {
         self.tokens.file()?;
-        let needed = table::need(request.method(), request.path()).right()?;
+        let needed = Asked::of(request).need.right()?;
         let (tokens, presented) = (self.tokens.clone(), presented(request).ok()??);
         Some(async move { tokens.lost(presented, needed).await })
     }
@@ -161,7 +161,7 @@ fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
         return Ok(Some(Hashed::of(token)));
     }
     // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
-    let is_live = match Route::action(request.method(), request.path()) {
+    let is_live = match Asked::of(request).action() {
         Some(Action::Stream) => true,
         Some(Action::Document) => super::events::are_wanted(request),
         _ => false,
@@ -216,7 +216,7 @@ mod tests {
 
     fn status(access: &Access, text: &str) -> u16 {
         let request = request(format!("{text}\r\n"));
-        let need = table::need(request.method(), request.path());
+        let need = Asked::of(&request).need;
         let checked = access.check_names(&request).and_then(|()| access.check(&request, need));
         checked.map_or_else(|response| response.status, |()| 200)
     }

@@ -158,9 +158,8 @@ pub const ROUTES: &[Route] = &[
 
 impl Route {
     /// The route of a path, and what stands there for its parameter, from the slash on; empty if it has none.
-    pub fn find(path: &str) -> Option<(&'static Self, &str)> {
+    fn find(path: &str) -> Option<(&'static Self, &str)> {
         ROUTES.iter().find_map(|route| {
-            // Every request is looked up some times, so what is most often another one is seen first.
             if !route.path.ends_with('}') {
                 return (path == route.path).then_some((route, ""));
             }
@@ -171,15 +170,9 @@ impl Route {
     }
 
     /// What a method does here.
-    pub fn operation(&self, method: &str) -> Option<&'static Operation> {
+    fn operation(&self, method: &str) -> Option<&'static Operation> {
         let method = if method == "HEAD" { "GET" } else { method };
         self.operations.iter().find(|operation| operation.method == method)
-    }
-
-    /// What a request with that method to that path asks for; none if there is no such thing.
-    pub fn action(method: &str, path: &str) -> Option<Action> {
-        let operation = Self::find(path)?.0.operation(method)?;
-        Some(operation.action)
     }
 
     /// Who may ask what there is. There are no routes without operations.
@@ -210,13 +203,42 @@ fn methods<'a>(operations: impl Iterator<Item = &'a Operation>) -> String {
     methods.join(", ")
 }
 
-/// Who may send a request with that method to that path, whether or not there is something.
-pub fn need(method: &str, path: &str) -> Need {
-    let Some((route, _)) = Route::find(path) else { return Need::Read };
-    match route.operation(method) {
-        Some(operation) => operation.need,
-        None if method == "OPTIONS" => route.least_need(),
-        None => Need::Read,
+/// What a request asks for, looked up once.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Where its path leads; none if nothing is there.
+    pub route: Option<&'static Route>,
+    /// What its path says beyond its route.
+    pub rest: &'a str,
+    /// What its method does there; none if it does nothing.
+    pub operation: Option<&'static Operation>,
+    /// Who may send it, whether or not there is something.
+    pub need: Need,
+}
+
+impl<'a> Asked<'a> {
+    /// What `request` asks for.
+    pub fn of(request: &'a Request) -> Self {
+        Self::find(request.method(), request.path())
+    }
+
+    /// What a request with that method to that path asks for.
+    pub fn find(method: &str, path: &'a str) -> Self {
+        let Some((route, rest)) = Route::find(path) else {
+            return Self { route: None, rest: "", operation: None, need: Need::Read };
+        };
+        let operation = route.operation(method);
+        let need = match operation {
+            Some(operation) => operation.need,
+            None if method == "OPTIONS" => route.least_need(),
+            None => Need::Read,
+        };
+        Self { route: Some(route), rest, operation, need }
+    }
+
+    /// What is to be done; none if there is no such thing.
+    pub fn action(self) -> Option<Action> {
+        self.operation.map(|operation| operation.action)
     }
 }
 
@@ -303,7 +325,7 @@ mod tests {
             ("PUT", "/test", Need::Read),
             ("GET", "/nothing", Need::Read),
         ] {
-            assert_eq!(need(method, path), expected, "{method} {path}");
+            assert_eq!(Asked::find(method, path).need, expected, "{method} {path}");
         }
     }
 
@@ -330,7 +352,7 @@ mod tests {
                 let method = method.to_uppercase();
                 let tag = operation["tags"][0].as_str();
                 let is_open = operation["security"] == json!([]);
-                let need = need(&method, path);
+                let need = Asked::find(&method, path).need;
                 if method != "OPTIONS" {
                     let right = need.right().map_or("open", Right::name);
                     assert_eq!(tag, Some(right), "{method} {path}");

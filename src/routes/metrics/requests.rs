@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Page;
 use crate::histogram::Histogram;
 use crate::http::Request;
-use crate::routes::table::{Action, Route};
+use crate::routes::table::{Action, Asked};
 
 /// What kind of request it is: what kinds take is not to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ enum Kind {
 impl Kind {
     const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Wait, Self::Past, Self::Other];
 
-    fn of(method: &str, path: &str, query: Option<&str>) -> Self {
+    fn of(asked: Asked<'_>, query: Option<&str>) -> Self {
         let has = |name: &str| {
             let mut parameters = query.unwrap_or_default().split('&');
             parameters.any(|parameter| parameter.split('=').next() == Some(name))
         };
-        let Some(action) = Route::action(method, path) else { return Self::Other };
+        let Some(action) = asked.action() else { return Self::Other };
         match action {
             Action::Document | Action::Write if has("wait") => Self::Wait,
             Action::Document if has("at") => Self::Past,
@@ -73,8 +73,8 @@ pub struct Answering {
 
 impl Answering {
     /// One that is complete now.
-    pub fn begin(request: &Request) -> Self {
-        let kind = Kind::of(request.method(), request.path(), request.query());
+    pub fn begin(request: &Request, asked: Asked<'_>) -> Self {
+        let kind = Kind::of(asked, request.query());
         Self { kind, begin: Instant::now() }
     }
 }
@@ -145,7 +145,7 @@ mod tests {
                 Some((path, query)) => (path, Some(query)),
                 None => (target, None),
             };
-            assert_eq!(Kind::of(method, path, query), expected, "{method} {target}");
+            assert_eq!(Kind::of(Asked::find(method, path), query), expected, "{method} {target}");
         }
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index);
