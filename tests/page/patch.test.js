@@ -55,3 +55,92 @@ claim('a token is asked for, and used', async () => {
 	await page.waitForSelector('#peerSays.good');
 	await page.waitForSelector('#ins .card.bad');
 });
+
+claim('a value is set and a merge patch sent, where the tree points', async () => {
+	const [a] = await pair(), big = '12345678901234567890';
+	await send(a, [{ op: 'add', path: '/a', value: { 'b/c': { n: 1, old: true } } }, { op: 'add', path: '/list', value: ['A', 'B'] }]);
+	const page = await open(a), says = (id, pattern) => until(`${id} ${pattern}`, async () => pattern.test(await page.textContent(id)));
+	await hasRow(page, /^n : +1/);
+	await page.focus('#tree [tabindex="0"]');
+	await press(page, 'ArrowDown', 'ArrowDown', 'ArrowDown');
+	await page.focus('#kinds button:nth-child(3)');
+	await press(page, 'Enter', 'Tab');
+	assert.equal(await page.inputValue('#at'), '/a/b~1c/n');
+	assert.equal(await page.textContent('#guardText'), 'Only if still 1');
+	await press(page, 'Tab', 'Tab');
+	await page.keyboard.type(big);
+	await says('#check', /^Valid JSON: replaces 1$/);
+	assert.equal(await page.textContent('#preview'), `POST /replace\n[{"op":"test","path":"/a/b~1c/n","value":1},\n {"op":"add","path":"/a/b~1c/n","value":${big}}]`);
+	// It is refused if it has changed meanwhile, and then it is about what is there now.
+	await send(a, [{ op: 'add', path: '/a/b~1c/n', value: 2 }]);
+	await hasRow(page, /^n : +2/);
+	await press(page, 'Control+Enter');
+	await says('#answer', /409.*not as tested, it is 2.*not tried/);
+	await says('#guardText', /still 2/);
+	await press(page, 'Control+Enter');
+	await says('#answer', /^Accepted as page~\w{8} Id 2/);
+	assert.match(await (await fetch(`${a.url}/get/a/b~1c/n`)).text(), new RegExp(big));
+	// What was refused, and why, is seen at every width.
+	for (const width of [1440, 1024, 390]) {
+		await page.setViewportSize({ width, height: 800 });
+		const [patch, fate] = await page.$eval('#sentList li:nth-child(2)', row => [...row.children].slice(1, 3).map(one => one.getBoundingClientRect().width));
+		assert.ok(patch > 150 && fate > 150, `${patch} and ${fate} of ${width}`);
+	}
+	// An element is replaced, and not pushed behind the new one; what is no JSON is a string.
+	await page.fill('#at', '/list/0');
+	await page.fill('#box', 'plain words');
+	await says('#check', /^Not JSON, so a string: replaces "A"$/);
+	await page.uncheck('#guard');
+	await page.click('#send');
+	await until('the element', async () => JSON.stringify(await get(a, '/list')) === '["plain words","B"]');
+	await page.fill('#at', 'list');
+	await says('#check', /begins with \//);
+	assert.ok(await page.isDisabled('#send'));
+	await page.fill('#at', '/none/x');
+	await says('#check', /is not there/);
+
+	await page.click('#kinds button:text-is("Merge patch")');
+	await page.fill('#at', '/a');
+	await page.fill('#box', `{"b/c":{"n":${big},"old":null}}`);
+	assert.equal(await page.textContent('#preview'), 'PATCH /get/a\napplication/merge-patch+json');
+	await page.click('#send');
+	await says('#answer', /Accepted.*remove\/a\/b~1c\/old/);
+	assert.match(await (await fetch(`${a.url}/get/a`)).text(), new RegExp(`^{"b/c":{"n":${big}}}`));
+	await page.click('#sentList li:nth-child(2) button');
+	assert.deepEqual([await page.inputValue('#at'), await page.inputValue('#box')], ['/list/0', 'plain words']);
+});
+
+claim('what was not answered is sent again, and has one effect', async () => {
+	const [a] = await pair();
+	await send(a, [{ op: 'add', path: '/list', value: [] }]);
+	const page = await open(a);
+	// It reaches the node, and the answer is lost.
+	await context().route(/\/replace$/, async route => { await route.fetch(); await route.abort(); }, { times: 1 });
+	await page.click('#examples button:text-is("Append")');
+	await page.click('#send');
+	await page.waitForSelector('.answer.warn');
+	await until('it is found', async () => /applied at 1/.test(await page.textContent('#sent')));
+	// It does not reach the node.
+	await context().route(/\/replace$/, route => route.abort());
+	await page.click('#send');
+	const again = page.locator('#sentList button:text-is("Send again")');
+	await until('it is not there', async () => await again.count() === 2 && await again.first().isVisible());
+	await context().unroute(/\/replace$/);
+	await context().route(/\/replace$/, async route => { await route.fetch(); await route.continue(); }, { times: 1 });
+	await again.first().click();
+	await until('both are applied', async () => await page.locator('#sent .good').count() === 2);
+	assert.deepEqual(await get(a, '/list'), ['A', 'A']);
+});
+
+claim('links carry the token, and show text', async () => {
+	const node = await startNode(await freePort(), [], '--token', 'sesam'), headers = { Authorization: 'Bearer sesam' };
+	await fetch(`${node.url}/replace`, { method: 'POST', headers, body: '[{"op":"add","path":"/x","value":"<b>bold</b><script>document.title=1</script>"}]' });
+	const page = await context().newPage();
+	await page.goto(`${node.url}/test`);
+	await page.fill('#token', 'sesam');
+	await page.keyboard.press('Enter');
+	await page.waitForSelector('#status.good');
+	const [tab] = await Promise.all([context().waitForEvent('page'), page.click('#links a')]);
+	await until('its text', async () => await tab.textContent('body') === '{"x":"<b>bold</b><script>document.title=1</script>"}');
+	assert.equal(await tab.locator('b, script').count(), 0);
+});
