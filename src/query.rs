@@ -5,6 +5,7 @@
 //! time, that rest as long as they work, and given up after a time limit. Every answer is a page that is
 //! bounded in number and in bytes.
 
+mod because;
 mod budget;
 mod history;
 mod transaction;
@@ -12,10 +13,11 @@ mod transaction;
 use std::io;
 
 use crate::journal::is_folded;
-use crate::manager::{Handle, SkippedPage, Stopped};
+use crate::manager::{Handle, Stopped};
 use crate::transaction::Record;
 use budget::Budget;
 
+pub use because::Conflicts;
 pub use history::Page;
 pub use transaction::Told;
 
@@ -83,11 +85,5 @@ impl Query {
         let read = move |_: &_| journal.read_blocking(from, most, PAGE_BYTES);
         let read = self.budget.lookup(async { Ok(read) }).await;
         read.map_err(|why| unless_folded(why, || self.handle.journal().begin()))
-    }
-
-    /// A page of the transactions that are skipped now, in the order of the history: see
-    /// [`SkippedPage`].
-    pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
-        self.handle.state().skipped(from, most)
     }
 }

@@ -1,6 +1,7 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
+mod because;
 mod client_name;
 mod cors;
 mod events;
@@ -259,7 +260,9 @@ impl Routes {
             Action::Transaction => {
                 self.unless_stopping(fate::transaction(query, request)).await?.into()
             }
-            Action::Conflicts => fate::conflicts(query, request)?.into(),
+            Action::Conflicts => {
+                self.unless_stopping(fate::conflicts(query, request)).await?.into()
+            }
             Action::Peers => peers::list(self).await.into(),
             Action::AddPeer => self.unless_stopping(peers::add(self, request)).await?.into(),
             Action::RemovePeer => {

@@ -128,3 +128,39 @@ fn what_is_far_back_is_reached_from_a_checkpoint_and_the_journal() {
     drop(node);
     std::fs::remove_dir_all(data).expect("the node made it");
 }
+
+#[test]
+fn what_is_skipped_says_because_of_what() {
+    let mut peer = Peer::new();
+    let node = Node::start(&[&peer.address()]);
+    let wish = json!([{"op": "test", "path": "/n", "value": 1}, {"op": "replace", "path": "/n", "value": 2}]);
+    peer.tell("p", 1, 100, &add("/n", 1));
+    peer.tell("p", 2, 300, &wish);
+    peer.tell("p", 3, 400, &json!([{"op": "remove", "path": "/never"}]));
+    // It comes later and counts before.
+    let winner = json!([{"op": "add", "path": "/m", "value": 0}, {"op": "replace", "path": "/n", "value": 7}]);
+    peer.tell("q", 1, 200, &winner);
+    let conflicts = node.wait_for("/conflicts", |answer| answer.json()["count"] == 2).json();
+    let expected = json!({"Source": "q", "Id": 1, "Time": 200, "index": 1, "committed": false, "operation": 1, "path": "/n"});
+    let none = json!({"none": "nothing before it has changed \"/never\""});
+    let because = |id: u64| {
+        node.get(&format!("/transaction?source=p&id={id}")).json().get("because").cloned()
+    };
+    assert_eq!(conflicts["skipped"][0]["because"], expected);
+    assert_eq!(conflicts["skipped"][1]["because"], none);
+    assert_eq!([because(1), because(2), because(3)], [None, Some(expected.clone()), Some(none)]);
+    for target in ["/conflicts?because=false", "/transaction?source=p&id=2&because=false"] {
+        let answer = node.get(target);
+        assert!(answer.status == 200 && !answer.body.contains("because"), "{}", answer.body);
+    }
+    assert_eq!(node.get("/conflicts?because=x").status, 400);
+    // More than is kept in memory one by one: a list does not look so far back.
+    let long = "x".repeat(900_000);
+    for id in 4..9 {
+        peer.tell("p", id, 100 * id, &add("/long", long.as_str()));
+    }
+    node.wait_for("/get", |answer| answer.header("Patchmesh-Length") == Some("9"));
+    assert_eq!(because(2), Some(expected));
+    let conflicts = node.get("/conflicts").json();
+    assert!(conflicts["skipped"][0]["because"]["unknown"].is_string(), "{conflicts}");
+}

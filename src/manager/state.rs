@@ -3,6 +3,7 @@
 //! A reader takes the last [`State`] and never waits for the manager, whatever that is at work on. What one
 //! state says belongs together, and it stays as it is for as long as somebody holds it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -21,9 +22,10 @@ use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::patch::{Document, PatchError, PointerBuf};
 use crate::replica::history::at::{Basis, Before, Window};
+use crate::replica::history::cause::Because;
 use crate::replica::history::changes::Changes;
 use crate::replica::history::{Begin, Fate, History, Reason};
-use crate::replica::{Base, Difference, Replica};
+use crate::replica::{Base, Difference, Past, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Place};
 
@@ -250,6 +252,33 @@ impl State {
     /// than one that passes `bytes` of payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         self.history().window(from, most, bytes)
+    }
+
+    /// Which transactions won against the skipped ones at these places, as far as the recent part of the history
+    /// tells: see [`History::recent_winners`].
+    ///
+    /// # Errors
+    /// Those of `go_on`.
+    pub fn recent_winners<E>(
+        &self,
+        skipped: &BTreeSet<Place>,
+        go_on: impl FnMut() -> Result<bool, E>,
+    ) -> Result<BTreeMap<Place, Because>, E> {
+        self.history().recent_winners(skipped, go_on)
+    }
+
+    /// Which transaction won against the skipped one at `place` with this payload: see [`History::winner`].
+    ///
+    /// # Errors
+    /// Those of `go_on`, and if the journal cannot be read.
+    pub fn winner<P: Past>(
+        &self,
+        place: &Place,
+        payload: &str,
+        past: &P,
+        go_on: impl FnMut() -> Result<(), P::Error>,
+    ) -> Result<Because, P::Error> {
+        self.history().winner(place, payload, past, go_on)
     }
 
     /// Where the transaction at this place of the history and at this position of the journal stands.

@@ -10,6 +10,8 @@ use crate::document::Value;
 use application::Application;
 use place::resolve;
 
+pub use place::is_inside;
+
 /// How many arrays and objects may lie in one another. With the value in the innermost one this
 /// makes 128 levels, the most that serde_json reads back.
 pub const MAX_DEPTH: usize = 127;

@@ -89,14 +89,14 @@ impl Query {
 }
 
 /// The journal as it was when it had so many transactions.
-struct PastUntil<'a> {
+pub(super) struct PastUntil<'a> {
     past: JournalPast,
     length: u64,
     pace: &'a Pace,
 }
 
 impl<'a> PastUntil<'a> {
-    fn new(past: JournalPast, length: u64, pace: &'a Pace) -> Self {
+    pub(super) fn new(past: JournalPast, length: u64, pace: &'a Pace) -> Self {
         Self { past, length, pace }
     }
 

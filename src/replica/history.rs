@@ -18,6 +18,7 @@
 //! they have no effect.
 
 pub mod at;
+pub mod cause;
 pub mod changes;
 mod commits;
 mod rewrite;

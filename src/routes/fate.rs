@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use super::get::untold;
-use super::{bad_request, json, named_transaction, number};
+use super::{bad_request, because, json, named_transaction, number};
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::SkippedPage;
 use crate::patch::PatchError;
-use crate::query::{Query, Told};
+use crate::query::{self, Query, Told};
 use crate::replica::history::{Fate, Skip};
 use crate::source::Source;
 use crate::transaction::Place;
@@ -61,6 +61,9 @@ struct Transaction<'a> {
     committed: bool,
     #[serde(flatten)]
     reason: Reason,
+    /// What won, if it is skipped.
+    #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
+    because: Option<because::Told<'a>>,
 }
 
 /// Where in the history a transaction is, and whether it is applied.
@@ -81,7 +84,13 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
         Fate::Repeated => ("repeated", Reason::default()),
     };
     let (time, index, committed) = (place.time, *index, standing.is_committed);
-    Ok(json(&Transaction { source, id, time, by, state, index, committed, reason }))
+    let is_wanted = because::is_wanted(request)?;
+    let found = if is_wanted { query.because(&told).await } else { None };
+    let because = found.as_ref().map(|found| match found {
+        Ok((because, state)) => because::Told::of(Some(because), state),
+        Err(why) => because::Told::untold(why),
+    });
+    Ok(json(&Transaction { source, id, time, by, state, index, committed, reason, because }))
 }
 
 /// One of the answers of `/conflicts`.
@@ -95,11 +104,13 @@ struct Skipped<'a> {
     kind: &'static str,
     #[serde(flatten)]
     reason: Reason,
+    #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
+    because: Option<because::Told<'a>>,
 }
 
 /// A page of the transactions that are skipped now, in the order of the history: the last ones unless it
 /// is said how many to leave out.
-pub fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
+pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
     #[derive(Serialize)]
     struct Conflicts<'a> {
         /// How many are skipped in all, void ones included.
@@ -114,14 +125,18 @@ pub fn conflicts(query: &Query, request: &Request) -> Result<Response, Response>
     }
     let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(CONFLICTS).min(CONFLICTS);
-    let page = query.skipped(from, limit);
+    let is_wanted = because::is_wanted(request)?;
+    let query::Conflicts { page, because, state } = query.conflicts(from, limit, is_wanted).await;
     let SkippedPage { count, void, repeated, from, skipped } = &page;
-    let skipped = skipped.iter().map(|(Place { source, id, time }, skip)| Skipped {
-        source,
-        id: *id,
-        time: *time,
-        kind: if skip.error == PatchError::VOID { "void" } else { "skipped" },
-        reason: Reason::from(&**skip),
+    let skipped = skipped.iter().map(|(place, skip)| {
+        let (Place { source, id, time }, is_void) = (place, skip.error == PatchError::VOID);
+        let kind = if is_void { "void" } else { "skipped" };
+        let reason = Reason::from(&**skip);
+        let because = is_wanted.then(|| match because.get(place) {
+            _ if is_void => because::Told::void(),
+            because => because::Told::of(because, &state),
+        });
+        Skipped { source, id: *id, time: *time, kind, reason, because }
     });
     let (count, void, repeated, from) = (*count, *void, *repeated, *from);
     Ok(json(&Conflicts { count, void, repeated, from, skipped: skipped.collect() }))

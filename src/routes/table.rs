@@ -103,7 +103,7 @@ const DOCUMENT: Query = Query::Only(&[
 const WRITE: Query = Query::Only(&["wait", "timeout", "pretty"]);
 /// Of lists that have a line each in any case.
 const LINES: Query = Query::Only(&["from", "limit"]);
-const PAGE: Query = Query::Only(&["from", "limit", "pretty"]);
+const CONFLICTS: Query = Query::Only(&["from", "limit", "because", "pretty"]);
 
 const DOCUMENT_OPERATIONS: &[Operation] = &[
     get(Action::Document, Need::Read, DOCUMENT),
@@ -129,10 +129,10 @@ pub const ROUTES: &[Route] = &[
         operations: &[get(
             Action::Transaction,
             Need::Read,
-            Query::Only(&["source", "id", "pretty"]),
+            Query::Only(&["source", "id", "because", "pretty"]),
         )],
     },
-    Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, PAGE)] },
+    Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, CONFLICTS)] },
     Route {
         path: "/peers",
         operations: &[
@@ -401,7 +401,7 @@ mod tests {
             ("=1", Err(400)),
             ("%zz=1", Err(400)),
         ] {
-            assert_eq!(check(PAGE, text), expected, "{text}");
+            assert_eq!(check(CONFLICTS, text), expected, "{text}");
             assert_eq!(check(Query::Any, text), Ok(()), "{text}");
         }
         assert_eq!(check(PLAIN, "a"), Err(400));

@@ -88,12 +88,7 @@ impl History {
     pub fn before(&self, place: &Place) -> Option<Before> {
         let chain = self.chain.clone();
         chain.tip()?;
-        let is_before = |floor: &&Floor| {
-            floor.end.as_ref().is_some_and(|end| chain.order(end) < chain.order(place))
-        };
-        let floors =
-            self.checkpoints.last_before(&chain, place).into_iter().chain([&*self.committed]);
-        let floor = floors.filter(is_before).max_by_key(|floor| floor.index);
+        let floor = self.last_floor_before(place);
         let (index, begin) = floor
             .map_or((self.begin.index, self.begin.position), |floor| (floor.index, floor.position));
         // What a commit covers is before it in the journal.
@@ -147,11 +142,30 @@ impl History {
         )
     }
 
+    fn last_floor_before(&self, place: &Place) -> Option<&Floor> {
+        let chain = &self.chain;
+        let is_before = |floor: &&Floor| {
+            floor.end.as_ref().is_some_and(|end| chain.order(end) < chain.order(place))
+        };
+        let floors =
+            self.checkpoints.last_before(chain, place).into_iter().chain([&*self.committed]);
+        floors.filter(is_before).max_by_key(|floor| floor.index)
+    }
+
+    /// The last floor before `place`.
+    pub(super) fn past_floor_before(&self, place: &Place) -> PastFloor {
+        self.past_floor_at(self.last_floor_before(place))
+    }
+
     /// The last floor up to `count` transactions.
     fn past_floor(&self, count: u64) -> PastFloor {
         let committed = Some(&*self.committed).filter(|floor| floor.index <= count);
         let checkpoint = self.checkpoints.up_to(count);
-        let floor = checkpoint.into_iter().chain(committed).max_by_key(|floor| floor.index);
+        self.past_floor_at(checkpoint.into_iter().chain(committed).max_by_key(|floor| floor.index))
+    }
+
+    /// A floor, or the base.
+    fn past_floor_at(&self, floor: Option<&Floor>) -> PastFloor {
         let floor = floor.or(self.base.as_deref()).cloned();
         PastFloor { floor, chain: self.chain.clone(), forgotten: self.forgotten.clone() }
     }
@@ -174,14 +188,14 @@ impl Basis {
                 let at = floor.floor(past)?;
                 let left = count.saturating_sub(at.index);
                 let suffix = Suffix::collect_first(past, &floor.chain, &at, left)?;
-                Ok(floor.fold(at, suffix, passed, past)?.document)
+                Ok(floor.fold(at, suffix, passed, past, |_, _, _| ())?.document)
             }
         }
     }
 }
 
 impl PastFloor {
-    fn floor<P: Past>(&self, past: &P) -> Result<Floor, P::Error> {
+    pub(super) fn floor<P: Past>(&self, past: &P) -> Result<Floor, P::Error> {
         self.floor.clone().map_or_else(|| past.base(), Ok)
     }
 
@@ -194,17 +208,18 @@ impl PastFloor {
     ) -> Result<Floor, P::Error> {
         let floor = self.floor(past)?;
         let suffix = Suffix::collect_up_to(past, &self.chain, &floor, last)?;
-        self.fold(floor, suffix, passed, past)
+        self.fold(floor, suffix, passed, past, |_, _, _| ())
     }
 
     /// Document and names with what comes after a floor. What is forgotten at the commits before number `passed` is
-    /// forgotten.
-    fn fold<P: Past>(
+    /// forgotten. Each transaction that applies is shown to `visit` right after that, with what takes it back.
+    pub(super) fn fold<P: Past>(
         &self,
         mut floor: Floor,
         mut suffix: Suffix,
         passed: u64,
         past: &P,
+        mut visit: impl FnMut(&Floor, Placed, Patch),
     ) -> Result<Floor, P::Error> {
         let forget = |floor: &mut Floor, upto: u64| {
             for (_, sources) in self.forgotten.range(floor.passed..upto.max(floor.passed)) {
@@ -228,8 +243,9 @@ impl PastFloor {
                 continue;
             }
             // What does not apply is skipped whole, and leaves the document as it was.
-            if parse(&placed.payload).and_then(|patch| floor.document.apply(patch)).is_err() {
-                floor.counted.skipped += 1;
+            match parse(&placed.payload).and_then(|patch| floor.document.apply(patch)) {
+                Ok(inverse) => visit(&floor, placed, inverse),
+                Err(_) => floor.counted.skipped += 1,
             }
         }
         forget(&mut floor, passed);

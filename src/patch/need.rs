@@ -1,0 +1,294 @@
+//! What an operation that does not apply needed of the document, and what can have changed that.
+
+use super::document::is_inside;
+use super::error::{PatchError, Reason};
+use super::operation::{Operation, Patch};
+use super::{Document, PointerBuf, find};
+use crate::document::{Kind, Value, equal};
+
+/// What an operation needed.
+///
+/// A `test`, `replace` or `remove` needs the value at its path, a `move` or `copy` that at its `from`. What is added
+/// needs room in the container that its path leads to: an object, or an array that is long enough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Need {
+    /// Where it is looked for.
+    pointer: PointerBuf,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    /// The value.
+    Value,
+    /// Room in it: in an object, or in an array of at least so many elements; none if no array has it.
+    Room(Option<usize>),
+}
+
+/// Why nothing in the document is to blame for an operation that does not apply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Needless {
+    /// It applies to no document.
+    Never,
+    /// The document would be too large.
+    TooLarge,
+    /// The patch itself had changed what is there before.
+    Own(PointerBuf),
+}
+
+/// What is where an operation needs something.
+#[derive(Clone, Debug)]
+pub struct Seen(Found);
+
+#[derive(Clone, Debug)]
+enum Found {
+    Nothing,
+    Value(Value),
+    Object,
+    /// An array, and whether it has room.
+    Array(bool),
+    /// Neither of them.
+    NoContainer,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Found::Value(left), Found::Value(right)) => equal(left, right),
+            (Found::Array(left), Found::Array(right)) => left == right,
+            (left, right) => std::mem::discriminant(left) == std::mem::discriminant(right),
+        }
+    }
+}
+
+impl Need {
+    /// What the patch, which does not apply to the document, needed there.
+    ///
+    /// # Errors
+    /// If that is nothing.
+    pub fn of(patch: &Patch, document: &Document) -> Result<Self, Needless> {
+        let failed = document.clone().apply(patch.clone()).err();
+        let Some(PatchError { operation: Some(number), reason, .. }) = failed else {
+            return Err(Needless::Never);
+        };
+        let operation = &patch.0[number];
+        let need = Self::of_operation(operation, &reason)?;
+        // What the operations before that one, and its own first step, made of it.
+        let (mut own, mut last) = (patch.0[..number].to_vec(), need.clone());
+        if let (Operation::Move { from, path }, What::Room(least)) = (operation, need.what) {
+            own.push(Operation::Remove { path: from.clone() });
+            // An array had one more before that.
+            if from.parent() == path.parent() {
+                last.what = What::Room(least.and_then(|least| least.checked_sub(1)));
+            }
+        }
+        let mut then = document.clone();
+        then.apply(Patch(own)).expect("they applied before the one that failed");
+        let is_own = last.seen(&then) != need.seen(document);
+        if is_own { Err(Needless::Own(need.pointer)) } else { Ok(need) }
+    }
+
+    fn of_operation(operation: &Operation, reason: &Reason) -> Result<Self, Needless> {
+        use Operation::{Add, Copy, Move, Remove, Replace, Test};
+        let value = |pointer: &PointerBuf| Ok(Self { pointer: pointer.clone(), what: What::Value });
+        match (reason, operation) {
+            (Reason::MoveIntoItself | Reason::RemoveWhole, _) => Err(Needless::Never),
+            (Reason::TooHeavy, _) => Err(Needless::TooLarge),
+            (
+                Reason::From { .. } | Reason::TooDeep | Reason::TooMuchCopied,
+                Move { from, .. } | Copy { from, .. },
+            ) => value(from),
+            // What it puts there is too deep for that place, whatever is there.
+            (Reason::TooDeep, _) => Err(Needless::Never),
+            (_, Test { path, .. } | Replace { path, .. } | Remove { path }) => value(path),
+            (_, Add { path, .. } | Move { path, .. } | Copy { path, .. }) => {
+                let (container, token) = path.split_back().ok_or(Needless::Never)?;
+                let beyond =
+                    matches!(operation, Move { from, .. } if from.parent() == path.parent());
+                let least = match token.encoded() {
+                    "-" => Some(0),
+                    index => index.parse::<usize>().ok().filter(|least| least.to_string() == index),
+                };
+                let least = least.and_then(|least| least.checked_add(usize::from(beyond)));
+                Ok(Self { pointer: container.to_owned(), what: What::Room(least) })
+            }
+        }
+    }
+
+    /// Where what is needed is looked for: the place of a value, or that of the container for one.
+    pub fn pointer(&self) -> &PointerBuf {
+        &self.pointer
+    }
+
+    /// What is there. Values share memory with the document.
+    pub fn seen(&self, document: &Document) -> Seen {
+        let found = find(document.root(), &self.pointer);
+        Seen(found.map_or(Found::Nothing, |value| match (self.what, value.kind()) {
+            (What::Value, _) => Found::Value(value.clone()),
+            (What::Room(_), Kind::Object) => Found::Object,
+            (What::Room(least), Kind::Array) => {
+                Found::Array(least.is_some_and(|least| value.len() >= least))
+            }
+            (What::Room(_), _) => Found::NoContainer,
+        }))
+    }
+
+    /// Whether the operation can change what is there, as far as its paths tell. If it cannot, it does not.
+    pub fn may_be_changed_by(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::Test { .. } => false,
+            Operation::Replace { path, .. } => self.is_related(path),
+            Operation::Add { path, .. }
+            | Operation::Remove { path }
+            | Operation::Copy { path, .. } => self.is_moved(path),
+            Operation::Move { from, path } => self.is_moved(from) || self.is_moved(path),
+        }
+    }
+
+    /// Whether what is at `path` has it in itself, or the other way round.
+    fn is_related(&self, path: &PointerBuf) -> bool {
+        let (own, path) = (self.pointer.as_str(), path.as_str());
+        own == path || is_inside(own, path) || is_inside(path, own)
+    }
+
+    /// The same, or it may come to another index if an element comes to `path` or goes from there.
+    fn is_moved(&self, path: &PointerBuf) -> bool {
+        let is_index =
+            |token: &str| token == "-" || token.bytes().all(|byte| byte.is_ascii_digit());
+        let is_beside = |(array, token): (&str, &str)| {
+            let inner =
+                self.pointer.as_str().strip_prefix(array).and_then(|rest| rest.strip_prefix('/'));
+            is_index(token)
+                && inner.is_some_and(|inner| is_index(inner.split('/').next().unwrap_or(inner)))
+        };
+        self.is_related(path) || path.as_str().rsplit_once('/').is_some_and(is_beside)
+    }
+
+    /// Which operation of the patch, which applies to the document, is the last that changes what is there; none if
+    /// none does.
+    pub fn changed_at(&self, patch: Patch, mut document: Document) -> Option<usize> {
+        let (mut seen, mut last) = (self.seen(&document), None);
+        for (number, operation) in patch.0.into_iter().enumerate() {
+            document.apply(Patch(vec![operation])).ok()?;
+            let now = self.seen(&document);
+            if now != seen {
+                (seen, last) = (now, Some(number));
+            }
+        }
+        last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::parse;
+
+    fn document(text: &str) -> Document {
+        Document::new(serde_json::from_str::<Value>(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_an_operation_needs_is_where_it_looks_for_it() {
+        let own = |pointer: &str| Err(Needless::Own(PointerBuf::parse(pointer).unwrap()));
+        let at = |pointer: &str| Ok((pointer.to_owned(), What::Value));
+        let room = |pointer: &str, least| Ok((pointer.to_owned(), What::Room(least)));
+        for (text, patch, expected) in [
+            ("{}", r#"[{"op":"test","path":"/a/b","value":1}]"#, at("/a/b")),
+            (r#"{"a":2}"#, r#"[{"op":"test","path":"/a","value":1}]"#, at("/a")),
+            ("{}", r#"[{"op":"replace","path":"/a","value":1}]"#, at("/a")),
+            ("{}", r#"[{"op":"remove","path":"/a"}]"#, at("/a")),
+            ("{}", r#"[{"op":"add","path":"/a/b/c","value":1}]"#, room("/a/b", None)),
+            (r#"{"a":1}"#, r#"[{"op":"add","path":"/a/-","value":1}]"#, room("/a", Some(0))),
+            (r#"{"a":[]}"#, r#"[{"op":"add","path":"/a/2","value":1}]"#, room("/a", Some(2))),
+            (r#"{"a":[]}"#, r#"[{"op":"add","path":"/a/02","value":1}]"#, room("/a", None)),
+            ("{}", r#"[{"op":"move","from":"/a","path":"/b"}]"#, at("/a")),
+            ("{}", r#"[{"op":"copy","from":"/a","path":"/b/c"}]"#, at("/a")),
+            (r#"{"a":1}"#, r#"[{"op":"move","from":"/a","path":"/b/c"}]"#, room("/b", None)),
+            (r#"{"a":1}"#, r#"[{"op":"copy","from":"/a","path":"/b/c"}]"#, room("/b", None)),
+            // The element that goes away is one of those that there have to be.
+            (
+                r#"{"a":[1,2]}"#,
+                r#"[{"op":"move","from":"/a/0","path":"/a/2"}]"#,
+                room("/a", Some(3)),
+            ),
+            // What a patch changed itself nobody else is to blame for.
+            (
+                r#"{"a":1}"#,
+                r#"[{"op":"replace","path":"/a","value":2},{"op":"test","path":"/a","value":1}]"#,
+                own("/a"),
+            ),
+            (
+                r#"{"a":[1,2]}"#,
+                r#"[{"op":"remove","path":"/a/0"},{"op":"test","path":"/a/0","value":1}]"#,
+                own("/a/0"),
+            ),
+            (
+                r#"{"a":[1]}"#,
+                r#"[{"op":"move","from":"/a","path":"/b"},{"op":"add","path":"/a/-","value":1}]"#,
+                own("/a"),
+            ),
+            (
+                r#"{"a":1}"#,
+                r#"[{"op":"add","path":"/b","value":2},{"op":"test","path":"/a","value":2}]"#,
+                at("/a"),
+            ),
+            ("{}", r#"[{"op":"remove","path":""}]"#, Err(Needless::Never)),
+            (r#"{"a":{}}"#, r#"[{"op":"move","from":"/a","path":"/a/b"}]"#, Err(Needless::Never)),
+            (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1}]"#, Err(Needless::Never)),
+        ] {
+            let need = Need::of(&parse(patch).unwrap(), &document(text));
+            let found = need.map(|need| (need.pointer.to_string(), need.what));
+            assert_eq!(found, expected, "{text} {patch}");
+        }
+    }
+
+    #[test]
+    fn what_is_seen_changes_only_by_what_matters() {
+        let need =
+            |pointer: &str, what| Need { pointer: PointerBuf::parse(pointer).unwrap(), what };
+        for (pointer, what, before, after, is_changed) in [
+            ("/a", What::Value, "{}", r#"{"b":1}"#, false),
+            ("/a", What::Value, "{}", r#"{"a":null}"#, true),
+            ("/a", What::Value, r#"{"a":1}"#, r#"{"a":1.0}"#, false),
+            ("/a", What::Value, r#"{"a":{"b":1}}"#, r#"{"a":{"b":2}}"#, true),
+            ("/a/1", What::Value, r#"{"a":[1,2]}"#, r#"{"a":[0,1,2]}"#, true),
+            ("/a/1", What::Value, r#"{"a":[1,1]}"#, r#"{"a":[1,1,1]}"#, false),
+            ("/a", What::Room(None), r#"{"a":{}}"#, r#"{"a":{"b":2}}"#, false),
+            ("/a", What::Room(None), r#"{"a":{}}"#, r#"{"a":[]}"#, true),
+            ("/a", What::Room(None), r#"{"a":1}"#, r#"{"a":"x"}"#, false),
+            ("/a", What::Room(None), r#"{"a":1}"#, "{}", true),
+            ("/a", What::Room(Some(2)), r#"{"a":[1,2,3]}"#, r#"{"a":[1,2]}"#, false),
+            ("/a", What::Room(Some(2)), r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, true),
+        ] {
+            let need = need(pointer, what);
+            let is_other = need.seen(&document(before)) != need.seen(&document(after));
+            assert_eq!(is_other, is_changed, "{pointer} {what:?} {before} {after}");
+        }
+    }
+
+    #[test]
+    fn paths_tell_what_cannot_have_changed_it() {
+        for (pointer, patch, expected) in [
+            ("/a/b", r#"[{"op":"add","path":"/a","value":1}]"#, true),
+            ("/a/b", r#"[{"op":"add","path":"/a/b/c","value":1}]"#, true),
+            ("/a/b", r#"[{"op":"replace","path":"","value":1}]"#, true),
+            ("/a/b", r#"[{"op":"test","path":"/a/b","value":1}]"#, false),
+            ("/a/b", r#"[{"op":"add","path":"/a/bc","value":1}]"#, false),
+            ("/a/b", r#"[{"op":"move","from":"/x","path":"/a"}]"#, true),
+            ("/a/b", r#"[{"op":"move","from":"/a","path":"/x"}]"#, true),
+            ("/a/b", r#"[{"op":"copy","from":"/a","path":"/x"}]"#, false),
+            ("/a/7/b", r#"[{"op":"remove","path":"/a/0"}]"#, true),
+            ("/a/7/b", r#"[{"op":"add","path":"/a/-","value":1}]"#, true),
+            ("/a/7/b", r#"[{"op":"replace","path":"/a/0","value":1}]"#, false),
+            ("/a/7/b", r#"[{"op":"remove","path":"/a/x"}]"#, false),
+            ("/a/7/b", r#"[{"op":"remove","path":"/a/7/c/0"}]"#, false),
+            ("/0", r#"[{"op":"remove","path":"/1"}]"#, true),
+            ("", r#"[{"op":"remove","path":"/1"}]"#, true),
+        ] {
+            let need = Need { pointer: PointerBuf::parse(pointer).unwrap(), what: What::Value };
+            let Patch(operations) = parse(patch).unwrap();
+            assert_eq!(need.may_be_changed_by(&operations[0]), expected, "{pointer} {patch}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which transactions won against skipped ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smol::Timer;
+use smol::future::FutureExt;
+
+use super::budget::Pace;
+use super::history::PastUntil;
+use super::{Query, Told, Untold};
+use crate::manager::{SkippedPage, State};
+use crate::patch::PatchError;
+use crate::replica::history::Fate;
+use crate::replica::history::cause::Because;
+use crate::transaction::Place;
+
+/// How long is looked back for a page of skipped transactions, and for a single one; the wait for a turn included.
+const PAGE_LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// After how many transactions that were taken back there is a rest.
+const STRETCH: u32 = 256;
+
+/// A page of skipped transactions, and what won against them.
+pub struct Conflicts {
+    /// The page.
+    pub page: SkippedPage,
+    /// What won, by who is skipped. What is missing was not looked for.
+    pub because: BTreeMap<Place, Because>,
+    /// The state in which all that is so.
+    pub state: Arc<State>,
+}
+
+impl Query {
+    /// A page of the transactions that are skipped now, in the order of the history: see [`SkippedPage`]. If it is
+    /// wanted because of what, that is looked for in the recent part of the history, as far as time allows.
+    pub async fn conflicts(
+        &self,
+        from: Option<u64>,
+        most: usize,
+        is_because_wanted: bool,
+    ) -> Conflicts {
+        let state = self.handle.state();
+        let page = state.skipped(from, most);
+        let is_sought = |skip: &PatchError| is_because_wanted && *skip != PatchError::VOID;
+        let sought = page.skipped.iter().filter(|(_, skip)| is_sought(&skip.error));
+        let sought: BTreeSet<Place> = sought.map(|(place, _)| place.clone()).collect();
+        if sought.is_empty() {
+            return Conflicts { page, because: BTreeMap::new(), state };
+        }
+        let (begun, history) = (Instant::now(), state.clone());
+        let work = move |pace: &Pace| {
+            let mut passed = 0u32;
+            history.recent_winners(&sought, || {
+                passed = passed.wrapping_add(1);
+                if passed.is_multiple_of(STRETCH) {
+                    pace.step()?;
+                }
+                Ok(begun.elapsed() < PAGE_LIMIT)
+            })
+        };
+        let looked = async { self.budget.replay(async { Ok(work) }).await.unwrap_or_default() };
+        let too_long = async {
+            Timer::after(PAGE_LIMIT + PAGE_LIMIT).await;
+            BTreeMap::new()
+        };
+        let because = looked.or(too_long).await;
+        Conflicts { page, because, state }
+    }
+
+    /// What won against a transaction; none if it is not skipped.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub async fn because(&self, told: &Told) -> Option<Result<(Because, Arc<State>), Untold>> {
+        if told.standing.is_void || !matches!(told.standing.fate, Fate::Skipped(_)) {
+            return None;
+        }
+        let looked = self.look_because(told);
+        let too_long = async {
+            Timer::after(LIMIT).await;
+            Err(Untold::TooLong)
+        };
+        Some(looked.or(too_long).await.map_err(|why| self.unless_begun_later(why)))
+    }
+
+    async fn look_because(&self, told: &Told) -> Result<(Because, Arc<State>), Untold> {
+        let place = told.record.place.clone();
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let payload = told.record.transaction().map_err(invalid)?.payload;
+        let prepared = async {
+            let (state, past) = (self.handle.state(), self.handle.past().clone());
+            Ok(move |pace: &Pace| {
+                let past = PastUntil::new(past, state.journal_length(), pace);
+                let mut passed = 0u32;
+                let because = state.winner(&place, &payload, &past, || {
+                    passed = passed.wrapping_add(1);
+                    if passed.is_multiple_of(STRETCH) { pace.step() } else { Ok(()) }
+                })?;
+                Ok((because, state))
+            })
+        };
+        self.budget.replay(prepared).await
+    }
+}

@@ -1,0 +1,133 @@
+//! What won against a skipped transaction, as JSON.
+
+use serde::Serialize;
+
+use super::bad_request;
+use crate::clock::Time;
+use crate::http::{Request, Response};
+use crate::manager::State;
+use crate::patch::{Needless, PatchError, Pointer};
+use crate::query::Untold;
+use crate::replica::history::cause::{Because, NoWinner};
+use crate::source::Source;
+
+/// How many bytes of a path are told.
+const PATH_BYTES: usize = 200;
+
+/// The member `because`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Told<'a> {
+    Winner(Winner<'a>),
+    /// There is none, and why.
+    None {
+        none: String,
+    },
+    /// It was not looked for, or could not be found, and why.
+    Unknown {
+        unknown: &'static str,
+    },
+}
+
+/// The transaction that changed what the failing operation needed.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Winner<'a> {
+    source: &'a Source,
+    id: u64,
+    time: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<(&'a Source, u64)>,
+    /// How many transactions come before it in the history.
+    #[serde(rename = "index")]
+    index: u64,
+    #[serde(rename = "committed")]
+    committed: bool,
+    /// Which of its operations is the last that changed what is there.
+    #[serde(rename = "operation", skip_serializing_if = "Option::is_none")]
+    operation: Option<usize>,
+    /// Where.
+    #[serde(rename = "path")]
+    path: String,
+}
+
+impl<'a> Told<'a> {
+    /// What a search came to; none if it was not made.
+    pub fn of(because: Option<&'a Because>, state: &State) -> Self {
+        let none = match because {
+            Some(Ok(winner)) => {
+                let (place, (source, id)) = (&winner.placed.place, winner.placed.name());
+                return Self::Winner(Winner {
+                    source,
+                    id,
+                    time: place.time,
+                    by: winner.placed.named.is_some().then_some((&place.source, place.id)),
+                    index: winner.index,
+                    committed: state.is_committed(place),
+                    operation: winner.operation,
+                    path: cut(winner.pointer.as_str()),
+                });
+            }
+            Some(Err(none)) => none,
+            None => {
+                let unknown = "it was not looked for in so long a list; /transaction tells it";
+                return Self::Unknown { unknown };
+            }
+        };
+        let none = match none {
+            NoWinner::Needless(Needless::Never) => "it applies to no document".into(),
+            NoWinner::Needless(Needless::TooLarge) => "the document would be too large".into(),
+            NoWinner::Needless(Needless::Own(path)) => {
+                format!("its own operations changed {} before", named(path))
+            }
+            NoWinner::Unchanged(path) => {
+                format!("nothing before it has changed {}", named(path))
+            }
+            NoWinner::Folded(path) => {
+                format!("nothing that is kept has changed {} before it", named(path))
+            }
+        };
+        Self::None { none }
+    }
+
+    /// That it is skipped for its time.
+    pub fn void() -> Self {
+        Self::None { none: PatchError::VOID.to_string() }
+    }
+
+    /// Why a search came to nothing.
+    pub fn untold(why: &Untold) -> Self {
+        let unknown = match why {
+            Untold::Beyond(_) | Untold::Folded(_) => "what is looked for is not kept any more",
+            Untold::TooLong => "looking for it takes too long",
+            Untold::Journal(_) => "a part of the journal cannot be read",
+            Untold::Stopped => "the node is stopping",
+        };
+        Self::Unknown { unknown }
+    }
+}
+
+fn named(pointer: &Pointer) -> String {
+    if pointer.is_root() {
+        "the whole document".into()
+    } else {
+        format!("{:?}", cut(pointer.as_str()))
+    }
+}
+
+/// A path of which no more is told than of the one that does not apply.
+fn cut(path: &str) -> String {
+    let end = path.floor_char_boundary(PATH_BYTES);
+    if end < path.len() { format!("{}…", &path[..end]) } else { path.into() }
+}
+
+/// Whether a request wants to know what won: unless it says that it does not.
+pub fn is_wanted(request: &Request) -> Result<bool, Response> {
+    match request.query_parameter("because")?.as_deref() {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => {
+            Err(bad_request(format!("the query parameter because is {other:?}, not true or false")))
+        }
+    }
+}
