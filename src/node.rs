@@ -18,6 +18,7 @@ use crate::http::{Gzips, InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
 use crate::mesh::downstream::{Downstreams, UNREAD};
+use crate::mesh::gossip::Gossip;
 use crate::mesh::neighbours::Neighbours;
 use crate::mesh::upstream::{self, Dialers, Means, Membership, Peers};
 use crate::query::Query;
@@ -97,12 +98,7 @@ impl Node {
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
         let listeners = Listeners::bind(&addresses, security).await.map_err(listen)?;
-        let name = match &config.name {
-            Some(name) => name.clone(),
-            // Port 0 names nobody.
-            None if config.address.ends_with(":0") => listeners.addresses()[0].to_string(),
-            None => config.address.clone(),
-        };
+        let name = config.name.clone().unwrap_or_else(|| told_address(&config, &listeners));
         let (manager, handle) = match &config.data {
             None => {
                 let source = Source::begin_life(&name, random).map_err(StartError::Name)?;
@@ -205,6 +201,13 @@ impl Node {
             let (events, handle, shutdown) = (events.clone(), handle.clone(), shutdown.clone());
             executor.spawn(async move { events.run(handle, shutdown).await })
         };
+        let address = told_address(&config, &listeners);
+        let gossip = Gossip::new(handle.clone(), peers.clone(), downstreams.clone(), &address);
+        let gossip = Arc::new(gossip);
+        let gossiping = {
+            let (gossip, shutdown) = (gossip.clone(), shutdown.clone());
+            async move { gossip.run(shutdown).await }
+        };
         let announcing = downstreams.clone().announce(handle.clone(), shutdown.clone());
         let routes = Arc::new(Routes {
             events,
@@ -217,6 +220,7 @@ impl Node {
                 host_and_port(&config.address).0,
             ),
             downstreams,
+            gossip,
             peers,
             requests: Requests::default(),
             in_flight: InFlight::default(),
@@ -225,15 +229,26 @@ impl Node {
         });
         let work = async {
             let dialing = dialers.run(executor, shutdown.clone());
+            let telling = smol::future::zip(announcing, gossiping);
             let limits = Limits { connections: config.connections, ..Limits::default() };
             let serving = server::serve(executor, listeners, routes, limits, shutdown);
-            smol::future::zip(smol::future::zip(dialing, announcing), serving).await;
+            smol::future::zip(smol::future::zip(dialing, telling), serving).await;
             Timer::after(LAST_ANSWERS_LIMIT).await;
             log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())
         };
         // The manager ends after all others, which hold it; or before, if it cannot go on.
         manager.or(work).await
+    }
+}
+
+/// The address by which it is known.
+fn told_address(config: &Config, listeners: &Listeners) -> String {
+    // At port 0 nobody is found.
+    if config.address.ends_with(":0") {
+        listeners.addresses()[0].to_string()
+    } else {
+        config.address.clone()
     }
 }
 

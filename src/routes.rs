@@ -11,6 +11,7 @@ mod form;
 mod get;
 mod health;
 mod history;
+mod members;
 mod metrics;
 mod page;
 mod peers;
@@ -39,6 +40,7 @@ use crate::histogram::Histogram;
 use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstreams, Session};
+use crate::mesh::gossip::Gossip;
 use crate::mesh::tree::Process;
 use crate::mesh::upstream::Peers;
 use crate::query::Query;
@@ -66,6 +68,8 @@ pub struct Routes {
     pub events: Arc<Events>,
     /// The sessions on `/ws`.
     pub downstreams: Arc<Downstreams>,
+    /// What the nodes of the mesh tell.
+    pub gossip: Arc<Gossip>,
     /// The peers that are dialed.
     pub peers: Arc<Peers>,
     /// Counts the answers.
@@ -264,6 +268,7 @@ impl Routes {
                 self.unless_stopping(fate::conflicts(query, request)).await?.into()
             }
             Action::Peers => peers::list(self).await.into(),
+            Action::Mesh => members::list(self).await.into(),
             Action::AddPeer => self.unless_stopping(peers::add(self, request)).await?.into(),
             Action::RemovePeer => {
                 let peer = rest.strip_prefix('/').unwrap_or(rest);

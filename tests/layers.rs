@@ -68,6 +68,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replica::Base",
             "replica::base",
             "replica::Refusal",
+            // A report from further ahead is not believed, as a transaction is not.
+            "replica::MAX_AHEAD_MICROS",
             // Which peers were added is kept beside the journal.
             "journal::PeerList",
             "manager",

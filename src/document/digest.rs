@@ -1,10 +1,12 @@
 //! Hashes of values' texts.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::Value;
@@ -87,6 +89,13 @@ impl FromStr for Hash {
     fn from_str(text: &str) -> Result<Self, ()> {
         let are_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if text.len() == 32 && are_digits { Ok(Self(text.into())) } else { Err(()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(|()| D::Error::custom("a hash has 32 hexadecimal digits"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::VectorClock;
 use crate::document::{Digest, Hash};
@@ -15,7 +15,7 @@ const MARK: &str = "patchmesh-state";
 /// have an equal `state`.
 ///
 /// As JSON an object of the two; as text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHash {
     /// A hash of the vector clock.
     pub clock: Hash,

@@ -12,6 +12,7 @@
 
 mod announcements;
 mod course;
+mod following;
 mod frames;
 pub mod plain;
 mod sending;
@@ -44,7 +45,7 @@ use crate::stream::Stream;
 use course::Course;
 use sending::{Next, Sending};
 
-pub use status::{DownstreamStatus, Downstreams, UNREAD};
+pub use status::{DownstreamStatus, Downstreams, Kind, UNREAD};
 
 /// Little is heard here: pongs, pings with an order, and a close.
 const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
@@ -70,6 +71,8 @@ pub struct Hello {
     pub version: u64,
     /// Whether it needs a base, whatever it has seen.
     pub heals: bool,
+    /// Whether it wants to hear what nodes tell of themselves.
+    pub wants_members: bool,
     /// Its source.
     pub node: Option<Source>,
     /// Its process; none if it does not say, and then it is always sent all.
@@ -80,6 +83,15 @@ impl Hello {
     /// Whether it understands messages that are no transactions.
     fn takes_notes(&self) -> bool {
         self.version >= 2
+    }
+
+    /// What it is.
+    fn kind(&self) -> Kind {
+        match self {
+            Self { node: Some(_), .. } => Kind::Node,
+            _ if self.takes_notes() => Kind::Viewer,
+            _ => Kind::Plain,
+        }
     }
 }
 
@@ -204,7 +216,7 @@ impl Session {
         let grown = self.handle.subscribe();
         let mut course = self.course(&shutdown).await?;
         let progress = self.downstreams.begin(
-            (self.address, self.hello.node.clone()),
+            (self.address, self.hello.node.clone(), self.hello.kind()),
             course.begin,
             self.handle.journal().length(),
             std::mem::take(&mut course.seen),

@@ -15,12 +15,15 @@ use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
 use crate::manager::Handle;
+use crate::mesh::members::Reports;
+use crate::mesh::roster::Roster;
 use crate::mesh::tree::{LinkId, Order, Ping, Process, Summary, Tree};
 use crate::source::Source;
 
 /// The streams of one process.
-#[derive(Debug)]
 pub struct Neighbours {
+    /// What nodes tell of themselves.
+    pub roster: Roster,
     /// By which others tell this process from another one.
     number: u64,
     links: Mutex<Links>,
@@ -51,7 +54,11 @@ impl Neighbours {
     /// Of a process that begins; with a random number that no other process has.
     pub fn new(number: u64) -> Self {
         let tree = Tree::new(fastrand::Rng::with_seed(number));
-        Self { number, links: Mutex::new(Links { tree, wakes: BTreeMap::new() }) }
+        Self {
+            roster: Roster::default(),
+            number,
+            links: Mutex::new(Links { tree, wakes: BTreeMap::new() }),
+        }
     }
 
     /// This process, while the node's streams have begun anew so often.
@@ -67,7 +74,7 @@ impl Neighbours {
         links.wakes.insert(id, wake);
         drop(links);
         let (neighbours, woken) = (self.clone(), Box::pin(woken));
-        Branch { neighbours, handle, id, woken, has_ping: true, look: Timer::never() }
+        Branch { neighbours, handle, id, process, woken, has_ping: true, look: Timer::never() }
     }
 
     /// A process begins to read this node, and has said what it has.
@@ -103,6 +110,8 @@ pub struct Branch {
     neighbours: Arc<Neighbours>,
     handle: Handle,
     id: LinkId,
+    /// The process that sends.
+    process: Process,
     woken: Pin<Box<Receiver<()>>>,
     /// Whether the peer may have to be told something.
     has_ping: bool,
@@ -135,6 +144,11 @@ impl Branch {
         let hear = |tree: &mut Tree| tree.hear(id, summary, state.stamps(), now);
         let look = self.neighbours.lock().change(hear);
         self.look_at(look);
+    }
+
+    /// The peer passes on what nodes tell of themselves.
+    pub fn hear_of_members(&self, reports: Reports) {
+        self.neighbours.roster.hear(reports, self.process);
     }
 
     /// A pong came.

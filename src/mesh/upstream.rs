@@ -467,6 +467,12 @@ impl Upstream {
                     branch.hear(summary);
                 }
             }
+            Heard::Note(Note::Members(reports)) if !joining.is_under_way() => {
+                self.status().heard = Some(wall_clock());
+                if let Some(branch) = branch {
+                    branch.hear_of_members(reports);
+                }
+            }
             Heard::Note(note) => {
                 gathered.reaches_end |= matches!(note, Note::End(_));
                 let taken = joining.take(note);

@@ -44,9 +44,17 @@ pub fn agree(
     let node = parameter(request, "node", "a source", str::parse)?;
     let process_there = parameter(request, "process", "a process", str::parse)?;
     let heals = parameter(request, "heal", "0 or 1", str::parse::<u8>)?;
-    let (version, heals) =
-        (version.unwrap_or(1).min(VERSION), heals.is_some_and(|heals| heals > 0));
-    let hello = Hello { since, version, heals, node, process: process_there };
+    let members = parameter(request, "members", "0 or 1", str::parse::<u8>)?;
+    let is_set = |flag: Option<u8>| flag.is_some_and(|flag| flag > 0);
+    let version = version.unwrap_or(1).min(VERSION);
+    let hello = Hello {
+        since,
+        version,
+        heals: is_set(heals),
+        wants_members: is_set(members),
+        node,
+        process: process_there,
+    };
     let response = Response::new(101)
         .with_header("Upgrade", "websocket")
         .with_header("Connection", "Upgrade")
@@ -98,10 +106,7 @@ mod tests {
         assert_eq!(response.header("Patchmesh-Version"), Some("2"));
         assert_eq!(response.header("Patchmesh-Node"), Some("here~abcdefgh"));
         assert_eq!(response.header("Patchmesh-Process"), Some("0000000000000011.3"));
-        assert_eq!(
-            hello,
-            Hello { since: None, version: 1, heals: false, node: None, process: None }
-        );
+        assert_eq!(hello, Hello { version: 1, ..Hello::default() });
     }
 
     #[test]
@@ -115,6 +120,9 @@ mod tests {
         for (target, heals) in [("/ws?v=2", false), ("/ws?v=2&heal=0", false), ("/ws?heal=1", true)]
         {
             assert_eq!(agreed(target, HEAD).unwrap().1.heals, heals, "{target}");
+        }
+        for (target, wants) in [("/ws?v=2", false), ("/ws?v=2&members=1", true)] {
+            assert_eq!(agreed(target, HEAD).unwrap().1.wants_members, wants, "{target}");
         }
         for (target, version) in [("/ws?v=1", 1), ("/ws?v=2", 2), ("/ws?v=3", 2), ("/ws?v=99", 2)] {
             assert_eq!(agreed(target, HEAD).unwrap().1.version, version, "{target}");
@@ -133,6 +141,7 @@ mod tests {
             "v=two",
             "v=-1",
             "heal=yes",
+            "members=all",
             "node=",
             "node=a%0Ab",
             "process=17",

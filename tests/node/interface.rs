@@ -497,7 +497,8 @@ fn the_metrics_count() {
     assert_eq!(value("patchmesh_transactions_refused_total"), 1.0);
     assert_eq!(value("patchmesh_journal_transactions"), 2.0);
     assert_eq!(value("patchmesh_sources"), 2.0);
-    assert_eq!(value("patchmesh_downstreams"), 0.0);
+    let readers = |kind| value(&format!("patchmesh_downstreams{{kind=\"{kind}\"}}"));
+    assert_eq!(["node", "plain", "viewer"].map(readers), [0.0; 3]);
     assert_eq!(value("patchmesh_http_requests_total{class=\"4xx\"}"), 1.0);
     let (name, _) = other.source.rsplit_once('~').unwrap();
     let labels = format!("{{peer=\"{}\",node=\"{name}\"}}", other.address);
@@ -513,7 +514,7 @@ fn the_metrics_count() {
     assert_eq!(value("patchmesh_was_read"), 0.0);
     let mut stream = Stream::open(&node, "/ws?v=2&node=reader~00000000");
     stream.next();
-    assert_eq!(value("patchmesh_downstreams"), 1.0);
+    assert_eq!(["node", "plain", "viewer"].map(readers), [1.0, 0.0, 0.0]);
     assert_eq!(value("patchmesh_downstreams_lazy"), 0.0);
     assert_eq!(value("patchmesh_downstream_behind_transactions{node=\"reader\"}"), 0.0);
     assert_eq!(value("patchmesh_was_read"), 1.0);
@@ -545,7 +546,7 @@ fn peers_are_shown_both_ways() {
     assert!(upstream["since"].as_u64() > Some(1_700_000_000_000_000), "{upstream}");
     assert!(upstream["delay_ms"].as_u64() < Some(60_000), "{upstream}");
     let downstream = &first.peers()["downstreams"][0];
-    let shown = ["address", "behind", "heard", "lazy", "node", "position", "since"];
+    let shown = ["address", "behind", "heard", "kind", "lazy", "node", "position", "since"];
     assert_eq!(keys(downstream), shown);
     assert!(downstream["heard"].as_u64() >= downstream["since"].as_u64(), "{downstream}");
     assert_eq!(downstream["node"], second.source.as_str());

@@ -8,6 +8,7 @@ mod exactly_once;
 mod finality;
 mod floods;
 mod frames;
+mod gossip;
 mod harness;
 mod interface;
 mod joining;

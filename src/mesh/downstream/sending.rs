@@ -10,6 +10,7 @@ use async_tungstenite::tungstenite::Message;
 use smol::stream::Stream as _;
 
 use super::course::Course;
+use super::following::Following;
 use super::frames::{Frames, frame};
 use super::status::Progress;
 use super::{End, Session};
@@ -45,6 +46,8 @@ pub(super) struct Sending<'a> {
     flow: Flow,
     /// When there is something to tell a lazy reader.
     beats: Option<Pin<Box<Receiver<()>>>>,
+    /// What it is told of other nodes; none if it does not want to be.
+    following: Option<Following>,
     /// The process that reads, of which it may be known what it has.
     reader: Option<Process>,
     /// Whether the last ping waits behind what is being written.
@@ -61,6 +64,9 @@ impl<'a> Sending<'a> {
     ) -> Self {
         let (is_behind, is_told_of_end) = (true, !session.hello.takes_notes());
         let grown = Box::pin(grown);
+        let wants_members = session.hello.wants_members && session.hello.takes_notes();
+        let following =
+            wants_members.then(|| Following::begin(&session.downstreams.neighbours.roster));
         let reader = session.hello.process.filter(|_| !course.has_base);
         Self {
             session,
@@ -72,6 +78,7 @@ impl<'a> Sending<'a> {
             is_told_of_end,
             flow: Flow::default(),
             beats: None,
+            following,
             reader,
             ping_waits: false,
         }
@@ -82,6 +89,10 @@ impl<'a> Sending<'a> {
         for _ in 0..BATCHES_A_TURN {
             ready!(self.socket.poll_written(context))?;
             self.ping_waits = false;
+            if self.has_news(context) {
+                self.tell_news()?;
+                continue;
+            }
             if !self.is_behind {
                 ready!(self.poll_growth(context));
             }
@@ -93,6 +104,23 @@ impl<'a> Sending<'a> {
         // were seen must keep other tasks waiting.
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether there may be something to tell of other nodes. Of a base and what is before it nothing is told.
+    fn has_news(&mut self, context: &mut Context<'_>) -> bool {
+        let roster = &self.session.downstreams.neighbours.roster;
+        self.course.is_begun
+            && self.following.as_mut().is_some_and(|following| following.has_news(roster, context))
+    }
+
+    /// Tells of other nodes what the reader was not told.
+    fn tell_news(&mut self) -> Result<(), End> {
+        let Session { downstreams, hello, .. } = self.session;
+        let Some(following) = &mut self.following else { return Ok(()) };
+        match following.message(&downstreams.neighbours.roster, hello.process) {
+            Some(text) => Ok(self.socket.queue(Message::text(text))?),
+            None => Ok(()),
+        }
     }
 
     fn poll_growth(&mut self, context: &mut Context<'_>) -> Poll<()> {

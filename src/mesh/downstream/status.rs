@@ -41,11 +41,38 @@ pub struct Downstreams {
     pub(super) latest: Latest,
 }
 
+/// What reads a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A node that says who it is.
+    Node,
+    /// Something that knows the first version of the wire only, as plain nodes do.
+    Plain,
+    /// A page or a tool: it knows the wire, and says that it is no node.
+    Viewer,
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Node, Self::Plain, Self::Viewer];
+
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Plain => "plain",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
 /// How far one session is.
 #[derive(Debug)]
 pub(super) struct Progress {
     address: SocketAddr,
     node: Option<Source>,
+    kind: Kind,
     pub position: AtomicU64,
     /// How many transactions the journal had when the session began.
     pub length_at_begin: u64,
@@ -65,6 +92,8 @@ pub struct DownstreamStatus {
     pub address: String,
     /// The source of the node that reads; none if it does not say, as plain nodes do not.
     pub node: Option<String>,
+    /// What it is.
+    pub kind: Kind,
     /// The position in the journal of the next transaction to send.
     pub position: u64,
     /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them; none
@@ -114,6 +143,7 @@ impl Progress {
         DownstreamStatus {
             address: self.address.to_string(),
             node: self.node.as_ref().map(Source::to_string),
+            kind: self.kind,
             position: self.position.load(Ordering::Relaxed),
             behind: self.behind(handle),
             lazy: self.lazy.load(Ordering::Relaxed),
@@ -149,6 +179,13 @@ impl Downstreams {
         list
     }
 
+    /// How many pages and tools read this node.
+    pub fn viewers(&self) -> u64 {
+        let open = self.lock();
+        let open = open.iter().filter_map(Weak::upgrade);
+        open.filter(|progress| progress.kind == Kind::Viewer).count() as u64
+    }
+
     /// Whether another patchmesh node has read this one since it started.
     pub fn were_read(&self) -> bool {
         self.were_read.load(Ordering::Relaxed)
@@ -162,7 +199,7 @@ impl Downstreams {
     /// A session begins at `position` of a journal of so many transactions, and leaves out what was `seen`.
     pub(super) fn begin(
         &self,
-        (address, node): (SocketAddr, Option<Source>),
+        (address, node, kind): (SocketAddr, Option<Source>, Kind),
         position: u64,
         length_at_begin: u64,
         seen: Seen,
@@ -171,6 +208,7 @@ impl Downstreams {
         let progress = Arc::new(Progress {
             address,
             node,
+            kind,
             position: AtomicU64::new(position),
             length_at_begin,
             lazy: AtomicBool::new(false),

@@ -65,9 +65,10 @@ pub async fn dial(
     let heal = if hello.heals { "&heal=1" } else { "" };
     let host = authority(address);
     let process = hello.process.map(|process| format!("&process={process}")).unwrap_or_default();
-    let mut request = format!("ws://{host}{path}?since={since}&v=2&node={node}{process}{heal}")
-        .into_client_request()
-        .map_err(|error| End::NotWebSocket(error.to_string()))?;
+    let mut request =
+        format!("ws://{host}{path}?since={since}&v=2&node={node}&members=1{process}{heal}")
+            .into_client_request()
+            .map_err(|error| End::NotWebSocket(error.to_string()))?;
     if let Some(token) = hello.token {
         let value = HeaderValue::try_from(format!("Bearer {token}"))
             .expect("a token has visible ASCII characters only");

@@ -101,6 +101,13 @@ impl Peers {
         self.lock().iter().map(copy).collect()
     }
 
+    /// Looks at how it stands with each of them, and copies nothing.
+    pub fn each(&self, mut look: impl FnMut(&UpstreamStatus)) {
+        self.lock().iter().for_each(|status| {
+            look(&status.lock().unwrap_or_else(PoisonError::into_inner));
+        });
+    }
+
     /// How often one of them has come to have another document, also of those that are peers no more.
     pub fn divergences(&self) -> u64 {
         let now = self.statuses().iter().map(|status| status.divergences).sum::<u64>();

@@ -1,12 +1,12 @@
 //! What `/peers` shows of an upstream.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::{Time, VectorClock};
 use crate::mesh::named::Named;
 
 /// How it stands with a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// It is dialed for the first time.

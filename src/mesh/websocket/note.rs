@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mesh::members::Reports;
 use crate::mesh::tree;
 use crate::replica::base::{More, Summary};
 
@@ -22,6 +23,8 @@ pub enum Note {
         /// The hash of the document's text, in hexadecimal digits.
         sha256: String,
     },
+    /// What nodes tell of themselves, to who says that it wants to know: `{"Members":[...]}`.
+    Members(Reports),
     /// What is new: `{"Have":{"a~k3x9q2pd":7},"From":17,"To":19}`.
     #[serde(skip)]
     Have(tree::Summary),
@@ -60,7 +63,7 @@ fn name(text: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_known(name: &[u8]) -> bool {
-    matches!(name, b"End" | b"Base" | b"More" | b"Piece" | b"BaseEnd")
+    matches!(name, b"End" | b"Base" | b"More" | b"Piece" | b"BaseEnd" | b"Members")
 }
 
 #[cfg(test)]

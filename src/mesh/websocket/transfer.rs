@@ -143,7 +143,8 @@ impl Assembler {
             (Note::Base(_), Some(_)) => return Err("a Base inside another one".into()),
             (Note::End(_), Some(_)) => return Err("an End inside a Base".into()),
             (Note::Have(_), Some(_)) => return Err("a Have inside a Base".into()),
-            (Note::End(_) | Note::Have(_), None) => {}
+            (Note::Members(_), Some(_)) => return Err("Members inside a Base".into()),
+            (Note::End(_) | Note::Have(_) | Note::Members(_), None) => {}
             (Note::More(_) | Note::Piece(_) | Note::BaseEnd { .. }, None) => {
                 return Err("a part of a Base without its beginning".into());
             }

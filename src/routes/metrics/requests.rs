@@ -45,6 +45,7 @@ impl Kind {
             | Action::Clock
             | Action::Stream
             | Action::Peers
+            | Action::Mesh
             | Action::AddPeer
             | Action::RemovePeer
             | Action::Promote

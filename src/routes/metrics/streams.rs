@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{Page, seconds};
 use crate::clock::Time;
-use crate::mesh::downstream::DownstreamStatus;
+use crate::mesh::downstream::{DownstreamStatus, Kind};
 use crate::mesh::upstream::{State, UpstreamStatus};
 
 /// How many names of readers have series of their own. The others are counted as if they did not say it.
@@ -78,8 +78,13 @@ pub fn write_upstreams(page: &mut Page, upstreams: &[UpstreamStatus]) {
 /// Writes the metrics of the streams to readers.
 pub fn write_downstreams(page: &mut Page, downstreams: &[DownstreamStatus], was_read: bool) {
     let lazy = downstreams.iter().filter(|reader| reader.lazy).count();
+    let name = "downstreams";
+    page.metric(name, "gauge", "Sessions that are sent the journal; pages and tools are viewers");
+    for kind in Kind::ALL {
+        let count = downstreams.iter().filter(|reader| reader.kind == kind).count();
+        page.sample(name, &[("kind", &kind.name())], count);
+    }
     for (name, help, value) in [
-        ("downstreams", "Sessions that are sent the journal", downstreams.len()),
         ("downstreams_lazy", "Those that are sent what there is, and not the transactions", lazy),
         (
             "was_read",
@@ -97,10 +102,12 @@ pub fn write_downstreams(page: &mut Page, downstreams: &[DownstreamStatus], was_
     }
 }
 
-/// How far the slowest session of each name is behind; one without a name stands for all that have none.
+/// How far the slowest session of each name is behind; one without a name stands for all that have none. Viewers
+/// are no nodes.
 fn behind_by_name(downstreams: &[DownstreamStatus]) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
-    for DownstreamStatus { node, behind, .. } in downstreams {
+    let nodes = downstreams.iter().filter(|reader| reader.kind != Kind::Viewer);
+    for DownstreamStatus { node, behind, .. } in nodes {
         let mut name = name_of(node.as_deref());
         if all.len() >= MOST_NAMES && !all.contains_key(&name) {
             name.clear();
@@ -130,6 +137,7 @@ mod tests {
         DownstreamStatus {
             address: "a:1".into(),
             node: node.map(str::to_owned),
+            kind: if node.is_some() { Kind::Node } else { Kind::Plain },
             position: 0,
             behind,
             lazy: false,
@@ -146,6 +154,7 @@ mod tests {
             reader(None, 1),
             reader(Some("cairo"), 0),
             reader(None, 5),
+            DownstreamStatus { kind: Kind::Viewer, ..reader(None, 9) },
         ];
         let expected = [("", 5), ("berlin", 7), ("cairo", 0)];
         let expected = expected.map(|(name, behind)| (name.to_owned(), behind));

@@ -1,0 +1,145 @@
+//! Tells the mesh how this node is, and has its readers told what is heard of others.
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use smol::Timer;
+use smol::future::FutureExt;
+
+use crate::clock::Time;
+use crate::manager::{Handle, wall_clock};
+use crate::mesh::downstream::Downstreams;
+use crate::mesh::members::{MOST_READS, Read, Report, Told, told_address};
+use crate::mesh::roster::Roster;
+use crate::mesh::upstream::{Peers, UpstreamStatus};
+
+/// How often it is seen whether something has happened of which others are to hear soon.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long what is heard waits for more of it, so that it is passed on together, and no peer has this node talk
+/// without end.
+const PACE: Duration = Duration::from_millis(200);
+
+/// What a node tells is made of these.
+pub struct Gossip {
+    handle: Handle,
+    peers: Arc<Peers>,
+    downstreams: Arc<Downstreams>,
+    /// Where the node listens.
+    address: String,
+}
+
+/// What was told last.
+struct Last {
+    at: Instant,
+    gist: u64,
+}
+
+impl Gossip {
+    /// Of a node that listens at `address`.
+    pub fn new(
+        handle: Handle,
+        peers: Arc<Peers>,
+        downstreams: Arc<Downstreams>,
+        address: &str,
+    ) -> Self {
+        Self { handle, peers, downstreams, address: told_address(address) }
+    }
+
+    /// How this node is now.
+    pub async fn report(&self) -> Report {
+        let hash = self.handle.state_hash().await;
+        let (node, state, now) = (self.handle.source(), self.handle.last_state(), wall_clock());
+        let commit = state.last_commit();
+        let epoch = commit.as_ref().and_then(|commit| commit.name.source.epoch());
+        let mut reads = Vec::new();
+        self.peers.each(|peer| {
+            if reads.len() < MOST_READS {
+                reads.push(read(peer, now));
+            }
+        });
+        Report {
+            address: self.address.clone(),
+            length: state.length(),
+            committed: commit.as_ref().map(|_| state.committed_length()),
+            primary: epoch.is_some_and(|epoch| epoch.life == node.as_str()),
+            hash,
+            viewers: self.downstreams.viewers(),
+            reads,
+            node,
+        }
+    }
+
+    /// What the others have told, by their names.
+    pub fn others(&self) -> Vec<Told> {
+        self.roster().others()
+    }
+
+    /// Tells how this node is and passes on what is heard, until `shutdown` closes.
+    pub async fn run(&self, shutdown: Receiver<Infallible>) {
+        let stopping = async {
+            shutdown.recv().await.ok();
+        };
+        self.go_on().or(stopping).await;
+    }
+
+    async fn go_on(&self) {
+        let mut last = None;
+        loop {
+            let look = async {
+                Timer::after(LOOK_INTERVAL).await;
+            };
+            self.roster().hears().or(look).await;
+            // With nobody to tell it would be made for nothing.
+            if self.roster().readers() > 0 {
+                self.tell(&mut last).await;
+                self.roster().wake();
+            }
+            Timer::after(PACE).await;
+        }
+    }
+
+    /// Tells how this node is, if the last time was long ago or something has happened since.
+    async fn tell(&self, last: &mut Option<Last>) {
+        let gist = self.gist();
+        let is_told =
+            |last: &Last| last.gist == gist && last.at.elapsed() < self.roster().interval();
+        if last.as_ref().is_some_and(is_told) {
+            return;
+        }
+        self.roster().tell(self.report().await);
+        *last = Some(Last { at: Instant::now(), gist });
+    }
+
+    /// A hash of what others are to hear of soon.
+    fn gist(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.peers.each(|UpstreamStatus { address, node, state, lazy, agrees, .. }| {
+            (address, node, state, lazy, agrees).hash(&mut hasher);
+        });
+        hasher.finish()
+    }
+
+    fn roster(&self) -> &Roster {
+        &self.downstreams.neighbours.roster
+    }
+}
+
+/// What is told of a peer.
+fn read(peer: &UpstreamStatus, now: Time) -> Read {
+    let ms_since = |time: Time| now.micros_after(time) / 1000;
+    Read {
+        address: told_address(&peer.address),
+        node: peer.node.as_ref().and_then(|node| node.parse().ok()),
+        state: peer.state,
+        since_ms: ms_since(peer.since),
+        heard_ms: peer.heard.map(ms_since),
+        lazy: peer.lazy,
+        behind: peer.behind,
+        delay_ms: peer.delay_ms,
+        agrees: peer.agrees,
+    }
+}

@@ -1,0 +1,209 @@
+//! What the nodes of a mesh tell of themselves, as far as it is known here.
+//!
+//! Each node tells how it is in a [`Report`], and passes on what others tell. Of each node the latest report is kept:
+//! a process gives its reports numbers that grow, by the wall clock, so that those of a new process are later ones. How
+//! old a report is travels with it, and grows while it rests somewhere, since the clocks of nodes differ.
+//!
+//! A peer can say of a third node what it likes, as it can of itself. What it cannot do is have more kept than
+//! [`MOST_NODES`] reports of bounded size, or keep a node for longer than [`FORGOTTEN_AFTER`] after that has told
+//! something last.
+//!
+//! Pure: no I/O, and time is an argument.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::mesh::tree::Process;
+use crate::replica::MAX_AHEAD_MICROS;
+use crate::source::Source;
+
+pub use report::{MOST_READS, Read, Report, Reports, Told, told_address};
+
+/// Of how many nodes the report is kept.
+pub const MOST_NODES: usize = 256;
+
+/// A node that has told nothing for so long is taken to be silent.
+pub const SILENT_AFTER: Duration = Duration::from_secs(60);
+
+/// What a node told so long ago is forgotten.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// About how many bytes of reports go into one message: much less than a reader takes.
+const MESSAGE_BYTES: usize = 64 << 10;
+
+/// How often a node tells how it is, if nothing happens: in a mesh of many nodes less often, so that what a link
+/// carries of this stays about a report a second.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+const INTERVAL_A_NODE: Duration = Duration::from_secs(1);
+
+/// The latest report of each node.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// The node that keeps them, if it has told something.
+    own: Option<Source>,
+    /// The greatest number that it has given to a report, or is said to have given.
+    number: u64,
+    members: BTreeMap<Source, Member>,
+    /// How many reports were kept in all.
+    version: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    number: u64,
+    /// How old the report was when it came, and when that was.
+    age: Duration,
+    came: Instant,
+    /// What the version was when it came.
+    version: u64,
+    /// Who passed it on; none for the node's own.
+    from: Option<Process>,
+    report: Arc<Report>,
+}
+
+impl Member {
+    fn age(&self, now: Instant) -> Duration {
+        self.age + now.saturating_duration_since(self.came)
+    }
+
+    /// Whether a reader has passed it on itself. Its own from before it began again it is told: to go on from there.
+    fn is_from(&self, reader: Option<Process>) -> bool {
+        let number = |process: Process| process.number;
+        self.from.is_some() && self.from.map(number) == reader.map(number)
+    }
+
+    fn told(&self, now: Instant) -> Told {
+        let told_ms = self.age(now).as_millis() as u64;
+        Told { number: self.number, told_ms, report: self.report.clone() }
+    }
+}
+
+impl Members {
+    /// How many reports were kept in all: who has seen those of one version lacks the later ones.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How long after its last report the node tells how it is, if nothing happens.
+    pub fn interval(&self) -> Duration {
+        let nodes = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        INTERVAL_A_NODE.saturating_mul(nodes).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+    }
+
+    /// This node tells how it is; `micros` is what its wall clock says.
+    pub fn tell(&mut self, report: Report, micros: u64, now: Instant) {
+        self.forget(now);
+        if let Some(before) = self.own.replace(report.node.clone())
+            && before != report.node
+        {
+            // It goes on as another life.
+            self.members.remove(&before);
+        }
+        self.number = micros.max(self.number + 1);
+        let number = self.number;
+        self.keep(Told { number, told_ms: 0, report: Arc::new(report) }, None, now);
+    }
+
+    /// A peer's process passes reports on. Says whether one of them is news; `micros` is what the wall clock says.
+    pub fn hear(&mut self, reports: Reports, from: Process, micros: u64, now: Instant) -> bool {
+        let before = self.version;
+        for told in reports.into_iter() {
+            // A number from the future would keep later reports out.
+            let is_early = told.number > micros.saturating_add(MAX_AHEAD_MICROS);
+            if is_early || told.age() >= FORGOTTEN_AFTER {
+                continue;
+            }
+            let node = &told.report.node;
+            if Some(node) == self.own.as_ref() {
+                // A process before this one, if the clock went back, or somebody who pretends: this one goes on from there.
+                self.number = self.number.max(told.number);
+                continue;
+            }
+            let is_news = match self.members.get(node) {
+                Some(member) => member.number < told.number,
+                None => self.has_room(told.age(), now),
+            };
+            if is_news {
+                self.keep(told, Some(from), now);
+            }
+        }
+        self.version > before
+    }
+
+    /// Whether there is room for another node, of which the report is so old: that which was told longest ago
+    /// goes for it.
+    fn has_room(&mut self, age: Duration, now: Instant) -> bool {
+        if self.members.len() < MOST_NODES {
+            return true;
+        }
+        let others = self.members.iter().filter(|(node, _)| self.own.as_ref() != Some(node));
+        let oldest = others.max_by_key(|(_, member)| member.age(now));
+        let Some((node, _)) = oldest.filter(|(_, member)| member.age(now) > age) else {
+            return false;
+        };
+        let node = node.clone();
+        self.members.remove(&node);
+        true
+    }
+
+    fn keep(&mut self, told: Told, from: Option<Process>, now: Instant) {
+        self.version += 1;
+        let (version, age) = (self.version, told.age());
+        let Told { number, report, .. } = told;
+        let node = report.node.clone();
+        self.members.insert(node, Member { number, age, came: now, version, from, report });
+    }
+
+    /// Forgets what was told long ago, and a silent node if another life of it is there.
+    pub fn forget(&mut self, now: Instant) {
+        let mut last: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let place = |report: &Report| {
+            let name = report.node.life_name().unwrap_or_default();
+            (name.to_owned(), report.address.clone())
+        };
+        for Member { number, report, .. } in self.members.values() {
+            let greatest = last.entry(place(report)).or_default();
+            *greatest = (*greatest).max(*number);
+        }
+        let own = self.own.as_ref();
+        self.members.retain(|node, member| {
+            let age = member.age(now);
+            let is_last = last.get(&place(&member.report)) == Some(&member.number);
+            own == Some(node) || age < if is_last { FORGOTTEN_AFTER } else { SILENT_AFTER }
+        });
+    }
+
+    /// What the process that reads is to be told next, if it was told all up to `version`: what goes into one message,
+    /// and up to which version it was told all then. Nothing if it knows the rest.
+    pub fn since(&self, version: u64, reader: Option<Process>, now: Instant) -> (Vec<Told>, u64) {
+        let mut members: Vec<_> =
+            self.members.values().filter(|member| member.version > version).collect();
+        members.sort_by_key(|member| member.version);
+        let (mut told, mut bytes) = (Vec::new(), 0);
+        for member in members {
+            if member.is_from(reader) || member.age(now) >= FORGOTTEN_AFTER {
+                continue;
+            }
+            if bytes >= MESSAGE_BYTES {
+                return (told, member.version - 1);
+            }
+            bytes += member.report.most_bytes();
+            told.push(member.told(now));
+        }
+        (told, self.version)
+    }
+
+    /// What all nodes but this one have told, by their names.
+    pub fn others(&mut self, now: Instant) -> Vec<Told> {
+        self.forget(now);
+        let others = self.members.iter().filter(|(node, _)| self.own.as_ref() != Some(node));
+        others.map(|(_, member)| member.told(now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

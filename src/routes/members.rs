@@ -1,0 +1,34 @@
+//! `/mesh`: how all nodes of the mesh are, as far as they tell.
+
+use serde::Serialize;
+
+use super::{Routes, json};
+use crate::http::Response;
+use crate::mesh::members::Report;
+use crate::source::Source;
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    /// This node.
+    node: &'a Source,
+    /// This one first, then the others by their names.
+    nodes: Vec<Member<'a>>,
+}
+
+#[derive(Serialize)]
+struct Member<'a> {
+    /// How long ago it said so.
+    told_ms: u64,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Answers a `GET`.
+pub async fn list(routes: &Routes) -> Response {
+    let own = routes.gossip.report().await;
+    let others = routes.gossip.others();
+    let others = others.iter().filter(|told| told.report.node != own.node);
+    let others = others.map(|told| Member { told_ms: told.told_ms, report: &told.report });
+    let nodes = std::iter::once(Member { told_ms: 0, report: &own }).chain(others).collect();
+    json(&Shown { node: &own.node, nodes })
+}
