@@ -142,9 +142,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("node", &["*"]),
 ];
 
-/// Besides those above: the routes hand out sessions, say which process this is, and show how the streams are.
-const ROUTES_MAY_SHOW: [&str; 4] =
-    ["mesh::downstream", "events", "mesh::upstream", "mesh::tree::Process"];
+/// Besides those above: the routes hand out sessions, say which process this is, and show how the streams are and
+/// what nodes tell.
+const ROUTES_MAY_SHOW: [&str; 6] = [
+    "mesh::downstream",
+    "events",
+    "mesh::upstream",
+    "mesh::tree::Process",
+    "mesh::gossip",
+    "mesh::members::Report",
+];
 
 const CORE: [&str; 9] =
     ["source", "clock", "transaction", "commit", "shared", "names", "document", "patch", "replica"];
