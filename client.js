@@ -253,21 +253,25 @@ function measure(value, known = new Map()) {
 	return sum;
 }
 
-/** A document being changed: what a change meets on its way is copied once, and all else is shared. */
+/**
+ * A document being changed: what a change meets on its way is copied once, and all else is shared. One that is changed
+ * in place is the node's, which has found that the patch applies.
+ */
 class Draft {
 	copied = 0;
 	/** The containers that nobody else has. */
 	own = new Set();
 
-	constructor(root) {
+	constructor(root, isInPlace = false) {
 		this.root = root;
+		this.isInPlace = isInPlace;
 	}
 
 	/** The container at these tokens, in which `next` is looked up; it may be changed. */
 	open(tokens, next) {
 		const claim = (value, token) => {
-			if (this.own.has(value)) return value;
 			if (!isContainer(value)) throw notBelow(value, token);
+			if (this.isInPlace || this.own.has(value)) return value;
 			const copy = Array.isArray(value) ? value.slice() : { ...value };
 			this.own.add(copy);
 			return copy;
@@ -281,7 +285,7 @@ class Draft {
 	}
 
 	admit(path, value) {
-		if (path.length + measure(value).depth > MAX_DEPTH) throw doesNotApply('the document would be nested too deep');
+		if (!this.isInPlace && path.length + measure(value).depth > MAX_DEPTH) throw doesNotApply('the document would be nested too deep');
 	}
 
 	add(path, value) {
@@ -323,9 +327,10 @@ class Draft {
 
 	copy(path, from) {
 		const value = find(this.root, from);
+		// It stands at two places now, and a change at one of them must not show at the other.
+		if (this.isInPlace) return this.add(path, structuredClone(value));
 		this.copied += measure(value).weight;
 		if (this.copied > MAX_COPIED) throw doesNotApply('the patch copies too much');
-		// It stands at two places now, and a change at one of them must not show at the other.
 		this.own.clear();
 		this.add(path, value);
 	}
@@ -346,12 +351,41 @@ class Draft {
  * @throws {Problem} the first operation that does not apply, or is none
  */
 export function apply(document, operations) {
-	const read = readPatch(operations), draft = new Draft(document);
+	return carryOut(new Draft(document), operations);
+}
+
+function carryOut(draft, operations) {
+	const read = readPatch(operations);
 	eachOperation(operations, (_, i) => {
 		const { op, path, from, value } = read[i];
 		draft[op](path, from ?? value);
 	});
 	return draft.root;
+}
+
+/**
+ * What operations do below a pointer, relative to it; undefined if one of them does something to the value there as a
+ * whole, or brings something there from elsewhere or the other way round.
+ *
+ * @param {Operation[]} operations
+ * @param {string[]} tokens
+ * @returns {Operation[] | undefined}
+ */
+function within(operations, tokens) {
+	if (!tokens.length) return operations.some(({ path }) => path === '') ? undefined : operations;
+	const depth = tokens.length, isIndex = token => /^\d+$/.test(token), isBelow = path => path.length > depth && tokens.every((token, i) => token === path[i]);
+	// An element that comes or goes shifts those behind it.
+	const isAbove = (path, op, last = path.length - 1) => last < depth && path.every((token, i) => token === tokens[i] || (i === last && op !== 'replace' && isIndex(token) && isIndex(tokens[i])));
+	const told = [];
+	for (const operation of operations.filter(({ op }) => op !== 'test')) {
+		const { op } = operation, path = tokensOf(operation.path), from = operation.from === undefined ? path : tokensOf(operation.from);
+		if (isAbove(path, op) || (op === 'move' && isAbove(from, op))) return undefined;
+		if (isBelow(path) !== isBelow(from) && (op === 'move' || isBelow(path))) return undefined;
+		if (!isBelow(path)) continue;
+		told.push({ ...operation, path: pointerOf(path.slice(depth)) });
+		if (from !== path) told.at(-1).from = pointerOf(from.slice(depth));
+	}
+	return told;
 }
 
 /** What a JSON Merge Patch (RFC 7396) makes of `target`, which stays as it is. */
@@ -670,6 +704,8 @@ const isDots = token => token === '.' || token === '..';
  * @property {string} [token] of the node, if it wants one
  * @property {string} [part] a JSON Pointer: the document is this part, and pointers are relative to it
  * @property {boolean} [bigints] integers that no number holds exactly are BigInts, and not rounded
+ * @property {boolean} [inPlace] what comes from the node changes the values in place, in a time that does not depend on
+ *   their size: to copy an object of 100,000 members takes a tenth of a second. What `get` and `subscribe` gave changes, too
  * @property {string} [name] begins the source under which writes are made; shown by the nodes
  * @property {string} [queue] names the writes that are kept: pages of one origin with the same one send each other's
  * @property {Store} [store] where writes are kept until their fate is known
@@ -760,9 +796,11 @@ export class LiveDocument {
 
 	/**
 	 * Calls back with the value at a JSON Pointer: now, if there is one, and whenever it changes, and not otherwise.
+	 * The operations are relative to that pointer, and lead from the value that was told before to this one. If it came
+	 * anew, or how it changed is not known, that is one operation with the path "".
 	 *
 	 * @param {string} pointer
-	 * @param {(value: Json | undefined) => void} callback
+	 * @param {(value: Json | undefined, operations: Operation[]) => void} callback
 	 * @returns {() => void} ends that
 	 */
 	subscribe(pointer, callback) {
@@ -852,15 +890,18 @@ export class LiveDocument {
 
 	// -- What is shown
 
-	#tell(subscription) {
-		const value = lookUp(this.#view, subscription.tokens);
-		if (value === subscription.value || (value !== undefined && equal(value, subscription.value))) return;
+	/** Tells what has changed, by these operations if that is known. */
+	#tell(subscription, operations) {
+		const { tokens, callback, value: before } = subscription, { inPlace } = this.#options, value = lookUp(this.#view, tokens);
+		if (value === before && !(inPlace && isContainer(value))) return;
+		const told = operations && within(operations, tokens);
+		if (told?.length === 0 || (!inPlace && value !== undefined && equal(value, before))) return;
 		subscription.value = value;
-		callSafely(subscription.callback, value);
+		callSafely(callback, value, told ?? [value === undefined ? { op: 'remove', path: '' } : { op: before === undefined ? 'add' : 'replace', path: '', value }]);
 	}
 
 	/** Shows the base with all writes on it that apply; or what is shown with another one. */
-	#show(added) {
+	#show(operations, added) {
 		const before = this.#view;
 		this.#view = (added ? [added] : this.#writes).reduce((view, { act, isShown }) => {
 			try {
@@ -870,7 +911,9 @@ export class LiveDocument {
 				return view;
 			}
 		}, added ? before : this.#base);
-		if (this.#view !== before) for (const subscription of [...this.#subscriptions]) this.#tell(subscription);
+		// What was done to the base leads to what is shown only if there is nothing on it.
+		if (!added && this.#view !== this.#base) operations = undefined;
+		if (this.#view !== before || (!added && operations)) for (const subscription of [...this.#subscriptions]) this.#tell(subscription, operations);
 	}
 
 	#setStatus(changes) {
@@ -974,14 +1017,21 @@ export class LiveDocument {
 	#takeEvents() {
 		const events = this.#dropEvents();
 		if (!events.length || this.#isClosed) return;
+		const { inPlace } = this.#options;
+		let operations = this.#view === this.#base ? [] : undefined;
 		try {
 			for (const { type, data, id, stream } of events) {
 				if (stream.signal.aborted) continue;
-				if (type === 'put') this.#base = share(this.#base, this.#parse(data));
-				else if (type === 'patch') this.#base = apply(this.#base, this.#parse(data));
-				else if (type === 'gone') this.#base = undefined;
+				if (type === 'patch') {
+					const done = this.#parse(data);
+					this.#base = carryOut(new Draft(this.#base, inPlace), done);
+					operations = operations?.concat(done);
+				} else if (type === 'put' || type === 'gone') {
+					const fresh = type === 'put' ? this.#parse(data) : undefined;
+					this.#base = inPlace ? fresh : share(this.#base, fresh);
+					operations = undefined;
+				} else if (type || data) continue;
 				// An id alone says that nothing has changed here up to it.
-				else if (type || data) continue;
 				this.#lastId = id;
 				this.#position = changeOf(id);
 			}
@@ -994,7 +1044,7 @@ export class LiveDocument {
 		this.#isKnown = true;
 		this.#isReady();
 		this.#dropShown();
-		this.#show();
+		this.#show(operations);
 		this.#look();
 	}
 
@@ -1022,7 +1072,7 @@ export class LiveDocument {
 		// If it cannot be kept, it is sent all the same.
 		safe.catch(error => this.#setStatus({ error })).then(() => this.#send());
 		this.#setStatus({});
-		this.#show(entry);
+		this.#show(kept.type.includes('merge') ? undefined : this.#parse(kept.body), entry);
 		return entry.write;
 	}
 

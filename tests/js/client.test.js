@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
-import { connect } from 'patchmesh';
+import { apply, connect, equal } from 'patchmesh';
 import { freePort, send, sleep, startFakePeer, startNode, stopNodes, until } from '../page/nodes.js';
 
 const cleanUps = [];
@@ -96,6 +96,60 @@ test('a write shows at once, and is accepted or taken back', async () => {
 	assert.throws(() => doc.patch([{ op: 'add', path: 'a', value: 1 }]), { status: 400, operation: 0 });
 	assert.throws(() => doc.patch({}), { status: 400 });
 	assert.throws(() => doc.set('/a', undefined), /none that JSON has/);
+});
+
+test('who subscribes is told by which operations a value has changed', async () => {
+	const node = await startNode(await freePort()), first = { o: { a: 1, b: { c: [1, 2] } }, list: [{ n: 0 }, { n: 1 }, { n: 2 }], 12: 'x', ['__proto__']: {} };
+	await send(node, [{ op: 'add', path: '', value: first }]);
+	// Each document with what becomes of its values if one does what was told.
+	const open1 = inPlace => {
+		const doc = open(node.url, { inPlace }), told = {};
+		for (const pointer of ['', '/o', '/o/b', '/list', '/list/1', '/12']) {
+			doc.subscribe(pointer, (value, operations) => {
+				const copy = structuredClone(operations), known = told[pointer];
+				const made = value === undefined ? undefined : apply(known?.value ?? null, copy);
+				told[pointer] = { value: made, seen: structuredClone(value), operations: copy, calls: (known?.calls ?? 0) + 1 };
+			});
+		}
+		return { doc, told };
+	};
+	const all = [open1(false), open1(true)];
+	for (const { doc } of all) await doc.ready;
+	const steps = [
+		[[{ op: 'add', path: '/o/b/c/-', value: 3 }], { '/o': '/b/c/-', '/o/b': '/c/-', '': '/o/b/c/-' }],
+		[[{ op: 'replace', path: '/list/1/n', value: 9 }], { '/list/1': '/n', '/list': '/1/n' }],
+		[[{ op: 'replace', path: '/list/0', value: 7 }], { '/list': '/0' }],
+		[[{ op: 'remove', path: '/list/0' }], { '/list': '/0', '/list/1': '' }],
+		[[{ op: 'move', from: '/list/0', path: '/o/moved' }], { '/list': '', '/list/1': '', '/o': '', '': '/o/moved' }],
+		[[{ op: 'copy', from: '/o/b', path: '/o/d' }, { op: 'add', path: '/o/d/e', value: 1 }], { '/o': '/d /d/e' }],
+		[[{ op: 'move', from: '/o/d/c', path: '/o/b/d' }], { '/o': '/b/d', '/o/b': '' }],
+		[[{ op: 'add', path: '/12', value: 'y' }, { op: 'add', path: '/__proto__/x', value: 1 }], { '/12': '', '': '/12 /__proto__/x' }],
+		[[{ op: 'remove', path: '/o/b' }], { '/o': '/b', '/o/b': '' }],
+		[[{ op: 'add', path: '', value: { list: [] } }], { '': '', '/list': '', '/o': '', '/12': '' }],
+	];
+	for (const [patch, expected] of steps) {
+		const before = all.map(({ told }) => Object.fromEntries(Object.entries(told).map(([pointer, { calls }]) => [pointer, calls])));
+		await send(node, patch);
+		const now = await get(node);
+		for (const [i, { doc, told }] of all.entries()) {
+			await until('shown', () => equal(doc.get(), now));
+			for (const [pointer, { value, seen, operations, calls }] of Object.entries(told)) {
+				assert.deepEqual(seen, doc.get(pointer), pointer);
+				assert.deepEqual(value, seen, `${pointer} by ${JSON.stringify(operations)}`);
+				assert.ok(calls - (before[i][pointer] ?? 0) <= 1);
+				assert.ok(calls > before[i][pointer] === pointer in expected || pointer === '', `${pointer} after ${JSON.stringify(patch)}`);
+				if (pointer in expected) assert.equal(operations.map(({ path }) => path).join(' '), expected[pointer], pointer);
+			}
+		}
+	}
+	// Of what is written here, too, and what is on it is no part of what the node tells.
+	const [{ doc, told }] = all;
+	await doc.set('/list/0', 1).catch(() => {});
+	const write = doc.set('/w', 1);
+	assert.deepEqual(told[''].operations, [{ op: 'add', path: '/w', value: 1 }]);
+	await write;
+	await until('shown in place', () => all[1].doc.get('/w') === 1);
+	assert.equal(told[''].operations.length, 1);
 });
 
 test('each way of writing does what it says', async () => {
