@@ -80,6 +80,43 @@ export function parse(text, bigints = false) {
 	return JSON.parse(marked, (_, value) => typeof value === 'string' && value.startsWith(MARK) ? BigInt(value.slice(MARK.length)) : value);
 }
 
+/** What JSON is made of, beside white space (RFC 8259); the text of a string is looked through apart. */
+const TOKEN = /[[\]{},:"]|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.+-])|(?:true|false|null)(?!\w)/y;
+const IN_STRING = /[^"\\\0-\x1f]*(?:(\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))|("))?/y;
+
+/** Where a text ceases to be JSON: the index of what cannot stand there. undefined if it is JSON. */
+export function faultAt(text) {
+	// By their first characters: V for values without parts, K for names, and E for the end.
+	const around = [], value = 'V[{', ends = { '[': ']', '{': '}' };
+	for (let at = 0, wanted = value; ;) {
+		while (' \t\n\r'.includes(text[at] ?? '?')) at++;
+		if (at === text.length) return wanted === 'E' ? undefined : at;
+		TOKEN.lastIndex = at;
+		if (!TOKEN.test(text)) return at;
+		const begins = text[at], inside = around.at(-1), kind = ends[begins] || ']},:'.includes(begins) ? begins : begins === '"' && wanted[0] === 'K' ? 'K' : 'V';
+		if (!wanted.includes(kind)) return at;
+		at = TOKEN.lastIndex;
+		if (begins === '"') {
+			for (let isOver = false; !isOver; at = IN_STRING.lastIndex) {
+				IN_STRING.lastIndex = at;
+				const [part, escape, end] = IN_STRING.exec(text);
+				if (!end && !escape) return at + part.length;
+				isOver = !!end;
+			}
+		}
+		if (ends[kind]) {
+			around.push(kind);
+			wanted = kind === '[' ? `${value}]` : 'K}';
+		} else if (kind === 'K') wanted = ':';
+		else if (kind === ':') wanted = value;
+		else if (kind === ',') wanted = inside === '[' ? value : 'K';
+		else {
+			if (kind !== 'V') around.pop();
+			wanted = around.length ? `,${ends[around.at(-1)]}` : 'E';
+		}
+	}
+}
+
 /** Writes JSON, BigInts too. Other large numbers get an exponent: to a node digits alone are an exact integer. */
 export function stringify(value) {
 	const mark = (_, value) => {
@@ -653,6 +690,9 @@ async function problemOf(response) {
 	return new Problem(members.detail ?? `the answer is ${response.status} ${response.statusText}`, { ...members, status: response.status });
 }
 
+/** The header with a token, if there is one. What a header may hold are bytes. */
+const authorization = token => token && { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}` };
+
 /** Where in a process's changes something is: `PROCESS.NUMBER`. */
 function changeOf(text) {
 	const [, process, number] = /^([^.]+)\.(\d+)$/.exec(text ?? '') ?? [];
@@ -931,10 +971,7 @@ export class LiveDocument {
 	 * @param {RequestInit & { headers?: Record<string, string> }} request
 	 */
 	#ask(url, path, { headers = {}, ...request }) {
-		const { token } = this.#options;
-		// What a header may hold are bytes.
-		if (token) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
-		return this.#fetch(url + path, { cache: 'no-store', headers, ...request });
+		return this.#fetch(url + path, { cache: 'no-store', headers: { ...headers, ...authorization(this.#options.token) }, ...request });
 	}
 
 	async #follow() {
@@ -1279,6 +1316,100 @@ function textOf(value) {
 	const text = stringify(value);
 	if (text === undefined) throw new Problem('the value is none that JSON has');
 	return text;
+}
+
+// ---- Values of any size
+
+/** How long a patch is of several that set a value: few are needed, and others have their turn in between. */
+const PIECE = 1 << 18;
+/** How many bytes a patch has at most: the node's limit. */
+const MAX_PAYLOAD = 1 << 20;
+/** How long is worked until others have their turn. */
+const TURN_MS = 12;
+
+/** The text of a value if it has at most so many characters. Little more than that is looked at. */
+function textWithin(value, most, depth) {
+	let left = most;
+	const take = (value, depth) => {
+		left -= typeof value === 'string' ? value.length : 1;
+		if (!isContainer(value)) return;
+		if (depth >= MAX_DEPTH) throw doesNotApply('the document would be nested too deep');
+		for (const name in value) {
+			left -= Array.isArray(value) ? 1 : name.length;
+			if (left < 0) return;
+			take(value[name], depth + 1);
+		}
+	};
+	take(value, depth);
+	const text = left < 0 ? undefined : stringify(value);
+	return text?.length <= most ? text : undefined;
+}
+
+/** Operations, as texts: what is too long for one is set empty, and then what is in it. */
+function* operationsOf(tokens, value, op = 'add') {
+	const path = pointerOf(tokens), text = textWithin(value, PIECE, tokens.length), isOpen = text === undefined && isContainer(value);
+	const operation = stringify({ op, path }).replace(/}$/, `,"value":${text ?? (isOpen ? stringify(Array.isArray(value) ? [] : {}) : stringify(value))}}`);
+	if (text === undefined && !isOpen && new TextEncoder().encode(operation).length > MAX_PAYLOAD - 2) {
+		throw new Problem(`the value at ${quote(path)} is too long for a transaction, and cannot be cut`, { status: 413, path });
+	}
+	if (isOpen && tokens.at(-1) === '-') throw new Problem('a value that is cut needs a place with a name or an index, and not -', { status: 413, path });
+	yield operation;
+	if (isOpen) for (const name in value) yield* operationsOf([...tokens, name], value[name]);
+}
+
+/**
+ * Patches, as texts, that set the value at a pointer one after the other, however large it is. The first one begins with
+ * `tests`, and has the operation `op` in place of `add`. It works in turns, so that a page lives meanwhile.
+ *
+ * @param {string} pointer
+ * @param {Json} value
+ * @param {{ op?: string, tests?: Operation[] }} [how]
+ * @throws {Problem} what is in it and fits into no transaction
+ */
+export async function* cut(pointer, value, { op, tests = [] } = {}) {
+	let patch = tests.map(stringify).join(), since = 0;
+	for (const operation of operationsOf(tokensOf(pointer), value, op)) {
+		if (performance.now() - since > TURN_MS) {
+			await (globalThis.scheduler?.yield?.() ?? new Promise(resolve => setTimeout(resolve)));
+			since = performance.now();
+		}
+		if (patch && patch.length + operation.length > PIECE) {
+			yield `[${patch}]`;
+			patch = '';
+		}
+		patch += (patch && ',') + operation;
+	}
+	yield `[${patch}]`;
+}
+
+/**
+ * Sets the value at a pointer, however large it is, in as many transactions as that takes; others see it arrive in pieces.
+ * Each has one effect, however often it must be sent until it is answered.
+ *
+ * @param {string} url of a node
+ * @param {string} pointer
+ * @param {Json} value
+ * @param {{ token?: string, name?: string, op?: string, tests?: Operation[], signal?: AbortSignal, onProgress?: (taken: number, error: Error | null) => void }} [options]
+ *   as for `connect` and `cut`; what ends it; and what is called with how many are taken, and why it waits
+ * @returns {Promise<{ source: string, id: number }>} the last transaction
+ * @throws {Problem} why one is refused: those before it are taken
+ */
+export async function importValue(url, pointer, value, { token, name = 'js', signal, onProgress = () => {}, ...how } = {}) {
+	const source = `${name}~${draw(8)}`;
+	let id = 0;
+	for await (const body of cut(pointer, value, how)) {
+		const headers = { 'Content-Type': 'application/json-patch+json', 'Patchmesh-Source': source, 'Patchmesh-Id': String(++id), Prefer: 'return=minimal', ...authorization(token) };
+		for (let fails = 0, error = true; error; fails++) {
+			signal?.throwIfAborted();
+			const patience = AbortSignal.timeout(WRITE_MS);
+			error = await fetch(new URL('replace', url), { method: 'POST', body, headers, signal: signal && AbortSignal.any?.([signal, patience]) || patience })
+				.then(response => response.ok || response.status === 410 ? null : problemOf(response), error => error);
+			if (isFinal(error?.status)) throw error;
+			onProgress(id - (error ? 1 : 0), error);
+			if (error) await new Promise(resolve => setTimeout(resolve, delayOf(FIRST_DELAY_MS, fails)));
+		}
+	}
+	return { source, id };
 }
 
 /**

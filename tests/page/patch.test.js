@@ -1,6 +1,7 @@
 // The patch box, and what becomes of what is sent.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { claim, context, get, hasRow, open, pair, press, rowAt } from './harness.js';
 import { freePort, send, startNode, until } from './nodes.js';
 
@@ -64,7 +65,7 @@ claim('a value is set and a merge patch sent, where the tree points', async () =
 	await page.focus('#tree [tabindex="0"]');
 	await press(page, 'ArrowDown', 'ArrowDown', 'ArrowDown');
 	await page.focus('#kinds button:nth-child(3)');
-	await press(page, 'Enter', 'Tab');
+	await press(page, 'Enter', 'Tab', 'Tab');
 	assert.equal(await page.inputValue('#at'), '/a/b~1c/n');
 	assert.equal(await page.textContent('#guardText'), 'Only if still 1');
 	await press(page, 'Tab', 'Tab');
@@ -143,4 +144,71 @@ claim('links carry the token, and show text', async () => {
 	const [tab] = await Promise.all([context().waitForEvent('page'), page.click('#links a')]);
 	await until('its text', async () => await tab.textContent('body') === '{"x":"<b>bold</b><script>document.title=1</script>"}');
 	assert.equal(await tab.locator('b, script').count(), 0);
+});
+
+// A file, as it is dropped on the page.
+async function drop(page, name, text) {
+	const transfer = await page.evaluateHandle(([name, text]) => {
+		const data = new DataTransfer();
+		data.items.add(new File([text], name));
+		return data;
+	}, [name, text]);
+	await page.dispatchEvent('main', 'dragover', { dataTransfer: transfer });
+	assert.ok(await page.$('.dropping'));
+	await page.dispatchEvent('main', 'drop', { dataTransfer: transfer });
+	assert.equal(await page.$('.dropping'), null);
+}
+
+claim('a file is imported in pieces, and the document saved', async () => {
+	const [a] = await pair(), says = (id, pattern) => until(`${id} ${pattern}`, async () => pattern.test(await page.textContent(id)));
+	await send(a, [{ op: 'add', path: '/old', value: [1, 2, 3] }]);
+	const page = await open(a);
+	await hasRow(page, /^old/);
+	await drop(page, 'bad.json', '{"a": 1,\n "b": }');
+	await says('#check', /^bad.json: Line 2, column 7/);
+	// What could be a patch is one, unless another choice is made.
+	await drop(page, 'patch.json', '[{"op":"add","path":"/x","value":12345678901234567890}]');
+	await says('#check', /^Valid JSON, 1 operation$/);
+	await page.click('#send');
+	await page.waitForSelector('.answer.good');
+	const text = `{"list":${JSON.stringify(Array.from({ length: 10000 }, (_, i) => ({ i, name: `name ${i}` })))},"big":12345678901234567890}`;
+	await page.click('#kinds button:text-is("Set value")');
+	await page.fill('#at', '/old');
+	await drop(page, 'places.json', text);
+	await says('#check', /^places.json, 297.8 KB: 3 transactions, which others see one by one: replaces 3 items$/);
+	assert.equal(await page.evaluate(() => document.activeElement.id), 'box');
+	// It goes on after an answer was lost.
+	let requests = 0;
+	await context().route(/\/replace$/, async route => {
+		if (++requests === 2) await route.fetch();
+		if (requests === 2 || requests === 3) return route.abort();
+		await route.continue();
+	});
+	await press(page, 'Control+Enter');
+	await page.waitForSelector('#running:not([hidden])');
+	await says('#answer', /^Imported 3 transactions$/);
+	assert.equal(requests, 5);
+	assert.match(await (await fetch(`${a.url}/get/old/big`)).text(), /^12345678901234567890/);
+	assert.equal((await get(a, '/old/list')).at(-1).name, 'name 9999');
+	await says('#sentList li:first-child', /import places.json to \/old.*applied at 4/);
+	// It is cancelled after the first one, and what was taken is said.
+	await context().unroute(/\/replace$/);
+	await page.click('#sentList li:first-child button');
+	await says('#check', /3 transactions.*replaces 2 keys/);
+	await context().route(/\/replace$/, async route => {
+		await route.continue();
+		await page.click('#cancel');
+	}, { times: 1 });
+	await page.click('#send');
+	await says('#answer', /^Cancelled [01] of 3 transactions taken; one more may be on its way$/);
+	// What it is in is not there.
+	await page.fill('#at', '/none/x');
+	await says('#check', /is not there/);
+	const [download] = await Promise.all([page.waitForEvent('download'), page.click('#documentSave')]);
+	assert.match(download.suggestedFilename(), /^amsterdam-\d+\.json$/);
+	assert.equal(await readFile(await download.path(), 'utf8'), await (await fetch(`${a.url}/get?pretty`)).text());
+	await page.click('#back');
+	await page.waitForSelector('#past:not([hidden])');
+	const [, at] = /^(\d+) of/.exec(await page.textContent('#placeText')), [past] = await Promise.all([page.waitForEvent('download'), page.click('#documentSave')]);
+	assert.equal(await readFile(await past.path(), 'utf8'), await (await fetch(`${a.url}/get?pretty&at=${at}`)).text());
 });
