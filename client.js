@@ -200,15 +200,16 @@ const doesNotApply = reason => new Problem(reason, { status: 409, type: '/proble
 const malformed = reason => new Problem(`not a JSON Patch: ${reason}`, { status: 400, type: '/problems/not-a-json-patch', reason });
 const quote = text => JSON.stringify(text);
 
-/** The tokens of a JSON Pointer (RFC 6901). */
-function tokensOf(pointer, name = 'the pointer') {
+/** The tokens of a JSON Pointer (RFC 6901), called so if it is none. */
+export function tokensOf(pointer, name = 'the pointer') {
 	if (typeof pointer !== 'string') throw malformed(`${name} is not a string`);
 	if (pointer !== '' && pointer[0] !== '/') throw malformed(`${name} is ${quote(pointer)}, but a JSON Pointer is empty or begins with /`);
 	if (/~(?![01])/.test(pointer)) throw malformed(`${name} is ${quote(pointer)}, but in a JSON Pointer ~ is followed by 0 or 1`);
 	return pointer.split('/').slice(1).map(token => token.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
-const pointerOf = tokens => tokens.map(token => '/' + token.replaceAll('~', '~0').replaceAll('/', '~1')).join('');
+/** The JSON Pointer of tokens, of which some may be indexes. */
+export const pointerOf = tokens => tokens.map(token => '/' + String(token).replaceAll('~', '~0').replaceAll('/', '~1')).join('');
 
 /** Which members an operation needs besides `op` and `path`. */
 const NEEDS = new Map([['add', 'value'], ['replace', 'value'], ['test', 'value'], ['remove', null], ['move', 'from'], ['copy', 'from']]);
@@ -725,7 +726,7 @@ class Pause {
 const delayOf = (first, fails) => Math.random() * Math.min(MOST_DELAY_MS, first * 2 ** fails);
 
 /** A pointer in a path. */
-const inPath = tokens => tokens.map(token => '/' + encodeURIComponent(pointerOf([token]).slice(1))).join('');
+export const inPath = tokens => tokens.map(token => '/' + encodeURIComponent(pointerOf([token]).slice(1))).join('');
 /** In a path these names mean something else. */
 const isDots = token => token === '.' || token === '..';
 
@@ -1331,6 +1332,7 @@ const TURN_MS = 12;
 function textWithin(value, most, depth) {
 	let left = most;
 	const take = (value, depth) => {
+		if (typeof value === 'number' && !isFinite(value)) throw doesNotApply('a number in it is too large');
 		left -= typeof value === 'string' ? value.length : 1;
 		if (!isContainer(value)) return;
 		if (depth >= MAX_DEPTH) throw doesNotApply('the document would be nested too deep');

@@ -1,0 +1,87 @@
+// Whoever cannot see, or has no mouse: axe finds nothing in any state of the page, at any width, in light and dark.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { claim, context, fakePeer, hasRow, open, press, rowAt } from './harness.js';
+import { freePort, send, startNode, until } from './nodes.js';
+
+const axe = await readFile(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+const SIZES = [[1440, 900], [1024, 768], [390, 844]];
+
+// A tree item is called as its row, and not as all that is below it.
+const isMeant = (id, html) => id === 'label-content-name-mismatch' && html.includes('role="treeitem"');
+
+// In each state the page is looked at as a whole, when nothing moves any more.
+async function looks(page, state) {
+	if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(axe);
+	for (const colorScheme of ['light', 'dark']) {
+		await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+		for (const [width, height] of SIZES) {
+			await page.setViewportSize({ width, height });
+			const found = await page.evaluate(async () => {
+				for (const animation of document.getAnimations()) if (animation.effect.getComputedTiming().endTime < Infinity) animation.finish();
+				const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
+				return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => ({ id, html: html.slice(0, 300), why: failureSummary })));
+			});
+			assert.deepEqual(found.filter(({ id, html }) => !isMeant(id, html)), [], `${state}, ${width} wide, ${colorScheme}`);
+		}
+	}
+}
+
+claim('axe finds nothing in any state', async () => {
+	const fake = await fakePeer(), down = await freePort(), node = await startNode(await freePort(), [fake.port, down], '--source', 'amsterdam');
+	const page = await open(node);
+	await page.waitForSelector('#ins .card.bad');
+	await looks(page, 'empty, and a peer is down');
+
+	let deep = 'x'.repeat(500);
+	for (let i = 0; i < 30; i++) deep = i % 2 ? [deep] : { [`key ${i}`]: deep };
+	await send(node, [{ op: 'add', path: '/deep', value: deep }, { op: 'add', path: '/list', value: Array.from({ length: 120 }, (_, i) => ({ i })) }, { op: 'add', path: '/seat', value: 'free' }]);
+	const between = Date.now();
+	await until('a later time', () => Date.now() > between + 20);
+	await page.fill('#box', '[{"op":"test","path":"/seat","value":"free"},{"op":"replace","path":"/seat","value":"Anna"}]');
+	await press(page, 'Control+Enter');
+	await hasRow(page, /seat : +"Anna"/);
+	fake.send('cut-off~00000000', 1, [{ op: 'replace', path: '/seat', value: 'Boris' }], between + 5);
+	await until('skipped', async () => await page.textContent('#skippedPill') === '1 skipped');
+	await hasRow(page, /seat : +"Boris"/);
+	await page.click('#skippedPill');
+	await page.click('#entries summary');
+	await page.waitForSelector('#entries .operations');
+	for (const key of ['deep', 'list']) await rowAt(page, key).click({ position: { x: 8, y: 8 } });
+	await page.focus('#tree [aria-selected]');
+	await press(page, 'F2');
+	await page.click('#kinds button:nth-child(3)');
+	await page.fill('#box', '1');
+	await looks(page, 'deep and large, one skipped, an edit open');
+	await press(page, 'Escape');
+	await rowAt(page, 'list').click({ position: { x: 8, y: 8 } });
+	await page.click('#back');
+	await page.waitForSelector('#past:not([hidden])');
+	await looks(page, 'past');
+	await page.click('#now');
+
+	await context().route(/\/replace$/, () => {});
+	const data = await page.evaluateHandle(text => {
+		const data = new DataTransfer();
+		data.items.add(new File([text], 'places.json'));
+		return data;
+	}, JSON.stringify(Array.from({ length: 20000 }, (_, i) => `place ${i}`)));
+	await page.dispatchEvent('main', 'drop', { dataTransfer: data });
+	await page.waitForSelector('#send:not(:disabled)');
+	await page.click('#send');
+	await page.waitForSelector('#running:not([hidden])');
+	await looks(page, 'an import runs');
+	await page.click('#cancel');
+	await page.waitForSelector('.answer.bad');
+	await node.kill();
+	await page.waitForSelector('#banner:not([hidden])');
+	await looks(page, 'cut off');
+});
+
+claim('axe finds nothing while a token is asked for', async () => {
+	const node = await startNode(await freePort(), [], '--token', 'sesam'), page = await context().newPage();
+	await page.goto(`${node.url}/test`);
+	await page.waitForSelector('#tokenForm:not([hidden])');
+	await looks(page, 'a token is asked for');
+});
