@@ -1406,7 +1406,7 @@ export async function importValue(url, pointer, value, { token, name = 'js', sig
 			const patience = AbortSignal.timeout(WRITE_MS);
 			error = await fetch(new URL('replace', url), { method: 'POST', body, headers, signal: signal && AbortSignal.any?.([signal, patience]) || patience })
 				.then(response => response.ok || response.status === 410 ? null : problemOf(response), error => error);
-			if (isFinal(error?.status)) throw error;
+			if (isFinal(error?.status) || [401, 403].includes(error?.status)) throw error;
 			onProgress(id - (error ? 1 : 0), error);
 			if (error) await new Promise(resolve => setTimeout(resolve, delayOf(FIRST_DELAY_MS, fails)));
 		}

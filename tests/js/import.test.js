@@ -51,6 +51,7 @@ test('a value of any size is imported, and what was not answered is sent again',
 	assert.equal(told.length, id + 1);
 	// It ends with what is refused, or if it is told to.
 	await assert.rejects(importValue(node.url, '/none/x', 1, { token: 'sesam' }), error => error.status === 409 && error.operation === 0);
+	await assert.rejects(importValue(node.url, '/y', 1), { status: 401 });
 	const stop = new AbortController();
 	await assert.rejects(importValue(node.url, '/y', large, { token: 'sesam', signal: stop.signal, onProgress: () => stop.abort() }), { name: 'AbortError' });
 	assert.equal(JSON.parse(await read('/peers')).length, id + 1);

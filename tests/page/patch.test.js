@@ -1,7 +1,9 @@
 // The patch box, and what becomes of what is sent.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { claim, context, get, hasRow, open, pair, press, rowAt } from './harness.js';
 import { freePort, send, startNode, until } from './nodes.js';
 
@@ -133,17 +135,32 @@ claim('what was not answered is sent again, and has one effect', async () => {
 	assert.deepEqual(await get(a, '/list'), ['A', 'A']);
 });
 
-claim('links carry the token, and show text', async () => {
-	const node = await startNode(await freePort(), [], '--token', 'sesam'), headers = { Authorization: 'Bearer sesam' };
-	await fetch(`${node.url}/replace`, { method: 'POST', headers, body: '[{"op":"add","path":"/x","value":"<b>bold</b><script>document.title=1</script>"}]' });
-	const page = await context().newPage();
+claim('links carry the token, and a greater right is asked for', async () => {
+	const directory = await mkdtemp(join(tmpdir(), 'patchmesh-page-')), tokens = join(directory, 'tokens');
+	await writeFile(tokens, 'sesam read\nquill write\n', { mode: 0o600 });
+	const node = await startNode(await freePort(), [], '--token-file', tokens), page = await context().newPage();
+	await fetch(`${node.url}/replace`, { method: 'POST', headers: { Authorization: 'Bearer quill' }, body: '[{"op":"add","path":"/x","value":"<b>bold</b><script>document.title=1</script>"}]' });
 	await page.goto(`${node.url}/test`);
-	await page.fill('#token', 'sesam');
-	await page.keyboard.press('Enter');
-	await page.waitForSelector('#status.good');
+	const enter = async token => {
+		await page.fill('#token', token);
+		await page.keyboard.press('Enter');
+		await page.waitForSelector('#tokenForm', { state: 'hidden' });
+	};
+	await enter('sesam');
+	await hasRow(page, /^x/);
 	const [tab] = await Promise.all([context().waitForEvent('page'), page.click('#links a')]);
 	await until('its text', async () => await tab.textContent('body') === '{"x":"<b>bold</b><script>document.title=1</script>"}');
 	assert.equal(await tab.locator('b, script').count(), 0);
+	await page.click('#send');
+	await until('it is refused', async () => /^403 /.test(await page.textContent('#answer')));
+	await enter('quill');
+	await page.click('#send');
+	await page.waitForSelector('.answer.good');
+	// These open no stream, and the page is live all the same.
+	await page.waitForSelector('#status.good');
+	await until('the timeline', async () => await page.locator('#entries .entry').count() === 2);
+	assert.ok(await page.isHidden('#banner'));
+	await rm(directory, { recursive: true });
 });
 
 // A file, as it is dropped on the page.
