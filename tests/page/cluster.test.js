@@ -4,6 +4,10 @@ import assert from 'node:assert/strict';
 import { claim, context, hasRow, open, pair, press, tree } from './harness.js';
 import { freePort, send, startNode, until } from './nodes.js';
 
+const pillIs = (page, pattern, ms) => until(`a pill like ${pattern}`, async () => pattern.test(await page.textContent('#peersPill')), ms);
+const wrongIs = (page, pattern) => until(`wrong like ${pattern}`, async () => pattern.test(await page.textContent('#wrong')));
+const cardIs = (page, pattern) => until(`a card like ${pattern}`, async () => pattern.test(await page.textContent('#streams')));
+
 claim('on three nodes a write reaches all, and the pages tell of them', async () => {
 	const ports = [await freePort(), await freePort(), await freePort()];
 	const nodes = await Promise.all(ports.map((port, i) => startNode(port, ports.filter(other => other !== port), '--source', 'abc'[i])));
@@ -11,23 +15,27 @@ claim('on three nodes a write reaches all, and the pages tell of them', async ()
 	for (const [i, node] of nodes.entries()) await send(node, [{ op: 'add', path: `/from${i}`, value: i }]);
 	for (const page of pages) for (const i of [0, 1, 2]) await hasRow(page, new RegExp(`^from${i} : `));
 	for (const page of pages) {
-		await until('two peers', async () => await page.textContent('#peersPill') === '2 peers');
+		await pillIs(page, /^3 nodes$/);
 		assert.equal(await page.locator('#clocks tr').count(), 4);
+		assert.equal(await page.locator('#nodes tr').count(), 3);
+		assert.deepEqual((await page.$$eval('#ring g text', all => all.map(one => one.firstChild.data))).sort(), ['a', 'b', 'c']);
 	}
 });
 
 claim('two nodes cut from each other converge when they meet', async () => {
 	const [a, b] = [await freePort(), await freePort()], one = await startNode(a, [b]), page = await open(one);
-	await until('the dead peer is seen', async () => await page.textContent('#peersPill') === '1 of 1 peer down');
+	await pillIs(page, new RegExp(`^:${b} is down, and 1 more$`));
+	await wrongIs(page, /is down\. 127.*, never heard, says :\d+: connection refused/);
 	await page.waitForSelector('.card.bad');
 	await send(one, [{ op: 'add', path: '/x', value: 'one' }]);
 	const other = await startNode(b, []);
 	await send(other, [{ op: 'add', path: '/x', value: { y: 1 } }]);
 	await send(other, [{ op: 'replace', path: '/x/y', value: 2 }]);
 	await hasRow(page, /^y : +2/);
-	await until('the peer is back', async () => await page.textContent('#peersPill') === '1 peer, unread');
-	await until('that is told', async () => /^No node has read this one\./.test(await page.textContent('#unread')));
-	await page.waitForSelector('#unread:not([hidden])');
+	// The names are addresses: their ports tell them apart.
+	await pillIs(page, new RegExp(`^No node reads :${a}$`));
+	await wrongIs(page, /^No node reads :\d+\. None has done so\./);
+	await cardIs(page, /Not read by it/);
 });
 
 claim('a peer is added and removed on the page', async () => {
@@ -45,47 +53,44 @@ claim('a peer is added and removed on the page', async () => {
 	await says(/is a peer\. .*no --data/);
 	await page.waitForSelector('#peerSays.good');
 	await hasRow(page, /from : +"berlin"/);
-	await until('it is named', async () => new RegExp(`berlin~\\w{8}.*${address}, heard \\d+ (s|ms) ago at \\d\\d:.*connected \\d+ s since \\d\\d:`).test(await page.textContent('#ins .card.good')));
+	await cardIs(page, new RegExp(`^berlin~\\w{8}${address}.*Reads it: connected since \\d\\d:\\d\\d:\\d\\d \\(\\d+ s ago\\), heard \\d+ s ago, .*Not read by it$`));
 	await until('its clock is named', async () => /berlin~/.test(await page.textContent('#clocks th:nth-child(3)')));
 	// Nobody reads it, until the other one is told to.
-	await page.waitForSelector('#unread:not([hidden])');
+	await pillIs(page, /^No node reads amsterdam$/);
 	assert.equal((await fetch(`${b.url}/peers`, { method: 'POST', body: JSON.stringify({ address: a.url.slice(7) }) })).status, 201);
-	await page.waitForSelector('#unread', { state: 'hidden' });
-	await until('the reader is named', async () => /berlin~\w{8}has all/.test(await page.textContent('#outs .card')));
+	await pillIs(page, /^2 nodes$/);
+	await cardIs(page, /Read by it: connected/);
 	// What is shown anew stays under the finger.
-	await page.focus('#ins .card button');
-	await until('it is shown anew', async () => /heard [2-9] s ago/.test(await page.textContent('#ins .card')));
+	await page.focus('.card button');
+	await until('it is shown anew', async () => /heard [2-9] s ago/.test(await page.textContent('.card')));
 	assert.equal(await page.evaluate(() => document.activeElement.ariaLabel), `Remove the peer ${address}`);
 	await page.keyboard.press('Enter');
-	assert.equal(await page.textContent('#ins .card button'), 'Remove?');
+	assert.equal(await page.textContent('.card button'), 'Remove?');
 	assert.equal((await (await fetch(`${a.url}/peers`)).json()).upstreams.length, 1, 'not at once');
 	await page.keyboard.press('Enter');
 	await says(/is no peer any more/);
-	await until('none is left', async () => await page.textContent('#ins') === 'No peers');
+	await cardIs(page, /^berlin~\w{8}.*Does not read it/);
 	assert.deepEqual((await (await fetch(`${a.url}/peers`)).json()).upstreams, []);
 });
 
 claim('a frozen node looks silent, and one that is killed looks down', async () => {
-	const [a, b] = await pair(), page = await open(a), pill = text => until(text, async () => await page.textContent('#peersPill') === text, 40000);
-	await pill('1 peer');
+	const [a, b] = await pair(), page = await open(a);
+	await pillIs(page, /^2 nodes$/);
 	b.signal('SIGSTOP');
-	await page.waitForSelector('#ins .card.warn', { timeout: 40000 });
-	await page.waitForSelector('#outs .card.warn');
-	for (const side of ['#ins', '#outs']) assert.match(await page.textContent(`${side} .card.warn`), /silent 2\d s.*heard 2\d s ago at \d\d:\d\d:\d\d/);
-	assert.match(await page.textContent('#peersPill'), /[12] silent/);
-	assert.equal(await page.locator('#insLinks .off').count(), 1);
+	await pillIs(page, /^berlin is silent$/, 40000);
+	await wrongIs(page, /berlin is silent\. 127.*last heard \d\d:\d\d:\d\d \(2\d s ago\), says amsterdam/);
+	await cardIs(page, /silent 2\d s.*heard 2\d s ago.*Read by it: silent 2\d s/);
+	assert.equal(await page.locator('#ring path.off').count(), 1);
 	b.signal('SIGCONT');
-	await page.waitForSelector('#ins .card.good', { timeout: 40000 });
-	await pill('1 peer');
+	await pillIs(page, /^2 nodes$/, 40000);
 	await b.kill();
-	await pill('1 of 1 peer down');
-	await until('since when', async () => /down.*heard \d+ m?s ago at .*down \d+ s since \d\d:\d\d:\d\d: /.test(await page.textContent('#ins .card.bad')));
-	assert.doesNotMatch(await page.textContent('#outs'), /berlin/);
-	await page.waitForSelector('#unread:not([hidden])');
-	assert.match(await page.textContent('#unread'), /^No node reads this one now\./);
+	await pillIs(page, /^berlin is down/);
+	await wrongIs(page, /berlin is down\. 127.*last heard \d\d:\d\d:\d\d \(\d+ s ago\), says amsterdam: /);
+	await cardIs(page, /Reads it: down since \d\d:\d\d:\d\d \(\d+ s ago\).*Not read by it$/);
+	await wrongIs(page, /No node reads amsterdam/);
 });
 
-claim('a lazy stream is drawn thin and called so', async () => {
+claim('a lazy link is drawn thin and called so', async () => {
 	const [a] = await pair();
 	await context().route(/\/peers$/, async route => {
 		const response = await route.fetch(), peers = await response.json();
@@ -94,11 +99,10 @@ claim('a lazy stream is drawn thin and called so', async () => {
 		await route.fulfill({ response, json: peers });
 	});
 	const page = await open(a);
-	for (const [side, fact] of [['ins', 'lazy, 17 to come'], ['outs', 'lazy']]) {
-		await until('it is called so', async () => await page.textContent(`#${side} .card.lazy > span:nth-of-type(2)`) === fact);
-		assert.equal(await page.locator(`#${side}Links path.lazy`).count(), 1);
-	}
-	await until('it lags', async () => await page.textContent('#peersPill') === '1 behind');
+	await cardIs(page, /lazy, 17 to come.*Read by it: lazy, connected/);
+	await pillIs(page, /^amsterdam lags$/);
+	assert.equal(await page.locator('#ring path.lazy').count(), 2);
+	assert.match(await page.textContent('#wrong'), /It lacks 17 transactions at most/);
 });
 
 claim('a node that is killed and comes back', async () => {
@@ -120,4 +124,66 @@ claim('a node that is killed and comes back', async () => {
 	await hasRow(page, /^after/);
 	assert.ok(!(await tree(page)).some(row => /^before/.test(row)), 'another life of the journal: the old document is gone');
 	assert.equal(await page.locator('#entries .entry').count(), 1);
+});
+
+claim('of a node that does not answer nothing is taken for what is so now', async () => {
+	const [a] = await pair(), page = await open(a), isColoured = () => page.$$eval('.pill:not(#status), #cluster *', all => {
+		const colours = ['good', 'warn', 'bad'].map(name => {
+			const one = document.body.appendChild(Object.assign(document.createElement('i'), { className: name })), { color } = getComputedStyle(one);
+			one.remove();
+			return color;
+		});
+		return all.filter(one => colours.includes(getComputedStyle(one).color)).map(one => one.outerHTML.slice(0, 60));
+	});
+	await pillIs(page, /^2 nodes$/);
+	assert.notDeepEqual(await isColoured(), []);
+	a.signal('SIGSTOP');
+	await until('it is told', async () => /^As of \d\d:\d\d:\d\d\. What is so now is not known\.$/.test(await page.textContent('#meshState')));
+	assert.match(await page.evaluate(() => getComputedStyle(peersPill, '::after').content), /^" as of \d\d:\d\d:\d\d"$/);
+	assert.deepEqual(await isColoured(), []);
+	a.signal('SIGCONT');
+	await until('it is back', async () => /^2 nodes/.test(await page.textContent('#meshState')));
+});
+
+// A mesh of thirty that all read each other, as the first of them tells it: one of them down, one silent, one that tells nothing.
+function meshOfThirty() {
+	const names = Array.from({ length: 30 }, (_, i) => `node${i}~aaaaaaaa`), addressOf = i => `10.0.0.${i}:80`, told = new Map([[0, 0], [3, 95e3], [5, 42e3], [7, 75e3]]);
+	const nodes = names.map((node, i) => ({
+		node, address: addressOf(i), told_ms: told.get(i) ?? 5e3, length: 9, committed: 7, primary: i === 0, hash: { clock: 'c', state: 's' }, viewers: 0,
+		reads: names.flatMap((node, j) => i === j ? [] : [{ address: addressOf(j), node, state: j === 3 ? 'waiting' : 'connected', since_ms: 9e4, heard_ms: { 3: 91e3, 5: 4e4 }[j] ?? 2e3, lazy: (i + j) % 3 > 0, behind: i === 9 && j === 1 ? 4 : 0, delay_ms: 1, agrees: true }]),
+	}));
+	return { node: names[0], nodes };
+}
+
+claim('thirty nodes are told of in a picture, in a list and in words', async () => {
+	const a = await startNode(await freePort()), told = meshOfThirty(), [{ node: source, reads }] = told.nodes, ago = (time, ms) => time - ms * 1e3;
+	await context().route(/\/mesh$/, route => route.fulfill({ json: told }));
+	await context().route(/\/peers$/, async route => {
+		const response = await route.fetch(), peers = await response.json();
+		const upstreams = reads.map(read => ({ ...read, since: ago(peers.time, read.since_ms), heard: ago(peers.time, read.heard_ms), vclock: peers.vclock }));
+		const downstreams = [{ address: '10.0.0.1:1', node: 'node1~aaaaaaaa', kind: 'node', behind: 0, since: peers.time, heard: peers.time }, { address: '10.0.0.9:1', node: null, kind: 'viewer', behind: 0, since: peers.time, heard: peers.time }];
+		await route.fulfill({ response, json: { ...peers, source, upstreams, downstreams } });
+	});
+	const page = await open(a);
+	await until('all rows', async () => await page.locator('#nodes tr').count() === 30);
+	await pillIs(page, /^node3 is down, and \d+ more$/);
+	const wrong = await page.textContent('#wrong');
+	for (const words of [/^node3 is down\. 10\.0\.0\.3:80, last heard .* say node0, node1 and \d\d others/, /node5 is silent\./, /node7 tells nothing\. since/]) assert.match(wrong, words);
+	assert.equal(await page.textContent('#clusterFacts'), '1 page looks at this node');
+	const rowOf = name => page.locator('#nodes tr', { hasText: new RegExp(`^${name}~`) }).textContent();
+	assert.match(await rowOf('node0'), /primary, this node/);
+	assert.match(await rowOf('node3'), /down.*nobody/);
+	assert.match(await rowOf('node8'), /= equal2\d\d nodes\d\d nodes5 s ago/);
+	assert.equal(await page.locator('#ring g').count(), 30);
+	// By the keyboard: the links of another one.
+	await page.click('#nodes button:has-text("node9~")');
+	await cardIs(page, /4 to come/);
+	await page.locator('#nodes button', { hasText: 'node8' }).focus();
+	await press(page, 'Enter');
+	assert.equal(await page.getAttribute('#nodes [aria-pressed=true]', 'aria-pressed'), 'true');
+	assert.match(await page.textContent('#chosen'), /^node8~aaaaaaaa 10\.0\.0\.8:80, 9 transactions, state hash s$/);
+	assert.equal(await page.locator('.card').count(), 29);
+	assert.match(await page.textContent('#streams'), /^node3/);
+	assert.equal(await page.textContent('#ring .picked text'), 'node8');
+	assert.equal(await page.locator('.card button:visible').count(), 0, 'peers of another node are not removed here');
 });

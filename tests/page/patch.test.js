@@ -22,7 +22,7 @@ claim('what one page sends the other shows', async () => {
 	await until('three sent and applied', async () => (await one.$$eval('#sent .good', all => all.length)) === 3);
 	assert.equal(await other.locator('#entries .entry').count(), 3);
 	assert.match(await other.textContent('#clocks'), /amsterdam/);
-	await until('peer shown', async () => /connected/.test(await one.textContent('#picture')));
+	await until('peer shown', async () => /connected/.test(await one.textContent('#streams')));
 });
 
 claim('an edit of what changed meanwhile is refused in words', async () => {
@@ -56,7 +56,7 @@ claim('a token is asked for, and used', async () => {
 	await page.fill('#peer', '127.0.0.1:1');
 	await page.click('#peerAdd');
 	await page.waitForSelector('#peerSays.good');
-	await page.waitForSelector('#ins .card.bad');
+	await page.waitForSelector('.card.bad');
 });
 
 claim('a value is set and a merge patch sent, where the tree points', async () => {
