@@ -5,8 +5,12 @@ import { claim, context, hasRow, open, pair, press, tree } from './harness.js';
 import { freePort, send, startNode, until } from './nodes.js';
 
 const pillIs = (page, pattern, ms) => until(`a pill like ${pattern}`, async () => pattern.test(await page.textContent('#peersPill')), ms);
-const wrongIs = (page, pattern) => until(`wrong like ${pattern}`, async () => pattern.test(await page.textContent('#wrong')));
-const cardIs = (page, pattern) => until(`a card like ${pattern}`, async () => pattern.test(await page.textContent('#nodes')));
+const textIs = (page, id, pattern) => until(`${id} is like ${pattern}`, async () => {
+	const text = await page.textContent(id);
+	if (!pattern.test(text)) throw new Error(text);
+	return true;
+});
+const wrongIs = (page, pattern) => textIs(page, '#wrong', pattern), cardIs = (page, pattern) => textIs(page, '#nodes', pattern);
 
 claim('on three nodes a write reaches all, and the pages tell of them', async () => {
 	const ports = [await freePort(), await freePort(), await freePort()];
@@ -16,7 +20,7 @@ claim('on three nodes a write reaches all, and the pages tell of them', async ()
 	for (const page of pages) for (const i of [0, 1, 2]) await hasRow(page, new RegExp(`^from${i} : `));
 	for (const page of pages) {
 		await pillIs(page, /^3 nodes$/);
-		assert.equal(await page.locator('#clocks tr').count(), 4);
+		await until('all clocks', async () => await page.locator('#clock tr').count() === 4);
 		assert.equal(await page.locator('#nodes .card').count(), 3);
 		assert.deepEqual((await page.$$eval('#ring g text', all => all.map(one => one.firstChild.data))).sort(), ['a', 'b', 'c']);
 	}
@@ -54,7 +58,7 @@ claim('a peer is added and removed on the page', async () => {
 	await page.waitForSelector('#peerSays.good');
 	await hasRow(page, /from : +"berlin"/);
 	await cardIs(page, new RegExp(`berlin~\\w{8}${address}.*Read by amsterdam: connected since \\d\\d:\\d\\d:\\d\\d \\(\\d+ s ago\\), heard \\d+ s ago, .*Does not read amsterdam`));
-	await until('its clock is named', async () => /berlin~/.test(await page.textContent('#clocks th:nth-child(3)')));
+	assert.match(await page.textContent('#clock'), /berlin~\w{8}2/);
 	// Nobody reads it, until the other one is told to.
 	await pillIs(page, /^No node reads amsterdam$/);
 	assert.equal((await fetch(`${b.url}/peers`, { method: 'POST', body: JSON.stringify({ address: a.url.slice(7) }) })).status, 201);
@@ -79,7 +83,7 @@ claim('a frozen node looks silent, and one that is killed looks down', async () 
 	b.signal('SIGSTOP');
 	await pillIs(page, /^berlin is silent$/, 40000);
 	await wrongIs(page, /berlin is silent\. 127.*last heard \d\d:\d\d:\d\d \(2\d s ago\), says amsterdam/);
-	await cardIs(page, /silent 2\d s.*heard 2\d s ago.*Reads amsterdam: silent 2\d s/);
+	await cardIs(page, /silent 2\d s.*heard 2\d s ago/);
 	assert.equal(await page.locator('#ring path.off').count(), 1);
 	b.signal('SIGCONT');
 	await pillIs(page, /^2 nodes$/, 40000);
@@ -138,11 +142,12 @@ claim('of a node that does not answer nothing is taken for what is so now', asyn
 	await pillIs(page, /^2 nodes$/);
 	assert.notDeepEqual(await isColoured(), []);
 	a.signal('SIGSTOP');
-	await until('it is told', async () => /^As of \d\d:\d\d:\d\d\. What is so now is not known\.$/.test(await page.textContent('#meshState')));
-	assert.match(await page.evaluate(() => getComputedStyle(peersPill, '::after').content), /^" as of \d\d:\d\d:\d\d"$/);
+	await page.waitForSelector('#banner:not([hidden])');
+	for (const id of ['peersPill', 'clusterFacts']) assert.match(await page.evaluate(id => getComputedStyle(document.getElementById(id), '::after').content, id), /^" as of \d\d:\d\d:\d\d"$/);
 	assert.deepEqual(await isColoured(), []);
 	a.signal('SIGCONT');
-	await until('it is back', async () => /^2 nodes/.test(await page.textContent('#meshState')));
+	await page.waitForSelector('#peersPill.good');
+	await until('it is coloured', async () => (await isColoured()).length > 0);
 });
 
 // A mesh of thirty that all read each other, as the first of them tells it: one of them down, one silent, one that tells nothing.

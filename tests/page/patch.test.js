@@ -21,7 +21,7 @@ claim('what one page sends the other shows', async () => {
 	assert.deepEqual(await get(b), { list: ['B'] });
 	await until('three sent and applied', async () => (await one.$$eval('#sent .good', all => all.length)) === 3);
 	assert.equal(await other.locator('#entries .entry').count(), 3);
-	assert.match(await other.textContent('#clocks'), /amsterdam/);
+	assert.match(await other.textContent('#clock'), /amsterdam/);
 	await until('peer shown', async () => /connected/.test(await one.textContent('#nodes')));
 });
 
