@@ -31,7 +31,7 @@ async function looks(page, state) {
 claim('axe finds nothing in any state', async () => {
 	const fake = await fakePeer(), down = await freePort(), node = await startNode(await freePort(), [fake.port, down], '--source', 'amsterdam');
 	const page = await open(node);
-	await page.waitForSelector('#ins .card.bad');
+	await page.waitForSelector('.card.bad');
 	await looks(page, 'empty, and a peer is down');
 
 	let deep = 'x'.repeat(500);
