@@ -11,8 +11,8 @@ use crate::config::Origins;
 use crate::http::{Request, Response};
 
 /// What a page may read of an answer, besides what every page may.
-const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Patchmesh-Change, Patchmesh-Clock, \
-                       Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
+const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Patchmesh-Bytes, Patchmesh-Change, \
+                       Patchmesh-Clock, Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
 
 /// What a page may send, besides what every page may.
 const ALLOWED: &str = "Accept, Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Prefer, \

@@ -17,6 +17,9 @@ const CLOCK: &str = "Patchmesh-Clock";
 /// shows it, too.
 pub const CHANGE: &str = "Patchmesh-Change";
 
+/// How many bytes the JSON text has, however it is encoded on its way.
+const BYTES: &str = "Patchmesh-Bytes";
+
 /// What who cannot be told what is final can have.
 const OTHERWISE: &str = "/get has the document now";
 
@@ -172,5 +175,6 @@ fn found(routes: &Routes, part: &Representation) -> Response {
     Response::new(200)
         .with_body("application/json", body_of(part, &routes.handle, &routes.in_flight))
         .with_header("ETag", format!("\"{}\"", part.hash()))
+        .with_header(BYTES, part.digest().length().to_string())
         .with_header("Cache-Control", "no-cache")
 }
