@@ -58,7 +58,15 @@ claim('axe finds nothing in any state', async () => {
 	await rowAt(page, 'list').click({ position: { x: 8, y: 8 } });
 	await page.click('#back');
 	await page.waitForSelector('#past:not([hidden])');
-	await looks(page, 'past');
+	await page.fill('#find', 'key 29');
+	await press(page, 'Enter', 'Shift+Enter');
+	await page.click('#only');
+	await page.fill('#find', '/deep/no');
+	await looks(page, 'past, only a part, and a pointer to nothing');
+	await page.click('#way button');
+	await page.click('#helpOpen');
+	await looks(page, 'the keys');
+	await page.click('#helpClose');
 	await page.click('#now');
 
 	await context().route(/\/replace$/, () => {});
