@@ -103,8 +103,10 @@ impl Members {
             // It goes on as another life.
             self.members.remove(&before);
         }
-        self.number = micros.max(self.number + 1);
-        let number = self.number;
+        // Maybe of a process before this one, of which it heard before it told anything itself.
+        let known = self.members.get(&report.node).map_or(0, |member| member.number);
+        let number = micros.max(self.number.max(known) + 1);
+        self.number = number;
         self.keep(Told { number, told_ms: 0, report: Arc::new(report) }, None, now);
     }
 

@@ -290,6 +290,7 @@ impl Upstream {
         let mut silence = Silence::default();
         // A plain node never pings, so that its silence says nothing.
         let mut pings = welcome.is_patchmesh;
+        let signs_of_life_at_begin = socket.signs_of_life();
         loop {
             if submission.is_none() {
                 if gathered.transactions.is_empty() {
@@ -421,8 +422,11 @@ impl Upstream {
                 }
                 Event::Tick if taking.is_some() || !gathered.has_room(is_long) => silence.forgive(),
                 Event::Tick => {
-                    trouble.is_over();
-                    works();
+                    // That a stream is there says nothing if its peer should have said something.
+                    if !pings || socket.signs_of_life() > signs_of_life_at_begin {
+                        trouble.is_over();
+                        works();
+                    }
                     if silence.tick(socket.signs_of_life()) && pings {
                         return Err(End::Silent);
                     }

@@ -2,8 +2,9 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::harness::{Node, Port, Stream, node, wait_for};
+use crate::harness::{Node, PlainNode, Port, Stream, node, wait_for};
 
 /// A chain of nodes, each with the one before it and the one behind it as peers.
 fn chain<const LENGTH: usize>() -> [Node; LENGTH] {
@@ -93,4 +94,72 @@ fn a_viewer_is_no_reader() {
     }
     let _reader = Stream::open(&node, "/ws?v=2&node=reader~00000000");
     wait_for("the reader", || (node.peers()["was_read"] == true).then_some(()));
+}
+
+/// A report as a node passes it on.
+fn report(node: &str, number: u64) -> Value {
+    json!({"number": number, "told_ms": 5_000, "report": {
+        "node": node,
+        "address": "far:1",
+        "length": 3,
+        "committed": null,
+        "primary": false,
+        "hash": null,
+        "viewers": 0,
+        "reads": [],
+    }})
+}
+
+/// The names of the nodes that the next message tells of.
+fn told(stream: &mut Stream) -> Vec<String> {
+    let message = stream.next();
+    let members = message["Members"].as_array().unwrap_or_else(|| panic!("{message}")).iter();
+    members.map(|told| told["report"]["node"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_a_peer_tells_is_checked_and_passed_on_to_who_asks() {
+    let peer = PlainNode::listen_as_member("peer~00000000");
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    assert!(visit.target.contains("&members=1"), "{}", visit.target);
+    let streams = ["/ws?v=2&node=a~00000000&members=1", "/ws?v=2&node=b~00000000"];
+    let [mut asks, mut other] = streams.map(|target| Stream::open(&node, target));
+    let names = || {
+        let mesh = node.get("/mesh").json();
+        let nodes = mesh["nodes"].as_array().unwrap()[1..].iter();
+        nodes.map(|node| node["node"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for stream in [&mut asks, &mut other] {
+        assert_eq!(stream.next(), json!({"End": 0}));
+    }
+    assert_eq!(told(&mut asks), [node.source.as_str()]);
+    // It knows of itself, and of what is old.
+    let reports = [report("far~00000000", 7), report(&node.source, 8), report("peer~00000000", 9)];
+    visit.send(json!({"Members": reports}).to_string());
+    let of_others = |stream: &mut Stream| {
+        // In between it may tell of its peer.
+        std::iter::repeat_with(|| told(stream))
+            .find(|told| *told != [node.source.as_str()])
+            .unwrap()
+    };
+    assert_eq!(of_others(&mut asks), ["far~00000000", "peer~00000000"]);
+    assert_eq!(names(), ["far~00000000", "peer~00000000"]);
+    visit.send(json!({"Members": [report("far~00000000", 6)]}).to_string());
+    // However many there are, so many are kept.
+    for part in 0..3 {
+        let name = |number| format!("n{}~00000000", 200 * part + number);
+        let reports: Vec<_> = (0..200).map(|number| report(&name(number), 7)).collect();
+        visit.send(json!({"Members": reports}).to_string());
+    }
+    wait_for("the last", || names().contains(&"n599~00000000".to_owned()).then_some(()));
+    assert_eq!(names().len(), 255);
+    // Who has not asked hears nothing of all that.
+    let posted = node.post_patch("[]");
+    assert_eq!(other.next(), posted);
+    let bad = json!({"Members": [report("not a node", 1)]});
+    visit.send(bad.to_string());
+    let frame = visit.close_frame();
+    assert_eq!(frame.code, CloseCode::Policy);
+    assert!(frame.reason.contains("is not the source of a node"), "{frame:?}");
 }

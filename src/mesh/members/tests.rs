@@ -255,7 +255,6 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
                         }
                     }
                     mesh.crossed.clear();
-                    mesh.tell(node);
                 }
                 1..4 => mesh.tell(node),
                 _ => mesh.cross(random.usize(..mesh.links.len())),

@@ -100,7 +100,9 @@ impl<'a> Trouble<'a> {
     /// A stream ended after it had `lasted`, zero if there was none. The next try is after `wait`.
     pub fn ended(&mut self, end: &End, lasted: Duration, wait: Duration) {
         let kind = discriminant(end);
-        self.ends_with_connection = lasted == Duration::ZERO || lasted >= GOOD;
+        // A peer that was silent may shake hands and be silent again.
+        let was_good = lasted >= GOOD && !matches!(end, End::Silent);
+        self.ends_with_connection = lasted == Duration::ZERO || was_good;
         self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
         // That is how it should be, if several peers send their bases at once.
         let is_told = matches!(end, End::NoRoom) || self.told.replace(kind) == Some(kind);
@@ -123,7 +125,7 @@ mod tests {
 
     /// What happens to the streams of a peer, one character each: whether each connection and each end
     /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
-    /// after it began, `l` after long, and `r` a try without one.
+    /// after it began, `l` after long, `s` after a long silence, and `r` a try without one.
     fn told(happens: &str) -> String {
         let peer: Peer = "a:1".parse().unwrap();
         let mut trouble = Trouble::new(&peer);
@@ -133,12 +135,13 @@ mod tests {
                 'c' => trouble.connected(None),
                 'e' => trouble.read_to_end(),
                 _ => {
-                    let lasted = match event {
-                        'x' => Duration::from_secs(1),
-                        'l' => GOOD,
-                        _ => Duration::ZERO,
+                    let (end, lasted) = match event {
+                        'x' => (End::Refused, Duration::from_secs(1)),
+                        'l' => (End::Refused, GOOD),
+                        's' => (End::Silent, 4 * GOOD),
+                        _ => (End::Refused, Duration::ZERO),
                     };
-                    trouble.ended(&End::Refused, lasted, Duration::ZERO);
+                    trouble.ended(&end, lasted, Duration::ZERO);
                     continue;
                 }
             };
@@ -154,6 +157,7 @@ mod tests {
             ("ce", "++"),
             ("rrc", "+"),
             ("clc", "++"),
+            ("cscsce", "+--+"),
             // Streams that fail at once, and with a journal that was read to its end in between.
             ("cxcxcx", "+--"),
             ("cxce", "+-+"),

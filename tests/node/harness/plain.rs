@@ -78,6 +78,12 @@ impl PlainNode {
         Self::listen_and_say(&[("Patchmesh-Version", "2"), ("Patchmesh-Node", source)])
     }
 
+    /// One that can be told to be lazy, and tells of others.
+    pub fn listen_as_member(source: &'static str) -> Self {
+        let process = ("Patchmesh-Process", "00000000000000ff.0");
+        Self::listen_and_say(&[("Patchmesh-Version", "2"), ("Patchmesh-Node", source), process])
+    }
+
     fn listen_and_say(headers: &[(&'static str, &'static str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, visits) = channel();
