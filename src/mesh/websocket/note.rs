@@ -109,6 +109,7 @@ mod tests {
             (r#"{"More":{"Clock":{"a":[1,2],"a":[1,2]}}}"#, "\"a\" is there twice"),
             (r#"{"Piece":1}"#, "expected a string"),
             (r#"{"BaseEnd":{}}"#, "missing field `Sha256`"),
+            (r#"{"Members":[{"number":1}]}"#, "missing field `told_ms`"),
             (r#"{"Have":{},"From":1}"#, "missing field `To`"),
             (r#"{"Have":{"a":-1},"From":1,"To":1}"#, "invalid value"),
         ] {
