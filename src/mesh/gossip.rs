@@ -16,11 +16,7 @@ use crate::mesh::members::{MOST_READS, Read, Report, Told, told_address};
 use crate::mesh::roster::Roster;
 use crate::mesh::upstream::{Peers, UpstreamStatus};
 
-/// How often it is seen whether something has happened of which others are to hear soon.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long what is heard waits for more of it, so that it is passed on together, and no peer has this node talk
-/// without end.
+/// What happens within so long is told together: no peer has this node talk without end.
 const PACE: Duration = Duration::from_millis(200);
 
 /// What a node tells is made of these.
@@ -87,18 +83,27 @@ impl Gossip {
     }
 
     async fn go_on(&self) {
-        let mut last = None;
+        let mut last: Option<Last> = None;
+        let mut begin = Instant::now();
         loop {
-            let look = async {
-                Timer::after(LOOK_INTERVAL).await;
+            let due = async {
+                match &last {
+                    Some(last) => Timer::at(last.at + self.roster().interval()).await,
+                    None => std::future::pending().await,
+                };
             };
-            self.roster().hears().or(look).await;
+            self.roster().is_stirred().or(due).await;
+            if let Some(rest) = PACE.checked_sub(begin.elapsed()) {
+                Timer::after(rest).await;
+            }
+            begin = Instant::now();
             // With nobody to tell it would be made for nothing.
             if self.roster().readers() > 0 {
                 self.tell(&mut last).await;
                 self.roster().wake();
+            } else {
+                last = None;
             }
-            Timer::after(PACE).await;
         }
     }
 

@@ -18,6 +18,7 @@ pub struct Roster {
     /// The version of which readers were told that it is there.
     version: AtomicU64,
     readers: Fanout,
+    /// Whether something has happened.
     news: (Sender<()>, Receiver<()>),
 }
 
@@ -37,8 +38,7 @@ impl Roster {
     pub fn hear(&self, reports: Reports, from: Process) {
         let micros = wall_clock().as_micros();
         if self.lock().hear(reports, from, micros, Instant::now()) {
-            // If it is full, it is known that there is something.
-            self.news.0.try_send(()).ok();
+            self.stir();
         }
     }
 
@@ -52,8 +52,14 @@ impl Roster {
         self.lock().interval()
     }
 
-    /// Waits until a peer has passed on what was not known.
-    pub async fn hears(&self) {
+    /// Something has happened of which others may have to hear soon.
+    pub fn stir(&self) {
+        // If it is full, that is known.
+        self.news.0.try_send(()).ok();
+    }
+
+    /// Waits until something happens.
+    pub async fn is_stirred(&self) {
         // The sender is there as long as this is.
         self.news.1.recv().await.ok();
     }
@@ -79,7 +85,10 @@ impl Roster {
     /// A channel that has something in it if there is another [version](Self::version) since it was last emptied,
     /// or before.
     pub fn subscribe(&self) -> Receiver<()> {
-        self.readers.subscribe()
+        let woken = self.readers.subscribe();
+        // It may be the first.
+        self.stir();
+        woken
     }
 
     /// The version of which readers were woken. Costs next to nothing.

@@ -23,7 +23,7 @@ mod trouble;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,7 @@ use dial::{Hello, Welcome, dial};
 use end::End;
 use joining::{Joining, Taking};
 use plain::{Account, Memory, Sent, Verdict};
+use status::Changing;
 use trouble::Trouble;
 
 pub use hearing::hearing;
@@ -192,8 +193,8 @@ impl Upstream {
         }
     }
 
-    fn status(&self) -> MutexGuard<'_, UpstreamStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    fn status(&self) -> Changing<'_> {
+        Changing::begin(&self.status, &self.neighbours.roster)
     }
 
     /// How the log names the peer, as which this node has answered.

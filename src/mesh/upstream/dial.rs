@@ -66,7 +66,7 @@ pub async fn dial(
     let host = authority(address);
     let process = hello.process.map(|process| format!("&process={process}")).unwrap_or_default();
     let mut request =
-        format!("ws://{host}{path}?since={since}&v=2&node={node}&members=1{process}{heal}")
+        format!("ws://{host}{path}?since={since}&v=2&node={node}{process}&members=1{heal}")
             .into_client_request()
             .map_err(|error| End::NotWebSocket(error.to_string()))?;
     if let Some(token) = hello.token {

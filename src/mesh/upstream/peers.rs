@@ -225,6 +225,7 @@ impl Dialers {
                     let gone = dialers.extract_if(.., |dialer| dialer.peer == *peer);
                     ending.extend(gone.map(|Dialer { status, stop, task, .. }| {
                         self.peers.forget(&status);
+                        self.means.neighbours.roster.stir();
                         drop(stop);
                         task
                     }));
@@ -246,6 +247,7 @@ impl Dialers {
     fn make(&self, peer: &Peer) -> (Upstream, Status) {
         let (upstream, status) = Upstream::new(peer.clone(), &self.means, self.room.clone());
         self.peers.lock().push(status.clone());
+        self.means.neighbours.roster.stir();
         (upstream, status)
     }
 

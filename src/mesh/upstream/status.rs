@@ -1,9 +1,13 @@
 //! What `/peers` shows of an upstream.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Time, VectorClock};
 use crate::mesh::named::Named;
+use crate::mesh::roster::Roster;
 
 /// How it stands with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,7 +81,56 @@ pub struct UpstreamStatus {
     pub divergences: u64,
 }
 
+/// What others are to hear of soon if it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gist {
+    state: State,
+    lazy: bool,
+    agrees: Option<bool>,
+}
+
+/// A status that is being changed. If others are to hear of that soon, it is said when this is dropped.
+pub struct Changing<'a> {
+    status: MutexGuard<'a, UpstreamStatus>,
+    before: Gist,
+    roster: &'a Roster,
+}
+
+impl<'a> Changing<'a> {
+    /// Of one that is in the mesh of this roster.
+    pub fn begin(status: &'a Mutex<UpstreamStatus>, roster: &'a Roster) -> Self {
+        let status = status.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { before: status.gist(), status, roster }
+    }
+}
+
+impl Deref for Changing<'_> {
+    type Target = UpstreamStatus;
+
+    fn deref(&self) -> &UpstreamStatus {
+        &self.status
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut UpstreamStatus {
+        &mut self.status
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if self.status.gist() != self.before {
+            self.roster.stir();
+        }
+    }
+}
+
 impl UpstreamStatus {
+    fn gist(&self) -> Gist {
+        Gist { state: self.state, lazy: self.lazy, agrees: self.agrees }
+    }
+
     /// Of a peer that is about to be dialed for the first time.
     pub fn new(address: String, now: Time) -> Self {
         Self {
