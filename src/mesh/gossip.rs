@@ -122,9 +122,7 @@ impl Gossip {
     /// A hash of what others are to hear of soon.
     fn gist(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.peers.each(|UpstreamStatus { address, node, state, lazy, agrees, .. }| {
-            (address, node, state, lazy, agrees).hash(&mut hasher);
-        });
+        self.peers.each(|peer| (&peer.address, peer.gist()).hash(&mut hasher));
         hasher.finish()
     }
 

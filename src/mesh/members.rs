@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::mesh::tree::Process;
+use crate::mesh::upstream::State;
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::source::Source;
 
@@ -179,15 +180,17 @@ impl Members {
         });
     }
 
-    /// What the process that reads is to be told next, if it was told all up to `version`: what goes into one message,
-    /// and up to which version it was told all then. Nothing if it knows the rest.
-    pub fn since(&self, version: u64, reader: Option<Process>, now: Instant) -> (Vec<Told>, u64) {
+    /// What a reader is to be told next, if it was told all up to `version`: what goes into one message, and up to
+    /// which version it was told all then. Nothing if it knows the rest.
+    pub fn since(&self, version: u64, reader: &Reader<'_>, now: Instant) -> (Vec<Told>, u64) {
         let mut members: Vec<_> =
             self.members.values().filter(|member| member.version > version).collect();
         members.sort_by_key(|member| member.version);
+        let read = if version == 0 { Vec::new() } else { self.read_by(reader) };
         let (mut told, mut bytes) = (Vec::new(), 0);
         for member in members {
-            if member.is_from(reader) || member.age(now) >= FORGOTTEN_AFTER {
+            let is_told = member.from.is_some() && read.contains(&&member.report.node);
+            if is_told || member.is_from(reader.process) || member.age(now) >= FORGOTTEN_AFTER {
                 continue;
             }
             if bytes >= MESSAGE_BYTES {
@@ -199,12 +202,30 @@ impl Members {
         (told, self.version)
     }
 
+    /// The nodes that a reader reads itself, as far as it has told: it hears of them from them. So in a mesh in which
+    /// each node reads each other one a report crosses a link once, and not once for each node.
+    fn read_by(&self, reader: &Reader<'_>) -> Vec<&Source> {
+        let member = reader.node.and_then(|node| self.members.get(node));
+        let reads = member.into_iter().flat_map(|member| &member.report.reads);
+        let reads = reads.filter(|read| read.state == State::Connected);
+        reads.filter_map(|read| read.node.as_ref()).collect()
+    }
+
     /// What all nodes but this one have told, by their names.
     pub fn others(&mut self, now: Instant) -> Vec<Told> {
         self.forget(now);
         let others = self.members.iter().filter(|(node, _)| self.own.as_ref() != Some(node));
         others.map(|(_, member)| member.told(now)).collect()
     }
+}
+
+/// Who is to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reader<'a> {
+    /// Its source.
+    pub node: Option<&'a Source>,
+    /// Its process.
+    pub process: Option<Process>,
 }
 
 #[cfg(test)]

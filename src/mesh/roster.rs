@@ -8,7 +8,7 @@ use async_channel::{Receiver, Sender};
 
 use crate::fanout::Fanout;
 use crate::manager::wall_clock;
-use crate::mesh::members::{Members, Report, Reports, Told};
+use crate::mesh::members::{Members, Reader, Report, Reports, Told};
 use crate::mesh::tree::Process;
 use crate::mesh::websocket::Note;
 
@@ -98,7 +98,7 @@ impl Roster {
 
     /// The message for a reader that was told all up to `version`, if there is something for it, and the version up
     /// to which it was told all then.
-    pub fn message(&self, version: u64, reader: Option<Process>) -> (Option<String>, u64) {
+    pub fn message(&self, version: u64, reader: &Reader<'_>) -> (Option<String>, u64) {
         let (told, version) = self.lock().since(version, reader, Instant::now());
         let text = (!told.is_empty()).then(|| Note::Members(Reports::new(told)).encode());
         (text, version)

@@ -144,7 +144,8 @@ fn a_write_is_final_everywhere_within_three_seconds_and_an_idle_mesh_is_silent()
         }
     }
     let waited = waits(&primary) - waits_before;
-    assert!(waited < 25, "{waited} in {idle:?}");
+    // Pings, and that each of the three tells how it is.
+    assert!(waited < 30, "{waited} in {idle:?}");
     assert_eq!(primary.journal(), lines);
 }
 

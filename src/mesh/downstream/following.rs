@@ -6,8 +6,8 @@ use std::task::Context;
 use async_channel::Receiver;
 use smol::stream::Stream as _;
 
+use crate::mesh::members::Reader;
 use crate::mesh::roster::Roster;
-use crate::mesh::tree::Process;
 
 /// How far a reader is told what nodes tell of themselves.
 pub struct Following {
@@ -44,7 +44,7 @@ impl Following {
     }
 
     /// What it is to be told next; none if it knows all.
-    pub fn message(&mut self, roster: &Roster, reader: Option<Process>) -> Option<String> {
+    pub fn message(&mut self, roster: &Roster, reader: &Reader<'_>) -> Option<String> {
         let (text, told) = roster.message(self.told, reader);
         (self.told, self.has_more) = (told, text.is_some());
         text

@@ -14,6 +14,7 @@ use super::following::Following;
 use super::frames::{Frames, frame};
 use super::status::Progress;
 use super::{End, Session};
+use crate::mesh::members::Reader;
 use crate::mesh::tree::{Flow, Order, Process, Said};
 use crate::mesh::websocket::{Note, Socket};
 
@@ -116,8 +117,9 @@ impl<'a> Sending<'a> {
     /// Tells of other nodes what the reader was not told.
     fn tell_news(&mut self) -> Result<(), End> {
         let Session { downstreams, hello, .. } = self.session;
+        let reader = Reader { node: hello.node.as_ref(), process: hello.process };
         let Some(following) = &mut self.following else { return Ok(()) };
-        match following.message(&downstreams.neighbours.roster, hello.process) {
+        match following.message(&downstreams.neighbours.roster, &reader) {
             Some(text) => Ok(self.socket.queue(Message::text(text))?),
             None => Ok(()),
         }

@@ -16,6 +16,20 @@ fn report(node: &str) -> Report {
     }
 }
 
+fn read(node: &str) -> Read {
+    Read {
+        address: "a:1".into(),
+        node: Some(node.parse().unwrap()),
+        state: State::Connected,
+        since_ms: 0,
+        heard_ms: None,
+        lazy: false,
+        behind: None,
+        delay_ms: None,
+        agrees: None,
+    }
+}
+
 fn told(node: &str, number: u64, age: Duration) -> Told {
     Told { number, told_ms: age.as_millis() as u64, report: Arc::new(report(node)) }
 }
@@ -92,7 +106,7 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
     let now = Instant::now();
     let (mut other, mut first) = (Members::default(), Members::default());
     let pass = |from: &Members, to: &mut Members| {
-        let (reports, _) = from.since(0, None, now);
+        let (reports, _) = from.since(0, &Reader::default(), now);
         to.hear(Reports::new(reports), process(1), MICROS, now)
     };
     for number in [MICROS, MICROS + 1, MICROS + 2] {
@@ -109,7 +123,7 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
     assert!(pass(&second, &mut other));
     // As another life it tells nothing of the one before.
     second.tell(report("a~11111111"), MICROS, now);
-    let (told, _) = second.since(0, None, now);
+    let (told, _) = second.since(0, &Reader::default(), now);
     assert_eq!(told.len(), 1);
 }
 
@@ -122,7 +136,9 @@ fn a_reader_is_told_once_what_it_does_not_know() {
         assert!(members.hear(reports, process(from), MICROS, now));
     }
     let names = |version: u64, reader: u64, members: &Members| {
-        let (told, next) = members.since(version, Some(process(reader)), now);
+        let node = "reader~00000000".parse().unwrap();
+        let reader = Reader { node: Some(&node), process: Some(process(reader)) };
+        let (told, next) = members.since(version, &reader, now);
         assert_eq!(next, members.version());
         told.iter().map(|told| told.report.node.life_name().unwrap()).collect::<Vec<_>>().join(" ")
     };
@@ -135,6 +151,21 @@ fn a_reader_is_told_once_what_it_does_not_know() {
     assert_eq!(names(members.version(), 9, &members), "");
     members.hear(Reports::new(vec![told("a~00000000", 8, seconds(0))]), process(2), MICROS, now);
     assert_eq!(names(4, 9, &members), "a");
+    // Nor, but for the beginning, what it hears from the node itself; nor that it does.
+    let mut reader = told("reader~00000000", 7, seconds(0));
+    Arc::make_mut(&mut reader.report).reads = vec![
+        read("own~00000000"),
+        read("a~00000000"),
+        Read { state: State::Waiting, ..read("b~00000000") },
+    ];
+    members.hear(Reports::new(vec![reader]), process(9), MICROS, now);
+    for node in ["a~00000000", "b~00000000"] {
+        let reports = Reports::new(vec![told(node, 9, seconds(0))]);
+        assert!(members.hear(reports, process(1), MICROS, now));
+    }
+    members.tell(report("own~00000000"), MICROS, now);
+    assert_eq!(names(5, 9, &members), "b own");
+    assert_eq!(names(0, 9, &members), "c a b own");
 }
 
 #[test]
@@ -143,17 +174,7 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
     members.tell(report("own~00000000"), MICROS, begin);
     for number in 0..2 * MOST_NODES as u64 {
         let mut told = told(&format!("n{number:03}~00000000"), number, seconds(0));
-        let read = Read {
-            address: "x".repeat(512),
-            node: None,
-            state: crate::mesh::upstream::State::Connected,
-            since_ms: 0,
-            heard_ms: None,
-            lazy: false,
-            behind: None,
-            delay_ms: None,
-            agrees: None,
-        };
+        let read = Read { address: "x".repeat(512), ..read("a~00000000") };
         Arc::make_mut(&mut told.report).reads = vec![read; MOST_READS];
         let now = begin + Duration::from_millis(number);
         members.hear(Reports::new(vec![told]), process(1), MICROS, now);
@@ -173,7 +194,7 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
     assert_eq!(members.interval(), LONGEST_INTERVAL);
     let (mut version, mut count) = (0, 0);
     while version < members.version() {
-        let (told, next) = members.since(version, None, now);
+        let (told, next) = members.since(version, &Reader::default(), now);
         let text = serde_json::to_string(&Reports::new(told.clone())).unwrap();
         assert!(text.len() < 1 << 18, "{}", text.len());
         assert!(serde_json::from_str::<Reports>(&text).is_ok());
@@ -202,13 +223,17 @@ impl Mesh {
 
     fn tell(&mut self, node: usize) {
         self.clocks[node] += 1;
-        self.nodes[node].tell(report(&Self::name(node)), self.clocks[node], self.now);
+        let read_here = self.links.iter().filter(|link| link.1 == node);
+        let reads = read_here.map(|link| read(&Self::name(link.0))).collect();
+        let report = Report { reads, ..report(&Self::name(node)) };
+        self.nodes[node].tell(report, self.clocks[node], self.now);
     }
 
     fn cross(&mut self, link: usize) {
         let (from, to, version) = self.links[link];
-        let reader = Some(process(self.processes[to]));
-        let (told, version) = self.nodes[from].since(version, reader, self.now);
+        let node = Self::name(to).parse().unwrap();
+        let reader = Reader { node: Some(&node), process: Some(process(self.processes[to])) };
+        let (told, version) = self.nodes[from].since(version, &reader, self.now);
         for told in &told {
             let key = (from, to, told.report.node.clone(), told.number);
             *self.crossed.entry(key).or_default() += 1;
@@ -225,7 +250,7 @@ impl Mesh {
 fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let count = random.usize(2..8);
+        let (count, goes_back) = (random.usize(2..8), random.bool());
         // A ring, so that all are reached, and some more.
         let mut links: Vec<_> = (0..count).map(|node| (node, (node + 1) % count, 0)).collect();
         for _ in 0..random.usize(..12) {
@@ -244,11 +269,14 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
             mesh.now += Duration::from_millis(random.u64(..20));
             let node = random.usize(..count);
             match random.u32(..20) {
-                // It begins again, with a clock that may have gone back, and so do its streams.
+                // It begins again, maybe with a clock that went back, and so do its streams.
                 0 => {
                     mesh.nodes[node] = Members::default();
                     mesh.processes[node] += 100;
-                    mesh.clocks[node] = MICROS + random.u64(..1_000_000);
+                    mesh.clocks[node] = match goes_back {
+                        true => MICROS + random.u64(..1_000_000),
+                        false => mesh.clocks[node] + random.u64(..1_000_000),
+                    };
                     for link in &mut mesh.links {
                         if link.0 == node || link.1 == node {
                             link.2 = 0;
@@ -267,8 +295,11 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
                 (0..mesh.links.len()).for_each(|link| mesh.cross(link));
             }
         };
-        // Who goes on from what it is said to have told says so again.
-        settle(&mut mesh);
+        // Then what stands in the way is told to who began again, or is forgotten at last.
+        if goes_back {
+            settle(&mut mesh);
+            mesh.now += FORGOTTEN_AFTER;
+        }
         (0..count).for_each(|node| mesh.tell(node));
         settle(&mut mesh);
         for node in 0..count {

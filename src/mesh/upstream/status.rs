@@ -82,11 +82,11 @@ pub struct UpstreamStatus {
 }
 
 /// What others are to hear of soon if it changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Gist {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gist {
     state: State,
     lazy: bool,
-    agrees: Option<bool>,
+    differs: bool,
 }
 
 /// A status that is being changed. If others are to hear of that soon, it is said when this is dropped.
@@ -127,8 +127,9 @@ impl Drop for Changing<'_> {
 }
 
 impl UpstreamStatus {
-    fn gist(&self) -> Gist {
-        Gist { state: self.state, lazy: self.lazy, agrees: self.agrees }
+    /// What others are to hear of soon if it changes.
+    pub fn gist(&self) -> Gist {
+        Gist { state: self.state, lazy: self.lazy, differs: self.agrees == Some(false) }
     }
 
     /// Of a peer that is about to be dialed for the first time.
