@@ -22,7 +22,7 @@ claim('what one page sends the other shows', async () => {
 	await until('three sent and applied', async () => (await one.$$eval('#sent .good', all => all.length)) === 3);
 	assert.equal(await other.locator('#entries .entry').count(), 3);
 	assert.match(await other.textContent('#clock'), /amsterdam/);
-	await until('peer shown', async () => /connected/.test(await one.textContent('#nodes')));
+	await until('peer shown', async () => /Read by amsterdam since/.test(await one.textContent('#nodes')));
 });
 
 claim('an edit of what changed meanwhile is refused in words', async () => {
