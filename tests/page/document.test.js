@@ -88,6 +88,7 @@ claim('a hostile document runs no script', async () => {
 	await hasRow(page, /onerror=alert/);
 	await hasRow(page, /__proto__/);
 	await hasRow(page, /n : +\[/);
+	await until('its transactions', async () => await page.locator('#entries summary').count() === 2);
 	for (const summary of await page.locator('#entries summary').all()) await summary.click();
 	await until('effects', async () => await page.locator('.effect .added').count() >= 2);
 	await rowAt(page, 'a/b~c').locator('.value').click();
@@ -330,6 +331,7 @@ claim('of a hundred thousand members only what changes is gone through', async (
 	await press(page, 'Shift+Enter');
 	await pathIs(page, '/wide/member199999');
 	await until('size and hash', async () => /^\d\.\d MB/.test(await page.textContent('#documentSize')));
+	await until('the last is listed', async () => /remove.*member100005/.test(await page.textContent('#entries summary')));
 	const began = Date.now();
 	await page.click('#entries summary');
 	await until('effect', async () => /member100005.*number 5/.test(await page.textContent('#entries .effect')));
