@@ -102,6 +102,9 @@ struct Skipped<'a> {
     time: Time,
     #[serde(rename = "kind")]
     kind: &'static str,
+    /// Whether that is final.
+    #[serde(rename = "committed")]
+    committed: bool,
     #[serde(flatten)]
     reason: Reason,
     #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
@@ -131,12 +134,12 @@ pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Res
     let skipped = skipped.iter().map(|(place, skip)| {
         let (Place { source, id, time }, is_void) = (place, skip.error == PatchError::VOID);
         let kind = if is_void { "void" } else { "skipped" };
-        let reason = Reason::from(&**skip);
+        let (reason, committed) = (Reason::from(&**skip), state.is_committed(place));
         let because = is_wanted.then(|| match because.get(place) {
             _ if is_void => because::Told::void(),
             because => because::Told::of(because, &state),
         });
-        Skipped { source, id: *id, time: *time, kind, reason, because }
+        Skipped { source, id: *id, time: *time, kind, committed, reason, because }
     });
     let (count, void, repeated, from) = (*count, *void, *repeated, *from);
     Ok(json(&Conflicts { count, void, repeated, from, skipped: skipped.collect() }))

@@ -34,6 +34,7 @@ impl Fold {
                     "operation": error.operation,
                     "path": error.path,
                     "kind": "skipped",
+                    "committed": false,
                     "reason": error.reason.to_string(),
                 }));
             }
