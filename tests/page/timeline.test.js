@@ -25,12 +25,61 @@ claim('what loses a conflict shows as skipped, with its reason, on both nodes', 
 		await until('only it is listed', async () => await page.locator('#entries .entry').count() === 1);
 		await page.click('#entries summary');
 		await until('why', async () => /not as tested/.test(await page.textContent('#entries .failing')));
-		await until('nothing', async () => /changed nothing/.test(await page.textContent('#entries .effect')));
+		await until('nothing', async () => /changed nothing/.test(await page.textContent('#entries .entry > .effect')));
 		await page.click('#bySkipped');
 	}
-	await until('the late one is marked', async () => /late/.test(await pages[0].locator('#entries .entry', { hasText: 'cut-off' }).textContent()));
+	await until('the late one is marked', async () => /late/.test(await pages[0].locator('#entries summary', { hasText: 'cut-off' }).textContent()));
 	assert.equal(await pages[0].locator('#chart .cross').count(), 1);
 	assert.equal(await pages[0].locator('#chart path.late').count(), 1);
+});
+
+claim('what won stands beside what is skipped, which is written again or set aside', async () => {
+	const fake = await fakePeer(), a = await startNode(await freePort(), [fake.port]), now = Date.now();
+	const tell = (source, id, back, ...patch) => fake.send(source, id, patch, now - back);
+	const [test, replace] = ['test', 'replace'].map(op => (path, value) => ({ op, path, value }));
+	tell('anna~00000000', 1, 100, { op: 'add', path: '', value: { seat: 'free', list: [1, 2, 3] } });
+	tell('anna~00000000', 2, 60, test('/seat', 'free'), test('/list/2', 3), test('/gone', 1), replace('/seat', 'Anna'));
+	tell('boris~00000000', 1, 90, { op: 'add', path: '/other', value: 1 }, replace('/seat', 'Boris'));
+	tell('boris~00000000', 2, 50, test('/never', 1));
+	const page = await open(a), pill = words => until(words, async () => await page.textContent('#skippedPill') === words);
+	await pill('2 skipped');
+	const entry = page.locator('#entries .skipped', { hasText: 'anna' }), won = entry.locator('.sides > :last-child');
+	await entry.locator('summary').click();
+	await until('what won', async () => /^What wonboris~00000000 *1/.test(await won.textContent()));
+	assert.match(await won.locator('.won').textContent(), /^1replace\/seat/);
+	assert.match(await won.locator('.effect').textContent(), /\/seat"free"→"Boris"$/);
+	assert.match(await entry.locator('.sides > :first-child').textContent(), /It wanted.*not as tested/s);
+	const time = await won.locator('.when time').evaluate(time => [time.title, time.dateTime, time.micros]), utc = new Date(now - 90).toISOString();
+	assert.ok(time[0].endsWith(`\n${utc} in the log`) && time[1] === utc && time[2] === (now - 90) * 1000, String(time));
+	assert.match(await won.locator('.ago').textContent(), /^\d+ s ago$/);
+	// The guard that fails is renewed, that which holds stays, and what is gone is not tested.
+	await entry.locator('button', { hasText: 'Write it again' }).click();
+	assert.deepEqual(JSON.parse(await page.inputValue('#box')), [test('/seat', 'Boris'), test('/list/2', 3), replace('/seat', 'Anna')]);
+	assert.equal(await page.textContent('#check'), 'Written again. Changed: /seat is tested for "Boris"; /gone is gone, and not tested.');
+	await page.keyboard.press('Control+Enter');
+	await hasRow(page, /seat : +"Anna"/);
+	// What was set aside is so when one comes back.
+	await entry.locator('button', { hasText: 'Set aside' }).click();
+	await pill('1 skipped');
+	await page.reload();
+	await pill('1 skipped');
+	assert.equal(await page.textContent('#entries .aside .badges'), 'set aside');
+	await page.click('#skippedPill');
+	await page.click('#asideAll');
+	await pill('0 skipped');
+	assert.ok(await page.isHidden('#asideAll'));
+	assert.match(await page.getAttribute('#skippedPill', 'title'), /2 more are final or set aside/);
+	const never = page.locator('#entries .aside', { hasText: 'boris' });
+	await never.locator('summary').click();
+	await until('nothing won', async () => /Nothing wonnothing before it has changed "\/never"/.test(await never.textContent()));
+	await never.locator('button', { hasText: 'Take back' }).click();
+	await pill('1 skipped');
+	// What is final is no alarm, and the final document is one click away.
+	fake.commit('main~k3x9q2pd^1', 1, { 'anna~00000000': 3, 'boris~00000000': 3 }, now - 30);
+	await pill('0 skipped');
+	await until('its badge', async () => /skipped, final/.test(await never.textContent()));
+	await page.click('#seeFinal');
+	await hasRow(page, /seat : +"Boris"/);
 });
 
 claim('what is final is told from what is tentative', async () => {
