@@ -153,8 +153,9 @@ impl History {
     ) -> Result<Recent, E> {
         let (mut document, mut index) = (self.document.clone(), self.length());
         let Recent { mut found, mut left } = Recent::default();
+        let recent = wanted.iter().filter(|place| !self.is_past(place)).count();
         for Entry { placed, effect, .. } in self.recent.iter().rev() {
-            if found.len() == wanted.len() {
+            if found.len() == recent {
                 break;
             }
             if !go_on()? {
