@@ -337,3 +337,61 @@ claim('of a hundred thousand members only what changes is gone through', async (
 	await until('effect', async () => /member100005.*number 5/.test(await page.textContent('#entries .effect')));
 	assert.ok(Date.now() - began < 3000);
 });
+
+claim('the tree shows what the document is, whatever was done to it', async () => {
+	const seed = Number(process.env.SEED ?? Date.now() % 1e9), [a] = await pair(), NAMES = ['a', 'b', '0', '1', '__proto__', 'a/b', 'length', ''];
+	let state = seed;
+	// mulberry32
+	const below = most => {
+		state = (state + 0x6d2b79f5) | 0;
+		let t = Math.imul(state ^ (state >>> 15), 1 | state);
+		t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+		return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * most);
+	};
+	const token = name => '/' + String(name).replaceAll('~', '~0').replaceAll('/', '~1');
+	const value = (depth = 2) => [() => below(3), () => null, () => `${below(3)}`, () => Array.from({ length: below(4) }, () => value(depth - 1)), () => JSON.parse(`{${[...new Set(Array.from({ length: below(4) }, () => NAMES[below(8)]))].map(name => `${JSON.stringify(name)}:${JSON.stringify(value(depth - 1))}`)}}`)][below(depth ? 5 : 3)]();
+	// Somewhere in the document, mostly where there is something.
+	const place = whole => {
+		let path = '', inner = whole;
+		do {
+			const names = Array.isArray(inner) ? [...inner.keys(), '-'] : Object.keys(inner), name = below(4) ? names[below(names.length)] ?? 'a' : Array.isArray(inner) ? inner.length : NAMES[below(8)];
+			path += token(name);
+			inner = Object.hasOwn(inner, name) ? inner[name] : null;
+		} while (inner !== null && typeof inner === 'object' && below(3));
+		return path;
+	};
+	await send(a, [{ op: 'add', path: '', value: { wide: Object.fromEntries(Array.from({ length: 290 }, (_, i) => [`m${i}`, i])), list: [{ a: [1] }, { b: {} }, 3], o: { a: { b: [] } } } }]);
+	const page = await open(a);
+	await hasRow(page, /wide/);
+	for (const row of await page.locator('#tree [aria-expanded=false] > .row').all()) await row.click({ position: { x: 8, y: 8 } });
+	let applied = 0;
+	for (let round = 0; round < 60; round++) {
+		const whole = await get(a), patch = Array.from({ length: 1 + below(4) }, () => ({ op: ['add', 'add', 'replace', 'remove', 'move', 'copy'][below(6)], path: place(whole), from: place(whole), value: value() }));
+		for (const one of patch) if (!below(3)) one.path = `/wide/m${below(600)}`;
+		if ((await fetch(`${a.url}/replace`, { method: 'POST', body: JSON.stringify(patch) })).ok) applied++;
+		if (round % 4 < 3) continue;
+		// Every row is that of what is there, and no other.
+		await page.evaluate(() => { for (const one of document.querySelectorAll('#tree [aria-expanded=false]')) one.item.toggle(); });
+		const wrong = () => page.evaluate(async () => {
+			const now = await (await fetch('get')).json(), found = [];
+			const text = value => JSON.stringify(value, (_, inner) => inner && typeof inner === 'object' && !Array.isArray(inner) ? Object.entries(inner).sort(([one], [other]) => one < other ? -1 : 1) : inner);
+			const check = (item, value, name) => {
+				if (text(item.value) !== text(value)) found.push(`${item.path} is ${text(item.value)} and not ${text(value)}`);
+				const isArray = Array.isArray(value), names = !value || typeof value !== 'object' ? [] : isArray ? [...value.keys()] : Object.keys(value).sort();
+				const rows = [...item.element.querySelector(':scope > ul')?.children ?? []].filter(row => row.item).map(row => row.item);
+				if (item.open ? rows.map(row => row.label).join() !== names.slice(item.from, item.until).join() : rows.length) found.push(`${item.path} has ${rows.map(row => row.label)} and not ${names}`);
+				else for (const row of rows) check(row, value[row.label], row.label);
+				if (!item.size && !item.row.textContent.includes(JSON.stringify(value).slice(0, 1))) found.push(`${item.path} reads ${item.row.textContent}`);
+				if (item.size && !item.row.textContent.includes(`${names.length} ${isArray ? 'item' : 'key'}`)) found.push(`${item.path} reads ${item.row.textContent}`);
+			};
+			check(document.querySelector('#tree > li').item, now);
+			return found.slice(0, 3);
+		});
+		await until(`all is shown (SEED=${seed}, round ${round})`, async () => {
+			const all = await wrong();
+			if (all.length) throw new Error(all.join('; ').slice(0, 600));
+			return true;
+		}, 5000);
+	}
+	assert.ok(applied > 10, `${applied} applied`);
+});
