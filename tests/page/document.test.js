@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { claim, get, hasRow, open, pair, pathIs, press, rowAt, tree } from './harness.js';
+import { claim, fakePeer, get, hasRow, open, pair, pathIs, press, rowAt, tree } from './harness.js';
 import { freePort, send, sleep, startNode, until } from './nodes.js';
 
 claim('a value is changed, added and removed in the tree', async () => {
@@ -38,6 +38,12 @@ claim('a value is changed, added and removed in the tree', async () => {
 	await page.click('.edit .main');
 	await until('removed', async () => (await get(b, '/users')).length === 2);
 	await page.waitForSelector('.ghost.removed');
+	// An array that was empty in between.
+	await send(a, [{ op: 'replace', path: '/users', value: [] }]);
+	await hasRow(page, /users : +\[ \] empty/);
+	await send(a, [{ op: 'add', path: '/users/-', value: 'Carl' }]);
+	await hasRow(page, /^0 : +"Carl"/);
+	await page.waitForSelector('.row .change.added');
 });
 
 claim('the keyboard alone is enough', async () => {
@@ -225,6 +231,8 @@ claim('all of the document is searched, and a pointer is gone to', async () => {
 	await found('12 found');
 	await press(page, 'Shift+Enter');
 	await pathIs(page, '/many/600/name');
+	await send(a, [{ op: 'add', path: '/many/-', value: { name: 'Number 5778' } }]);
+	await found('12 of 13');
 	await page.fill('#find', 'nothing like it');
 	await found('Not found');
 	await page.fill('#find', '/users/anna/m');
@@ -232,8 +240,10 @@ claim('all of the document is searched, and a pointer is gone to', async () => {
 	assert.deepEqual(await page.$$eval('#names option', all => all.map(one => one.value)), ['/users/anna/mail']);
 	await press(page, 'Enter');
 	await pathIs(page, '/many/600/name');
-	await page.fill('#find', '/many/601');
-	await found('/many has 601 items');
+	await page.fill('#find', '/many/~');
+	await found('In a pointer ~ is followed by 0 or 1');
+	await page.fill('#find', '/many/602');
+	await found('/many has 602 items');
 	await page.fill('#find', '/many/300/at/x');
 	await found('/many/300/at has nothing in it');
 	await page.fill('#find', '/many/300/at');
@@ -294,6 +304,7 @@ claim('a document of 127 levels is read on a phone', async () => {
 		for (let tries = 0; tries < 3 && !await isThere(); tries++) await press(page, 'ArrowRight');
 		assert.ok(await isThere(), name);
 	}
+	await until('it is selected and focused', () => page.$eval('#tree [aria-selected=true]', one => one === document.activeElement && one.item.path.endsWith('-125')));
 	const cut = () => page.$$eval('#tree .key, #tree button', all => all.filter(one => one.scrollWidth > one.clientWidth || one.getBoundingClientRect().right > 390).map(one => one.textContent));
 	assert.deepEqual(await cut(), []);
 	await page.fill('#find', 'xxx');
@@ -394,4 +405,18 @@ claim('the tree shows what the document is, whatever was done to it', async () =
 		}, 5000);
 	}
 	assert.ok(applied > 10, `${applied} applied`);
+});
+
+claim('the document is shown as far as it is final', async () => {
+	const fake = await fakePeer(), a = await startNode(await freePort(), [fake.port]), now = Date.now(), page = await open(a);
+	for (const id of [1, 2, 3]) fake.send('carla~00000000', id, [{ op: 'add', path: '/n', value: id }], now - 100 + id);
+	await hasRow(page, /^n : +3$/);
+	assert.ok(await page.isHidden('#final'));
+	fake.commit('main~k3x9q2pd^1', 1, { 'carla~00000000': 3 }, now - 50);
+	await page.click('#final');
+	await hasRow(page, /^n : +2$/);
+	assert.equal(await page.textContent('#placeText'), '2 of 3');
+	assert.ok(await page.isHidden('#final'));
+	await page.click('#now');
+	await hasRow(page, /^n : +3$/);
 });
