@@ -34,7 +34,7 @@ pub fn fanout(size: Size, against: Option<(&str, SocketAddr, u32)>) {
     let node = Process::node(&[], None);
     let own = |kind| Server { kind, address: node.address, process: node.id() };
     let other = against.map(|(product, address, process)| {
-        let kind = Kind::of_product(product).expect("it is redis, nats or hocuspocus");
+        let kind = Kind::of_product(product).expect("it is redis or nats");
         Server { kind, address, process }
     });
     let servers: Vec<_> =

@@ -8,7 +8,7 @@
 //!                                                              so for etcd and nats
 //! cargo bench --bench cluster -- --against nginx ADDRESS PID   reads of its file /get beside it
 //! cargo bench --bench cluster -- fanout --against redis ADDRESS PID   many live readers beside those of that
-//!                                                              server; so for nats and hocuspocus
+//!                                                              server; so for nats
 //! ```
 //!
 //! `bench/peers` has scripts that start those servers. With `--quick` rounds are fewer and

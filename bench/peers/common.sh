@@ -1,7 +1,7 @@
 # What the scripts beside this have in common. Each starts a server that is installed already (Debian's
-# packages redis-server, etcd-server, nats-server, nginx-light) or installs it in the target directory (hocuspocus),
-# on a free port of the loopback address, has `cargo bench --bench cluster` put the same load on it and on a
-# node, in turns, and stops it. Arguments, such as --quick, go to the benchmark.
+# packages redis-server, etcd-server, nats-server, nginx-light) on a free port of the loopback address, has
+# `cargo bench --bench cluster` put the same load on it and on a node, in turns, and stops it. Arguments, such
+# as --quick, go to the benchmark. collaborate.sh does so by a program of its own, with servers that npm installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

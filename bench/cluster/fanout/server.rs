@@ -20,7 +20,6 @@ pub enum Kind {
     Events,
     Redis,
     Nats,
-    Hocuspocus,
 }
 
 /// A server that runs.
@@ -36,7 +35,6 @@ impl Kind {
         match name {
             "redis" => Some(Self::Redis),
             "nats" => Some(Self::Nats),
-            "hocuspocus" => Some(Self::Hocuspocus),
             _ => None,
         }
     }
@@ -47,7 +45,6 @@ impl Kind {
             Self::Events => "event stream",
             Self::Redis => "Redis pub/sub",
             Self::Nats => "NATS core",
-            Self::Hocuspocus => "Hocuspocus",
         }
     }
 
@@ -57,7 +54,7 @@ impl Kind {
         let patch = format!(r#"[{{"op":"add","path":"/k{at}","value":"{mark} {number}"}}]"#);
         let length = patch.len();
         match self {
-            Self::WebSocket | Self::Events | Self::Hocuspocus => format!(
+            Self::WebSocket | Self::Events => format!(
                 "POST /replace HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{patch}"
             ),
             Self::Redis => {
@@ -82,11 +79,6 @@ impl Server {
             }
             Kind::Redis => b"SUBSCRIBE bench\r\n".into(),
             Kind::Nats => b"CONNECT {\"verbose\":false}\r\nSUB bench 1\r\nPING\r\n".into(),
-            Kind::Hocuspocus => {
-                // The name of the document, then: here is a token, which is empty; and what the server sends back.
-                let [token, echo] = [&b"\x05bench\x02\x00\x00"[..], b"\x05bench\x05\x05ready"];
-                [upgrade("/"), frame(token), frame(echo)].concat()
-            }
         }
     }
 
@@ -99,7 +91,6 @@ impl Server {
             Kind::Events => ("event: put", "\n\n"),
             Kind::Redis => ("subscribe", ":1\r\n"),
             Kind::Nats => ("INFO", "PONG\r\n"),
-            Kind::Hocuspocus => ("read-write", "ready"),
         };
         let mut stream = TcpStream::connect(self.address).expect("it listens");
         stream.write_all(hello).expect("it reads");
@@ -132,13 +123,6 @@ fn upgrade(target: &str) -> Vec<u8> {
          Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     request.into_bytes()
-}
-
-/// A short binary message of a client, whose mask changes nothing.
-fn frame(payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).ok().filter(|length| *length < 126);
-    let head = [0x82, 0x80 | length.expect("it is short"), 0, 0, 0, 0];
-    [&head, payload].concat()
 }
 
 /// Writes one after the other.
