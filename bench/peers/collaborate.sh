@@ -5,11 +5,12 @@
 # `--only NAME` takes one product, `--readers N` so many readers.
 #
 # Each server starts with the same document: 1,000 objects of ten texts. Writers replace a text of 20 bytes in an object
-# at random, each one after the other; readers hold the document live. First all together write 40 times a second,
-# which every product can do, then as fast as they are answered. A phase ends when each reader has the last value of
-# each writer; a share of the values is timed until a reader has them. Processor time is the server's alone, divided by
+# at random, each one after the other; readers hold the document live. All together write 40 times a second, first for
+# two seconds that do not count, then as fast as they are answered. A phase ends when each reader has the last value of
+# each writer; two readers look at the time that each value takes. Processor time is the server's alone, divided by
 # writes and readers, whether they are told one by one or together. Memory is the most that the server had up to then.
 # A new reader is timed from its first connection until it can use the whole document, with the others there, at rest.
+# What a product does not get done within two minutes is left out of the table.
 #
 # What is the same: all of it is in memory, and nothing is safe from a crash. An answer says that the server has taken
 # the write into its document: the answer to a POST, Hocuspocus's sync status, a sync message of Automerge's server

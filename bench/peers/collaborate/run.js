@@ -146,6 +146,7 @@ function print(names, titles, rounds) {
 		}
 		const figures = names.map(name => rounds.map(results => results[name]?.[phase][key] ?? NaN));
 		const cells = figures.map((own, at) => {
+			if (own.some(Number.isNaN)) return '';
 			const shown = median(own).toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 			const ratio = median(own.map((figure, number) => figure / figures[0][number]));
 			return isCompared && at > 0 ? `${shown} (× ${ratio.toPrecision(2).replace('e+', 'e')})` : shown;

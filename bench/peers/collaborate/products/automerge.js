@@ -18,7 +18,8 @@ export const title = 'Automerge';
 
 export async function serve(port) {
 	const server = createServer();
-	const adapter = new WebSocketServerAdapter(new WebSocketServer({ server }));
+	// Clients that share the machine with a busy server may be late to answer its pings.
+	const adapter = new WebSocketServerAdapter(new WebSocketServer({ server }), 3_600_000);
 	new Repo({ network: [adapter], peerId: 'server', sharePolicy: async () => false });
 	server.listen(port, HOST);
 }
@@ -34,6 +35,7 @@ class Replica {
 	#socket;
 	#name = `client${process.pid}-${Math.random()}`;
 	#settled = () => {};
+	#isClosing = false;
 	#patchCallback;
 	document;
 
@@ -45,6 +47,9 @@ class Replica {
 			this.#send({ type: 'join', peerMetadata: {}, supportedProtocolVersions: ['1'] });
 		});
 		this.#socket.on('message', bytes => this.#receive(decode(bytes)));
+		this.#socket.on('close', () => {
+			if (!this.#isClosing) throw new Error('the server closed the connection of a client');
+		});
 	}
 
 	// Until the server has all changes of this one, and this one all that the server has told of.
@@ -62,6 +67,7 @@ class Replica {
 	}
 
 	close() {
+		this.#isClosing = true;
 		this.#socket.close();
 	}
 
