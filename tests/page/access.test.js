@@ -47,7 +47,7 @@ claim('axe finds nothing in any state', async () => {
 	await hasRow(page, /seat : +"Boris"/);
 	await page.click('#skippedPill');
 	await page.click('#entries summary');
-	await page.waitForSelector('#entries .operations');
+	await page.waitForSelector('#entries .sides .won');
 	for (const key of ['deep', 'list']) await rowAt(page, key).click({ position: { x: 8, y: 8 } });
 	await page.focus('#tree [aria-selected]');
 	await press(page, 'F2');
@@ -55,6 +55,10 @@ claim('axe finds nothing in any state', async () => {
 	await page.fill('#box', '1');
 	await looks(page, 'deep and large, one skipped, an edit open');
 	await press(page, 'Escape');
+	await page.click('#asideAll');
+	fake.commit('main~k3x9q2pd^1', 1, { 'cut-off~00000000': 2 }, Date.now());
+	await page.waitForSelector('#entries .aside');
+	await page.waitForSelector('#seeFinal');
 	await rowAt(page, 'list').click({ position: { x: 8, y: 8 } });
 	await page.click('#back');
 	await page.waitForSelector('#past:not([hidden])');
