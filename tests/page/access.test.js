@@ -58,7 +58,6 @@ claim('axe finds nothing in any state', async () => {
 	await page.click('#asideAll');
 	fake.commit('main~k3x9q2pd^1', 1, { 'cut-off~00000000': 2 }, Date.now());
 	await page.waitForSelector('#entries .aside');
-	await page.waitForSelector('#seeFinal');
 	await rowAt(page, 'list').click({ position: { x: 8, y: 8 } });
 	await page.click('#back');
 	await page.waitForSelector('#past:not([hidden])');
