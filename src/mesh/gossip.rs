@@ -12,7 +12,7 @@ use smol::future::FutureExt;
 use crate::clock::Time;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::downstream::Downstreams;
-use crate::mesh::members::{MOST_READS, Read, Report, Told, told_address};
+use crate::mesh::members::{MOST_READS, Read, Report, Told, told_address, told_number};
 use crate::mesh::roster::Roster;
 use crate::mesh::upstream::{Peers, UpstreamStatus};
 
@@ -141,8 +141,35 @@ fn read(peer: &UpstreamStatus, now: Time) -> Read {
         since_ms: ms_since(peer.since),
         heard_ms: peer.heard.map(ms_since),
         lazy: peer.lazy,
-        behind: peer.behind,
+        behind: peer.behind.map(told_number),
         delay_ms: peer.delay_ms,
         agrees: peer.agrees,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::members::Reports;
+
+    #[test]
+    fn whatever_a_peer_says_others_take_what_is_told_of_it() {
+        let mut peer = UpstreamStatus::new("a\t:1".into(), Time::default());
+        peer.node = Some("peer~00000000".into());
+        (peer.behind, peer.delay_ms, peer.heard) = (Some(u64::MAX), Some(0), Some(Time::MAX));
+        let reads = vec![read(&peer, Time::MAX)];
+        let report = Report {
+            node: "own~00000000".parse().unwrap(),
+            address: "own:1".into(),
+            length: 0,
+            committed: None,
+            primary: false,
+            hash: None,
+            viewers: 0,
+            reads,
+        };
+        let told = Told { number: 1, told_ms: 0, report: Arc::new(report) };
+        let text = serde_json::to_string(&Reports::new(vec![told])).unwrap();
+        assert!(serde_json::from_str::<Reports>(&text).is_ok(), "{text}");
     }
 }

@@ -21,7 +21,7 @@ use crate::mesh::upstream::State;
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::source::Source;
 
-pub use report::{MOST_READS, Read, Report, Reports, Told, told_address};
+pub use report::{MOST_READS, Read, Report, Reports, Told, told_address, told_number};
 
 /// Of how many nodes the report is kept.
 pub const MOST_NODES: usize = 256;

@@ -42,8 +42,12 @@ impl Roster {
         }
     }
 
-    /// This node tells how it is.
+    /// This node tells how it is, unless others would close its streams for that: its source may be of an older
+    /// build, which took other names.
     pub fn tell(&self, report: Report) {
+        if let Err(error) = report.check() {
+            return log::debug!("this node cannot tell others how it is: {error}");
+        }
         self.lock().tell(report, wall_clock().as_micros(), Instant::now());
     }
 

@@ -92,7 +92,11 @@ impl Report {
         own + self.reads.iter().map(read).sum::<usize>()
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether others take it: they close the stream of who tells another one.
+    ///
+    /// # Errors
+    /// If they do not; why, for a person.
+    pub fn check(&self) -> Result<(), String> {
         let Self { node, address, length, committed, viewers, reads, .. } = self;
         let name = node.life_name().filter(|name| !name.contains(['~', '^']));
         if name.is_none() {
@@ -132,13 +136,19 @@ fn check_number(greater: Option<u64>) -> Result<(), String> {
     greater.map_or(Ok(()), |number| Err(format!("{number} is greater than {MAX_SAFE_INTEGER}")))
 }
 
-/// An address as it is told: one that is too long ends with `…`.
+/// An address as it is told: one that is too long ends with `…`, and control characters are replaced.
 pub fn told_address(address: &str) -> String {
+    let address = address.replace(char::is_control, "\u{fffd}");
     if address.len() <= MAX_ADDRESS_BYTES {
-        return address.to_owned();
+        return address;
     }
     let end = address.floor_char_boundary(MAX_ADDRESS_BYTES - '…'.len_utf8());
     format!("{}…", &address[..end])
+}
+
+/// A number as it is told: others do not take a greater one.
+pub fn told_number(number: u64) -> u64 {
+    number.min(MAX_SAFE_INTEGER)
 }
 
 impl Told {
@@ -281,11 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_address_is_cut() {
+    fn an_address_is_told_as_others_take_it() {
         for address in ["a:1", &"x".repeat(MAX_ADDRESS_BYTES)] {
             assert_eq!(told_address(address), *address);
         }
         let cut = told_address(&"ä".repeat(MAX_ADDRESS_BYTES));
         assert!(check_address(&cut).is_ok() && cut.ends_with("ä…"), "{cut}");
+        assert_eq!(told_address("a\n:1"), "a\u{fffd}:1");
     }
 }
