@@ -36,7 +36,7 @@ claim('axe finds nothing in any state', async () => {
 
 	let deep = 'x'.repeat(500);
 	for (let i = 0; i < 30; i++) deep = i % 2 ? [deep] : { [`key ${i}`]: deep };
-	await send(node, [{ op: 'add', path: '/deep', value: deep }, { op: 'add', path: '/list', value: Array.from({ length: 120 }, (_, i) => ({ i })) }, { op: 'add', path: '/seat', value: 'free' }]);
+	await send(node, [{ op: 'add', path: '/deep', value: deep }, { op: 'add', path: '/list', value: Array.from({ length: 30 }, (_, i) => ({ i })) }, { op: 'add', path: '/seat', value: 'free' }]);
 	const between = Date.now();
 	await until('a later time', () => Date.now() > between + 20);
 	await page.fill('#box', '[{"op":"test","path":"/seat","value":"free"},{"op":"replace","path":"/seat","value":"Anna"}]');
@@ -53,6 +53,7 @@ claim('axe finds nothing in any state', async () => {
 	await press(page, 'F2');
 	await page.click('#kinds button:nth-child(3)');
 	await page.fill('#box', '1');
+	await page.fill('#find', 'key 2');
 	await looks(page, 'deep and large, one skipped, an edit open');
 	await press(page, 'Escape');
 	await page.click('#asideAll');
@@ -71,6 +72,17 @@ claim('axe finds nothing in any state', async () => {
 	await looks(page, 'the keys');
 	await page.click('#helpClose');
 	await page.click('#now');
+
+	const reads = [1, 2].map(step => i => ({ address: `127.0.0.1:${9000 + (i + step) % 30}`, node: `node${(i + step) % 30}~00000000`, state: i % 7 ? 'connected' : 'waiting', since_ms: 9000, heard_ms: 100, lazy: step > 1, behind: i % 3, delay_ms: 2, agrees: i % 5 > 0 }));
+	const nodes = Array.from({ length: 30 }, (_, i) => ({ node: `node${i}~00000000`, address: `127.0.0.1:${9000 + i}`, told_ms: i * 4000, length: 5, committed: null, primary: false, hash: { clock: 'a', state: `${i % 2}` }, viewers: 1, reads: reads.map(read => read(i)) }));
+	await context().route(/\/mesh$/, async route => {
+		const response = await route.fetch(), mesh = await response.json();
+		mesh.nodes.push(...nodes);
+		await route.fulfill({ response, json: mesh });
+	});
+	await until('thirty nodes', async () => /node29/.test(await page.textContent('#cluster')));
+	await looks(page, 'a mesh of thirty nodes');
+	await context().unrouteAll({ behavior: 'wait' });
 
 	await context().route(/\/replace$/, () => {});
 	const data = await page.evaluateHandle(text => {
