@@ -131,7 +131,7 @@ claim('a node that is killed and comes back', async () => {
 });
 
 claim('of a node that does not answer nothing is taken for what is so now', async () => {
-	const [a] = await pair(), page = await open(a), isColoured = () => page.$$eval('.pill:not(#status), #cluster *', all => {
+	const [a, b] = await pair(), page = await open(a), isColoured = () => page.$$eval('.pill:not(#status), #cluster *', all => {
 		const colours = ['good', 'warn', 'bad'].map(name => {
 			const one = document.body.appendChild(Object.assign(document.createElement('i'), { className: name })), { color } = getComputedStyle(one);
 			one.remove();
@@ -145,6 +145,8 @@ claim('of a node that does not answer nothing is taken for what is so now', asyn
 	await page.waitForSelector('#banner:not([hidden])');
 	for (const id of ['peersPill', 'clusterFacts']) assert.match(await page.evaluate(id => getComputedStyle(document.getElementById(id), '::after').content, id), /^" as of \d\d:\d\d:\d\d"$/);
 	assert.deepEqual(await isColoured(), []);
+	// It knows where else to look.
+	assert.equal(await page.getAttribute('#bannerNodes a', 'href'), `//${b.url.slice(7)}/test`);
 	a.signal('SIGCONT');
 	await page.waitForSelector('#peersPill.good');
 	await until('it is coloured', async () => (await isColoured()).length > 0);
@@ -189,5 +191,7 @@ claim('thirty nodes are told of in a picture, in a list and in words', async () 
 	assert.match(await textOf('node4'), /Read by node8 since .*Reads node8: .*= equal since/);
 	assert.match(await page.evaluate(() => document.activeElement.textContent), /^node8/, 'it stays under the finger');
 	assert.equal(await page.textContent('#ring .picked text'), 'node8');
+	await page.hover('#ring g:nth-of-type(5)');
+	await until('what is pointed at is drawn', async () => await page.textContent('#ring .picked text') === 'node4');
 	assert.equal(await page.locator('.card button[title]:visible').count(), 0, 'peers of another node are not removed here');
 });
