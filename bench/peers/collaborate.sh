@@ -18,13 +18,13 @@
 #
 # What is not:
 # - Writers are the products' own clients (which apply what all others write), of Automerge its own sync without the
-#   Repo around it, which would hold a change back for 100 ms. A node is written to by POST; it has no client library to use.
-# - Readers only look for values in the bytes that come, and parse nothing. Those of Automerge take part in its sync, which
-#   needs the whole library. A new reader is the product's own client; of a node one who parses its first event.
+#   Repo around it, which would hold a change back for 100 ms. A node is written to by POST.
+# - Readers only look for values in the bytes that come, and parse nothing. Those of Automerge take part in its sync,
+#   which needs the whole library. A new reader is the product's own client; of a node one who parses its first event.
 # - A node's event streams gather what comes within 20 ms, Automerge's server what comes within 100 ms; Hocuspocus
 #   gathers what it finds in one turn of its event loop, ShareDB nothing.
-# - A node, Automerge and ShareDB keep all history, Yjs only what it needs to merge. Texts are values that are replaced as a
-#   whole in all of them. ShareDB's database in memory, which it has for tests, copies the document for each write.
+# - A node, Automerge and ShareDB keep all history, Yjs only what it needs to merge. Texts are values that are replaced
+#   as a whole in all of them. ShareDB's database in memory, which it has for tests, copies the document for each write.
 # - The servers of JavaScript have one thread each, and a node one as well, which is its default.
 # - Clients are three processes of JavaScript on the same machine. If the last row of the table is close to 1, or all
 #   together need all cores, the figure is what they can do, not what the server can.

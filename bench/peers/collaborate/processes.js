@@ -21,10 +21,6 @@ function keep(child) {
 	return child;
 }
 
-export function endAll() {
-	for (const child of running) child.kill();
-}
-
 // What `promise` comes to, unless any process ends before, or it takes too long.
 export async function within(what, promise) {
 	const stop = new AbortController();
@@ -86,6 +82,10 @@ export async function ask(child, request, values = {}) {
 export async function end(child) {
 	child.kill();
 	await once(child, 'exit');
+}
+
+export function endAll() {
+	return Promise.all([...running].map(end));
 }
 
 // Processor time used up to now, in milliseconds (proc(5), `utime` and `stime`).

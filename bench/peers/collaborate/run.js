@@ -108,7 +108,7 @@ async function round(name, directory) {
 		return { steady, full };
 	} catch (error) {
 		console.error(`${product.title} is left out, ${error.stack}\n${readFileSync(log, 'utf8').slice(-2000)}`);
-		endAll();
+		await endAll();
 		return null;
 	}
 }
