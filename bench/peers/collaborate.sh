@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # 16 writers and 100 readers of one document of 1 MB: a node beside Hocuspocus (Yjs), Automerge's sync server and
 # ShareDB, which npm installs into collaborate/node_modules at the versions of its lock file. PATCHMESH=FILE names
-# another build of the node. `--quick` is done in half a minute, `--rounds N` takes medians of rounds in turns,
+# another build of the node. `--quick` is done in about a minute, `--rounds N` takes medians of rounds in turns,
 # `--only NAME` takes one product, `--readers N` so many readers.
 #
-# Each server starts with the same document: 1,000 objects of ten texts. Writers replace a text of 20 bytes in an object
+# Each server starts with the same document: 1,000 objects of about 1 KB. Writers replace a text of 20 bytes in an object
 # at random, each one after the other; readers hold the document live. All together write 40 times a second, first for
 # two seconds that do not count, then as fast as they are answered. A phase ends when each reader has the last value of
 # each writer; two readers look at the time that each value takes. Processor time is the server's alone, divided by
