@@ -1313,6 +1313,325 @@ export class LiveDocument {
 	}
 }
 
+// ---- The history
+
+/** How many transactions that have come since are read; of more, only the last of all are. */
+const MOST_NEW = 5000;
+/** A longer payload is left out of a history's rows. */
+const LONG_PAYLOAD = 65_536;
+
+/** By what nodes count a transaction: its name, unless a node has stamped it for somebody else. */
+const stampOf = ({ Source: source, Id: id, By: stamp }) => stamp ?? [source, id];
+
+/** The order of two transactions that no commit covers. */
+function inOrder(one, other) {
+	const [source, id] = stampOf(one), [otherSource, otherId] = stampOf(other);
+	return one.Time - other.Time || (source > otherSource) - (source < otherSource) || id - otherId;
+}
+
+/**
+ * The last transactions of a node's history, in its order. They are read once, and go on by what the journal has got since:
+ * what comes late slips in, and what a commit covers comes before what is tentative.
+ */
+export class History {
+	/** The node's source. @type {string | undefined} */
+	source;
+	/** The last transactions, with their `position` in the journal. A long `Payload` is left out. @type {Json[]} */
+	rows = [];
+	/** How many transactions the history has, the first that is more than a document, and how many are final. */
+	length = 0;
+	begins = 0;
+	committed = 0;
+	/** How many records the journal has. */
+	position = 0;
+	/** The last commit. @type {{ source: string, id: number } | undefined} */
+	commit;
+	#ask;
+	#most;
+
+	/**
+	 * @param {(path: string) => Promise<Json[]>} ask gives the lines of an answer of the node, or throws an error with its `status`
+	 * @param {number} most how many transactions are kept
+	 */
+	constructor(ask, most = 500) {
+		this.#ask = ask;
+		this.#most = most;
+	}
+
+	/**
+	 * Reads what has come. Says whether that was `more`, or all was read `anew`; nothing if there was nothing.
+	 *
+	 * @param {Json} peers what `GET /peers` has just answered
+	 */
+	async read(peers) {
+		const { source, position, begins, commit } = peers;
+		// Another source is another life of the node's journal; a shorter journal is an older copy; with another
+		// primary the order may be another one.
+		const goesOn = source === this.source && position >= this.position && commit?.source === this.commit?.source;
+		this.begins = begins;
+		if (goesOn && position === this.position) return null;
+		if (goesOn && await this.#readOn(peers)) return 'more';
+		await this.#readAnew(peers);
+		return 'anew';
+	}
+
+	/** The end of the history as it was then; what has come meanwhile is read after it. */
+	async #readAnew({ source, position, length, begins, commit, committed }) {
+		const from = Math.max(begins, length - this.#most), read = [];
+		while (from + read.length < length) {
+			const lines = await this.#ask(`history?from=${from + read.length}&limit=1000`);
+			if (!lines.length) break;
+			read.push(...lines);
+		}
+		const rows = read.filter(row => row.position < position).map(lighten), final = rows.filter(row => row.committed).length;
+		Object.assign(this, { source, rows, length, position, commit: commit ?? undefined, committed: final ? length - rows.length + final : committed });
+	}
+
+	/**
+	 * Reads the journal on. Says whether what there is is known now: not if more is gone, or has come, than is read here, nor
+	 * if some of it counts nowhere.
+	 */
+	async #readOn({ position, length, committed }) {
+		if (position - this.position > MOST_NEW) return false;
+		while (this.position < position) {
+			const lines = await this.#ask(`log?from=${this.position}&limit=${position - this.position}`).catch(error => {
+				if (error.status !== 410) throw error;
+				return [];
+			});
+			if (!lines.length) return false;
+			for (const line of lines) this.#add(line);
+		}
+		return this.length === length && this.committed === committed;
+	}
+
+	#add(row) {
+		const { rows } = this, base = this.length - rows.length;
+		row.position = this.position++;
+		if (row.Commit) {
+			this.#pass(row);
+			return;
+		}
+		this.length++;
+		let at = rows.length;
+		// Nothing comes before what is final.
+		while (at && base + at > this.committed && inOrder(rows[at - 1], row) > 0) at--;
+		// What is before the first of many is not kept.
+		if (at || base <= this.begins || !rows.length) rows.splice(at, 0, lighten(row));
+		if (rows.length > this.#most) rows.shift();
+	}
+
+	/** What a commit covers comes first of what was tentative. */
+	#pass({ Source: source, Id: id, Commit: { Clock: clock } }) {
+		if (source !== this.commit?.source) return;
+		const base = this.length - this.rows.length, from = Math.max(0, this.committed - base), tentative = this.rows.slice(from);
+		const isCovered = row => {
+			const [source, id] = stampOf(row);
+			return Object.hasOwn(clock, source) && clock[source] > id;
+		};
+		const final = tentative.filter(isCovered);
+		this.rows = [...this.rows.slice(0, from), ...final, ...tentative.filter(row => !isCovered(row))];
+		this.commit = { source, id };
+		this.committed = base + from + final.length;
+	}
+}
+
+const lighten = row => row.Payload.length > LONG_PAYLOAD ? Object.assign(row, { Payload: undefined }) : row;
+
+// ---- The mesh
+
+/** A node says something every ten seconds; one that says nothing for so long is silent. */
+const SILENT_MS = 20_000;
+/** What a node told longer ago is not taken for what is so now. */
+const TOLD_MS = 60_000;
+/** Who reads a node may be away for so long. */
+const UNREAD_MS = 8000;
+/** Who lacks something for so long lags; what others lack is told every thirty seconds at least. */
+const LAG_MS = 3000;
+const LAG_TOLD_MS = 31_000;
+
+/** How bad it is, the best last. */
+const TONES = ['bad', 'warn', 'good', 'quiet'];
+const toneOf = how => ({ down: 'bad', differs: 'bad', silent: 'warn', lags: 'warn', unread: 'warn', up: 'good' })[how] ?? 'quiet';
+/** Sorts what has a tone, the worst first. */
+export const byTone = (one, other) => TONES.indexOf(one.tone) - TONES.indexOf(other.tone);
+
+const baseOf = name => name.split('~')[0];
+/** Names of nodes in words. */
+export function listed(nodes) {
+	const names = [...new Set(nodes)].map(({ short }) => short);
+	return names.length > 3 ? `${names.slice(0, 2).join(', ')} and ${names.length - 2} others` : names.join(', ').replace(/, (?=[^,]*$)/, ' and ');
+}
+
+/**
+ * A node reads another one.
+ *
+ * @typedef {object} MeshLink
+ * @property {MeshNode} from who reads
+ * @property {MeshNode} to whom
+ * @property {number} told how many milliseconds ago that was told; 0 if the node that is asked knows it itself
+ * @property {'up' | 'lags' | 'silent' | 'down' | 'differs' | 'not known' | 'connecting'} how
+ * @property {'bad' | 'warn' | 'good' | 'quiet'} tone how bad that is
+ * @property {boolean} isUp
+ * @property {boolean} isLost whether it is down or silent
+ * @property {number} quiet for how many milliseconds nothing was heard, or it is down
+ */
+
+/**
+ * A node, as far as it is known, with what `GET /mesh` tells of it.
+ *
+ * @typedef {object} MeshNode
+ * @property {string} name its source, or its address if no more is known
+ * @property {string} short the shortest name by which it is told from the others
+ * @property {number} told how many milliseconds ago it told of itself; Infinity if never
+ * @property {MeshLink[]} reads
+ * @property {MeshLink[]} readers
+ * @property {'up' | 'lags' | 'unread' | 'silent' | 'down' | 'differs' | 'not known'} how
+ * @property {'bad' | 'warn' | 'good' | 'quiet'} tone how bad that is
+ * @property {boolean} isGone whether all who read it say that it is down or silent
+ * @property {boolean} isEqual whether it has the same document as the node that is asked
+ * @property {number} heard when it was last heard, in microseconds since 1970; 0 if never
+ */
+
+/** Who there is in a mesh, who reads whom, and what is wrong: what a node knows itself, and what others have told it. */
+export class Mesh {
+	/** The node that is asked first, by their names. @type {Map<string, MeshNode>} */
+	nodes = new Map();
+	/**
+	 * What is wrong, the worst first: what in words, and why in words and times (microseconds since 1970).
+	 *
+	 * @type {{ tone: string, what: string, why: (string | number)[] }[]}
+	 */
+	wrong = [];
+	/** Since when something is so that is no trouble for a moment. */
+	#sinces = new Map();
+	#now = 0;
+
+	/**
+	 * Takes what the node has answered.
+	 *
+	 * @param {Json} peers to `GET /peers`
+	 * @param {Json} mesh to `GET /mesh`
+	 * @param {number} now its time, in milliseconds since 1970
+	 */
+	read(peers, mesh, now = peers.time / 1000) {
+		this.#now = now;
+		this.nodes = new Map();
+		const self = this.#gather(peers, mesh);
+		const forms = ({ name }) => [/:\d+$/.exec(baseOf(name))?.[0] ?? baseOf(name), baseOf(name), name];
+		const all = [...this.nodes.values()], taken = all.flatMap(node => [...new Set(forms(node))]);
+		for (const node of all) {
+			node.short = forms(node).find(form => taken.indexOf(form) === taken.lastIndexOf(form)) ?? node.name;
+			this.#judge(node, self, peers.was_read);
+		}
+		this.wrong = this.#findWrong(peers.was_read);
+	}
+
+	#age(micros) {
+		return Math.max(0, this.#now - micros / 1000);
+	}
+
+	/** When that was, in microseconds, to the second: it is said again and again, and should be the same. */
+	#ago(ms) {
+		return Math.round((this.#now - ms) / 1000) * 1e6;
+	}
+
+	#lasts(key, is, ms) {
+		if (!is) this.#sinces.delete(key);
+		else if (!this.#sinces.has(key)) this.#sinces.set(key, this.#now);
+		return is && this.#now - this.#sinces.get(key) >= ms;
+	}
+
+	#node(name, address) {
+		if (!this.nodes.has(name)) this.nodes.set(name, { name, address, told: Infinity, reads: [], readers: [] });
+		return this.nodes.get(name);
+	}
+
+	/** Finds the nodes and the links. Gives the node that was asked. */
+	#gather({ source, upstreams, downstreams }, { nodes: [own, ...others] }) {
+		const self = Object.assign(this.#node(source), own, { told: 0, reads: [], readers: [] }), links = upstreams.map(read => [self, { ...read, told: 0 }]);
+		for (const { node: name, told_ms: told, reads, ...facts } of others) {
+			// One that has lost its journal goes on as another one.
+			const isAnotherNow = other => other.told_ms < told && other.address === facts.address && baseOf(other.node) === baseOf(name);
+			if (told > TOLD_MS && others.some(isAnotherNow)) continue;
+			const from = Object.assign(this.#node(name), facts, { told });
+			for (const read of reads) {
+				// Who reads the node that is asked is known there.
+				if (read.node === source && read.state === 'connected') continue;
+				links.push([from, { ...read, told, since: this.#ago(read.since_ms + told), heard: read.heard_ms == null ? null : this.#ago(read.heard_ms + told) }]);
+			}
+		}
+		for (const reader of downstreams.filter(({ kind }) => kind === 'node')) {
+			const from = this.#node(reader.node);
+			from.heardOf = this.#age(reader.heard);
+			links.push([from, { ...reader, told: 0, state: 'connected', node: null, address: null, to: self }]);
+		}
+		const names = new Map(links.map(([, { node, address }]) => [address, node]).filter(([, node]) => node));
+		for (const [from, read] of links) {
+			const to = read.to ?? this.#node(read.node ?? names.get(read.address) ?? read.address, read.address);
+			if (from === to) continue;
+			const link = this.#judgeLink({ ...read, from, to });
+			from.reads.push(link);
+			to.readers.push(link);
+		}
+		return self;
+	}
+
+	/** A node says something every ten seconds; a plain one need not. */
+	#judgeLink(link) {
+		const { from, to, told, state, behind, agrees, divergence, error, node } = link, isConnected = state === 'connected';
+		const quiet = this.#age(isConnected ? link.heard : link.since), isDown = state === 'waiting' || (state === 'connecting' && error);
+		const lags = this.#lasts(`${from.name} ${to.name}`, isConnected && behind > 0, told ? LAG_TOLD_MS : LAG_MS);
+		let how = state;
+		if (told > TOLD_MS) how = 'not known';
+		else if (divergence || agrees === false) how = 'differs';
+		else if (isDown) how = 'down';
+		else if (node && quiet - told > SILENT_MS) how = 'silent';
+		else if (isConnected) how = lags ? 'lags' : 'up';
+		return Object.assign(link, { how, tone: toneOf(how), quiet, isUp: isConnected && how !== 'not known', isLost: how === 'down' || how === 'silent' });
+	}
+
+	/** It is gone if nobody who reads it hears of it, and it has told nothing since. */
+	#judge(node, self, wasRead) {
+		const { told, hash } = node, isFresh = link => link.told < TOLD_MS, reads = node.reads.filter(isFresh), readers = node.readers.filter(isFresh);
+		const isSelf = node === self, lost = readers.filter(link => link.isLost), lostAt = link => this.#age(link.how === 'down' ? link.since : link.heard ?? link.since);
+		const isGone = !isSelf && lost.length > 0 && lost.length === readers.length && Math.min(told, node.heardOf ?? told) + 2000 >= Math.min(...lost.map(lostAt));
+		const isSame = !!hash && hash.clock === self.hash?.clock, lag = reads.find(link => link.how === 'lags')?.behind;
+		// A node is to be read if it takes part.
+		const takesPart = isSelf ? reads.some(link => link.tone !== 'quiet' && (link.node || link.how === 'down')) : told < TOLD_MS;
+		const unreadTime = !isSelf ? TOLD_MS : wasRead ? UNREAD_MS : 0;
+		const isUnread = this.#lasts(node.name, !isGone && !readers.some(link => link.isUp) && takesPart, unreadTime);
+		let how = 'not known';
+		if (isGone) how = lost.every(link => link.how === 'down') ? 'down' : 'silent';
+		else if ((isSame && hash.state !== self.hash.state) || [...reads, ...readers].some(link => link.how === 'differs')) how = 'differs';
+		else if (told < TOLD_MS || (told === Infinity && readers.some(link => link.isUp))) how = lag ? 'lags' : isUnread ? 'unread' : 'up';
+		const isEqual = how !== 'differs' && !isSelf && (isSame || readers.some(link => link.agrees));
+		Object.assign(node, { how, tone: toneOf(how), isSelf, isGone, isUnread, isEqual, lag, lost, heard: Math.max(...readers.map(link => link.heard ?? 0), 0) });
+	}
+
+	#findWrong(wasRead) {
+		const wrong = [], add = (tone, what, ...why) => wrong.push({ tone, what, why }), nodes = [...this.nodes.values()];
+		for (const node of nodes) {
+			const { short, how, isGone, isUnread, lost, heard, tone, address, told, lag, reads } = node, because = error => error ? `: ${error}` : '';
+			if (isGone) {
+				const who = `, ${lost.length > 1 ? 'say' : 'says'} ${listed(lost.map(link => link.from))}${because(lost.find(link => link.error)?.error)}`;
+				add(tone, `${short} is ${how}`, `${address && address !== short ? `${address}, ` : ''}${heard ? 'last heard ' : 'never heard'}`, heard || '', who);
+				continue;
+			}
+			if (how === 'differs') add(tone, `${short} differs`, 'It has the same transactions as another node, and another document.');
+			else if (how === 'not known' && told < Infinity) add(tone, `${short} tells nothing`, 'Since ', this.#ago(told));
+			if (lag) add('warn', `${short} lags`, `It lacks ${lag} transaction${lag === 1 ? '' : 's'} at most.`);
+			if (isUnread) add('warn', `No node reads ${short}`, `${node === nodes[0] && wasRead === false ? 'None has done so. ' : ''}What is written there gets no further until another node names it as its peer.`);
+			for (const link of reads.filter(({ isLost, to }) => isLost && !to.isGone)) {
+				const isDown = link.how === 'down';
+				add(link.tone, `${short} ${isDown ? 'cannot read' : 'hears nothing of'} ${link.to.short}`, 'Since ', (isDown ? link.since : link.heard) ?? '', because(link.error));
+			}
+		}
+		const primaries = nodes.filter(node => node.primary && node.tone !== 'quiet');
+		if (primaries.length > 1) add('bad', 'There is more than one primary', listed(primaries));
+		return wrong.sort(byTone);
+	}
+}
+
 function textOf(value) {
 	const text = stringify(value);
 	if (text === undefined) throw new Problem('the value is none that JSON has');
