@@ -261,15 +261,42 @@ function keyOf(value, token, end = value?.length) {
 }
 
 const notBelow = (value, token) => doesNotApply(`there is nothing below ${value === null ? 'null' : `a ${isNumber(value) ? 'number' : typeof value}`}, so no ${quote(token)}`);
-const find = (root, tokens) => tokens.reduce((value, token) => value[keyOf(value, token)], root);
+const valueAt = (root, tokens) => tokens.reduce((value, token) => value[keyOf(value, token)], root);
+
+/** What is in a value under this name, or at this position; undefined if there is nothing. */
+export const childOf = (value, name) => isContainer(value) && Object.hasOwn(value, name) && !(Array.isArray(value) && name === 'length') ? value[name] : undefined;
 
 /** What is at these tokens; undefined if there is nothing. */
-function lookUp(value, tokens) {
-	for (const token of tokens) {
-		if (!isContainer(value) || !Object.hasOwn(value, token) || (Array.isArray(value) && !/^\d+$/.test(token))) return undefined;
-		value = value[token];
+const lookUp = (value, tokens) => tokens.reduce((value, token) => childOf(value, token), value);
+
+/**
+ * How far a pointer leads: the names and positions that are there, and the value at them; `token` is the next one, if there is
+ * nothing at it.
+ *
+ * @returns {{ labels: (string | number)[], value: Json, token?: string }}
+ */
+export function follow(value, pointer) {
+	const labels = [];
+	for (const token of tokensOf(pointer)) {
+		const inner = childOf(value, token);
+		if (inner === undefined) return { labels, value, token };
+		labels.push(Array.isArray(value) ? Number(token) : token);
+		value = inner;
 	}
-	return value;
+	return { labels, value };
+}
+
+/**
+ * What differs between two values, of which one may be missing. Of arrays of different lengths that is the whole.
+ *
+ * @returns {{ labels: (string | number)[], before?: Json, after?: Json }[]}
+ */
+export function differences(before, after, labels = []) {
+	if (before === after || (before !== undefined && after !== undefined && equal(before, after))) return [];
+	const isOfOneKind = isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after);
+	if (!isOfOneKind || (Array.isArray(before) && before.length !== after.length)) return [{ labels, before, after }];
+	const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+	return names.flatMap(name => differences(childOf(before, name), childOf(after, name), [...labels, name]));
 }
 
 /** The depth of a value, and its weight as nodes reckon it. What is shared is looked at once. */
@@ -359,12 +386,12 @@ class Draft {
 	move(path, from) {
 		const isInside = from.length < path.length && from.every((token, i) => token === path[i]);
 		if (isInside) throw doesNotApply('a value cannot be moved into itself');
-		if (from.length === path.length && from.every((token, i) => token === path[i])) find(this.root, from);
+		if (from.length === path.length && from.every((token, i) => token === path[i])) valueAt(this.root, from);
 		else this.add(path, this.remove(from));
 	}
 
 	copy(path, from) {
-		const value = find(this.root, from);
+		const value = valueAt(this.root, from);
 		// It stands at two places now, and a change at one of them must not show at the other.
 		if (this.isInPlace) return this.add(path, structuredClone(value));
 		this.copied += measure(value).weight;
@@ -374,7 +401,7 @@ class Draft {
 	}
 
 	test(path, value) {
-		const found = find(this.root, path);
+		const found = valueAt(this.root, path);
 		if (!equal(found, value)) throw doesNotApply(`the value is not as tested, it is ${stringify(found).slice(0, 64)}`);
 	}
 }
@@ -424,6 +451,63 @@ function within(operations, tokens) {
 		if (from !== path) told.at(-1).from = pointerOf(from.slice(depth));
 	}
 	return told;
+}
+
+/**
+ * Where a patch changes something: what is moved goes from one place and comes to another.
+ *
+ * @param {Operation[]} operations
+ * @returns {Operation[]} without `test` and `move`
+ */
+export const changesOf = operations => operations.flatMap(({ op, path, from, value }) => {
+	if (op === 'test') return [];
+	return op === 'move' ? [{ op: 'remove', path: from }, { op: 'add', path }] : [{ op, path, value }];
+});
+
+/**
+ * The parts that a patch touches, none within another. Behind an element that comes or goes others have other positions, so the
+ * part is the array then, unless it is all that the patch does: then nothing `isBefore` or `isAfter` at that position that the
+ * patch has to do with.
+ *
+ * @param {Operation[]} operations
+ * @returns {{ tokens: string[], value?: Json, isBefore: boolean, isAfter: boolean }[]}
+ */
+export function partsOf(operations) {
+	const parts = new Map();
+	for (const { op, path, value } of changesOf(operations)) {
+		const all = tokensOf(path), dots = all.findIndex(isDots), tokens = dots < 0 ? all : all.slice(0, dots), last = tokens.at(-1) ?? '';
+		const isElement = op !== 'replace' && /^(-|\d+)$/.test(last), isAlone = operations.length === 1 && (last !== '-' || value !== undefined);
+		if (isElement && !isAlone) tokens.pop();
+		parts.set(pointerOf(tokens), { tokens, value, isBefore: !(isElement && isAlone && op === 'add'), isAfter: !(isElement && isAlone && op === 'remove') });
+	}
+	return [...parts.values()].filter(({ tokens }) => !tokens.some((_, i) => parts.has(pointerOf(tokens.slice(0, i)))));
+}
+
+/**
+ * The same wish against another document: a `test` that does not hold there tests for what is there, or goes if nothing is.
+ *
+ * @param {Operation[]} operations
+ * @param {Json} document
+ * @returns {{ operations: Operation[], renewed: { path: string, value?: Json }[], failing: Operation[] }} with the tests that
+ *   are others now, and the operations that do not apply
+ */
+export function renew(operations, document) {
+	const written = [], renewed = [], failing = [];
+	for (const operation of operations) {
+		const { op, path } = operation, value = lookUp(document, tokensOf(path));
+		if (op === 'test' && !equal(value, operation.value)) {
+			renewed.push({ path, value });
+			if (value !== undefined) written.push({ ...operation, value });
+			continue;
+		}
+		written.push(operation);
+		try {
+			document = apply(document, [operation]);
+		} catch {
+			failing.push(operation);
+		}
+	}
+	return { operations: written, renewed, failing };
 }
 
 /** What a JSON Merge Patch (RFC 7396) makes of `target`, which stays as it is. */
@@ -1313,6 +1397,112 @@ export class LiveDocument {
 	}
 }
 
+// ---- What has changed, and what there is, for whoever draws it
+
+/** The names of an object of more than so many are sorted once; after more changes than these at once, again. */
+const WIDE = 256;
+const MANY = 100;
+
+/** This part and all in it. */
+export const ALL = { get: () => ALL };
+/** This part was written. */
+export const HERE = { get: () => ALL };
+
+/** Where a name is in these, or would be. */
+export function placeOf(names, name) {
+	let low = 0;
+	for (let high = names.length; low < high;) {
+		const middle = (low + high) >> 1;
+		if (names[middle] < name) low = middle + 1;
+		else high = middle;
+	}
+	return low;
+}
+
+/** What operations have touched in a document since that was last taken, and the names of its objects in their order. */
+export class Touched {
+	#parts;
+	#names = new WeakMap();
+
+	/** Whether something was touched. */
+	get isAny() {
+		return this.#parts !== undefined;
+	}
+
+	/** The names of an object in their order. */
+	namesOf(object) {
+		const known = this.#names.get(object), names = known ?? Object.keys(object).sort();
+		if (!known && names.length > WIDE) this.#names.set(object, names);
+		return names;
+	}
+
+	/** Takes note of operations that have led to this document. */
+	note(operations, document) {
+		const isShift = ({ op, path }) => op === 'move' || (op !== 'replace' && /\/\d+$/.test(path)), isShifted = operations.length > 1 && operations.some(isShift);
+		// What was named may be elsewhere by now, or it takes less time to sort all.
+		if (isShifted || operations.length > MANY) this.#names = new WeakMap();
+		for (const { op, path } of changesOf(operations)) {
+			const tokens = tokensOf(path), name = tokens.at(-1), into = path && lookUp(document, tokens.slice(0, -1)), names = this.#names.get(into);
+			if (names) {
+				const at = placeOf(names, name), isKnown = names[at] === name;
+				if (isKnown !== Object.hasOwn(into, name)) names.splice(at, isKnown ? 1 : 0, ...isKnown ? [] : [name]);
+			}
+			this.#touch(isShifted && Array.isArray(into) && op !== 'replace' ? tokens.slice(0, -1) : tokens);
+		}
+	}
+
+	/** Takes note that all may be another. */
+	noteAll() {
+		this.#parts = ALL;
+	}
+
+	#touch(tokens) {
+		if (!tokens.length) this.#parts = HERE;
+		let parts = this.#parts ??= new Map();
+		for (const [i, token] of tokens.entries()) {
+			const next = parts.get(token) ?? new Map();
+			if (!(parts instanceof Map && next instanceof Map)) return;
+			parts.set(token, i === tokens.length - 1 ? HERE : next);
+			parts = next;
+		}
+	}
+
+	/** Gives what was touched, and forgets it: maps by names and positions (as texts), `HERE` or `ALL`; undefined if nothing was. */
+	take() {
+		const parts = this.#parts;
+		this.#parts = undefined;
+		return parts;
+	}
+}
+
+/**
+ * Where a text is in the names and plain values of a document, whether its letters are large or small: the labels of each, in
+ * the order of the document. It looks for `slice` milliseconds at a time.
+ *
+ * @param {Json} document
+ * @param {string} text
+ * @param {{ most: number, slice?: number, namesOf?: (object: Json) => string[], isWanted?: () => boolean }} options how many at
+ *   most; `isWanted` ends it early, and then nothing is given
+ * @returns {Promise<(string | number)[][] | undefined>}
+ */
+export async function find(document, text, { most, slice = 10, namesOf = object => Object.keys(object).sort(), isWanted = () => true }) {
+	const wanted = text.toLowerCase(), has = one => String(one).toLowerCase().includes(wanted), matches = [];
+	const enter = value => ({ value, names: Array.isArray(value) ? null : namesOf(value), next: 0, label: undefined });
+	const way = isContainer(document) ? [enter(document)] : [];
+	for (let until = performance.now() + slice; way.length && matches.length < most;) {
+		if (performance.now() > until) {
+			await new Promise(resolve => setTimeout(resolve));
+			if (!isWanted()) return undefined;
+			until = performance.now() + slice;
+		}
+		const here = way.at(-1), { value, names } = here, at = here.next++, label = here.label = names ? names[at] : at, inner = childOf(value, label);
+		if (at >= (names ?? value).length) way.pop();
+		else if (inner !== undefined && ((names && has(label)) || (!isContainer(inner) && has(inner)))) matches.push(way.map(({ label }) => label));
+		if (isContainer(inner)) way.push(enter(inner));
+	}
+	return matches;
+}
+
 // ---- The history
 
 /** How many transactions that have come since are read; of more, only the last of all are. */
@@ -1336,7 +1526,10 @@ function inOrder(one, other) {
 export class History {
 	/** The node's source. @type {string | undefined} */
 	source;
-	/** The last transactions, with their `position` in the journal. A long `Payload` is left out. @type {Json[]} */
+	/**
+	 * The last transactions, with their `position` in the journal, their `index` here, as which of these they `came`, and before
+	 * how many that came before them they count (`late`). A long `Payload` is left out. @type {Json[]}
+	 */
 	rows = [];
 	/** How many transactions the history has, the first that is more than a document, and how many are final. */
 	length = 0;
@@ -1370,9 +1563,22 @@ export class History {
 		const goesOn = source === this.source && position >= this.position && commit?.source === this.commit?.source;
 		this.begins = begins;
 		if (goesOn && position === this.position) return null;
-		if (goesOn && await this.#readOn(peers)) return 'more';
-		await this.#readAnew(peers);
-		return 'anew';
+		const isMore = goesOn && await this.#readOn(peers);
+		if (!isMore) await this.#readAnew(peers);
+		this.#number();
+		return isMore ? 'more' : 'anew';
+	}
+
+	#number() {
+		const { rows } = this, base = this.length - rows.length;
+		for (let i = rows.length - 1, least = Infinity; i >= 0; i--) {
+			const row = rows[i], { position } = row;
+			row.index = base + i;
+			row.late = least < position ? rows.slice(i + 1).filter(other => other.position < position).length : 0;
+			least = Math.min(least, position);
+		}
+		// Of what came in between, commits count nowhere.
+		for (const [i, row] of [...rows].sort((one, other) => one.position - other.position).entries()) row.came = base + i;
 	}
 
 	/** The end of the history as it was then; what has come meanwhile is read after it. */

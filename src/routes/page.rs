@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(PAGE.matches(&format!("<{element}")).count(), 1, "{element}");
         }
         assert!(!PAGE.contains("style=\""), "the policy lets no style attribute pass");
-        assert!(PAGE.len() < 125_000, "the page has {} bytes", PAGE.len());
+        assert!(PAGE.len() < 100_000, "the page has {} bytes", PAGE.len());
         let response = response();
         let policy = response.header("Content-Security-Policy").unwrap();
         assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"));
