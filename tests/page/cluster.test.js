@@ -180,7 +180,7 @@ claim('thirty nodes are told of in a picture, in a list and in words', async () 
 	const textOf = name => page.locator('.card', { hasText: new RegExp(`^${name}~`) }).textContent();
 	assert.match(await textOf('node0'), /primary, this node/);
 	assert.match(await textOf('node3'), /10\.0\.0\.3:80.*down.*read by nobody/);
-	assert.match(await textOf('node8'), /= equal.*Reads \d\d nodes, read by \d\d nodes, 9 transactions, 2 tentative, state hash s, told 5 s ago$/);
+	assert.match(await textOf('node8'), /= equal.*Reads \d\d nodes, read by \d\d nodes\. 5 s ago: 9 transactions, 2 tentative, state hash s$/);
 	assert.equal(await page.locator('#ring g').count(), 30);
 	// By the keyboard: the links of another one.
 	await page.click('#nodes button:has-text("node9~")');
