@@ -484,6 +484,23 @@ export function partsOf(operations) {
 }
 
 /**
+ * What a patch did, by the parts that it touches, as far as `most` of them: `before` and `after` read such a part of the
+ * document before and after it; undefined if it was not there.
+ *
+ * @param {Operation[]} operations
+ * @param {(pointer: string) => Promise<Json | undefined>} before
+ * @param {(pointer: string) => Promise<Json | undefined>} after
+ */
+export async function effectOf(operations, before, after, most = 12) {
+	const effects = await Promise.all(partsOf(operations).slice(0, most).map(async ({ tokens, value, isBefore, isAfter }) => {
+		const part = pointerOf(tokens), isLast = tokens.at(-1) === '-';
+		const [old, fresh] = await Promise.all([isBefore ? before(part) : undefined, !isLast && isAfter ? after(part) : undefined]);
+		return differences(old, isLast ? value : fresh, tokens);
+	}));
+	return effects.flat();
+}
+
+/**
  * The same wish against another document: a `test` that does not hold there tests for what is there, or goes if nothing is.
  *
  * @param {Operation[]} operations
@@ -493,16 +510,19 @@ export function partsOf(operations) {
  */
 export function renew(operations, document) {
 	const written = [], renewed = [], failing = [];
+	let draft = new Draft(document);
 	for (const operation of operations) {
-		const { op, path } = operation, value = lookUp(document, tokensOf(path));
-		if (op === 'test' && !equal(value, operation.value)) {
-			renewed.push({ path, value });
-			if (value !== undefined) written.push({ ...operation, value });
+		const { op, path, from, value } = readOperation(operation), there = lookUp(draft.root, path);
+		if (op === 'test' && !equal(there, value)) {
+			renewed.push({ path: operation.path, value: there });
+			if (there !== undefined) written.push({ ...operation, value: there });
 			continue;
 		}
 		written.push(operation);
 		try {
-			document = apply(document, [operation]);
+			// A move that fails in its second half would leave the first one.
+			if (op === 'move') draft = new Draft(apply(draft.root, [operation]));
+			else draft[op](path, from ?? value);
 		} catch {
 			failing.push(operation);
 		}
@@ -742,7 +762,7 @@ async function readEvents(body, heard, take) {
 	for (;;) {
 		const { done, value } = await reader.read();
 		if (done) return;
-		heard();
+		heard(value.length);
 		const text = decoder.decode(value, { stream: true });
 		// A long line comes in many pieces.
 		begun.push(text);
@@ -834,6 +854,7 @@ const isDots = token => token === '.' || token === '..';
  * @property {string} [name] begins the source under which writes are made; shown by the nodes
  * @property {string} [queue] names the writes that are kept: pages of one origin with the same one send each other's
  * @property {Store} [store] where writes are kept until their fate is known
+ * @property {number} [mostBytes] it closes itself if the document's text is longer at first
  * @property {number} [silence] after how many milliseconds of silence a node is given up
  * @property {typeof fetch} [fetch]
  */
@@ -1104,9 +1125,13 @@ export class LiveDocument {
 			this.#writePause.end();
 			this.#adopt().catch(() => {});
 			this.#locate();
-			const heard = () => {
+			let size = 0;
+			const heard = bytes => {
 				tell(true);
 				listen();
+				if (this.#isKnown || (size += bytes) <= (this.#options.mostBytes ?? Infinity)) return;
+				this.close();
+				this.#setStatus({ error: new Problem('the document is larger than what is to be held', { status: 413 }) });
 			};
 			await readEvents(response.body, heard, event => this.#receive(event, stream));
 		} finally {
@@ -1373,7 +1398,7 @@ export class LiveDocument {
 	async #lookAt(entry) {
 		const { write, kept: { source, id }, since } = entry, url = this.status.node;
 		try {
-			if (url) this.#judge(entry, await this.#ask(url, `transaction?source=${encodeURIComponent(source)}&id=${id}`, { signal: AbortSignal.timeout(ANSWER_MS) }));
+			if (url) this.#judge(entry, await this.#ask(url, `transaction?source=${encodeURIComponent(source)}&id=${id}&because=false`, { signal: AbortSignal.timeout(ANSWER_MS) }));
 		} catch {
 			// It is asked again.
 		}
@@ -1438,7 +1463,7 @@ export class Touched {
 
 	/** Takes note of operations that have led to this document. */
 	note(operations, document) {
-		const isShift = ({ op, path }) => op === 'move' || (op !== 'replace' && /\/\d+$/.test(path)), isShifted = operations.length > 1 && operations.some(isShift);
+		const isShift = ({ op, path }) => op === 'move' || (op !== 'replace' && /\/\d+$/.test(path)), hasMore = this.isAny || operations.length > 1 || operations[0]?.op === 'move', isShifted = hasMore && operations.some(isShift);
 		// What was named may be elsewhere by now, or it takes less time to sort all.
 		if (isShifted || operations.length > MANY) this.#names = new WeakMap();
 		for (const { op, path } of changesOf(operations)) {
@@ -1810,7 +1835,7 @@ export class Mesh {
 		if (isGone) how = lost.every(link => link.how === 'down') ? 'down' : 'silent';
 		else if ((isSame && hash.state !== self.hash.state) || [...reads, ...readers].some(link => link.how === 'differs')) how = 'differs';
 		else if (told < TOLD_MS || (told === Infinity && readers.some(link => link.isUp))) how = lag ? 'lags' : isUnread ? 'unread' : 'up';
-		const isEqual = how !== 'differs' && !isSelf && (isSame || readers.some(link => link.agrees));
+		const isEqual = how !== 'differs' && !isSelf && (isSame || readers.some(link => link.from === self && link.isUp && link.agrees));
 		Object.assign(node, { how, tone: toneOf(how), isSelf, isGone, isUnread, isEqual, lag, lost, heard: Math.max(...readers.map(link => link.heard ?? 0), 0) });
 	}
 
@@ -1832,7 +1857,7 @@ export class Mesh {
 				add(link.tone, `${short} ${isDown ? 'cannot read' : 'hears nothing of'} ${link.to.short}`, 'Since ', (isDown ? link.since : link.heard) ?? '', because(link.error));
 			}
 		}
-		const primaries = nodes.filter(node => node.primary && node.tone !== 'quiet');
+		const primaries = nodes.filter(node => node.primary && !node.isGone && node.told < TOLD_MS);
 		if (primaries.length > 1) add('bad', 'There is more than one primary', listed(primaries));
 		return wrong.sort(byTone);
 	}
@@ -1875,7 +1900,7 @@ function textWithin(value, most, depth) {
 /** Operations, as texts: what is too long for one is set empty, and then what is in it. */
 function* operationsOf(tokens, value, op = 'add') {
 	const path = pointerOf(tokens), text = textWithin(value, PIECE, tokens.length), isOpen = text === undefined && isContainer(value);
-	const operation = stringify({ op, path }).replace(/}$/, `,"value":${text ?? (isOpen ? stringify(Array.isArray(value) ? [] : {}) : stringify(value))}}`);
+	const operation = `${stringify({ op, path }).slice(0, -1)},"value":${text ?? (isOpen ? stringify(Array.isArray(value) ? [] : {}) : stringify(value))}}`;
 	if (text === undefined && !isOpen && new TextEncoder().encode(operation).length > MAX_PAYLOAD - 2) {
 		throw new Problem(`the value at ${quote(path)} is too long for a transaction, and cannot be cut`, { status: 413, path });
 	}
@@ -1894,17 +1919,20 @@ function* operationsOf(tokens, value, op = 'add') {
  * @throws {Problem} what is in it and fits into no transaction
  */
 export async function* cut(pointer, value, { op, tests = [] } = {}) {
-	let patch = tests.map(stringify).join(), since = 0;
+	let patch = tests.map(stringify).join(), isBegun = false, since = 0;
 	for (const operation of operationsOf(tokensOf(pointer), value, op)) {
 		if (performance.now() - since > TURN_MS) {
 			await (globalThis.scheduler?.yield?.() ?? new Promise(resolve => setTimeout(resolve)));
 			since = performance.now();
 		}
-		if (patch && patch.length + operation.length > PIECE) {
+		// What is tested and what is written first are one transaction.
+		if (isBegun && patch.length + operation.length > PIECE) {
 			yield `[${patch}]`;
 			patch = '';
 		}
 		patch += (patch && ',') + operation;
+		isBegun = true;
+		if (patch.length > PIECE && new TextEncoder().encode(patch).length > MAX_PAYLOAD - 2) throw new Problem('what is tested and what is set are together too long for a transaction', { status: 413 });
 	}
 	yield `[${patch}]`;
 }

@@ -15,13 +15,17 @@ async function patchesOf(...how) {
 	return all;
 }
 
-const large = { big: 2n ** 64n - 1n, __proto__x: [], 'a/b~': Array.from({ length: 40000 }, (_, i) => ({ i, '~/': `name ${i}` })), list: [[], {}, 'ä'.repeat(300_000), null] };
+const large = { big: 2n ** 64n - 1n, __proto__x: [], 'a/b~': Array.from({ length: 40000 }, (_, i) => ({ i, '~/': `name ${i} $$ $& $' $1` })), list: [[], {}, 'ä'.repeat(300_000), null] };
 
 test('what is cut makes the value', async () => {
 	const patches = await patchesOf('/x/0', large, { op: 'replace', tests: [{ op: 'test', path: '/y', value: 1 }] });
 	assert.ok(patches.length > 4 && patches.every(patch => new Blob([patch]).size <= 1 << 20));
 	assert.match(patches[0], /^\[{"op":"test","path":"\/y","value":1},{"op":"replace","path":"\/x\/0","value":{}},{"op":"add"/);
 	assert.deepEqual(patches.reduce((document, patch) => apply(document, parse(patch, true)), { x: ['old'], y: 1 }), { x: [large], y: 1 });
+	// What is tested and what is written first are never two transactions.
+	const guarded = await patchesOf('/x', 'y'.repeat(255_000), { tests: [{ op: 'test', path: '/x', value: 'z'.repeat(20_000) }] });
+	assert.deepEqual(guarded.map(patch => JSON.parse(patch).map(({ op }) => op)), [['test', 'add']]);
+	await assert.rejects(patchesOf('/x', 'y'.repeat(260_000), { tests: [{ op: 'test', path: '/x', value: 'z'.repeat(800_000) }] }), { status: 413 });
 	assert.deepEqual(await patchesOf('', [1, 'a']), ['[{"op":"add","path":"","value":[1,"a"]}]']);
 });
 
