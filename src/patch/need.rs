@@ -6,6 +6,10 @@ use super::operation::{Operation, Patch};
 use super::{Document, PointerBuf, find};
 use crate::document::{Kind, Value, equal};
 
+/// How many operations of a patch are looked at for which one it was, if their paths do not tell: each may have large
+/// values compared.
+const MOST_LOOKS: usize = 1000;
+
 /// What an operation needed.
 ///
 /// A `test`, `replace` or `remove` needs the value at its path, a `move` or `copy` that at its `from`. What is added
@@ -165,11 +169,19 @@ impl Need {
     }
 
     /// Which operation of the patch, which applies to the document, is the last that changes what is there; none if
-    /// none does.
+    /// none does, or if that takes too long to tell.
     pub fn changed_at(&self, patch: Patch, mut document: Document) -> Option<usize> {
+        let may_be_it = |operation: &&Operation| self.may_be_changed_by(operation);
+        if patch.0.iter().filter(may_be_it).count() > MOST_LOOKS {
+            return None;
+        }
         let (mut seen, mut last) = (self.seen(&document), None);
         for (number, operation) in patch.0.into_iter().enumerate() {
+            let may_be_it = self.may_be_changed_by(&operation);
             document.apply(Patch(vec![operation])).ok()?;
+            if !may_be_it {
+                continue;
+            }
             let now = self.seen(&document);
             if now != seen {
                 (seen, last) = (now, Some(number));
@@ -264,6 +276,19 @@ mod tests {
             let need = need(pointer, what);
             let is_other = need.seen(&document(before)) != need.seen(&document(after));
             assert_eq!(is_other, is_changed, "{pointer} {what:?} {before} {after}");
+        }
+    }
+
+    #[test]
+    fn the_last_operation_that_changed_it_is_told_unless_too_many_may_have() {
+        for (others, same, expected) in [(5000, 0, Some(5000)), (0, 999, Some(0)), (0, 1000, None)]
+        {
+            let mut operations = vec![r#"{"op":"add","path":"/b","value":1}"#; others];
+            operations
+                .extend(vec![r#"{"op":"replace","path":"/l/1","value":7}"#; same + 1].into_iter());
+            let patch = parse(&format!("[{}]", operations.join(","))).unwrap();
+            let need = Need { pointer: PointerBuf::parse("/l").unwrap(), what: What::Value };
+            assert_eq!(need.changed_at(patch, document(r#"{"l":[1,2]}"#)), expected);
         }
     }
 

@@ -17,9 +17,10 @@ use crate::replica::history::Fate;
 use crate::replica::history::cause::Because;
 use crate::transaction::Place;
 
-/// How long is looked back for a page of skipped transactions, and for a single one; the wait for a turn included.
+/// How long is looked back for a page of skipped transactions, and for a single one; the wait for a turn included. A
+/// client waits longer, so that it is told at least what has become of them.
 const PAGE_LIMIT: Duration = Duration::from_secs(1);
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// After how many transactions that were taken back there is a rest.
 const STRETCH: u32 = 256;

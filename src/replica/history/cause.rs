@@ -81,7 +81,7 @@ struct Recent {
 
 impl History {
     /// What won against the skipped transactions at these places, as far as the recent part tells. `go_on` is asked
-    /// after each transaction whether to look further back.
+    /// after each transaction whether to look further back, and before each comparison.
     ///
     /// # Errors
     /// Those of `go_on`.
@@ -159,8 +159,7 @@ impl History {
                 break;
             }
             if !go_on()? {
-                left.clear();
-                break;
+                return Ok(Recent { found, left: Vec::new() });
             }
             index -= 1;
             match effect {
@@ -173,15 +172,18 @@ impl History {
                 Effect::Skipped | Effect::Repeated => (),
                 Effect::Applied(inverse) => {
                     document.revert(inverse.clone());
-                    left.retain(|sought| {
-                        let stays = !sought.may_be_changed_by(inverse)
-                            || sought.need.seen(&document) == sought.seen;
-                        if !stays {
-                            let winner = sought.winner(index, placed, &document);
-                            found.insert(sought.place.clone(), Ok(winner));
+                    for sought in std::mem::take(&mut left) {
+                        let may_be_it = sought.may_be_changed_by(inverse);
+                        if may_be_it && !go_on()? {
+                            return Ok(Recent { found, left: Vec::new() });
                         }
-                        stays
-                    });
+                        if !may_be_it || sought.need.seen(&document) == sought.seen {
+                            left.push(sought);
+                            continue;
+                        }
+                        let winner = sought.winner(index, placed, &document);
+                        found.insert(sought.place, Ok(winner));
+                    }
                 }
             }
         }
@@ -369,6 +371,31 @@ mod tests {
             }
         }
         assert!(won > 500 && far > 500, "{won} {far}");
+    }
+
+    #[test]
+    fn the_time_is_looked_at_between_those_that_one_transaction_won_against() {
+        let mut history = History::new(Bounds::default());
+        let payloads = [r#"[{"op":"add","path":"/a","value":1}]"#]
+            .into_iter()
+            .chain([r#"[{"op":"test","path":"/a","value":2}]"#; 5]);
+        let placed = (0..).zip(payloads).map(|(id, payload)| {
+            let (time, source) = (Time::from_micros(9 + id).unwrap(), "a".parse().unwrap());
+            let place = Place { time, source, id };
+            Placed { place, named: None, position: id, payload: payload.into() }
+        });
+        let placed: Vec<_> = placed.collect();
+        let wanted = placed[1..].iter().map(|placed| placed.place.clone()).collect();
+        history.append_all(placed, Time::from_micros(99).unwrap());
+        // Six of the looks are for the transactions.
+        for (looks, expected) in [(6, 0), (8, 2), (11, 5)] {
+            let mut left = looks + 1;
+            let go_on = || {
+                left -= 1;
+                Ok::<_, Infallible>(left > 0)
+            };
+            assert_eq!(history.recent_winners(&wanted, go_on).unwrap().len(), expected);
+        }
     }
 
     #[test]
