@@ -163,3 +163,28 @@ fn what_a_peer_tells_is_checked_and_passed_on_to_who_asks() {
     assert_eq!(frame.code, CloseCode::Policy);
     assert!(frame.reason.contains("is not the source of a node"), "{frame:?}");
 }
+
+#[test]
+fn what_is_told_of_other_nodes_does_not_hold_up_transactions() {
+    let peer = PlainNode::listen_as_member("peer~00000000");
+    let node = node().peer(peer.address()).start();
+    let mut visit = peer.accept();
+    let posted = node.post_patch("[]");
+    // It tells of them to nobody yet.
+    let read = json!({
+        "address": "x".repeat(512), "node": null, "state": "waiting", "since_ms": 0, "heard_ms": null,
+        "lazy": false, "behind": null, "delay_ms": null, "agrees": null,
+    });
+    for number in 0..16 {
+        let mut large = report(&format!("n{number}~00000000"), 7);
+        large["report"]["reads"] = vec![read.clone(); 64].into();
+        visit.send(json!({"Members": [large]}).to_string());
+    }
+    wait_for("the last", || {
+        (node.get("/mesh").json()["nodes"].as_array()?.len() == 17).then_some(())
+    });
+    let mut stream = Stream::open(&node, "/ws?v=2&node=a~00000000&members=1");
+    let before = std::iter::repeat_with(|| stream.next()).take_while(|next| *next != posted);
+    let before: Vec<_> = before.filter(|next| next.get("Members").is_some()).collect();
+    assert!(before.len() < 2, "{} messages came before", before.len());
+}

@@ -49,6 +49,8 @@ pub(super) struct Sending<'a> {
     beats: Option<Pin<Box<Receiver<()>>>>,
     /// What it is told of other nodes; none if it does not want to be.
     following: Option<Following>,
+    /// Whether it was told of them just now: then it is the journal's turn.
+    has_told: bool,
     /// The process that reads, of which it may be known what it has.
     reader: Option<Process>,
     /// Whether the last ping waits behind what is being written.
@@ -80,6 +82,7 @@ impl<'a> Sending<'a> {
             flow: Flow::default(),
             beats: None,
             following,
+            has_told: false,
             reader,
             ping_waits: false,
         }
@@ -90,12 +93,18 @@ impl<'a> Sending<'a> {
         for _ in 0..BATCHES_A_TURN {
             ready!(self.socket.poll_written(context))?;
             self.ping_waits = false;
-            if self.has_news(context) {
+            // However much there is to tell of other nodes, it does not hold up transactions.
+            let is_journals_turn = std::mem::take(&mut self.has_told);
+            if !is_journals_turn && self.has_news(context) {
                 self.tell_news()?;
+                self.has_told = true;
                 continue;
             }
-            if !self.is_behind {
-                ready!(self.poll_growth(context));
+            if !self.is_behind && self.poll_growth(context).is_pending() {
+                if is_journals_turn {
+                    continue;
+                }
+                return Poll::Pending;
             }
             if let Some(next) = self.send_at_hand()? {
                 return Poll::Ready(Ok(next));
