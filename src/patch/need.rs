@@ -284,8 +284,7 @@ mod tests {
         for (others, same, expected) in [(5000, 0, Some(5000)), (0, 999, Some(0)), (0, 1000, None)]
         {
             let mut operations = vec![r#"{"op":"add","path":"/b","value":1}"#; others];
-            operations
-                .extend(vec![r#"{"op":"replace","path":"/l/1","value":7}"#; same + 1].into_iter());
+            operations.extend(vec![r#"{"op":"replace","path":"/l/1","value":7}"#; same + 1]);
             let patch = parse(&format!("[{}]", operations.join(","))).unwrap();
             let need = Need { pointer: PointerBuf::parse("/l").unwrap(), what: What::Value };
             assert_eq!(need.changed_at(patch, document(r#"{"l":[1,2]}"#)), expected);
