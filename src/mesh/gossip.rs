@@ -42,6 +42,7 @@ impl Gossip {
         downstreams: Arc<Downstreams>,
         address: &str,
     ) -> Self {
+        downstreams.neighbours.roster.begin(handle.source());
         Self { handle, peers, downstreams, address: told_address(address) }
     }
 

@@ -13,9 +13,11 @@
 mod report;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::clock::MAX_SAFE_INTEGER;
 use crate::mesh::tree::Process;
 use crate::mesh::upstream::State;
 use crate::replica::MAX_AHEAD_MICROS;
@@ -44,7 +46,7 @@ const INTERVAL_A_NODE: Duration = Duration::from_secs(1);
 /// The latest report of each node.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// The node that keeps them, if it has told something.
+    /// The node that keeps them, if it has said who it is.
     own: Option<Source>,
     /// The greatest number that it has given to a report, or is said to have given.
     number: u64,
@@ -95,6 +97,11 @@ impl Members {
         INTERVAL_A_NODE.saturating_mul(nodes).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
     }
 
+    /// This node says who it is, before it hears what others know of a process before this one.
+    pub fn begin(&mut self, node: Source) {
+        self.own = Some(node);
+    }
+
     /// This node tells how it is; `micros` is what its wall clock says.
     pub fn tell(&mut self, report: Report, micros: u64, now: Instant) {
         self.forget(now);
@@ -106,7 +113,7 @@ impl Members {
         }
         // Maybe of a process before this one, of which it heard before it told anything itself.
         let known = self.members.get(&report.node).map_or(0, |member| member.number);
-        let number = micros.max(self.number.max(known) + 1);
+        let number = micros.max(self.number.max(known) + 1).min(MAX_SAFE_INTEGER);
         self.number = number;
         self.keep(Told { number, told_ms: 0, report: Arc::new(report) }, None, now);
     }
@@ -115,15 +122,15 @@ impl Members {
     pub fn hear(&mut self, reports: Reports, from: Process, micros: u64, now: Instant) -> bool {
         let before = self.version;
         for told in reports.into_iter() {
-            // A number from the future would keep later reports out.
-            let is_early = told.number > micros.saturating_add(MAX_AHEAD_MICROS);
-            if is_early || told.age() >= FORGOTTEN_AFTER {
-                continue;
-            }
             let node = &told.report.node;
             if Some(node) == self.own.as_ref() {
                 // A process before this one, if the clock went back, or somebody who pretends: this one goes on from there.
                 self.number = self.number.max(told.number);
+                continue;
+            }
+            // A number from the future would keep later reports out.
+            let is_early = told.number > micros.saturating_add(MAX_AHEAD_MICROS);
+            if is_early || told.age() >= FORGOTTEN_AFTER {
                 continue;
             }
             let is_news = match self.members.get(node) {
@@ -164,9 +171,13 @@ impl Members {
     /// Forgets what was told long ago, and a silent node if another life of it is there.
     pub fn forget(&mut self, now: Instant) {
         let mut last: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let place = |report: &Report| {
-            let name = report.node.life_name().unwrap_or_default();
-            (name.to_owned(), report.address.clone())
+        // Many listen at all addresses, in containers, and have one name: these may be nodes of their own.
+        let is_everywhere = |address: &str| {
+            address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified())
+        };
+        let place = |Report { node, address, .. }: &Report| {
+            let name = node.life_name().filter(|_| !is_everywhere(address));
+            (name.unwrap_or(node.as_str()).to_owned(), address.clone())
         };
         for Member { number, report, .. } in self.members.values() {
             let greatest = last.entry(place(report)).or_default();

@@ -11,6 +11,7 @@ use crate::manager::wall_clock;
 use crate::mesh::members::{Members, Reader, Report, Reports, Told};
 use crate::mesh::tree::Process;
 use crate::mesh::websocket::Note;
+use crate::source::Source;
 
 /// The members of the mesh, and who is told of them.
 pub struct Roster {
@@ -40,6 +41,11 @@ impl Roster {
         if self.lock().hear(reports, from, micros, Instant::now()) {
             self.stir();
         }
+    }
+
+    /// This node says who it is: see [`Members::begin`].
+    pub fn begin(&self, node: Source) {
+        self.lock().begin(node);
     }
 
     /// This node tells how it is, unless others would close its streams for that: its source may be of an older

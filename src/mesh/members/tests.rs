@@ -128,6 +128,39 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
 }
 
 #[test]
+fn a_process_of_which_the_clock_went_back_far_goes_on_from_what_it_is_said_to_have_told() {
+    let now = Instant::now();
+    let micros = MICROS - 2 * MAX_AHEAD_MICROS;
+    for (number, expected) in [(MICROS, MICROS + 1), (MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)] {
+        let mut members = Members::default();
+        members.begin("a~00000000".parse().unwrap());
+        let reports = Reports::new(vec![told("a~00000000", number, seconds(0))]);
+        assert!(!members.hear(reports, process(1), micros, now));
+        members.tell(report("a~00000000"), micros, now);
+        let (told, _) = members.since(0, &Reader::default(), now);
+        assert_eq!(told.iter().map(|told| told.number).collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[test]
+fn nodes_that_listen_everywhere_are_no_lives_of_one() {
+    for (address, expected) in [
+        ("10.0.0.7:8080", "a~11111111 2 60"),
+        ("0.0.0.0:8080", "a~00000000 1 61, a~11111111 2 60"),
+        ("[::]:8080", "a~00000000 1 61, a~11111111 2 60"),
+    ] {
+        let (mut members, begin) = (Members::default(), Instant::now());
+        for (node, number) in [("a~00000000", 1), ("a~11111111", 2)] {
+            let mut told = told(node, number, seconds(0));
+            Arc::make_mut(&mut told.report).address = address.into();
+            let now = begin + seconds(number - 1);
+            members.hear(Reports::new(vec![told]), process(1), MICROS, now);
+        }
+        assert_eq!(shown(&mut members, begin + seconds(61)), expected, "{address}");
+    }
+}
+
+#[test]
 fn a_reader_is_told_once_what_it_does_not_know() {
     let (mut members, now) = (Members::default(), Instant::now());
     members.tell(report("own~00000000"), MICROS, now);
