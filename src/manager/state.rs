@@ -77,6 +77,8 @@ impl Edition {
 /// Where a transaction stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
+    /// Where in the journal it is.
+    pub position: u64,
     /// How many are before it in the history; none if it is before the recent part, so that this has to
     /// be counted.
     pub index: Option<u64>,
@@ -267,24 +269,26 @@ impl State {
         self.history().recent_winners(skipped, go_on)
     }
 
-    /// Which transaction won against the skipped one at `place` with this payload: see [`History::winner`].
+    /// Which transaction won against the skipped one at `place`: see [`History::winner`].
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal cannot be read.
     pub fn winner<P: Past>(
         &self,
         place: &Place,
+        position: u64,
         payload: &str,
         past: &P,
         go_on: impl FnMut() -> Result<(), P::Error>,
     ) -> Result<Because, P::Error> {
-        self.history().winner(place, payload, past, go_on)
+        self.history().winner(place, position, payload, past, go_on)
     }
 
     /// Where the transaction at this place of the history and at this position of the journal stands.
     pub fn standing(&self, place: &Place, position: u64) -> Standing {
         let history = self.history();
         Standing {
+            position,
             index: history.recent_index(place),
             fate: history.fate(place, position),
             is_void: self.is_void(place),

@@ -15,7 +15,7 @@ const MOST_LOOKS: usize = 1000;
 /// A `test`, `replace` or `remove` needs the value at its path, a `move` or `copy` that at its `from`. What is added
 /// needs room in the container that its path leads to: an object, or an array that is long enough.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Need {
+pub struct Requirement {
     /// Where it is looked for.
     pointer: PointerBuf,
     what: What,
@@ -38,6 +38,55 @@ pub enum Needless {
     TooLarge,
     /// The patch itself had changed what is there before.
     Own(PointerBuf),
+}
+
+/// What an operation of a patch does to a place.
+enum Step {
+    /// It makes what is there, or takes it away.
+    Made(PointerBuf),
+    /// It puts an element into an array, at an index.
+    Put(PointerBuf, usize),
+    /// It takes that element away.
+    Taken(PointerBuf, usize),
+}
+
+impl Step {
+    /// What it takes from the document, to which it applies.
+    fn taken(operation: &Operation, before: &Document) -> Option<Self> {
+        let (Operation::Remove { path } | Operation::Move { from: path, .. }) = operation else {
+            return None;
+        };
+        let element = element(path, before).map(|(array, index)| Self::Taken(array, index));
+        Some(element.unwrap_or_else(|| Self::Made(path.clone())))
+    }
+
+    /// What it has put into the document.
+    fn put(operation: &Operation, after: &Document) -> Option<Self> {
+        use Operation::{Add, Copy, Move, Remove, Replace, Test};
+        match operation {
+            Test { .. } | Remove { .. } => None,
+            Replace { path, .. } => Some(Self::Made(path.clone())),
+            Add { path, .. } | Move { path, .. } | Copy { path, .. } => {
+                let element = element(path, after).map(|(array, index)| Self::Put(array, index));
+                Some(element.unwrap_or_else(|| Self::Made(path.clone())))
+            }
+        }
+    }
+}
+
+/// Which element of which array is at a path, if one is: `-` is the last one.
+fn element(path: &PointerBuf, document: &Document) -> Option<(PointerBuf, usize)> {
+    let (array, token) = path.split_back()?;
+    let found = find(document.root(), array).filter(|value| value.kind() == Kind::Array)?;
+    let index = match token.encoded() {
+        "-" => found.len().checked_sub(1),
+        index => index_of(index),
+    };
+    Some((array.to_owned(), index?))
+}
+
+fn index_of(token: &str) -> Option<usize> {
+    token.parse::<usize>().ok().filter(|index| index.to_string() == token)
 }
 
 /// What is where an operation needs something.
@@ -65,8 +114,9 @@ impl PartialEq for Seen {
     }
 }
 
-impl Need {
-    /// What the patch, which does not apply to the document, needed there.
+impl Requirement {
+    /// What the patch, which does not apply to the document, needed there. If operations of its own have put elements
+    /// into an array before or taken them away, that is looked for where it was before them.
     ///
     /// # Errors
     /// If that is nothing.
@@ -78,18 +128,49 @@ impl Need {
         let operation = &patch.0[number];
         let need = Self::of_operation(operation, &reason)?;
         // What the operations before that one, and its own first step, made of it.
-        let (mut own, mut last) = (patch.0[..number].to_vec(), need.clone());
-        if let (Operation::Move { from, path }, What::Room(least)) = (operation, need.what) {
+        let mut own = patch.0[..number].to_vec();
+        if let (Operation::Move { from, .. }, What::Room(_)) = (operation, need.what) {
             own.push(Operation::Remove { path: from.clone() });
-            // An array had one more before that.
-            if from.parent() == path.parent() {
-                last.what = What::Room(least.and_then(|least| least.checked_sub(1)));
-            }
         }
-        let mut then = document.clone();
-        then.apply(Patch(own)).expect("they applied before the one that failed");
-        let is_own = last.seen(&then) != need.seen(document);
-        if is_own { Err(Needless::Own(need.pointer)) } else { Ok(need) }
+        let (mut then, mut steps) = (document.clone(), Vec::new());
+        for operation in own {
+            let from = Step::taken(&operation, &then);
+            let put = operation.clone();
+            then.apply(Patch(vec![operation])).expect("they applied before the one that failed");
+            steps.extend(from.into_iter().chain(Step::put(&put, &then)));
+        }
+        let seen = need.seen(&then);
+        let pointer = need.pointer.clone();
+        let first = steps.iter().rev().try_fold(need, Self::before);
+        first.filter(|first| first.seen(document) == seen).ok_or(Needless::Own(pointer))
+    }
+
+    /// What that was before a step of the patch; none if the step made what is there.
+    fn before(mut self, step: &Step) -> Option<Self> {
+        let (array, index, is_put) = match step {
+            Step::Made(path) => {
+                let (own, path) = (self.pointer.as_str(), path.as_str());
+                return (own != path && !is_inside(own, path)).then_some(self);
+            }
+            Step::Put(array, index) => (array, *index, true),
+            Step::Taken(array, index) => (array, *index, false),
+        };
+        if let (true, What::Room(Some(least))) = (*array == self.pointer, &mut self.what) {
+            *least = if is_put { least.saturating_sub(1) } else { least.saturating_add(1) };
+        }
+        let inner = self.pointer.as_str().strip_prefix(array.as_str());
+        let Some(inner) = inner.and_then(|inner| inner.strip_prefix('/')) else {
+            return Some(self);
+        };
+        let (token, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
+        let Some(own) = index_of(token).filter(|own| *own >= index) else { return Some(self) };
+        let own = match is_put {
+            true if own == index => return None,
+            true => own - 1,
+            false => own.checked_add(1)?,
+        };
+        self.pointer = PointerBuf::parse(format!("{array}/{own}{rest}")).ok()?;
+        Some(self)
     }
 
     fn of_operation(operation: &Operation, reason: &Reason) -> Result<Self, Needless> {
@@ -107,13 +188,10 @@ impl Need {
             (_, Test { path, .. } | Replace { path, .. } | Remove { path }) => value(path),
             (_, Add { path, .. } | Move { path, .. } | Copy { path, .. }) => {
                 let (container, token) = path.split_back().ok_or(Needless::Never)?;
-                let beyond =
-                    matches!(operation, Move { from, .. } if from.parent() == path.parent());
                 let least = match token.encoded() {
                     "-" => Some(0),
-                    index => index.parse::<usize>().ok().filter(|least| least.to_string() == index),
+                    index => index_of(index),
                 };
-                let least = least.and_then(|least| least.checked_add(usize::from(beyond)));
                 Ok(Self { pointer: container.to_owned(), what: What::Room(least) })
             }
         }
@@ -233,7 +311,7 @@ mod tests {
             (
                 r#"{"a":[1,2]}"#,
                 r#"[{"op":"remove","path":"/a/0"},{"op":"test","path":"/a/0","value":1}]"#,
-                own("/a/0"),
+                at("/a/1"),
             ),
             (
                 r#"{"a":[1]}"#,
@@ -248,8 +326,46 @@ mod tests {
             ("{}", r#"[{"op":"remove","path":""}]"#, Err(Needless::Never)),
             (r#"{"a":{}}"#, r#"[{"op":"move","from":"/a","path":"/a/b"}]"#, Err(Needless::Never)),
             (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1}]"#, Err(Needless::Never)),
+            // Nor is anybody for what it made, whatever was there before.
+            (
+                "{}",
+                r#"[{"op":"add","path":"/a","value":{}},{"op":"replace","path":"/a/b","value":2}]"#,
+                own("/a/b"),
+            ),
+            (
+                "[{}]",
+                r#"[{"op":"add","path":"/0","value":{}},{"op":"test","path":"/0/b","value":2}]"#,
+                own("/0/b"),
+            ),
+            // Of an array its own operations tell where an element was before them.
+            (
+                r#"{"l":["y"]}"#,
+                r#"[{"op":"add","path":"/l/0","value":"n"},{"op":"test","path":"/l/1","value":"x"}]"#,
+                at("/l/0"),
+            ),
+            (
+                r#"{"l":["b"]}"#,
+                r#"[{"op":"remove","path":"/l/0"},{"op":"remove","path":"/l/0"}]"#,
+                at("/l/1"),
+            ),
+            (
+                r#"{"l":[{},{},{}],"m":[]}"#,
+                r#"[{"op":"add","path":"/l/-","value":1},{"op":"move","from":"/l/0","path":"/m/0"},
+                    {"op":"remove","path":"/l/2"},{"op":"test","path":"/l/1/x","value":"x"}]"#,
+                at("/l/2/x"),
+            ),
+            (
+                r#"{"l":{"1":[]}}"#,
+                r#"[{"op":"add","path":"/l/0","value":1},{"op":"test","path":"/l/1/0","value":1}]"#,
+                at("/l/1/0"),
+            ),
+            (
+                r#"{"a":[1]}"#,
+                r#"[{"op":"add","path":"/a/0","value":1},{"op":"add","path":"/a/3","value":1}]"#,
+                room("/a", Some(2)),
+            ),
         ] {
-            let need = Need::of(&parse(patch).unwrap(), &document(text));
+            let need = Requirement::of(&parse(patch).unwrap(), &document(text));
             let found = need.map(|need| (need.pointer.to_string(), need.what));
             assert_eq!(found, expected, "{text} {patch}");
         }
@@ -257,8 +373,10 @@ mod tests {
 
     #[test]
     fn what_is_seen_changes_only_by_what_matters() {
-        let need =
-            |pointer: &str, what| Need { pointer: PointerBuf::parse(pointer).unwrap(), what };
+        let need = |pointer: &str, what| Requirement {
+            pointer: PointerBuf::parse(pointer).unwrap(),
+            what,
+        };
         for (pointer, what, before, after, is_changed) in [
             ("/a", What::Value, "{}", r#"{"b":1}"#, false),
             ("/a", What::Value, "{}", r#"{"a":null}"#, true),
@@ -286,7 +404,7 @@ mod tests {
             let mut operations = vec![r#"{"op":"add","path":"/b","value":1}"#; others];
             operations.extend(vec![r#"{"op":"replace","path":"/l/1","value":7}"#; same + 1]);
             let patch = parse(&format!("[{}]", operations.join(","))).unwrap();
-            let need = Need { pointer: PointerBuf::parse("/l").unwrap(), what: What::Value };
+            let need = Requirement { pointer: PointerBuf::parse("/l").unwrap(), what: What::Value };
             assert_eq!(need.changed_at(patch, document(r#"{"l":[1,2]}"#)), expected);
         }
     }
@@ -310,7 +428,8 @@ mod tests {
             ("/0", r#"[{"op":"remove","path":"/1"}]"#, true),
             ("", r#"[{"op":"remove","path":"/1"}]"#, true),
         ] {
-            let need = Need { pointer: PointerBuf::parse(pointer).unwrap(), what: What::Value };
+            let need =
+                Requirement { pointer: PointerBuf::parse(pointer).unwrap(), what: What::Value };
             let Patch(operations) = parse(patch).unwrap();
             assert_eq!(need.may_be_changed_by(&operations[0]), expected, "{pointer} {patch}");
         }

@@ -89,7 +89,7 @@ impl Query {
     }
 
     async fn look_because(&self, told: &Told) -> Result<(Because, Arc<State>), Untold> {
-        let place = told.record.place.clone();
+        let (place, position) = (told.record.place.clone(), told.standing.position);
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let payload = told.record.transaction().map_err(invalid)?.payload;
         let prepared = async {
@@ -97,7 +97,7 @@ impl Query {
             Ok(move |pace: &Pace| {
                 let past = PastUntil::new(past, state.journal_length(), pace);
                 let mut passed = 0u32;
-                let because = state.winner(&place, &payload, &past, || {
+                let because = state.winner(&place, position, &payload, &past, || {
                     passed = passed.wrapping_add(1);
                     if passed.is_multiple_of(STRETCH) { pace.step() } else { Ok(()) }
                 })?;

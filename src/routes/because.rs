@@ -75,6 +75,9 @@ impl<'a> Told<'a> {
             }
         };
         let none = match none {
+            NoWinner::NotSkipped => {
+                return Self::Unknown { unknown: "it is not skipped any more" };
+            }
             NoWinner::Needless(Needless::Never) => "it applies to no document".into(),
             NoWinner::Needless(Needless::TooLarge) => "the document would be too large".into(),
             NoWinner::Needless(Needless::Own(path)) => {

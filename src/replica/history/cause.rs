@@ -1,7 +1,7 @@
 //! What won: which transaction changed what a skipped one needed.
 //!
 //! A skipped transaction has an operation that does not apply where it stands in the history, and that needed
-//! something there ([`Need`]). What won is the latest transaction before it that changed what is there. Nothing here
+//! something there ([`Requirement`]). What won is the latest transaction before it that changed what is there. Nothing here
 //! touches the document, and the work is for whoever asks.
 //!
 //! The recent part is gone through from its end, each transaction taken back by its inverse, for many skipped ones at
@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::at::PastFloor;
-use super::{Effect, Entry, History, Placed};
-use crate::patch::{Document, Need, Needless, Patch, PointerBuf, Seen, parse};
+use super::{Effect, Entry, Fate, History, Placed};
+use crate::patch::{Document, Needless, Patch, PointerBuf, Requirement, Seen, parse};
 use crate::replica::floor::Floor;
 use crate::replica::past::{Past, Suffix};
 use crate::transaction::Place;
@@ -33,6 +33,8 @@ pub struct Winner {
 /// Why none has won.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoWinner {
+    /// It is not skipped, or void.
+    NotSkipped,
     /// Nothing in the document is to blame.
     Needless(Needless),
     /// Nothing before it has changed what is there.
@@ -47,7 +49,7 @@ pub type Because = Result<Winner, NoWinner>;
 /// A skipped transaction of which it is known what it needed, and what is there.
 struct Sought {
     place: Place,
-    need: Need,
+    need: Requirement,
     seen: Seen,
 }
 
@@ -55,7 +57,8 @@ impl Sought {
     /// The one at `place` with this patch, which does not apply to the document.
     fn new(place: &Place, payload: &str, document: &Document) -> Result<Self, NoWinner> {
         let need = parse(payload).map_err(|_| Needless::Never);
-        let need = need.and_then(|patch| Need::of(&patch, document)).map_err(NoWinner::Needless)?;
+        let need =
+            need.and_then(|patch| Requirement::of(&patch, document)).map_err(NoWinner::Needless)?;
         Ok(Self { place: place.clone(), seen: need.seen(document), need })
     }
 
@@ -99,18 +102,24 @@ impl History {
         Ok(found)
     }
 
-    /// What won against the skipped transaction at `place` with this payload, however far back that is. `past` is the
-    /// journal as it was when this history was taken; `go_on` is called between whiles.
+    /// What won against the skipped transaction at `place`, which is in the journal at `position` and has this payload,
+    /// however far back that is. `past` is the journal as it was when this history was taken; `go_on` is called between
+    /// whiles.
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal had to be read and could not be.
     pub fn winner<P: Past>(
         &self,
         place: &Place,
+        position: u64,
         payload: &str,
         past: &P,
         mut go_on: impl FnMut() -> Result<(), P::Error>,
     ) -> Result<Because, P::Error> {
+        let is_skipped = matches!(self.fate(place, position), Fate::Skipped(_));
+        if !is_skipped || self.chain().is_void(place) {
+            return Ok(Err(NoWinner::NotSkipped));
+        }
         let (sought, last) = if self.is_past(place) {
             let floor = self.past_floor_before(place);
             let document = floor.up_to(place, 0, past)?.document;
@@ -125,7 +134,7 @@ impl History {
             match (found.remove(place), left.pop()) {
                 (Some(because), _) => return Ok(because),
                 (None, Some(sought)) => (sought, self.past_end.as_ref()),
-                (None, None) => return Ok(Err(NoWinner::Needless(Needless::Never))),
+                (None, None) => return Ok(Err(NoWinner::NotSkipped)),
             }
         };
         let mut last = last.cloned();
@@ -223,7 +232,7 @@ impl Sought {
 mod tests {
     use super::*;
     use crate::clock::Time;
-    use crate::replica::history::{Bounds, Fate};
+    use crate::replica::history::Bounds;
     use crate::transaction::{Name, Transaction};
     use std::convert::Infallible;
 
@@ -297,7 +306,7 @@ mod tests {
     ) -> Result<(u64, usize, String), NoWinner> {
         let patch =
             parse(&order[index].1.payload).map_err(|_| NoWinner::Needless(Needless::Never))?;
-        let need = Need::of(&patch, &documents[index]).map_err(NoWinner::Needless)?;
+        let need = Requirement::of(&patch, &documents[index]).map_err(NoWinner::Needless)?;
         let seen = |document: &Document| need.seen(document);
         let is_changed = |at: &usize| seen(&documents[*at]) != seen(&documents[at + 1]);
         let Some(at) = (0..index).rev().find(is_changed) else {
@@ -350,7 +359,8 @@ mod tests {
             };
             for (place, expected) in &expected {
                 let at = order.iter().find(|(_, it)| it.place().as_ref() == Some(place)).unwrap();
-                let because = history.winner(place, &at.1.payload, &journal, || Ok(())).unwrap();
+                let because =
+                    history.winner(place, at.0, &at.1.payload, &journal, || Ok(())).unwrap();
                 assert_eq!(told(because), *expected, "seed {seed}, {}", at.1.payload);
                 (won, far) =
                     (won + u64::from(expected.is_ok()), far + u64::from(history.is_past(place)));
@@ -371,6 +381,25 @@ mod tests {
             }
         }
         assert!(won > 500 && far > 500, "{won} {far}");
+    }
+
+    #[test]
+    fn of_what_is_not_skipped_nothing_is_said_to_have_won() {
+        let (mut recent, mut past) = (0, 0);
+        for seed in 0..20 {
+            let (history, journal) = busy(TIGHT, &mut fastrand::Rng::with_seed(seed));
+            for (position, transaction) in (0..).zip(&journal) {
+                let place = transaction.place().unwrap();
+                if history.fate(&place, position) == Fate::Applied {
+                    let count = if history.is_past(&place) { &mut past } else { &mut recent };
+                    *count += 1;
+                    let payload = &transaction.payload;
+                    let because = history.winner(&place, position, payload, &journal, || Ok(()));
+                    assert_eq!(because, Ok(Err(NoWinner::NotSkipped)));
+                }
+            }
+        }
+        assert!(recent > 9 && past > 9, "{recent} {past}");
     }
 
     #[test]
@@ -411,7 +440,7 @@ mod tests {
         history.append_all(vec![placed], place.time);
         let folded = Err(NoWinner::Folded(PointerBuf::parse("/a").unwrap()));
         let journal = Vec::new();
-        assert_eq!(history.winner(&place, &payload, &journal, || Ok(())), Ok(folded.clone()));
+        assert_eq!(history.winner(&place, 3, &payload, &journal, || Ok(())), Ok(folded.clone()));
         let found = history.recent_winners(&[place].into(), || Ok::<_, Infallible>(true)).unwrap();
         assert_eq!(found.into_values().collect::<Vec<_>>(), [folded]);
     }
