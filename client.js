@@ -117,6 +117,12 @@ export function faultAt(text) {
 	}
 }
 
+/** In words where a text is wrong that is no JSON. */
+export function faultIn(text) {
+	const at = faultAt(text), lines = text.slice(0, at).split('\n');
+	return `Line ${lines.length}, column ${lines.pop().length + 1}: ${at < text.length ? `${JSON.stringify(text[at])} cannot stand there` : 'the end comes too soon'}.`;
+}
+
 /** Writes JSON, BigInts too. Other large numbers get an exponent: to a node digits alone are an exact integer. */
 export function stringify(value) {
 	const mark = (_, value) => {
@@ -1750,9 +1756,11 @@ export class Mesh {
 		const self = this.#gather(peers, mesh);
 		const forms = ({ name }) => [/:\d+$/.exec(baseOf(name))?.[0] ?? baseOf(name), baseOf(name), name];
 		const all = [...this.nodes.values()], taken = all.flatMap(node => [...new Set(forms(node))]);
+		// What one told that is frozen or dead itself is no sign that another one lives.
+		const doubtful = new Set(all.flatMap(node => node.reads).filter(link => link.isLost && link.to !== self).map(link => link.to));
 		for (const node of all) {
 			node.short = forms(node).find(form => taken.indexOf(form) === taken.lastIndexOf(form)) ?? node.name;
-			this.#judge(node, self, peers.was_read);
+			this.#judge(node, self, doubtful, peers.was_read);
 		}
 		this.wrong = this.#findWrong(peers.was_read);
 	}
@@ -1822,8 +1830,8 @@ export class Mesh {
 	}
 
 	/** It is gone if nobody who reads it hears of it, and it has told nothing since. */
-	#judge(node, self, wasRead) {
-		const { told, hash } = node, isFresh = link => link.told < TOLD_MS, reads = node.reads.filter(isFresh), readers = node.readers.filter(isFresh);
+	#judge(node, self, doubtful, wasRead) {
+		const { told, hash } = node, isFresh = link => link.told < TOLD_MS && (!link.told || !doubtful.has(link.from)), reads = node.reads.filter(isFresh), readers = node.readers.filter(isFresh);
 		const isSelf = node === self, lost = readers.filter(link => link.isLost), lostAt = link => this.#age(link.how === 'down' ? link.since : link.heard ?? link.since);
 		const isGone = !isSelf && lost.length > 0 && lost.length === readers.length && Math.min(told, node.heardOf ?? told) + 2000 >= Math.min(...lost.map(lostAt));
 		const isSame = !!hash && hash.clock === self.hash?.clock, lag = reads.find(link => link.how === 'lags')?.behind;
@@ -1842,7 +1850,7 @@ export class Mesh {
 	#findWrong(wasRead) {
 		const wrong = [], add = (tone, what, ...why) => wrong.push({ tone, what, why }), nodes = [...this.nodes.values()];
 		for (const node of nodes) {
-			const { short, how, isGone, isUnread, lost, heard, tone, address, told, lag, reads } = node, because = error => error ? `: ${error}` : '';
+			const { short, how, isGone, isUnread, lost, heard, tone, address, told, lag } = node, because = error => error ? `: ${error}` : '';
 			if (isGone) {
 				const who = `, ${lost.length > 1 ? 'say' : 'says'} ${listed(lost.map(link => link.from))}${because(lost.find(link => link.error)?.error)}`;
 				add(tone, `${short} is ${how}`, `${address && address !== short ? `${address}, ` : ''}${heard ? 'last heard ' : 'never heard'}`, heard || '', who);
@@ -1852,9 +1860,11 @@ export class Mesh {
 			else if (how === 'not known' && told < Infinity) add(tone, `${short} tells nothing`, 'Since ', this.#ago(told));
 			if (lag) add('warn', `${short} lags`, `It lacks ${lag} transaction${lag === 1 ? '' : 's'} at most.`);
 			if (isUnread) add('warn', `No node reads ${short}`, `${node === nodes[0] && wasRead === false ? 'None has done so. ' : ''}What is written there gets no further until another node names it as its peer.`);
-			for (const link of reads.filter(({ isLost, to }) => isLost && !to.isGone)) {
-				const isDown = link.how === 'down';
-				add(link.tone, `${short} ${isDown ? 'cannot read' : 'hears nothing of'} ${link.to.short}`, 'Since ', (isDown ? link.since : link.heard) ?? '', because(link.error));
+			for (const how of ['down', 'silent']) {
+				const links = lost.filter(link => link.how === how), [{ tone, error } = {}] = links, isDown = how === 'down';
+				if (!links.length) continue;
+				const words = isDown ? 'cannot read' : links.length > 1 ? 'hear nothing of' : 'hears nothing of', times = links.map(link => (isDown ? link.since : link.heard) ?? Infinity);
+				add(tone, `${listed(links.map(link => link.from))} ${words} ${short}`, 'Since ', Math.min(...times), because(error));
 			}
 		}
 		const primaries = nodes.filter(node => node.primary && !node.isGone && node.told < TOLD_MS);

@@ -127,6 +127,8 @@ test('what is wrong in a mesh is told, and nothing else', () => {
 		['one has not told for long', BOTH, { readers: ['b'], told: { b: 61_000 } }, { b: 'not known' }, ['b tells nothing']],
 		['nobody has ever read this node', [['a', 'b'], ['b', 'a', { node: null, address: 'x:1', state: 'connecting' }]], { was_read: false }, { a: 'unread', b: 'up' }, [unread]],
 		['two primaries', BOTH, { readers: ['b'], facts: { a: { primary: true }, b: { primary: true } } }, {}, ['There is more than one primary']],
+		['what a frozen one told last is no sign of life', [['a', 'b', { quiet: 25_000 }], ['a', 'c', down], ['a', 'd'], ['b', 'a'], ['b', 'c'], ['d', 'a'], ['d', 'b', { quiet: 25_000 }], ['d', 'c', { state: 'waiting', error: 'refused', since_ms: 40_000 }]], { readers: ['d'], told: { b: 26_000, c: 45_000, d: 1000 } }, { b: 'silent', c: 'down', d: 'up' }, ['b is silent', 'c is down']],
+		['of one broken by many there is one line', [['a', 'b', down], ['c', 'b', { state: 'waiting', error: 'refused', since_ms: 40_000 }], ['a', 'c'], ['c', 'a'], ['b', 'a'], ['d', 'b'], ['a', 'd'], ['d', 'a']], { readers: ['c', 'b', 'd'] }, { b: 'up' }, ['a and c cannot read b']],
 		['a primary that is gone is none', [['a', 'b', down], ['b', 'a'], ['a', 'c'], ['c', 'a']], { readers: ['c'], told: { b: 70_000 }, facts: { a: { primary: true }, b: { primary: true } } }, {}, ['b is down']],
 		['one is alone', [['a', 'a']], { was_read: false }, {}, []],
 	]) {
