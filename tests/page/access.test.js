@@ -96,7 +96,7 @@ claim('axe finds nothing in any state', async () => {
 	await page.waitForSelector('#running:not([hidden])');
 	await looks(page, 'an import runs');
 	await page.click('#cancel');
-	await page.waitForSelector('.answer.bad');
+	await page.waitForSelector('.answer.warn');
 	await node.kill();
 	await page.waitForSelector('#banner:not([hidden])');
 	await looks(page, 'cut off');

@@ -74,15 +74,26 @@ claim('a value is set and a merge patch sent, where the tree points', async () =
 	await page.keyboard.type(big);
 	await says('#check', /^Valid JSON: replaces 1$/);
 	assert.equal(await page.textContent('#preview'), `POST /replace\n[{"op":"test","path":"/a/b~1c/n","value":1},\n {"op":"add","path":"/a/b~1c/n","value":${big}}]`);
-	// It is refused if it has changed meanwhile, and then it is about what is there now.
+	// It is refused if it has changed meanwhile, and is about what is there now if that is chosen again.
 	await send(a, [{ op: 'add', path: '/a/b~1c/n', value: 2 }]);
 	await hasRow(page, /^n : +2/);
 	await press(page, 'Control+Enter');
 	await says('#answer', /409.*not as tested, it is 2.*not tried/);
+	await says('#check', /^It is 2 now/);
+	assert.equal(await page.textContent('#guardText'), 'Only if still 1');
+	await rowAt(page, 'n:').locator('.value').click();
 	await says('#guardText', /still 2/);
+	await page.focus('#box');
 	await press(page, 'Control+Enter');
 	await says('#answer', /^Accepted as page~\w{8} Id 2/);
 	assert.match(await (await fetch(`${a.url}/get/a/b~1c/n`)).text(), new RegExp(big));
+	// What somebody writes stays aimed where it was.
+	await page.fill('#box', '{"mine":1}');
+	await rowAt(page, 'list').locator('.count').click();
+	assert.equal(await page.inputValue('#at'), '/a/b~1c/n');
+	await page.click('#kinds button:nth-child(2)');
+	await says('#check', /no object is there: replaces /);
+	await page.click('#kinds button:nth-child(3)');
 	// What was refused, and why, is seen at every width.
 	for (const width of [1440, 1024, 390]) {
 		await page.setViewportSize({ width, height: 800 });
