@@ -257,8 +257,8 @@ mod tests {
                 Summary { have, from, to: from + 1 }
             };
             other.hear(summary("a~00000000", 0));
-            // As good as all of the time that the first one has.
-            Timer::after(Duration::from_millis(140)).await;
+            // Most of the time that the first one has.
+            Timer::after(Duration::from_millis(100)).await;
             other.hear(summary("b~00000000", 1));
             handle.create("[]", None).await.unwrap();
             let late = async {
