@@ -30,3 +30,16 @@ impl Default for Bounds {
         }
     }
 }
+
+#[cfg(test)]
+impl Bounds {
+    /// Keeps next to nothing in memory, so that most of a history is past.
+    pub const TIGHT: Self = Self {
+        recent_transactions: 7,
+        recent_bytes: 1 << 20,
+        checkpoints: 3,
+        checkpoint_bytes: 1 << 20,
+        checkpoint_spacing: 10,
+        skipped_listed: 5,
+    };
+}

@@ -288,16 +288,6 @@ mod tests {
     use crate::replica::history::Bounds;
     use crate::transaction::Transaction;
 
-    /// Keeps next to nothing in memory, so that most of a history is past.
-    const TIGHT: Bounds = Bounds {
-        recent_transactions: 7,
-        recent_bytes: 1 << 20,
-        checkpoints: 3,
-        checkpoint_bytes: 1 << 20,
-        checkpoint_spacing: 10,
-        skipped_listed: 5,
-    };
-
     fn now() -> Time {
         Time::from_micros(1_000_000).unwrap()
     }
@@ -347,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_document_at_any_place_is_the_fold_up_to_there() {
-        for bounds in [TIGHT, Bounds::default()] {
+        for bounds in [Bounds::TIGHT, Bounds::default()] {
             let (history, journal) = busy(bounds);
             let mut fold = Document::default();
             let order = in_order(&journal);
@@ -366,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_window_lists_the_history_in_its_order() {
-        let (history, journal) = busy(TIGHT);
+        let (history, journal) = busy(Bounds::TIGHT);
         let order = in_order(&journal);
         let list = |from, most, bytes| match history.window(from, most, bytes) {
             Window::Recent(list) => list,
@@ -403,7 +393,7 @@ mod tests {
             }
         }
         assert_eq!(skipped.len() as u64, history.skipped_count());
-        let unlisted = skipped.len() - TIGHT.skipped_listed;
+        let unlisted = skipped.len() - Bounds::TIGHT.skipped_listed;
         assert!(unlisted > 0 && skipped[..unlisted].iter().all(|(told, _)| told.is_none()));
         assert!(skipped[unlisted..].iter().all(|(told, error)| told.is_some() && told == error));
     }

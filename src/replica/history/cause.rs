@@ -236,16 +236,6 @@ mod tests {
     use crate::transaction::{Name, Transaction};
     use std::convert::Infallible;
 
-    /// Keeps next to nothing in memory, so that most of a history is past.
-    const TIGHT: Bounds = Bounds {
-        recent_transactions: 7,
-        recent_bytes: 1 << 20,
-        checkpoints: 3,
-        checkpoint_bytes: 1 << 20,
-        checkpoint_spacing: 10,
-        skipped_listed: 5,
-    };
-
     fn operation(random: &mut fastrand::Rng) -> String {
         let places =
             ["/a", "/b", "/l", "/a/x", "/l/0", "/l/1", "/l/2", "/l/-", "/l/0/y", "/a/x/z", ""];
@@ -327,7 +317,7 @@ mod tests {
         let (mut won, mut far) = (0, 0);
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let bounds = if seed % 2 == 0 { TIGHT } else { Bounds::default() };
+            let bounds = if seed % 2 == 0 { Bounds::TIGHT } else { Bounds::default() };
             let (history, journal) = busy(bounds, &mut random);
             let mut order: Vec<(u64, &Transaction)> = (0..).zip(&journal).collect();
             order.sort_by_key(|(_, transaction)| transaction.place());
@@ -387,7 +377,7 @@ mod tests {
     fn of_what_is_not_skipped_nothing_is_said_to_have_won() {
         let (mut recent, mut past) = (0, 0);
         for seed in 0..20 {
-            let (history, journal) = busy(TIGHT, &mut fastrand::Rng::with_seed(seed));
+            let (history, journal) = busy(Bounds::TIGHT, &mut fastrand::Rng::with_seed(seed));
             for (position, transaction) in (0..).zip(&journal) {
                 let place = transaction.place().unwrap();
                 if history.fate(&place, position) == Fate::Applied {
@@ -431,7 +421,7 @@ mod tests {
     fn what_a_document_stands_for_is_not_told() {
         let document = Document::new(crate::document::Value::object()).unwrap();
         let base = Floor { index: 7, position: 3, document, ..Floor::beginning() };
-        let mut history = History::after(TIGHT, base.into(), Default::default());
+        let mut history = History::after(Bounds::TIGHT, base.into(), Default::default());
         let place =
             Place { time: Time::from_micros(9).unwrap(), source: "a".parse().unwrap(), id: 1 };
         let payload: Box<str> = r#"[{"op":"remove","path":"/a"}]"#.into();
