@@ -98,7 +98,7 @@ impl Node {
         let listen = |error| StartError::Listen(config.address.clone(), error);
         let addresses = smol::net::resolve(host_and_port(&config.address)).await.map_err(listen)?;
         let listeners = Listeners::bind(&addresses, security).await.map_err(listen)?;
-        let name = config.name.clone().unwrap_or_else(|| told_address(&config, &listeners));
+        let name = config.name.clone().unwrap_or_else(|| known_address(&config, &listeners));
         let (manager, handle) = match &config.data {
             None => {
                 let source = Source::begin_life(&name, random).map_err(StartError::Name)?;
@@ -201,7 +201,7 @@ impl Node {
             let (events, handle, shutdown) = (events.clone(), handle.clone(), shutdown.clone());
             executor.spawn(async move { events.run(handle, shutdown).await })
         };
-        let address = told_address(&config, &listeners);
+        let address = known_address(&config, &listeners);
         let gossip = Gossip::new(handle.clone(), peers.clone(), downstreams.clone(), &address);
         let gossip = Arc::new(gossip);
         let gossiping = {
@@ -243,7 +243,7 @@ impl Node {
 }
 
 /// The address by which it is known.
-fn told_address(config: &Config, listeners: &Listeners) -> String {
+fn known_address(config: &Config, listeners: &Listeners) -> String {
     // At port 0 nobody is found.
     if config.address.ends_with(":0") {
         listeners.addresses()[0].to_string()

@@ -214,6 +214,11 @@ impl Record {
         name(&self.place, self.named.as_deref())
     }
 
+    /// Its stamp, if that is not its name.
+    pub fn by(&self) -> Option<(&Source, u64)> {
+        by(&self.place, self.named.as_deref())
+    }
+
     /// Whether a journal with this line is of version 2: older programs would count it wrongly.
     pub fn needs_version_2(&self) -> bool {
         // A Request comes with a By: who names a transaction does not stamp it.
@@ -232,6 +237,11 @@ impl Record {
 /// The name of the transaction at `place`: its stamp, unless it is `named` otherwise.
 pub fn name<'a>(place: &'a Place, named: Option<&'a Name>) -> (&'a Source, u64) {
     named.map_or((&place.source, place.id), |name| (&name.source, name.id))
+}
+
+/// The stamp of the transaction at `place`, if that is not its name: the member `By`.
+pub fn by<'a>(place: &'a Place, named: Option<&Name>) -> Option<(&'a Source, u64)> {
+    named.map(|_| (&place.source, place.id))
 }
 
 /// The members of an encoding, in their order.

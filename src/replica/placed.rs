@@ -1,7 +1,7 @@
 //! A transaction with its places in history and journal.
 
 use crate::source::Source;
-use crate::transaction::{Name, Place, name};
+use crate::transaction::{Name, Place, by, name};
 
 /// A transaction on its way into the history.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,5 +20,10 @@ impl Placed {
     /// The source and the Id by which its author calls it.
     pub fn name(&self) -> (&Source, u64) {
         name(&self.place, self.named.as_deref())
+    }
+
+    /// Its stamp, if that is not its name.
+    pub fn by(&self) -> Option<(&Source, u64)> {
+        by(&self.place, self.named.as_deref())
     }
 }

@@ -61,7 +61,7 @@ impl<'a> Told<'a> {
                     source,
                     id,
                     time: place.time,
-                    by: winner.placed.named.is_some().then_some((&place.source, place.id)),
+                    by: winner.placed.by(),
                     index: winner.index,
                     committed: state.is_committed(place),
                     operation: winner.operation,

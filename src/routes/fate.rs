@@ -76,7 +76,7 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
     };
     let Told { record, index, standing } = &told;
     let (place, (source, id)) = (&record.place, record.name());
-    let by = record.named.is_some().then_some((&place.source, place.id));
+    let by = record.by();
     let (state, reason) = match &standing.fate {
         _ if standing.is_void => ("void", Reason::from(&PatchError::VOID)),
         Fate::Applied => ("applied", Reason::default()),

@@ -82,7 +82,7 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
             source: placed.name().0,
             id: placed.name().1,
             time: place.time,
-            by: placed.named.is_some().then_some((&place.source, place.id)),
+            by: placed.by(),
             payload,
             skipped,
             repeated,
