@@ -802,7 +802,7 @@ async function problemOf(response) {
 }
 
 /** The header with a token, if there is one. What a header may hold are bytes. */
-const authorization = token => token && { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}` };
+export const authorization = token => token && { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}` };
 
 /** Where in a process's changes something is: `PROCESS.NUMBER`. */
 function changeOf(text) {
@@ -1542,7 +1542,7 @@ const MOST_NEW = 5000;
 const LONG_PAYLOAD = 65_536;
 
 /** By what nodes count a transaction: its name, unless a node has stamped it for somebody else. */
-const stampOf = ({ Source: source, Id: id, By: stamp }) => stamp ?? [source, id];
+export const stampOf = ({ Source: source, Id: id, By: stamp }) => stamp ?? [source, id];
 
 /** The order of two transactions that no commit covers. */
 function inOrder(one, other) {
