@@ -39,7 +39,7 @@ pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
 pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
 pub use index::{Ids, Summary};
-pub use new_file::{NewFile, write_durably};
+pub use new_file::{NewFile, with_suffix, write_durably};
 pub use peer_list::PeerList;
 pub use reader::{DamagedFile, FileReader, Mark, Marks};
 pub use salvage::{Remains, salvage};

@@ -14,6 +14,7 @@
 
 mod commit;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -332,6 +333,17 @@ fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// A member's name, borrowed from the text if it has no escapes.
+#[derive(Deserialize)]
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl MemberName<'_> {
+    /// Names are read in any case.
+    fn is(&self, known: &str) -> bool {
+        self.0.eq_ignore_ascii_case(known)
+    }
+}
+
 impl<'de> Deserialize<'de> for Transaction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(TransactionVisitor)
@@ -351,18 +363,16 @@ impl<'de> Visitor<'de> for TransactionVisitor {
         let (mut source, mut id, mut payload, mut time) = (None, None, None, None);
         let (mut by, mut request): (Option<Name>, Option<Box<str>>) = (None, None);
         let mut commit: Option<Box<Commit>> = None;
-        while let Some(name) = members.next_key::<Member>()? {
+        while let Some(name) = members.next_key::<MemberName>()? {
             match name {
-                Member::Source => source = Some(members.next_value::<Source>()?),
-                Member::Id => id = Some(members.next_value::<u64>()?),
-                Member::Payload => payload = Some(members.next_value::<Box<str>>()?),
-                Member::Time => time = members.next_value::<Option<u64>>()?,
-                Member::By => by = members.next_value()?,
-                Member::Request => request = members.next_value()?,
-                Member::Commit => commit = members.next_value()?,
-                Member::Other => {
-                    members.next_value::<IgnoredAny>()?;
-                }
+                _ if name.is("Source") => source = Some(members.next_value::<Source>()?),
+                _ if name.is("Id") => id = Some(members.next_value::<u64>()?),
+                _ if name.is("Payload") => payload = Some(members.next_value::<Box<str>>()?),
+                _ if name.is("Time") => time = members.next_value::<Option<u64>>()?,
+                _ if name.is("By") => by = members.next_value()?,
+                _ if name.is("Request") => request = members.next_value()?,
+                _ if name.is("Commit") => commit = members.next_value()?,
+                _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
         let id = id.ok_or_else(|| A::Error::missing_field("Id"))?;
@@ -431,45 +441,6 @@ fn check_commit(transaction: &Transaction) -> Result<(), String> {
             Err("the Until of a Commit is after its Time".into())
         }
         (Some(_), Some(_)) => Ok(()),
-    }
-}
-
-/// The name of a member, read in any case.
-enum Member {
-    Source,
-    Id,
-    Payload,
-    Time,
-    By,
-    Request,
-    Commit,
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MemberVisitor;
-        impl Visitor<'_> for MemberVisitor {
-            type Value = Member;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a member")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Member, E> {
-                Ok(match name {
-                    _ if name.eq_ignore_ascii_case("source") => Member::Source,
-                    _ if name.eq_ignore_ascii_case("id") => Member::Id,
-                    _ if name.eq_ignore_ascii_case("payload") => Member::Payload,
-                    _ if name.eq_ignore_ascii_case("time") => Member::Time,
-                    _ if name.eq_ignore_ascii_case("by") => Member::By,
-                    _ if name.eq_ignore_ascii_case("request") => Member::Request,
-                    _ if name.eq_ignore_ascii_case("commit") => Member::Commit,
-                    _ => Member::Other,
-                })
-            }
-        }
-        deserializer.deserialize_identifier(MemberVisitor)
     }
 }
 

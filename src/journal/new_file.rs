@@ -26,9 +26,7 @@ impl NewFile {
     /// # Errors
     /// If it cannot be made, such as when there is an unfinished one already.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(UNFINISHED);
-        let unfinished = PathBuf::from(unfinished);
+        let unfinished = with_suffix(path, UNFINISHED);
         let mut options = OpenOptions::new();
         options.create_new(true).read(true).write(true).mode(FILE_MODE);
         let file = options.open(&unfinished).map_err(|error| {
@@ -42,9 +40,7 @@ impl NewFile {
     /// # Errors
     /// If it cannot be made.
     pub fn create_anew(path: &Path) -> io::Result<Self> {
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(UNFINISHED);
-        match fs::remove_file(&unfinished) {
+        match fs::remove_file(with_suffix(path, UNFINISHED)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Self::create(path),
         }
@@ -85,6 +81,13 @@ pub fn write_durably(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = NewFile::create_anew(path)?;
     new.file().write_all(text)?;
     new.finish().map(drop)
+}
+
+/// The path beside `path` whose name ends with `suffix` as well.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut longer = path.as_os_str().to_owned();
+    longer.push(suffix);
+    longer.into()
 }
 
 /// Whether this is the name of a file that is not whole yet.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::new_file::write_durably;
+use super::new_file::{with_suffix, write_durably};
 
-/// What the file is called, and what one that cannot be used is called from then on.
+/// What the file is called, and what the name of one that cannot be used ends with from then on.
 const PEERS: &str = "peers";
-const DAMAGED: &str = "peers.damaged";
+const DAMAGED: &str = ".damaged";
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -83,7 +83,7 @@ impl PeerList {
     /// # Errors
     /// If that cannot be done.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.directory.join(DAMAGED);
+        let aside = with_suffix(&self.path(), DAMAGED);
         fs::rename(self.path(), &aside)?;
         Ok(aside)
     }

@@ -24,7 +24,7 @@ use crate::config::Remote;
 use crate::journal::{
     Directory, DirectoryError, Header, JournalFile, NOTES_VERSION, NamedFile, NewFile, Remains,
     Segments, StoredBase, push_batch, read_any_base, read_any_checkpoint, read_header, salvage,
-    write_durably,
+    with_suffix, write_durably,
 };
 use crate::manager::recovery::{clock_of, clock_of_base};
 use crate::progress::{Progress, Unit};
@@ -152,11 +152,7 @@ fn replace(
     life: &Source,
 ) -> Result<Option<PathBuf>, Failure> {
     let suffix = life.as_str().rsplit('~').next().unwrap_or_default();
-    let aside = |path: &Path| {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".damaged-{suffix}"));
-        PathBuf::from(aside)
-    };
+    let aside = |path: &Path| with_suffix(path, &format!(".damaged-{suffix}"));
     // There is a journal at each moment. Not all file systems know links.
     let keep = |path: &Path| {
         let old = aside(path);

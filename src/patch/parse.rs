@@ -1,10 +1,10 @@
 //! Text to patch, strictly as RFC 6902 has it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::{PatchError, Reason};
 use super::operation::{Operation, Patch};
@@ -70,6 +70,10 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
     }
 }
 
+/// A member's name, borrowed from the text if it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct OperationSeed<'a>(&'a mut Progress);
 
 impl<'de> DeserializeSeed<'de> for OperationSeed<'_> {
@@ -92,19 +96,17 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
         let mut path: Option<PointerBuf> = None;
         let mut from: Option<Value> = None;
         let mut value: Option<Value> = None;
-        while let Some(name) = members.next_key::<Name>()? {
-            match name {
-                Name::Op => set_once(&mut kind, members.next_value()?, "op")?,
-                Name::Path => {
+        while let Some(Name(name)) = members.next_key()? {
+            match &*name {
+                "op" => set_once(&mut kind, members.next_value()?, "op")?,
+                "path" => {
                     let pointer = pointer(members.next_value()?, "path")?;
                     set_once(&mut path, pointer, "path")?;
                 }
                 // Whether it must be a pointer depends on `op`, which may come later.
-                Name::From => set_once(&mut from, members.next_value()?, "from")?,
-                Name::Value => set_once(&mut value, members.next_value()?, "value")?,
-                Name::Other => {
-                    members.next_value::<IgnoredAny>()?;
-                }
+                "from" => set_once(&mut from, members.next_value()?, "from")?,
+                "value" => set_once(&mut value, members.next_value()?, "value")?,
+                _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
         let kind = kind.ok_or_else(|| A::Error::missing_field("op"))?;
@@ -193,38 +195,5 @@ impl<'de> Deserialize<'de> for Kind {
             }
         }
         deserializer.deserialize_str(KindVisitor)
-    }
-}
-
-/// The name of an operation's member.
-enum Name {
-    Op,
-    Path,
-    From,
-    Value,
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl Visitor<'_> for NameVisitor {
-            type Value = Name;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a member")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
-                Ok(match name {
-                    "op" => Name::Op,
-                    "path" => Name::Path,
-                    "from" => Name::From,
-                    "value" => Name::Value,
-                    _ => Name::Other,
-                })
-            }
-        }
-        deserializer.deserialize_identifier(NameVisitor)
     }
 }

@@ -16,7 +16,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::Name;
+use super::{MemberName, Name};
 use crate::clock::{MAX_SAFE_INTEGER, Time};
 use crate::source::{MAX_EPOCH, Source};
 
@@ -102,17 +102,15 @@ impl<'de> Visitor<'de> for CommitVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Commit, A::Error> {
         let (mut epoch, mut until, mut clock, mut horizon) = (None, None, None, None);
         let (mut after, mut hash): (Option<After>, Option<Box<str>>) = (None, None);
-        while let Some(name) = members.next_key::<String>()? {
-            match name.to_ascii_lowercase().as_str() {
-                "epoch" => epoch = Some(members.next_value::<u64>()?),
-                "after" => after = members.next_value()?,
-                "until" => until = Some(members.next_value::<u64>()?),
-                "clock" => clock = Some(members.next_value::<Covered>()?.0),
-                "horizon" => horizon = Some(members.next_value::<u64>()?),
-                "hash" => hash = members.next_value()?,
-                _ => {
-                    members.next_value::<IgnoredAny>()?;
-                }
+        while let Some(name) = members.next_key::<MemberName>()? {
+            match name {
+                _ if name.is("Epoch") => epoch = Some(members.next_value::<u64>()?),
+                _ if name.is("After") => after = members.next_value()?,
+                _ if name.is("Until") => until = Some(members.next_value::<u64>()?),
+                _ if name.is("Clock") => clock = Some(members.next_value::<Covered>()?.0),
+                _ if name.is("Horizon") => horizon = Some(members.next_value::<u64>()?),
+                _ if name.is("Hash") => hash = members.next_value()?,
+                _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
         let epoch = epoch.ok_or_else(|| A::Error::missing_field("Epoch"))?;
@@ -169,13 +167,11 @@ impl<'de> Visitor<'de> for AfterVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<After, A::Error> {
         let (mut source, mut id) = (None, None);
-        while let Some(name) = members.next_key::<String>()? {
-            match name.to_ascii_lowercase().as_str() {
-                "source" => source = Some(members.next_value::<Source>()?),
-                "id" => id = Some(members.next_value::<u64>()?),
-                _ => {
-                    members.next_value::<IgnoredAny>()?;
-                }
+        while let Some(name) = members.next_key::<MemberName>()? {
+            match name {
+                _ if name.is("Source") => source = Some(members.next_value::<Source>()?),
+                _ if name.is("Id") => id = Some(members.next_value::<u64>()?),
+                _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
         let source = source.ok_or_else(|| A::Error::missing_field("Source"))?;
