@@ -177,15 +177,11 @@ pub fn nodes(text: &str) -> Result<Vec<(String, bool)>, UsageError> {
 pub fn node(text: &str) -> Result<(String, bool), UsageError> {
     match node_url(text.as_ref())? {
         Some(node) => Ok(node),
-        None if text.contains("://") => url(text),
+        None if text.contains("://") => {
+            Err(usage(format!("{text:?} is not the URL of a node, as http://127.0.0.1:8080")))
+        }
         None => Ok((check_address(text)?.to_owned(), false)),
     }
-}
-
-/// The same of a node that is given by a URL.
-pub fn url(text: &str) -> Result<(String, bool), UsageError> {
-    let wrong = || usage(format!("{text:?} is not the URL of a node, as http://127.0.0.1:8080"));
-    node_url(text.as_ref())?.ok_or_else(wrong)
 }
 
 /// The first token of a file of tokens, which is what a command shows to nodes.

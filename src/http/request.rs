@@ -158,13 +158,6 @@ impl Request {
         })
     }
 
-    /// The path, percent-decoded. An error of status 400 if that is not possible.
-    pub fn decoded_path(&self) -> Result<Cow<'_, str>, HttpError> {
-        percent_decode(self.path()).ok_or_else(|| {
-            HttpError::bad_request("the path is not UTF-8 in correct percent-encoding")
-        })
-    }
-
     /// The names of the query parameters in their order, decoded. An error of status 400 for one that cannot be.
     pub fn query_names(&self) -> impl Iterator<Item = Result<Cow<'_, str>, HttpError>> {
         let parameters = self.query().unwrap_or("").split('&');

@@ -46,11 +46,7 @@ impl Finality {
         }
         let longest = match timeout {
             None => WAIT,
-            Some(text) => duration(&text).ok_or_else(|| {
-                let detail =
-                    format!("the query parameter timeout is {text:?}, not like 10s or 500ms");
-                bad_request(detail)
-            })?,
+            Some(text) => duration("timeout", &text, "10s or 500ms")?,
         };
         check_if_waits(state, "nothing was changed")?;
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))

@@ -59,8 +59,9 @@ impl Form {
         }
     }
 
-    /// The hash that an entity tag is made of, and which form it is of.
+    /// The hash in an entity tag, with or without its quotation marks, and the form that it stands for.
     pub fn of_tag(tag: &str) -> (&str, Self) {
+        let tag = tag.trim_matches('"');
         let (tag, is_gzip) = tag.strip_suffix(GZIP).map_or((tag, false), |rest| (rest, true));
         let (hash, is_pretty) = tag.strip_suffix(PRETTY).map_or((tag, false), |rest| (rest, true));
         (hash, Self { is_pretty, is_gzip })
@@ -75,7 +76,9 @@ impl Form {
     /// Gives an answer, whose ETag is that of the text as it is, the one of the form that it will have.
     pub fn name(self, mut response: Response) -> Response {
         let form = self.fit(&response);
-        set_form(&mut response, form);
+        if form != Self::default() {
+            set_form(&mut response, form);
+        }
         response
     }
 
@@ -117,7 +120,7 @@ impl Form {
 fn set_form(response: &mut Response, form: Form) {
     for (name, value) in &mut response.headers {
         if *name == "ETag" {
-            *value = form.tag(Form::of_tag(value.trim_matches('"')).0).into();
+            *value = form.tag(Form::of_tag(value).0).into();
         }
     }
 }

@@ -135,7 +135,7 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
     }
     let Some(preconditions) = Preconditions::of(request) else { return response };
     let etag = response.header("ETag");
-    let (hash, form) = Form::of_tag(etag.map_or("", |etag| etag.trim_matches('"')));
+    let (hash, form) = Form::of_tag(etag.unwrap_or_default());
     match preconditions.verdict(Some(wanted), Some(hash)) {
         Verdict::Holds => response,
         Verdict::NotModified => {

@@ -121,9 +121,7 @@ impl Wait {
         };
         let wait = match request.query_parameter("wait")? {
             None => None,
-            Some(text) => Some(duration(&text).ok_or_else(|| {
-                bad_request(format!("the query parameter wait is {text:?}, not like 30s or 500ms"))
-            })?),
+            Some(text) => Some(duration("wait", &text, "30s or 500ms")?),
         };
         let named = [
             clock("after")?.map(Until::After),
@@ -285,15 +283,19 @@ fn not_received(id: u64, source: &Source, others: &str) -> Problem {
     Problem::new(504, detail)
 }
 
-/// A time such as `30s`, `500ms` or `30`, which is in seconds.
-pub fn duration(text: &str) -> Option<Duration> {
+/// The value of a query parameter that is a duration: `30s`, `500ms`, or `30` for seconds.
+pub fn duration(name: &str, text: &str, examples: &str) -> Result<Duration, Response> {
     let (digits, unit): (_, fn(u64) -> Duration) = match text.strip_suffix("ms") {
         Some(digits) => (digits, Duration::from_millis),
         None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
     };
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        let detail = format!("the query parameter {name} is {text:?}, not like {examples}");
+        return Err(bad_request(detail));
+    }
     // More than fits is longer than the longest wait in any case.
-    is_number.then(|| digits.parse().map_or(Duration::MAX, unit))
+    Ok(digits.parse().map_or(Duration::MAX, unit))
 }
 
 #[cfg(test)]
@@ -317,7 +319,7 @@ mod tests {
             ("1.5s", None),
         ];
         for (text, expected) in table {
-            assert_eq!(duration(text), expected, "{text}");
+            assert_eq!(duration("wait", text, "1s").ok(), expected, "{text}");
         }
     }
 }
