@@ -22,31 +22,35 @@
 
 mod body;
 mod buffer;
+mod coding;
+mod date;
 mod decoder;
 mod filter;
 mod gzip;
 mod head;
 mod in_flight;
 mod pretty;
+mod problem;
 mod request;
+mod request_body;
 mod request_line;
 mod response;
-mod stream;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+pub use body::{Body, BodyPieces, BrokenOff};
 pub use buffer::ReadBuffer;
-pub use decoder::{Decoder, Phase, Progress};
+pub use coding::Coding;
+pub use date::DateCache;
+pub use decoder::{Decoded, Decoder, Phase};
 pub use gzip::{Gzips, is_wanted as is_gzip_wanted};
-pub use in_flight::{Counted, Full, InFlight, SMALL_BYTES};
+pub use in_flight::{CountedBody, Full, InFlight, SMALL_BYTES};
 pub use pretty::Pretty;
-pub use request::{Request, Version, percent_decode};
-pub use response::{
-    Body, BrokenOff, DateCache, Delivery, Pieces, Problem, Response, reason_phrase,
-};
-pub use stream::Coding;
+pub use problem::Problem;
+pub use request::{HttpVersion, Request, percent_decode};
+pub use response::{Delivery, Response, reason_phrase};
 
 /// What tells a client that waits with its body (`Expect: 100-continue`) to send it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -36,7 +36,7 @@ use crate::stream::{self, Refused, Security};
 
 use bodies::Bodies;
 use complaints::Complaints;
-use connection::{Connection, End, RESERVED_TIME};
+use connection::{Connection, ConnectionEnd, RESERVED_TIME};
 
 pub use listeners::Listeners;
 
@@ -103,7 +103,7 @@ pub async fn serve<H: Handler>(
     while let Some(accepted) = accept(&mut listeners, &shutdown).await {
         match accepted {
             Ok((tcp, from)) => {
-                let client = Client {
+                let client = AcceptedClient {
                     tcp,
                     from,
                     security: listeners.security().clone(),
@@ -175,7 +175,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// A connection that was accepted.
-struct Client {
+struct AcceptedClient {
     tcp: Async<TcpStream>,
     from: SocketAddr,
     security: Security,
@@ -189,13 +189,13 @@ struct Client {
 /// is held for as long as the connection lives.
 fn admit<H: Handler>(
     executor: &Executor<'_>,
-    client: Client,
+    client: AcceptedClient,
     alive: Sender<Infallible>,
     handler: &Arc<H>,
 ) -> Option<Task<()>> {
     // The senders: one for each connection, this one included, and the accept loop's own.
     let connections = alive.sender_count() - 1;
-    let Client { from, limits, .. } = &client;
+    let AcceptedClient { from, limits, .. } = &client;
     let from = *from;
     if let Err(error) = client.tcp.get_ref().set_nodelay(true) {
         log::debug!("{from}: TCP_NODELAY cannot be set: {error}");
@@ -222,11 +222,11 @@ fn admit<H: Handler>(
 
 /// Answers what the client asks. Returns what is to be done on the connection after that, if there is something.
 async fn converse<H: Handler>(
-    client: Client,
+    client: AcceptedClient,
     handler: Arc<H>,
     is_reserved: bool,
 ) -> Option<stream::Task> {
-    let Client { tcp, from, security, complaints, limits, shutdown, bodies } = client;
+    let AcceptedClient { tcp, from, security, complaints, limits, shutdown, bodies } = client;
     let time = if is_reserved { RESERVED_TIME } else { limits.header_time };
     let accepted = security.accept(tcp, time);
     let accepted = future::or(async { Some(accepted.await) }, async {
@@ -253,11 +253,11 @@ async fn converse<H: Handler>(
         connection.converse(&*handler).await
     };
     match end {
-        End::SpeaksTls => complaints.of_tls(from),
-        End::BrokenOff(why) => log::log!(why.level(), "{from}: {end}"),
+        ConnectionEnd::SpeaksTls => complaints.of_tls(from),
+        ConnectionEnd::BrokenOff(why) => log::log!(why.level(), "{from}: {end}"),
         _ => log::debug!("{from}: {end}"),
     }
-    if let End::TakenOver(task) = end { Some(task) } else { None }
+    if let ConnectionEnd::TakenOver(task) = end { Some(task) } else { None }
 }
 
 #[cfg(test)]

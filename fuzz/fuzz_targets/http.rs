@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use patchmesh::http::{
-    Decoder, HttpError, Limits, Phase, Progress, ReadBuffer, Request, percent_decode,
+    Decoder, HttpError, Limits, Phase, Decoded, ReadBuffer, Request, percent_decode,
 };
 
 /// Small, so that they are met.
@@ -48,11 +48,11 @@ fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
             rest = &rest[count..];
             loop {
                 match decoder.decode(&mut buffer) {
-                    Ok(Progress::Complete(request)) => {
+                    Ok(Decoded::Complete(request)) => {
                         look_at(&request, &limits);
                         requests.push(request);
                     }
-                    Ok(Progress::Incomplete | Progress::AwaitsContinue) => break,
+                    Ok(Decoded::Incomplete | Decoded::AwaitsContinue) => break,
                     Err(error) => {
                         assert!((400..=505).contains(&error.status), "{error}");
                         return Outcome { requests, end: Err(error) };

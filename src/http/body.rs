@@ -1,156 +1,182 @@
-//! The body: by its length, or in chunks.
-//!
-//! A chunk is `SIZE[;EXTENSION] CR LF`, SIZE bytes, CR LF; the one of size 0 has no bytes and is
-//! followed by a trailer section (RFC 9112, 7.1). httparse's reader of the size line is not used:
-//! it takes an empty size for 0, and a bare LF in an extension.
+//! The body of an answer: in memory, made a piece at a time, or without an end.
 
-use super::head::{Framing, Section, body_too_large, line_end, parse_fields};
-use super::{HttpError, Limits, ReadBuffer};
+use std::fmt;
+use std::sync::Arc;
 
-/// Digits of a chunk's size: as many as 64 bits have.
-const SIZE_DIGITS: usize = 16;
+use super::in_flight::CountedBody;
+use super::{Coding, HttpVersion};
 
-/// Where in the body the reader is.
+/// The bytes of an answer, which can be shared with other answers.
 #[derive(Debug)]
-pub(super) struct BodyReader {
-    state: State,
-    /// What trailers and extensions of chunks may still take. They are dropped, so without a
-    /// limit a client could send them for ever.
-    spare_bytes: usize,
+pub enum Body {
+    /// Part of the program.
+    Static(&'static [u8]),
+    /// Made for this answer.
+    Owned(Vec<u8>),
+    /// Kept elsewhere, too.
+    Shared(Arc<[u8]>),
+    /// One of these, which counts among the answers in flight.
+    Counted(Box<CountedBody>),
+    /// Made while it is written.
+    Pieces(BodyPieces),
+    /// Not known yet: it follows in parts, see [`Coding`].
+    Stream,
 }
 
-#[derive(Debug)]
-enum State {
-    /// So many bytes to come, and then the body is complete.
-    Length(usize),
-    /// The size line, of which so many bytes were looked at in vain.
-    Size(usize),
-    /// So many bytes of a chunk to come, and then its line end.
-    Chunk(usize),
-    ChunkEnd,
-    Trailer(Section),
+/// A body that is made a piece at a time, so that it is never in memory as a whole.
+pub struct BodyPieces {
+    /// How many bytes there are; none if that is known only when they are made.
+    length: Option<u64>,
+    next: Box<NextPiece>,
 }
 
-impl BodyReader {
-    pub fn new(framing: Framing, limits: &Limits) -> Self {
-        BodyReader {
-            state: match framing {
-                Framing::Length(length) => State::Length(length),
-                Framing::Chunked => State::Size(0),
-            },
-            spare_bytes: limits.header_bytes,
-        }
-    }
+type NextPiece = dyn FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send;
 
-    /// Moves what has come from the buffer to the body. Returns whether the body is complete.
-    pub fn read(
-        &mut self,
-        buffer: &mut ReadBuffer,
-        body: &mut Vec<u8>,
-        limits: &Limits,
-    ) -> Result<bool, HttpError> {
-        loop {
-            match &mut self.state {
-                State::Length(missing) => {
-                    // All of it at once: it is within the limit, and growing would copy.
-                    body.reserve_exact(*missing);
-                    take(buffer, body, missing);
-                    return Ok(*missing == 0);
-                }
-                State::Size(scanned) => {
-                    let bytes = buffer.unread();
-                    let limit = SIZE_DIGITS + self.spare_bytes + 2;
-                    let window = &bytes[..bytes.len().min(limit)];
-                    let Some(end) = line_end(window, scanned)? else {
-                        if bytes.len() >= limit {
-                            return Err(spare_bytes_exceeded(limits));
-                        }
-                        return Ok(false);
-                    };
-                    let (size, extension_bytes) = parse_size(&bytes[..end - 2])?;
-                    self.spare_bytes = self
-                        .spare_bytes
-                        .checked_sub(extension_bytes)
-                        .ok_or_else(|| spare_bytes_exceeded(limits))?;
-                    buffer.consume(end);
-                    self.state = match usize::try_from(size) {
-                        Ok(0) => State::Trailer(Section::default()),
-                        Ok(size) if size <= limits.body_bytes - body.len() => State::Chunk(size),
-                        _ => return Err(body_too_large(limits)),
-                    };
-                }
-                State::Chunk(missing) => {
-                    take(buffer, body, missing);
-                    if *missing > 0 {
-                        return Ok(false);
-                    }
-                    self.state = State::ChunkEnd;
-                }
-                State::ChunkEnd => {
-                    let bytes = buffer.unread();
-                    let compared = bytes.len().min(2);
-                    if bytes[..compared] != b"\r\n"[..compared] {
-                        return Err(HttpError::bad_request(
-                            "a chunk does not end where its size says",
-                        ));
-                    }
-                    if compared < 2 {
-                        return Ok(false);
-                    }
-                    buffer.consume(2);
-                    self.state = State::Size(0);
-                }
-                State::Trailer(section) => {
-                    let bytes = buffer.unread();
-                    // The empty line is not spare: it always comes.
-                    let limit = self.spare_bytes + 2;
-                    let Some(end) = section.end(bytes, limit, limits)? else {
-                        return Ok(false);
-                    };
-                    let text = String::from_utf8_lossy(&bytes[..end]);
-                    parse_fields(&text, 0, section.lines())?;
-                    buffer.consume(end);
-                    return Ok(true);
-                }
+/// Why pieces break off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenOff {
+    /// They are not as long as it was said that they are.
+    WrongLength,
+    /// Whoever takes them is so slow that what they are made of cannot be held any longer.
+    TooSlow,
+}
+
+impl Body {
+    /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
+    /// one before it is written, so each should be made in little time; and only if they may go on.
+    pub fn in_pieces(
+        length: u64,
+        pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
+        may_go_on: impl Fn() -> bool + Send + 'static,
+    ) -> Self {
+        let (mut pieces, mut left) = (pieces, length);
+        let next = move || {
+            if !may_go_on() {
+                return Err(BrokenOff::TooSlow);
             }
+            match pieces.next() {
+                Some(piece) => {
+                    left = left.checked_sub(piece.len() as u64).ok_or(BrokenOff::WrongLength)?;
+                    Ok(Some(piece))
+                }
+                None if left == 0 => Ok(None),
+                None => Err(BrokenOff::WrongLength),
+            }
+        };
+        Body::Pieces(BodyPieces { length: Some(length), next: Box::new(next) })
+    }
+
+    /// Whether it is known how many bytes there are.
+    pub fn has_length(&self) -> bool {
+        match self {
+            Body::Pieces(pieces) => pieces.length.is_some(),
+            Body::Stream => false,
+            _ => true,
+        }
+    }
+
+    /// How many bytes there are; none if that is not known.
+    pub fn length(&self) -> u64 {
+        match self {
+            Body::Pieces(pieces) => pieces.length.unwrap_or(0),
+            _ => self.at_hand().len() as u64,
+        }
+    }
+
+    /// The bytes that are in memory: all, or none of a body that is made while it is written.
+    pub fn at_hand(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Owned(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::Counted(counted) => counted.body().at_hand(),
+            Body::Pieces(_) | Body::Stream => b"",
         }
     }
 }
 
-/// Moves up to `missing` bytes, and says how many are missing then.
-fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
-    let bytes = buffer.unread();
-    let count = bytes.len().min(*missing);
-    body.extend_from_slice(&bytes[..count]);
-    buffer.consume(count);
-    *missing -= count;
+impl BrokenOff {
+    /// How loudly it is to be told: one of them cannot be unless this node is wrong.
+    pub fn level(self) -> log::Level {
+        match self {
+            Self::WrongLength => log::Level::Error,
+            Self::TooSlow => log::Level::Warn,
+        }
+    }
 }
 
-/// The size that a size line says, and how many bytes its extensions have.
-fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
-    let malformed = || HttpError::bad_request("a chunk's size line is malformed");
-    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
-    let (digits, extension) = line.split_at(digits);
-    if digits.is_empty() || digits.len() > SIZE_DIGITS {
-        return Err(malformed());
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongLength => "the answer has not the length that it says (a bug)",
+            Self::TooSlow => {
+                "its client reads so slowly that too much has changed since its answer began"
+            }
+        })
     }
-    // White space is allowed before the semicolon of an extension, but not instead of one.
-    let begins = extension.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-    let separated = extension.is_empty() || begins == Some(&b';');
-    let controls = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    if !separated || extension.iter().any(controls) {
-        return Err(malformed());
-    }
-    let size = digits.iter().fold(0, |size, digit| {
-        let value = char::from(*digit).to_digit(16).unwrap_or(0);
-        size << 4 | u64::from(value)
-    });
-    Ok((size, extension.len()))
 }
 
-fn spare_bytes_exceeded(limits: &Limits) -> HttpError {
-    HttpError::new(
-        431,
-        format!("the extensions of the chunks are larger than {} bytes", limits.header_bytes),
-    )
+impl BodyPieces {
+    /// Those that this makes, however many that will be.
+    pub(super) fn of_unknown_length(
+        next: impl FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send + 'static,
+    ) -> Self {
+        Self { length: None, next: Box::new(next) }
+    }
+
+    /// How the pieces are marked: not at all if it is known how many bytes there are.
+    pub fn coding(&self, version: HttpVersion) -> Coding {
+        if self.length.is_some() { Coding::UntilClose } else { Coding::of(version) }
+    }
+
+    /// The next piece, which may be empty; none if there are no more.
+    ///
+    /// # Errors
+    /// If there are fewer or more bytes in all than was said, or it takes too long: the answer cannot be
+    /// completed.
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
+        (self.next)()
+    }
+}
+
+impl fmt::Debug for BodyPieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::Static(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Body::Static(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Owned(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Owned(bytes)
+    }
+}
+
+impl From<Arc<[u8]>> for Body {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Body::Shared(bytes)
+    }
+}
+
+impl From<Arc<str>> for Body {
+    fn from(text: Arc<str>) -> Self {
+        Body::Shared(text.into())
+    }
 }

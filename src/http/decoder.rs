@@ -1,8 +1,8 @@
 //! Bytes to requests.
 
-use super::body::BodyReader;
 use super::head::{Framing, Section, line_end, parse_head};
 use super::request::{Request, RequestLine};
+use super::request_body::BodyReader;
 use super::request_line::is_token_byte;
 use super::{HttpError, Limits, ReadBuffer};
 
@@ -13,12 +13,12 @@ const EMPTY_LINES: usize = 4;
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
-    state: State,
+    state: DecoderState,
 }
 
 /// What a [`Decoder`] made of the bytes so far.
 #[derive(Debug)]
-pub enum Progress {
+pub enum Decoded {
     /// The request is not complete; read more.
     Incomplete,
     /// As `Incomplete`, and the client waits to be told [`CONTINUE`](super::CONTINUE) before it
@@ -43,7 +43,7 @@ pub enum Phase {
 /// consumed, except that the request line and the header section stay in it until both are
 /// complete.
 #[derive(Debug)]
-enum State {
+enum DecoderState {
     /// Before the request line, after so many empty lines.
     Start { empty_lines: usize },
     /// In the request line, of which so many bytes were looked at in vain.
@@ -54,7 +54,7 @@ enum State {
     Body { request: Request, reader: BodyReader, awaits_continue: bool },
 }
 
-const START: State = State::Start { empty_lines: 0 };
+const START: DecoderState = DecoderState::Start { empty_lines: 0 };
 
 impl Decoder {
     /// A decoder for a new connection.
@@ -65,16 +65,16 @@ impl Decoder {
     /// Where it is. Right only after [`decode`](Self::decode) has seen all that was read.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Start { .. } => Phase::Idle,
-            State::Line { .. } | State::Fields { .. } => Phase::Header,
-            State::Body { .. } => Phase::Body,
+            DecoderState::Start { .. } => Phase::Idle,
+            DecoderState::Line { .. } | DecoderState::Fields { .. } => Phase::Header,
+            DecoderState::Body { .. } => Phase::Body,
         }
     }
 
     /// The request whose body is to come, or cannot come.
     pub fn request(&self) -> Option<&Request> {
         match &self.state {
-            State::Body { request, .. } => Some(request),
+            DecoderState::Body { request, .. } => Some(request),
             _ => None,
         }
     }
@@ -82,24 +82,24 @@ impl Decoder {
     /// How many bytes of the request's body have come by now.
     pub fn body_bytes(&self) -> usize {
         match &self.state {
-            State::Body { request, .. } => request.body.len(),
+            DecoderState::Body { request, .. } => request.body.len(),
             _ => 0,
         }
     }
 
     /// Goes on with what is in the buffer. After an error the connection is to be closed, and the
     /// decoder not to be used.
-    pub fn decode(&mut self, buffer: &mut ReadBuffer) -> Result<Progress, HttpError> {
+    pub fn decode(&mut self, buffer: &mut ReadBuffer) -> Result<Decoded, HttpError> {
         loop {
             match &mut self.state {
-                State::Start { empty_lines } => match buffer.unread() {
-                    [] | [b'\r'] => return Ok(Progress::Incomplete),
+                DecoderState::Start { empty_lines } => match buffer.unread() {
+                    [] | [b'\r'] => return Ok(Decoded::Incomplete),
                     [b'\r', b'\n', ..] if *empty_lines < EMPTY_LINES => {
                         buffer.consume(2);
                         *empty_lines += 1;
                     }
                     [first, ..] if is_token_byte(*first) => {
-                        self.state = State::Line { scanned: 0 };
+                        self.state = DecoderState::Line { scanned: 0 };
                     }
                     // Found at the first byte, because what is no HTTP at all (TLS, say) has no
                     // lines to wait for the end of.
@@ -109,22 +109,22 @@ impl Decoder {
                         ));
                     }
                 },
-                State::Line { scanned } => {
+                DecoderState::Line { scanned } => {
                     let Some(end) = request_line_end(buffer.unread(), scanned, &self.limits)?
                     else {
-                        return Ok(Progress::Incomplete);
+                        return Ok(Decoded::Incomplete);
                     };
-                    self.state = State::Fields {
+                    self.state = DecoderState::Fields {
                         line: RequestLine::parse(&buffer.unread()[..end - 2])?,
                         section_start: end,
                         section: Section::default(),
                     };
                 }
-                State::Fields { line, section_start, section } => {
+                DecoderState::Fields { line, section_start, section } => {
                     let limits = &self.limits;
                     let bytes = &buffer.unread()[*section_start..];
                     let Some(length) = section.end(bytes, limits.header_bytes, limits)? else {
-                        return Ok(Progress::Incomplete);
+                        return Ok(Decoded::Incomplete);
                     };
                     let end = *section_start + length;
                     let head = parse_head(
@@ -139,7 +139,7 @@ impl Decoder {
                         Ok(framing) => (framing, None),
                         Err(refusal) => (Framing::Length(0), Some(refusal)),
                     };
-                    self.state = State::Body {
+                    self.state = DecoderState::Body {
                         request: head.request,
                         reader: BodyReader::new(framing, limits),
                         awaits_continue: head.expects_continue,
@@ -148,21 +148,22 @@ impl Decoder {
                         return Err(refusal);
                     }
                 }
-                State::Body { request, reader, awaits_continue } => {
+                DecoderState::Body { request, reader, awaits_continue } => {
                     let awaits_continue =
                         std::mem::take(awaits_continue) && buffer.unread().is_empty();
                     if !reader.read(buffer, &mut request.body, &self.limits)? {
                         return Ok(if awaits_continue {
-                            Progress::AwaitsContinue
+                            Decoded::AwaitsContinue
                         } else {
-                            Progress::Incomplete
+                            Decoded::Incomplete
                         });
                     }
-                    let State::Body { request, .. } = std::mem::replace(&mut self.state, START)
+                    let DecoderState::Body { request, .. } =
+                        std::mem::replace(&mut self.state, START)
                     else {
                         unreachable!("the state was matched above");
                     };
-                    return Ok(Progress::Complete(request));
+                    return Ok(Decoded::Complete(request));
                 }
             }
         }

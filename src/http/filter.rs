@@ -1,7 +1,7 @@
 //! A body in another form: its bytes go through a filter, a piece at a time, while it is written.
 
 use super::Body;
-use super::response::{BrokenOff, Pieces};
+use super::{BodyPieces, BrokenOff};
 
 /// About how many bytes a piece has, and how many go into it at most: others have their turn in between.
 const PIECE_BYTES: usize = 64 << 10;
@@ -38,7 +38,7 @@ impl Body {
             first => {
                 let mut first = Some(first);
                 let next = move || first.take().unwrap_or_else(|| filtered.next_piece());
-                Self::Pieces(Pieces::of_unknown_length(next))
+                Self::Pieces(BodyPieces::of_unknown_length(next))
             }
         }
     }

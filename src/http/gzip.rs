@@ -28,10 +28,10 @@ const SPARE: usize = 4;
 
 /// Those that are under way in one node. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Gzips(Arc<Shared>);
+pub struct Gzips(Arc<GzipPool>);
 
 #[derive(Default)]
-struct Shared {
+struct GzipPool {
     under_way: AtomicUsize,
     spare: Mutex<Vec<Box<CompressorOxide>>>,
 }

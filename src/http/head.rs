@@ -4,7 +4,9 @@
 //! (it takes a bare LF for one), and all that decides about the border between two requests is
 //! checked here.
 
-use super::request::{Field, Request, RequestLine, Span, Version, list_elements, trim_white_space};
+use super::request::{
+    Field, HttpVersion, Request, RequestLine, Span, list_elements, trim_white_space,
+};
 use super::request_line::is_host;
 use super::{HttpError, Limits};
 
@@ -17,7 +19,7 @@ pub(super) enum Framing {
 
 /// A request whose body is still to come.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct RequestHead {
     pub request: Request,
     /// Or why there is none.
     pub framing: Result<Framing, HttpError>,
@@ -99,7 +101,7 @@ pub(super) fn parse_head(
     section_start: usize,
     section: &Section,
     limits: &Limits,
-) -> Result<Head, HttpError> {
+) -> Result<RequestHead, HttpError> {
     // The request line is UTF-8, so replacing what is not moves only what comes after it.
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -113,7 +115,7 @@ pub(super) fn parse_head(
     request.keep_alive = facts.keep_alive(request.version());
     let framing = facts.framing(request.version(), limits);
     let expects_continue = framing.is_ok() && facts.expects_continue(request.version())?;
-    Ok(Head { request, framing, expects_continue })
+    Ok(RequestHead { request, framing, expects_continue })
 }
 
 /// The header lines of the section that goes from `section_start` to the end of `text`.
@@ -238,18 +240,18 @@ impl Facts {
                     "the Host header is not HOST or HOST:PORT"
                 }))
             }
-            None if request.version() == Version::Http11 => {
+            None if request.version() == HttpVersion::Http11 => {
                 Err(HttpError::bad_request("there is no Host header"))
             }
             host => Ok(request.line.authority.or(host)),
         }
     }
 
-    fn keep_alive(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+    fn keep_alive(&self, version: HttpVersion) -> bool {
+        !self.close && (version == HttpVersion::Http11 || self.keep_alive)
     }
 
-    fn framing(&self, version: Version, limits: &Limits) -> Result<Framing, HttpError> {
+    fn framing(&self, version: HttpVersion, limits: &Limits) -> Result<Framing, HttpError> {
         if !self.chunked && !self.unknown_coding {
             let length = self.length.unwrap_or(0);
             return match usize::try_from(length) {
@@ -257,7 +259,7 @@ impl Facts {
                 _ => Err(body_too_large(limits)),
             };
         }
-        if version == Version::Http10 {
+        if version == HttpVersion::Http10 {
             return Err(HttpError::bad_request("HTTP/1.0 has no Transfer-Encoding"));
         }
         if self.length.is_some() {
@@ -274,8 +276,8 @@ impl Facts {
         Ok(Framing::Chunked)
     }
 
-    fn expects_continue(&self, version: Version) -> Result<bool, HttpError> {
-        if version == Version::Http10 {
+    fn expects_continue(&self, version: HttpVersion) -> Result<bool, HttpError> {
+        if version == HttpVersion::Http10 {
             // RFC 9110, 10.1.1: an HTTP/1.0 client would not understand the interim answer.
             return Ok(false);
         }

@@ -20,10 +20,10 @@ pub const SMALL_BYTES: usize = 64 << 10;
 
 /// What is in flight in one node. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Mutex<Counts>>);
+pub struct InFlight(Arc<Mutex<InFlightCounts>>);
 
 #[derive(Default)]
-struct Counts {
+struct InFlightCounts {
     bytes: usize,
     /// How many answers have the bytes that begin at this address. They stay there while one has them.
     shared: HashMap<usize, usize>,
@@ -57,7 +57,7 @@ impl InFlight {
             }
         }
         drop(guard);
-        Ok(Body::Counted(Box::new(Counted { body, in_flight: self.clone() })))
+        Ok(Body::Counted(Box::new(CountedBody { body, in_flight: self.clone() })))
     }
 
     /// How many bytes there are.
@@ -65,7 +65,7 @@ impl InFlight {
         self.lock().bytes
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, InFlightCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,12 +79,12 @@ fn shared_key(body: &Body) -> Option<usize> {
 }
 
 /// A body that counts as long as it lives.
-pub struct Counted {
+pub struct CountedBody {
     body: Body,
     in_flight: InFlight,
 }
 
-impl Drop for Counted {
+impl Drop for CountedBody {
     fn drop(&mut self) {
         let mut counts = self.in_flight.lock();
         if let Some(key) = shared_key(&self.body)
@@ -100,13 +100,13 @@ impl Drop for Counted {
     }
 }
 
-impl Counted {
+impl CountedBody {
     pub(super) fn body(&self) -> &Body {
         &self.body
     }
 }
 
-impl fmt::Debug for Counted {
+impl fmt::Debug for CountedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.body.fmt(f)
     }

@@ -9,7 +9,7 @@ use super::HttpError;
 
 /// The version of a request. A later 1.x is read as 1.1 (RFC 9110, 2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub enum HttpVersion {
     /// HTTP/1.0
     Http10,
     /// HTTP/1.1
@@ -40,7 +40,7 @@ pub(super) struct RequestLine {
     /// Empty if the absolute form has none.
     pub path: Span,
     pub query: Option<Span>,
-    pub version: Version,
+    pub version: HttpVersion,
 }
 
 /// One header line.
@@ -95,7 +95,7 @@ impl Request {
     }
 
     /// The version, which decides what the client understands.
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> HttpVersion {
         self.line.version
     }
 

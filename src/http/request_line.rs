@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::HttpError;
-use super::request::{RequestLine, Span, Version};
+use super::request::{HttpVersion, RequestLine, Span};
 
 impl RequestLine {
     /// Reads a request line, its line end left out.
@@ -17,7 +17,7 @@ impl RequestLine {
             return Err(malformed());
         }
         let version = parse_version(version).ok_or_else(malformed)??;
-        let target = Target::parse(method, target)?;
+        let target = RequestTarget::parse(method, target)?;
         let span = |part: &str| Span::within(line, part.as_bytes());
         Ok(RequestLine {
             method: span(method),
@@ -30,13 +30,13 @@ impl RequestLine {
 }
 
 /// A version or the error for one that is not spoken here; `None` where it is none at all.
-fn parse_version(text: &str) -> Option<Result<Version, HttpError>> {
+fn parse_version(text: &str) -> Option<Result<HttpVersion, HttpError>> {
     let &[major, b'.', minor] = text.strip_prefix("HTTP/")?.as_bytes() else {
         return None;
     };
     match (major, minor) {
-        (b'1', b'0') => Some(Ok(Version::Http10)),
-        (b'1', b'1'..=b'9') => Some(Ok(Version::Http11)),
+        (b'1', b'0') => Some(Ok(HttpVersion::Http10)),
+        (b'1', b'1'..=b'9') => Some(Ok(HttpVersion::Http11)),
         (b'0'..=b'9', b'0'..=b'9') => {
             Some(Err(HttpError::new(505, format!("{text} is not spoken here, HTTP/1.1 is"))))
         }
@@ -45,17 +45,17 @@ fn parse_version(text: &str) -> Option<Result<Version, HttpError>> {
 }
 
 /// The parts of a request target.
-struct Target<'a> {
+struct RequestTarget<'a> {
     authority: Option<&'a str>,
     path: &'a str,
     query: Option<&'a str>,
 }
 
-impl<'a> Target<'a> {
+impl<'a> RequestTarget<'a> {
     /// Takes the origin form and the absolute form, and `*` for OPTIONS. Characters that should
     /// have been percent-encoded are let through (curl sends `{` and Cyrillic letters as they
     /// were typed), since they move no border; a fragment and control characters are not.
-    fn parse(method: &str, target: &'a str) -> Result<Target<'a>, HttpError> {
+    fn parse(method: &str, target: &'a str) -> Result<RequestTarget<'a>, HttpError> {
         if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(HttpError::bad_request(
                 "the request target has a control character or white space in it",
@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
         }
         if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
             let (path, query) = split_query(target);
-            return Ok(Target { authority: None, path, query });
+            return Ok(RequestTarget { authority: None, path, query });
         }
         let Some(rest) = strip_scheme(target) else {
             return Err(HttpError::bad_request(
@@ -81,7 +81,7 @@ impl<'a> Target<'a> {
             ));
         }
         let (path, query) = split_query(rest);
-        Ok(Target { authority: Some(authority), path, query })
+        Ok(RequestTarget { authority: Some(authority), path, query })
     }
 }
 

@@ -3,17 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-
-use super::in_flight::Counted;
-use super::{Coding, HttpError, Version};
-
-/// The last second of the year 9999, the last that the format of a date has digits for.
-const LAST_DATE_SECONDS: u64 = 253_402_300_799;
+use super::{Body, HttpError, HttpVersion, Problem};
 
 /// An answer.
 ///
@@ -29,51 +20,16 @@ pub struct Response {
     pub body: Body,
 }
 
-/// The bytes of an answer, which can be shared with other answers.
-#[derive(Debug)]
-pub enum Body {
-    /// Part of the program.
-    Static(&'static [u8]),
-    /// Made for this answer.
-    Owned(Vec<u8>),
-    /// Kept elsewhere, too.
-    Shared(Arc<[u8]>),
-    /// One of these, which counts among the answers in flight.
-    Counted(Box<Counted>),
-    /// Made while it is written.
-    Pieces(Pieces),
-    /// Not known yet: it follows in parts, see [`Coding`].
-    Stream,
-}
-
-/// A body that is made a piece at a time, so that it is never in memory as a whole.
-pub struct Pieces {
-    /// How many bytes there are; none if that is known only when they are made.
-    length: Option<u64>,
-    next: Box<NextPiece>,
-}
-
-type NextPiece = dyn FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send;
-
-/// Why pieces break off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BrokenOff {
-    /// They are not as long as it was said that they are.
-    WrongLength,
-    /// Whoever takes them is so slow that what they are made of cannot be held any longer.
-    TooSlow,
-}
-
 /// What the form of an answer owes to the request and to the connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
     /// The version of the request.
-    pub version: Version,
+    pub version: HttpVersion,
     /// The request was HEAD: the body is left out.
     pub head_only: bool,
     /// The connection goes on after this answer.
     pub keep_alive: bool,
-    /// The time in HTTP's format; see [`DateCache`].
+    /// The time in HTTP's format; see [`DateCache`](super::DateCache).
     pub date: &'a str,
 }
 
@@ -125,7 +81,7 @@ impl Response {
         // for 304, of no use.
         let bodiless = matches!(self.status, 100..=199 | 204 | 304);
         if !self.body.has_length() {
-            if delivery.version == Version::Http11 {
+            if delivery.version == HttpVersion::Http11 {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             }
         } else if !bodiless {
@@ -137,7 +93,7 @@ impl Response {
             // The other protocol decides from here on.
         } else if !delivery.keep_alive {
             out.extend_from_slice(b"Connection: close\r\n");
-        } else if delivery.version == Version::Http10 {
+        } else if delivery.version == HttpVersion::Http10 {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         out.extend_from_slice(b"\r\n");
@@ -148,222 +104,6 @@ impl Response {
 impl From<HttpError> for Response {
     fn from(error: HttpError) -> Self {
         Response::problem(error.status, error.detail)
-    }
-}
-
-impl Body {
-    /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
-    /// one before it is written, so each should be made in little time; and only if they may go on.
-    pub fn in_pieces(
-        length: u64,
-        pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
-        may_go_on: impl Fn() -> bool + Send + 'static,
-    ) -> Self {
-        let (mut pieces, mut left) = (pieces, length);
-        let next = move || {
-            if !may_go_on() {
-                return Err(BrokenOff::TooSlow);
-            }
-            match pieces.next() {
-                Some(piece) => {
-                    left = left.checked_sub(piece.len() as u64).ok_or(BrokenOff::WrongLength)?;
-                    Ok(Some(piece))
-                }
-                None if left == 0 => Ok(None),
-                None => Err(BrokenOff::WrongLength),
-            }
-        };
-        Body::Pieces(Pieces { length: Some(length), next: Box::new(next) })
-    }
-
-    /// Whether it is known how many bytes there are.
-    pub fn has_length(&self) -> bool {
-        match self {
-            Body::Pieces(pieces) => pieces.length.is_some(),
-            Body::Stream => false,
-            _ => true,
-        }
-    }
-
-    /// How many bytes there are; none if that is not known.
-    pub fn length(&self) -> u64 {
-        match self {
-            Body::Pieces(pieces) => pieces.length.unwrap_or(0),
-            _ => self.at_hand().len() as u64,
-        }
-    }
-
-    /// The bytes that are in memory: all, or none of a body that is made while it is written.
-    pub fn at_hand(&self) -> &[u8] {
-        match self {
-            Body::Static(bytes) => bytes,
-            Body::Owned(bytes) => bytes,
-            Body::Shared(bytes) => bytes,
-            Body::Counted(counted) => counted.body().at_hand(),
-            Body::Pieces(_) | Body::Stream => b"",
-        }
-    }
-}
-
-impl BrokenOff {
-    /// How loudly it is to be told: one of them cannot be unless this node is wrong.
-    pub fn level(self) -> log::Level {
-        match self {
-            Self::WrongLength => log::Level::Error,
-            Self::TooSlow => log::Level::Warn,
-        }
-    }
-}
-
-impl fmt::Display for BrokenOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WrongLength => "the answer has not the length that it says (a bug)",
-            Self::TooSlow => {
-                "its client reads so slowly that too much has changed since its answer began"
-            }
-        })
-    }
-}
-
-impl Pieces {
-    /// Those that this makes, however many that will be.
-    pub(super) fn of_unknown_length(
-        next: impl FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send + 'static,
-    ) -> Self {
-        Self { length: None, next: Box::new(next) }
-    }
-
-    /// How the pieces are marked: not at all if it is known how many bytes there are.
-    pub fn coding(&self, version: Version) -> Coding {
-        if self.length.is_some() { Coding::UntilClose } else { Coding::of(version) }
-    }
-
-    /// The next piece, which may be empty; none if there are no more.
-    ///
-    /// # Errors
-    /// If there are fewer or more bytes in all than was said, or it takes too long: the answer cannot be
-    /// completed.
-    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
-        (self.next)()
-    }
-}
-
-impl fmt::Debug for Pieces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pieces").field("length", &self.length).finish_non_exhaustive()
-    }
-}
-
-impl From<&'static str> for Body {
-    fn from(text: &'static str) -> Self {
-        Body::Static(text.as_bytes())
-    }
-}
-
-impl From<&'static [u8]> for Body {
-    fn from(bytes: &'static [u8]) -> Self {
-        Body::Static(bytes)
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        Body::Owned(text.into_bytes())
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Body::Owned(bytes)
-    }
-}
-
-impl From<Arc<[u8]>> for Body {
-    fn from(bytes: Arc<[u8]>) -> Self {
-        Body::Shared(bytes)
-    }
-}
-
-impl From<Arc<str>> for Body {
-    fn from(text: Arc<str>) -> Self {
-        Body::Shared(text.into())
-    }
-}
-
-/// An error for people and programs: `application/problem+json` (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// What kind of problem it is, as a URI reference.
-    #[serde(rename = "type")]
-    pub kind: Cow<'static, str>,
-    /// The kind of problem, for a person.
-    pub title: Cow<'static, str>,
-    /// The status code.
-    pub status: u16,
-    /// What is wrong this time.
-    pub detail: String,
-    /// What else there is to say. Not to be named like the members above.
-    #[serde(flatten)]
-    pub members: Map<String, Value>,
-}
-
-impl Problem {
-    /// A problem that is nothing else than its status: of type `about:blank`.
-    pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Problem {
-            kind: Cow::Borrowed("about:blank"),
-            title: Cow::Borrowed(reason_phrase(status)),
-            status,
-            detail: detail.into(),
-            members: Map::new(),
-        }
-    }
-
-    /// Sets the type and what it is called.
-    pub fn with_kind(mut self, kind: &'static str, title: &'static str) -> Self {
-        self.kind = Cow::Borrowed(kind);
-        self.title = Cow::Borrowed(title);
-        self
-    }
-
-    /// Adds a member.
-    pub fn with_member(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
-        self
-    }
-}
-
-impl From<Problem> for Response {
-    fn from(problem: Problem) -> Self {
-        let mut body = serde_json::to_vec(&problem).expect("strings and JSON values are JSON");
-        body.push(b'\n');
-        Response::new(problem.status)
-            .with_body("application/problem+json", body)
-            // Some would keep a 404 or a 410 (RFC 9111, 4.2.2).
-            .with_header("Cache-Control", "no-store")
-    }
-}
-
-/// The text of the `Date` header, made once a second.
-#[derive(Debug, Default)]
-pub struct DateCache {
-    seconds: Option<u64>,
-    text: String,
-}
-
-impl DateCache {
-    /// The time in HTTP's format.
-    pub fn text(&mut self, now: SystemTime) -> &str {
-        // A clock that is far off must not end in a panic, which httpdate has for such years.
-        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seconds = since_epoch.as_secs().min(LAST_DATE_SECONDS);
-        if self.seconds != Some(seconds) {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            self.text = httpdate::fmt_http_date(time);
-            self.seconds = Some(seconds);
-        }
-        &self.text
     }
 }
 
@@ -440,9 +180,10 @@ pub fn reason_phrase(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::BrokenOff;
 
     const DELIVERY: Delivery<'static> = Delivery {
-        version: Version::Http11,
+        version: HttpVersion::Http11,
         head_only: false,
         keep_alive: true,
         date: "Thu, 01 Jan 1970 00:00:00 GMT",
@@ -481,7 +222,7 @@ mod tests {
         let text = encode(stream(), &Delivery { keep_alive: false, ..DELIVERY });
         assert!(text.ends_with("\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"));
         assert!(!text.contains("Content-Length"), "{text}");
-        let old = Delivery { version: Version::Http10, keep_alive: false, ..DELIVERY };
+        let old = Delivery { version: HttpVersion::Http10, keep_alive: false, ..DELIVERY };
         let text = encode(stream(), &old);
         assert!(!text.contains("Transfer-Encoding") && !text.contains("Content-Length"), "{text}");
     }
@@ -535,11 +276,11 @@ mod tests {
     #[test]
     fn the_connection_header_says_only_what_is_not_understood_anyway() {
         let table = [
-            (200, Version::Http11, true, None),
-            (200, Version::Http11, false, Some("close")),
-            (200, Version::Http10, true, Some("keep-alive")),
-            (200, Version::Http10, false, Some("close")),
-            (101, Version::Http11, false, None),
+            (200, HttpVersion::Http11, true, None),
+            (200, HttpVersion::Http11, false, Some("close")),
+            (200, HttpVersion::Http10, true, Some("keep-alive")),
+            (200, HttpVersion::Http10, false, Some("close")),
+            (101, HttpVersion::Http11, false, None),
         ];
         for (status, version, keep_alive, expected) in table {
             let delivery = Delivery { version, keep_alive, ..DELIVERY };
@@ -554,47 +295,5 @@ mod tests {
         let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
         let text = encode(response, &DELIVERY);
         assert!(text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"), "{text}");
-    }
-
-    #[test]
-    fn a_problem_says_what_rfc_9457_asks_for() {
-        let plain = Response::problem(404, "nothing there");
-        assert_eq!(plain.status, 404);
-        assert_eq!(plain.header("content-type"), Some("application/problem+json"));
-        assert_eq!(
-            plain.body.at_hand(),
-            concat!(
-                r#"{"type":"about:blank","title":"Not Found","status":404,"detail":"nothing there"}"#,
-                "\n"
-            )
-            .as_bytes()
-        );
-        let full: Response = Problem::new(409, "no")
-            .with_kind("/problems/patch", "The patch does not apply")
-            .with_member("operation", 0)
-            .with_member("path", "/a")
-            .into();
-        assert_eq!(
-            full.body.at_hand(),
-            concat!(
-                r#"{"type":"/problems/patch","title":"The patch does not apply","status":409,"detail":"no","operation":0,"path":"/a"}"#,
-                "\n"
-            )
-            .as_bytes()
-        );
-        let error = HttpError::new(431, "too much");
-        assert_eq!(error.to_string(), "431 Request Header Fields Too Large: too much");
-        assert_eq!(Response::from(error).status, 431);
-    }
-
-    #[test]
-    fn dates_of_clocks_that_are_far_off_do_not_panic() {
-        let mut cache = DateCache::default();
-        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        assert_eq!(cache.text(at(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(cache.text(at(784_111_778)), "Sun, 06 Nov 1994 08:49:38 GMT");
-        let before = UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(cache.text(before), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(cache.text(at(300_000_000_000)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

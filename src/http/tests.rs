@@ -5,12 +5,12 @@ use super::*;
 
 /// All that can be seen of what became of an input.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
+struct FedInput {
     requests: Vec<Request>,
     end: Result<(Phase, Vec<u8>), HttpError>,
 }
 
-fn feed<'a>(limits: &Limits, parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+fn feed<'a>(limits: &Limits, parts: impl IntoIterator<Item = &'a [u8]>) -> FedInput {
     let mut decoder = Decoder::new(limits.clone());
     let mut buffer = ReadBuffer::new();
     let mut requests = Vec::new();
@@ -18,18 +18,18 @@ fn feed<'a>(limits: &Limits, parts: impl IntoIterator<Item = &'a [u8]>) -> Outco
         buffer.push(part);
         loop {
             match decoder.decode(&mut buffer) {
-                Ok(Progress::Complete(request)) => requests.push(request),
-                Ok(Progress::Incomplete | Progress::AwaitsContinue) => break,
+                Ok(Decoded::Complete(request)) => requests.push(request),
+                Ok(Decoded::Incomplete | Decoded::AwaitsContinue) => break,
                 Err(error) => {
-                    return Outcome { requests, end: Err(error) };
+                    return FedInput { requests, end: Err(error) };
                 }
             }
         }
     }
-    Outcome { requests, end: Ok((decoder.phase(), buffer.into_unread())) }
+    FedInput { requests, end: Ok((decoder.phase(), buffer.into_unread())) }
 }
 
-fn read_with(limits: &Limits, input: &[u8]) -> Outcome {
+fn read_with(limits: &Limits, input: &[u8]) -> FedInput {
     let whole = feed(limits, [input]);
     for at in 1..input.len() {
         let (first, second) = input.split_at(at);
@@ -41,7 +41,7 @@ fn read_with(limits: &Limits, input: &[u8]) -> Outcome {
     whole
 }
 
-fn read(input: impl AsRef<[u8]>) -> Outcome {
+fn read(input: impl AsRef<[u8]>) -> FedInput {
     read_with(&Limits::default(), input.as_ref())
 }
 
@@ -73,7 +73,7 @@ fn a_request_has_what_was_sent() {
     assert_eq!(request.method(), "POST");
     assert_eq!(request.path(), "/replace");
     assert_eq!(request.query(), Some("a=1&b=%7B%7D"));
-    assert_eq!(request.version(), Version::Http11);
+    assert_eq!(request.version(), HttpVersion::Http11);
     assert_eq!(request.host(), Some("localhost:8080"));
     assert!(request.keep_alive());
     assert_eq!(request.body, b"hello");
@@ -178,7 +178,7 @@ fn request_lines_that_are_none_are_refused() {
 #[test]
 fn a_later_minor_version_is_read_as_1_1() {
     let request = request("GET / HTTP/1.7\r\nHost: h\r\n\r\n");
-    assert_eq!(request.version(), Version::Http11);
+    assert_eq!(request.version(), HttpVersion::Http11);
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn only_100_continue_can_be_expected() {
     assert_eq!(refusal(format!("{head} 100-continue, tea\r\n\r\n")), 417);
     assert_eq!(request(format!("{head} 100-Continue\r\n\r\n1")).body, b"1");
     let old = "POST / HTTP/1.0\r\nExpect: tea\r\n\r\n";
-    assert_eq!(request(old).version(), Version::Http10);
+    assert_eq!(request(old).version(), HttpVersion::Http10);
 }
 
 #[test]
@@ -396,9 +396,9 @@ fn a_client_that_waits_is_told_once_to_go_on() {
         for part in input {
             buffer.push(part.as_bytes());
             steps.push(match decoder.decode(&mut buffer).expect("well-formed") {
-                Progress::Incomplete => "more",
-                Progress::AwaitsContinue => "continue",
-                Progress::Complete(_) => "done",
+                Decoded::Incomplete => "more",
+                Decoded::AwaitsContinue => "continue",
+                Decoded::Complete(_) => "done",
             });
         }
         steps
@@ -435,7 +435,7 @@ fn what_follows_a_request_is_left_in_the_buffer() {
     let mut buffer = ReadBuffer::new();
     buffer.push(b"GET /ws HTTP/1.1\r\nHost: h\r\n\r\n\x81\x85\x00\x01");
     let mut decoder = Decoder::new(Limits::default());
-    assert!(matches!(decoder.decode(&mut buffer), Ok(Progress::Complete(_))));
+    assert!(matches!(decoder.decode(&mut buffer), Ok(Decoded::Complete(_))));
     assert_eq!(buffer.into_unread(), b"\x81\x85\x00\x01");
 }
 

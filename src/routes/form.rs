@@ -3,7 +3,7 @@
 //! `"HASH-p-z"`.
 
 use super::bad_request;
-use crate::http::{Body, Gzips, Pretty, Request, Response, Version, is_gzip_wanted};
+use crate::http::{Body, Gzips, HttpVersion, Pretty, Request, Response, is_gzip_wanted};
 
 /// A smaller body is not compressed: it goes in one packet in any case.
 const LEAST_BYTES: u64 = 1024;
@@ -34,7 +34,7 @@ impl Form {
             }
         };
         // In HTTP/1.0 nothing would tell a body that broke off from a whole one.
-        let is_gzip = request.version() == Version::Http11 && is_gzip_wanted(request);
+        let is_gzip = request.version() == HttpVersion::Http11 && is_gzip_wanted(request);
         Ok(Self { is_pretty, is_gzip })
     }
 

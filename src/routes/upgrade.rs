@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http::{Request, Response, Version};
+use crate::http::{HttpVersion, Request, Response};
 use crate::mesh::downstream::Hello;
 use crate::mesh::tree::Process;
 use crate::source::Source;
@@ -23,7 +23,7 @@ pub fn agree(
     process: &Process,
 ) -> Result<(Response, Hello), Response> {
     let wants_upgrade = request.method() == "GET"
-        && request.version() == Version::Http11
+        && request.version() == HttpVersion::Http11
         && request.has_token("Connection", "upgrade")
         && request.has_token("Upgrade", "websocket");
     if !wants_upgrade {

@@ -16,8 +16,8 @@ use smol::{Timer, future};
 use super::Handler;
 use super::bodies::{Bodies, Held};
 use crate::http::{
-    Body, BrokenOff, CONTINUE, DateCache, Decoder, Delivery, HttpError, Limits, Phase, Pieces,
-    Progress, ReadBuffer, Request, Response, Version,
+    Body, BodyPieces, BrokenOff, CONTINUE, DateCache, Decoded, Decoder, Delivery, HttpError,
+    HttpVersion, Limits, Phase, ReadBuffer, Request, Response,
 };
 use crate::routes::Answer;
 use crate::stream::{Stream, Takeover, Task};
@@ -64,7 +64,7 @@ pub(super) struct Connection<'a> {
 }
 
 /// Why a conversation ended.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The client closed the connection after the last answer.
     Left,
     /// The client closed the connection in the middle of a request.
@@ -90,7 +90,7 @@ pub(super) enum End {
 }
 
 /// What came of waiting for the client.
-enum Wait {
+enum Awaited {
     Read(io::Result<usize>),
     TimedOut,
     ShutDown,
@@ -123,24 +123,24 @@ impl<'a> Connection<'a> {
     }
 
     /// Answers one request after the other until there is a reason to end.
-    pub async fn converse<H: Handler>(mut self, handler: &H) -> End {
+    pub async fn converse<H: Handler>(mut self, handler: &H) -> ConnectionEnd {
         match self.answer_all(handler).await {
             Err(end) => end,
             Ok(takeover) => {
                 let (read_ahead, shutdown) = (self.input.into_unread(), self.shutdown.clone());
-                End::TakenOver(takeover.begin(self.stream, read_ahead, shutdown))
+                ConnectionEnd::TakenOver(takeover.begin(self.stream, read_ahead, shutdown))
             }
         }
     }
 
     /// Answers nothing but that.
-    pub async fn refuse(mut self, error: HttpError) -> End {
+    pub async fn refuse(mut self, error: HttpError) -> ConnectionEnd {
         let problem = error.clone().into();
         self.end_with_error(error, problem).await
     }
 
     /// Ends with who goes on, or with another reason.
-    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Takeover, End> {
+    async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Takeover, ConnectionEnd> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
         let mut deadline = None;
@@ -151,16 +151,16 @@ impl<'a> Connection<'a> {
                 future::yield_now().await;
             }
             match decoder.decode(&mut self.input) {
-                Ok(Progress::Complete(request)) => {
+                Ok(Decoded::Complete(request)) => {
                     if let Some(takeover) = self.answer(request, handler).await? {
                         return Ok(takeover);
                     }
                     (phase, deadline) = (Phase::Idle, None);
                     continue;
                 }
-                Ok(Progress::AwaitsContinue) => self.output.extend_from_slice(CONTINUE),
-                Ok(Progress::Incomplete) if self.held.hold(decoder.body_bytes()) => {}
-                Ok(Progress::Incomplete) => {
+                Ok(Decoded::AwaitsContinue) => self.output.extend_from_slice(CONTINUE),
+                Ok(Decoded::Incomplete) if self.held.hold(decoder.body_bytes()) => {}
+                Ok(Decoded::Incomplete) => {
                     let detail = "too many large requests are coming in; try again later";
                     let error = HttpError::new(503, detail);
                     let problem = problem(&error, &decoder, handler);
@@ -171,7 +171,7 @@ impl<'a> Connection<'a> {
                     let speaks_tls = self.input.unread().starts_with(TLS_HANDSHAKE);
                     let problem = problem(&error, &decoder, handler);
                     let end = self.end_with_error(error, problem).await;
-                    return Err(if speaks_tls { End::SpeaksTls } else { end });
+                    return Err(if speaks_tls { ConnectionEnd::SpeaksTls } else { end });
                 }
             }
             self.flush(b"").await?;
@@ -179,16 +179,16 @@ impl<'a> Connection<'a> {
                 (phase, deadline) = (decoder.phase(), None);
             }
             match self.read(&mut deadline, phase).await {
-                Wait::Read(Ok(0)) if phase == Phase::Idle => return Err(End::Left),
-                Wait::Read(Ok(0)) => return Err(End::LeftInside),
-                Wait::Read(Ok(count)) => self.input.filled(count),
-                Wait::Read(Err(error)) => return Err(End::Failed(error)),
-                Wait::TimedOut => {
-                    let Some(error) = self.too_late(phase) else { return Err(End::Idle) };
+                Awaited::Read(Ok(0)) if phase == Phase::Idle => return Err(ConnectionEnd::Left),
+                Awaited::Read(Ok(0)) => return Err(ConnectionEnd::LeftInside),
+                Awaited::Read(Ok(count)) => self.input.filled(count),
+                Awaited::Read(Err(error)) => return Err(ConnectionEnd::Failed(error)),
+                Awaited::TimedOut => {
+                    let Some(error) = self.too_late(phase) else { return Err(ConnectionEnd::Idle) };
                     let problem = problem(&error, &decoder, handler);
                     return Err(self.end_with_error(error, problem).await);
                 }
-                Wait::ShutDown => return Err(End::ShutDown),
+                Awaited::ShutDown => return Err(ConnectionEnd::ShutDown),
             }
         }
     }
@@ -207,7 +207,7 @@ impl<'a> Connection<'a> {
         &mut self,
         request: Request,
         handler: &H,
-    ) -> Result<Option<Takeover>, End> {
+    ) -> Result<Option<Takeover>, ConnectionEnd> {
         let (version, head_only) = (request.version(), request.method() == "HEAD");
         let may_go_on = request.keep_alive();
         let answer = if self.is_reserved && !handler.is_vital(&request) {
@@ -235,7 +235,7 @@ impl<'a> Connection<'a> {
         };
         let is_shut_down = self.shutdown.is_closed();
         // Without chunks the end of the connection is that of the body.
-        let is_open = version == Version::Http10 && !response.body.has_length();
+        let is_open = version == HttpVersion::Http10 && !response.body.has_length();
         let keep_alive =
             may_go_on && takeover.is_none() && !is_open && !is_shut_down && !self.is_reserved;
         let goes_on = takeover.is_some() || keep_alive;
@@ -253,7 +253,7 @@ impl<'a> Connection<'a> {
         }
         self.flush(b"").await?;
         self.linger().await;
-        Err(if is_shut_down { End::ShutDown } else { End::AskedFor })
+        Err(if is_shut_down { ConnectionEnd::ShutDown } else { ConnectionEnd::AskedFor })
     }
 
     /// What is told of a request that did not come in time; none if nothing of one came.
@@ -268,17 +268,17 @@ impl<'a> Connection<'a> {
         Some(HttpError::new(408, detail))
     }
 
-    async fn end_with_error(&mut self, error: HttpError, problem: Response) -> End {
+    async fn end_with_error(&mut self, error: HttpError, problem: Response) -> ConnectionEnd {
         match self.end_with(problem).await {
-            Ok(()) => End::Refused(error),
+            Ok(()) => ConnectionEnd::Refused(error),
             Err(end) => end,
         }
     }
 
     /// Writes an answer that is not a handler's, and that is the last one.
-    async fn end_with(&mut self, response: Response) -> Result<(), End> {
+    async fn end_with(&mut self, response: Response) -> Result<(), ConnectionEnd> {
         let delivery = Delivery {
-            version: Version::Http11,
+            version: HttpVersion::Http11,
             head_only: false,
             keep_alive: false,
             date: self.date.text(SystemTime::now()),
@@ -302,7 +302,7 @@ impl<'a> Connection<'a> {
         self.input.consume(dropped);
         while dropped < LINGER_BYTES {
             match self.read(&mut deadline, Phase::Body).await {
-                Wait::Read(Ok(count)) if count > 0 => dropped += count,
+                Awaited::Read(Ok(count)) if count > 0 => dropped += count,
                 _ => return,
             }
         }
@@ -314,7 +314,7 @@ impl<'a> Connection<'a> {
     ///
     /// Between two requests it lets the other connections have their turn first: under load the next
     /// request is there by then, and need not be waited for with the system's help.
-    async fn read(&mut self, deadline: &mut Option<Instant>, phase: Phase) -> Wait {
+    async fn read(&mut self, deadline: &mut Option<Instant>, phase: Phase) -> Awaited {
         if phase == Phase::Idle {
             for _ in 0..OTHERS_TURNS {
                 future::yield_now().await;
@@ -323,20 +323,20 @@ impl<'a> Connection<'a> {
         poll_fn(|context| {
             let stream = Pin::new(&mut self.stream);
             if let Poll::Ready(result) = stream.poll_read(context, self.input.space()) {
-                return Poll::Ready(Wait::Read(result));
+                return Poll::Ready(Awaited::Read(result));
             }
             if self.shut_down.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Wait::ShutDown);
+                return Poll::Ready(Awaited::ShutDown);
             }
             let time = self.phase_time(phase);
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
-            self.alarm.poll(deadline, context).map(|()| Wait::TimedOut)
+            self.alarm.poll(deadline, context).map(|()| Awaited::TimedOut)
         })
         .await
     }
 
     /// Puts a body, or a piece of one, behind the output, or writes both if that is much.
-    async fn write(&mut self, body: &[u8]) -> Result<(), End> {
+    async fn write(&mut self, body: &[u8]) -> Result<(), ConnectionEnd> {
         if body.len() > COPY_BYTES || self.output.len() + body.len() > GATHER_BYTES {
             return self.flush(body).await;
         }
@@ -346,7 +346,11 @@ impl<'a> Connection<'a> {
 
     /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
     /// one at a time, however slowly the client reads.
-    async fn write_pieces(&mut self, mut pieces: Pieces, version: Version) -> Result<(), End> {
+    async fn write_pieces(
+        &mut self,
+        mut pieces: BodyPieces,
+        version: HttpVersion,
+    ) -> Result<(), ConnectionEnd> {
         let coding = pieces.coding(version);
         loop {
             match pieces.next_piece() {
@@ -369,7 +373,7 @@ impl<'a> Connection<'a> {
                 Err(why) => {
                     // The answers before this one are complete.
                     self.flush(b"").await?;
-                    return Err(End::BrokenOff(why));
+                    return Err(ConnectionEnd::BrokenOff(why));
                 }
             }
             // To make a piece is work, so others have their turn in between. To yield would not do: the
@@ -380,7 +384,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Writes the output, and behind it a body that was not copied there.
-    async fn flush(&mut self, body: &[u8]) -> Result<(), End> {
+    async fn flush(&mut self, body: &[u8]) -> Result<(), ConnectionEnd> {
         let mut output = std::mem::take(&mut self.output);
         let written = self.write_all([&output, body]).await;
         output.clear();
@@ -388,7 +392,10 @@ impl<'a> Connection<'a> {
         written
     }
 
-    async fn write_all(&mut self, [mut first, mut second]: [&[u8]; 2]) -> Result<(), End> {
+    async fn write_all(
+        &mut self,
+        [mut first, mut second]: [&[u8]; 2],
+    ) -> Result<(), ConnectionEnd> {
         while !first.is_empty() || !second.is_empty() {
             let slices = [IoSlice::new(first), IoSlice::new(second)];
             let write = |stream: Pin<&mut Stream>, context: &mut Context<'_>| match second {
@@ -398,7 +405,7 @@ impl<'a> Connection<'a> {
             };
             let count = self.within_write_time(write).await?;
             if count == 0 {
-                return Err(End::Failed(io::ErrorKind::WriteZero.into()));
+                return Err(ConnectionEnd::Failed(io::ErrorKind::WriteZero.into()));
             }
             let of_first = count.min(first.len());
             first = &first[of_first..];
@@ -411,17 +418,17 @@ impl<'a> Connection<'a> {
     async fn within_write_time<T>(
         &mut self,
         mut taken: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Result<T, End> {
+    ) -> Result<T, ConnectionEnd> {
         let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(result) = taken(Pin::new(&mut self.stream), context) {
-                return Poll::Ready(result.map_err(End::Failed));
+                return Poll::Ready(result.map_err(ConnectionEnd::Failed));
             }
             let deadline = *deadline.get_or_insert_with(|| {
                 let deadline = Instant::now() + self.limits.write_time;
                 self.write_until.map_or(deadline, |until| until.min(deadline))
             });
-            self.alarm.poll(deadline, context).map(|()| Err(End::Unread))
+            self.alarm.poll(deadline, context).map(|()| Err(ConnectionEnd::Unread))
         })
         .await
     }
@@ -468,20 +475,24 @@ impl Alarm {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ConnectionEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Left => formatter.write_str("closed by the client"),
-            End::LeftInside => formatter.write_str("closed by the client inside a request"),
-            End::AskedFor => formatter.write_str("closed after the answer, as asked"),
-            End::Idle => formatter.write_str("closed, nothing came any more"),
-            End::SpeaksTls => formatter.write_str("closed, it speaks TLS"),
-            End::Refused(error) => write!(formatter, "closed after {error}"),
-            End::Unread => formatter.write_str("closed, the client does not read its answer"),
-            End::BrokenOff(why) => write!(formatter, "closed, {why}"),
-            End::Failed(error) => write!(formatter, "broken: {error}"),
-            End::ShutDown => formatter.write_str("closed by the shutdown"),
-            End::TakenOver(_) => formatter.write_str("taken over"),
+            ConnectionEnd::Left => formatter.write_str("closed by the client"),
+            ConnectionEnd::LeftInside => {
+                formatter.write_str("closed by the client inside a request")
+            }
+            ConnectionEnd::AskedFor => formatter.write_str("closed after the answer, as asked"),
+            ConnectionEnd::Idle => formatter.write_str("closed, nothing came any more"),
+            ConnectionEnd::SpeaksTls => formatter.write_str("closed, it speaks TLS"),
+            ConnectionEnd::Refused(error) => write!(formatter, "closed after {error}"),
+            ConnectionEnd::Unread => {
+                formatter.write_str("closed, the client does not read its answer")
+            }
+            ConnectionEnd::BrokenOff(why) => write!(formatter, "closed, {why}"),
+            ConnectionEnd::Failed(error) => write!(formatter, "broken: {error}"),
+            ConnectionEnd::ShutDown => formatter.write_str("closed by the shutdown"),
+            ConnectionEnd::TakenOver(_) => formatter.write_str("taken over"),
         }
     }
 }

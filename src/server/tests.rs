@@ -34,9 +34,9 @@ fn in_pieces(length: u64, pieces: impl Iterator<Item = Vec<u8>> + Send + 'static
     Response::new(200).with_body("text/plain", Body::in_pieces(length, pieces, || true))
 }
 
-struct Endless;
+struct EndlessPieces;
 
-impl Iterator for Endless {
+impl Iterator for EndlessPieces {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
@@ -44,7 +44,7 @@ impl Iterator for Endless {
     }
 }
 
-impl Drop for Endless {
+impl Drop for EndlessPieces {
     fn drop(&mut self) {
         ENDLESS_ENDED.0.try_send(()).expect("the channel has room");
     }
@@ -64,7 +64,7 @@ impl Handler for Script {
             "/few" => in_pieces(4, ["1", "23", "", "4"].map(Vec::from).into_iter()),
             "/missing" => in_pieces(4, ["1", "23"].map(Vec::from).into_iter()),
             "/beyond" => in_pieces(4, ["1", "23", "456"].map(Vec::from).into_iter()),
-            "/endless" => in_pieces(u64::MAX, Endless),
+            "/endless" => in_pieces(u64::MAX, EndlessPieces),
             path if path.starts_with("/pieces/") => {
                 let reader: usize = path["/pieces/".len()..].parse().expect("a number");
                 let made = move |number| {
@@ -92,13 +92,13 @@ impl Handler for Script {
     }
 }
 
-struct Server {
+struct TestServer {
     address: SocketAddr,
     shutdown: Sender<Infallible>,
     served: Task<()>,
 }
 
-fn start(limits: Limits) -> Server {
+fn start(limits: Limits) -> TestServer {
     let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
     let listeners =
         smol::block_on(Listeners::bind(&any, Security::default())).expect("a free port");
@@ -109,14 +109,14 @@ fn start(limits: Limits) -> Server {
         let served = serve(&executor, listeners, Arc::new(Script), limits, receiver);
         executor.run(served).await;
     });
-    Server { address, shutdown, served }
+    TestServer { address, shutdown, served }
 }
 
-impl Server {
-    fn connect(&self) -> Client {
+impl TestServer {
+    fn connect(&self) -> TestClient {
         let stream = TcpStream::connect(self.address).expect("the server listens");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("not zero");
-        Client { stream }
+        TestClient { stream }
     }
 
     /// What a new client that asks for a path gets.
@@ -143,11 +143,11 @@ impl Server {
     }
 }
 
-struct Client {
+struct TestClient {
     stream: TcpStream,
 }
 
-impl Client {
+impl TestClient {
     fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).expect("the server reads");
     }
@@ -212,7 +212,7 @@ fn what_slow_bodies_hold_is_bounded() {
     let server = start(Limits::default());
     let post = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {MIB}\r\n\r\n");
     let most = "x".repeat(MIB - 1);
-    let slow: Vec<Client> = (0..bodies::MOST_BYTES / MIB + 1)
+    let slow: Vec<TestClient> = (0..bodies::MOST_BYTES / MIB + 1)
         .map(|_| {
             let mut client = server.connect();
             client.send(&post);
@@ -249,7 +249,7 @@ fn who_is_answered_later_keeps_nobody_out() {
             "x".repeat(MIB)
         )
     };
-    let later: Vec<Client> = (0..bodies::MOST_BYTES / MIB * 3 / 2)
+    let later: Vec<TestClient> = (0..bodies::MOST_BYTES / MIB * 3 / 2)
         .map(|_| {
             let mut client = server.connect();
             // What was asked before is answered meanwhile.
@@ -324,7 +324,7 @@ fn pieces_are_made_at_the_pace_of_each_reader() {
     // What the system takes of an answer that nobody reads.
     const SYSTEM: u64 = 8 << 20;
     let server = start(patient());
-    let mut clients: Vec<Client> = (0..MADE.len())
+    let mut clients: Vec<TestClient> = (0..MADE.len())
         .map(|reader| {
             let mut client = server.connect();
             rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 64 << 10)
@@ -548,10 +548,10 @@ fn a_client_that_says_nothing_does_not_keep_what_is_reserved() {
     let mut first = server.connect();
     first.get("/");
     assert!(first.read().contains("200 OK"));
-    let mut silent: Vec<Client> = (0..RESERVED).map(|_| server.connect()).collect();
+    let mut silent: Vec<TestClient> = (0..RESERVED).map(|_| server.connect()).collect();
     // There is no room even to be told so.
     assert!(server.connect().is_cut());
-    assert!(silent.iter_mut().all(Client::is_cut));
+    assert!(silent.iter_mut().all(TestClient::is_cut));
     assert!(server.ask("/vital").contains("200 OK"));
     first.get("/");
     assert!(first.read().contains("200 OK"));

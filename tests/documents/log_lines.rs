@@ -44,8 +44,8 @@ const ELSEWHERE: [(&str, &str, &str, &[&str]); 7] = [
         "mesh/downstream.rs",
         &["closed by the other side: a message is too large for it"],
     ),
-    ("server.rs", "{from}: {end}", "http/response.rs", &BROKEN_OFF),
-    ("events.rs", "events to {address}: {end}", "http/response.rs", &BROKEN_OFF),
+    ("server.rs", "{from}: {end}", "http/body.rs", &BROKEN_OFF),
+    ("events.rs", "events to {address}: {end}", "http/body.rs", &BROKEN_OFF),
 ];
 
 const BROKEN_OFF: [&str; 2] = [

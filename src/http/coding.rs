@@ -1,6 +1,6 @@
 //! The body of an answer whose length is not known when it begins.
 
-use super::Version;
+use super::HttpVersion;
 
 /// How the parts of such a body are marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +13,10 @@ pub enum Coding {
 
 impl Coding {
     /// The one for an answer to a request of this version.
-    pub fn of(version: Version) -> Self {
+    pub fn of(version: HttpVersion) -> Self {
         match version {
-            Version::Http11 => Self::Chunked,
-            Version::Http10 => Self::UntilClose,
+            HttpVersion::Http11 => Self::Chunked,
+            HttpVersion::Http10 => Self::UntilClose,
         }
     }
 

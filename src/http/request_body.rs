@@ -1,0 +1,158 @@
+//! The body: by its length, or in chunks.
+//!
+//! A chunk is `SIZE[;EXTENSION] CR LF`, SIZE bytes, CR LF; the one of size 0 has no bytes and is
+//! followed by a trailer section (RFC 9112, 7.1). httparse's reader of the size line is not used:
+//! it takes an empty size for 0, and a bare LF in an extension.
+
+use super::head::{Framing, Section, body_too_large, line_end, parse_fields};
+use super::{HttpError, Limits, ReadBuffer};
+
+/// Digits of a chunk's size: as many as 64 bits have.
+const SIZE_DIGITS: usize = 16;
+
+/// Where in the body the reader is.
+#[derive(Debug)]
+pub(super) struct BodyReader {
+    state: BodyState,
+    /// What trailers and extensions of chunks may still take. They are dropped, so without a
+    /// limit a client could send them for ever.
+    spare_bytes: usize,
+}
+
+#[derive(Debug)]
+enum BodyState {
+    /// So many bytes to come, and then the body is complete.
+    Length(usize),
+    /// The size line, of which so many bytes were looked at in vain.
+    Size(usize),
+    /// So many bytes of a chunk to come, and then its line end.
+    Chunk(usize),
+    ChunkEnd,
+    Trailer(Section),
+}
+
+impl BodyReader {
+    pub fn new(framing: Framing, limits: &Limits) -> Self {
+        BodyReader {
+            state: match framing {
+                Framing::Length(length) => BodyState::Length(length),
+                Framing::Chunked => BodyState::Size(0),
+            },
+            spare_bytes: limits.header_bytes,
+        }
+    }
+
+    /// Moves what has come from the buffer to the body. Returns whether the body is complete.
+    pub fn read(
+        &mut self,
+        buffer: &mut ReadBuffer,
+        body: &mut Vec<u8>,
+        limits: &Limits,
+    ) -> Result<bool, HttpError> {
+        loop {
+            match &mut self.state {
+                BodyState::Length(missing) => {
+                    // All of it at once: it is within the limit, and growing would copy.
+                    body.reserve_exact(*missing);
+                    take(buffer, body, missing);
+                    return Ok(*missing == 0);
+                }
+                BodyState::Size(scanned) => {
+                    let bytes = buffer.unread();
+                    let limit = SIZE_DIGITS + self.spare_bytes + 2;
+                    let window = &bytes[..bytes.len().min(limit)];
+                    let Some(end) = line_end(window, scanned)? else {
+                        if bytes.len() >= limit {
+                            return Err(spare_bytes_exceeded(limits));
+                        }
+                        return Ok(false);
+                    };
+                    let (size, extension_bytes) = parse_size(&bytes[..end - 2])?;
+                    self.spare_bytes = self
+                        .spare_bytes
+                        .checked_sub(extension_bytes)
+                        .ok_or_else(|| spare_bytes_exceeded(limits))?;
+                    buffer.consume(end);
+                    self.state = match usize::try_from(size) {
+                        Ok(0) => BodyState::Trailer(Section::default()),
+                        Ok(size) if size <= limits.body_bytes - body.len() => {
+                            BodyState::Chunk(size)
+                        }
+                        _ => return Err(body_too_large(limits)),
+                    };
+                }
+                BodyState::Chunk(missing) => {
+                    take(buffer, body, missing);
+                    if *missing > 0 {
+                        return Ok(false);
+                    }
+                    self.state = BodyState::ChunkEnd;
+                }
+                BodyState::ChunkEnd => {
+                    let bytes = buffer.unread();
+                    let compared = bytes.len().min(2);
+                    if bytes[..compared] != b"\r\n"[..compared] {
+                        return Err(HttpError::bad_request(
+                            "a chunk does not end where its size says",
+                        ));
+                    }
+                    if compared < 2 {
+                        return Ok(false);
+                    }
+                    buffer.consume(2);
+                    self.state = BodyState::Size(0);
+                }
+                BodyState::Trailer(section) => {
+                    let bytes = buffer.unread();
+                    // The empty line is not spare: it always comes.
+                    let limit = self.spare_bytes + 2;
+                    let Some(end) = section.end(bytes, limit, limits)? else {
+                        return Ok(false);
+                    };
+                    let text = String::from_utf8_lossy(&bytes[..end]);
+                    parse_fields(&text, 0, section.lines())?;
+                    buffer.consume(end);
+                    return Ok(true);
+                }
+            }
+        }
+    }
+}
+
+/// Moves up to `missing` bytes, and says how many are missing then.
+fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
+    let bytes = buffer.unread();
+    let count = bytes.len().min(*missing);
+    body.extend_from_slice(&bytes[..count]);
+    buffer.consume(count);
+    *missing -= count;
+}
+
+/// The size that a size line says, and how many bytes its extensions have.
+fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
+    let malformed = || HttpError::bad_request("a chunk's size line is malformed");
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, extension) = line.split_at(digits);
+    if digits.is_empty() || digits.len() > SIZE_DIGITS {
+        return Err(malformed());
+    }
+    // White space is allowed before the semicolon of an extension, but not instead of one.
+    let begins = extension.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    let separated = extension.is_empty() || begins == Some(&b';');
+    let controls = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    if !separated || extension.iter().any(controls) {
+        return Err(malformed());
+    }
+    let size = digits.iter().fold(0, |size, digit| {
+        let value = char::from(*digit).to_digit(16).unwrap_or(0);
+        size << 4 | u64::from(value)
+    });
+    Ok((size, extension.len()))
+}
+
+fn spare_bytes_exceeded(limits: &Limits) -> HttpError {
+    HttpError::new(
+        431,
+        format!("the extensions of the chunks are larger than {} bytes", limits.header_bytes),
+    )
+}
