@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use patchmesh::http::{
-    Decoder, HttpError, Limits, Phase, Decoded, ReadBuffer, Request, percent_decode,
+    Decoded, Decoder, HttpError, Limits, Phase, ReadBuffer, Request, percent_decode,
 };
 
 /// Small, so that they are met.
