@@ -35,7 +35,7 @@
 //! **Text.** Values are read from and written as JSON text without anything in between: sorted by the bytes
 //! of the names, of several members of one name the last one, numbers exact. What is written is byte for
 //! byte what serde_json's `Value` would be. The rows of a long container are made while it is read.
-//! [`Pieces`] writes at a reader's pace.
+//! [`TextPieces`] writes at a reader's pace.
 //!
 //! **The end.** To free what nobody holds any more takes 50 ms and more for 100 MB: that is for a thread
 //! outside this module, and [`Value::has_alone_more_than`] says without a walk over everything whether it is worth it.
@@ -63,22 +63,22 @@
 //! instead of closures would need `unsafe` code, or a second allocation for each small container.
 
 mod alone;
+mod btree;
 mod digest;
 mod equality;
+mod from_text;
 mod item;
 mod name;
-mod read;
 mod run;
 #[cfg(test)]
 mod tests;
-mod tree;
+mod to_text;
 mod value;
-mod write;
 
 pub use digest::{Digest, Hash};
 pub use equality::equal;
+pub use to_text::TextPieces;
 pub use value::{Kind, Value};
-pub use write::Pieces;
 
 use name::INLINE_BYTES;
 

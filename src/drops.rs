@@ -66,12 +66,12 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(20);
 
     /// Tells which thread drops it, then waits until it may go on.
-    struct Told {
+    struct DropProbe {
         tell: Sender<ThreadId>,
         go_on: Option<Receiver<()>>,
     }
 
-    impl Drop for Told {
+    impl Drop for DropProbe {
         fn drop(&mut self) {
             let told = self.tell.send(thread::current().id());
             told.expect("the test waits for it");
@@ -87,7 +87,7 @@ mod tests {
         let here = thread::current().id();
         let mut threads = Vec::new();
         for weight in [LIGHT, LIGHT + 1, u64::MAX] {
-            send(Told { tell: tell.clone(), go_on: None }, weight);
+            send(DropProbe { tell: tell.clone(), go_on: None }, weight);
             threads.push(told.recv_timeout(LIMIT).unwrap());
         }
         assert!(threads[0] == here && threads[1] != here && threads[2] == threads[1]);
@@ -97,7 +97,7 @@ mod tests {
     fn nobody_waits_where_the_queue_is_full_or_there_is_no_thread() {
         let drops = Drops::start(2);
         let (tell, told) = channel();
-        let new = |go_on| Box::new(Told { tell: tell.clone(), go_on });
+        let new = |go_on| Box::new(DropProbe { tell: tell.clone(), go_on });
         let (let_go, go_on) = channel();
         drops.send(new(Some(go_on)));
         let there = told.recv_timeout(LIMIT).unwrap();

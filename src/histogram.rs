@@ -34,7 +34,7 @@ pub struct Histogram {
 
 /// What a histogram has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct HistogramCounts {
     /// For each of [`BOUNDS`], how many durations were at most that long.
     pub up_to: [u64; BOUNDS.len()],
     /// How many there were in all.
@@ -53,8 +53,8 @@ impl Histogram {
     }
 
     /// What was counted so far.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub fn counts(&self) -> HistogramCounts {
+        let mut counts = HistogramCounts::default();
         for (index, bucket) in self.buckets.iter().enumerate() {
             counts.count += bucket.load(Ordering::Relaxed);
             if let Some(up_to) = counts.up_to.get_mut(index) {

@@ -37,8 +37,8 @@ use memory::MemoryJournal;
 
 pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
 pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
-pub use format::{Begin, Header, NOTES_VERSION, push_batch, push_life};
-pub use index::{Ids, Summary};
+pub use format::{Header, NOTES_VERSION, SegmentBegin, push_batch, push_life};
+pub use index::{BlockSummary, Ids};
 pub use new_file::{NewFile, with_suffix, write_durably};
 pub use peer_list::PeerList;
 pub use reader::{DamagedFile, FileReader, Mark, Marks};
@@ -295,7 +295,7 @@ impl JournalReader {
     }
 
     /// What is known without reading them of records in a row that begin at `position`; none if nothing is.
-    pub fn summary(&self, position: u64) -> Option<Summary> {
+    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         match self {
             Self::Memory(memory) => memory.summary(position),
             Self::File(file) => file.summary(position),

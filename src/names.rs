@@ -12,11 +12,11 @@ use crate::source::Source;
 ///
 /// Invariant: the ranges are sorted, not empty, and two of one source do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(Sorted<Range>);
+pub struct Names(Sorted<IdRange>);
 
 /// The Ids of `source` with and after `from` and before `next`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Range {
+struct IdRange {
     source: Source,
     from: u64,
     next: u64,
@@ -40,7 +40,7 @@ impl Names {
 
     /// About how many bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        self.ranges() * size_of::<Range>()
+        self.ranges() * size_of::<IdRange>()
     }
 
     /// A set of these ranges, each the source, the first Id and the one behind the last; none if one has no
@@ -51,7 +51,7 @@ impl Names {
             before < source || (before == source && next < from)
         };
         let are_ranges = ranges.iter().all(|(_, from, next)| from < next);
-        let range = |(source, from, next)| Range { source, from, next };
+        let range = |(source, from, next)| IdRange { source, from, next };
         (are_ranges && ranges.windows(2).all(is_behind))
             .then(|| Self(ranges.into_iter().map(range).collect()))
     }
@@ -108,7 +108,7 @@ impl Names {
                 }
             }
             None => {
-                let range = Range { source: source.clone(), from: id, next: id + 1 };
+                let range = IdRange { source: source.clone(), from: id, next: id + 1 };
                 self.0.insert(behind, range);
             }
         }
@@ -128,7 +128,7 @@ impl Names {
             _ => drop(self.0.remove(at)),
         }
         if from < id && id + 1 < next {
-            let range = Range { source: source.clone(), from: id + 1, next };
+            let range = IdRange { source: source.clone(), from: id + 1, next };
             self.0.insert(self.0.after(at), range);
         }
     }
@@ -138,7 +138,7 @@ impl Names {
     pub fn forget(&mut self, source: &Source) {
         let keeps_below = source.life_name().is_none();
         let next = self.next_id(source);
-        let is_whole = |(_, range): (At, &Range)| range.from == 0 && range.next == next;
+        let is_whole = |(_, range): (At, &IdRange)| range.from == 0 && range.next == next;
         if keeps_below && self.up_to(source, 0).is_some_and(is_whole) {
             return;
         }
@@ -146,13 +146,13 @@ impl Names {
             self.0.remove(at);
         }
         if keeps_below && next > 0 {
-            let range = Range { source: source.clone(), from: 0, next };
+            let range = IdRange { source: source.clone(), from: 0, next };
             self.0.insert(self.behind(source, 0), range);
         }
     }
 
     /// The last range of `source` that begins with `id` or before it.
-    fn up_to(&self, source: &Source, id: u64) -> Option<(At, &Range)> {
+    fn up_to(&self, source: &Source, id: u64) -> Option<(At, &IdRange)> {
         let at = self.0.before(self.behind(source, id))?;
         let range = self.0.get(at)?;
         (range.source == *source).then_some((at, range))
@@ -164,7 +164,7 @@ impl Names {
     }
 }
 
-impl Range {
+impl IdRange {
     fn is_of(&self, source: &Source, from: u64) -> bool {
         self.source == *source && self.from == from
     }
@@ -173,7 +173,7 @@ impl Range {
 impl Serialize for Names {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut lists: BTreeMap<&Source, Vec<(u64, u64)>> = BTreeMap::new();
-        for Range { source, from, next } in self.0.iter() {
+        for IdRange { source, from, next } in self.0.iter() {
             lists.entry(source).or_default().push((*from, *next));
         }
         lists.serialize(serializer)
@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lists: BTreeMap<Source, Vec<(u64, u64)>> = BTreeMap::deserialize(deserializer)?;
         let ranges = lists.iter().flat_map(|(source, list)| {
-            let range = |(from, next): &(u64, u64)| Range {
+            let range = |(from, next): &(u64, u64)| IdRange {
                 source: source.clone(),
                 from: *from,
                 next: *next,
@@ -203,7 +203,7 @@ mod tests {
     /// As README says.
     #[test]
     fn a_range_takes_thirty_two_bytes() {
-        assert_eq!(size_of::<Range>(), 32);
+        assert_eq!(size_of::<IdRange>(), 32);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use document::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
 pub use merge::merge;
-pub use need::{Needless, Requirement, Seen};
+pub use need::{Finding, NoRequirement, Requirement};
 pub use operation::{Operation, Patch};
 pub use parse::parse;
 pub use part::{merge_part, of_part};

@@ -1,7 +1,7 @@
 //! What of a value nobody else holds.
 
 use super::Value;
-use super::tree;
+use super::btree;
 use super::value::Repr;
 
 impl Value {
@@ -28,10 +28,10 @@ impl Value {
                 items.into_iter().flatten().all(|member| member.value.all_alone(left))
             }
             Repr::LongArray { kids, .. } => {
-                tree::all_alone(kids, &mut |element| element.all_alone(left))
+                btree::all_alone(kids, &mut |element| element.all_alone(left))
             }
             Repr::LongObject { kids, .. } => {
-                tree::all_alone(kids, &mut |member| member.value.all_alone(left))
+                btree::all_alone(kids, &mut |member| member.value.all_alone(left))
             }
             _ => true,
         }

@@ -1,7 +1,7 @@
 //! What containers hold: the elements of arrays, and the members of objects.
 
-use super::name::{Key, Name, Short};
-use super::tree::Kid;
+use super::btree::Kid;
+use super::name::{Short, StoredName, WantedName};
 use super::{Value, name_weight};
 
 /// How many items lie in one row at most.
@@ -65,21 +65,21 @@ impl Item for Value {
 /// A member of an object.
 #[derive(Clone)]
 pub struct Member {
-    pub name: Name,
+    pub name: StoredName,
     pub value: Value,
 }
 
 impl Default for Member {
     fn default() -> Self {
-        Self { name: Name::Short(Short::default()), value: Value::default() }
+        Self { name: StoredName::Short(Short::default()), value: Value::default() }
     }
 }
 
 impl Item for Member {
-    type Key = Name;
+    type Key = StoredName;
     type Tags = [u8; ROW];
 
-    fn key(&self) -> Name {
+    fn key(&self) -> StoredName {
         self.name.clone()
     }
 
@@ -122,9 +122,9 @@ pub trait Seek<T: Item> {
 
 /// The item at an index.
 #[derive(Clone, Copy)]
-pub struct At(pub usize);
+pub struct Nth(pub usize);
 
-impl<T: Item> Seek<T> for At {
+impl<T: Item> Seek<T> for Nth {
     const IS_ONE: bool = false;
 
     #[inline]
@@ -152,7 +152,7 @@ impl<T: Item> Seek<T> for At {
 /// no branch depends on which is found.
 const FEW: usize = 32;
 
-impl Key<'_> {
+impl WantedName<'_> {
     /// Where in a row of which no tags are known it is.
     #[inline]
     pub fn find_untagged(&self, row: &[Member]) -> Option<usize> {
@@ -186,7 +186,7 @@ fn first_place(row: &[Member], holds: impl Fn(&Member) -> bool) -> usize {
     last + usize::from(row.get(last).is_some_and(holds))
 }
 
-impl Seek<Member> for Key<'_> {
+impl Seek<Member> for WantedName<'_> {
     const IS_ONE: bool = true;
 
     #[inline]

@@ -16,14 +16,14 @@ pub struct Short([u8; INLINE_BYTES + 1]);
 /// Names are ordered by their bytes. Two short ones are compared as two numbers, which [`Short::packed`]
 /// makes of them.
 #[derive(Clone)]
-pub enum Name {
+pub enum StoredName {
     Short(Short),
     Long(Bytes),
 }
 
 /// A name that is looked for.
 #[derive(Clone, Copy)]
-pub struct Key<'a> {
+pub struct WantedName<'a> {
     bytes: &'a [u8],
     /// As a number, if it is short.
     packed: Option<u128>,
@@ -125,7 +125,7 @@ fn tag(bytes: &[u8], packed: Option<u128>) -> u8 {
     }
 }
 
-impl<'a> Key<'a> {
+impl<'a> WantedName<'a> {
     #[inline]
     pub fn new(name: &'a str) -> Self {
         let bytes = name.as_bytes();
@@ -138,14 +138,14 @@ impl<'a> Key<'a> {
         self.packed
     }
 
-    /// The name's [`Name::tag`].
+    /// The name's [`StoredName::tag`].
     #[inline]
     pub fn tag(&self) -> u8 {
         tag(self.bytes, self.packed)
     }
 }
 
-impl Name {
+impl StoredName {
     pub fn new(name: &str) -> Self {
         match Short::new(name.as_bytes()) {
             Some(short) => Self::Short(short),
@@ -194,7 +194,7 @@ impl Name {
 
     /// How it is ordered to a name that is looked for.
     #[inline]
-    pub fn compare(&self, key: &Key) -> Ordering {
+    pub fn compare(&self, key: &WantedName) -> Ordering {
         match (self.packed(), key.packed) {
             (Some(packed), Some(wanted)) => packed.cmp(&wanted),
             _ => self.bytes().cmp(key.bytes),
@@ -202,7 +202,7 @@ impl Name {
     }
 
     #[inline]
-    pub fn is(&self, key: &Key) -> bool {
+    pub fn is(&self, key: &WantedName) -> bool {
         match (self, key.packed) {
             (Self::Short(short), Some(wanted)) => short.is(wanted),
             (Self::Long(bytes), None) => bytes.slice == *key.bytes,
@@ -211,7 +211,7 @@ impl Name {
     }
 }
 
-impl Ord for Name {
+impl Ord for StoredName {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.packed(), other.packed()) {
@@ -221,19 +221,19 @@ impl Ord for Name {
     }
 }
 
-impl PartialOrd for Name {
+impl PartialOrd for StoredName {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Name {
+impl PartialEq for StoredName {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Name {}
+impl Eq for StoredName {}
 
 #[cfg(test)]
 mod tests {
@@ -261,7 +261,8 @@ mod tests {
         for left in names {
             for right in names {
                 let order = left.as_bytes().cmp(right.as_bytes());
-                let (a, b, key) = (Name::new(left), Name::new(right), Key::new(right));
+                let (a, b, key) =
+                    (StoredName::new(left), StoredName::new(right), WantedName::new(right));
                 assert_eq!(a.cmp(&b), order, "{left:?} and {right:?}");
                 assert_eq!(a.compare(&key), order);
                 assert_eq!(a.is(&key), order.is_eq());

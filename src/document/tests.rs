@@ -1,7 +1,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Digest, Hash, Kind, Pieces, Value};
+use super::{Digest, Hash, Kind, TextPieces, Value};
 
 fn read(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -331,7 +331,7 @@ fn pieces_are_the_text_and_no_larger_than_they_say() {
         [(&many, 64 << 10), (&many, 999), (&few, 20), (&few, 3), (&few, 2), (&few, 1)]
     {
         let value: Value = json.clone().into();
-        let mut pieces: Pieces = value.pieces_of(bytes);
+        let mut pieces: TextPieces = value.pieces_of(bytes);
         drop(value);
         let mut all = String::new();
         for piece in pieces.by_ref() {

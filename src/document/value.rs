@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::item::{At, Item, Member, ROW, Seek, Sum};
-use super::name::{Key, Name, Short};
+use super::btree::{self, ChangedItem, Kids, Rows, depths, kid_depths, settle};
+use super::item::{Item, Member, Nth, ROW, Seek, Sum};
+use super::name::{Short, StoredName, WantedName};
 use super::run::Run;
-use super::tree::{self, Changed, Kids, Rows, depths, kid_depths, settle};
 use super::{Bytes, CONTAINER_WEIGHT, VALUE_WEIGHT, long_weight};
 
 /// A large container with as few items becomes a small one.
@@ -81,7 +81,7 @@ impl<'a, T: Item> Items<'a, T> {
     pub fn len(&self) -> usize {
         match self {
             Self::Run(items) => items.len(),
-            Self::Kids(kids) => tree::total(kids).0,
+            Self::Kids(kids) => btree::total(kids).0,
         }
     }
 
@@ -130,12 +130,12 @@ impl Repr {
     }
 
     fn long_array(kids: Kids<Value>) -> Self {
-        let (depth, weight) = with_base(tree::total(&kids).1);
+        let (depth, weight) = with_base(btree::total(&kids).1);
         Self::LongArray { depth, weight, kids }
     }
 
     fn long_object(kids: Kids<Member>) -> Self {
-        let (depth, weight) = with_base(tree::total(&kids).1);
+        let (depth, weight) = with_base(btree::total(&kids).1);
         Self::LongObject { depth, weight, kids }
     }
 }
@@ -150,7 +150,7 @@ impl Value {
     pub(super) fn of_elements(items: impl ExactSizeIterator<Item = Value>) -> Self {
         Self(match items.len() <= ROW {
             true => Repr::array(items.len() as u8, Run::new(items)),
-            false => Repr::long_array(tree::build(items)),
+            false => Repr::long_array(btree::build(items)),
         })
     }
 
@@ -163,7 +163,7 @@ impl Value {
     pub(super) fn of_members(items: impl ExactSizeIterator<Item = Member>) -> Self {
         Self(match items.len() <= ROW {
             true => Repr::object(items.len() as u8, Run::new(items)),
-            false => Repr::long_object(tree::build(items)),
+            false => Repr::long_object(btree::build(items)),
         })
     }
 
@@ -255,13 +255,13 @@ impl Value {
     /// An object's member.
     #[inline]
     pub fn member(&self, name: &str) -> Option<&Value> {
-        let key = Key::new(name);
+        let key = WantedName::new(name);
         let member = match &self.0 {
             Repr::Object { length, items, .. } => {
                 let items = items.items(*length);
                 key.find_untagged(items).map(|at| &items[at])
             }
-            Repr::LongObject { kids, .. } => tree::get(kids, key),
+            Repr::LongObject { kids, .. } => btree::get(kids, key),
             _ => None,
         };
         member.map(|member| &member.value)
@@ -272,7 +272,7 @@ impl Value {
     pub fn element(&self, index: usize) -> Option<&Value> {
         match &self.0 {
             Repr::Array { length, items, .. } => items.items(*length).get(index),
-            Repr::LongArray { kids, .. } => tree::get(kids, At(index)),
+            Repr::LongArray { kids, .. } => btree::get(kids, Nth(index)),
             _ => None,
         }
     }
@@ -302,7 +302,8 @@ impl Value {
         name: &str,
         change: impl FnOnce(&mut Value) -> R,
     ) -> Option<R> {
-        let (key, change) = (Key::new(name), |member: &mut Member| change(&mut member.value));
+        let (key, change) =
+            (WantedName::new(name), |member: &mut Member| change(&mut member.value));
         match &mut self.0 {
             Repr::Object { depth, length, weight, items } => {
                 let at = key.find_untagged(items.items(*length))?;
@@ -327,7 +328,7 @@ impl Value {
                 Some(change_run(depth, *length, weight, items, index, change))
             }
             Repr::LongArray { depth, weight, kids } => {
-                change_kids(depth, weight, kids, At(index), change)
+                change_kids(depth, weight, kids, Nth(index), change)
             }
             _ => None,
         }
@@ -350,7 +351,7 @@ impl Value {
     /// # Panics
     /// If this is no object.
     pub fn swap_member(&mut self, name: &str, value: &mut Value) -> bool {
-        let key = Key::new(name);
+        let key = WantedName::new(name);
         if let Repr::Object { depth, length, weight, items } = &mut self.0 {
             match key.place(items.items(*length)) {
                 Ok(at) => {
@@ -359,7 +360,8 @@ impl Value {
                     return true;
                 }
                 Err(at) if usize::from(*length) < ROW => {
-                    let member = Member { name: Name::new(name), value: std::mem::take(value) };
+                    let member =
+                        Member { name: StoredName::new(name), value: std::mem::take(value) };
                     (*depth, *weight) = grown(*depth, *weight, member.sum());
                     items.insert(*length, at, member);
                     *length += 1;
@@ -371,9 +373,9 @@ impl Value {
         let Repr::LongObject { depth, weight, kids } = &mut self.0 else {
             panic!("only objects have members")
         };
-        let mut member = Member { name: Name::new(name), value: std::mem::take(value) };
+        let mut member = Member { name: StoredName::new(name), value: std::mem::take(value) };
         let added = member.sum();
-        let is_swapped = tree::insert_at_root(kids, key, &mut member);
+        let is_swapped = btree::insert_at_root(kids, key, &mut member);
         if is_swapped {
             settle_container(depth, weight, [member.sum(), added], kid_depths(kids));
             *value = member.value;
@@ -400,7 +402,7 @@ impl Value {
             }
             Repr::LongArray { depth, weight, kids } => {
                 (*depth, *weight) = grown(*depth, *weight, added);
-                tree::insert_at_root(kids, At(index), &mut value);
+                btree::insert_at_root(kids, Nth(index), &mut value);
             }
             _ => panic!("only arrays have elements"),
         };
@@ -411,11 +413,11 @@ impl Value {
     fn widen(&mut self) {
         self.0 = match std::mem::take(&mut self.0) {
             Repr::Array { depth, length, weight, items } => {
-                let kids = tree::build(items.into_items(length).into_iter());
+                let kids = btree::build(items.into_items(length).into_iter());
                 Repr::LongArray { depth, weight, kids }
             }
             Repr::Object { depth, length, weight, items } => {
-                let kids = tree::build(items.into_items(length).into_iter());
+                let kids = btree::build(items.into_items(length).into_iter());
                 Repr::LongObject { depth, weight, kids }
             }
             other => other,
@@ -430,7 +432,7 @@ impl Value {
 
     /// Takes a member out of an object, which `taken` then is; whether it is there.
     pub fn take_member(&mut self, name: &str, taken: &mut Value) -> bool {
-        let (key, mut member) = (Key::new(name), Member::default());
+        let (key, mut member) = (WantedName::new(name), Member::default());
         match &mut self.0 {
             Repr::Object { depth, length, weight, items } => {
                 let Some(at) = key.find_untagged(items.items(*length)) else { return false };
@@ -464,7 +466,7 @@ impl Value {
                 true
             }
             Repr::LongArray { depth, weight, kids } => {
-                let is_there = remove_from_kids(depth, weight, kids, At(index), taken);
+                let is_there = remove_from_kids(depth, weight, kids, Nth(index), taken);
                 if let Some((length, items)) = small(kids) {
                     self.0 = Repr::Array { depth: *depth, length, weight: *weight, items };
                 }
@@ -520,7 +522,7 @@ fn change_kids<T: Item, R>(
     seek: impl Seek<T>,
     change: impl FnOnce(&mut T) -> R,
 ) -> Option<R> {
-    let Changed { result, before, after } = tree::change(kids, seek, change)?;
+    let ChangedItem { result, before, after } = btree::change(kids, seek, change)?;
     settle_container(depth, weight, [before, after], kid_depths(kids));
     Some(result)
 }
@@ -545,7 +547,7 @@ fn remove_from_kids<T: Item>(
     seek: impl Seek<T>,
     taken: &mut T,
 ) -> bool {
-    let is_there = tree::remove_at_root(kids, seek, taken);
+    let is_there = btree::remove_at_root(kids, seek, taken);
     if is_there {
         settle_container(depth, weight, [taken.sum(), Sum::default()], kid_depths(kids));
     }
@@ -554,7 +556,7 @@ fn remove_from_kids<T: Item>(
 
 /// The items as those of a small container, if they are few.
 fn small<T: Item>(kids: &Kids<T>) -> Option<(u8, Run<T>)> {
-    tree::is_at_most(kids, SMALL).then(|| {
+    btree::is_at_most(kids, SMALL).then(|| {
         let items: Vec<T> = Rows::new(kids, 0).flatten().cloned().collect();
         (items.len() as u8, Run::new(items.into_iter()))
     })
@@ -605,12 +607,10 @@ impl From<serde_json::Value> for Value {
             }
             serde_json::Value::Object(members) => {
                 let members = members.into_iter();
-                Self::of_members(
-                    members.map(|(name, value)| Member {
-                        name: Name::new(&name),
-                        value: value.into(),
-                    }),
-                )
+                Self::of_members(members.map(|(name, value)| Member {
+                    name: StoredName::new(&name),
+                    value: value.into(),
+                }))
             }
         }
     }
@@ -618,12 +618,12 @@ impl From<serde_json::Value> for Value {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write::show(self, f)
+        super::to_text::show(self, f)
     }
 }
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write::show(self, f)
+        super::to_text::show(self, f)
     }
 }

@@ -11,8 +11,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::format::{Begin, Header, NOTES_VERSION, SEGMENTS_VERSION, Seal, push_life, push_line};
-use super::reader::{FileReader, Mark, STRIDE, Shared};
+use super::format::{
+    Header, NOTES_VERSION, SEGMENTS_VERSION, Seal, SegmentBegin, push_life, push_line,
+};
+use super::reader::{FileReader, Mark, STRIDE, SharedIndex};
 use super::segments::{NotAdded, Segments};
 use super::storage::Storage;
 use crate::source::Source;
@@ -49,7 +51,7 @@ pub struct FileJournal {
     next_batch: u64,
     /// How long it took to write and to sync the last batch.
     last_append: Duration,
-    shared: Arc<Shared>,
+    shared: Arc<SharedIndex>,
 }
 
 /// Why a batch is not appended.
@@ -200,7 +202,7 @@ impl FileJournal {
         reader.check_place(self.end).map_err(AppendError::Lost)?;
         // Older programs do not look for other files.
         self.raise_version(SEGMENTS_VERSION)?;
-        let begin = Begin { position, batch: self.next_batch, offset: self.end, after };
+        let begin = SegmentBegin { position, batch: self.next_batch, offset: self.end, after };
         let header = self.header.next(reader.life(), begin);
         let last = self.storage.last();
         self.storage.add(header.clone()).map_err(|error| match error {

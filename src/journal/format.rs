@@ -102,12 +102,12 @@ pub struct Header {
     pub life: Option<Source>,
     /// Where the segment begins; none if it is the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub begin: Option<Begin>,
+    pub begin: Option<SegmentBegin>,
 }
 
 /// Where a segment begins that is not the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Begin {
+pub struct SegmentBegin {
     /// How many transactions are before it.
     pub position: u64,
     /// The number of its first batch.
@@ -120,7 +120,7 @@ pub struct Begin {
 
 /// The object of a note: the journal goes on under this life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Life {
+pub struct LifeNote {
     patchmesh: String,
     source: Source,
 }
@@ -130,7 +130,7 @@ pub fn is_note(object: &str) -> bool {
     object.starts_with(NOTE)
 }
 
-impl Life {
+impl LifeNote {
     /// A note that `source` begins.
     pub fn new(source: Source) -> Self {
         Self { patchmesh: "life".into(), source }
@@ -177,7 +177,7 @@ pub struct Seal {
 
 /// One line that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub struct SealedLine<'a> {
     /// The JSON object.
     pub object: &'a str,
     /// Which line it is.
@@ -214,7 +214,7 @@ impl Header {
     }
 
     /// The header of the segment after one that has this header.
-    pub fn next(&self, life: Option<Source>, begin: Begin) -> Self {
+    pub fn next(&self, life: Option<Source>, begin: SegmentBegin) -> Self {
         Self { version: SEGMENTS_VERSION, life, begin: Some(begin), ..self.clone() }
     }
 
@@ -306,14 +306,14 @@ pub fn push_batch<'a>(
 
 /// Appends the note that the journal goes on under the life `life`, as the batch `batch`.
 pub fn push_life(out: &mut Vec<u8>, life: &Source, batch: u64) {
-    push_line(out, &Life::new(life.clone()).text(), Seal { batch, line: 1, lines: 1 });
+    push_line(out, &LifeNote::new(life.clone()).text(), Seal { batch, line: 1, lines: 1 });
 }
 
 /// Reads a line, without its line feed.
 ///
 /// # Errors
 /// If it is none.
-pub fn read_line(line: &[u8]) -> Result<Line<'_>, LineError> {
+pub fn read_line(line: &[u8]) -> Result<SealedLine<'_>, LineError> {
     let (sealed, seal, checksum) = split(line).ok_or(LineError::Unsealed)?;
     if crc32fast::hash(sealed) != checksum {
         return Err(LineError::Checksum);
@@ -321,7 +321,7 @@ pub fn read_line(line: &[u8]) -> Result<Line<'_>, LineError> {
     let object = sealed.iter().rposition(|byte| *byte == b' ').map(|end| &sealed[..end]);
     let object = object.and_then(|object| std::str::from_utf8(object).ok());
     let object = object.ok_or(LineError::Unsealed)?;
-    Ok(Line { object, seal })
+    Ok(SealedLine { object, seal })
 }
 
 /// Which line it is whose end `text` has, by its own account.
@@ -388,7 +388,7 @@ mod tests {
         assert!(text.starts_with(br#"{"Payload":"[] \"1.2/2.3\""} "17.3/12."#));
         let (end, text) = text.split_last().unwrap();
         assert_eq!(*end, b'\n');
-        assert_eq!(read_line(text), Ok(Line { object, seal }));
+        assert_eq!(read_line(text), Ok(SealedLine { object, seal }));
         assert_eq!(read_seal(&text[10..]), Some(seal));
     }
 
@@ -442,7 +442,7 @@ mod tests {
     fn a_segment_is_as_far_from_a_sector_as_its_text() {
         let header = Header::new("a~1".parse().unwrap());
         for offset in [1, 511, 512, 513, 1000, 8 << 20, (8 << 20) + 77] {
-            let begin = Begin { position: 7, batch: 3, offset, after: 0 };
+            let begin = SegmentBegin { position: 7, batch: 3, offset, after: 0 };
             let next = header.next(Some("a~2".parse().unwrap()), begin);
             let line = next.line();
             assert_eq!(line.len() as u64 % SECTOR_BYTES, offset % SECTOR_BYTES);
@@ -461,10 +461,10 @@ mod tests {
     #[test]
     fn a_note_is_no_transaction() {
         let life: Source = "a~b".parse().unwrap();
-        let text = Life::new(life.clone()).text();
+        let text = LifeNote::new(life.clone()).text();
         assert!(is_note(&text));
-        assert_eq!(Life::read(&text), Ok(life));
-        assert!(Life::read(r#"{"patchmesh":"death","source":"a~b"}"#).is_err());
+        assert_eq!(LifeNote::read(&text), Ok(life));
+        assert!(LifeNote::read(r#"{"patchmesh":"death","source":"a~b"}"#).is_err());
         assert!(!is_note(r#"{"Source":"a~b","Id":1,"Payload":"[]","Time":1}"#));
     }
 }

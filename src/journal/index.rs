@@ -87,7 +87,7 @@ const ROLES: usize = 3;
 
 /// What is known of a block without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct BlockSummary {
     /// How many records it has.
     pub length: u64,
     /// The least and the greatest time.
@@ -101,14 +101,14 @@ pub struct Summary {
 /// What is known of one block.
 #[derive(Clone, Debug, Default)]
 struct Block {
-    entries: Vec<Entry>,
+    entries: Vec<SourceIds>,
     /// The least and the greatest time; none while there is no record.
     times: Option<(Time, Time)>,
 }
 
 /// The Ids of one source in one block.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct SourceIds {
     source: u32,
     /// How far the greatest Id is from the least; [`u32::MAX`] stands for that and anything above.
     span: u32,
@@ -349,7 +349,7 @@ impl BlockIndex {
 
     /// What is known of the whole block that begins at `position`; none if there is no such block, or nothing is
     /// known.
-    pub fn summary(&self, position: u64) -> Option<Summary> {
+    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         if !position.is_multiple_of(BLOCK) || position < self.begin {
             return None;
         }
@@ -367,7 +367,7 @@ impl BlockIndex {
                 names.push(source.clone());
             }
         }
-        Some(Summary { length: BLOCK, times: block.times?, stamps, names })
+        Some(BlockSummary { length: BLOCK, times: block.times?, stamps, names })
     }
 
     fn add(&mut self, block: &mut Block, ids: Ids) {
@@ -410,16 +410,16 @@ impl Block {
     }
 }
 
-impl Entry {
+impl SourceIds {
     fn greatest(&self) -> u64 {
         if self.span == u32::MAX { u64::MAX } else { self.least + u64::from(self.span) }
     }
 }
 
-fn add(entries: &mut Vec<Entry>, source: u32, id: u64) {
+fn add(entries: &mut Vec<SourceIds>, source: u32, id: u64) {
     // Mostly it is the one that came last.
     let Some(entry) = entries.iter_mut().rev().find(|entry| entry.source == source) else {
-        entries.push(Entry { source, span: 0, least: id });
+        entries.push(SourceIds { source, span: 0, least: id });
         return;
     };
     let greatest = entry.greatest().max(id);

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::index::{BlockIndex, Ids, Summary};
+use super::index::{BlockIndex, BlockSummary, Ids};
 use super::segments::folded;
 use super::within;
 use crate::clock::{Time, VectorClock};
@@ -17,11 +17,11 @@ const CHUNK_RECORDS: usize = 1024;
 
 /// All records, shared by the one who appends and those who read.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryJournal(Arc<RwLock<Content>>);
+pub struct MemoryJournal(Arc<RwLock<MemoryContent>>);
 
 /// Invariant: each chunk but the last has [`CHUNK_RECORDS`] records.
 #[derive(Debug, Default)]
-struct Content {
+struct MemoryContent {
     chunks: VecDeque<Vec<Record>>,
     /// The position of the first record that is still there.
     begin: u64,
@@ -94,7 +94,7 @@ impl MemoryJournal {
     }
 
     /// See [`super::JournalReader::summary`].
-    pub fn summary(&self, position: u64) -> Option<Summary> {
+    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         self.content().index.summary(position)
     }
 
@@ -113,11 +113,11 @@ impl MemoryJournal {
         self.content().index.next_up_to(from, time)
     }
 
-    fn content(&self) -> RwLockReadGuard<'_, Content> {
+    fn content(&self) -> RwLockReadGuard<'_, MemoryContent> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn content_to_change(&self) -> RwLockWriteGuard<'_, Content> {
+    fn content_to_change(&self) -> RwLockWriteGuard<'_, MemoryContent> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

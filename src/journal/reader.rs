@@ -8,8 +8,8 @@
 //! is right too. What is wrong is an error, and noted as [`Damage`] for all to see.
 
 mod check;
-mod lines;
 mod marks;
+mod stored_lines;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,8 +17,8 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::index::{BLOCK, BlockIndex, Ids, Summary};
-use super::scan::{Damage, Why};
+use super::index::{BLOCK, BlockIndex, BlockSummary, Ids};
+use super::scan::{Damage, DamageCause};
 use super::segments::{Segments, folded};
 use super::storage::Storage;
 use super::within;
@@ -26,7 +26,7 @@ use crate::clock::{Time, VectorClock};
 use crate::histogram::Histogram;
 use crate::source::Source;
 use crate::transaction::Record;
-use lines::Lines;
+use stored_lines::StoredLines;
 
 pub(super) use check::Checked;
 pub use marks::{Mark, Marks};
@@ -58,11 +58,11 @@ impl fmt::Display for DamagedFile {
 #[derive(Clone)]
 pub struct FileReader {
     pub(super) storage: Segments,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedIndex>,
 }
 
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedIndex {
     index: Mutex<Index>,
     /// How long the disk takes to sync a batch.
     pub(super) syncs: Histogram,
@@ -106,7 +106,7 @@ impl FileReader {
         };
         Self {
             storage,
-            shared: Arc::new(Shared { index: Mutex::new(index), syncs: Histogram::default() }),
+            shared: Arc::new(SharedIndex { index: Mutex::new(index), syncs: Histogram::default() }),
         }
     }
 
@@ -148,7 +148,7 @@ impl FileReader {
         let mut next = || loop {
             let Some(line) = lines.next()? else { return Ok(None) };
             if line.position >= position {
-                let damaged = |why| Damage { offset: line.offset, why: Why::Content(why) };
+                let damaged = |why| Damage { offset: line.offset, why: DamageCause::Content(why) };
                 return record(lines.object(&line)).map(Some).map_err(damaged);
             }
         };
@@ -271,7 +271,7 @@ impl FileReader {
     }
 
     /// The lines from the last mark before `position` on, or from the beginning.
-    fn lines_before(&self, position: u64) -> io::Result<Lines<'_>> {
+    fn lines_before(&self, position: u64) -> io::Result<StoredLines<'_>> {
         let marked = position / STRIDE * STRIDE;
         let first = self.storage.first();
         if position < first.position() {
@@ -279,8 +279,8 @@ impl FileReader {
         }
         let mark = self.shared.lock().marks.at(marked).filter(|_| marked >= first.position());
         Ok(match mark {
-            Some(mark) => Lines::new(self, mark, marked),
-            None => Lines::new(self, first.first, first.position()),
+            Some(mark) => StoredLines::new(self, mark, marked),
+            None => StoredLines::new(self, first.first, first.position()),
         })
     }
 
@@ -344,7 +344,7 @@ impl FileReader {
     }
 
     /// See [`super::JournalReader::summary`].
-    pub fn summary(&self, position: u64) -> Option<Summary> {
+    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         self.shared.lock().blocks.summary(position)
     }
 
@@ -369,7 +369,7 @@ fn record(object: &str) -> Result<Record, String> {
     Ok(record.ok_or("the transaction has no Time")?)
 }
 
-impl Shared {
+impl SharedIndex {
     pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::format::{Life, is_note, read_line};
+use super::format::{LifeNote, is_note, read_line};
 use super::scan::MAX_LINE_BYTES;
 use super::storage::Storage;
 use crate::source::Source;
@@ -116,7 +116,7 @@ impl Salvage<'_> {
     fn take(&mut self, line: &[u8]) -> bool {
         let Ok(line) = read_line(line) else { return false };
         if is_note(line.object) {
-            self.remains.lives.extend(Life::read(line.object).ok());
+            self.remains.lives.extend(LifeNote::read(line.object).ok());
             return true;
         }
         match Record::read(line.object) {

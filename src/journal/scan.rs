@@ -34,7 +34,7 @@ pub struct Batch<'a> {
 
 /// What is after the last complete batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum JournalEnd {
     /// Nothing, or reserved space.
     Clean,
     /// A batch that a crash kept from becoming durable.
@@ -49,12 +49,12 @@ pub struct Damage {
     /// The offset of the line that is wrong.
     pub offset: u64,
     /// What is wrong with it.
-    pub why: Why,
+    pub why: DamageCause,
 }
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum DamageCause {
     /// It is none.
     Line(LineError),
     /// It is in a place where another one belongs.
@@ -110,14 +110,14 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "offset {}: ", self.offset)?;
         match &self.why {
-            Why::Line(error) => error.fmt(f),
-            Why::LineFeed => f.write_str("the line does not end with a line feed"),
-            Why::Sequence { expected, found } => {
+            DamageCause::Line(error) => error.fmt(f),
+            DamageCause::LineFeed => f.write_str("the line does not end with a line feed"),
+            DamageCause::Sequence { expected, found } => {
                 write!(f, "{found}, where {expected} belongs")
             }
-            Why::Content(why) => f.write_str(why),
-            Why::Unreadable(why) => write!(f, "it cannot be read: {why}"),
-            Why::Missing => f.write_str("the file ends here"),
+            DamageCause::Content(why) => f.write_str(why),
+            DamageCause::Unreadable(why) => write!(f, "it cannot be read: {why}"),
+            DamageCause::Missing => f.write_str("the file ends here"),
         }
     }
 }
@@ -141,12 +141,12 @@ pub struct Scanner<'a> {
 }
 
 /// What became of reading a batch's lines.
-enum Lines {
+enum BatchLines {
     /// All of them, each with where it is in the buffer and the length of its object; which line the
     /// first one is; and where the batch ends.
     Complete(Vec<(usize, usize)>, u64, usize),
     /// A whole line that does not belong here.
-    Wrong { at: usize, why: Why },
+    Wrong { at: usize, why: DamageCause },
     /// A line that a NUL byte or the end of the file cuts off; it should be the `expected` one.
     CutOff { at: usize, expected: Expected },
 }
@@ -190,13 +190,13 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next(&mut self) -> io::Result<Result<Batch<'_>, End>> {
+    pub fn next(&mut self) -> io::Result<Result<Batch<'_>, JournalEnd>> {
         if self.unterminated {
-            return Ok(Err(End::Clean));
+            return Ok(Err(JournalEnd::Clean));
         }
         let lines = loop {
             match self.lines()? {
-                Lines::CutOff { at, expected } => {
+                BatchLines::CutOff { at, expected } => {
                     if let Some(end) = self.judge(at, expected)? {
                         return Ok(Err(end));
                     }
@@ -205,7 +205,7 @@ impl<'a> Scanner<'a> {
             }
         };
         match lines {
-            Lines::Complete(lines, first_line, end) => {
+            BatchLines::Complete(lines, first_line, end) => {
                 self.given = end;
                 let number = self.batch;
                 self.batch += 1;
@@ -217,14 +217,14 @@ impl<'a> Scanner<'a> {
                 let objects = lines.into_iter().map(object).collect();
                 Ok(Ok(Batch { number, end: self.offset(), first_line, objects }))
             }
-            Lines::Wrong { at, why } => {
-                Ok(Err(End::Damaged(Damage { offset: self.start + at as u64, why })))
+            BatchLines::Wrong { at, why } => {
+                Ok(Err(JournalEnd::Damaged(Damage { offset: self.start + at as u64, why })))
             }
-            Lines::CutOff { .. } => unreachable!("it was judged"),
+            BatchLines::CutOff { .. } => unreachable!("it was judged"),
         }
     }
 
-    fn lines(&mut self) -> io::Result<Lines> {
+    fn lines(&mut self) -> io::Result<BatchLines> {
         self.make_room();
         let mut lines: Vec<(usize, usize)> = Vec::new();
         let mut at = self.given;
@@ -233,17 +233,20 @@ impl<'a> Scanner<'a> {
             let length = match self.line_length(at)? {
                 Some(length) if length <= MAX_LINE_BYTES => length,
                 Some(_) => {
-                    return Ok(Lines::Wrong { at, why: Why::Line(LineError::Unsealed) });
+                    return Ok(BatchLines::Wrong {
+                        at,
+                        why: DamageCause::Line(LineError::Unsealed),
+                    });
                 }
-                None => return Ok(Lines::CutOff { at, expected }),
+                None => return Ok(BatchLines::CutOff { at, expected }),
             };
             let line = match read_line(&self.buffer[at..at + length]) {
                 Ok(line) => line,
-                Err(error) => return Ok(Lines::Wrong { at, why: Why::Line(error) }),
+                Err(error) => return Ok(BatchLines::Wrong { at, why: DamageCause::Line(error) }),
             };
             if !expected.is(line.seal) {
-                let why = Why::Sequence { expected, found: line.seal };
-                return Ok(Lines::Wrong { at, why });
+                let why = DamageCause::Sequence { expected, found: line.seal };
+                return Ok(BatchLines::Wrong { at, why });
             }
             let next = line.seal.next();
             lines.push((at, line.object.len()));
@@ -252,7 +255,7 @@ impl<'a> Scanner<'a> {
                 Some(next) => expected = Expected::Line(next),
                 None => {
                     let first_line = line.seal.lines + 1 - lines.len() as u64;
-                    return Ok(Lines::Complete(lines, first_line, at));
+                    return Ok(BatchLines::Complete(lines, first_line, at));
                 }
             }
         }
@@ -296,7 +299,7 @@ impl<'a> Scanner<'a> {
 
     /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None if the
     /// batch's first byte or its last line feed was missing, and now is in the buffer.
-    fn judge(&mut self, at: usize, expected: Expected) -> io::Result<Option<End>> {
+    fn judge(&mut self, at: usize, expected: Expected) -> io::Result<Option<JournalEnd>> {
         let stop = self.buffer[at..].iter().position(|byte| *byte == 0);
         let line = &self.buffer[at..stop.map_or(self.buffer.len(), |stop| at + stop)];
         let (offset, cut) = (self.start + at as u64, self.start + (at + line.len()) as u64);
@@ -306,8 +309,8 @@ impl<'a> Scanner<'a> {
         let lacks_line_feed =
             line.split_last().is_some_and(|(_, line)| expected_line(line).is_some());
         let end = at + line.len();
-        let rest = Rest::read(self.storage, cut, self.batch)?;
-        let damaged = |why| Ok(Some(End::Damaged(Damage { offset, why })));
+        let rest = AfterCut::read(self.storage, cut, self.batch)?;
+        let damaged = |why| Ok(Some(JournalEnd::Damaged(Damage { offset, why })));
         let is_edge = |offset: u64| offset.is_multiple_of(SECTOR_BYTES);
         if let Some(hole_end) = rest.data_start {
             // Something comes after the NUL bytes: sectors are missing, or a byte was changed.
@@ -315,18 +318,18 @@ impl<'a> Scanner<'a> {
                 && is_edge(hole_end)
                 && !rest.has_later_batch;
             return if !is_hole {
-                damaged(Why::Line(LineError::Unsealed))
+                damaged(DamageCause::Line(LineError::Unsealed))
             } else if hole_end - cut == 1 {
                 // Only the batch's first byte is missing, which is known: whether or not it was durable
                 // once, what is there is the batch if the checksums say so.
                 self.buffer[at] = FIRST_BYTE;
                 Ok(None)
             } else {
-                Ok(Some(End::Torn))
+                Ok(Some(JournalEnd::Torn))
             };
         }
         if cut == self.offset() {
-            return Ok(Some(End::Clean));
+            return Ok(Some(JournalEnd::Clean));
         }
         if is_last {
             self.buffer.truncate(end);
@@ -335,18 +338,18 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         if lacks_line_feed {
-            return damaged(Why::LineFeed);
+            return damaged(DamageCause::LineFeed);
         }
         // Writing stopped here: where the file ends, or between two sectors.
         if cut == rest.file_end || is_edge(cut) {
-            return Ok(Some(End::Torn));
+            return Ok(Some(JournalEnd::Torn));
         }
-        damaged(Why::Line(LineError::Unsealed))
+        damaged(DamageCause::Line(LineError::Unsealed))
     }
 }
 
 /// What there is from a cut on, where NUL bytes begin or the file ends.
-struct Rest {
+struct AfterCut {
     /// The offset of the first byte that is not NUL.
     data_start: Option<u64>,
     file_end: u64,
@@ -354,7 +357,7 @@ struct Rest {
     has_later_batch: bool,
 }
 
-impl Rest {
+impl AfterCut {
     fn read(storage: &dyn Storage, cut: u64, batch: u64) -> io::Result<Self> {
         let mut rest = Self { data_start: None, file_end: cut, has_later_batch: false };
         // What there is of a line: no line has a NUL byte.

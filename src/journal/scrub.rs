@@ -97,7 +97,7 @@ pub async fn watch(reader: FileReader) {
 mod tests {
     use super::*;
     use crate::journal::reader::DamagedFile;
-    use crate::journal::scan::{Damage, Why};
+    use crate::journal::scan::{Damage, DamageCause};
 
     const MIB: u64 = 1 << 20;
 
@@ -129,7 +129,7 @@ mod tests {
     fn damage_makes_passes_urgent_until_one_finds_none() {
         let good = |next| Checked { next, bytes: 1, damage: None };
         let bad = |next| {
-            let damage = Damage { offset: 1, why: Why::Missing };
+            let damage = Damage { offset: 1, why: DamageCause::Missing };
             let damage = Some(DamagedFile { file: "journal".into(), damage });
             Checked { next, bytes: 1, damage }
         };

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::file::{OpenError, read_header};
 use super::format::{Header, SECTOR_BYTES};
 use super::reader::{DamagedFile, Mark};
-use super::scan::{Damage, Why};
+use super::scan::{Damage, DamageCause};
 use super::storage::Storage;
 use crate::source::Source;
 
@@ -82,16 +82,16 @@ pub fn is_folded(error: &io::Error) -> bool {
 
 /// The files, shared by the one who appends and those who read.
 #[derive(Clone)]
-pub struct Segments(Arc<Row>);
+pub struct Segments(Arc<SegmentFiles>);
 
-struct Row {
+struct SegmentFiles {
     /// At least one.
-    files: RwLock<VecDeque<Arc<Segment>>>,
+    files: RwLock<VecDeque<Arc<SegmentFile>>>,
     shelf: Option<Box<dyn Shelf>>,
 }
 
 /// One of the files.
-pub(super) struct Segment {
+pub(super) struct SegmentFile {
     pub storage: Arc<dyn Storage>,
     /// The header as it was when the file was opened.
     pub header: Header,
@@ -101,7 +101,7 @@ pub(super) struct Segment {
     pub first: Mark,
 }
 
-impl Segment {
+impl SegmentFile {
     fn open(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
         let (header, mut first) = read_header(&*storage)?;
         let mut start = 0;
@@ -137,7 +137,7 @@ impl Segment {
         let mut offset = end.saturating_sub(self.start);
         let damaged = |offset, why| Err(OpenError::Damaged(Damage { offset, why }));
         if length < offset {
-            return damaged(length, Why::Missing);
+            return damaged(length, DamageCause::Missing);
         }
         let mut piece = vec![0; PIECE_BYTES];
         while offset < length {
@@ -147,7 +147,7 @@ impl Segment {
             }
             if let Some(at) = piece[..read].iter().position(|byte| *byte != 0) {
                 let why = "there is more than where the next file goes on".into();
-                return damaged(offset + at as u64, Why::Content(why));
+                return damaged(offset + at as u64, DamageCause::Content(why));
             }
             offset += read as u64;
         }
@@ -181,8 +181,8 @@ impl Segments {
     /// # Errors
     /// If the file does not begin as a journal does.
     pub fn of_file(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
-        let files = RwLock::new([Arc::new(Segment::open(storage)?)].into());
-        Ok(Self(Arc::new(Row { files, shelf: None })))
+        let files = RwLock::new([Arc::new(SegmentFile::open(storage)?)].into());
+        Ok(Self(Arc::new(SegmentFiles { files, shelf: None })))
     }
 
     /// A journal in these files, of which there is one at least, and others to come.
@@ -193,35 +193,35 @@ impl Segments {
         files: impl IntoIterator<Item = Arc<dyn Storage>>,
         shelf: Box<dyn Shelf>,
     ) -> Result<Self, OpenError> {
-        let mut segments: VecDeque<Arc<Segment>> = VecDeque::new();
+        let mut segments: VecDeque<Arc<SegmentFile>> = VecDeque::new();
         for storage in files {
             let name = storage.name();
-            let segment = Segment::open(storage).map_err(|error| error.within(&name))?;
+            let segment = SegmentFile::open(storage).map_err(|error| error.within(&name))?;
             if let Some(last) = segments.back() {
                 last.check_next(&segment)?;
             }
             segments.push_back(Arc::new(segment));
         }
         assert!(!segments.is_empty(), "a journal has a file");
-        Ok(Self(Arc::new(Row { files: RwLock::new(segments), shelf: Some(shelf) })))
+        Ok(Self(Arc::new(SegmentFiles { files: RwLock::new(segments), shelf: Some(shelf) })))
     }
 
-    fn files(&self) -> RwLockReadGuard<'_, VecDeque<Arc<Segment>>> {
+    fn files(&self) -> RwLockReadGuard<'_, VecDeque<Arc<SegmentFile>>> {
         self.0.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each of them, the first one first.
-    pub(super) fn each(&self) -> Vec<Arc<Segment>> {
+    pub(super) fn each(&self) -> Vec<Arc<SegmentFile>> {
         self.files().iter().cloned().collect()
     }
 
     /// The first one.
-    pub(super) fn first(&self) -> Arc<Segment> {
+    pub(super) fn first(&self) -> Arc<SegmentFile> {
         self.files().front().expect("there is one at least").clone()
     }
 
     /// The last one, which is written to.
-    pub(super) fn last(&self) -> Arc<Segment> {
+    pub(super) fn last(&self) -> Arc<SegmentFile> {
         self.files().back().expect("there is one at least").clone()
     }
 
@@ -295,7 +295,7 @@ impl Segments {
             return Err(NotAdded::Absent(io::ErrorKind::Unsupported.into()));
         };
         let storage = shelf.add(header.position(), &header.line())?;
-        let segment = Segment::open(storage)
+        let segment = SegmentFile::open(storage)
             .map_err(|error| NotAdded::Unknown(io::Error::other(error.to_string())))?;
         self.0.files.write().unwrap_or_else(PoisonError::into_inner).push_back(Arc::new(segment));
         Ok(())
@@ -315,7 +315,7 @@ impl Segments {
     }
 
     /// The segment that has this offset, and where its part of the text ends; none if it is the last.
-    fn at(&self, offset: u64) -> io::Result<(Arc<Segment>, Option<u64>)> {
+    fn at(&self, offset: u64) -> io::Result<(Arc<SegmentFile>, Option<u64>)> {
         let files = self.files();
         let after = files.partition_point(|segment| segment.from() <= offset);
         let Some(index) = after.checked_sub(1) else {
@@ -325,7 +325,7 @@ impl Segments {
     }
 
     /// The offset in the last segment's file.
-    fn in_last(&self, offset: u64) -> io::Result<(Arc<Segment>, u64)> {
+    fn in_last(&self, offset: u64) -> io::Result<(Arc<SegmentFile>, u64)> {
         let last = self.last();
         let own = offset.checked_sub(last.from()).map(|_| offset - last.start);
         let own = own.ok_or_else(|| io::Error::other("only the last file is written to"))?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{MAX_SEAL_BYTES, Seal, check_end, push_line, read_line};
 use super::reader::Marks;
-use super::scan::{Damage, Expected, Why};
+use super::scan::{Damage, DamageCause, Expected};
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -187,7 +187,7 @@ pub(super) fn check_lines(path: &Path) -> io::Result<Result<u64, Damage>> {
         let read = file.read(&mut chunk)?;
         if read == 0 {
             let is_whole = lines == LINES && end.is_empty();
-            let missing = Damage { offset, why: Why::Missing };
+            let missing = Damage { offset, why: DamageCause::Missing };
             return Ok(if is_whole { Ok(offset) } else { Err(missing) });
         }
         for part in chunk[..read].split_inclusive(|byte| *byte == b'\n') {
@@ -207,8 +207,10 @@ pub(super) fn check_lines(path: &Path) -> io::Result<Result<u64, Damage>> {
             let expected = Seal { batch: 0, line: lines, lines: LINES };
             let why = match check_end(std::mem::take(&mut sum), &end) {
                 Ok(found) if found == expected => None,
-                Ok(found) => Some(Why::Sequence { expected: Expected::Line(expected), found }),
-                Err(error) => Some(Why::Line(error)),
+                Ok(found) => {
+                    Some(DamageCause::Sequence { expected: Expected::Line(expected), found })
+                }
+                Err(error) => Some(DamageCause::Line(error)),
             };
             if let Some(why) = why {
                 return Ok(Err(Damage { offset: begin, why }));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::VectorClock;
 use crate::document::Value;
-use crate::journal::{Directory, JournalReader, StoredBase, Summary};
+use crate::journal::{BlockSummary, Directory, JournalReader, StoredBase};
 use crate::patch::Document;
 use crate::replica::floor::Floor;
 use crate::replica::{Base, Past, PastPlace, Stretch};
@@ -92,7 +92,7 @@ impl Past for JournalPast {
     }
 
     fn stretch(&self, position: u64) -> Option<Stretch> {
-        let Summary { length, times, stamps, names } = self.journal.summary(position)?;
+        let BlockSummary { length, times, stamps, names } = self.journal.summary(position)?;
         Some(Stretch { length, times, stamps, names })
     }
 

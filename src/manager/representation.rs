@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use smol::lock::Mutex;
 
 use super::heavy::Heavy;
-use crate::document::{Digest, Hash, Pieces, Value};
+use crate::document::{Digest, Hash, TextPieces, Value};
 
 /// The text of a value of at most this weight is made and hashed where it is asked for, which takes about a
 /// tenth of a millisecond. Another thread does that for a heavier one.
@@ -195,7 +195,7 @@ pub fn is_light(value: &Value) -> bool {
 
 /// The text of a value and a line feed, made a piece at a time.
 pub struct LineInPieces {
-    pieces: Pieces,
+    pieces: TextPieces,
     /// How many bytes of the text are still to come.
     left: u64,
     /// The pieces do not hold the value until their end.

@@ -18,11 +18,11 @@ const MOST_LOOKS: usize = 1000;
 pub struct Requirement {
     /// Where it is looked for.
     pointer: PointerBuf,
-    what: What,
+    what: Needed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
+enum Needed {
     /// The value.
     Value,
     /// Room in it: in an object, or in an array of at least so many elements; none if no array has it.
@@ -31,7 +31,7 @@ enum What {
 
 /// Why nothing in the document is to blame for an operation that does not apply.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Needless {
+pub enum NoRequirement {
     /// It applies to no document.
     Never,
     /// The document would be too large.
@@ -41,7 +41,7 @@ pub enum Needless {
 }
 
 /// What an operation of a patch does to a place.
-enum Step {
+enum PatchStep {
     /// It makes what is there, or takes it away.
     Made(PointerBuf),
     /// It puts an element into an array, at an index.
@@ -50,7 +50,7 @@ enum Step {
     Taken(PointerBuf, usize),
 }
 
-impl Step {
+impl PatchStep {
     /// What it takes from the document, to which it applies.
     fn taken(operation: &Operation, before: &Document) -> Option<Self> {
         let (Operation::Remove { path } | Operation::Move { from: path, .. }) = operation else {
@@ -89,26 +89,26 @@ fn index_of(token: &str) -> Option<usize> {
     token.parse::<usize>().ok().filter(|index| index.to_string() == token)
 }
 
-/// What is where an operation needs something.
+/// What is at the place where an operation needs something.
 #[derive(Clone, Debug)]
-pub struct Seen(Found);
-
-#[derive(Clone, Debug)]
-enum Found {
+pub enum Finding {
+    /// Nothing.
     Nothing,
+    /// This value, if a value is needed.
     Value(Value),
+    /// An object, if room is needed.
     Object,
-    /// An array, and whether it has room.
+    /// An array, if room is needed, and whether it has room.
     Array(bool),
-    /// Neither of them.
+    /// A value that is no container, if room is needed.
     NoContainer,
 }
 
-impl PartialEq for Seen {
+impl PartialEq for Finding {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Found::Value(left), Found::Value(right)) => equal(left, right),
-            (Found::Array(left), Found::Array(right)) => left == right,
+        match (self, other) {
+            (Self::Value(left), Self::Value(right)) => equal(left, right),
+            (Self::Array(left), Self::Array(right)) => left == right,
             (left, right) => std::mem::discriminant(left) == std::mem::discriminant(right),
         }
     }
@@ -120,42 +120,42 @@ impl Requirement {
     ///
     /// # Errors
     /// If that is nothing.
-    pub fn of(patch: &Patch, document: &Document) -> Result<Self, Needless> {
+    pub fn of(patch: &Patch, document: &Document) -> Result<Self, NoRequirement> {
         let failed = document.clone().apply(patch.clone()).err();
         let Some(PatchError { operation: Some(number), reason, .. }) = failed else {
-            return Err(Needless::Never);
+            return Err(NoRequirement::Never);
         };
         let operation = &patch.0[number];
         let need = Self::of_operation(operation, &reason)?;
         // What the operations before that one, and its own first step, made of it.
         let mut own = patch.0[..number].to_vec();
-        if let (Operation::Move { from, .. }, What::Room(_)) = (operation, need.what) {
+        if let (Operation::Move { from, .. }, Needed::Room(_)) = (operation, need.what) {
             own.push(Operation::Remove { path: from.clone() });
         }
         let (mut then, mut steps) = (document.clone(), Vec::new());
         for operation in own {
-            let from = Step::taken(&operation, &then);
+            let from = PatchStep::taken(&operation, &then);
             let put = operation.clone();
             then.apply(Patch(vec![operation])).expect("they applied before the one that failed");
-            steps.extend(from.into_iter().chain(Step::put(&put, &then)));
+            steps.extend(from.into_iter().chain(PatchStep::put(&put, &then)));
         }
         let seen = need.seen(&then);
         let pointer = need.pointer.clone();
         let first = steps.iter().rev().try_fold(need, Self::before);
-        first.filter(|first| first.seen(document) == seen).ok_or(Needless::Own(pointer))
+        first.filter(|first| first.seen(document) == seen).ok_or(NoRequirement::Own(pointer))
     }
 
     /// What that was before a step of the patch; none if the step made what is there.
-    fn before(mut self, step: &Step) -> Option<Self> {
+    fn before(mut self, step: &PatchStep) -> Option<Self> {
         let (array, index, is_put) = match step {
-            Step::Made(path) => {
+            PatchStep::Made(path) => {
                 let (own, path) = (self.pointer.as_str(), path.as_str());
                 return (own != path && !is_inside(own, path)).then_some(self);
             }
-            Step::Put(array, index) => (array, *index, true),
-            Step::Taken(array, index) => (array, *index, false),
+            PatchStep::Put(array, index) => (array, *index, true),
+            PatchStep::Taken(array, index) => (array, *index, false),
         };
-        if let (true, What::Room(Some(least))) = (*array == self.pointer, &mut self.what) {
+        if let (true, Needed::Room(Some(least))) = (*array == self.pointer, &mut self.what) {
             *least = if is_put { least.saturating_sub(1) } else { least.saturating_add(1) };
         }
         let inner = self.pointer.as_str().strip_prefix(array.as_str());
@@ -173,26 +173,27 @@ impl Requirement {
         Some(self)
     }
 
-    fn of_operation(operation: &Operation, reason: &Reason) -> Result<Self, Needless> {
+    fn of_operation(operation: &Operation, reason: &Reason) -> Result<Self, NoRequirement> {
         use Operation::{Add, Copy, Move, Remove, Replace, Test};
-        let value = |pointer: &PointerBuf| Ok(Self { pointer: pointer.clone(), what: What::Value });
+        let value =
+            |pointer: &PointerBuf| Ok(Self { pointer: pointer.clone(), what: Needed::Value });
         match (reason, operation) {
-            (Reason::MoveIntoItself | Reason::RemoveWhole, _) => Err(Needless::Never),
-            (Reason::TooHeavy, _) => Err(Needless::TooLarge),
+            (Reason::MoveIntoItself | Reason::RemoveWhole, _) => Err(NoRequirement::Never),
+            (Reason::TooHeavy, _) => Err(NoRequirement::TooLarge),
             (
                 Reason::From { .. } | Reason::TooDeep | Reason::TooMuchCopied,
                 Move { from, .. } | Copy { from, .. },
             ) => value(from),
             // What it puts there is too deep for that place, whatever is there.
-            (Reason::TooDeep, _) => Err(Needless::Never),
+            (Reason::TooDeep, _) => Err(NoRequirement::Never),
             (_, Test { path, .. } | Replace { path, .. } | Remove { path }) => value(path),
             (_, Add { path, .. } | Move { path, .. } | Copy { path, .. }) => {
-                let (container, token) = path.split_back().ok_or(Needless::Never)?;
+                let (container, token) = path.split_back().ok_or(NoRequirement::Never)?;
                 let least = match token.encoded() {
                     "-" => Some(0),
                     index => index_of(index),
                 };
-                Ok(Self { pointer: container.to_owned(), what: What::Room(least) })
+                Ok(Self { pointer: container.to_owned(), what: Needed::Room(least) })
             }
         }
     }
@@ -203,16 +204,16 @@ impl Requirement {
     }
 
     /// What is there. Values share memory with the document.
-    pub fn seen(&self, document: &Document) -> Seen {
-        let found = find(document.root(), &self.pointer);
-        Seen(found.map_or(Found::Nothing, |value| match (self.what, value.kind()) {
-            (What::Value, _) => Found::Value(value.clone()),
-            (What::Room(_), Kind::Object) => Found::Object,
-            (What::Room(least), Kind::Array) => {
-                Found::Array(least.is_some_and(|least| value.len() >= least))
+    pub fn seen(&self, document: &Document) -> Finding {
+        let Some(value) = find(document.root(), &self.pointer) else { return Finding::Nothing };
+        match (self.what, value.kind()) {
+            (Needed::Value, _) => Finding::Value(value.clone()),
+            (Needed::Room(_), Kind::Object) => Finding::Object,
+            (Needed::Room(least), Kind::Array) => {
+                Finding::Array(least.is_some_and(|least| value.len() >= least))
             }
-            (What::Room(_), _) => Found::NoContainer,
-        }))
+            (Needed::Room(_), _) => Finding::NoContainer,
+        }
     }
 
     /// Whether the operation can change what is there, as far as its paths tell. If it cannot, it does not.
@@ -280,9 +281,9 @@ mod tests {
 
     #[test]
     fn what_an_operation_needs_is_where_it_looks_for_it() {
-        let own = |pointer: &str| Err(Needless::Own(PointerBuf::parse(pointer).unwrap()));
-        let at = |pointer: &str| Ok((pointer.to_owned(), What::Value));
-        let room = |pointer: &str, least| Ok((pointer.to_owned(), What::Room(least)));
+        let own = |pointer: &str| Err(NoRequirement::Own(PointerBuf::parse(pointer).unwrap()));
+        let at = |pointer: &str| Ok((pointer.to_owned(), Needed::Value));
+        let room = |pointer: &str, least| Ok((pointer.to_owned(), Needed::Room(least)));
         for (text, patch, expected) in [
             ("{}", r#"[{"op":"test","path":"/a/b","value":1}]"#, at("/a/b")),
             (r#"{"a":2}"#, r#"[{"op":"test","path":"/a","value":1}]"#, at("/a")),
@@ -323,9 +324,13 @@ mod tests {
                 r#"[{"op":"add","path":"/b","value":2},{"op":"test","path":"/a","value":2}]"#,
                 at("/a"),
             ),
-            ("{}", r#"[{"op":"remove","path":""}]"#, Err(Needless::Never)),
-            (r#"{"a":{}}"#, r#"[{"op":"move","from":"/a","path":"/a/b"}]"#, Err(Needless::Never)),
-            (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1}]"#, Err(Needless::Never)),
+            ("{}", r#"[{"op":"remove","path":""}]"#, Err(NoRequirement::Never)),
+            (
+                r#"{"a":{}}"#,
+                r#"[{"op":"move","from":"/a","path":"/a/b"}]"#,
+                Err(NoRequirement::Never),
+            ),
+            (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1}]"#, Err(NoRequirement::Never)),
             // Nor is anybody for what it made, whatever was there before.
             (
                 "{}",
@@ -378,18 +383,18 @@ mod tests {
             what,
         };
         for (pointer, what, before, after, is_changed) in [
-            ("/a", What::Value, "{}", r#"{"b":1}"#, false),
-            ("/a", What::Value, "{}", r#"{"a":null}"#, true),
-            ("/a", What::Value, r#"{"a":1}"#, r#"{"a":1.0}"#, false),
-            ("/a", What::Value, r#"{"a":{"b":1}}"#, r#"{"a":{"b":2}}"#, true),
-            ("/a/1", What::Value, r#"{"a":[1,2]}"#, r#"{"a":[0,1,2]}"#, true),
-            ("/a/1", What::Value, r#"{"a":[1,1]}"#, r#"{"a":[1,1,1]}"#, false),
-            ("/a", What::Room(None), r#"{"a":{}}"#, r#"{"a":{"b":2}}"#, false),
-            ("/a", What::Room(None), r#"{"a":{}}"#, r#"{"a":[]}"#, true),
-            ("/a", What::Room(None), r#"{"a":1}"#, r#"{"a":"x"}"#, false),
-            ("/a", What::Room(None), r#"{"a":1}"#, "{}", true),
-            ("/a", What::Room(Some(2)), r#"{"a":[1,2,3]}"#, r#"{"a":[1,2]}"#, false),
-            ("/a", What::Room(Some(2)), r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, true),
+            ("/a", Needed::Value, "{}", r#"{"b":1}"#, false),
+            ("/a", Needed::Value, "{}", r#"{"a":null}"#, true),
+            ("/a", Needed::Value, r#"{"a":1}"#, r#"{"a":1.0}"#, false),
+            ("/a", Needed::Value, r#"{"a":{"b":1}}"#, r#"{"a":{"b":2}}"#, true),
+            ("/a/1", Needed::Value, r#"{"a":[1,2]}"#, r#"{"a":[0,1,2]}"#, true),
+            ("/a/1", Needed::Value, r#"{"a":[1,1]}"#, r#"{"a":[1,1,1]}"#, false),
+            ("/a", Needed::Room(None), r#"{"a":{}}"#, r#"{"a":{"b":2}}"#, false),
+            ("/a", Needed::Room(None), r#"{"a":{}}"#, r#"{"a":[]}"#, true),
+            ("/a", Needed::Room(None), r#"{"a":1}"#, r#"{"a":"x"}"#, false),
+            ("/a", Needed::Room(None), r#"{"a":1}"#, "{}", true),
+            ("/a", Needed::Room(Some(2)), r#"{"a":[1,2,3]}"#, r#"{"a":[1,2]}"#, false),
+            ("/a", Needed::Room(Some(2)), r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, true),
         ] {
             let need = need(pointer, what);
             let is_other = need.seen(&document(before)) != need.seen(&document(after));
@@ -404,7 +409,8 @@ mod tests {
             let mut operations = vec![r#"{"op":"add","path":"/b","value":1}"#; others];
             operations.extend(vec![r#"{"op":"replace","path":"/l/1","value":7}"#; same + 1]);
             let patch = parse(&format!("[{}]", operations.join(","))).unwrap();
-            let need = Requirement { pointer: PointerBuf::parse("/l").unwrap(), what: What::Value };
+            let need =
+                Requirement { pointer: PointerBuf::parse("/l").unwrap(), what: Needed::Value };
             assert_eq!(need.changed_at(patch, document(r#"{"l":[1,2]}"#)), expected);
         }
     }
@@ -429,7 +435,7 @@ mod tests {
             ("", r#"[{"op":"remove","path":"/1"}]"#, true),
         ] {
             let need =
-                Requirement { pointer: PointerBuf::parse(pointer).unwrap(), what: What::Value };
+                Requirement { pointer: PointerBuf::parse(pointer).unwrap(), what: Needed::Value };
             let Patch(operations) = parse(patch).unwrap();
             assert_eq!(need.may_be_changed_by(&operations[0]), expected, "{pointer} {patch}");
         }

@@ -20,11 +20,11 @@ use crate::document::Value;
 /// [`Reason::Malformed`], with the operation it stands in where there is one.
 pub fn parse(text: &str) -> Result<Patch, PatchError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let mut progress = Progress::default();
+    let mut progress = ParsePlace::default();
     let patch = PatchSeed(&mut progress).deserialize(&mut reader);
     // What follows the patch belongs to none of its operations.
     if patch.is_ok() {
-        progress = Progress::default();
+        progress = ParsePlace::default();
     }
     patch.and_then(|patch| reader.end().map(|()| Patch(patch))).map_err(|error| PatchError {
         operation: progress.operation,
@@ -35,12 +35,12 @@ pub fn parse(text: &str) -> Result<Patch, PatchError> {
 
 /// Where the reader is, for the error.
 #[derive(Default)]
-struct Progress {
+struct ParsePlace {
     operation: Option<usize>,
     path: Option<String>,
 }
 
-struct PatchSeed<'a>(&'a mut Progress);
+struct PatchSeed<'a>(&'a mut ParsePlace);
 
 impl<'de> DeserializeSeed<'de> for PatchSeed<'_> {
     type Value = Vec<Operation>;
@@ -61,7 +61,7 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
         // Most patches have one operation, and a history keeps the room for it.
         let mut operations = Vec::with_capacity(1);
         loop {
-            *self.0 = Progress { operation: Some(operations.len()), path: None };
+            *self.0 = ParsePlace { operation: Some(operations.len()), path: None };
             match elements.next_element_seed(OperationSeed(self.0))? {
                 Some(operation) => operations.push(operation),
                 None => return Ok(operations),
@@ -72,9 +72,9 @@ impl<'de> Visitor<'de> for PatchSeed<'_> {
 
 /// A member's name, borrowed from the text if it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
 
-struct OperationSeed<'a>(&'a mut Progress);
+struct OperationSeed<'a>(&'a mut ParsePlace);
 
 impl<'de> DeserializeSeed<'de> for OperationSeed<'_> {
     type Value = Operation;
@@ -92,11 +92,11 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Operation, A::Error> {
-        let mut kind: Option<Kind> = None;
+        let mut kind: Option<OperationKind> = None;
         let mut path: Option<PointerBuf> = None;
         let mut from: Option<Value> = None;
         let mut value: Option<Value> = None;
-        while let Some(Name(name)) = members.next_key()? {
+        while let Some(MemberName(name)) = members.next_key()? {
             match &*name {
                 "op" => set_once(&mut kind, members.next_value()?, "op")?,
                 "path" => {
@@ -111,7 +111,7 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
         }
         let kind = kind.ok_or_else(|| A::Error::missing_field("op"))?;
         let path = path.ok_or_else(|| A::Error::missing_field("path"))?;
-        let from = |path: &Pointer, progress: &mut Progress| {
+        let from = |path: &Pointer, progress: &mut ParsePlace| {
             let from = match from {
                 Some(from) => match from.as_str() {
                     Some(from) => pointer(from.to_owned(), "from"),
@@ -121,18 +121,18 @@ impl<'de> Visitor<'de> for OperationSeed<'_> {
             };
             from.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
         };
-        let value = |path: &Pointer, progress: &mut Progress| {
+        let value = |path: &Pointer, progress: &mut ParsePlace| {
             let value = value.ok_or_else(|| A::Error::missing_field("value"));
             value.inspect_err(|_| progress.path = Some(path.as_str().to_owned()))
         };
         let progress = &mut *self.0;
         Ok(match kind {
-            Kind::Add => Operation::Add { value: value(&path, progress)?, path },
-            Kind::Remove => Operation::Remove { path },
-            Kind::Replace => Operation::Replace { value: value(&path, progress)?, path },
-            Kind::Move => Operation::Move { from: from(&path, progress)?, path },
-            Kind::Copy => Operation::Copy { from: from(&path, progress)?, path },
-            Kind::Test => Operation::Test { value: value(&path, progress)?, path },
+            OperationKind::Add => Operation::Add { value: value(&path, progress)?, path },
+            OperationKind::Remove => Operation::Remove { path },
+            OperationKind::Replace => Operation::Replace { value: value(&path, progress)?, path },
+            OperationKind::Move => Operation::Move { from: from(&path, progress)?, path },
+            OperationKind::Copy => Operation::Copy { from: from(&path, progress)?, path },
+            OperationKind::Test => Operation::Test { value: value(&path, progress)?, path },
         })
     }
 }
@@ -159,7 +159,7 @@ fn pointer<E: Error>(text: String, name: &str) -> Result<PointerBuf, E> {
 }
 
 /// What an operation does.
-enum Kind {
+enum OperationKind {
     Add,
     Remove,
     Replace,
@@ -168,24 +168,24 @@ enum Kind {
     Test,
 }
 
-impl<'de> Deserialize<'de> for Kind {
+impl<'de> Deserialize<'de> for OperationKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KindVisitor;
-        impl Visitor<'_> for KindVisitor {
-            type Value = Kind;
+        struct OperationKindVisitor;
+        impl Visitor<'_> for OperationKindVisitor {
+            type Value = OperationKind;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the name of an operation, which is a string")
             }
 
-            fn visit_str<E: Error>(self, name: &str) -> Result<Kind, E> {
+            fn visit_str<E: Error>(self, name: &str) -> Result<OperationKind, E> {
                 Ok(match name {
-                    "add" => Kind::Add,
-                    "remove" => Kind::Remove,
-                    "replace" => Kind::Replace,
-                    "move" => Kind::Move,
-                    "copy" => Kind::Copy,
-                    "test" => Kind::Test,
+                    "add" => OperationKind::Add,
+                    "remove" => OperationKind::Remove,
+                    "replace" => OperationKind::Replace,
+                    "move" => OperationKind::Move,
+                    "copy" => OperationKind::Copy,
+                    "test" => OperationKind::Test,
                     _ => {
                         return Err(E::custom(format_args!(
                             "`op` is {name:?}, but it is one of add, remove, replace, move, copy, test"
@@ -194,6 +194,6 @@ impl<'de> Deserialize<'de> for Kind {
                 })
             }
         }
-        deserializer.deserialize_str(KindVisitor)
+        deserializer.deserialize_str(OperationKindVisitor)
     }
 }

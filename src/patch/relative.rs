@@ -23,7 +23,7 @@ pub fn within_part(
 }
 
 /// Where a path leads, as seen from a part.
-enum Place {
+enum Relation {
     /// To the part, or to what it is in.
     Around,
     /// Into the part, there.
@@ -34,7 +34,7 @@ enum Place {
 
 /// What an operation puts somewhere, or takes away there, may move what is behind it in an array.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Effect {
+enum Shift {
     Insertion,
     Removal,
 }
@@ -52,18 +52,18 @@ impl Part<'_> {
         Some(match operation {
             Test { .. } => None,
             Add { path, value } => {
-                let path = self.target(path, Effect::Insertion)?;
+                let path = self.target(path, Shift::Insertion)?;
                 path.map(|path| Add { path, value: value.clone() })
             }
-            Remove { path } => self.target(path, Effect::Removal)?.map(|path| Remove { path }),
+            Remove { path } => self.target(path, Shift::Removal)?.map(|path| Remove { path }),
             Replace { path, value } => match self.place(path) {
-                Place::Around => return None,
-                Place::Inside(path) => Some(Replace { path, value: value.clone() }),
-                Place::Beside => None,
+                Relation::Around => return None,
+                Relation::Inside(path) => Some(Replace { path, value: value.clone() }),
+                Relation::Beside => None,
             },
             Move { from, path } => {
-                let from = self.target(from, Effect::Removal)?;
-                let path = self.target(path, Effect::Insertion)?;
+                let from = self.target(from, Shift::Removal)?;
+                let path = self.target(path, Shift::Insertion)?;
                 match (from, path) {
                     (Some(from), Some(path)) => Some(Move { from, path }),
                     (Some(path), None) => Some(Remove { path }),
@@ -71,7 +71,7 @@ impl Part<'_> {
                     (None, None) => None,
                 }
             }
-            Copy { from, path } => match self.target(path, Effect::Insertion)? {
+            Copy { from, path } => match self.target(path, Shift::Insertion)? {
                 Some(path) => Some(Copy { from: self.inside(from)?, path }),
                 None => None,
             },
@@ -79,20 +79,20 @@ impl Part<'_> {
     }
 
     /// Where a path leads to within the part, if it does; none if the part is another one then.
-    fn target(&self, path: &Pointer, effect: Effect) -> Option<Option<PointerBuf>> {
+    fn target(&self, path: &Pointer, effect: Shift) -> Option<Option<PointerBuf>> {
         match self.place(path) {
-            Place::Around => None,
-            Place::Inside(path) => Some(Some(path)),
-            Place::Beside if self.is_moved(path.as_str(), effect) => None,
-            Place::Beside => Some(None),
+            Relation::Around => None,
+            Relation::Inside(path) => Some(Some(path)),
+            Relation::Beside if self.is_moved(path.as_str(), effect) => None,
+            Relation::Beside => Some(None),
         }
     }
 
-    fn place(&self, path: &Pointer) -> Place {
+    fn place(&self, path: &Pointer) -> Relation {
         if below(self.pointer, path.as_str()).is_some() {
-            return Place::Around;
+            return Relation::Around;
         }
-        self.inside(path).map_or(Place::Beside, Place::Inside)
+        self.inside(path).map_or(Relation::Beside, Relation::Inside)
     }
 
     /// A path to the part or into it, as seen from there.
@@ -103,7 +103,7 @@ impl Part<'_> {
 
     /// Whether the part comes to another place of an array by what is inserted or removed at `path`, or may have
     /// come to be.
-    fn is_moved(&self, path: &str, effect: Effect) -> bool {
+    fn is_moved(&self, path: &str, effect: Shift) -> bool {
         let Some((parent, token)) = path.rsplit_once('/') else { return false };
         let Some(own) = below(self.pointer, parent) else { return false };
         let parent = Pointer::parse(parent).expect("it is the beginning of a pointer, up to a /");
@@ -113,7 +113,7 @@ impl Part<'_> {
         }
         let own = own.split('/').nth(1).unwrap_or_default();
         match (token.parse::<u64>(), own.parse::<u64>()) {
-            (Ok(index), Ok(own)) if effect == Effect::Insertion => index <= own,
+            (Ok(index), Ok(own)) if effect == Shift::Insertion => index <= own,
             (Ok(index), Ok(own)) => index < own,
             // At the end.
             (Err(_), Ok(_)) => !self.was_there,

@@ -6,7 +6,7 @@ use super::bad_request;
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::State;
-use crate::patch::{Needless, PatchError, Pointer};
+use crate::patch::{NoRequirement, PatchError, Pointer};
 use crate::query::Untold;
 use crate::replica::history::cause::{Because, NoWinner};
 use crate::source::Source;
@@ -78,9 +78,9 @@ impl<'a> Told<'a> {
             NoWinner::NotSkipped => {
                 return Self::Unknown { unknown: "it is not skipped any more" };
             }
-            NoWinner::Needless(Needless::Never) => "it applies to no document".into(),
-            NoWinner::Needless(Needless::TooLarge) => "the document would be too large".into(),
-            NoWinner::Needless(Needless::Own(path)) => {
+            NoWinner::Needless(NoRequirement::Never) => "it applies to no document".into(),
+            NoWinner::Needless(NoRequirement::TooLarge) => "the document would be too large".into(),
+            NoWinner::Needless(NoRequirement::Own(path)) => {
                 format!("its own operations changed {} before", named(path))
             }
             NoWinner::Unchanged(path) => {

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use super::primary::CommitStatus;
-use crate::histogram::{BOUNDS, Counts};
+use crate::histogram::{BOUNDS, HistogramCounts};
 use crate::manager::Counters;
 use crate::mesh::downstream::DownstreamStatus;
 use crate::mesh::upstream::UpstreamStatus;
@@ -40,11 +40,11 @@ pub struct Readings<'a> {
     /// Whether another patchmesh node has read this one.
     pub was_read: bool,
     /// How long the manager's turns took.
-    pub turns: Counts,
+    pub turns: HistogramCounts,
     /// How long the disk took to sync batches of the journal; none if it is in memory.
-    pub syncs: Option<Counts>,
+    pub syncs: Option<HistogramCounts>,
     /// How long transactions of peers took from their time to their acceptance.
-    pub delays: Counts,
+    pub delays: HistogramCounts,
 }
 
 /// The text; `process` is what the system says of the process.
@@ -230,7 +230,7 @@ impl Page {
     }
 
     /// The samples of a histogram with these labels.
-    fn histogram(&mut self, name: &str, labels: &[(&str, &dyn Display)], counts: &Counts) {
+    fn histogram(&mut self, name: &str, labels: &[(&str, &dyn Display)], counts: &HistogramCounts) {
         let bucket = format!("{name}_bucket");
         let bounds = BOUNDS.iter().map(|bound| bound.as_secs_f64().to_string());
         let buckets = bounds.zip(counts.up_to).chain([("+Inf".to_owned(), counts.count)]);
@@ -347,7 +347,7 @@ mod tests {
                 upstreams,
                 downstreams: &[],
                 was_read: true,
-                turns: Counts::default(),
+                turns: HistogramCounts::default(),
                 syncs: None,
                 delays: delays.counts(),
             };

@@ -21,7 +21,7 @@ const ROW_BYTES: usize = 64 << 10;
 /// and the rows follow one another.
 #[derive(Clone, Debug)]
 pub struct Sequence<T> {
-    rows: Arc<Vec<Row<T>>>,
+    rows: Arc<Vec<SlotRow<T>>>,
     /// The number of the first entry, counted since the beginning; and that of the one to come.
     first: u64,
     end: u64,
@@ -30,7 +30,7 @@ pub struct Sequence<T> {
 }
 
 #[derive(Clone, Debug)]
-struct Row<T> {
+struct SlotRow<T> {
     /// The number of the entry in the first slot.
     start: u64,
     slots: Arc<[OnceLock<T>]>,
@@ -126,7 +126,7 @@ impl<T: Clone> Sequence<T> {
 
     fn push_row(&mut self, entry: T, bytes: usize) {
         let slots = row_of_entries(std::iter::once(entry));
-        Arc::make_mut(&mut self.rows).push(Row { start: self.end, slots });
+        Arc::make_mut(&mut self.rows).push(SlotRow { start: self.end, slots });
         self.end += 1;
         self.last_bytes = bytes;
     }

@@ -14,11 +14,11 @@ const FEW: usize = ROW / 2;
 /// Invariants: no row is empty, and `len` is how many entries all of them have.
 #[derive(Clone, Debug)]
 pub struct Sorted<T> {
-    rows: Arc<Vec<Row<T>>>,
+    rows: Arc<Vec<SortedRow<T>>>,
     len: usize,
 }
 
-type Row<T> = Arc<Vec<T>>;
+type SortedRow<T> = Arc<Vec<T>>;
 
 /// A place in a list: that of an entry, or the end. It holds until the list is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl<T> Sorted<T> {
 
     /// The place of the first entry that is not as `is_before` says, where all that are come first.
     pub fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> At {
-        let is_row_before = |row: &Row<T>| row.last().is_some_and(&is_before);
+        let is_row_before = |row: &SortedRow<T>| row.last().is_some_and(&is_before);
         let row = self.rows.partition_point(is_row_before);
         let index = self.rows.get(row).map_or(0, |row| row.partition_point(is_before));
         At { row, index }
@@ -90,7 +90,7 @@ impl<T> Sorted<T> {
 
     /// The entries from an index on.
     pub fn iter_from(&self, mut index: usize) -> impl Iterator<Item = &T> {
-        let is_before = |row: &&Row<T>| {
+        let is_before = |row: &&SortedRow<T>| {
             let is_before = row.len() <= index;
             if is_before {
                 index -= row.len();

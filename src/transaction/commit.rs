@@ -4,7 +4,7 @@
 //! {"Epoch":1,"After":null,"Until":1763888400123456,"Clock":{"a~k3x9q2pd":17},"Horizon":2592000,"Hash":"..."}
 //! ```
 //!
-//! `After` is null or `{"Source":...,"Id":...}`; `Hash` is left out if there is none. The reader takes the
+//! `AfterName` is null or `{"Source":...,"Id":...}`; `Hash` is left out if there is none. The reader takes the
 //! names in any case and ignores members that it does not know. What it does know has to be right: a commit
 //! decides for all nodes what is final, so what two readers could take differently is no commit.
 
@@ -101,20 +101,20 @@ impl<'de> Visitor<'de> for CommitVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Commit, A::Error> {
         let (mut epoch, mut until, mut clock, mut horizon) = (None, None, None, None);
-        let (mut after, mut hash): (Option<After>, Option<Box<str>>) = (None, None);
+        let (mut after, mut hash): (Option<AfterName>, Option<Box<str>>) = (None, None);
         while let Some(name) = members.next_key::<MemberName>()? {
             match name {
                 _ if name.is("Epoch") => epoch = Some(members.next_value::<u64>()?),
                 _ if name.is("After") => after = members.next_value()?,
                 _ if name.is("Until") => until = Some(members.next_value::<u64>()?),
-                _ if name.is("Clock") => clock = Some(members.next_value::<Covered>()?.0),
+                _ if name.is("Clock") => clock = Some(members.next_value::<CoveredIds>()?.0),
                 _ if name.is("Horizon") => horizon = Some(members.next_value::<u64>()?),
                 _ if name.is("Hash") => hash = members.next_value()?,
                 _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
         let epoch = epoch.ok_or_else(|| A::Error::missing_field("Epoch"))?;
-        let after = after.map(|After(name)| name);
+        let after = after.map(|AfterName(name)| name);
         let before = after.as_ref().and_then(|after| after.source.epoch());
         let until = until.ok_or_else(|| A::Error::missing_field("Until"))?;
         let clock = clock.ok_or_else(|| A::Error::missing_field("Clock"))?;
@@ -147,25 +147,25 @@ fn is_hash(text: &str) -> bool {
     text.len() == HASH_DIGITS && text.bytes().all(is_digit)
 }
 
-/// The member `After`.
-struct After(Name);
+/// The member `AfterName`.
+struct AfterName(Name);
 
-impl<'de> Deserialize<'de> for After {
+impl<'de> Deserialize<'de> for AfterName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AfterVisitor)
+        deserializer.deserialize_map(AfterNameVisitor)
     }
 }
 
-struct AfterVisitor;
+struct AfterNameVisitor;
 
-impl<'de> Visitor<'de> for AfterVisitor {
-    type Value = After;
+impl<'de> Visitor<'de> for AfterNameVisitor {
+    type Value = AfterName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("null or an object with the members Source and Id")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<After, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<AfterName, A::Error> {
         let (mut source, mut id) = (None, None);
         while let Some(name) = members.next_key::<MemberName>()? {
             match name {
@@ -180,29 +180,29 @@ impl<'de> Visitor<'de> for AfterVisitor {
         check(source.epoch().is_some(), || {
             format!("After names a commit, {:?} has none", source.as_str())
         })?;
-        Ok(After(Name { source, id }))
+        Ok(AfterName(Name { source, id }))
     }
 }
 
 /// The member `Clock`.
-struct Covered(BTreeMap<Source, u64>);
+struct CoveredIds(BTreeMap<Source, u64>);
 
-impl<'de> Deserialize<'de> for Covered {
+impl<'de> Deserialize<'de> for CoveredIds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(CoveredVisitor)
+        deserializer.deserialize_map(CoveredIdsVisitor)
     }
 }
 
-struct CoveredVisitor;
+struct CoveredIdsVisitor;
 
-impl<'de> Visitor<'de> for CoveredVisitor {
-    type Value = Covered;
+impl<'de> Visitor<'de> for CoveredIdsVisitor {
+    type Value = CoveredIds;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of Ids by source")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Covered, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<CoveredIds, A::Error> {
         let mut clock = BTreeMap::new();
         while let Some((source, next)) = members.next_entry::<Source, u64>()? {
             // One more than an Id, since it is not covered itself.
@@ -217,6 +217,6 @@ impl<'de> Visitor<'de> for CoveredVisitor {
                 }
             };
         }
-        Ok(Covered(clock))
+        Ok(CoveredIds(clock))
     }
 }

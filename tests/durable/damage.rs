@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use patchmesh::journal::{Begin, Header, push_batch};
+use patchmesh::journal::{Header, SegmentBegin, push_batch};
 
 use crate::client;
 use crate::harness::{PlainNode, Port, wait_for};
@@ -544,7 +544,7 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
         let header = Header::new("old~1".parse().unwrap());
         let header = header.next(
             None,
-            Begin { position: 39 * 7, batch: 40, offset: begin.len() as u64, after: 0 },
+            SegmentBegin { position: 39 * 7, batch: 40, offset: begin.len() as u64, after: 0 },
         );
         let second = [&header.line(), end].concat();
         [("journal", begin.to_vec()), ("journal-0000000000000273", second)]

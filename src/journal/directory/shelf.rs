@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::JOURNAL;
 use crate::journal::new_file::{NewFile, is_unfinished, sync_directory};
 use crate::journal::reader::DamagedFile;
-use crate::journal::scan::{Damage, Why};
+use crate::journal::scan::{Damage, DamageCause};
 use crate::journal::segments::{NotAdded, Shelf};
 use crate::journal::storage::{NamedFile, Storage};
 use crate::journal::stored::{BASE, CHECKPOINT, SEGMENT, check_lines, number_of, numbered};
@@ -69,7 +69,7 @@ impl Shelf for DirectoryShelf {
             // Another one has taken its place.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => {
-                let damage = Damage { offset: 0, why: Why::Unreadable(error.to_string()) };
+                let damage = Damage { offset: 0, why: DamageCause::Unreadable(error.to_string()) };
                 Err(DamagedFile { file, damage })
             }
         }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 
-use crate::journal::format::{FIRST_BYTE, Header, Life, is_note};
+use crate::journal::format::{FIRST_BYTE, Header, LifeNote, is_note};
 use crate::journal::index::Ids;
 use crate::journal::reader::{FileReader, Mark};
-use crate::journal::scan::{Damage, End, Scanner, Why};
+use crate::journal::scan::{Damage, DamageCause, JournalEnd, Scanner};
 use crate::journal::segments::Segments;
 use crate::journal::storage::Storage;
 use crate::source::Source;
@@ -77,7 +77,7 @@ pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
             [(_, object)] => Header::read(object).map_err(OpenError::Header)?,
             _ => return Err(OpenError::Header("there is more than one header".into())),
         },
-        Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
+        Err(JournalEnd::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
         Err(_) => return Err(OpenError::Header("there is no whole header".into())),
     };
     if scanner.unterminated() {
@@ -160,7 +160,7 @@ fn read_on(reader: &FileReader, visit: &mut Visit) -> Result<Extent, OpenError> 
                 for (line, (offset, object)) in (batch.first_line..).zip(batch.objects) {
                     let wrong = |why| OpenError::Line(offset, why);
                     if is_note(object) {
-                        lives.push(Life::read(object).map_err(wrong)?);
+                        lives.push(LifeNote::read(object).map_err(wrong)?);
                         continue;
                     }
                     let at = position + transactions.len() as u64;
@@ -176,15 +176,15 @@ fn read_on(reader: &FileReader, visit: &mut Visit) -> Result<Extent, OpenError> 
                 position += transactions.len() as u64;
                 visit((batch.end - text_begin) as f64 / text_length as f64, transactions)?;
             }
-            Err(End::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
-            Err(end @ (End::Clean | End::Torn)) => {
+            Err(JournalEnd::Damaged(damage)) => return Err(OpenError::Damaged(damage)),
+            Err(end @ (JournalEnd::Clean | JournalEnd::Torn)) => {
                 let extent = Extent {
                     last,
                     end: scanner.offset(),
                     next_batch: scanner.next_batch(),
                     length: position,
                     lives,
-                    torn: end == End::Torn,
+                    torn: end == JournalEnd::Torn,
                 };
                 extent.check_end(storage)?;
                 if let Some(newest) = extent.lives.last() {
@@ -202,10 +202,10 @@ impl Extent {
         let last_file = storage.last().first.offset;
         let damaged = |offset, why| Err(OpenError::Damaged(Damage { offset, why }));
         if self.end < last_file {
-            return damaged(self.end, Why::Missing);
+            return damaged(self.end, DamageCause::Missing);
         }
         if self.last < last_file && self.last < self.end && self.last_batch(storage)?.1 {
-            return damaged(self.last, Why::LineFeed);
+            return damaged(self.last, DamageCause::LineFeed);
         }
         Ok(())
     }

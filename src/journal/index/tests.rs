@@ -24,8 +24,8 @@ fn what_a_clock_covers_is_left_out_by_whole_blocks() {
     }
     let length = 3 * BLOCK + 10;
     // From where on; the clock; where to go on.
-    type Row<'a> = (u64, &'a [(&'a str, u64)], u64);
-    let table: [Row; 12] = [
+    type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
+    let table: [Case; 12] = [
         (0, &[], 0),
         (17, &[], 17),
         (0, &[("a", BLOCK + 1)], BLOCK),
@@ -59,8 +59,8 @@ fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
     }
     let length = 3 * BLOCK + 20;
     // From where on; the clock; how many it lacks.
-    type Row<'a> = (u64, &'a [(&'a str, u64)], u64);
-    let table: [Row; 13] = [
+    type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
+    let table: [Case; 13] = [
         (0, &[], length),
         (17, &[], length - 17),
         (length, &[], 0),
@@ -241,7 +241,7 @@ fn random_journals_are_never_short_of_a_transaction() {
 /// As README says: what is in memory for every 256 transactions.
 #[test]
 fn a_block_takes_little_and_a_source_in_it_sixteen_bytes() {
-    assert_eq!((BLOCK, size_of::<Entry>()), (256, 16));
+    assert_eq!((BLOCK, size_of::<SourceIds>()), (256, 16));
     // A mark of the file's beside it.
     assert!(size_of::<Option<Block>>() + size_of::<crate::journal::Mark>() <= 130);
 }

@@ -1,12 +1,12 @@
 //! Checks what nobody has asked for: see the scrub.
 
-use super::lines::Lines;
+use super::stored_lines::StoredLines;
 use super::{DamagedFile, FileReader, STRIDE, record};
 use crate::journal::file::{OpenError, read_header};
 use crate::journal::format::Header;
 use crate::journal::index::Ids;
-use crate::journal::scan::{Damage, Why};
-use crate::journal::segments::Segment;
+use crate::journal::scan::{Damage, DamageCause};
+use crate::journal::segments::SegmentFile;
 
 /// What came of checking a part of the file.
 #[derive(Debug)]
@@ -37,10 +37,10 @@ impl FileReader {
             checked.damage = base.err().or_else(|| self.check_files().err());
         }
         let mut lines = match mark {
-            Some(mark) => Lines::new(self, mark, from),
+            Some(mark) => StoredLines::new(self, mark, from),
             None => {
                 let first = self.storage.first();
-                Lines::new(self, first.first, first.position())
+                StoredLines::new(self, first.first, first.position())
             }
         };
         let start = lines.offset();
@@ -96,9 +96,9 @@ impl FileReader {
 
 /// Checks that a file begins as it did, and is where it was; the last one's place is looked at more often, and
 /// told otherwise.
-fn check_file(file: &Segment, is_last: bool) -> Result<(), DamagedFile> {
+fn check_file(file: &SegmentFile, is_last: bool) -> Result<(), DamagedFile> {
     let damaged = |damage| Err(DamagedFile { file: file.storage.name(), damage });
-    let wrong = |why| damaged(Damage { offset: 0, why: Why::Content(why) });
+    let wrong = |why| damaged(Damage { offset: 0, why: DamageCause::Content(why) });
     let same = |header: &Header| {
         let known = &file.header;
         (&header.source, &header.begin, &header.life) == (&known.source, &known.begin, &known.life)

@@ -13,13 +13,13 @@ type Files = BTreeMap<u64, Vec<u8>>;
 
 /// Several files in memory, which keeps what each step leaves of them: as it was written, and as it was synced.
 #[derive(Clone, Default)]
-struct Disk(Arc<Mutex<Content>>);
+struct Disk(Arc<Mutex<DiskContent>>);
 
 #[derive(Default)]
-struct Content {
+struct DiskContent {
     files: BTreeMap<u64, [Vec<u8>; 2]>,
     /// What each step has left; none if that is not kept.
-    steps: Option<Vec<Step>>,
+    steps: Option<Vec<CrashPoint>>,
     /// The least and the greatest position at which the journal may begin and end.
     begin: [u64; 2],
     length: [u64; 2],
@@ -30,7 +30,7 @@ struct Content {
 }
 
 /// What may be found after a crash.
-struct Step {
+struct CrashPoint {
     files: [Files; 2],
     begin: [u64; 2],
     length: [u64; 2],
@@ -60,7 +60,7 @@ impl Disk {
         content.files.iter().map(|(position, [seen, _])| (*position, seen.clone())).collect()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Content)) {
+    fn change(&self, change: impl FnOnce(&mut DiskContent)) {
         let mut content = self.0.lock().unwrap();
         change(&mut content);
         if content.steps.is_none() {
@@ -70,8 +70,11 @@ impl Disk {
             let files = content.files.iter();
             files.map(|(position, both)| (*position, both[which].clone())).collect()
         };
-        let step =
-            Step { files: [files(0), files(1)], begin: content.begin, length: content.length };
+        let step = CrashPoint {
+            files: [files(0), files(1)],
+            begin: content.begin,
+            length: content.length,
+        };
         content.steps.as_mut().expect("it is there").push(step);
     }
 
@@ -230,7 +233,7 @@ fn a_crash_between_any_two_steps_leaves_a_journal_that_opens() {
     }
     let steps = disk.0.lock().unwrap().steps.take().unwrap();
     assert!(steps.len() > 40, "{}", steps.len());
-    for (number, Step { files, begin, length }) in steps.into_iter().enumerate() {
+    for (number, CrashPoint { files, begin, length }) in steps.into_iter().enumerate() {
         for files in files {
             let disk = Disk::of(&files);
             let (mut journal, found) =

@@ -14,7 +14,7 @@
 use sha2::{Digest, Sha256};
 
 use super::note::Note;
-use crate::document::{Pieces, Value};
+use crate::document::{TextPieces, Value};
 use crate::patch::{Document, MAX_WEIGHT};
 use crate::replica::Base;
 use crate::replica::base::{Summary, Written};
@@ -40,7 +40,7 @@ const MAX_TEXT_BYTES: u64 = 6 * MAX_WEIGHT;
 pub struct Notes {
     base: Base,
     written: Written,
-    pieces: Pieces,
+    pieces: TextPieces,
     sha256: Sha256,
     stage: Stage,
 }

@@ -2,7 +2,8 @@
 //! pointer, and take one from there.
 
 use super::place::{
-    Found, Token, around, change, depth, is_inside, no_element, no_member, not_a_container, resolve,
+    Lookup, Token, around, change, depth, is_inside, no_element, no_member, not_a_container,
+    resolve,
 };
 use super::{Document, MAX_DEPTH, MAX_WEIGHT};
 use crate::document::{Kind, Value, equal};
@@ -29,7 +30,7 @@ pub struct Application<'a> {
 }
 
 /// What a `put` met at its place.
-enum Met {
+enum PutTarget {
     /// A value, with which the new one has changed places.
     Value,
     /// An object without that member.
@@ -39,7 +40,7 @@ enum Met {
 }
 
 /// At which path an operation does not apply, and why.
-struct Failure {
+struct StepError {
     path: PointerBuf,
     reason: Box<Reason>,
 }
@@ -56,7 +57,7 @@ impl<'a> Application<'a> {
         for index in 0..self.operations.len() {
             let operation = std::mem::take(&mut self.operations[self.next]);
             self.next += 1;
-            if let Err(Failure { path, reason }) = self.step(operation) {
+            if let Err(StepError { path, reason }) = self.step(operation) {
                 let path = Some(path.as_str().to_owned());
                 return Err(PatchError { operation: Some(index), path, reason: *reason });
             }
@@ -77,7 +78,7 @@ impl<'a> Application<'a> {
     }
 
     /// Applies one operation. If that fails, it says at which path and why.
-    fn step(&mut self, operation: Operation) -> Result<(), Failure> {
+    fn step(&mut self, operation: Operation) -> Result<(), StepError> {
         match operation {
             Operation::Add { path, value } => self.add(path, value),
             Operation::Remove { path } => self.remove(path),
@@ -85,11 +86,11 @@ impl<'a> Application<'a> {
             Operation::Move { from, path } => self.move_value(from, path),
             Operation::Copy { from, path } => match self.copied(from.as_str()) {
                 Ok(value) => self.add(path, value),
-                Err(reason) => Err(Failure { path, reason }),
+                Err(reason) => Err(StepError { path, reason }),
             },
             Operation::Test { path, value } => match self.test(path.as_str(), &value) {
                 Ok(()) => Ok(()),
-                Err(reason) => Err(Failure { path, reason }),
+                Err(reason) => Err(StepError { path, reason }),
             },
         }
     }
@@ -105,15 +106,15 @@ impl<'a> Application<'a> {
     }
 
     /// Fails if the step just done, which was at `path`, made the document too heavy.
-    fn weigh(&self, path: &PointerBuf) -> Result<(), Failure> {
+    fn weigh(&self, path: &PointerBuf) -> Result<(), StepError> {
         if self.document.weight() <= MAX_WEIGHT {
             Ok(())
         } else {
-            Err(Failure { path: path.clone(), reason: Reason::TooHeavy.into() })
+            Err(StepError { path: path.clone(), reason: Reason::TooHeavy.into() })
         }
     }
 
-    fn add(&mut self, path: PointerBuf, mut value: Value) -> Result<(), Failure> {
+    fn add(&mut self, path: PointerBuf, mut value: Value) -> Result<(), StepError> {
         let put = admit(path.as_str(), &value)
             .and_then(|()| put(&mut self.document.root, path.as_str(), &mut value));
         match put {
@@ -122,22 +123,22 @@ impl<'a> Application<'a> {
                 self.undo(undo_put(path, met, value));
                 weighed
             }
-            Err(reason) => Err(Failure { path, reason }),
+            Err(reason) => Err(StepError { path, reason }),
         }
     }
 
-    fn remove(&mut self, path: PointerBuf) -> Result<(), Failure> {
+    fn remove(&mut self, path: PointerBuf) -> Result<(), StepError> {
         let mut value = Value::default();
         match take(&mut self.document.root, path.as_str(), &mut value) {
             Ok(()) => {
                 self.undo(Operation::Add { path, value });
                 Ok(())
             }
-            Err(reason) => Err(Failure { path, reason }),
+            Err(reason) => Err(StepError { path, reason }),
         }
     }
 
-    fn replace(&mut self, path: PointerBuf, mut value: Value) -> Result<(), Failure> {
+    fn replace(&mut self, path: PointerBuf, mut value: Value) -> Result<(), StepError> {
         let replaced = admit(path.as_str(), &value).and_then(|()| {
             change(&mut self.document.root, path.as_str(), |place| {
                 std::mem::swap(place, &mut value);
@@ -150,31 +151,31 @@ impl<'a> Application<'a> {
                 self.undo(Operation::Replace { path, value });
                 weighed
             }
-            Err(reason) => Err(Failure { path, reason }),
+            Err(reason) => Err(StepError { path, reason }),
         }
     }
 
     /// The value at `from` once more: whatever is changed in one of the two is then no longer shared.
-    fn copied(&mut self, from: &str) -> Found<Value> {
+    fn copied(&mut self, from: &str) -> Lookup<Value> {
         let value = resolve(&self.document.root, from).map_err(|reason| at_from(from, reason))?;
         let left = self.copies_left.checked_sub(value.weight());
         self.copies_left = left.ok_or(Reason::TooMuchCopied)?;
         Ok(value.clone())
     }
 
-    fn test(&self, path: &str, value: &Value) -> Found<()> {
+    fn test(&self, path: &str, value: &Value) -> Lookup<()> {
         let found = resolve(&self.document.root, path)?;
         if equal(found, value) { Ok(()) } else { Err(Reason::TestFailed(excerpt(found)).into()) }
     }
 
     /// A remove at `from` and an add of that value at `path`, as RFC 6902 section 4.4 says.
-    fn move_value(&mut self, from: PointerBuf, path: PointerBuf) -> Result<(), Failure> {
+    fn move_value(&mut self, from: PointerBuf, path: PointerBuf) -> Result<(), StepError> {
         let mut old = Value::default();
         let root = &mut self.document.root;
         let met = match carry(root, from.as_str(), path.as_str(), &mut old) {
             Ok(Some(met)) => met,
             Ok(None) => return Ok(()),
-            Err(reason) => return Err(Failure { path, reason }),
+            Err(reason) => return Err(StepError { path, reason }),
         };
         let weighed = self.weigh(&path);
         let put_back = match undo_put(path, met, old) {
@@ -198,7 +199,7 @@ impl<'a> Application<'a> {
 /// Takes the value at `from` and puts it at `path`; or leaves it where it is if that cannot be. Gives
 /// back what it met there, and in `value` the one with which it has changed places; nothing if `from` is
 /// `path`.
-fn carry(root: &mut Value, from: &str, path: &str, value: &mut Value) -> Found<Option<Met>> {
+fn carry(root: &mut Value, from: &str, path: &str, value: &mut Value) -> Lookup<Option<PutTarget>> {
     if is_inside(path, from) {
         return Err(Reason::MoveIntoItself.into());
     }
@@ -224,14 +225,14 @@ fn carry(root: &mut Value, from: &str, path: &str, value: &mut Value) -> Found<O
 }
 
 /// Puts `value` where `path` says, as an add does; what was there is then in `value`.
-fn put(root: &mut Value, path: &str, value: &mut Value) -> Found<Met> {
+fn put(root: &mut Value, path: &str, value: &mut Value) -> Lookup<PutTarget> {
     let Some((parent, token)) = Token::split_last(path) else {
         std::mem::swap(root, value);
-        return Ok(Met::Value);
+        return Ok(PutTarget::Value);
     };
     change(root, parent, |container| match container.kind() {
-        Kind::Object if container.swap_member(&token.name(), value) => Ok(Met::Value),
-        Kind::Object => Ok(Met::Gap),
+        Kind::Object if container.swap_member(&token.name(), value) => Ok(PutTarget::Value),
+        Kind::Object => Ok(PutTarget::Gap),
         Kind::Array => {
             let length = container.len();
             let index = match token.text {
@@ -239,14 +240,14 @@ fn put(root: &mut Value, path: &str, value: &mut Value) -> Found<Met> {
                 _ => token.index(length + 1, length)?,
             };
             container.insert_element(index, std::mem::take(value));
-            Ok(Met::Element(index))
+            Ok(PutTarget::Element(index))
         }
         _ => Err(not_a_container(container, token)),
     })
 }
 
 /// Takes out the value at `path`, as a remove does: it is then in `taken`.
-fn take(root: &mut Value, path: &str, taken: &mut Value) -> Found<()> {
+fn take(root: &mut Value, path: &str, taken: &mut Value) -> Lookup<()> {
     let (parent, token) = Token::split_last(path).ok_or(Reason::RemoveWhole)?;
     change(root, parent, |container| match container.kind() {
         Kind::Object => {
@@ -265,7 +266,7 @@ fn take(root: &mut Value, path: &str, taken: &mut Value) -> Found<()> {
 }
 
 /// Whether a value may stand at `path` without making the document too deep.
-fn admit(path: &str, value: &Value) -> Found<()> {
+fn admit(path: &str, value: &Value) -> Lookup<()> {
     // No path has more tokens than bytes, so that most need not be counted.
     let value_depth = value.depth();
     if path.len() + value_depth <= MAX_DEPTH || depth(path) + value_depth <= MAX_DEPTH {
@@ -276,11 +277,11 @@ fn admit(path: &str, value: &Value) -> Found<()> {
 }
 
 /// What undoes a put at `path`, after which the `old` value is left.
-fn undo_put(path: PointerBuf, met: Met, old: Value) -> Operation {
+fn undo_put(path: PointerBuf, met: PutTarget, old: Value) -> Operation {
     match met {
-        Met::Value => Operation::Replace { path, value: old },
-        Met::Gap => Operation::Remove { path },
-        Met::Element(index) => Operation::Remove { path: settled(path, index) },
+        PutTarget::Value => Operation::Replace { path, value: old },
+        PutTarget::Gap => Operation::Remove { path },
+        PutTarget::Element(index) => Operation::Remove { path: settled(path, index) },
     }
 }
 

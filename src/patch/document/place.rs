@@ -12,10 +12,10 @@ use crate::document::{Kind, Value};
 use crate::patch::error::Reason;
 
 /// What was found, or why there is nothing: that is rare, so it takes little room.
-pub type Found<T> = Result<T, Box<Reason>>;
+pub type Lookup<T> = Result<T, Box<Reason>>;
 
 /// The value at `pointer`.
-pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Found<&'a Value> {
+pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Lookup<&'a Value> {
     let mut value = root;
     while let Some((token, rest)) = Token::split_first(pointer) {
         value = match value.kind() {
@@ -39,8 +39,8 @@ pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Found<&'a Value> {
 pub fn change<R>(
     value: &mut Value,
     pointer: &str,
-    change_it: impl FnOnce(&mut Value) -> Found<R>,
-) -> Found<R> {
+    change_it: impl FnOnce(&mut Value) -> Lookup<R>,
+) -> Lookup<R> {
     let Some((token, rest)) = Token::split_first(pointer) else { return change_it(value) };
     match value.kind() {
         Kind::Object => {
@@ -104,7 +104,7 @@ impl<'a> Token<'a> {
     }
 
     /// The index that it names, below `end`, in an array of `length` elements.
-    pub fn index(self, end: usize, length: usize) -> Found<usize> {
+    pub fn index(self, end: usize, length: usize) -> Lookup<usize> {
         let digits = self.text;
         let is_index = !digits.is_empty()
             && digits.bytes().all(|byte| byte.is_ascii_digit())

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::at::PastFloor;
 use super::{Effect, Entry, Fate, History, Placed};
-use crate::patch::{Document, Needless, Patch, PointerBuf, Requirement, Seen, parse};
+use crate::patch::{Document, Finding, NoRequirement, Patch, PointerBuf, Requirement, parse};
 use crate::replica::floor::Floor;
 use crate::replica::past::{Past, Suffix};
 use crate::transaction::Place;
@@ -36,7 +36,7 @@ pub enum NoWinner {
     /// It is not skipped, or void.
     NotSkipped,
     /// Nothing in the document is to blame.
-    Needless(Needless),
+    Needless(NoRequirement),
     /// Nothing before it has changed what is there.
     Unchanged(PointerBuf),
     /// Nothing that is kept has, and a document stands for what is before.
@@ -50,13 +50,13 @@ pub type Because = Result<Winner, NoWinner>;
 struct Sought {
     place: Place,
     need: Requirement,
-    seen: Seen,
+    seen: Finding,
 }
 
 impl Sought {
     /// The one at `place` with this patch, which does not apply to the document.
     fn new(place: &Place, payload: &str, document: &Document) -> Result<Self, NoWinner> {
-        let need = parse(payload).map_err(|_| Needless::Never);
+        let need = parse(payload).map_err(|_| NoRequirement::Never);
         let need =
             need.and_then(|patch| Requirement::of(&patch, document)).map_err(NoWinner::Needless)?;
         Ok(Self { place: place.clone(), seen: need.seen(document), need })
@@ -295,7 +295,7 @@ mod tests {
         index: usize,
     ) -> Result<(u64, usize, String), NoWinner> {
         let patch =
-            parse(&order[index].1.payload).map_err(|_| NoWinner::Needless(Needless::Never))?;
+            parse(&order[index].1.payload).map_err(|_| NoWinner::Needless(NoRequirement::Never))?;
         let need = Requirement::of(&patch, &documents[index]).map_err(NoWinner::Needless)?;
         let seen = |document: &Document| need.seen(document);
         let is_changed = |at: &usize| seen(&documents[*at]) != seen(&documents[at + 1]);

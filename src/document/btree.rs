@@ -19,7 +19,7 @@ struct Leaf<T: Item> {
 pub type Kids<T> = Arc<Vec<Kid<T>>>;
 
 #[derive(Clone)]
-enum Node<T: Item> {
+enum Subtree<T: Item> {
     Leaf(Arc<Leaf<T>>),
     Branch(Kids<T>),
 }
@@ -33,11 +33,11 @@ pub struct Kid<T: Item> {
     /// How many items it has.
     pub len: u32,
     sum: Sum,
-    node: Node<T>,
+    node: Subtree<T>,
 }
 
 /// What a change gives back, and the sums of the changed item before and after.
-pub struct Changed<R> {
+pub struct ChangedItem<R> {
     pub result: R,
     pub before: Sum,
     pub after: Sum,
@@ -103,21 +103,21 @@ fn reserve<T>(row: &mut Vec<T>, at: usize) {
 impl<T: Item> Kid<T> {
     fn leaf(row: Vec<T>) -> Self {
         let (first, sum, len) = (row[0].key(), Sum::of(&row), row.len() as u32);
-        Self { first, len, sum, node: Node::Leaf(Arc::new(Leaf { tags: T::tags(&row), row })) }
+        Self { first, len, sum, node: Subtree::Leaf(Arc::new(Leaf { tags: T::tags(&row), row })) }
     }
 
     fn branch(kids: Vec<Self>) -> Self {
         let mut sum = Sum::default();
         kids.iter().for_each(|kid| sum.add(kid.sum));
         let len = kids.iter().map(|kid| kid.len).sum();
-        Self { first: kids[0].first.clone(), len, sum, node: Node::Branch(Arc::new(kids)) }
+        Self { first: kids[0].first.clone(), len, sum, node: Subtree::Branch(Arc::new(kids)) }
     }
 
     /// How many items or kids are in its own row.
     fn width(&self) -> usize {
         match &self.node {
-            Node::Leaf(leaf) => leaf.row.len(),
-            Node::Branch(kids) => kids.len(),
+            Subtree::Leaf(leaf) => leaf.row.len(),
+            Subtree::Branch(kids) => kids.len(),
         }
     }
 
@@ -125,9 +125,9 @@ impl<T: Item> Kid<T> {
         &mut self,
         seek: impl Seek<T>,
         change: impl FnOnce(&mut T) -> R,
-    ) -> Option<Changed<R>> {
+    ) -> Option<ChangedItem<R>> {
         let changed = match &mut self.node {
-            Node::Leaf(leaf) => {
+            Subtree::Leaf(leaf) => {
                 let at = seek.find(&leaf.row, &leaf.tags)?;
                 let row = &mut unshared(leaf).row;
                 let item = &mut row[at];
@@ -135,9 +135,9 @@ impl<T: Item> Kid<T> {
                 let result = change(item);
                 let after = item.sum();
                 settle(&mut self.sum, before, after, depths(row));
-                Changed { result, before, after }
+                ChangedItem { result, before, after }
             }
-            Node::Branch(kids) => {
+            Subtree::Branch(kids) => {
                 let changed = self::change(kids, seek, change)?;
                 settle(&mut self.sum, changed.before, changed.after, kid_depths(kids));
                 changed
@@ -150,18 +150,18 @@ impl<T: Item> Kid<T> {
     fn insert(&mut self, seek: impl Seek<T>, item: &mut T) -> Inserted<Self> {
         let sum = item.sum();
         let inserted = match &mut self.node {
-            Node::Leaf(leaf) => insert_into_leaf(leaf, seek, item),
-            Node::Branch(kids) => match insert(kids, seek, item) {
+            Subtree::Leaf(leaf) => insert_into_leaf(leaf, seek, item),
+            Subtree::Branch(kids) => match insert(kids, seek, item) {
                 Inserted::InPlace => Inserted::InPlace,
                 Inserted::Anew => Inserted::Anew,
                 Inserted::Split(kids) => Inserted::Split(Self::branch(kids)),
             },
         };
         match (&inserted, &self.node) {
-            (Inserted::InPlace, Node::Leaf(leaf)) => {
+            (Inserted::InPlace, Subtree::Leaf(leaf)) => {
                 settle(&mut self.sum, item.sum(), sum, depths(&leaf.row));
             }
-            (Inserted::InPlace, Node::Branch(kids)) => {
+            (Inserted::InPlace, Subtree::Branch(kids)) => {
                 settle(&mut self.sum, item.sum(), sum, kid_depths(kids));
             }
             (Inserted::Anew, _) => {
@@ -176,14 +176,14 @@ impl<T: Item> Kid<T> {
     /// Takes out the item that is meant; whether it is there.
     fn remove(&mut self, seek: impl Seek<T>, taken: &mut T) -> bool {
         match &mut self.node {
-            Node::Leaf(leaf) => {
+            Subtree::Leaf(leaf) => {
                 let Some(at) = seek.find(&leaf.row, &leaf.tags) else { return false };
                 let Leaf { row, tags } = unshared(leaf);
                 *taken = row.remove(at);
                 T::tag_removed(tags, row, at);
                 settle(&mut self.sum, taken.sum(), Sum::default(), depths(row));
             }
-            Node::Branch(kids) => {
+            Subtree::Branch(kids) => {
                 if !remove(kids, seek, taken) {
                     return false;
                 }
@@ -197,8 +197,10 @@ impl<T: Item> Kid<T> {
     /// Makes what is known of it anew.
     fn count_anew(&mut self) {
         match &mut self.node {
-            Node::Leaf(leaf) => (self.len, self.sum) = (leaf.row.len() as u32, Sum::of(&leaf.row)),
-            Node::Branch(kids) => {
+            Subtree::Leaf(leaf) => {
+                (self.len, self.sum) = (leaf.row.len() as u32, Sum::of(&leaf.row))
+            }
+            Subtree::Branch(kids) => {
                 (self.len, self.sum) = (0, Sum::default());
                 for kid in kids.iter() {
                     self.len += kid.len;
@@ -211,12 +213,12 @@ impl<T: Item> Kid<T> {
     /// Takes in the kid behind it.
     fn join(&mut self, mut next: Self) {
         match (&mut self.node, &mut next.node) {
-            (Node::Leaf(leaf), Node::Leaf(more)) => {
+            (Subtree::Leaf(leaf), Subtree::Leaf(more)) => {
                 let Leaf { row, tags } = unshared(leaf);
                 row.append(&mut unshared(more).row);
                 *tags = T::tags(row);
             }
-            (Node::Branch(kids), Node::Branch(more)) => {
+            (Subtree::Branch(kids), Subtree::Branch(more)) => {
                 let more = unshared(more);
                 // What comes before all of them is no longer first.
                 more[0].first = next.first;
@@ -368,8 +370,8 @@ pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
     loop {
         let kid = &kids[seek.kid(kids)];
         match &kid.node {
-            Node::Leaf(leaf) => return seek.find(&leaf.row, &leaf.tags).map(|at| &leaf.row[at]),
-            Node::Branch(below) => kids = below,
+            Subtree::Leaf(leaf) => return seek.find(&leaf.row, &leaf.tags).map(|at| &leaf.row[at]),
+            Subtree::Branch(below) => kids = below,
         }
     }
 }
@@ -379,7 +381,7 @@ pub fn change<T: Item, R>(
     kids: &mut Kids<T>,
     mut seek: impl Seek<T>,
     change: impl FnOnce(&mut T) -> R,
-) -> Option<Changed<R>> {
+) -> Option<ChangedItem<R>> {
     let at = seek.kid(kids);
     unshared(kids)[at].change(seek, change)
 }
@@ -446,7 +448,7 @@ pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, taken: &m
     if !remove(kids, seek, taken) {
         return false;
     }
-    while let [Kid { node: Node::Branch(only), .. }] = kids.as_slice() {
+    while let [Kid { node: Subtree::Branch(only), .. }] = kids.as_slice() {
         *kids = only.clone();
     }
     true
@@ -458,8 +460,8 @@ pub fn all_alone<T: Item>(kids: &Kids<T>, check: &mut impl FnMut(&T) -> bool) ->
         return true;
     }
     kids.iter().all(|kid| match &kid.node {
-        Node::Leaf(leaf) => !leaf.is_unique() || leaf.row.iter().all(&mut *check),
-        Node::Branch(below) => all_alone(below, check),
+        Subtree::Leaf(leaf) => !leaf.is_unique() || leaf.row.iter().all(&mut *check),
+        Subtree::Branch(below) => all_alone(below, check),
     })
 }
 
@@ -493,8 +495,8 @@ impl<'a, T: Item> Iterator for Rows<'a, T> {
                 continue;
             }
             match &kid.node {
-                Node::Leaf(leaf) => return Some(&leaf.row[std::mem::take(&mut self.skip)..]),
-                Node::Branch(below) => self.left.push(below),
+                Subtree::Leaf(leaf) => return Some(&leaf.row[std::mem::take(&mut self.skip)..]),
+                Subtree::Branch(below) => self.left.push(below),
             }
         }
     }

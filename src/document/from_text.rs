@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Value;
+use super::btree::{Builder, Rows};
 use super::item::{Member, ROW};
-use super::name::{INLINE_BYTES, Name};
-use super::tree::{Builder, Rows};
+use super::name::{INLINE_BYTES, StoredName};
 use super::value::Repr;
 
 /// How many long names are remembered while a value is read.
@@ -15,7 +15,7 @@ const NAMES: usize = 256;
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ValueSeed(&mut Reader::default()).deserialize(deserializer)
+        ValueSeed(&mut ValueReader::default()).deserialize(deserializer)
     }
 }
 
@@ -23,17 +23,17 @@ impl<'de> Deserialize<'de> for Value {
 /// them, so that all share two lists, and each is made in its exact size when it is complete. Of one that
 /// is long its rows are made on the way, unless its members turn out not to be sorted.
 #[derive(Default)]
-struct Reader {
+struct ValueReader {
     elements: Vec<Value>,
     members: Vec<Member>,
     /// Some of the long names that were read of late, each at the place of its tag: objects that are
     /// alike share them.
-    names: Vec<Option<Name>>,
+    names: Vec<Option<StoredName>>,
 }
 
-impl Reader {
-    fn name(&mut self, text: &str) -> Name {
-        let new = Name::new(text);
+impl ValueReader {
+    fn name(&mut self, text: &str) -> StoredName {
+        let new = StoredName::new(text);
         if text.len() <= INLINE_BYTES {
             return new;
         }
@@ -46,7 +46,7 @@ impl Reader {
     }
 }
 
-struct ValueSeed<'a>(&'a mut Reader);
+struct ValueSeed<'a>(&'a mut ValueReader);
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Value;
@@ -150,25 +150,25 @@ fn sort(members: &mut Vec<Member>, start: usize) {
     members.truncate(last + 1);
 }
 
-struct NameSeed<'a>(&'a mut Reader);
+struct NameSeed<'a>(&'a mut ValueReader);
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
-    type Value = Name;
+    type Value = StoredName;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<StoredName, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for NameSeed<'_> {
-    type Value = Name;
+    type Value = StoredName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
     #[inline]
-    fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+    fn visit_str<E>(self, text: &str) -> Result<StoredName, E> {
         Ok(self.0.name(text))
     }
 }

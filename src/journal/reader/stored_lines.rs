@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::{FileReader, Mark};
 use crate::journal::format::{LineError, is_note, read_line};
-use crate::journal::scan::{Damage, Expected, MAX_LINE_BYTES, Why};
+use crate::journal::scan::{Damage, DamageCause, Expected, MAX_LINE_BYTES};
 use crate::journal::storage::Storage;
 
 /// How many bytes are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Reads lines from one on.
-pub struct Lines<'a> {
+pub struct StoredLines<'a> {
     reader: &'a FileReader,
     /// What was read, from the offset `start` on.
     buffer: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct StoredLine {
     object: Range<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> StoredLines<'a> {
     /// Begins at a mark, which is that of the record at `position`.
     pub fn new(reader: &'a FileReader, mark: Mark, position: u64) -> Self {
         Self {
@@ -71,11 +71,11 @@ impl<'a> Lines<'a> {
             let length = self.line_length()?;
             let (begin, end) = (self.at, self.at + length);
             self.at = end + 1;
-            let line =
-                read_line(&self.buffer[begin..end]).map_err(|error| damaged(Why::Line(error)))?;
+            let line = read_line(&self.buffer[begin..end])
+                .map_err(|error| damaged(DamageCause::Line(error)))?;
             if !self.expected.is(line.seal) {
                 let (expected, found) = (self.expected, line.seal);
-                return Err(damaged(Why::Sequence { expected, found }));
+                return Err(damaged(DamageCause::Sequence { expected, found }));
             }
             let seal = line.seal;
             self.expected = seal.next().map_or(Expected::First(seal.batch + 1), Expected::Line);
@@ -99,7 +99,7 @@ impl<'a> Lines<'a> {
             let offset = self.offset();
             let damaged = |why| Damage { offset, why };
             if self.buffer.len() - self.at > MAX_LINE_BYTES {
-                return Err(damaged(Why::Line(LineError::Unsealed)));
+                return Err(damaged(DamageCause::Line(LineError::Unsealed)));
             }
             self.buffer.drain(..self.at);
             self.start += self.at as u64;
@@ -107,9 +107,9 @@ impl<'a> Lines<'a> {
             searched = self.buffer.len();
             let from = self.start + self.buffer.len() as u64;
             let read = self.reader.storage.read_at(&mut self.chunk, from);
-            let read = read.map_err(|error| damaged(Why::Unreadable(error.to_string())))?;
+            let read = read.map_err(|error| damaged(DamageCause::Unreadable(error.to_string())))?;
             if read == 0 {
-                return Err(damaged(Why::Missing));
+                return Err(damaged(DamageCause::Missing));
             }
             self.buffer.extend_from_slice(&self.chunk[..read]);
         }

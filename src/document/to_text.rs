@@ -16,47 +16,47 @@ impl Value {
     /// Its JSON text.
     pub fn to_text(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        write(self, &mut Writer { text: &mut text, most: usize::MAX, to: Vec::new() }, &[]);
+        write(self, &mut TextWriter { text: &mut text, most: usize::MAX, to: Vec::new() }, &[]);
         text
     }
 
     /// Its JSON text in pieces.
-    pub fn pieces(&self) -> Pieces {
+    pub fn pieces(&self) -> TextPieces {
         self.pieces_of(PIECE_BYTES)
     }
 
     /// Its JSON text in pieces of at least so many bytes each, but for the last one.
-    pub(crate) fn pieces_of(&self, bytes: usize) -> Pieces {
-        Pieces { value: Some(self.clone()), from: Place::new(), bytes }
+    pub(crate) fn pieces_of(&self, bytes: usize) -> TextPieces {
+        TextPieces { value: Some(self.clone()), from: TextPosition::new(), bytes }
     }
 }
 
 /// The JSON text of a value, in pieces of 64 KiB and little more. None ends inside a character. It holds
 /// the value as it was, and no piece.
 #[derive(Clone, Debug)]
-pub struct Pieces {
+pub struct TextPieces {
     /// None after the last piece.
     value: Option<Value>,
     /// Where to go on.
-    from: Place,
+    from: TextPosition,
     bytes: usize,
 }
 
 /// A place in the text of a value, from the outside in: of an array, which element; of an object, which member,
 /// and whether in its name or behind that ([`IN_NAME`], [`IN_VALUE`]); of a string or a name, which byte. Where
 /// something is not begun it has nothing of it, so the beginning of all is empty.
-type Place = Vec<usize>;
+type TextPosition = Vec<usize>;
 
 const IN_NAME: usize = 0;
 const IN_VALUE: usize = 1;
 
-impl Iterator for Pieces {
+impl Iterator for TextPieces {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
         let value = self.value.as_ref()?;
         let mut text = Vec::with_capacity(self.bytes + self.bytes / 8);
-        let mut writer = Writer { text: &mut text, most: self.bytes, to: Vec::new() };
+        let mut writer = TextWriter { text: &mut text, most: self.bytes, to: Vec::new() };
         if write(value, &mut writer, &self.from) {
             self.value = None;
         } else {
@@ -68,15 +68,15 @@ impl Iterator for Pieces {
     }
 }
 
-struct Writer<'a> {
+struct TextWriter<'a> {
     text: &'a mut Vec<u8>,
     /// From this length on nothing more is begun.
     most: usize,
-    /// The [`Place`] where the writing was left, from the inside out.
-    to: Place,
+    /// The [`TextPosition`] where the writing was left, from the inside out.
+    to: TextPosition,
 }
 
-impl Writer<'_> {
+impl TextWriter<'_> {
     fn is_full(&self) -> bool {
         self.text.len() >= self.most
     }
@@ -89,7 +89,7 @@ impl Writer<'_> {
 }
 
 /// Writes a value, from its beginning or from a place in it on; whether it is complete.
-fn write(value: &Value, writer: &mut Writer, from: &[usize]) -> bool {
+fn write(value: &Value, writer: &mut TextWriter, from: &[usize]) -> bool {
     let text = &mut *writer.text;
     match &value.0 {
         Repr::Null => text.extend_from_slice(b"null"),
@@ -116,9 +116,9 @@ fn write(value: &Value, writer: &mut Writer, from: &[usize]) -> bool {
 fn write_items<'a, T: 'a, R: Iterator<Item = &'a [T]>>(
     rows: impl FnOnce(usize) -> R,
     [open, close]: &[u8; 2],
-    writer: &mut Writer,
+    writer: &mut TextWriter,
     from: &[usize],
-    write_item: impl Fn(&T, &mut Writer, &[usize]) -> bool,
+    write_item: impl Fn(&T, &mut TextWriter, &[usize]) -> bool,
 ) -> bool {
     let (mut at, mut inside) = match from {
         [] => {
@@ -146,7 +146,7 @@ fn write_items<'a, T: 'a, R: Iterator<Item = &'a [T]>>(
     true
 }
 
-fn write_member(member: &Member, writer: &mut Writer, from: &[usize]) -> bool {
+fn write_member(member: &Member, writer: &mut TextWriter, from: &[usize]) -> bool {
     let (part, inside) = from.split_first().unwrap_or((&IN_NAME, &[]));
     if *part == IN_VALUE {
         return write(&member.value, writer, inside) || writer.leave(IN_VALUE);
@@ -163,7 +163,7 @@ fn write_number(number: &impl Serialize, text: &mut Vec<u8>) {
 }
 
 /// Writes a string as serde_json does, from its beginning or from a byte of it on; whether it is complete.
-fn write_text(bytes: &[u8], writer: &mut Writer, from: &[usize]) -> bool {
+fn write_text(bytes: &[u8], writer: &mut TextWriter, from: &[usize]) -> bool {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let text = &mut *writer.text;
     let mut rest = match from {
