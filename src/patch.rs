@@ -1,17 +1,17 @@
 //! JSON Patch (RFC 6902): reading one, and applying it to a document whole or not at all.
 //!
 //! Rules:
-//! - [`Document::apply`] gives back the patch's inverse, which is a JSON Patch too; or an error, and
-//!   then the document is what it was, byte for byte.
-//! - No input panics, and no input makes it work without bound: a document has a greatest depth
-//!   ([`MAX_DEPTH`]) and weight ([`MAX_WEIGHT`]), and a patch copies a greatest weight ([`MAX_COPIED`]).
-//! - Whether a patch applies depends on the patch and the document alone. These limits are part of
-//!   the protocol: a node with others would come to another document than its peers.
+//! - [`Document::apply`] returns the inverse of the patch, which is a JSON Patch too. If it returns an error,
+//!   the document is what it was, byte for byte.
+//! - No input causes a panic or unbounded work: the depth ([`MAX_DEPTH`]) and the weight ([`MAX_WEIGHT`]) of
+//!   a document are limited, and so is the weight that a patch copies ([`MAX_COPIED`]).
+//! - Whether a patch applies depends on the patch and the document alone. These limits are part of the
+//!   protocol: a node with other limits would come to another document than its peers.
 //!
-//! A patch's values share memory with the documents that they are put into and taken from, so its types are
-//! our own; those of json-patch become them. Its pointers are jsonptr's. json-patch's reader is not used,
-//! since it takes `["add","/a",1]` for an operation and overlooks members given twice; nor is its
-//! `patch`, which loses values if it fails (see README).
+//! The values of a patch share memory with the documents that they are put into and taken from. So the types
+//! are our own, and those of json-patch can be converted; pointers are jsonptr's. json-patch's reader is not
+//! used, since it accepts `["add","/a",1]` as an operation and overlooks a member that is given twice; nor is
+//! its `patch`, which loses values when it fails (see README).
 
 mod build;
 mod cut;

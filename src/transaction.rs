@@ -4,13 +4,13 @@
 //! {"Source":"filonenko~k3x9q2pd","Id":1,"Payload":"[{\"op\":\"add\",\"path\":\"/a\",\"value\":1}]","Time":1763888400123456}
 //! ```
 //!
-//! More members follow if there is something to say: `"By":["b~k3x9q2pd^s",17]`, the stamp, if it is
-//! not the name; `"Request":"..."`, a hash of the request that made it, if its author named it; and
-//! `"Commit":{...}`, if it is a [`Commit`], which is if and only if its source is one of commits.
+//! More members follow if they are needed: `"By":["b~k3x9q2pd^s",17]`, the stamp, if it differs from the
+//! name; `"Request":"..."`, a hash of the request that made the transaction, if its author named it; and
+//! `"Commit":{...}` in a [`Commit`], which every transaction of a source of commits is, and no other.
 //!
-//! The writer gives the members in this order. The reader takes them in any order, ignores members
-//! that it does not know, takes their names in any case (as Go's encoding/json does), and takes a
-//! transaction without `Time`, such as a plain node sends.
+//! The writer keeps this order. The reader takes the members in any order and their names in any case (as
+//! Go's encoding/json does), ignores members that it does not know, and takes a transaction without `Time`,
+//! as plain nodes send it.
 
 mod commit;
 
@@ -36,37 +36,37 @@ pub const MAX_ENCODED_BYTES: usize = 6 * MAX_PAYLOAD_BYTES + (64 << 10);
 /// The longest `Request` in bytes.
 const MAX_REQUEST_BYTES: usize = 128;
 
-/// The payload of every commit: who does not know commits applies it without effect.
+/// The payload of every commit: a node that does not know commits applies it without effect.
 const COMMIT_PAYLOAD: &str = "[]";
 
 /// One JSON Patch, applied whole or not at all.
 ///
-/// Its author calls it by its *name*, `source` and `id`. It is *fresh* while it has no `time`, and *ordered*
-/// from the moment a node has stamped it; the time then stays with it for ever. Nodes count it by its
-/// *stamp*: the name itself, or `by` if a node stamped it for somebody else. Only who gives out Ids in
-/// order can be counted by them, and an author whose transactions two nodes stamp does not.
+/// Its author gives it a *name*: `source` and `id`. It is *fresh* while it has no `time`. The node that
+/// stamps it makes it *ordered*; the time then never changes. Nodes count it by its *stamp*: the name itself,
+/// or `by` if a node stamped it for another author. To be counted, Ids must be given out in order, and the
+/// Ids of an author whose transactions two nodes stamp are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     /// Who created it.
     pub source: Source,
     /// Its number among those of its source, below 2^53; they increase, with gaps.
     pub id: u64,
-    /// The text of a JSON Patch (RFC 6902), at most [`MAX_PAYLOAD_BYTES`]. It need not be one: what
-    /// is not a JSON Patch does not apply.
+    /// The text of a JSON Patch (RFC 6902), at most [`MAX_PAYLOAD_BYTES`]. Any text is accepted: one that is
+    /// not a JSON Patch does not apply.
     pub payload: Box<str>,
     /// Its place in the history, together with its stamp.
     pub time: Option<Time>,
     /// The stamp; none if it is the name.
     pub by: Option<Name>,
-    /// A hash of the request that made it, by which a repetition is told from another request; none
-    /// if its author did not name it.
+    /// A hash of the request that made it, which tells a repeated request from a different one; none if the
+    /// author did not name the transaction.
     pub request: Option<Box<str>>,
-    /// Which part of the history it says is final; none if it is no commit.
+    /// Which part of the history is final; none if the transaction is not a commit.
     pub commit: Option<Box<Commit>>,
 }
 
 impl Transaction {
-    /// One that no node has stamped yet.
+    /// A transaction that no node has stamped yet.
     pub fn fresh(source: Source, id: u64, payload: impl Into<Box<str>>) -> Self {
         let payload = payload.into();
         Self { source, id, payload, time: None, by: None, request: None, commit: None }
@@ -149,7 +149,7 @@ pub struct Place {
 pub struct Record {
     /// Where in the history the transaction belongs.
     pub place: Place,
-    /// The transaction's name; none if it is the stamp, which the place has.
+    /// The transaction's name; none if it equals the stamp, which is in the place.
     pub named: Option<Box<Name>>,
     /// The transaction's encoding, without a line end.
     pub line: Arc<str>,
@@ -168,7 +168,7 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl Record {
-    /// Encodes the transaction at `place` that is called by its stamp.
+    /// Encodes the transaction at `place` whose name is its stamp.
     pub fn new(place: Place, payload: &str) -> Self {
         Self::of(place, None, payload, None)
     }
@@ -210,7 +210,7 @@ impl Record {
         Ok(Some(Self { place, named, line: line.into() }))
     }
 
-    /// The source and the Id by which its author calls the transaction.
+    /// Its name: the source and the Id that its author gave it.
     pub fn name(&self) -> (&Source, u64) {
         name(&self.place, self.named.as_deref())
     }
@@ -220,9 +220,9 @@ impl Record {
         by(&self.place, self.named.as_deref())
     }
 
-    /// Whether a journal with this line is of version 2: older programs would count it wrongly.
+    /// Whether a journal with this line needs version 2: older programs would count the line wrongly.
     pub fn needs_version_2(&self) -> bool {
-        // A Request comes with a By: who names a transaction does not stamp it.
+        // A Request comes with a By: an author that names a transaction does not stamp it.
         self.named.is_some() || self.place.source.epoch().is_some()
     }
 
@@ -257,8 +257,8 @@ struct Encoding<'a> {
 }
 
 impl Encoding<'_> {
-    /// Written by hand, since every transaction is, and a payload has many quotes: a serializer that
-    /// writes what is between two of them at a time takes three times as long.
+    /// Written by hand, since this is done for every transaction: a payload has many quotes, and a serializer
+    /// that writes the text between two quotes at a time takes three times as long.
     fn text(&self) -> String {
         let Self { source, id, payload, time, by, request, commit } = self;
         let mut out = Vec::with_capacity(source.as_str().len() + payload.len() * 3 / 2 + 96);
@@ -296,9 +296,9 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
     serde_json::to_writer(out, &number).expect("a number always has a text");
 }
 
-/// Appends a JSON string (RFC 8259 section 7), with the short escapes if there are any.
+/// Appends a JSON string (RFC 8259 section 7), with the short escapes that JSON has.
 fn push_string(out: &mut Vec<u8>, text: &str) {
-    /// How many bytes are written at a time, and how many a byte can become.
+    /// How many bytes are escaped at a time, and how long the escape of one byte can be.
     const PIECE: usize = 64;
     const LONGEST_ESCAPE: usize = 6;
     out.push(b'"');
@@ -408,7 +408,7 @@ impl<'de> Visitor<'de> for TransactionVisitor {
         if by.is_some() && time.is_none() {
             return Err(A::Error::custom("a transaction with By has a Time"));
         }
-        // A stamp that is the name says nothing.
+        // A stamp that equals the name is left out.
         let by = by.filter(|by| (&by.source, by.id) != (&source, id));
         let transaction = Transaction { source, id, payload, time, by, request, commit };
         check_commit(&transaction).map_err(A::Error::custom)?;
@@ -416,8 +416,8 @@ impl<'de> Visitor<'de> for TransactionVisitor {
     }
 }
 
-/// Checks that the transaction is a commit if and only if it is stamped by a source of commits, and that it is
-/// what every reader takes for the same commit. A fresh one says only who made it: nobody stamps it.
+/// Checks that the transaction is a commit if and only if its stamp is of a source of commits, and that all
+/// readers understand the commit alike. A fresh one of such a source passes: no node stamps it.
 fn check_commit(transaction: &Transaction) -> Result<(), String> {
     let Transaction { payload, time, by, commit, .. } = transaction;
     let epoch = transaction.stamp().0.epoch().map(|epoch| epoch.number);
@@ -436,7 +436,7 @@ fn check_commit(transaction: &Transaction) -> Result<(), String> {
         (Some(epoch), Some(commit)) if commit.epoch != epoch => {
             Err(format!("a Commit of epoch {} in a source of epoch {epoch}", commit.epoch))
         }
-        // Nothing may be final that can still be written: what is stamped later is later than the commit.
+        // What can still be written must not be final: a later stamp is later than the commit.
         (Some(_), Some(commit)) if Some(commit.until) > *time => {
             Err("the Until of a Commit is after its Time".into())
         }

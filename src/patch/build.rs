@@ -1,16 +1,16 @@
 //! Whether this build reads and writes JSON as all nodes do.
 //!
-//! Cargo builds a library once, with all features that anybody in the build wants. So another crate of a
-//! program that embeds this one can switch on features of serde_json by which a node would come to
-//! other bytes than its peers, and to other decisions.
+//! Cargo builds a library once, with all features that any crate of the build wants. So another crate of a
+//! program that embeds this one can switch on features of serde_json with which a node would write other
+//! bytes than its peers, and decide differently.
 
-/// A text that says how serde_json was built when it has gone through a [`serde_json::Value`].
+/// A text that becomes another one in a [`serde_json::Value`] if serde_json has such a feature.
 const PROBE: &str = r#"{"b":[1.0e2,18446744073709551616,0.1],"a":0}"#;
 
 /// That text as every node writes it.
 const EXPECTED: &str = r#"{"a":0,"b":[100.0,1.8446744073709552e+19,0.1]}"#;
 
-/// Makes sure that it does.
+/// Makes sure that this build reads and writes JSON as all nodes do.
 ///
 /// # Panics
 /// If it does not, with the reason: no node can run in such a build.
@@ -21,7 +21,7 @@ pub fn assert_json_is_as_agreed() {
     }
 }
 
-/// Compares what became of the probe with what should.
+/// Compares the text that the probe has become with the one expected.
 fn check(written: &str) -> Result<(), String> {
     let feature = if written == EXPECTED {
         return Ok(());

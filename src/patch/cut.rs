@@ -1,18 +1,18 @@
 //! A value as JSON Patches of limited length, which are applied one after the other.
 //!
-//! A container that is too long for one patch is added empty, and then what is in it, in its order. Nothing but
-//! `add` is used, so that others than this program can apply them too.
+//! A container that is too long for one patch is added empty, and then its parts in their order. Only `add`
+//! is used, so that plain nodes can apply the patches too.
 
 use super::Pointer;
 use crate::document::{Kind, Value};
 
-/// What a patch has around its operations.
+/// The length of the brackets around the operations of a patch.
 const BRACKETS: usize = 2;
 
-/// A value has no longer text than so many times its weight: a byte of a string may be six in its text.
+/// The text of a value is at most this many times its weight: a byte of a string may become six.
 const TEXT_BYTES_OF_WEIGHT: u64 = 6;
 
-/// The texts of the patches. Each is made when it is asked for.
+/// The texts of the patches. Each is made only when the iterator comes to it.
 pub struct Cut {
     operations: Operations,
     /// The next operation; none after the last one.
@@ -20,8 +20,8 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Patches that put `value` to `at`, in place of what is there. Each has at most `most` bytes, but for one that
-    /// adds a single value without parts which is longer: a string, or one with long names around it.
+    /// Patches that put `value` at `at`, in place of what is there. Each has at most `most` bytes, except one
+    /// that adds a single value which cannot be cut: a long string, or a value with a long path.
     pub fn whole(value: Value, at: &Pointer, most: usize) -> Self {
         Self::new(Operations {
             first: Some(value),
@@ -31,7 +31,7 @@ impl Cut {
         })
     }
 
-    /// Patches that put what is in `container` into the empty one that is at `at`.
+    /// Patches that put the parts of `container` into the empty container at `at`.
     pub fn inside(container: Value, at: &Pointer, most: usize) -> Self {
         let around = vec![Container { value: container, next: 0, outer: 0 }];
         Self::new(Operations { first: None, around, path: quoted(at.as_str()), most })
@@ -63,7 +63,7 @@ impl Iterator for Cut {
 
 /// The operations of all the patches.
 struct Operations {
-    /// The value as a whole; none if it is begun.
+    /// The value as a whole; none once it is begun.
     first: Option<Value>,
     /// The containers around what comes next, from the outside in.
     around: Vec<Container>,
@@ -73,12 +73,12 @@ struct Operations {
     most: usize,
 }
 
-/// A container of which only the beginning was added yet.
+/// A container of which not all parts are added yet.
 struct Container {
     value: Value,
-    /// The index of what comes next in it.
+    /// The index of its next part.
     next: usize,
-    /// How long the path of what is around it is.
+    /// The length of the path of the container around it.
     outer: usize,
 }
 
@@ -105,15 +105,15 @@ impl Iterator for Operations {
 }
 
 impl Operations {
-    /// What adds a value at the path, all of it if it is short or has no parts. Else it adds an empty container, and
-    /// its parts come next.
+    /// The operation that adds a value at the path: the whole value if it is short or has no parts; else an
+    /// empty container, and its parts come next.
     fn add(&mut self, value: Value, outer: usize) -> String {
         let mut operation = format!(r#"{{"op":"add","path":"{}","value":"#, self.path);
         let room = self.most.saturating_sub(BRACKETS + operation.len() + 1);
         let beginning = if value.weight().saturating_mul(TEXT_BYTES_OF_WEIGHT) <= room as u64 {
             value.to_text()
         } else {
-            // A piece that is shorter than what is asked for is all there is.
+            // If the first piece is shorter than that, it is the whole text.
             value.pieces_of(room + 1).next().unwrap_or_default()
         };
         let is_split = beginning.len() > room && !value.is_empty();
@@ -146,7 +146,7 @@ impl Container {
     }
 }
 
-/// Goes on with a path to a member or an element (RFC 6901), as it stands in a JSON string.
+/// Appends the token of a member or an element to a path (RFC 6901), as it stands in a JSON string.
 fn push_name(path: &mut String, name: &str) {
     path.push('/');
     path.push_str(&quoted(&name.replace('~', "~0").replace('/', "~1")));

@@ -16,14 +16,14 @@ pub use place::is_inside;
 /// makes 128 levels, the most that serde_json reads back.
 pub const MAX_DEPTH: usize = 127;
 
-/// The greatest weight of a document: 1 GiB. That is about the memory which it takes if it shares none,
-/// and independent of the machine: 16 for each value and each member's name, 24 more for an array or an
-/// object, 16 and its length more for a text or a name of over 14 bytes.
+/// The greatest weight of a document: 1 GiB. That is about the memory that it takes if it shares none, but
+/// the same on every machine: 16 for each value and each member's name, 24 more for an array or an object, 16
+/// and its length more for a text or a name of over 14 bytes.
 pub const MAX_WEIGHT: u64 = 1 << 30;
 
-/// The greatest weight that one patch may copy. A copy is shared at first, but what is changed in it then
-/// is not: without this a patch of a megabyte could make gigabytes by copying and changing in turns, and
-/// its inverse would keep them.
+/// The greatest weight that one patch may copy. A copy shares its memory at first, and takes memory of its
+/// own when it is changed: without this limit a patch of a megabyte could make gigabytes by copying and
+/// changing in turns, and its inverse would keep them.
 pub const MAX_COPIED: u64 = 1 << 30;
 
 /// A JSON value that patches are applied to; at first `{}`. A clone costs a reference.
@@ -68,8 +68,8 @@ impl Document {
         self.root.weight()
     }
 
-    /// Applies the operations of `patch` in their order, all of them or none, and gives back the
-    /// inverse: the patch that makes the new document the old one again.
+    /// Applies the operations of `patch` in their order, all of them or none, and returns the inverse: the
+    /// patch that makes the new document the old one again.
     ///
     /// # Errors
     /// The first operation that does not apply. The document is then what it was.
@@ -89,7 +89,7 @@ impl Document {
     /// Takes back a patch by the inverse that [`apply`](Self::apply) gave for it. The document must
     /// be the one which that patch left.
     pub fn revert(&mut self, inverse: Patch) {
-        // Every state on the way back is one from the way forth, so no limit is passed.
+        // Every state on the way back was one on the way forward, so no limit is passed.
         let mut application = Application::new(self, inverse, u64::MAX);
         application.run().expect("an inverse applies to what its patch left");
     }

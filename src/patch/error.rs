@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The same patch on the same document gives the same error on every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchError {
-    /// The index of the operation that does not apply; none where the text is no JSON Patch as a
-    /// whole.
+    /// The index of the operation that does not apply; none if the text as a whole is no JSON Patch.
     pub operation: Option<usize>,
-    /// That operation's `path`, a JSON Pointer (RFC 6901); none where it has none that can be read.
+    /// That operation's `path`, a JSON Pointer (RFC 6901); none if it has none that can be read.
     pub path: Option<String>,
     /// Why.
     pub reason: Reason,
@@ -33,8 +32,8 @@ pub enum Reason {
         /// How many elements there are.
         length: usize,
     },
-    /// This token is not the index of an array's element: digits without a leading zero, or `-`
-    /// where something is added.
+    /// This token is not the index of an array's element: digits without a leading zero, or `-` if something
+    /// is added.
     NotAnIndex(String),
     /// The pointer goes on into a value that is neither an object nor an array.
     NotAContainer {
@@ -62,16 +61,16 @@ pub enum Reason {
     TooHeavy,
     /// The patch copies too much.
     TooMuchCopied,
-    /// It is not looked at: it came when all of its time was final for long.
+    /// The patch is never applied: it arrived when its time was final for long.
     Void,
 }
 
 impl PatchError {
-    /// Why a patch is skipped for ever that came later than a horizon.
+    /// The error of a patch that arrived more than a horizon late, and so is skipped for ever.
     pub const VOID: Self = Self { operation: None, path: None, reason: Reason::Void };
 
-    /// Cuts its texts to `most` bytes each, an ellipsis in place of the rest included: a payload of
-    /// 1 MiB may be one path.
+    /// Cuts its texts to `most` bytes each, with an ellipsis in place of the rest: one path may fill a
+    /// payload of 1 MiB.
     pub fn cut(&mut self, most: usize) {
         if let Some(path) = &mut self.path {
             cut(path, most);
@@ -79,7 +78,7 @@ impl PatchError {
         self.reason.cut(most);
     }
 
-    /// Whether the text was no JSON Patch in the first place, so that it applies to no document.
+    /// Whether the text is no JSON Patch at all, so that it applies to no document.
     pub fn is_malformed(&self) -> bool {
         matches!(self.reason, Reason::Malformed(_))
     }
@@ -108,13 +107,13 @@ impl Reason {
     }
 }
 
-/// Cuts a text to `most` bytes, an ellipsis in place of the rest included.
+/// Cuts a text to `most` bytes, with an ellipsis in place of the rest.
 fn cut(text: &mut String, most: usize) {
     const ELLIPSIS: char = '…';
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub(ELLIPSIS.len_utf8())));
         text.push(ELLIPSIS);
-        // What is kept for long must not hold on to the memory of the rest.
+        // The error is kept for long, and must not keep the memory of the rest.
         text.shrink_to_fit();
     }
 }

@@ -1,4 +1,4 @@
-//! A JSON Merge Patch (RFC 7396) as a JSON Patch: what it asks for, for one document.
+//! A JSON Merge Patch (RFC 7396) as the JSON Patch that does the same to one document.
 
 use super::PointerBuf;
 use super::operation::{Operation, Patch};
@@ -6,9 +6,8 @@ use crate::document::{Kind, Value};
 
 /// The patch that does to `target` what the merge patch `wanted` says.
 ///
-/// Members are set by `add`, also where they are there with that value: it does not matter what they
-/// were, so the patch applies as well where something earlier comes in later. Only what is taken out has
-/// to be there.
+/// Members are set by `add`, even if they have that value already: then the patch does not depend on what
+/// they were, and applies after a late arrival too. Only what is removed has to be there.
 pub fn merge(target: &Value, wanted: Value) -> Patch {
     let mut operations = Vec::new();
     if (target.kind(), wanted.kind()) == (Kind::Object, Kind::Object) {
@@ -44,7 +43,7 @@ fn merge_members(
     }
 }
 
-/// What a merge patch makes if there was nothing: its nulls take out nothing.
+/// The value that a merge patch makes of nothing: its nulls remove nothing, and are left out.
 pub(super) fn without_nulls(mut wanted: Value) -> Value {
     if wanted.kind() != Kind::Object {
         return wanted;

@@ -1,4 +1,4 @@
-//! What an operation that does not apply needed of the document, and what can have changed that.
+//! What an operation that does not apply needs of the document, and which operations can have changed that.
 
 use super::document::is_inside;
 use super::error::{PatchError, Reason};
@@ -6,17 +6,17 @@ use super::operation::{Operation, Patch};
 use super::{Document, PointerBuf, find};
 use crate::document::{Kind, Value, equal};
 
-/// How many operations of a patch are looked at for which one it was, if their paths do not tell: each may have large
-/// values compared.
+/// How many operations of a patch are tried, if their paths do not say which one it was: each may take a
+/// comparison of large values.
 const MOST_LOOKS: usize = 1000;
 
-/// What an operation needed.
+/// What an operation needs of the document.
 ///
-/// A `test`, `replace` or `remove` needs the value at its path, a `move` or `copy` that at its `from`. What is added
-/// needs room in the container that its path leads to: an object, or an array that is long enough.
+/// A `test`, `replace` or `remove` needs the value at its path, a `move` or `copy` that at its `from`. A
+/// value that is added needs a container with room: an object, or an array that is long enough.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {
-    /// Where it is looked for.
+    /// Where it is needed.
     pointer: PointerBuf,
     what: Needed,
 }
@@ -25,22 +25,22 @@ pub struct Requirement {
 enum Needed {
     /// The value.
     Value,
-    /// Room in it: in an object, or in an array of at least so many elements; none if no array has it.
+    /// A container with room: an object, or an array of at least so many elements; none if no array will do.
     Room(Option<usize>),
 }
 
-/// Why nothing in the document is to blame for an operation that does not apply.
+/// Why an operation does not apply, if the content of the document is not the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoRequirement {
     /// It applies to no document.
     Never,
     /// The document would be too large.
     TooLarge,
-    /// The patch itself had changed what is there before.
+    /// The patch itself had changed what is at this place.
     Own(PointerBuf),
 }
 
-/// What an operation of a patch does to a place.
+/// What an operation of a patch does at a place.
 enum PatchStep {
     /// It makes what is there, or takes it away.
     Made(PointerBuf),
@@ -51,7 +51,7 @@ enum PatchStep {
 }
 
 impl PatchStep {
-    /// What it takes from the document, to which it applies.
+    /// What the operation removes from the document, if it removes something.
     fn taken(operation: &Operation, before: &Document) -> Option<Self> {
         let (Operation::Remove { path } | Operation::Move { from: path, .. }) = operation else {
             return None;
@@ -60,7 +60,7 @@ impl PatchStep {
         Some(element.unwrap_or_else(|| Self::Made(path.clone())))
     }
 
-    /// What it has put into the document.
+    /// What the operation has put into the document, if it has.
     fn put(operation: &Operation, after: &Document) -> Option<Self> {
         use Operation::{Add, Copy, Move, Remove, Replace, Test};
         match operation {
@@ -115,11 +115,11 @@ impl PartialEq for Finding {
 }
 
 impl Requirement {
-    /// What the patch, which does not apply to the document, needed there. If operations of its own have put elements
-    /// into an array before or taken them away, that is looked for where it was before them.
+    /// What a patch that does not apply to the document needs of it. If its own operations have inserted or
+    /// removed elements of an array before, the place is the one that it was before them.
     ///
     /// # Errors
-    /// If that is nothing.
+    /// If it needs nothing.
     pub fn of(patch: &Patch, document: &Document) -> Result<Self, NoRequirement> {
         let failed = document.clone().apply(patch.clone()).err();
         let Some(PatchError { operation: Some(number), reason, .. }) = failed else {
@@ -127,7 +127,7 @@ impl Requirement {
         };
         let operation = &patch.0[number];
         let need = Self::of_operation(operation, &reason)?;
-        // What the operations before that one, and its own first step, made of it.
+        // The operations before that one, and its own first step.
         let mut own = patch.0[..number].to_vec();
         if let (Operation::Move { from, .. }, Needed::Room(_)) = (operation, need.what) {
             own.push(Operation::Remove { path: from.clone() });
@@ -145,7 +145,7 @@ impl Requirement {
         first.filter(|first| first.seen(document) == seen).ok_or(NoRequirement::Own(pointer))
     }
 
-    /// What that was before a step of the patch; none if the step made what is there.
+    /// What was needed before a step of the patch; none if the step itself made what is there.
     fn before(mut self, step: &PatchStep) -> Option<Self> {
         let (array, index, is_put) = match step {
             PatchStep::Made(path) => {
@@ -184,7 +184,7 @@ impl Requirement {
                 Reason::From { .. } | Reason::TooDeep | Reason::TooMuchCopied,
                 Move { from, .. } | Copy { from, .. },
             ) => value(from),
-            // What it puts there is too deep for that place, whatever is there.
+            // What it puts there is too deep for that place in any document.
             (Reason::TooDeep, _) => Err(NoRequirement::Never),
             (_, Test { path, .. } | Replace { path, .. } | Remove { path }) => value(path),
             (_, Add { path, .. } | Move { path, .. } | Copy { path, .. }) => {
@@ -198,7 +198,7 @@ impl Requirement {
         }
     }
 
-    /// Where what is needed is looked for: the place of a value, or that of the container for one.
+    /// The place of the value that is needed, or of the container that has to have room.
     pub fn pointer(&self) -> &PointerBuf {
         &self.pointer
     }
@@ -216,7 +216,8 @@ impl Requirement {
         }
     }
 
-    /// Whether the operation can change what is there, as far as its paths tell. If it cannot, it does not.
+    /// Whether the operation may change what is there, as far as its paths say. If not, it does not change
+    /// it.
     pub fn may_be_changed_by(&self, operation: &Operation) -> bool {
         match operation {
             Operation::Test { .. } => false,
@@ -228,13 +229,13 @@ impl Requirement {
         }
     }
 
-    /// Whether what is at `path` has it in itself, or the other way round.
+    /// Whether one of the two places is inside the other.
     fn is_related(&self, path: &PointerBuf) -> bool {
         let (own, path) = (self.pointer.as_str(), path.as_str());
         own == path || is_inside(own, path) || is_inside(path, own)
     }
 
-    /// The same, or it may come to another index if an element comes to `path` or goes from there.
+    /// The same; or an element that comes to `path` or leaves it may move it to another index.
     fn is_moved(&self, path: &PointerBuf) -> bool {
         let is_index =
             |token: &str| token == "-" || token.bytes().all(|byte| byte.is_ascii_digit());
@@ -247,8 +248,8 @@ impl Requirement {
         self.is_related(path) || path.as_str().rsplit_once('/').is_some_and(is_beside)
     }
 
-    /// Which operation of the patch, which applies to the document, is the last that changes what is there; none if
-    /// none does, or if that takes too long to tell.
+    /// The last operation of a patch that changes what is there; none if no operation does, or if it takes
+    /// too long to find out. The patch applies to the document.
     pub fn changed_at(&self, patch: Patch, mut document: Document) -> Option<usize> {
         let may_be_it = |operation: &&Operation| self.may_be_changed_by(operation);
         if patch.0.iter().filter(may_be_it).count() > MOST_LOOKS {

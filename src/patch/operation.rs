@@ -39,14 +39,14 @@ pub enum Operation {
         /// Where it comes to.
         path: PointerBuf,
     },
-    /// Adds the value at `from` at `path`, too.
+    /// Adds the value at `from` also at `path`.
     Copy {
         /// Where it is.
         from: PointerBuf,
         /// Where it comes to.
         path: PointerBuf,
     },
-    /// Holds if the value there is equal to this one.
+    /// Fails unless the value there is equal to this one.
     Test {
         /// Where.
         path: PointerBuf,
@@ -55,7 +55,7 @@ pub enum Operation {
     },
 }
 
-/// What stands where an operation was taken away.
+/// What is left in place of an operation that was taken.
 impl Default for Operation {
     fn default() -> Self {
         Self::Remove { path: PointerBuf::new() }
@@ -82,7 +82,7 @@ impl Operation {
         }
     }
 
-    /// Its name in JSON, where it takes a value from, and the value that it has itself.
+    /// Its name in JSON, its `from` and its `value`.
     fn parts(&self) -> (&'static str, Option<&PointerBuf>, Option<&Value>) {
         match self {
             Self::Add { value, .. } => ("add", None, Some(value)),
@@ -97,7 +97,6 @@ impl Operation {
     fn weight(&self) -> u64 {
         let (_, from, value) = self.parts();
         let pointers = self.path().len() + from.map_or(0, |from| from.len());
-        // The value itself is in the operation.
         (size_of::<Self>() + pointers) as u64 + value.map_or(0, |value| value.weight())
     }
 }

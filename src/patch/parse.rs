@@ -13,11 +13,11 @@ use crate::document::Value;
 
 /// Reads a JSON Patch document (RFC 6902 section 3).
 ///
-/// An operation is an object; members that the RFC does not define for it are ignored, one that it
-/// does define must not be there twice.
+/// An operation is an object. Members that the RFC does not define for it are ignored; one that it defines
+/// must not be there twice.
 ///
 /// # Errors
-/// [`Reason::Malformed`], with the operation it stands in where there is one.
+/// [`Reason::Malformed`], with the operation that is wrong, if it is one.
 pub fn parse(text: &str) -> Result<Patch, PatchError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let mut progress = ParsePlace::default();

@@ -24,8 +24,8 @@ pub fn of_part(patch: Patch, part: &Pointer) -> Patch {
     Patch(operations)
 }
 
-/// The patch that does to the part at `part`, which is `target` if it is there, what the merge patch
-/// `wanted` says. What is not there is added: RFC 7396 makes an object of nothing, too.
+/// The patch that does what the merge patch `wanted` says to the part at `part`, which is `target`. If there
+/// is no such part, it is added: RFC 7396 makes an object of nothing, too.
 pub fn merge_part(target: Option<&Value>, part: &Pointer, wanted: Value) -> Patch {
     match target {
         Some(target) => of_part(merge(target, wanted), part),

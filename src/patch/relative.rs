@@ -4,10 +4,10 @@ use super::operation::Operation;
 use super::{Pointer, PointerBuf, find};
 use crate::document::{Kind, Value};
 
-/// The operations of a part's own patch that do to it what `operations`, which made the whole document what
-/// it is now, did to it; none if that can be said only by the part as it is now, if there still is one: it was
-/// put there or taken away as a whole, or something was put into it from outside. `was_there` says that it is
-/// known to have been there before. What was tested is left out.
+/// What `operations` did to a part, as operations on that part alone; `document` is the whole document after
+/// them. None if only the part's new value, if it has one, can say what happened: the part was put there or
+/// removed as a whole, or it moved, or something from outside was moved or copied into it. `was_there` says
+/// that the part is known to have been there before. `test` operations are left out.
 pub fn within_part(
     operations: &[Operation],
     part: &Pointer,
@@ -24,15 +24,15 @@ pub fn within_part(
 
 /// Where a path leads, as seen from a part.
 enum Relation {
-    /// To the part, or to what it is in.
+    /// To the part, or to a container around it.
     Around,
-    /// Into the part, there.
+    /// Into the part, to this place in it.
     Inside(PointerBuf),
     /// Elsewhere.
     Beside,
 }
 
-/// What an operation puts somewhere, or takes away there, may move what is behind it in an array.
+/// What happens at a place. In an array it moves the elements behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shift {
     Insertion,
@@ -46,7 +46,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// What of an operation is within the part; none if the part is another one then.
+    /// What an operation does within the part, if anything; none if the part is another one then.
     fn operation(&self, operation: &Operation) -> Option<Option<Operation>> {
         use Operation::{Add, Copy, Move, Remove, Replace, Test};
         Some(match operation {
@@ -78,7 +78,7 @@ impl Part<'_> {
         })
     }
 
-    /// Where a path leads to within the part, if it does; none if the part is another one then.
+    /// Where a path leads within the part, if it leads into it; none if the part is another one then.
     fn target(&self, path: &Pointer, effect: Shift) -> Option<Option<PointerBuf>> {
         match self.place(path) {
             Relation::Around => None,
@@ -95,19 +95,19 @@ impl Part<'_> {
         self.inside(path).map_or(Relation::Beside, Relation::Inside)
     }
 
-    /// A path to the part or into it, as seen from there.
+    /// A path to the part or into it, relative to the part.
     fn inside(&self, path: &Pointer) -> Option<PointerBuf> {
         let rest = below(path.as_str(), self.pointer)?;
         Some(PointerBuf::parse(rest).expect("it is the end of a pointer, from a / on"))
     }
 
-    /// Whether the part comes to another place of an array by what is inserted or removed at `path`, or may have
-    /// come to be.
+    /// Whether an insertion or a removal at `path` moves the part to another index of an array, or may have
+    /// made it.
     fn is_moved(&self, path: &str, effect: Shift) -> bool {
         let Some((parent, token)) = path.rsplit_once('/') else { return false };
         let Some(own) = below(self.pointer, parent) else { return false };
         let parent = Pointer::parse(parent).expect("it is the beginning of a pointer, up to a /");
-        // If that was something else before, the part was another one, too.
+        // If this was an array before, an operation has replaced it, and the part with it.
         if find(self.document, parent).is_some_and(|parent| parent.kind() != Kind::Array) {
             return false;
         }
@@ -115,15 +115,15 @@ impl Part<'_> {
         match (token.parse::<u64>(), own.parse::<u64>()) {
             (Ok(index), Ok(own)) if effect == Shift::Insertion => index <= own,
             (Ok(index), Ok(own)) => index < own,
-            // At the end.
+            // The end of the array.
             (Err(_), Ok(_)) => !self.was_there,
-            // No element is called so.
+            // The part is no element of the array.
             (_, Err(_)) => false,
         }
     }
 }
 
-/// The rest of a pointer that leads to where `outer` does, or into that.
+/// The rest of the pointer `inner`, if it leads to the place of `outer` or into it.
 fn below<'a>(inner: &'a str, outer: &str) -> Option<&'a str> {
     inner.strip_prefix(outer).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -4,9 +4,10 @@
 //! {"Epoch":1,"After":null,"Until":1763888400123456,"Clock":{"a~k3x9q2pd":17},"Horizon":2592000,"Hash":"..."}
 //! ```
 //!
-//! `AfterName` is null or `{"Source":...,"Id":...}`; `Hash` is left out if there is none. The reader takes the
-//! names in any case and ignores members that it does not know. What it does know has to be right: a commit
-//! decides for all nodes what is final, so what two readers could take differently is no commit.
+//! `AfterName` is null or `{"Source":...,"Id":...}`; `Hash` is left out if there is none. The reader takes
+//! the names in any case and ignores members that it does not know. The members that it knows must be right:
+//! a commit decides for all nodes what is final, so a text that two readers could understand differently is
+//! not a commit.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,8 +31,8 @@ pub struct Commit {
     pub epoch: u64,
     /// The last commit that the primary knew, of a lesser epoch, when it began this one.
     pub after: Option<Name>,
-    /// The greatest time that the primary's journal had two seconds before, or the least time of what this commit
-    /// leaves, if that is less: what is in the journal of the primary in time is never void.
+    /// The greatest time in the primary's journal two seconds before, or the least time of what this commit
+    /// leaves out, if that is less: a transaction that reaches the primary in time never becomes void.
     pub until: Time,
     /// For sources that stamp, the Id up to which (exclusive) they are covered.
     pub clock: BTreeMap<Source, u64>,
@@ -47,7 +48,7 @@ impl Commit {
         self.horizon.saturating_mul(1_000_000)
     }
 
-    /// The time one horizon before `until`; [`Time::default`], before which nothing is, if there is none.
+    /// The time one horizon before `until`, but not less than [`Time::default`].
     pub fn floor(&self) -> Time {
         self.until.minus_micros(self.horizon_micros())
     }
@@ -205,7 +206,7 @@ impl<'de> Visitor<'de> for CoveredIdsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<CoveredIds, A::Error> {
         let mut clock = BTreeMap::new();
         while let Some((source, next)) = members.next_entry::<Source, u64>()? {
-            // One more than an Id, since it is not covered itself.
+            // One more than the last Id that is covered.
             check((1..=MAX_SAFE_INTEGER + 1).contains(&next), || {
                 format!("an Id in a Clock is from 1 to 2^53, this one is {next}")
             })?;

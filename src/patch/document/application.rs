@@ -1,5 +1,5 @@
-//! A patch being applied, and the two steps that every operation comes down to: put a value at a
-//! pointer, and take one from there.
+//! A patch being applied, and the two steps that all operations are made of: put a value at a pointer, and
+//! take one from there.
 
 use super::place::{
     Lookup, Token, around, change, depth, is_inside, no_element, no_member, not_a_container,
@@ -14,12 +14,11 @@ use crate::patch::operation::{Operation, Patch};
 /// How much of a value an error shows, in bytes.
 const EXCERPT_BYTES: usize = 64;
 
-/// A patch being applied: the document, what is still to be done, and what takes it back to where it
-/// was.
+/// A patch being applied: the document, the operations to come, and those that take it back.
 ///
-/// Invariant: before and after each step, the document is the old one with the steps so far.
-/// The first `undos` of the operations are those which, applied from the last one to the first, take the
-/// document back; those from `next` on are to come. So the patch's own room serves for the inverse.
+/// Invariant: before and after each step, the document is the old one with the steps so far. The first
+/// `undos` operations, applied from the last to the first, take the document back; those from `next` on are
+/// to come. So the inverse is made in the memory of the patch.
 pub struct Application<'a> {
     document: &'a mut Document,
     operations: Vec<Operation>,
@@ -29,13 +28,13 @@ pub struct Application<'a> {
     copies_left: u64,
 }
 
-/// What a `put` met at its place.
+/// What was at the place where a value was put.
 enum PutTarget {
-    /// A value, with which the new one has changed places.
+    /// A value, which was swapped with the new one.
     Value,
     /// An object without that member.
     Gap,
-    /// An array, in which the value now is the element at this index.
+    /// An array; the new value is now its element at this index.
     Element(usize),
 }
 
@@ -46,7 +45,7 @@ struct StepError {
 }
 
 impl<'a> Application<'a> {
-    /// An application of a patch that copies no more weight than that.
+    /// Begins to apply a patch that may copy this weight at most.
     pub fn new(document: &'a mut Document, patch: Patch, most_copied: u64) -> Self {
         let Patch(operations) = patch;
         Self { document, operations, undos: 0, next: 0, copies_left: most_copied }
@@ -65,12 +64,12 @@ impl<'a> Application<'a> {
         Ok(())
     }
 
-    /// What takes back the steps so far.
+    /// The patch that takes back the steps so far.
     pub fn inverse(self) -> Patch {
         let mut undo = self.operations;
         undo.truncate(self.undos);
         undo.reverse();
-        // A history keeps it for long, and tests have left their room.
+        // A history keeps the inverse for long, and the room of `test` operations is empty in it.
         if undo.len() * 2 < undo.capacity() {
             undo.shrink_to_fit();
         }
@@ -155,7 +154,7 @@ impl<'a> Application<'a> {
         }
     }
 
-    /// The value at `from` once more: whatever is changed in one of the two is then no longer shared.
+    /// A copy of the value at `from`. The two share memory until one of them is changed.
     fn copied(&mut self, from: &str) -> Lookup<Value> {
         let value = resolve(&self.document.root, from).map_err(|reason| at_from(from, reason))?;
         let left = self.copies_left.checked_sub(value.weight());
@@ -185,9 +184,9 @@ impl<'a> Application<'a> {
             }
             put_back => put_back,
         };
-        // A move back is no JSON Patch if `from` lies inside `path`; and if an old value has to come
-        // back to `path` as well, the two steps would shift each other's pointers. So the inverse puts
-        // `path` in order first, and then adds the value at `from`.
+        // A move back is not allowed if `from` is inside `path`; and if an old value has to come back to
+        // `path` as well, the two steps would shift each other's pointers. So the inverse puts `path` in
+        // order first, and then adds the value at `from`.
         let value = resolve(&self.document.root, put_back.path().as_str());
         let value = value.expect("the value was just put there").clone();
         self.undo(Operation::Add { path: from, value });
@@ -196,9 +195,8 @@ impl<'a> Application<'a> {
     }
 }
 
-/// Takes the value at `from` and puts it at `path`; or leaves it where it is if that cannot be. Gives
-/// back what it met there, and in `value` the one with which it has changed places; nothing if `from` is
-/// `path`.
+/// Takes the value at `from` and puts it at `path`; if it cannot be put there, it stays where it is. Returns
+/// what was at `path`, and leaves the old value in `value`; none if `from` is `path`.
 fn carry(root: &mut Value, from: &str, path: &str, value: &mut Value) -> Lookup<Option<PutTarget>> {
     if is_inside(path, from) {
         return Err(Reason::MoveIntoItself.into());
@@ -267,7 +265,7 @@ fn take(root: &mut Value, path: &str, taken: &mut Value) -> Lookup<()> {
 
 /// Whether a value may stand at `path` without making the document too deep.
 fn admit(path: &str, value: &Value) -> Lookup<()> {
-    // No path has more tokens than bytes, so that most need not be counted.
+    // A path has no more tokens than bytes, so most paths need not be counted.
     let value_depth = value.depth();
     if path.len() + value_depth <= MAX_DEPTH || depth(path) + value_depth <= MAX_DEPTH {
         Ok(())
@@ -285,7 +283,7 @@ fn undo_put(path: PointerBuf, met: PutTarget, old: Value) -> Operation {
     }
 }
 
-/// The pointer to the element at `index` that a value put at `path` is now: `-` is none.
+/// `path` with `index` in place of a `-` at its end, which points to no element.
 fn settled(path: PointerBuf, index: usize) -> PointerBuf {
     let Some(array) = path.as_str().strip_suffix("/-") else { return path };
     let mut element = String::with_capacity(path.len() + 8);

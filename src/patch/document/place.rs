@@ -1,8 +1,8 @@
 //! Where in a document a JSON Pointer (RFC 6901) leads.
 //!
-//! Pointers are walked here as text, token by token. That is faster than by jsonptr's tokens, each of
-//! which may own its text, or by serde_json's `pointer`, which makes two strings of each. That `~` is
-//! followed by 0 or 1, and a token preceded by `/`, is what jsonptr's types have made sure of.
+//! A pointer is followed here as text, token by token. That is faster than with jsonptr's tokens, each of
+//! which may own its text, or with serde_json's `pointer`, which makes two strings of each. jsonptr's types
+//! have made sure that each token begins with `/`, and that `~` is followed by 0 or 1.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use memchr::{memchr2, memrchr2};
 use crate::document::{Kind, Value};
 use crate::patch::error::Reason;
 
-/// What was found, or why there is nothing: that is rare, so it takes little room.
+/// What was found, or why nothing was. An error is rare, so it takes little room.
 pub type Lookup<T> = Result<T, Box<Reason>>;
 
 /// The value at `pointer`.
@@ -35,7 +35,7 @@ pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Lookup<&'a Value> {
     Ok(value)
 }
 
-/// Has the value at `pointer` changed.
+/// Changes the value at `pointer` by a closure.
 pub fn change<R>(
     value: &mut Value,
     pointer: &str,
@@ -67,8 +67,7 @@ pub struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// The first token of a pointer and the pointer that goes on from there; none where it is the
-    /// whole document's.
+    /// The first token of a pointer and the rest of the pointer; none if it points to the whole document.
     #[inline]
     fn split_first(pointer: &'a str) -> Option<(Self, &'a str)> {
         let tokens = pointer.strip_prefix('/')?;
@@ -81,8 +80,8 @@ impl<'a> Token<'a> {
         Some((Self { text, escaped }, rest))
     }
 
-    /// The pointer to what a pointer's last token is looked up in, and that token; none where it is
-    /// the whole document's.
+    /// The pointer to the container in which a pointer's last token is looked up, and that token; none if it
+    /// points to the whole document.
     #[inline]
     pub fn split_last(pointer: &'a str) -> Option<(&'a str, Self)> {
         let mut slash = memrchr2(b'/', b'~', pointer.as_bytes())?;
@@ -93,7 +92,7 @@ impl<'a> Token<'a> {
         Some((&pointer[..slash], Self { text: &pointer[slash + 1..], escaped }))
     }
 
-    /// The name of a member that it stands for.
+    /// The name of the member that it stands for.
     #[inline]
     pub fn name(self) -> Cow<'a, str> {
         if self.escaped {
@@ -112,7 +111,7 @@ impl<'a> Token<'a> {
         if !is_index {
             return Err(not_an_index(self));
         }
-        // Digits that no usize holds name an element that no array has.
+        // Digits that do not fit into a usize name an element that no array has.
         match digits.parse() {
             Ok(index) if index < end => Ok(index),
             _ => Err(no_element(self, length)),
@@ -122,7 +121,7 @@ impl<'a> Token<'a> {
 
 /// How many tokens a pointer has.
 pub fn depth(pointer: &str) -> usize {
-    // So many at a time can be counted in a byte, sixteen of which are added at once.
+    // A byte can count 255, and the processor adds sixteen bytes at once.
     let chunks = pointer.as_bytes().chunks(255);
     chunks.map(|chunk| usize::from(chunk.iter().map(|b| u8::from(*b == b'/')).sum::<u8>())).sum()
 }
@@ -132,7 +131,7 @@ pub fn is_inside(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The pointer to the innermost container that two places lie in, and the two pointers from there on.
+/// The pointer to the innermost container around two places, and the two pointers from there on.
 pub fn around<'a>(left: &'a str, right: &'a str) -> (&'a str, &'a str, &'a str) {
     let equal = left.bytes().zip(right.bytes()).take_while(|(left, right)| left == right).count();
     let end = left.as_bytes()[..equal].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
