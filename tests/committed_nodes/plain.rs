@@ -1,59 +1,14 @@
 //! Plain nodes, which know nothing of commits and bases, in a mesh that folds its history.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use patchmesh::patch::{Document, parse};
-use serde_json::{Value, json};
+use serde_json::json;
 use tungstenite::Message;
 
-use crate::harness::{Node, PATIENCE, PlainNode, Stream, Visit, wait_for};
+use crate::harness::{Node, PlainNode, PlainReader, Visit, wait_for};
 use crate::marks;
 use crate::mesh::{Member, settle, wait_until_final, wait_until_folded};
 use crate::scratch::Scratch;
-
-/// What the assignment says that a node is, in the memory of a test.
-#[derive(Default)]
-struct Plain {
-    document: Document,
-    vclock: BTreeMap<String, u64>,
-    /// How many transactions of `~base` have counted.
-    parts: usize,
-}
-
-impl Plain {
-    fn take(&mut self, line: &str) {
-        let transaction: Value = serde_json::from_str(line).unwrap();
-        let (source, id) =
-            (transaction["Source"].as_str().unwrap(), transaction["Id"].as_u64().unwrap());
-        let next = self.vclock.entry(source.to_owned()).or_default();
-        if *next > id {
-            return;
-        }
-        let patch = parse(transaction["Payload"].as_str().unwrap()).unwrap();
-        if self.document.apply(patch).is_ok() {
-            *next = id + 1;
-            self.parts += usize::from(source == "~base");
-        }
-    }
-
-    /// Reads a stream until this is a node's document.
-    #[track_caller]
-    fn read_until_equal(&mut self, stream: &mut Stream, node: &Node) {
-        let (expected, begin) = (node.document(), Instant::now());
-        while self.text() != expected {
-            // Pings come all the time.
-            assert!(begin.elapsed() < PATIENCE, "{} is not {expected}", self.text());
-            if let Message::Text(text) = stream.socket.read().unwrap() {
-                self.take(&text);
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        serde_json::to_string(self.document.root()).unwrap()
-    }
-}
 
 /// Has a plain author send what it has to whoever dials it, until something is so. Each time it is dialed it begins
 /// anew, as plain nodes do.
@@ -100,12 +55,12 @@ fn a_plain_node_that_joins_after_a_fold_gets_the_document_and_goes_on() {
     let members = folded(&scratch, &[]);
     for member in &members {
         let node = member.node();
-        let (mut plain, mut stream) = (Plain::default(), node.stream());
-        plain.read_until_equal(&mut stream, node);
+        let (mut plain, mut stream) = (PlainReader::default(), node.stream());
+        plain.read_until(&mut stream, &node.document());
         assert!(plain.parts > 0, "it got the document");
         for _ in 0..3 {
             marks::add(members[0].node(), 3);
-            plain.read_until_equal(&mut stream, members[0].node());
+            plain.read_until(&mut stream, &members[0].node().document());
         }
         // It is cut off for a while, and gets what it lacks, and the document not again.
         drop(stream);
@@ -113,7 +68,7 @@ fn a_plain_node_that_joins_after_a_fold_gets_the_document_and_goes_on() {
         marks::add(members[0].node(), 3);
         settle(&[members[0].node(), members[1].node()]);
         let mut stream = node.stream();
-        plain.read_until_equal(&mut stream, node);
+        plain.read_until(&mut stream, &node.document());
         assert_eq!(plain.parts, parts);
     }
 }
@@ -123,18 +78,18 @@ fn a_fold_takes_nothing_from_a_plain_node_that_has_followed_from_the_start() {
     let scratch = Scratch::new();
     let mut primary = Member::new(&scratch, "primary").argument("--keep 1s --primary");
     primary.start();
-    let (mut plain, node) = (Plain::default(), primary.node());
+    let (mut plain, node) = (PlainReader::default(), primary.node());
     let mut stream = node.stream();
     marks::begin(node);
     for round in 1..4 {
         marks::add(node, 10);
-        plain.read_until_equal(&mut stream, node);
+        plain.read_until(&mut stream, &node.document());
         wait_until_folded(node, 10 * round + 1);
         // It is connected again, and begins from the start of the journal.
         stream = node.stream();
     }
     marks::add(node, 1);
-    plain.read_until_equal(&mut stream, node);
+    plain.read_until(&mut stream, &node.document());
     // Of no document at all, once.
     assert_eq!(plain.parts, 1);
 }

@@ -11,6 +11,7 @@
 mod frame;
 mod http;
 mod plain;
+mod plain_reader;
 mod port;
 mod process;
 mod relay;
@@ -21,6 +22,7 @@ mod watch;
 pub use frame::{frame, frame_head};
 pub use http::{Answer, Client};
 pub use plain::{Nonsense, PlainNode, Visit};
+pub use plain_reader::PlainReader;
 pub use port::Port;
 pub use process::{Node, Setup, binary, node, run};
 pub use relay::Relay;

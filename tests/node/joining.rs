@@ -11,7 +11,8 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::{
-    Node, PATIENCE, PlainNode, Stream, Visit, node, percent_encoded, wait_for, wait_until_equal,
+    Node, PATIENCE, PlainNode, PlainReader, Stream, Visit, node, percent_encoded, wait_for,
+    wait_until_equal,
 };
 
 /// The source of the commits of all peers here that pass for a patchmesh node.
@@ -64,24 +65,6 @@ fn wait_for_document(node: &Node, expected: &str) {
     wait_for(format!("{expected} (it is {})", node.document()), || {
         (node.document() == expected).then_some(())
     });
-}
-
-/// The document that a plain reader makes of what it reads, as soon as it is as long as this one; and how many
-/// messages that took.
-#[track_caller]
-fn plain_document(stream: &mut Stream, expected: &str) -> usize {
-    let (mut document, expected): (_, Value) = (json!({}), serde_json::from_str(expected).unwrap());
-    for count in 1.. {
-        let message: Value = serde_json::from_str(&stream.next_message()).unwrap();
-        let payload = message["Payload"].as_str().unwrap();
-        let patch: json_patch::Patch = serde_json::from_str(payload).unwrap();
-        // A plain node leaves out what does not apply.
-        json_patch::patch(&mut document, &patch).ok();
-        if document == expected {
-            return count;
-        }
-    }
-    unreachable!("it is read on until it is the document, or nothing comes any more")
 }
 
 /// A data directory, removed on drop.
@@ -381,10 +364,10 @@ fn a_new_node_and_a_plain_reader_join_a_mesh_that_has_folded() {
     assert_eq!(joined.upstream()["bases"], 1);
     assert_eq!(joined.upstream()["torn_bases"], 0);
     let document = primary.document();
-    let count = plain_document(&mut primary.stream(), &document);
+    let count = PlainReader::default().read_until(&mut primary.stream(), &document);
     assert!(count < 100, "{count} messages");
     // The new node stands on the base that it took.
-    plain_document(&mut joined.stream(), &document);
+    PlainReader::default().read_until(&mut joined.stream(), &document);
     // A plain node that was there before passes over the document and gets the rest.
     primary.post_patch(r#"[{"op":"add","path":"/later","value":true}]"#);
     let mut stream = primary.stream();

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tungstenite::http::HeaderValue;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -74,20 +75,21 @@ impl PlainNode {
     }
 
     /// One that says that it is a node of version 2, with that source.
-    pub fn listen_as(source: &'static str) -> Self {
+    pub fn listen_as(source: &str) -> Self {
         Self::listen_and_say(&[("Patchmesh-Version", "2"), ("Patchmesh-Node", source)])
     }
 
     /// One that can be told to be lazy, and tells of others.
-    pub fn listen_as_member(source: &'static str) -> Self {
+    pub fn listen_as_member(source: &str) -> Self {
         let process = ("Patchmesh-Process", "00000000000000ff.0");
         Self::listen_and_say(&[("Patchmesh-Version", "2"), ("Patchmesh-Node", source), process])
     }
 
-    fn listen_and_say(headers: &[(&'static str, &'static str)]) -> Self {
+    fn listen_and_say(headers: &[(&'static str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (sender, visits) = channel();
-        let headers = headers.to_vec();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (*name, value.parse().unwrap())).collect();
         let acceptor =
             Acceptor::start(listener, move |stream| shake_hands(stream, &headers, &sender));
         Self { visits, acceptor }
@@ -109,17 +111,13 @@ impl PlainNode {
     }
 }
 
-fn shake_hands(
-    stream: TcpStream,
-    headers: &[(&'static str, &'static str)],
-    visits: &Sender<Visit>,
-) {
+fn shake_hands(stream: TcpStream, headers: &[(&'static str, HeaderValue)], visits: &Sender<Visit>) {
     let mut target = String::new();
     #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
     let agree = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
         target = request.uri().to_string();
         for (name, value) in headers {
-            response.headers_mut().insert(*name, value.parse().unwrap());
+            response.headers_mut().insert(*name, value.clone());
         }
         Ok(response)
     };
