@@ -1,6 +1,6 @@
-//! The two clocks of a replica: how much of every source it has seen, and what time it is.
+//! The two clocks of a replica: how much of each source it has seen, and what time it is.
 //!
-//! Both are pure: the wall clock's reading is an argument.
+//! Both are pure: the time of the wall clock is an argument.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::source::Source;
 
-/// The largest whole number that a JSON reader which holds numbers as doubles, such as a browser,
-/// reads exactly: 2^53 - 1. Ids and times are at most this.
+/// The largest integer that every JSON reader reads exactly, also one that keeps numbers as doubles, such as
+/// a browser: 2^53 - 1. Ids and times are at most this.
 pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// Microseconds since 1970-01-01T00:00:00Z, at most [`MAX_SAFE_INTEGER`].
 ///
-/// A transaction's time is a reading of a [`HybridClock`], so it may be ahead of the wall clock.
+/// The time of a transaction comes from a [`HybridClock`], so it may be ahead of the wall clock.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -26,7 +26,7 @@ impl Time {
     /// The latest time there is.
     pub const MAX: Self = Self(MAX_SAFE_INTEGER);
 
-    /// A time from microseconds since 1970; none if they are more than [`Time::MAX`].
+    /// A time from microseconds since 1970; none if it would be after [`Time::MAX`].
     pub fn from_micros(micros: u64) -> Option<Self> {
         (micros <= MAX_SAFE_INTEGER).then_some(Self(micros))
     }
@@ -41,25 +41,24 @@ impl Time {
         self.0.saturating_sub(other.0)
     }
 
-    /// The time so many microseconds before this one, or the first that there is.
+    /// The time so many microseconds before this one, but not before 1970.
     pub fn minus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_sub(micros))
     }
 }
 
-/// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the wall
-/// clock, raised to one more than the greatest time seen if the wall clock is not ahead of that.
+/// A hybrid logical clock in one number (Kulkarni et al., "Logical Physical Clocks", 2014): the time of the
+/// wall clock, or one more than the greatest time seen if that is later.
 ///
-/// Invariant: every reading is greater than all observed times (but
-/// for [`Time::MAX`], which the wall clock reaches in the year 2255: nobody creates a transaction with it).
+/// Invariant: each time that it gives is after all observed times, except at [`Time::MAX`]. The wall clock
+/// comes to that in the year 2255, and no node creates a transaction with it.
 #[derive(Clone, Debug, Default)]
 pub struct HybridClock {
     greatest: Time,
 }
 
 impl HybridClock {
-    /// The reading that would be taken if the wall clock says `now`. It is taken by
-    /// [`observe`](Self::observe).
+    /// The next time, if the wall clock says `now`. It counts only once it is [observed](Self::observe).
     pub fn next(&self, now: Time) -> Time {
         now.max(Time((self.greatest.0 + 1).min(MAX_SAFE_INTEGER)))
     }
@@ -69,7 +68,7 @@ impl HybridClock {
         self.greatest
     }
 
-    /// Takes note of a time, that of another clock or of this one's own reading.
+    /// Takes note of a time, of another clock or from [`next`](Self::next).
     pub fn observe(&mut self, time: Time) {
         self.greatest = self.greatest.max(time);
     }
@@ -77,13 +76,13 @@ impl HybridClock {
 
 /// For every source, the Id that is expected next: the last accepted Id + 1.
 ///
-/// A source that is absent was not seen. As JSON an object of numbers, sorted by source. A clone shares the
-/// sources and copies eight bytes for each, since the manager publishes one after each turn.
+/// Of a source that is absent nothing was seen. As JSON an object of numbers, sorted by source. A clone
+/// shares the sources and copies eight bytes for each: the manager publishes a clone after each turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VectorClock {
     /// Sorted.
     sources: Arc<Vec<Source>>,
-    /// For each of the sources.
+    /// The Id that is expected next from each of the sources.
     next: Vec<u64>,
 }
 
@@ -93,18 +92,18 @@ impl VectorClock {
         self.find(source).map_or(0, |at| self.next[at])
     }
 
-    /// The same source, in the memory that the clock has it in already: so that many transactions of
-    /// one source need not have a copy of its name each.
+    /// The same source, in the memory in which the clock already has it: so the many transactions of a source
+    /// need no copy of its name each.
     pub fn shared(&self, source: Source) -> Source {
         self.find(&source).map_or(source, |at| self.sources[at].clone())
     }
 
-    /// Whether the transaction `id` of `source` was seen, or one after it.
+    /// Whether the transaction `id` of `source`, or a later one, was seen.
     pub fn has_seen(&self, source: &Source, id: u64) -> bool {
         self.next_id(source) > id
     }
 
-    /// Whether all that `other` has seen was seen.
+    /// Whether everything that `other` has seen was seen.
     pub fn covers(&self, other: &Self) -> bool {
         other.iter().all(|(source, next)| self.next_id(source) >= next)
     }
@@ -114,7 +113,7 @@ impl VectorClock {
         self.sources.len()
     }
 
-    /// The JSON in ASCII, as a header wants it; none if it has more than `most` bytes.
+    /// The JSON in ASCII, for a header; none if it has more than `most` bytes.
     pub fn ascii(&self, most: usize) -> Option<String> {
         let mut text = String::from("{");
         for (source, next) in self.iter() {
@@ -136,13 +135,13 @@ impl VectorClock {
         Some(text)
     }
 
-    /// Takes note that `source` was seen up to and with `id`, and says which Id was expected before.
+    /// Takes note that `source` was seen up to `id`, inclusive. Returns the Id that was expected before.
     pub fn advance(&mut self, source: &Source, id: u64) -> u64 {
         let next = self.entry(source);
         std::mem::replace(next, (*next).max(id + 1))
     }
 
-    /// Goes back to `next` for `source`, if what was accepted of it was undone.
+    /// Goes back to `next` for `source`, after what was accepted of it was undone.
     pub fn restore(&mut self, source: &Source, next: u64) {
         if next > 0 {
             *self.entry(source) = next;
@@ -152,7 +151,7 @@ impl VectorClock {
         }
     }
 
-    /// Lists `source`, with 0 if nothing was seen of it.
+    /// Lists `source`: with 0 if nothing of it was seen.
     pub fn include(&mut self, source: &Source) {
         self.entry(source);
     }

@@ -1,24 +1,23 @@
-//! What is large is freed by a thread of its own, so that nobody who holds it last waits for that.
+//! A thread that frees what is large, so that no task has to wait until it is freed.
 //!
-//! To free a document of 100 MB takes 50 to 150 ms, in which an executor would do nothing else. The
-//! thread starts when it is first needed and ends with the process: what is left to free then is the
-//! process's memory anyway.
+//! To free a document of 100 MB takes 50 to 150 ms, in which an executor would do nothing else. The thread
+//! starts when it is first needed and ends with the process, whose memory is freed anyway.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-/// Up to this weight it takes less time to free something than it is worth to wake another thread for:
-/// under a tenth of a millisecond.
+/// Up to this weight something is freed in under a tenth of a millisecond, which is not worth waking another
+/// thread for.
 pub const LIGHT: u64 = 64 << 10;
 
-/// How many things at most wait to be freed.
+/// How many values may wait to be freed.
 const QUEUE: usize = 1024;
 
-/// Drops it: here if it weighs at most [`LIGHT`], else on the thread.
+/// Drops a value: here if it weighs at most [`LIGHT`], else on the thread.
 ///
-/// If the queue is full, or there is no thread, it is dropped here as well. That slows down those who make
-/// more than the thread frees, and bounds what waits to be freed; to wait for the thread would take no less time.
+/// If the queue is full, or there is no thread, it is dropped here as well. That is back-pressure: it slows
+/// down those who make more than the thread frees. To wait for the thread would take no less time.
 pub fn send(value: impl Send + 'static, weight: u64) {
     static THREAD: OnceLock<Drops> = OnceLock::new();
     if weight > LIGHT {
@@ -26,7 +25,7 @@ pub fn send(value: impl Send + 'static, weight: u64) {
     }
 }
 
-/// Something that is only to be dropped.
+/// A value that is only to be dropped.
 type Dropped = Box<dyn Send>;
 
 struct Drops {
@@ -49,7 +48,7 @@ impl Drops {
 
     fn send(&self, value: Dropped) {
         if let Some(queue) = &self.queue {
-            // What does not go in comes back in the error, and is dropped with it.
+            // If the queue is full, the value comes back in the error, and is dropped with it.
             drop(queue.try_send(value));
         }
     }
@@ -65,7 +64,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    /// Tells which thread drops it, then waits until it may go on.
+    /// Says which thread drops it, then waits until it may go on.
     struct DropProbe {
         tell: Sender<ThreadId>,
         go_on: Option<Receiver<()>>,

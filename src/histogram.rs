@@ -1,12 +1,13 @@
 //! How long something takes, as counts in fixed buckets.
 //!
-//! To observe a duration takes two additions to atomics: no lock, no allocation. A reading is taken while others
-//! observe, so that its parts may be some observations apart; its total is that of its buckets.
+//! To observe a duration takes two atomic additions: no lock, no allocation. Counts are read while others
+//! observe, so the sum may be some observations ahead of the buckets or behind; the total is that of the
+//! buckets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds of the buckets but the last, which has what is longer.
+/// The upper bounds of all buckets but the last, which counts longer durations.
 pub const BOUNDS: [Duration; 15] = [
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -39,7 +40,7 @@ pub struct HistogramCounts {
     pub up_to: [u64; BOUNDS.len()],
     /// How many there were in all.
     pub count: u64,
-    /// How long all of them were together.
+    /// The sum of all durations.
     pub sum: Duration,
 }
 

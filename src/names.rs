@@ -1,4 +1,4 @@
-//! Sets of names: for each source the Ids that are in the set, as ranges.
+//! A set of names: for each source, its Ids as ranges.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::shared::{At, Sorted};
 use crate::source::Source;
 
-/// A set of names. A clone is shared, and so are most of its ranges when one of the two changes. As JSON an
-/// object that has for each source a list of the first Id of each range and that after its last.
+/// A set of names. A clone shares its memory, and still most of its ranges after one of the two has changed.
+/// As JSON an object with a list for each source: for each range its first Id, and the one after its last.
 ///
-/// Invariant: the ranges are sorted, not empty, and two of one source do not touch.
+/// Invariant: the ranges are sorted and not empty, and two of one source do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(Sorted<IdRange>);
 
-/// The Ids of `source` with and after `from` and before `next`.
+/// The Ids of `source` from `from` up to `next`, which is not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct IdRange {
     source: Source,
@@ -23,7 +23,7 @@ struct IdRange {
 }
 
 impl Names {
-    /// Whether there is this one.
+    /// Whether this name is in the set.
     pub fn contains(&self, source: &Source, id: u64) -> bool {
         self.up_to(source, id).is_some_and(|(_, range)| id < range.next)
     }
@@ -43,8 +43,8 @@ impl Names {
         self.ranges() * size_of::<IdRange>()
     }
 
-    /// A set of these ranges, each the source, the first Id and the one behind the last; none if one has no
-    /// Ids, or is not behind the one before it, or touches it.
+    /// A set of these ranges: of each the source, the first Id and the one after the last. None if a range is
+    /// empty, or is not after the one before it, or touches it.
     pub fn from_ranges(ranges: Vec<(Source, u64, u64)>) -> Option<Self> {
         let is_behind = |pair: &[(Source, u64, u64)]| {
             let [(before, _, next), (source, from, _)] = pair else { return true };
@@ -56,8 +56,8 @@ impl Names {
             .then(|| Self(ranges.into_iter().map(range).collect()))
     }
 
-    /// The ranges behind the one that begins with this name, or all: of each the source, the first Id and
-    /// the one behind the last.
+    /// The ranges after the one that begins with this name, or all of them: of each the source, the first Id
+    /// and the one after the last.
     pub fn ranges_behind(
         &self,
         begin: Option<(&Source, u64)>,
@@ -84,7 +84,7 @@ impl Names {
         })
     }
 
-    /// Takes one in. Says whether it is new.
+    /// Adds a name. Returns whether it is new.
     pub fn insert(&mut self, source: &Source, id: u64) -> bool {
         let before = self.up_to(source, id).map(|(at, range)| (at, range.next));
         if before.is_some_and(|(_, next)| id < next) {
@@ -115,7 +115,7 @@ impl Names {
         true
     }
 
-    /// Takes one out that is there.
+    /// Removes a name, if it is there.
     pub fn remove(&mut self, source: &Source, id: u64) {
         let Some((at, range)) = self.up_to(source, id) else { return };
         let (from, next) = (range.from, range.next);
@@ -133,8 +133,8 @@ impl Names {
         }
     }
 
-    /// Takes out all of `source`. Of a plain one, which may repeat its Ids for ever, all below the next Id are there
-    /// from then on.
+    /// Removes all names of `source`. A plain source may repeat its Ids for ever, so all its Ids below the
+    /// next one stay in the set, or come into it.
     pub fn forget(&mut self, source: &Source) {
         let keeps_below = source.life_name().is_none();
         let next = self.next_id(source);
@@ -158,7 +158,7 @@ impl Names {
         (range.source == *source).then_some((at, range))
     }
 
-    /// The place behind all ranges that begin with that name or before it.
+    /// The place after all ranges that begin with that name or before it.
     fn behind(&self, source: &Source, id: u64) -> At {
         self.0.partition_point(|range| (&range.source, range.from) <= (source, id))
     }

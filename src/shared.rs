@@ -1,7 +1,7 @@
-//! Collections of which a clone takes next to no time and stays what it is while the original changes.
+//! Collections that are cloned in next to no time. A clone stays what it is while the original changes.
 //!
-//! The manager publishes its state after each turn, so what a state has must be shared between one state
-//! and the next one, and a change must copy little of it.
+//! The manager publishes its state after each turn. So one state must share its content with the next one,
+//! and a change must copy little.
 
 mod sequence;
 mod sorted;

@@ -1,12 +1,12 @@
 //! Who created a transaction.
 //!
-//! A source names one life of one node's journal: the node's name, `~`, and a random suffix that is
-//! drawn anew for every new journal. Two lives never share a source, so that a node that lost its
-//! journal, and counts from the start again, is not taken for the one that peers have heard already.
+//! A source names one life of one node's journal: the node's name, `~`, and a random suffix that is new for
+//! every new journal. Two lives never share a source. So a node that lost its journal, and counts from the
+//! start again, is not mistaken for its former life.
 //!
-//! Sources of other forms: a plain node's is any text, a client's has the form of a life's. A life followed by
-//! `^` and something stamps what the life itself does not create: `^s` the transactions of others, and `^` and
-//! a number the commits of that epoch.
+//! Other sources: that of a plain node is any text, and that of a client has the form of a life. A life
+//! followed by `^s` stamps the transactions of others; a life followed by `^` and a number makes the commits
+//! of that epoch.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,26 +18,27 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest source in bytes. A protocol limit: the same on every node.
 pub const MAX_SOURCE_BYTES: usize = 128;
 
-/// Characters of a life's suffix: 36^8 lives of one name, about 2.8 * 10^12.
+/// The length of a life's suffix: one name has 36^8 lives, about 2.8 * 10^12.
 const SUFFIX_CHARACTERS: usize = 8;
 
-/// The longest node name in bytes: it leaves room for `~` and the suffix, and for `^` and what follows.
+/// The longest node name in bytes: it leaves room for `~`, the suffix, `^` and what follows.
 pub const MAX_NAME_BYTES: usize = 112;
 
-/// The Id of a life's first transaction: many plain nodes hold 0 to be seen already.
+/// The Id of a life's first transaction: many plain nodes take 0 for one that they have seen.
 pub const FIRST_ID: u64 = 1;
 
-/// What a life's source ends with if it stamps the transactions of others.
+/// The end of a source that stamps the transactions of others.
 const STAMPER: &str = "^s";
 
 /// The greatest epoch: every life has room for `^` and its digits. A protocol limit.
 pub const MAX_EPOCH: u64 = 999_999;
 
-/// The source of the transactions that stand for a document, for nodes that know no other way. No
-/// life has it, since a name is not empty.
+/// The source of the transactions by which a plain node gets a base. No life has it, since a name is not
+/// empty.
 const BASE: &str = "~base";
 
-/// The name of one life of one node's journal: 1 to 128 bytes without control characters.
+/// The author of transactions, mostly one life of one node's journal: 1 to 128 bytes without control
+/// characters.
 ///
 /// Cheap to clone. Ordered by bytes, which is the order that breaks ties between equal times.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +46,7 @@ pub struct Source(Arc<str>);
 
 impl Ord for Source {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Mostly they are clones of one another, which need not be read.
+        // Mostly they are clones of one another, whose bytes need not be compared.
         if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
     }
 }
@@ -56,7 +57,7 @@ impl PartialOrd for Source {
     }
 }
 
-/// What the source of commits says, `main~k3x9q2pd^1`.
+/// The parts of a source of commits, `main~k3x9q2pd^1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epoch<'a> {
     /// The epoch, from 1 to [`MAX_EPOCH`].
@@ -74,9 +75,9 @@ pub enum SourceError {
     Empty,
     /// It is longer than [`MAX_SOURCE_BYTES`]; this is its length.
     TooLong(usize),
-    /// It has a control character, the first one at this byte.
+    /// It has a control character: the first one is at this byte.
     ControlCharacter(usize),
-    /// A node's name has this character, which sets its parts apart in a source.
+    /// A node's name has this character, which separates the parts of a source.
     Separator(char),
 }
 
@@ -107,7 +108,7 @@ impl Source {
         source.parse()
     }
 
-    /// The source of the transactions that stand for a document.
+    /// The source of the transactions by which a plain node gets a base.
     pub fn base() -> Self {
         Self(BASE.into())
     }
@@ -125,7 +126,7 @@ impl Source {
     /// The source by which this life stamps the transactions of others.
     ///
     /// # Errors
-    /// If this is no life, and has no room for more.
+    /// If the text is too long, since this is no life.
     pub fn stamper(&self) -> Result<Self, SourceError> {
         format!("{}{STAMPER}", self.0).parse()
     }
@@ -133,7 +134,7 @@ impl Source {
     /// The source of the commits that this life makes in this epoch.
     ///
     /// # Errors
-    /// If this is no life, and has no room for more.
+    /// If the text is too long, since this is no life.
     pub fn committer(&self, epoch: u64) -> Result<Self, SourceError> {
         format!("{}^{epoch}", self.0).parse()
     }
@@ -148,8 +149,8 @@ impl Source {
         (number <= MAX_EPOCH).then_some(Epoch { number, life, name })
     }
 
-    /// Whether only a node creates transactions of this source, and never without a `Time`: it stamps
-    /// those of others, has commits, or stands for a document.
+    /// Whether only nodes create transactions of this source, and never without a `Time`: it stamps those of
+    /// others, makes commits, or is that of a base.
     pub fn is_reserved(&self) -> bool {
         self.0.contains('^') || *self.0 == *BASE
     }

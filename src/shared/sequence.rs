@@ -8,21 +8,21 @@ const ROW: usize = 64;
 /// A row with so many entries is left as it is if it has no free slot for the next one.
 const MANY: usize = ROW / 2;
 
-/// A row that has this many bytes takes no more, so that large entries are let go one by one.
+/// A row that has this many bytes takes no more entries, so that large entries are freed one by one.
 const ROW_BYTES: usize = 64 << 10;
 
-/// Entries that are appended in their order, and are taken away at the front and at the end.
+/// Entries that are appended at the end, and removed at the front and at the end.
 ///
-/// An entry lies in a slot that is written once. Each clone knows which slots are its own, so what one
-/// appends does not copy anything and is not seen by the others. If a slot was written by another clone, or
-/// before its entry was taken away while others had it too, the row is copied, or the next one begun.
+/// An entry is in a slot that is written once. Each clone knows which slots are its own, so an append copies
+/// nothing and is not seen by other clones. If the slot is not free any more, since another clone has written
+/// it, or since it holds a removed entry that others still have, the row is copied, or the next row is begun.
 ///
 /// Invariants: the slots from `first` up to `end` are written. Each row of `rows` has one of them at least,
 /// and the rows follow one another.
 #[derive(Clone, Debug)]
 pub struct Sequence<T> {
     rows: Arc<Vec<SlotRow<T>>>,
-    /// The number of the first entry, counted since the beginning; and that of the one to come.
+    /// The number of the first entry, counted since the beginning, and that of the next one to come.
     first: u64,
     end: u64,
     /// About how many bytes the entries of the last row have.
@@ -92,7 +92,8 @@ impl<T: Clone> Sequence<T> {
         self.iter_from(0)
     }
 
-    /// The index of the first entry that is not as `is_before` says, where all that are come first.
+    /// The index of the first entry for which `is_before` does not hold, if those for which it holds come
+    /// first.
     pub fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -147,7 +148,7 @@ impl<T: Clone> Sequence<T> {
         self.last_bytes += bytes;
     }
 
-    /// Takes the first entry away.
+    /// Removes the first entry.
     pub fn drop_front(&mut self) {
         if self.is_empty() {
             return;
@@ -162,7 +163,7 @@ impl<T: Clone> Sequence<T> {
         }
     }
 
-    /// Takes the last entry away.
+    /// Removes the last entry.
     pub fn pop(&mut self) -> Option<T> {
         if self.is_empty() {
             return None;
@@ -179,13 +180,13 @@ impl<T: Clone> Sequence<T> {
         self.end = number;
         if at == 0 || self.is_empty() {
             Arc::make_mut(&mut self.rows).pop();
-            // How many the row before it has is not known any more.
+            // How many bytes the row before it has is not known any more.
             self.last_bytes = ROW_BYTES;
         }
         entry
     }
 
-    /// Takes all entries away.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         *self = Self::default();
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 /// How many entries lie in one row at most.
 const ROW: usize = 128;
 
-/// Two rows that follow one another and have no more entries together are put into one.
+/// Two neighbouring rows that have no more entries together are put into one.
 const FEW: usize = ROW / 2;
 
-/// Entries in an order that their owner keeps. A change copies one row and the list of the rows, if a clone
-/// holds them too.
+/// Entries in an order that the owner of the list keeps. A change copies one row and the list of rows, if a
+/// clone shares them.
 ///
-/// Invariants: no row is empty, and `len` is how many entries all of them have.
+/// Invariants: no row is empty, and `len` is the number of entries in all rows.
 #[derive(Clone, Debug)]
 pub struct Sorted<T> {
     rows: Arc<Vec<SortedRow<T>>>,
@@ -52,7 +52,8 @@ impl<T> Sorted<T> {
         self.len == 0
     }
 
-    /// The place of the first entry that is not as `is_before` says, where all that are come first.
+    /// The place of the first entry for which `is_before` does not hold, if those for which it holds come
+    /// first.
     pub fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> At {
         let is_row_before = |row: &SortedRow<T>| row.last().is_some_and(&is_before);
         let row = self.rows.partition_point(is_row_before);
@@ -74,7 +75,7 @@ impl<T> Sorted<T> {
         Some(At { row, index: self.rows[row].len() - 1 })
     }
 
-    /// The place behind that of an entry.
+    /// The place after that of an entry.
     pub fn after(&self, at: At) -> At {
         if at.index + 1 < self.rows[at.row].len() {
             At { index: at.index + 1, ..at }
@@ -103,17 +104,17 @@ impl<T> Sorted<T> {
 }
 
 impl<T: Clone> Sorted<T> {
-    /// The entry at its place, to be changed. It must stay in the order.
+    /// The entry at a place, to be changed. The order must stay right.
     pub fn get_mut(&mut self, at: At) -> Option<&mut T> {
         self.row_mut(at.row)?.get_mut(at.index)
     }
 
-    /// Puts an entry at a place, before that which is there.
+    /// Inserts an entry at a place, before the one that is there.
     pub fn insert(&mut self, at: At, entry: T) {
         self.len += 1;
         let rows = Arc::make_mut(&mut self.rows);
         let At { row: at, index } = match rows.last() {
-            // What comes at the end is put into the last row.
+            // An entry at the end is put into the last row.
             Some(last) if at.row == rows.len() => At { row: rows.len() - 1, index: last.len() },
             _ => at,
         };
@@ -133,7 +134,7 @@ impl<T: Clone> Sorted<T> {
         rows.insert(at + 1, Arc::new(right));
     }
 
-    /// Takes out the entry at a place.
+    /// Removes the entry at a place.
     pub fn remove(&mut self, at: At) -> Option<T> {
         self.get(at)?;
         let rows = Arc::make_mut(&mut self.rows);
@@ -155,12 +156,12 @@ impl<T: Clone> Sorted<T> {
         Some(entry)
     }
 
-    /// Takes out the first entry.
+    /// Removes the first entry.
     pub fn remove_first(&mut self) -> Option<T> {
         self.remove(At { row: 0, index: 0 })
     }
 
-    /// Takes out the entries from a place on.
+    /// Removes the entries from a place on.
     pub fn truncate(&mut self, at: At) {
         let rows = Arc::make_mut(&mut self.rows);
         let gone = rows.drain((at.row + 1).min(rows.len())..).map(|row| row.len()).sum::<usize>();
