@@ -2,8 +2,8 @@
 //!
 //! # The shape
 //!
-//! A [`Value`] takes 16 bytes. What is short is in it: null, booleans, numbers, a text of up to 14 bytes.
-//! What is not is behind one reference, which is counted:
+//! A [`Value`] takes 16 bytes. Short content is in place: null, booleans, numbers, a text of up to 14 bytes.
+//! Anything longer is behind one counted reference:
 //!
 //! ```text
 //! "a text that is longer"   → its bytes
@@ -16,31 +16,30 @@
 //! ```
 //!
 //! A small container has a row of its own length, with some room at its end once it has grown. A row of a
-//! tree has a byte of a hash of each of its names, so that a member is found by looking at 64 bytes in a row
-//! and, as good as always, at one name. In a row of at most 32 members all names are compared, with no branch
-//! that depends on which is found; what is ordered is searched without such branches too.
+//! tree also has a byte of a hash of each of its names. So a member is found by a look at 64 bytes in a row
+//! and then, nearly always, at one name. In a row of at most 32 members all names are compared, and no branch
+//! depends on which one is found; sorted rows are searched without such branches too.
 //!
-//! **Sharing.** A clone of a value is one more reference to the same memory. A change copies the rows on
-//! the way to what it changes, if somebody else holds them too, and is done in place if nobody does. So
-//! whoever reads keeps a clone and nobody waits for anybody.
+//! **Sharing.** A clone of a value is one more reference to the same memory. A change copies the rows on its
+//! way if they are shared, and is done in place if not. So a reader keeps a clone, and neither readers nor
+//! writers wait.
 //!
-//! **Changes.** Nothing hands out a reference to an item that could be changed: the change is a closure which
-//! is handed down to the item ([`Value::change_member`]), so that the sums of all containers around it are
-//! settled on the way back. Values change places with those of the caller ([`Value::swap_member`]).
+//! **Changes.** No function returns a mutable reference to an item. A change is a closure that is handed down
+//! to the item ([`Value::change_member`]), so that the sums of all containers around it are brought up to
+//! date on the way back. Values are swapped with those of the caller ([`Value::swap_member`]).
 //!
-//! **Sums.** Every container knows its weight and its depth, and a tree those of its parts; a change brings
-//! them up to date on its way back. Both are functions of the value alone, never of the shape that its
-//! history left: nodes decide by them whether a patch applies.
+//! **Sums.** Every container knows its weight and its depth, and a tree also those of its parts. Both depend
+//! on the value alone, never on the shape of its memory: nodes decide by them whether a patch applies.
 //!
-//! **Text.** Values are read from and written as JSON text without anything in between: sorted by the bytes
-//! of the names, of several members of one name the last one, numbers exact. What is written is byte for
-//! byte what serde_json's `Value` would be. The rows of a long container are made while it is read.
-//! [`TextPieces`] writes at a reader's pace.
+//! **Text.** Values are read from JSON text and written as JSON text directly: members sorted by the bytes of
+//! their names, of several members of one name the last one, numbers exact. The text is byte for byte that of
+//! serde_json's `Value`. The rows of a long container are made while it is read. [`TextPieces`] writes at a
+//! reader's pace.
 //!
-//! **The end.** To free what nobody holds any more takes 50 ms and more for 100 MB: that is for a thread
-//! outside this module, and [`Value::has_alone_more_than`] says without a walk over everything whether it is worth it.
+//! **Freeing.** To free 100 MB takes 50 ms and more. That is for a thread outside this module, and
+//! [`Value::has_alone_more_than`] says, without a walk over the whole value, whether the thread is worth it.
 //!
-//! `cargo bench --bench document` measures all of that beside serde_json's `Value`.
+//! `cargo bench --bench document` compares all of that with serde_json's `Value`.
 //!
 //! # What else was tried
 //!
@@ -56,11 +55,12 @@
 //! | this | 3.7 | 1.0 µs |
 //! | this, with the names of equal objects shared | 2.6 | 1.0 µs |
 //!
-//! imbl's vector takes 158 µs for an insertion inside a million elements, this 0.5. Sharing the names of
-//! objects that are alike needs a table of all such lists, and makes each insertion dissolve one: not worth
-//! it. Rows of 32, 128 or 256 made no difference. With the hashes of names in the parent of a row instead of
-//! beside it, a row of trees takes 7 KiB instead of 3, which a write beside a clone copies. References to items
-//! instead of closures would need `unsafe` code, or a second allocation for each small container.
+//! imbl's vector takes 158 µs for an insertion inside a million elements; this takes 0.5 µs. To share the
+//! names of equal objects, a table of all lists of names is needed, and each insertion has to leave its list:
+//! not worth it. Rows of 32, 128 or 256 made no difference. If the hashes of names are in the parent of a row
+//! instead of beside it, a row of trees takes 7 KiB instead of 3, and a write beside a clone copies that.
+//! Mutable references to items instead of closures would need `unsafe` code, or a second allocation for each
+//! small container.
 
 mod alone;
 mod btree;
@@ -85,16 +85,16 @@ use name::INLINE_BYTES;
 /// Bytes behind one reference.
 type Bytes = triomphe::ThinArc<(), u8>;
 
-/// What every value weighs, and every member's name.
+/// The weight of every value, and of every member's name.
 const VALUE_WEIGHT: u32 = 16;
 
-/// What an array or an object weighs besides.
+/// The additional weight of an array or an object.
 const CONTAINER_WEIGHT: u32 = 24;
 
-/// What a name or a text that is not in place weighs besides itself.
+/// The additional weight of a name or a text that is not in place, besides its length.
 const LONG_WEIGHT: u32 = 16;
 
-/// What a name of so many bytes weighs.
+/// The weight of a name of so many bytes.
 fn name_weight(bytes: usize) -> u32 {
     VALUE_WEIGHT + long_weight(bytes)
 }

@@ -1,18 +1,18 @@
-//! What of a value nobody else holds.
+//! Which parts of a value are not shared.
 
 use super::Value;
 use super::btree;
 use super::value::Repr;
 
 impl Value {
-    /// Whether more than so many values in it are held by nobody else. So many are freed if it is
-    /// dropped. To find out takes no longer than to look at so many.
+    /// Whether more than `most` values in it are not shared, so that more than so many are freed if it is
+    /// dropped. This looks at no more than so many values.
     pub fn has_alone_more_than(&self, most: usize) -> bool {
         let mut left = most;
         !self.all_alone(&mut left)
     }
 
-    /// Counts them; whether there are as many as are `left`, or fewer.
+    /// Counts them down from `left`. Returns whether `left` was enough for all.
     fn all_alone(&self, left: &mut usize) -> bool {
         if *left == 0 {
             return false;

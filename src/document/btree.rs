@@ -1,21 +1,21 @@
-//! The items of a large container: a B+-tree, the rows of which are shared.
+//! The items of a large container: a B+-tree whose rows are shared.
 
 use triomphe::Arc;
 
 use super::item::{Item, ROW, Seek, Sum};
 
-/// A row with fewer items is put together with its neighbour, if both have room in one.
+/// A row with fewer items is joined with its neighbour, if both together have at most `ROOM`.
 const FEW: usize = ROW / 4;
 const ROOM: usize = ROW * 3 / 4;
 
-/// A row of items, and what helps to find one among them.
+/// A row of items, and what helps to find one of them.
 #[derive(Clone)]
 struct Leaf<T: Item> {
     tags: T::Tags,
     row: Vec<T>,
 }
 
-/// A row of trees; also that at the root of a container.
+/// A row of subtrees; also the root of a container.
 pub type Kids<T> = Arc<Vec<Kid<T>>>;
 
 #[derive(Clone)]
@@ -24,11 +24,11 @@ enum Subtree<T: Item> {
     Branch(Kids<T>),
 }
 
-/// A part of a container, with what is known of it.
+/// A subtree of a container, with its sums.
 #[derive(Clone)]
 pub struct Kid<T: Item> {
-    /// Not after its items, and after all those before it: items that come before those of the first
-    /// kid belong there in any case.
+    /// A key that is not after its items, and after all items before it. Items before those of the first kid
+    /// belong to the first kid in any case.
     pub first: T::Key,
     /// How many items it has.
     pub len: u32,
@@ -36,14 +36,14 @@ pub struct Kid<T: Item> {
     node: Subtree<T>,
 }
 
-/// What a change gives back, and the sums of the changed item before and after.
+/// The result of a change, and the sums of the changed item before and after it.
 pub struct ChangedItem<R> {
     pub result: R,
     pub before: Sum,
     pub after: Sum,
 }
 
-/// Brings the sums of what an item lies in up to date. `depths` are those of all that is in there.
+/// Brings the sums of what an item is in up to date. `depths` are those of all items there.
 #[inline]
 pub fn settle(sum: &mut Sum, before: Sum, after: Sum, depths: impl Iterator<Item = u8>) {
     sum.weight = (sum.weight - before.weight).saturating_add(after.weight);
@@ -54,7 +54,7 @@ pub fn settle(sum: &mut Sum, before: Sum, after: Sum, depths: impl Iterator<Item
     }
 }
 
-/// The greatest of these, none of which is greater than `most`: often the first one is that.
+/// The greatest of these depths, which are at most `most`: often the first one is `most` itself.
 fn deepest(depths: impl Iterator<Item = u8>, most: u8) -> u8 {
     let mut deepest = 0;
     for depth in depths {
@@ -76,7 +76,7 @@ pub fn kid_depths<T: Item>(kids: &[Kid<T>]) -> impl Iterator<Item = u8> {
     kids.iter().map(|kid| kid.sum.depth)
 }
 
-/// What a reference leads to, copied if it is shared.
+/// What a reference points to, copied first if it is shared.
 #[inline]
 fn unshared<T: Clone>(shared: &mut Arc<T>) -> &mut T {
     if !shared.is_unique() {
@@ -91,8 +91,8 @@ fn copy<T: Clone>(shared: &mut Arc<T>) {
     *shared = Arc::new(T::clone(shared));
 }
 
-/// Makes room for one more at that place. A little at a time, since most rows never grow again; but those
-/// that grow at their ends do.
+/// Makes room for one more at that place: only a little, since most rows never grow again, but more if the
+/// row grows at its end.
 fn reserve<T>(row: &mut Vec<T>, at: usize) {
     if row.len() == row.capacity() {
         let more = if at == row.len() { row.len() } else { row.len() / 8 };
@@ -113,7 +113,7 @@ impl<T: Item> Kid<T> {
         Self { first: kids[0].first.clone(), len, sum, node: Subtree::Branch(Arc::new(kids)) }
     }
 
-    /// How many items or kids are in its own row.
+    /// How many items or kids its own row has.
     fn width(&self) -> usize {
         match &self.node {
             Subtree::Leaf(leaf) => leaf.row.len(),
@@ -146,7 +146,7 @@ impl<T: Item> Kid<T> {
         Some(changed)
     }
 
-    /// Puts an item where it belongs. In place of one that is there already: then `item` is that one.
+    /// Inserts an item. If it replaces one, `item` is the old one afterwards.
     fn insert(&mut self, seek: impl Seek<T>, item: &mut T) -> Inserted<Self> {
         let sum = item.sum();
         let inserted = match &mut self.node {
@@ -173,7 +173,7 @@ impl<T: Item> Kid<T> {
         inserted
     }
 
-    /// Takes out the item that is meant; whether it is there.
+    /// Removes the wanted item, and puts it into `taken`. Returns whether it was there.
     fn remove(&mut self, seek: impl Seek<T>, taken: &mut T) -> bool {
         match &mut self.node {
             Subtree::Leaf(leaf) => {
@@ -194,7 +194,7 @@ impl<T: Item> Kid<T> {
         true
     }
 
-    /// Makes what is known of it anew.
+    /// Computes its length and its sums anew.
     fn count_anew(&mut self) {
         match &mut self.node {
             Subtree::Leaf(leaf) => {
@@ -210,7 +210,7 @@ impl<T: Item> Kid<T> {
         }
     }
 
-    /// Takes in the kid behind it.
+    /// Takes over the content of the next kid.
     fn join(&mut self, mut next: Self) {
         match (&mut self.node, &mut next.node) {
             (Subtree::Leaf(leaf), Subtree::Leaf(more)) => {
@@ -220,7 +220,7 @@ impl<T: Item> Kid<T> {
             }
             (Subtree::Branch(kids), Subtree::Branch(more)) => {
                 let more = unshared(more);
-                // What comes before all of them is no longer first.
+                // This kid is not the first any more, so its key has to be right.
                 more[0].first = next.first;
                 unshared(kids).append(more);
             }
@@ -230,13 +230,13 @@ impl<T: Item> Kid<T> {
     }
 }
 
-/// What came of putting an item where it belongs.
+/// The result of an insertion.
 enum Inserted<R> {
-    /// It has changed places with one that was there.
+    /// The item was swapped with an old one.
     InPlace,
-    /// It is one more.
+    /// There is one item more.
     Anew,
-    /// It is one more, and this is too much for one row.
+    /// There is one item more, and this is what does not fit into the row.
     Split(R),
 }
 
@@ -268,8 +268,7 @@ fn is_one<T: Item, S: Seek<T>>(_: &S) -> bool {
     S::IS_ONE
 }
 
-/// Puts something into a full row, and gives back the second part. A row that grows at its end stays
-/// full.
+/// Inserts into a full row, and returns its second part. A row that grows at its end stays full.
 fn split<T>(row: &mut Vec<T>, at: usize, new: T) -> Vec<T> {
     if at == row.len() {
         return vec![new];
@@ -283,9 +282,9 @@ fn split<T>(row: &mut Vec<T>, at: usize, new: T) -> Vec<T> {
     right
 }
 
-/// A tree that is being made of items in their order, a row at a time.
+/// Makes a tree of items in their order, a row at a time.
 pub struct Builder<T: Item> {
-    /// For each level from the leaves up, those that lie in no branch yet.
+    /// For each level from the leaves up, the kids that are in no branch yet.
     levels: Vec<Vec<Kid<T>>>,
 }
 
@@ -307,14 +306,14 @@ impl<T: Item> Builder<T> {
         }
         let kids = &mut self.levels[level];
         kids.push(kid);
-        // As many stay as make a row at least, so that in the end none is nearly empty.
+        // At least a full row stays, so that no row is nearly empty in the end.
         if kids.len() == 2 * ROW {
             let branch = Kid::branch(kids.drain(..ROW).collect());
             self.push_kid(level + 1, branch);
         }
     }
 
-    /// Adds what is left, which is at least one item, and gives back the tree.
+    /// Adds the rest, which is at least one item, and returns the tree.
     pub fn finish(mut self, items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
         in_rows(items, |row| self.push_kid(0, Kid::leaf(row)));
         let mut level = 0;
@@ -330,7 +329,7 @@ impl<T: Item> Builder<T> {
     }
 }
 
-/// Cuts items into as few rows as possible, all about equally long.
+/// Divides items into as few rows as possible, all about equally long.
 fn in_rows<T>(mut items: impl ExactSizeIterator<Item = T>, mut each: impl FnMut(Vec<T>)) {
     let mut rows = items.len().div_ceil(ROW);
     while rows > 0 {
@@ -340,7 +339,7 @@ fn in_rows<T>(mut items: impl ExactSizeIterator<Item = T>, mut each: impl FnMut(
     }
 }
 
-/// A tree of these items, which are more than one row; they are moved out of the iterator.
+/// A tree of these items, which are more than one row.
 pub fn build<T: Item>(items: impl ExactSizeIterator<Item = T>) -> Kids<T> {
     Builder::default().finish(items)
 }
@@ -354,7 +353,7 @@ pub fn total<T: Item>(kids: &Kids<T>) -> (usize, Sum) {
 
 /// Whether there are at most so many items.
 pub fn is_at_most<T: Item>(kids: &Kids<T>, most: usize) -> bool {
-    // None is empty.
+    // No kid is empty.
     let mut left = if kids.len() > most { None } else { Some(most) };
     let mut kids = kids.iter();
     while let (Some(some), Some(kid)) = (left, kids.next()) {
@@ -363,7 +362,7 @@ pub fn is_at_most<T: Item>(kids: &Kids<T>, most: usize) -> bool {
     left.is_some()
 }
 
-/// The item that is meant.
+/// The wanted item.
 #[inline]
 pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
     let mut kids: &[Kid<T>] = kids;
@@ -376,7 +375,7 @@ pub fn get<T: Item>(kids: &Kids<T>, mut seek: impl Seek<T>) -> Option<&T> {
     }
 }
 
-/// Has the item that is meant changed, if it is there.
+/// Changes the wanted item, if it is there.
 pub fn change<T: Item, R>(
     kids: &mut Kids<T>,
     mut seek: impl Seek<T>,
@@ -405,7 +404,7 @@ fn insert<T: Item>(
     }
 }
 
-/// Puts an item where it belongs; whether in place of one that is there already, which `item` then is.
+/// Inserts an item. Returns whether it replaced one, which `item` then is.
 pub fn insert_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, item: &mut T) -> bool {
     match insert(kids, seek, item) {
         Inserted::InPlace => return true,
@@ -427,7 +426,7 @@ fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>, taken: &mut T) ->
     let width = kids[at].width();
     if width == 0 {
         let gone = kids.remove(at);
-        // What comes before the first kid's items belongs there in any case.
+        // Items before those of the first kid belong to it in any case.
         if at == 0
             && let Some(first) = kids.first_mut()
         {
@@ -443,7 +442,7 @@ fn remove<T: Item>(kids: &mut Kids<T>, mut seek: impl Seek<T>, taken: &mut T) ->
     true
 }
 
-/// Takes out the item that is meant; whether it is there.
+/// Removes the wanted item, and puts it into `taken`. Returns whether it was there.
 pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, taken: &mut T) -> bool {
     if !remove(kids, seek, taken) {
         return false;
@@ -454,7 +453,7 @@ pub fn remove_at_root<T: Item>(kids: &mut Kids<T>, seek: impl Seek<T>, taken: &m
     true
 }
 
-/// Whether `check` holds of all items in rows that nobody else holds.
+/// Whether `check` holds for all items in rows that are not shared.
 pub fn all_alone<T: Item>(kids: &Kids<T>, check: &mut impl FnMut(&T) -> bool) -> bool {
     if !kids.is_unique() {
         return true;

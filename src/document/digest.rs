@@ -15,7 +15,7 @@ use super::Value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hash(Arc<str>);
 
-/// What is known of a value's JSON text without having it.
+/// The length and the hash of a value's JSON text.
 #[derive(Clone, Debug)]
 pub struct Digest {
     length: u64,
@@ -24,14 +24,14 @@ pub struct Digest {
 }
 
 impl Value {
-    /// Goes over its text once, and never has more of it than a piece.
+    /// Makes the text once, and never has more than a piece of it in memory.
     pub fn digest(&self) -> Digest {
         Digest::of(self.pieces())
     }
 }
 
 impl Digest {
-    /// The digest of the text that these pieces are.
+    /// The digest of the text in these pieces.
     pub fn of(pieces: impl IntoIterator<Item: AsRef<[u8]>>) -> Self {
         let (mut length, mut hasher) = (0, Sha256::new());
         for piece in pieces {
@@ -48,14 +48,14 @@ impl Digest {
         self.length
     }
 
-    /// A hash of the text, and of nothing else.
+    /// A hash of the text alone.
     pub fn hash(&self) -> &Hash {
         &self.hash
     }
 
     /// A hash of the text and of something else.
     pub fn hash_with(&self, other: &[u8]) -> Hash {
-        // A JSON text has no zero byte, so that it is clear where one ends and the other begins.
+        // A JSON text has no zero byte, so one cannot be mistaken for a part of the other.
         Hash::finish(self.hasher.clone().chain_update(b"\0").chain_update(other))
     }
 }

@@ -7,11 +7,11 @@ use super::value::{Items, Repr, Value};
 /// so that 1 equals 1.0; strings by their characters; arrays element by element; objects member by
 /// member.
 pub fn equal(left: &Value, right: &Value) -> bool {
-    // What is equal is equally large and deep, since all numbers weigh the same.
+    // Equal values have equal weights and depths, since all numbers weigh the same.
     left.sum() == right.sum() && equal_by(left, right, &numbers_equal)
 }
 
-/// Values are the same if their texts are.
+/// Two values are the same if their texts are the same.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         let same = |left: &Repr, right: &Repr| match (left, right) {
@@ -25,7 +25,7 @@ impl PartialEq for Value {
 }
 
 impl Value {
-    /// Whether both are the same memory, and so equal. What is in place, such as a number, never is.
+    /// Whether both are the same memory, and so equal. A value in place, such as a number, never is.
     pub fn is_same(&self, other: &Self) -> bool {
         if let (Repr::Text(left), Repr::Text(right)) = (&self.0, &other.0) {
             return std::ptr::eq(&left.slice, &right.slice);
@@ -74,21 +74,20 @@ fn all_equal<T: Item>(left: Items<T>, right: Items<T>, equal: impl Fn(&T, &T) ->
 fn numbers_equal(left: &Repr, right: &Repr) -> bool {
     match (integer(left), integer(right)) {
         (Some(left), Some(right)) => left == right,
-        // At most one has an integer's value, so they are equal only as two fractions.
+        // At most one of them is an integer, so they can be equal only as two fractions.
         (None, None) => matches!((left, right), (Repr::Float(l), Repr::Float(r)) if l == r),
         _ => false,
     }
 }
 
-/// The number as an integer, if its value is one that a 64-bit type can hold or could compare to.
+/// The number as an integer, if its value is an integer and not far beyond the 64-bit types.
 fn integer(number: &Repr) -> Option<i128> {
-    /// Beyond this every double is an integer, and greater than all 64-bit integers: compared as a
-    /// double.
+    /// Every double beyond this is greater than all 64-bit integers, and is compared as a double.
     const LARGEST: f64 = 18_446_744_073_709_551_616.0;
     match *number {
         Repr::Int(number) => Some(number.into()),
         Repr::Uint(number) => Some(number.into()),
-        // The cast is exact: an integral double within this range fits an i128.
+        // The cast is exact: an integral double in this range fits into an i128.
         Repr::Float(double) => {
             (double.fract() == 0.0 && double.abs() < LARGEST).then_some(double as i128)
         }

@@ -1,4 +1,4 @@
-//! From JSON text to values, with nothing in between.
+//! Reads values from JSON text directly.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::item::{Member, ROW};
 use super::name::{INLINE_BYTES, StoredName};
 use super::value::Repr;
 
-/// How many long names are remembered while a value is read.
+/// How many long names are kept for sharing while a value is read.
 const NAMES: usize = 256;
 
 impl<'de> Deserialize<'de> for Value {
@@ -19,15 +19,14 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// What is read of the containers around the place that is read. Those inside come after those around
-/// them, so that all share two lists, and each is made in its exact size when it is complete. Of one that
-/// is long its rows are made on the way, unless its members turn out not to be sorted.
+/// The items of all containers that are not read to their end. The items of an inner container come after
+/// those of the outer one, so all share two lists, and each container is made in its exact size when it is
+/// complete. The rows of a long container are made on the way, unless its members are not sorted.
 #[derive(Default)]
 struct ValueReader {
     elements: Vec<Value>,
     members: Vec<Member>,
-    /// Some of the long names that were read of late, each at the place of its tag: objects that are
-    /// alike share them.
+    /// Some of the long names that were read last, each at the index of its tag: similar objects share them.
     names: Vec<Option<StoredName>>,
 }
 
@@ -81,7 +80,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        // As serde_json has it. No JSON text has such a number.
+        // As in serde_json. No JSON text has such a number.
         Ok(Value(if number.is_finite() { Repr::Float(number) } else { Repr::Null }))
     }
 
@@ -118,7 +117,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             is_sorted &= before.is_none_or(|before| before.name < name);
             reader.members.push(Member { name, value });
             if !is_sorted && let Some(rows) = rows.take() {
-                // Their places are not known before the end.
+                // The places of members are not known before the end.
                 let left: Vec<_> = reader.members.drain(start..).collect();
                 let rows = rows.finish(left.into_iter());
                 reader.members.extend(Rows::new(&rows, 0).flatten().cloned());
@@ -137,7 +136,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Sorts the members from `start` on by name; of several of one name the last one stays.
+/// Sorts the members from `start` on by name. Of several members of one name the last one stays.
 fn sort(members: &mut Vec<Member>, start: usize) {
     members[start..].sort_by(|left, right| left.name.cmp(&right.name));
     let mut last = start;

@@ -1,18 +1,18 @@
-//! What containers hold: the elements of arrays, and the members of objects.
+//! The items of containers: the elements of arrays, and the members of objects.
 
 use super::btree::Kid;
 use super::name::{Short, StoredName, WantedName};
 use super::{Value, name_weight};
 
-/// How many items lie in one row at most.
+/// How many items a row has at most.
 pub const ROW: usize = 64;
 
-/// What is known of some items without looking at them.
+/// The sums of some items, which are known without a look at them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     /// Their weight.
     pub weight: u32,
-    /// How many arrays and objects lie in one another in them at most.
+    /// How deep arrays and objects are nested in them.
     pub depth: u8,
 }
 
@@ -32,17 +32,17 @@ impl Sum {
 
 /// An item of a container.
 pub trait Item: Clone + Default {
-    /// By what items are ordered.
+    /// The key by which items are ordered.
     type Key: Clone;
-    /// What helps to find one in a row of at most [`ROW`].
+    /// What helps to find an item in a row of at most [`ROW`].
     type Tags: Clone;
 
     fn key(&self) -> Self::Key;
     fn sum(&self) -> Sum;
     fn tags(row: &[Self]) -> Self::Tags;
-    /// Takes note of an item that has been put into the row.
+    /// Brings the tags up to date after an item was put into the row.
     fn tag_inserted(tags: &mut Self::Tags, row: &[Self], at: usize);
-    /// Takes note that the item at that place has been taken from the row.
+    /// Brings the tags up to date after the item at that place was taken from the row.
     fn tag_removed(tags: &mut Self::Tags, row: &[Self], at: usize);
 }
 
@@ -107,16 +107,17 @@ impl Item for Member {
     }
 }
 
-/// Which item is meant.
+/// How to find an item.
 pub trait Seek<T: Item> {
-    /// Whether there is one such item at most, so that a second one takes its place.
+    /// Whether there can be only one such item, so that a second one replaces the first.
     const IS_ONE: bool;
 
-    /// In which of these it lies, or would lie. From then on this says where in that.
+    /// In which of these subtrees the item is, or would be. From then on this says where it is in that
+    /// subtree.
     fn kid(&mut self, kids: &[Kid<T>]) -> usize;
-    /// Where in a row it is, or would be.
+    /// Where the item is in a row, or would be.
     fn place(&self, row: &[T]) -> Result<usize, usize>;
-    /// Where in a row of these tags it is.
+    /// Where the item is in a row with these tags.
     fn find(&self, row: &[T], tags: &T::Tags) -> Option<usize>;
 }
 
@@ -148,12 +149,12 @@ impl<T: Item> Seek<T> for Nth {
     }
 }
 
-/// In a row of at most so many members all names are compared at once rather than one after the other:
-/// no branch depends on which is found.
+/// In a row of at most so many members all names are compared at once, and not one after the other, so that
+/// no branch depends on which one is found.
 const FEW: usize = 32;
 
 impl WantedName<'_> {
-    /// Where in a row of which no tags are known it is.
+    /// Where the name is in a row without tags.
     #[inline]
     pub fn find_untagged(&self, row: &[Member]) -> Option<usize> {
         if row.len() > FEW {
@@ -166,8 +167,8 @@ impl WantedName<'_> {
     }
 }
 
-/// The last of so many places of which something holds, if it holds of no place after one of which it does
-/// not; 0 if there is none. No branch depends on what is found.
+/// The last of so many places for which `holds` is true, if those come first; 0 if there is none. No branch
+/// depends on what is found.
 #[inline]
 fn last_place(count: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut at, mut count) = (0, count);
@@ -179,7 +180,7 @@ fn last_place(count: usize, holds: impl Fn(usize) -> bool) -> usize {
     at
 }
 
-/// The first place of which it does not hold.
+/// The first place for which `holds` is false.
 #[inline]
 fn first_place(row: &[Member], holds: impl Fn(&Member) -> bool) -> usize {
     let last = last_place(row.len(), |at| holds(&row[at]));
@@ -209,8 +210,8 @@ impl Seek<Member> for WantedName<'_> {
         }
     }
 
-    /// Compares the names that have its tag: that is the one that is meant, as good as always, so that
-    /// little memory is touched.
+    /// Compares the names that have its tag. Nearly always that is only the wanted one, so that little memory
+    /// is touched.
     #[inline]
     fn find(&self, row: &[Member], tags: &[u8; ROW]) -> Option<usize> {
         let tag = self.tag();

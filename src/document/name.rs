@@ -4,24 +4,24 @@ use std::cmp::Ordering;
 
 use super::Bytes;
 
-/// How many bytes a name or a text may have to be held in place.
+/// How many bytes a name or a text in place may have.
 pub const INLINE_BYTES: usize = 14;
 
-/// A few bytes in place: zeros behind them, then how many they are.
+/// A few bytes in place: then zeros, and their number in the last byte.
 #[derive(Clone, Copy, Default)]
 pub struct Short([u8; INLINE_BYTES + 1]);
 
-/// A member's name: in place if it is short, which most are.
+/// A member's name: in place if it is short, as most names are.
 ///
-/// Names are ordered by their bytes. Two short ones are compared as two numbers, which [`Short::packed`]
-/// makes of them.
+/// Names are ordered by their bytes. Two short ones are compared as the numbers that [`Short::packed`] makes
+/// of them.
 #[derive(Clone)]
 pub enum StoredName {
     Short(Short),
     Long(Bytes),
 }
 
-/// A name that is looked for.
+/// A wanted name.
 #[derive(Clone, Copy)]
 pub struct WantedName<'a> {
     bytes: &'a [u8],
@@ -30,7 +30,7 @@ pub struct WantedName<'a> {
 }
 
 impl Short {
-    /// None if these are too many.
+    /// None if there are too many.
     #[inline]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let packed = pack(bytes)?;
@@ -50,8 +50,8 @@ impl Short {
         &self.0[..self.len()]
     }
 
-    /// As a number, by which it is ordered as by its bytes: the first eight of all fifteen, then the last
-    /// eight. That one of them is in both changes nothing.
+    /// A number whose order is that of the bytes: the first eight of all fifteen bytes, then the last eight.
+    /// One byte is in both, which does not matter.
     #[inline]
     fn packed(&self) -> u128 {
         let (first, last) = self.halves();
@@ -65,7 +65,8 @@ impl Short {
         (first, last)
     }
 
-    /// Whether that is its number. One that is looked for is turned round once, not each that is looked at.
+    /// Whether this is its number. So the byte order of the wanted number is changed once, and not that of
+    /// each name it is compared with.
     #[inline]
     fn is(&self, wanted: u128) -> bool {
         let (first, last) = self.halves();
@@ -74,8 +75,8 @@ impl Short {
     }
 }
 
-/// The number for bytes that are not in place yet; none if they are too many. Two loads that overlap are
-/// faster than a copy of so few bytes, how many of which is not known.
+/// The number of bytes that are not in place yet; none if they are too many. Two loads that overlap are
+/// faster than a copy of a few bytes whose number is not known when the program is compiled.
 #[inline]
 fn pack(bytes: &[u8]) -> Option<u128> {
     let length = bytes.len();
@@ -101,13 +102,14 @@ fn pack(bytes: &[u8]) -> Option<u128> {
     Some(u128::from(first) << 64 | u128::from(last))
 }
 
-/// The number of the beginning of a long name, but greater than that of a short name which is this beginning.
+/// The number of the beginning of a long name, plus one: so it is greater than that of the short name which
+/// equals this beginning.
 #[cold]
 fn long_floor(bytes: &Bytes) -> u128 {
     pack(&bytes.slice[..INLINE_BYTES]).map_or(u128::MAX, |packed| packed + 1)
 }
 
-/// A byte by which most names that differ can be told apart.
+/// A byte that is different for most names that differ.
 fn fold(left: u64, right: u64) -> u8 {
     let mixed = (left ^ right.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 56) as u8
@@ -117,7 +119,7 @@ fn tag(bytes: &[u8], packed: Option<u128>) -> u8 {
     match packed {
         Some(packed) => fold((packed >> 64) as u64, packed as u64),
         None => {
-            // Long names that are alike often differ at their ends only.
+            // Long names that are similar often differ only at their ends.
             let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
             let (first, last) = (&bytes[..8], &bytes[bytes.len() - 8..]);
             fold(word(first) ^ bytes.len() as u64, word(last))
@@ -177,7 +179,7 @@ impl StoredName {
         }
     }
 
-    /// Its number if it is short, else one that lies between those of the short names before and after it.
+    /// Its number if it is short; else a number between those of the short names before and after it.
     #[inline]
     pub fn floor(&self) -> u128 {
         match self {
@@ -186,13 +188,13 @@ impl StoredName {
         }
     }
 
-    /// A byte by which it is found among others.
+    /// A byte by which the name is found among others.
     #[inline]
     pub fn tag(&self) -> u8 {
         tag(self.bytes(), self.packed())
     }
 
-    /// How it is ordered to a name that is looked for.
+    /// Its order relative to a wanted name.
     #[inline]
     pub fn compare(&self, key: &WantedName) -> Ordering {
         match (self.packed(), key.packed) {

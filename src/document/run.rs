@@ -4,12 +4,12 @@ use triomphe::{Arc, ThinArc};
 
 use super::item::Item;
 
-/// Some items in a row, which may be shared. What is read takes exactly as much as its items and sixteen
-/// bytes; one that has grown has room at its end, where the default is. Its owner knows how many items
-/// it has.
+/// Some items in a row, which may be shared. A row that was read takes exactly the memory of its items and
+/// sixteen bytes. A row that has grown has room at its end, filled with default items. The owner knows how
+/// many items there are.
 ///
-/// There is no reference to an item that could be changed: what is changed is handed to a closure, and
-/// the sums of all containers around it are settled on the way back.
+/// No function returns a mutable reference to an item: a closure changes it, and the sums of all containers
+/// around it are brought up to date on the way back.
 pub struct Run<T>(ThinArc<(), T>);
 
 impl<T> Clone for Run<T> {
@@ -38,7 +38,7 @@ impl<T: Item> Run<T> {
         *self = Self::new(self.items(length).iter().cloned());
     }
 
-    /// Has all of the room changed, which nobody shares.
+    /// Changes all of the room, which must not be shared.
     #[inline]
     fn change_all<R>(&mut self, change: impl FnOnce(&mut [T]) -> R) -> R {
         self.0.with_arc_mut(|items| {
@@ -46,7 +46,7 @@ impl<T: Item> Run<T> {
         })
     }
 
-    /// Has an item changed, in place if nobody shares them.
+    /// Changes an item, in place if the row is not shared.
     #[inline]
     pub fn change<R>(&mut self, length: u8, at: usize, change: impl FnOnce(&mut T) -> R) -> R {
         if self.is_shared() {
@@ -55,7 +55,7 @@ impl<T: Item> Run<T> {
         self.change_all(|items| change(&mut items[at]))
     }
 
-    /// The items, moved out if nobody shares them.
+    /// The items, moved out if the row is not shared.
     pub fn into_items(mut self, length: u8) -> Vec<T> {
         if self.is_shared() {
             return self.items(length).to_vec();
@@ -65,7 +65,7 @@ impl<T: Item> Run<T> {
         self.change_all(items)
     }
 
-    /// Puts one item more among them.
+    /// Inserts an item.
     pub fn insert(&mut self, length: u8, at: usize, item: T) {
         let count = usize::from(length);
         if self.is_shared() || self.0.slice.len() == count {
@@ -77,7 +77,7 @@ impl<T: Item> Run<T> {
         });
     }
 
-    /// Makes room for some more.
+    /// Makes room for more items.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, count: usize) {
@@ -90,7 +90,7 @@ impl<T: Item> Run<T> {
         *self = grown;
     }
 
-    /// Takes one of them out, which `taken` then is.
+    /// Removes an item, and puts it into `taken`.
     pub fn remove(&mut self, length: u8, at: usize, taken: &mut T) {
         let count = usize::from(length);
         if self.is_shared() {

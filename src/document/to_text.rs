@@ -1,4 +1,4 @@
-//! From values to JSON text.
+//! Writes values as JSON text.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::Value;
 use super::item::Member;
 use super::value::Repr;
 
-/// About how many bytes are written at once.
+/// About how many bytes a piece has.
 const PIECE_BYTES: usize = 64 << 10;
 
 impl Value {
@@ -25,26 +25,26 @@ impl Value {
         self.pieces_of(PIECE_BYTES)
     }
 
-    /// Its JSON text in pieces of at least so many bytes each, but for the last one.
+    /// Its JSON text in pieces of at least so many bytes each, except the last one.
     pub(crate) fn pieces_of(&self, bytes: usize) -> TextPieces {
         TextPieces { value: Some(self.clone()), from: TextPosition::new(), bytes }
     }
 }
 
-/// The JSON text of a value, in pieces of 64 KiB and little more. None ends inside a character. It holds
-/// the value as it was, and no piece.
+/// The JSON text of a value, in pieces of 64 KiB and a little more. No piece ends inside a character. This
+/// holds the value as it was, and no piece of the text.
 #[derive(Clone, Debug)]
 pub struct TextPieces {
     /// None after the last piece.
     value: Option<Value>,
-    /// Where to go on.
+    /// Where the next piece begins.
     from: TextPosition,
     bytes: usize,
 }
 
-/// A place in the text of a value, from the outside in: of an array, which element; of an object, which member,
-/// and whether in its name or behind that ([`IN_NAME`], [`IN_VALUE`]); of a string or a name, which byte. Where
-/// something is not begun it has nothing of it, so the beginning of all is empty.
+/// A position in the text of a value, from the outside in: in an array, which element; in an object, which
+/// member, and whether in its name or in its value ([`IN_NAME`], [`IN_VALUE`]); in a string or a name, which
+/// byte. It ends with the last container or string that is begun, so the beginning of the text is empty.
 type TextPosition = Vec<usize>;
 
 const IN_NAME: usize = 0;
@@ -60,7 +60,7 @@ impl Iterator for TextPieces {
         if write(value, &mut writer, &self.from) {
             self.value = None;
         } else {
-            // The innermost container has put its place first.
+            // The innermost container has put its part first.
             self.from = writer.to;
             self.from.reverse();
         }
@@ -70,9 +70,9 @@ impl Iterator for TextPieces {
 
 struct TextWriter<'a> {
     text: &'a mut Vec<u8>,
-    /// From this length on nothing more is begun.
+    /// From this length on no further item is begun.
     most: usize,
-    /// The [`TextPosition`] where the writing was left, from the inside out.
+    /// The [`TextPosition`] at which writing stopped, from the inside out.
     to: TextPosition,
 }
 
@@ -81,14 +81,14 @@ impl TextWriter<'_> {
         self.text.len() >= self.most
     }
 
-    /// Leaves the writing here. It is not complete then.
+    /// Stops writing at this item, and returns that the value is not complete.
     fn leave(&mut self, at: usize) -> bool {
         self.to.push(at);
         false
     }
 }
 
-/// Writes a value, from its beginning or from a place in it on; whether it is complete.
+/// Writes a value, from its beginning or from a position in it. Returns whether it is complete.
 fn write(value: &Value, writer: &mut TextWriter, from: &[usize]) -> bool {
     let text = &mut *writer.text;
     match &value.0 {
@@ -162,7 +162,8 @@ fn write_number(number: &impl Serialize, text: &mut Vec<u8>) {
     serde_json::to_writer(text, number).expect("a finite number always has a text");
 }
 
-/// Writes a string as serde_json does, from its beginning or from a byte of it on; whether it is complete.
+/// Writes a string as serde_json does, from its beginning or from a byte in it. Returns whether it is
+/// complete.
 fn write_text(bytes: &[u8], writer: &mut TextWriter, from: &[usize]) -> bool {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let text = &mut *writer.text;
@@ -205,13 +206,13 @@ fn write_text(bytes: &[u8], writer: &mut TextWriter, from: &[usize]) -> bool {
     true
 }
 
-/// How many of these bytes are the characters that begin among the first `most`.
+/// The length of the characters that begin within the first `most` bytes.
 fn whole_characters(bytes: &[u8], most: usize) -> usize {
     let Some(behind) = bytes.get(most..) else { return bytes.len() };
     most + behind.iter().take_while(|byte| **byte & 0xc0 == 0x80).count()
 }
 
-/// Shows it as JSON text, a piece at a time, so that whoever wants its beginning only can stop.
+/// Shows a value as JSON text, a piece at a time, so that a caller who wants only the beginning can stop.
 pub fn show(value: &Value, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut pieces = value.pieces();
     pieces.try_for_each(|piece| f.write_str(&String::from_utf8_lossy(&piece)))

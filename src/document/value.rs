@@ -8,17 +8,17 @@ use super::name::{Short, StoredName, WantedName};
 use super::run::Run;
 use super::{Bytes, CONTAINER_WEIGHT, VALUE_WEIGHT, long_weight};
 
-/// A large container with as few items becomes a small one.
+/// A large container with so few items becomes a small one.
 const SMALL: usize = ROW / 2;
 
-/// A JSON value. To clone it costs a reference.
+/// A JSON value. A clone costs a reference.
 #[derive(Clone, Default)]
 pub struct Value(pub(super) Repr);
 
-/// What a value is.
+/// The content of a value.
 ///
-/// Invariants: `weight` and `depth` of a container are those of what is in it, and of itself. Members are
-/// sorted by name, and no two have the same. A run has `length` items, at most [`ROW`], and so has each row of a
+/// Invariants: `weight` and `depth` of a container are those of its items and of itself. Members are sorted
+/// by name, and no two have the same. A run has `length` items, at most [`ROW`], and so has each row of a
 /// tree, none of which is empty. An integer that fits an `i64` is an [`Int`](Self::Int).
 #[derive(Clone, Default)]
 pub enum Repr {
@@ -146,7 +146,7 @@ impl Value {
         Self::of_members(std::iter::empty())
     }
 
-    /// An array of these.
+    /// An array of these items.
     pub(super) fn of_elements(items: impl ExactSizeIterator<Item = Value>) -> Self {
         Self(match items.len() <= ROW {
             true => Repr::array(items.len() as u8, Run::new(items)),
@@ -154,12 +154,12 @@ impl Value {
         })
     }
 
-    /// An array of these, which are more than one row.
+    /// An array of these items, which are more than one row.
     pub(super) fn of_long_array(kids: Kids<Value>) -> Self {
         Self(Repr::long_array(kids))
     }
 
-    /// An object of these, which are sorted by name, no two of which are the same.
+    /// An object of these members, which are sorted by name; no two names are the same.
     pub(super) fn of_members(items: impl ExactSizeIterator<Item = Member>) -> Self {
         Self(match items.len() <= ROW {
             true => Repr::object(items.len() as u8, Run::new(items)),
@@ -167,7 +167,7 @@ impl Value {
         })
     }
 
-    /// An object of these, which are more than one row.
+    /// An object of these members, which are more than one row.
     pub(super) fn of_long_object(kids: Kids<Member>) -> Self {
         Self(Repr::long_object(kids))
     }
@@ -199,13 +199,13 @@ impl Value {
         }
     }
 
-    /// What it weighs: about the memory that it takes, if it shares none of it.
+    /// Its weight: about the memory that it takes if it shares none.
     #[inline]
     pub fn weight(&self) -> u64 {
         self.sum().weight.into()
     }
 
-    /// How many arrays and objects lie in one another in it at most.
+    /// How deep arrays and objects are nested in it, itself included.
     #[inline]
     pub fn depth(&self) -> usize {
         self.sum().depth.into()
@@ -295,7 +295,7 @@ impl Value {
         self.array_items().into_iter().flat_map(Items::iter)
     }
 
-    /// Has an object's member changed, if it is there.
+    /// Changes an object's member, if it is there.
     #[inline]
     pub fn change_member<R>(
         &mut self,
@@ -316,7 +316,7 @@ impl Value {
         }
     }
 
-    /// Has an array's element changed, if it is there.
+    /// Changes an array's element, if it is there.
     #[inline]
     pub fn change_element<R>(
         &mut self,
@@ -334,7 +334,7 @@ impl Value {
         }
     }
 
-    /// Sets a member of an object, and gives back what it was.
+    /// Sets a member of an object, and returns its old value.
     ///
     /// # Panics
     /// If this is no object.
@@ -342,11 +342,11 @@ impl Value {
         self.swap_member(name, &mut value).then_some(value)
     }
 
-    /// Sets a member of an object. If there is such a member already, it changes places with `value`, and this
-    /// is true; else `value` is then `null`.
+    /// Sets a member of an object. If there is such a member already, its value is swapped with `value`, and
+    /// this returns true; else `value` is `null` afterwards.
     ///
-    /// Values that go in and out at one place in memory are faster than those that are given back, and
-    /// unpacked and packed by each function on the way.
+    /// Values that are swapped in place are faster than values that are returned, which each function on the
+    /// way unpacks and packs again.
     ///
     /// # Panics
     /// If this is no object.
@@ -385,10 +385,10 @@ impl Value {
         is_swapped
     }
 
-    /// Puts an element into an array, before the one at `index`.
+    /// Inserts an element into an array, before the one at `index`.
     ///
     /// # Panics
-    /// If this is no array, or a shorter one.
+    /// If this is no array, or one shorter than `index`.
     pub fn insert_element(&mut self, index: usize, mut value: Value) {
         let added = value.sum();
         if matches!(&self.0, Repr::Array { length, .. } if usize::from(*length) == ROW) {
@@ -408,7 +408,7 @@ impl Value {
         };
     }
 
-    /// Makes a large container of a small one.
+    /// Turns a small container into a large one.
     #[cold]
     fn widen(&mut self) {
         self.0 = match std::mem::take(&mut self.0) {
@@ -424,13 +424,13 @@ impl Value {
         };
     }
 
-    /// Takes a member out of an object, if it is there.
+    /// Removes a member from an object, if it is there.
     pub fn remove_member(&mut self, name: &str) -> Option<Value> {
         let mut taken = Value::default();
         self.take_member(name, &mut taken).then_some(taken)
     }
 
-    /// Takes a member out of an object, which `taken` then is; whether it is there.
+    /// Removes a member from an object, and puts its value into `taken`. Returns whether it was there.
     pub fn take_member(&mut self, name: &str, taken: &mut Value) -> bool {
         let (key, mut member) = (WantedName::new(name), Member::default());
         match &mut self.0 {
@@ -452,13 +452,13 @@ impl Value {
         true
     }
 
-    /// Takes an element out of an array, if it is there.
+    /// Removes an element from an array, if it is there.
     pub fn remove_element(&mut self, index: usize) -> Option<Value> {
         let mut taken = Value::default();
         self.take_element(index, &mut taken).then_some(taken)
     }
 
-    /// Takes an element out of an array, which `taken` then is; whether it is there.
+    /// Removes an element from an array, and puts it into `taken`. Returns whether it was there.
     pub fn take_element(&mut self, index: usize, taken: &mut Value) -> bool {
         match &mut self.0 {
             Repr::Array { depth, length, weight, items } if index < usize::from(*length) => {
@@ -477,7 +477,7 @@ impl Value {
     }
 }
 
-/// Brings the sums of a container up to date, one item of which is another.
+/// Brings the sums of a container up to date after one item has changed.
 #[inline]
 fn settle_container(
     depth: &mut u8,
