@@ -1,14 +1,13 @@
 //! The journal: all accepted transactions in the order in which this node accepted them.
 //!
-//! The manager appends; everyone else reads, at a pace of their own, by position. A position is the
-//! number of transactions before it, so positions are 0, 1, 2 and so on and never change. What is at the
-//! beginning can be dropped, once a base stands for it; then the first position is another one.
+//! The manager appends; all others read by position, each at its own pace. A position is the number of
+//! transactions before it, so positions are 0, 1, 2 and so on and never change. The beginning can be dropped
+//! once a base stands for it; then the first position is greater than 0.
 //!
-//! A journal is in memory or in a directory. In a directory it is a row of files, of which the last one is
-//! appended to. A batch is one write and one sync, and is
-//! shown to readers only after that; readers read from the files what is not among the latest. Each line
-//! that is read is checked, and all of them are again and again, for as long as the node runs. An index
-//! says which parts a reader can leave out.
+//! A journal is in memory or in a directory. In a directory it is a row of files, and the last one grows. A
+//! batch is one write and one sync, and readers see it only after that. The latest records are in memory;
+//! others are read from the files. Each line is checked when it is read, and a scrub checks all lines again
+//! and again while the node runs. An index says which parts a reader can skip.
 
 mod directory;
 mod file;
@@ -50,15 +49,15 @@ pub use stored::{
     StoredBase, StoredCheckpoint, read_any_base, read_any_checkpoint, read_base, read_checkpoint,
 };
 
-/// The journal as its one owner holds it.
+/// The journal for its one owner, who appends.
 pub enum Journal {
     /// In memory.
     Memory(MemoryJournal),
-    /// In files; none while another thread is at work on them.
+    /// In files; none while another thread works on them.
     File(Option<Box<FileJournal>>, FileReader),
 }
 
-/// The journal as everyone else holds it: read only, cheap to clone.
+/// The journal for all others: read only, cheap to clone.
 #[derive(Clone)]
 pub enum JournalReader {
     /// In memory.
@@ -79,11 +78,11 @@ impl Journal {
         Self::File(Some(Box::new(file)), reader)
     }
 
-    /// Appends a batch, whole or not at all. When this returns the batch is durable, as far as this
-    /// journal is, and readers see it. The disk is waited for by another thread, or `here`.
+    /// Appends a batch, whole or not at all. When this returns, the batch is durable, as far as this journal
+    /// is durable, and readers see it. Another thread waits for the disk, or this one if `here`.
     ///
     /// # Errors
-    /// If the batch is not kept.
+    /// If the batch was not appended.
     pub async fn append(&mut self, batch: &[Record], here: bool) -> Result<(), AppendError> {
         match self {
             Self::Memory(memory) => {
@@ -98,29 +97,29 @@ impl Journal {
         }
     }
 
-    /// Notes, as durably as this journal is, that it goes on under the new life `life` of its name.
+    /// Notes, durably if the journal is durable, that it goes on under the new life `life` of its name.
     ///
     /// # Errors
-    /// If that is not noted.
+    /// If it could not be noted.
     pub async fn begin_life(&mut self, life: &Source) -> Result<(), AppendError> {
         let life = life.clone();
         self.away(move |file| file.begin_life(&life)).await?.unwrap_or(Ok(()))
     }
 
-    /// Has a journal on disk go on in another file, so that what is before can be dropped. In memory every
-    /// part can be.
+    /// Begins another file, if the journal is on disk, so that what is before can be dropped. A journal in
+    /// memory needs none.
     ///
     /// # Errors
-    /// If it does not.
+    /// If no file could be begun.
     pub async fn roll(&mut self) -> Result<(), AppendError> {
         self.away(FileJournal::roll).await?.unwrap_or(Ok(()))
     }
 
-    /// Drops what is before `position`, as far as it is in parts of which all is before it, and says where the
-    /// journal begins then. On disk a base has to stand for it already.
+    /// Drops the parts of the journal that are wholly before `position`, and returns where the journal begins
+    /// then. On disk there must be a base for them already.
     ///
     /// # Errors
-    /// If a file cannot be removed, though nobody reads it any more.
+    /// If a file cannot be removed. It is not read any more.
     pub async fn drop_before(&mut self, position: u64) -> io::Result<u64> {
         if let Self::Memory(memory) = self {
             memory.drop_before(position);
@@ -130,7 +129,7 @@ impl Journal {
         dropped.map_err(io::Error::other)?.unwrap_or(Ok(0))
     }
 
-    /// Has another thread work at the files, if there are any.
+    /// Has another thread work on the files, if there are any.
     async fn away<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut FileJournal) -> T + Send + 'static,
@@ -165,10 +164,10 @@ impl Journal {
         }
     }
 
-    /// Gives back what the file has in reserve.
+    /// Gives back the space that the file has in reserve.
     ///
     /// # Errors
-    /// If that cannot be done; what was appended is kept all the same.
+    /// If that cannot be done. What was appended is kept.
     pub fn close(self) -> io::Result<()> {
         match self {
             Self::File(Some(mut file), _) => file.close(),
@@ -186,7 +185,7 @@ impl JournalReader {
         }
     }
 
-    /// The first position that is still there.
+    /// The first position that was not dropped.
     pub fn begin(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.begin(),
@@ -194,7 +193,7 @@ impl JournalReader {
         }
     }
 
-    /// How many transactions the journal had in all: the position after the last one.
+    /// How many transactions were ever appended: the position after the last one.
     pub fn length(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.length(),
@@ -202,11 +201,11 @@ impl JournalReader {
         }
     }
 
-    /// The records from `position` on: at most `most`, and no more than one that passes `bytes` in
-    /// all. None if the journal ends there.
+    /// The records from `position` on: at most `most`, and no more once they have `bytes` bytes. None if the
+    /// journal ends there.
     ///
     /// # Errors
-    /// If the journal cannot be read, or what was there [was folded away](is_folded).
+    /// If the journal cannot be read, or the records [were folded away](is_folded).
     pub async fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         match self {
             Self::Memory(memory) => memory.read(position, most, bytes),
@@ -220,7 +219,7 @@ impl JournalReader {
         }
     }
 
-    /// The same if waiting for the disk holds nobody up.
+    /// The same, for a thread that may wait for the disk.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -244,7 +243,7 @@ impl JournalReader {
         }
     }
 
-    /// What is called that to which is appended.
+    /// The name of the file to which batches are appended.
     pub fn name(&self) -> String {
         match self {
             Self::Memory(_) => "the journal in memory".into(),
@@ -252,7 +251,7 @@ impl JournalReader {
         }
     }
 
-    /// The damage that was found in the journal and is there still, as far as is known.
+    /// The damage that was found in the journal, unless it is known to be mended.
     pub fn damage(&self) -> Option<DamagedFile> {
         match self {
             Self::Memory(_) => None,
@@ -260,7 +259,7 @@ impl JournalReader {
         }
     }
 
-    /// Why what is appended would be lost, if it would; in words.
+    /// Why appended batches would be lost now, in words; none if they would not.
     pub fn loss(&self) -> Option<String> {
         match self {
             Self::Memory(_) => None,
@@ -268,7 +267,7 @@ impl JournalReader {
         }
     }
 
-    /// Looks after the journal for ever: reads it again and again, and notes damage.
+    /// Checks the journal again and again, for ever, and notes damage.
     pub async fn watch(self) {
         match self {
             Self::Memory(_) => std::future::pending().await,
@@ -276,8 +275,8 @@ impl JournalReader {
         }
     }
 
-    /// The first position at or after `from` that may have a transaction that `seen` lacks; the
-    /// journal's length if there is none; `from` if that is not there any more.
+    /// The first position at or after `from` whose transaction `seen` may lack; the journal's length if there
+    /// is none; `from` if that was dropped.
     pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
         match self {
             Self::Memory(memory) => memory.next_uncovered(from, seen),
@@ -285,8 +284,8 @@ impl JournalReader {
         }
     }
 
-    /// How many transactions from `from` on `seen` lacks, without reading them: exactly if it has all or nothing of
-    /// each part of the journal, or its Ids have no gaps; else at most.
+    /// How many transactions from `from` on `seen` lacks, without reading them. This is exact if `seen` has
+    /// all or nothing of each part of the journal, or if Ids have no gaps; else it is an upper bound.
     pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
         match self {
             Self::Memory(memory) => memory.lacking(from, seen),
@@ -294,7 +293,8 @@ impl JournalReader {
         }
     }
 
-    /// What is known without reading them of records in a row that begin at `position`; none if nothing is.
+    /// What is known of the block of records that begins at `position` without reading them; none if nothing
+    /// is known.
     pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         match self {
             Self::Memory(memory) => memory.summary(position),
@@ -302,8 +302,8 @@ impl JournalReader {
         }
     }
 
-    /// Where the transaction that is counted or named by `source` and `id` may be, the likeliest
-    /// positions first.
+    /// Where the transaction with the stamp or the name (`source`, `id`) may be, the likeliest positions
+    /// first.
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
         match self {
             Self::Memory(memory) => memory.candidates(source, id),
@@ -311,7 +311,7 @@ impl JournalReader {
         }
     }
 
-    /// The first position at or after `from` that may have a transaction up to `time`; the journal's
+    /// The first position at or after `from` whose transaction may have a time up to `time`; the journal's
     /// length if there is none.
     pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
         match self {
@@ -320,8 +320,8 @@ impl JournalReader {
         }
     }
 
-    /// How many of the transactions that are there are before `time` as far as that is known without reading them, and where
-    /// the others are that may be before it, or at it.
+    /// How many transactions are known, without reading them, to be before `time`, and where those are that
+    /// may be before it or at it. Dropped ones do not count.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         match self {
             Self::Memory(memory) => memory.before(time),
@@ -330,7 +330,7 @@ impl JournalReader {
     }
 }
 
-/// Of `records` at most `most`, and no more than one that passes `bytes` in all.
+/// Of `records` at most `most`, and no more once they have `bytes` bytes.
 fn within<'a>(
     records: impl Iterator<Item = &'a Record>,
     most: usize,

@@ -9,13 +9,13 @@
 //! peers                         the peers that were added while the node ran, if any were
 //! ```
 //!
-//! A checkpoint can always be made again from the journal, so one that cannot be used is left out. But it
-//! also proves how many transactions the journal had: one that lacks them, or that is gone, has lost what was
-//! acknowledged, and must not go on as if nothing was.
+//! A checkpoint can always be made again from the journal, so one that cannot be used is ignored. But a
+//! checkpoint also proves how many transactions the journal had: a journal that has fewer, or is gone, has
+//! lost acknowledged transactions, and must not go on as if nothing had happened.
 //!
-//! A base is there, durably, before the first segment goes, and the segments go from the first one on. So a
-//! crash leaves segments too many, which the next start removes, and never too few. Once a segment has gone
-//! the journal is of no use without a base.
+//! A base is durable before the first segment is removed, and segments are removed from the first one on. So
+//! a crash leaves too many segments, which the next start removes, and never too few. Once a segment was
+//! removed, the journal is of no use without a base.
 
 mod error;
 mod shelf;
@@ -43,32 +43,32 @@ pub use error::{DirectoryError, Lacking};
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal";
 
-/// Nobody but the one who runs the node may look into the directory.
+/// Only the user who runs the node may look into the directory.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// What others than the one who runs the node may do, of a file's mode, and whether they may write.
+/// The bits of a file's mode for other users, and those of them that let others write.
 const OTHERS: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// How many checkpoints are kept: the last one, and one to fall back on.
 const CHECKPOINTS: usize = 2;
 
-/// And how many bases, as long as the journal has what follows each.
+/// How many bases are kept, as long as the journal has what follows each of them.
 const BASES: usize = 2;
 
-/// One file of a journal, and where it is.
+/// A file of a journal, and its path.
 pub type JournalFile = (PathBuf, Arc<dyn Storage>);
 
 /// A data directory that this process has to itself.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Held as long as the directory is used.
+    /// Held while the directory is used.
     _lock: File,
 }
 
 impl Directory {
-    /// Takes the directory `path`, and makes it if there is none and `create` says so.
+    /// Locks the directory `path`, and first makes it if there is none and `create` is true.
     ///
     /// # Errors
     /// If it cannot be used.
@@ -89,8 +89,8 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(FILE_MODE);
         let lock = match options.open(&lock_path) {
-            // Who only reads needs no more than a file that is there: a disk that has failed is often
-            // mounted read-only.
+            // To read, a lock on a file that is there is enough: a disk that has failed is often mounted
+            // read-only.
             Err(error) if !create && is_read_only(&error) => {
                 let journal = journal.unwrap_or_else(|| path.join(JOURNAL));
                 File::open(&lock_path).or_else(|_| File::open(journal))
@@ -105,7 +105,7 @@ impl Directory {
         }
     }
 
-    /// What other users of this machine may read or write, or make others of: files, and the directory.
+    /// The files that other users of this machine may read or write, and the directory if they may change it.
     pub fn open_to_others(&self) -> Vec<PathBuf> {
         let mode = |path: &Path| {
             fs::symlink_metadata(path).map_or(0, |metadata| metadata.permissions().mode())
@@ -120,13 +120,13 @@ impl Directory {
         directory.into_iter().chain(files).collect()
     }
 
-    /// Where the journal is: its first file, or where that would be.
+    /// The path of the journal's first file, or where it would be.
     pub fn journal_path(&self) -> PathBuf {
         let first = segments(&self.path).into_iter().next();
         first.map_or_else(|| self.path.join(JOURNAL), |(_, path)| path)
     }
 
-    /// The files of the journal, the last one last, each held by this process.
+    /// The files of the journal in their order, each locked by this process.
     ///
     /// # Errors
     /// If one cannot be opened.
@@ -138,7 +138,7 @@ impl Directory {
     fn journal_file(&self, path: PathBuf, write: bool) -> Result<Arc<dyn Storage>, DirectoryError> {
         let failed = |error| DirectoryError::Io(path.clone(), error);
         let file = OpenOptions::new().read(true).write(write).open(&path).map_err(failed)?;
-        // Whoever removed the file that is called lock did not end who holds it.
+        // The file `lock` can be removed while another process still uses the directory.
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 return Err(DirectoryError::InUse(self.path.clone()));
@@ -149,8 +149,8 @@ impl Directory {
         Ok(Arc::new(NamedFile::new(file, path)))
     }
 
-    /// The journal; none if there is none yet. To `write` to it, what a crash has left is removed: segments for
-    /// which a base stands, and files that were not finished.
+    /// The journal; none if there is none yet. If `write` is true, what a crash has left is removed: segments
+    /// for which there is a base, and unfinished files.
     ///
     /// # Errors
     /// If it cannot be opened, or a part of it is missing.
@@ -172,7 +172,7 @@ impl Directory {
             opened.push(self.journal_file(path.clone(), write)?);
         }
         if write {
-            // Who began the journal may not have come to make its name durable.
+            // The process that began the journal may have ended before its name was durable.
             sync_directory(&self.path)
                 .and_then(|()| remove_unfinished(&self.path))
                 .map_err(|error| DirectoryError::Io(self.path.clone(), error))?;
@@ -191,8 +191,8 @@ impl Directory {
         Ok(Some(journal))
     }
 
-    /// Where the journal begins if the segments are left out for which a base stands, and that base; none if
-    /// there are no such segments.
+    /// Where the journal begins without the segments for which there is a base, and the path of that base;
+    /// none if there are no such segments.
     fn covered(&self) -> Option<(u64, PathBuf)> {
         let files = segments(&self.path);
         let others = || files.iter().skip(1).map(|(position, _)| *position);
@@ -205,7 +205,7 @@ impl Directory {
             let stands_for = number_of(&path, BASE)?;
             let begin = others().take_while(|position| *position <= stands_for).last()?;
             let of = source(last)?;
-            // Of another journal nothing is removed.
+            // Segments of another journal are not removed.
             if files.iter().any(|(_, path)| source(path).is_some_and(|source| source != of)) {
                 return None;
             }
@@ -214,7 +214,7 @@ impl Directory {
         })
     }
 
-    /// The files of segments that are not part of the journal any more, since a base stands for them.
+    /// The files of segments that are not part of the journal any more, since there is a base for them.
     pub fn left_over(&self, journal: &Segments) -> Vec<PathBuf> {
         let begin = journal.begin();
         let files = segments(&self.path).into_iter();
@@ -225,10 +225,10 @@ impl Directory {
         DirectoryShelf { path: self.path.clone() }
     }
 
-    /// Begins a journal with its first segment. `fill` may write to it before it gets its name.
+    /// Begins a journal with its first segment. `fill` may write to the file before it gets its name.
     ///
     /// # Errors
-    /// If it cannot be made, or there is one.
+    /// If it cannot be made, or there is a journal already.
     pub fn create_journal(
         &self,
         header: &Header,
@@ -251,18 +251,17 @@ impl Directory {
             .map_err(|error| DirectoryError::Journal(path.clone(), error))
     }
 
-    /// The bases of a journal of `source` that can be read, the last one first. Others are left out, with a
-    /// warning.
+    /// The readable bases of a journal of `source`, the last one first. Others are ignored, with a warning.
     pub fn bases(&self, source: &Source) -> Vec<StoredBase> {
         usable(self.base_paths(), |path| read_base(path, source))
     }
 
-    /// What stands for what is not in the journal: the last base that can be used; none if there is none and
-    /// the journal begins at 0. Where there is a base, the journal may not be all even if it begins at 0, since
-    /// the node has taken the base from a peer.
+    /// The last usable base, which stands for what is not in the journal; none if there is no base and the
+    /// journal begins at 0. If there is a base, even a journal that begins at 0 may not be complete, since
+    /// the base may come from a peer.
     ///
     /// # Errors
-    /// If there is none that can be used, and the journal is of no use without one.
+    /// If there is no usable base, and the journal is of no use without one.
     pub fn base(&self, journal: &Segments) -> Result<Option<StoredBase>, DirectoryError> {
         let (begin, source) = (journal.begin(), journal.source());
         let base = self.bases(&source).into_iter().find(|base| base.position >= begin);
@@ -280,18 +279,18 @@ impl Directory {
         Err(DirectoryError::NoBase(self.journal_path(), begin, why))
     }
 
-    /// The files of the bases, the last one last.
+    /// The files of the bases in their order.
     pub fn base_paths(&self) -> Vec<PathBuf> {
         numbered_paths(&self.path, BASE)
     }
 
-    /// The file of a base that stands for what is before `position`.
+    /// The file of a base for what is before `position`.
     pub fn base_path(&self, position: u64) -> PathBuf {
         self.path.join(numbered(BASE, position))
     }
 
-    /// Keeps a base of a journal of `source`, durably, and removes those that are of no use any more. Only after
-    /// that may what is before it be dropped.
+    /// Keeps a base of a journal of `source`, durably, and removes bases that are of no use any more. Only
+    /// then may the journal before it be dropped.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -300,7 +299,7 @@ impl Directory {
         let text = base.text(source);
         let mut written = write_durably(&path, &text);
         if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
-            // Those to fall back on take the room that this one needs.
+            // The older bases take the room that this one needs.
             let paths = self.base_paths();
             for old in paths.iter().rev().skip(1) {
                 remove(old).map_err(|error| DirectoryError::Io(old.clone(), error))?;
@@ -311,7 +310,7 @@ impl Directory {
         self.drop_bases()
     }
 
-    /// Removes the bases that are of no use any more, since what comes after them is not there.
+    /// Removes the bases that are too old, or without the part of the journal that follows them.
     ///
     /// # Errors
     /// If one cannot be removed.
@@ -326,18 +325,18 @@ impl Directory {
         Ok(())
     }
 
-    /// The checkpoints of a journal of `source` that can be read, the last one first. Others are left
-    /// out, with a warning.
+    /// The readable checkpoints of a journal of `source`, the last one first. Others are ignored, with a
+    /// warning.
     pub fn checkpoints(&self, source: &Source) -> Vec<StoredCheckpoint> {
         usable(self.checkpoint_paths(), |path| read_checkpoint(path, source))
     }
 
-    /// The files of the checkpoints, the last one last.
+    /// The files of the checkpoints in their order.
     pub fn checkpoint_paths(&self) -> Vec<PathBuf> {
         numbered_paths(&self.path, CHECKPOINT)
     }
 
-    /// Keeps a checkpoint of a journal of `source`, durably, and removes those before the last but one.
+    /// Keeps a checkpoint of a journal of `source`, durably, and removes all but the last two.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -357,7 +356,7 @@ impl Directory {
     }
 }
 
-/// What can be read of these files, the last one first; of others is told why not.
+/// The content of those files that can be read, the last one first; of the others it is logged why not.
 fn usable<T>(paths: Vec<PathBuf>, read: impl Fn(&Path) -> Result<T, String>) -> Vec<T> {
     let read = |path: PathBuf| match read(&path) {
         Ok(stored) => Some(stored),

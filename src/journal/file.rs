@@ -1,8 +1,8 @@
 //! A journal in files.
 //!
-//! Invariants: the text is a header and complete batches up to `end`, and NUL bytes from there on. All
-//! that readers are shown is durable. What is appended goes to the last file; if that is long, another one is
-//! begun first.
+//! Invariants: the text is a header and complete batches up to `end`, and NUL bytes from there on. Readers
+//! see only what is durable. A batch is appended to the last file; if that is long, another file is begun
+//! first.
 
 mod extent;
 
@@ -22,26 +22,26 @@ use crate::transaction::Record;
 
 pub use extent::{Extent, OpenError, Visit, read_header, read_through};
 
-/// By how much the file is lengthened ahead of what is written, in bytes: a sync that need not change
-/// the file's length is faster.
+/// How many bytes of space are reserved after the last batch: a sync is faster if it does not change the
+/// file's length.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// How long a file is, at the least, before the next one is begun; and how small a share of all of the journal
-/// it is at the most, so that a journal of which nothing is ever dropped has not too many files: hundreds.
+/// The next file is begun only when the last one has this many bytes, and this share of the whole journal at
+/// least. So a journal of which nothing is ever dropped has hundreds of files and not more.
 const SEGMENT_BYTES: u64 = 8 << 20;
 const SEGMENT_SHARE: u64 = 64;
 
-/// How many bytes are appended, after a file could not be begun, before it is tried again.
+/// How many bytes are appended to the last file, after another one could not be begun, before the next try.
 const RETRY_BYTES: u64 = 1 << 20;
 
-/// The files as the one who appends holds them.
+/// The files for their owner, who appends.
 pub struct FileJournal {
     storage: Segments,
-    /// That of the last file.
+    /// The header of the last file.
     header: Header,
-    /// Where that begins.
+    /// The offset at which the last file begins.
     begin: u64,
-    /// No other file is begun before this offset.
+    /// No further file is begun before this offset.
     roll_after: u64,
     /// The offset after the last complete batch.
     end: u64,
@@ -49,7 +49,7 @@ pub struct FileJournal {
     reserved: u64,
     /// The number of the batch that comes next.
     next_batch: u64,
-    /// How long it took to write and to sync the last batch.
+    /// How long it took to write and sync the last batch.
     last_append: Duration,
     shared: Arc<SharedIndex>,
 }
@@ -57,12 +57,12 @@ pub struct FileJournal {
 /// Why a batch is not appended.
 #[derive(Debug)]
 pub enum AppendError {
-    /// There is no room. The file is what it was.
+    /// There is no room. The file is as it was.
     Full(io::Error),
-    /// The file is not where it was, or not all there: what is appended would be lost. Nothing was
+    /// The file is not at its path any more, or is too short: what is appended would be lost. Nothing was
     /// written.
     Lost(io::Error),
-    /// What the file has is unknown: the process must not go on with it.
+    /// It is not known what the file has: the process must not go on with it.
     Broken(io::Error),
 }
 
@@ -86,7 +86,7 @@ impl FileJournal {
         storage.sync()
     }
 
-    /// Opens a journal that [`read_through`] has found to be good, and cuts off what is torn.
+    /// Opens a journal that [`read_through`] has found to be good, and cuts off a torn batch.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -94,13 +94,13 @@ impl FileJournal {
         let storage = reader.storage.clone();
         let last_file = storage.last();
         let begin = last_file.first.offset;
-        // What is torn must never be found between what is written later.
+        // A torn batch must never be found between batches that are written later.
         if storage.length()? > extent.end {
             storage.set_length(extent.end)?;
         }
-        // Who wrote the last batch may not have come to sync it, and if a sync has failed, the
-        // system may take for durable what is not. So it is written once more before it is shown.
-        // What is before the last file was durable before that was begun.
+        // The process that wrote the last batch may have ended before the sync, and after a failed sync the
+        // system may take for durable what is not. So the batch is written again before readers see it. All
+        // before the last file was durable before that file was begun.
         if extent.last >= begin {
             let (text, is_mended) = extent.last_batch(&storage)?;
             match storage.write_at(&text, extent.last) {
@@ -125,7 +125,7 @@ impl FileJournal {
         })
     }
 
-    /// How long it took to write and to sync the last batch.
+    /// How long it took to write and sync the last batch.
     pub fn last_append(&self) -> Duration {
         self.last_append
     }
@@ -170,7 +170,7 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Begins another file if the last one is long. If that cannot be made now, the last one grows.
+    /// Begins another file if the last one is long. If there is no room for one now, the last one grows.
     fn roll_where_due(&mut self) -> Result<(), AppendError> {
         let all = self.end - self.storage.begin_offset();
         let due = self.begin + SEGMENT_BYTES.max(all / SEGMENT_SHARE);
@@ -187,11 +187,11 @@ impl FileJournal {
         }
     }
 
-    /// Has the journal go on in another file, so that what is before can be dropped, unless the last file has
-    /// no record yet. Waits for the disk.
+    /// Begins another file, so that what is before can be dropped, unless the last file has no record yet.
+    /// Waits for the disk.
     ///
     /// # Errors
-    /// If it does not go on in another file.
+    /// If no file could be begun.
     pub fn roll(&mut self) -> Result<(), AppendError> {
         let reader = self.reader();
         let position = reader.length();
@@ -210,16 +210,17 @@ impl FileJournal {
             NotAdded::Unknown(error) => AppendError::Broken(error),
         })?;
         (self.header, self.begin, self.reserved) = (header, self.end, self.end);
-        // The last file's reserve is given back; if that cannot be done, it stays, and nobody reads it.
+        // The reserved space of the last file is given back. If that fails, the space stays, and is never
+        // read.
         last.cut(self.end).ok();
         Ok(())
     }
 
-    /// Drops the files, but for the last one, all of whose records are before `position`, and says where the
+    /// Drops the files whose records are all before `position`, but not the last one, and returns where the
     /// journal begins then. Waits for the disk.
     ///
     /// # Errors
-    /// If one cannot be removed: nobody reads it any more, and the next call tries again.
+    /// If one cannot be removed. It is not read any more, and the next call tries again.
     pub fn drop_before(&mut self, position: u64) -> io::Result<u64> {
         let removed = self.storage.drop_before(position);
         let (begin, offset) = (self.storage.begin(), self.storage.begin_offset());
@@ -227,8 +228,8 @@ impl FileJournal {
         removed.map(|()| begin)
     }
 
-    /// Appends the text of the next batch, durably. If it `is_new`, older programs do not know what
-    /// it has.
+    /// Appends the text of the next batch, durably. `is_new` says that older programs do not know a line of
+    /// it.
     fn write_batch(&mut self, text: &[u8], is_new: bool) -> Result<(), AppendError> {
         self.reader().check_place(self.end).map_err(AppendError::Lost)?;
         let end = self.end + text.len() as u64;
@@ -247,9 +248,9 @@ impl FileJournal {
         Ok(())
     }
 
-    /// Has the header say the version `to`, durably, before the first line that needs it is written. The
-    /// header is as long as before and in one sector, so it is written whole or not at all; it is that of the
-    /// journal's first file, since all others say the newest version.
+    /// Raises the header to the version `to`, durably, before the first line that needs it is written. The
+    /// header is as long as before and within one sector, so it is written whole or not at all. This is
+    /// always the header of the journal's first file, since all others have the newest version.
     fn raise_version(&mut self, to: u32) -> Result<(), AppendError> {
         let Some(header) = self.header.raised(to) else { return Ok(()) };
         match self.storage.write_at(&header.line(), 0) {
@@ -264,8 +265,8 @@ impl FileJournal {
     fn write(&mut self, text: &[u8], end: u64) -> Result<(), AppendError> {
         if end > self.reserved {
             let reserved = end.next_multiple_of(RESERVE_BYTES);
-            // NUL bytes that are written, and not only counted in the file's length, are what makes
-            // the syncs to come faster. If there is no room for them, there may be for the batch.
+            // Only NUL bytes that are really written make later syncs faster, and not a greater length of the
+            // file alone. If there is no room for them, there may be room for the batch.
             let nul = vec![0; (reserved - self.reserved.max(end)) as usize];
             match self.storage.write_at(&nul, self.reserved.max(end)) {
                 Ok(()) => self.reserved = reserved,
@@ -286,8 +287,8 @@ impl FileJournal {
         }
     }
 
-    /// Cuts off what is after the last batch, durably: what was partly written must never be found
-    /// between what is written later.
+    /// Cuts off what is after the last batch, durably: a partly written batch must never be found between
+    /// batches that are written later.
     fn cut(&mut self) -> Result<(), AppendError> {
         self.storage.set_length(self.end).map_err(AppendError::Broken)?;
         self.storage.sync().map_err(AppendError::Broken)?;
@@ -298,7 +299,7 @@ impl FileJournal {
     /// Gives back the reserved space. The journal must not be used any more.
     ///
     /// # Errors
-    /// If that cannot be done; what was appended is durable all the same.
+    /// If that cannot be done. What was appended is durable.
     pub fn close(&mut self) -> io::Result<()> {
         self.storage.set_length(self.end)
     }

@@ -12,56 +12,53 @@
 //! `BATCH.LINE/LINES.CHECKSUM`:
 //! - `BATCH`, decimal: which batch the line belongs to. The header is batch 0; batches count up by one.
 //! - `LINE`, decimal: which line of its batch it is, from 1 on.
-//! - `LINES`, decimal: how many lines the batch has. It is complete with the line that is the last of
-//!   them.
+//! - `LINES`, decimal: how many lines the batch has. With the last of them it is complete.
 //! - `CHECKSUM`, eight lower-case hexadecimal digits: CRC-32 (ISO-HDLC, that of gzip) of the line's
 //!   bytes before it, from the object's `{` to the dot.
 //!
 //! # Versions
 //!
-//! The header says version 1 until the first line that needs version 2: a transaction with a member that
-//! older programs must not leave out, or a note. Before that line is written the header is written again
-//! in its place, with version 2: a line as long as before, within one sector, so that it is there whole
-//! in the one version or the other whatever crashes.
+//! The header has version 1 until the first line that needs version 2: a transaction with a member that older
+//! programs must not leave out, or a note. Before that line is written, the header is written again in its
+//! place with version 2. The line is as long as before and within one sector, so that after any crash it is
+//! there whole, in the one version or the other.
 //!
-//! It says version 3 from the moment on at which the journal goes on in another file.
+//! It has version 3 once the journal goes on in another file.
 //!
 //! # Segments
 //!
-//! A journal is one text in a row of files, the segments. Each begins with a header; the rest of it goes on
-//! where the one before it ends. The positions of transactions, the numbers of batches, and the offsets in
-//! the text go on too, and never change, whichever segments are still there. The header of each segment but the
-//! first one says where it begins, and which life was the newest there:
+//! A journal is one text in a row of files, the segments. Each begins with a header; its other lines continue
+//! the text of the segment before it. Positions of transactions, numbers of batches and offsets in the text
+//! go on too, and never change when segments are removed. The header of each segment except the first says
+//! where the segment begins, and which life was the newest there:
 //!
 //! ```text
 //! {"patchmesh":"journal","version":3,"source":"filonenko~k3x9q2pd","begin":{"position":70000,"batch":812,"offset":8388700,"after":0}} "0.1/1.6be0d01c"
 //! ```
 //!
-//! `after` is the position at which the segment before it begins. Spaces after the object make the header so
-//! long that what follows is as far from the edge of a sector in the file as it is in the text. Only the last
-//! segment is written to. It is begun when all before it is durable, and so only that one can be torn.
+//! `after` is the position at which the segment before it begins. Spaces after the object lengthen the
+//! header, so that what follows is as far from the edge of a sector in the file as in the text. Only the last
+//! segment is written to. It is begun when all before it is durable, so only the last segment can be torn.
 //!
-//! A note is a line that is no transaction. Positions do not count it, and readers of transactions leave
-//! it out once they have checked it. It is a batch of its own. There is one kind: the journal goes on
-//! under a new life of its name, and the newest one is its source from then on.
+//! A note is a line that is no transaction. It is a batch of its own. It has no position, and readers of
+//! transactions check it and then ignore it. There is one kind of note: the journal goes on under a new life
+//! of its name, which is its source from then on.
 //!
 //! ```text
 //! {"patchmesh":"life","source":"filonenko~a1b2c3d4"} "2.1/1.3f00c2d1"
 //! ```
 //!
-//! No line has a NUL byte. Space may be reserved after the last line, which then is NUL bytes to the
-//! end of the file.
+//! No line has a NUL byte. After the last line space may be reserved: NUL bytes up to the end of the file.
 //!
 //! # Torn or damaged
 //!
 //! A batch is written when the one before it is durable. So only the last batch can be torn, by a crash
-//! before it was durable, and then nobody was told of it; and what is missing of it was never written:
-//! the file ends early, or whole sectors of it are NUL bytes. If a line is wrong, and the end of a
-//! line of a later batch follows, or nothing is missing in this way, then what is there was changed
-//! after it was written: it is damaged.
+//! before it was durable, and it was never acknowledged. What is missing of a torn batch was never written:
+//! the file ends early, or whole sectors are NUL bytes. A wrong line is damaged, which means changed after it
+//! was written, if the end of a line of a later batch follows, or if nothing is missing in this way.
 //!
-//! If nothing is missing of the last batch but its first byte, alone in its sector, or its last line
-//! feed, the batch is complete: what these are is known, and the checksums say that all else is right.
+//! If only the first byte of the last batch, alone in its sector, or its last line feed is missing, the batch
+//! is complete: these bytes are known, and the checksums say that all others are right.
 
 use std::fmt;
 
@@ -72,22 +69,22 @@ use crate::source::Source;
 /// The version that a journal begins with.
 pub const FIRST_VERSION: u32 = 1;
 
-/// The version of notes, and of what older programs must not leave out.
+/// The version of notes, and of members that older programs must not leave out.
 pub const NOTES_VERSION: u32 = 2;
 
 /// The version of segments, the newest.
 pub const SEGMENTS_VERSION: u32 = 3;
 
-/// What every note begins with, and no transaction does.
+/// The beginning of every note, and of no transaction.
 const NOTE: &str = "{\"patchmesh\":";
 
-/// What a disk writes whole or not at all, at the least, in bytes.
+/// How many bytes a disk writes whole or not at all, at least.
 pub const SECTOR_BYTES: u64 = 512;
 
-/// What every line begins with.
+/// The first byte of every line.
 pub const FIRST_BYTE: u8 = b'{';
 
-/// How many bytes a line has beside its object, at the most.
+/// How many bytes a line has beside its object, at most.
 pub const MAX_SEAL_BYTES: usize = 80;
 
 /// The object of the first line.
@@ -95,37 +92,37 @@ pub const MAX_SEAL_BYTES: usize = 80;
 pub struct Header {
     patchmesh: String,
     version: u32,
-    /// The source of the node whose journal this is, as it was when the journal began.
+    /// The source of the node's journal when the journal began.
     pub source: Source,
-    /// The newest life that is noted before the segment; none if it is the one that the journal began with.
+    /// The newest life that is noted before the segment; none if none is noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub life: Option<Source>,
-    /// Where the segment begins; none if it is the first one.
+    /// Where the segment begins; none if it is the first segment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin: Option<SegmentBegin>,
 }
 
-/// Where a segment begins that is not the first one.
+/// Where a segment begins, if it is not the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentBegin {
     /// How many transactions are before it.
     pub position: u64,
     /// The number of its first batch.
     pub batch: u64,
-    /// The offset of that in the journal's text.
+    /// The offset of that batch in the journal's text.
     pub offset: u64,
     /// The position at which the segment before it begins.
     pub after: u64,
 }
 
-/// The object of a note: the journal goes on under this life.
+/// The object of the note that the journal goes on under this life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifeNote {
     patchmesh: String,
     source: Source,
 }
 
-/// Whether a line that has this object is a note.
+/// Whether the line with this object is a note.
 pub fn is_note(object: &str) -> bool {
     object.starts_with(NOTE)
 }
@@ -144,7 +141,7 @@ impl LifeNote {
     /// Reads a note.
     ///
     /// # Errors
-    /// If it is none that is known; in words.
+    /// If it is no note that this program knows; in words.
     pub fn read(object: &str) -> Result<Source, String> {
         let note: Self =
             serde_json::from_str(object).map_err(|error| format!("not a note: {error}"))?;
@@ -155,23 +152,23 @@ impl LifeNote {
     }
 }
 
-/// Why a line is none.
+/// Why a text is not a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineError {
-    /// It does not end as a line does.
+    /// It does not end with a seal.
     Unsealed,
-    /// Its checksum is another one.
+    /// Its checksum is wrong.
     Checksum,
 }
 
-/// Which line of which batch a line is.
+/// Which line of its batch a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// The batch.
+    /// The number of the batch.
     pub batch: u64,
     /// Which line of it, from 1 on.
     pub line: u64,
-    /// How many lines it has.
+    /// How many lines the batch has.
     pub lines: u64,
 }
 
@@ -213,7 +210,7 @@ impl Header {
         Self { patchmesh, version: FIRST_VERSION, source, life: None, begin: None }
     }
 
-    /// The header of the segment after one that has this header.
+    /// The header of the next segment.
     pub fn next(&self, life: Option<Source>, begin: SegmentBegin) -> Self {
         Self { version: SEGMENTS_VERSION, life, begin: Some(begin), ..self.clone() }
     }
@@ -223,12 +220,12 @@ impl Header {
         self.begin.map_or(0, |begin| begin.position)
     }
 
-    /// The same in the version `to`; none if it is of that or a newer one.
+    /// The same header with the version `to`; none if it has that version or a newer one.
     pub fn raised(&self, to: u32) -> Option<Self> {
         (self.version < to).then(|| Self { version: to, ..self.clone() })
     }
 
-    /// The header of a copy that has the same lines and all after them, for another source.
+    /// The header of a copy of the journal from this segment on, for another source.
     pub fn of_copy(&self, source: Source) -> Self {
         let version = match self.begin {
             None => self.version.min(NOTES_VERSION),
@@ -240,7 +237,7 @@ impl Header {
     /// Reads the object of the first line.
     ///
     /// # Errors
-    /// If it is no header, or one of another version; in words.
+    /// If it is no header, or has an unknown version; in words.
     pub fn read(object: &str) -> Result<Self, String> {
         let header: Self =
             serde_json::from_str(object).map_err(|error| format!("not a header: {error}"))?;
@@ -257,7 +254,7 @@ impl Header {
         Ok(header)
     }
 
-    /// The first line.
+    /// The header's line.
     pub fn line(&self) -> Vec<u8> {
         let mut object = serde_json::to_string(self).expect("a header always has a JSON text");
         let seal = Seal { batch: 0, line: 1, lines: 1 };
@@ -304,7 +301,7 @@ pub fn push_batch<'a>(
     }
 }
 
-/// Appends the note that the journal goes on under the life `life`, as the batch `batch`.
+/// Appends the note that the journal goes on under `life`, as the batch `batch`.
 pub fn push_life(out: &mut Vec<u8>, life: &Source, batch: u64) {
     push_line(out, &LifeNote::new(life.clone()).text(), Seal { batch, line: 1, lines: 1 });
 }
@@ -324,13 +321,13 @@ pub fn read_line(line: &[u8]) -> Result<SealedLine<'_>, LineError> {
     Ok(SealedLine { object, seal })
 }
 
-/// Which line it is whose end `text` has, by its own account.
+/// The seal at the end of a text, without a look at the checksum.
 pub fn read_seal(text: &[u8]) -> Option<Seal> {
     split(text).map(|(_, seal, _)| seal)
 }
 
-/// The same of a line that is not in memory as a whole: which one it is, and whether its checksum is right.
-/// `sum` is that of what is before the last part, `end`, which has [`MAX_SEAL_BYTES`] bytes at least, or is all.
+/// Checks a line that is not wholly in memory, and returns its seal. `end` is its last part, with
+/// [`MAX_SEAL_BYTES`] bytes at least, or the whole line; `sum` is the checksum of what is before that.
 ///
 /// # Errors
 /// If it is none.
@@ -340,7 +337,7 @@ pub fn check_end(mut sum: crc32fast::Hasher, end: &[u8]) -> Result<Seal, LineErr
     if sum.finalize() == checksum { Ok(seal) } else { Err(LineError::Checksum) }
 }
 
-/// What the checksum is of, the seal, and the checksum.
+/// The bytes under the checksum, the seal, and the checksum.
 fn split(line: &[u8]) -> Option<(&[u8], Seal, u32)> {
     const CHECKSUM: usize = "00000000\"".len();
     let (sealed, checksum) = line.split_at_checked(line.len().checked_sub(CHECKSUM)?)?;
@@ -353,7 +350,7 @@ fn split(line: &[u8]) -> Option<(&[u8], Seal, u32)> {
     Some((sealed, Seal { batch: batch?, line: line?, lines: lines? }, checksum))
 }
 
-/// Exactly eight lower-case digits, so that no changed byte means the same.
+/// Exactly eight lower-case digits, so that every changed byte is found.
 fn parse_checksum(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |checksum: u32, digit| {
         let digit = match digit {
@@ -365,7 +362,7 @@ fn parse_checksum(digits: &[u8]) -> Option<u32> {
     })
 }
 
-/// Decimal digits only: no sign, which the standard parser takes.
+/// Decimal digits only: the standard parser would accept a sign.
 fn parse_number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

@@ -1,14 +1,13 @@
 //! Which Ids of which sources are in which part of the journal.
 //!
-//! For each block of [`BLOCK`] positions the least and the greatest Time are kept, and for each source
-//! that occurs in it the least and the greatest Id. So what a vector clock covers need not be read, and
-//! one transaction is found, and how many are before it in the history, without reading the whole
-//! journal. A record has two sources: the one whose Id counts it, its stamp, and the
-//! one whose Id names it; mostly the two are the same.
+//! For each block of [`BLOCK`] positions the index has the least and the greatest Time, and for each source
+//! in the block the least and the greatest Id. So what a vector clock covers need not be read. A transaction
+//! is found, and those before it in the history are counted, without reading the whole journal. A record has
+//! two sources, that of its stamp and that of its name; mostly they are the same.
 //!
-//! It need not be complete. After a start from a checkpoint nothing is known of the blocks before it,
-//! until somebody reads them. A block of which nothing is known may have any transaction. What is dropped
-//! from the journal is dropped from the index, and with it the sources that occur nowhere else.
+//! The index need not be complete. After a start from a checkpoint nothing is known of the blocks before it
+//! until they are read. Such a block may have any transaction. What is dropped from the journal is dropped
+//! from the index too, with the sources that are in no other block.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -20,17 +19,18 @@ use crate::transaction::{Place, Record, Transaction};
 /// How many positions a block has.
 pub const BLOCK: u64 = 256;
 
-/// How many blocks are looked at to count what a clock lacks: a million records. All after that counts.
+/// How many blocks are examined to count what a clock lacks: a million records. All records after them count
+/// as lacking.
 const COUNTED_BLOCKS: usize = 4096;
 
-/// By what a record is found.
+/// What a record is found by.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
     /// Its time.
     pub time: Time,
-    /// Source and Id by which nodes count it.
+    /// Its stamp.
     pub stamp: (&'a Source, u64),
-    /// Source and Id by which its author names it, if they are others.
+    /// Its name, if that is not the stamp.
     pub name: Option<(&'a Source, u64)>,
 }
 
@@ -52,34 +52,36 @@ impl<'a> From<&'a Transaction> for Ids<'a> {
 
 /// The index of one journal.
 ///
-/// Invariant: the blocks are those of the positions from `begin` to `length`, but for the `open` one, which
-/// has what comes after them. The first one may be known to have what was dropped, which does no harm.
+/// Invariant: `blocks` and the `open` block after them are those of the positions from `begin` to `length`.
+/// The first one may still have records that were dropped, which does no harm.
 #[derive(Clone, Debug, Default)]
 pub struct BlockIndex {
     /// The number of each source in each [`Role`].
     numbers: [HashMap<Source, u32>; ROLES],
     /// The sources by number.
     sources: Vec<(Role, Source)>,
-    /// The one that stamped last what it names, and its number: mostly it does so again.
+    /// The author of the last record that has its name as its stamp, and its number: mostly the next record
+    /// is of the same author.
     latest: Option<(Source, u32)>,
-    /// None if nothing is known of a block.
+    /// None for a block of which nothing is known.
     blocks: VecDeque<Option<Block>>,
     open: Block,
-    /// The first position that is still there.
+    /// The first position that was not dropped.
     begin: u64,
     length: u64,
-    /// How many positions this clock covers, whatever is known of their blocks.
+    /// A number of positions at the beginning, and a clock that covers them, even if nothing is known of
+    /// their blocks.
     covered: Option<(u64, VectorClock)>,
 }
 
-/// What a source is to a record. In each it has a number of its own.
+/// The role of a source for a record. A source has one number for each role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// It stamps and names it.
+    /// It stamps and names the record.
     Author,
-    /// It stamps what another one names.
+    /// It stamps the record, which another source names.
     Stamper,
-    /// It names what another one stamps.
+    /// It names the record, which another source stamps.
     Namer,
 }
 
@@ -110,14 +112,14 @@ struct Block {
 #[derive(Clone, Copy, Debug)]
 struct SourceIds {
     source: u32,
-    /// How far the greatest Id is from the least; [`u32::MAX`] stands for that and anything above.
+    /// How far the greatest Id is from the least; [`u32::MAX`] also stands for more.
     span: u32,
     least: u64,
 }
 
 impl BlockIndex {
-    /// The index of a journal that begins at `begin`, of which nothing is known yet, and of which what comes
-    /// after `length` records, `begin` or a multiple of [`BLOCK`], will be [pushed](Self::push).
+    /// The index of a journal that begins at `begin` and of which nothing is known yet. The records from
+    /// `length` on will be [pushed](Self::push); `length` is `begin` or a multiple of [`BLOCK`].
     pub fn after(begin: u64, length: u64) -> Self {
         assert!(
             length == begin || (length > begin && length.is_multiple_of(BLOCK)),
@@ -128,7 +130,7 @@ impl BlockIndex {
         Self { blocks: vec![None; count].into(), begin, length, ..Self::default() }
     }
 
-    /// Forgets what is before `begin`, which is not after the end.
+    /// Forgets what is before `begin`.
     pub fn drop_before(&mut self, begin: u64) {
         let begin = begin.clamp(self.begin, self.length);
         let count = usize::try_from(begin / BLOCK - self.begin / BLOCK)
@@ -141,7 +143,7 @@ impl BlockIndex {
         }
     }
 
-    /// Forgets the sources that occur in no block, and gives the others numbers without gaps.
+    /// Forgets the sources that are in no block, and gives the others numbers without gaps.
     fn forget_sources(&mut self) {
         let blocks = || self.blocks.iter().flatten().chain([&self.open]);
         let used: HashSet<u32> =
@@ -167,23 +169,23 @@ impl BlockIndex {
         self.begin / BLOCK
     }
 
-    /// The positions of a block, as far as they are there.
+    /// The positions of a block that were not dropped.
     fn positions(&self, number: u64) -> Range<u64> {
         (number * BLOCK).max(self.begin)..((number + 1) * BLOCK).min(self.length)
     }
 
-    /// What is known of the block `number`, where it is in the list; none if there is no such whole block.
+    /// The place of the block `number` in the list; none if there is no such block, or it is not complete.
     fn slot(&self, number: u64) -> Option<usize> {
         let slot = usize::try_from(number.checked_sub(self.first())?).ok()?;
         (slot < self.blocks.len()).then_some(slot)
     }
 
-    /// Takes note that `clock` covers all before `length`.
+    /// Notes that `clock` covers all before `length`.
     pub fn cover(&mut self, length: u64, clock: VectorClock) {
         self.covered = Some((length, clock));
     }
 
-    /// Takes note of the record that comes next.
+    /// Adds the next record.
     pub fn push(&mut self, ids: Ids) {
         let mut open = std::mem::take(&mut self.open);
         self.add(&mut open, ids);
@@ -195,8 +197,8 @@ impl BlockIndex {
         }
     }
 
-    /// Takes note of records that were read, from `position` on. What matters are the blocks that are
-    /// there as a whole and not known yet.
+    /// Adds records that were read, from `position` on. Only blocks of which nothing is known yet, and which
+    /// are read as a whole, are added.
     pub fn note<'a>(&mut self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
         let mut block: Option<Block> = None;
         for (position, ids) in (position..).zip(records) {
@@ -215,16 +217,16 @@ impl BlockIndex {
         }
     }
 
-    /// Whether it is known what the block of `position` has.
+    /// Whether the content of the block of `position` is known.
     pub fn is_known(&self, position: u64) -> bool {
         self.slot(position / BLOCK).is_none_or(|slot| self.blocks[slot].is_some())
     }
 
-    /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's
-    /// length if there is none. What is not known, or not there any more, is not covered.
+    /// The first position at or after `from` whose block `clock` does not cover wholly; the journal's length
+    /// if there is none. A block that is unknown or dropped is not covered.
     pub fn next_uncovered(&self, from: u64, clock: &VectorClock) -> u64 {
         let from = self.after_covered(from, clock);
-        // What names a transaction says nothing of who has seen it.
+        // A name alone does not say whether the clock has seen the transaction.
         let next_id = |(role, source): &(Role, Source)| match role {
             Role::Author | Role::Stamper => clock.next_id(source),
             Role::Namer => u64::MAX,
@@ -236,8 +238,8 @@ impl BlockIndex {
         self.next_unless(from, is_covered)
     }
 
-    /// How many records from `from` on `clock` lacks. That is exact for a block of which it has all, or nothing,
-    /// and for one whose Ids have no gaps; else it is at most what the block has.
+    /// How many records from `from` on `clock` lacks. This is exact for a block of which it has all or
+    /// nothing, and for one whose Ids have no gaps; else it is an upper bound, at most the size of the block.
     pub fn lacking(&self, from: u64, clock: &VectorClock) -> u64 {
         let from = self.after_covered(from, clock).max(self.begin);
         if from >= self.length {
@@ -257,7 +259,7 @@ impl BlockIndex {
         lacking + self.length.saturating_sub(counted)
     }
 
-    /// How many Ids of a block's records `clock` lacks, those of the gaps between them too.
+    /// How many Ids between the least and the greatest of a block `clock` lacks, also those in gaps.
     fn lacking_of(&self, block: &Block, clock: &VectorClock) -> u64 {
         let ids = block.entries.iter().map(|entry| match &self.sources[entry.source as usize] {
             (Role::Namer, _) => 0,
@@ -269,7 +271,7 @@ impl BlockIndex {
         ids.fold(0, u64::saturating_add)
     }
 
-    /// The first position at or after `from` that is not known to be covered by `clock` as a part of the whole.
+    /// `from`, or the end of the covered positions if `clock` covers them and `from` is one of them.
     fn after_covered(&self, from: u64, clock: &VectorClock) -> u64 {
         match &self.covered {
             Some((length, before)) if from < *length && clock.covers(before) => *length,
@@ -277,8 +279,8 @@ impl BlockIndex {
         }
     }
 
-    /// Where the transaction of this stamp or name may be, the likeliest positions first: in the
-    /// blocks whose Ids enclose it, and then in those of which nothing is known.
+    /// Where the transaction with this stamp or name may be, the likeliest positions first: in the blocks
+    /// whose Ids enclose it, and then in those of which nothing is known.
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
         let numbers: Vec<_> = self.numbers.iter().map(|numbers| numbers.get(source)).collect();
         let is_enclosed = |block: &Block| {
@@ -303,8 +305,8 @@ impl BlockIndex {
         likely
     }
 
-    /// How many of the records that are there are before `time` in blocks of which nothing else has to be known,
-    /// and where the others are that may be before it, or at it.
+    /// How many records are in blocks that are wholly before `time`, and the positions of the blocks that may
+    /// have other records before it or at it. Dropped records do not count.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
         let (mut count, mut unsettled) = (0, Vec::new());
         let blocks = self.blocks.iter().map(Option::as_ref).chain([Some(&self.open)]);
@@ -329,8 +331,8 @@ impl BlockIndex {
         self.next_unless(from, is_later)
     }
 
-    /// The first position at or after `from` in a block that is not known to be `passed` over; the
-    /// journal's length if there is none.
+    /// The first position at or after `from` in a block that cannot be skipped; the journal's length if there
+    /// is none. `passed` says whether a known block can be.
     fn next_unless(&self, from: u64, passed: impl Fn(&Block) -> bool) -> u64 {
         let Some(skipped) = (from / BLOCK).checked_sub(self.first()).filter(|_| from >= self.begin)
         else {
@@ -347,8 +349,8 @@ impl BlockIndex {
         }
     }
 
-    /// What is known of the whole block that begins at `position`; none if there is no such block, or nothing is
-    /// known.
+    /// What is known of the block that begins at `position`; none if there is no such complete block, or
+    /// nothing is known of it.
     pub fn summary(&self, position: u64) -> Option<BlockSummary> {
         if !position.is_multiple_of(BLOCK) || position < self.begin {
             return None;
@@ -390,7 +392,7 @@ impl BlockIndex {
         add(entries, self.number(Role::Namer, namer), name_id);
     }
 
-    /// The number of `source` in a role, which it gets if it has none yet.
+    /// The number of `source` in a role; a new one if it has none yet.
     fn number(&mut self, role: Role, source: &Source) -> u32 {
         if let Some(number) = self.numbers[role as usize].get(source) {
             return *number;
@@ -417,7 +419,7 @@ impl SourceIds {
 }
 
 fn add(entries: &mut Vec<SourceIds>, source: u32, id: u64) {
-    // Mostly it is the one that came last.
+    // Mostly it is the last one.
     let Some(entry) = entries.iter_mut().rev().find(|entry| entry.source == source) else {
         entries.push(SourceIds { source, span: 0, least: id });
         return;
@@ -427,7 +429,7 @@ fn add(entries: &mut Vec<SourceIds>, source: u32, id: u64) {
     entry.span = u32::try_from(greatest - entry.least).unwrap_or(u32::MAX);
 }
 
-/// Appends a range, to the last one if it goes on there.
+/// Appends a range, or extends the last one if the two touch.
 fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     match ranges.last_mut() {
         Some(last) if last.end == range.start => last.end = range.end,

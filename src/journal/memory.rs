@@ -12,18 +12,18 @@ use crate::clock::{Time, VectorClock};
 use crate::source::Source;
 use crate::transaction::Record;
 
-/// How many records are kept, and dropped, together.
+/// How many records are kept and dropped together.
 const CHUNK_RECORDS: usize = 1024;
 
-/// All records, shared by the one who appends and those who read.
+/// All records, shared by the owner and the readers.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryJournal(Arc<RwLock<MemoryContent>>);
 
-/// Invariant: each chunk but the last has [`CHUNK_RECORDS`] records.
+/// Invariant: each chunk except the last has [`CHUNK_RECORDS`] records.
 #[derive(Debug, Default)]
 struct MemoryContent {
     chunks: VecDeque<Vec<Record>>,
-    /// The position of the first record that is still there.
+    /// The position of the first record that was not dropped.
     begin: u64,
     length: u64,
     index: BlockIndex,
@@ -43,17 +43,17 @@ impl MemoryJournal {
         content.length += batch.len() as u64;
     }
 
-    /// The position of the first record that is still there.
+    /// The position of the first record that was not dropped.
     pub fn begin(&self) -> u64 {
         self.content().begin
     }
 
-    /// How many records there were in all: the position after the last one.
+    /// How many records were ever appended: the position after the last one.
     pub fn length(&self) -> u64 {
         self.content().length
     }
 
-    /// Drops the chunks all of whose records are before `position`.
+    /// Drops the chunks that are wholly before `position`.
     pub fn drop_before(&self, position: u64) {
         let mut content = self.content_to_change();
         let chunk = CHUNK_RECORDS as u64;
@@ -64,7 +64,7 @@ impl MemoryJournal {
         let begin = content.begin;
         content.index.drop_before(begin);
         drop(content);
-        // It takes a while, and nobody waits for it.
+        // This takes a while, so it is done without the lock.
         drop(dropped);
     }
 

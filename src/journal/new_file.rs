@@ -1,17 +1,17 @@
-//! A file that gets its name when it is whole and durable.
+//! A file that gets its name only when it is complete and durable.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// What a file is called until it is whole.
+/// The end of a file's name until the file is complete.
 const UNFINISHED: &str = ".new";
 
-/// Whoever runs the node may read and write what it keeps, and nobody else.
+/// Only the user who runs the node may read and write its files.
 pub(super) const FILE_MODE: u32 = 0o600;
 
-/// A file at work. Dropped before it is finished, it is removed.
+/// A file that is being written. If it is dropped before it is finished, it is removed.
 #[derive(Debug)]
 pub struct NewFile {
     file: Option<File>,
@@ -20,11 +20,11 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins a file that will be at `path`. Until then it is beside that, with `.new` after its name.
-    /// No symbolic link is followed there.
+    /// Begins a file that will be at `path`. Until it is finished, its name ends with `.new`. No symbolic
+    /// link is followed there.
     ///
     /// # Errors
-    /// If it cannot be made, such as when there is an unfinished one already.
+    /// If it cannot be made, for example because there is an unfinished one already.
     pub fn create(path: &Path) -> io::Result<Self> {
         let unfinished = with_suffix(path, UNFINISHED);
         let mut options = OpenOptions::new();
@@ -35,7 +35,7 @@ impl NewFile {
         Ok(Self { file: Some(file), unfinished, path: path.to_owned() })
     }
 
-    /// The same if an unfinished file is what a crash left behind: it is removed.
+    /// The same, but an unfinished file that a crash has left is removed.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -51,7 +51,7 @@ impl NewFile {
         self.file.as_ref().expect("it is there until it is finished")
     }
 
-    /// Gives the file its name, durably. What had that name before is gone then.
+    /// Gives the file its name, durably, in place of the file that had that name before.
     ///
     /// # Errors
     /// If it is not known to be durable.
@@ -67,13 +67,13 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // What is left of it is of no use; that it cannot be removed changes nothing.
+            // The rest is of no use, and it does no harm if it cannot be removed.
             fs::remove_file(&self.unfinished).ok();
         }
     }
 }
 
-/// Writes a file whole or not at all, durably, in place of what had its name before.
+/// Writes a file whole or not at all, durably, in place of the file that had its name before.
 ///
 /// # Errors
 /// If that cannot be done.
@@ -90,12 +90,12 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     longer.into()
 }
 
-/// Whether this is the name of a file that is not whole yet.
+/// Whether this is the name of a file that is not complete yet.
 pub(super) fn is_unfinished(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes()))
 }
 
-/// Makes durable which names a directory has.
+/// Makes the names in a directory durable.
 ///
 /// # Errors
 /// If it is not known to be durable.

@@ -1,4 +1,4 @@
-//! Which peers a running node was told to add: a small file beside the journal.
+//! The peers that were added while the node ran: a small file beside the journal.
 //!
 //! ```text
 //! {"Version":1,"Peers":["10.0.0.2:8080"]}
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::new_file::{with_suffix, write_durably};
 
-/// What the file is called, and what the name of one that cannot be used ends with from then on.
+/// The file's name, and what is appended to it if the file cannot be used.
 const PEERS: &str = "peers";
 const DAMAGED: &str = ".damaged";
 
 /// The version of the format.
 const VERSION: u32 = 1;
 
-/// A longer file is not one of ours.
+/// A longer file was not written by this program.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// The file in a data directory.
@@ -36,7 +36,7 @@ struct Stored {
 }
 
 impl PeerList {
-    /// That of a directory, which the caller has to itself.
+    /// The list of a directory, which the caller has locked.
     pub fn of(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
@@ -49,7 +49,7 @@ impl PeerList {
     /// The peers; none if there is no file.
     ///
     /// # Errors
-    /// If it cannot be read, or is not as this build writes it: why.
+    /// If it cannot be read, or this build does not know its format; in words.
     pub fn read(&self) -> Result<Vec<String>, String> {
         let file = match File::open(self.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -67,10 +67,10 @@ impl PeerList {
         Ok(stored.peers)
     }
 
-    /// Puts these peers in place of those before, durably.
+    /// Replaces the peers, durably.
     ///
     /// # Errors
-    /// If that is not known to be done.
+    /// If they may not be durable.
     pub fn write(&self, peers: Vec<String>) -> io::Result<()> {
         let stored = Stored { version: VERSION, peers };
         let mut text = serde_json::to_vec(&stored).expect("strings always have a JSON text");
@@ -78,7 +78,7 @@ impl PeerList {
         write_durably(&self.path(), &text)
     }
 
-    /// Gives a file that cannot be used another name, so that it is not written over. Says where it is.
+    /// Renames a file that cannot be used, so that it is not overwritten, and returns its new path.
     ///
     /// # Errors
     /// If that cannot be done.

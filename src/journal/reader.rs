@@ -1,11 +1,11 @@
 //! Reads a journal's files while they are in use, and checks every line on the way.
 //!
-//! Offsets are those of the journal's text, see [`Segments`]; damage is told by file and offset in it. What
-//! was dropped is an error of its own, [`is_folded`](super::is_folded), and no damage.
+//! Offsets are those of the journal's text, see [`Segments`]; damage is reported by a file and an offset in
+//! it. Reading what was dropped is an error of its own, [`is_folded`](super::is_folded), and no damage.
 //!
-//! No line is passed over unchecked: of each that is read, or left out to reach another one, the
-//! checksum must be right, and the batch and the line the ones that belong there, so that its position
-//! is right too. What is wrong is an error, and noted as [`Damage`] for all to see.
+//! No line is passed over unchecked. For each line that is read, or skipped on the way to another one, the
+//! checksum must be right, and the seal must be the one that belongs there, so that its position is right
+//! too. A wrong line is an error, and is noted as [`Damage`] for all to see.
 
 mod check;
 mod marks;
@@ -31,18 +31,18 @@ use stored_lines::StoredLines;
 pub(super) use check::Checked;
 pub use marks::{Mark, Marks};
 
-/// Every so many positions the offset is kept in memory.
+/// At every multiple of this position the offset is kept in memory.
 pub(super) const STRIDE: u64 = BLOCK;
 
-/// How many of the latest records are kept in memory, and about how many bytes of them: most readers
-/// are near the end.
+/// How many of the latest records are kept in memory, and about how many bytes: most readers are near the
+/// end.
 const TAIL_RECORDS: usize = 4096;
 const TAIL_BYTES: usize = 4 << 20;
 
-/// Damage, and in which file it is.
+/// Damage, and the file in which it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedFile {
-    /// What the file is called.
+    /// The file's name.
     pub file: String,
     /// The damage, by its offset in that file.
     pub damage: Damage,
@@ -54,7 +54,7 @@ impl fmt::Display for DamagedFile {
     }
 }
 
-/// The files as everyone but the one who appends holds them.
+/// The files for their readers.
 #[derive(Clone)]
 pub struct FileReader {
     pub(super) storage: Segments,
@@ -75,24 +75,23 @@ pub(super) struct Index {
     pub(super) length: u64,
     /// The offset after the last complete batch.
     pub(super) end: u64,
-    /// Where the records at multiples of [`STRIDE`] are.
+    /// Where the lines of the records at multiples of [`STRIDE`] begin.
     marks: Marks,
-    /// Which Ids are where; while the journal is read through, also after `length`.
+    /// Which Ids are where. While the journal is read at the start, this may go beyond `length`.
     blocks: BlockIndex,
     /// The latest records.
     tail: VecDeque<Record>,
     tail_bytes: usize,
     /// The newest life that was noted.
     life: Option<Source>,
-    /// The first damage that was found, and is there still as far as is known, and its offset in the text.
+    /// The first damage that was found and is not known to be mended, and its offset in the text.
     damage: Option<(DamagedFile, u64)>,
-    /// Why what is appended would be lost, as far as is known.
+    /// Why appended batches would be lost now, as far as is known.
     loss: Option<String>,
 }
 
 impl FileReader {
-    /// A reader of a journal of which nothing but `marks` is known yet. Those of what is not there any more are
-    /// of no use.
+    /// A reader of a journal of which only `marks` are known yet. Marks in dropped parts are ignored.
     pub fn new(storage: Segments, marks: &Marks) -> Self {
         let begin = storage.begin();
         let marks = marks.within(begin, u64::MAX);
@@ -115,12 +114,12 @@ impl FileReader {
         &self.shared.syncs
     }
 
-    /// The position of the first record that is still there.
+    /// The position of the first record that was not dropped.
     pub fn begin(&self) -> u64 {
         self.storage.begin()
     }
 
-    /// How many records there were in all: the position after the last one.
+    /// How many records were ever appended: the position after the last one.
     pub fn length(&self) -> u64 {
         self.shared.lock().length
     }
@@ -137,7 +136,7 @@ impl FileReader {
     /// The records from `position` on, within the bounds, or up to damage. Waits for the disk.
     ///
     /// # Errors
-    /// If the first one cannot be read, was dropped, or is damaged, or one from which on it is looked for.
+    /// If the first one cannot be read, was dropped, or is damaged, or a line on the way to it is damaged.
     pub fn read(&self, position: u64, most: usize, bytes: usize) -> io::Result<Vec<Record>> {
         if let Some(records) = self.read_tail(position, most, bytes) {
             return Ok(records);
@@ -161,7 +160,7 @@ impl FileReader {
                 Ok(None) => break,
                 Err(damage) => {
                     let error = self.found(damage);
-                    // What is before the damage is good.
+                    // The records before the damage are good.
                     if records.is_empty() {
                         return Err(error);
                     }
@@ -173,23 +172,22 @@ impl FileReader {
         Ok(records)
     }
 
-    /// What the file is called to which is appended.
+    /// The name of the file to which batches are appended.
     pub fn name(&self) -> String {
         self.storage.name()
     }
 
-    /// The damage that was found and is there still, as far as is known.
+    /// The damage that was found and is not known to be mended.
     pub fn damage(&self) -> Option<DamagedFile> {
         self.shared.lock().damage.as_ref().map(|(damage, _)| damage.clone())
     }
 
-    /// Why what is appended would be lost, as far as is known.
+    /// Why appended batches would be lost now, as far as is known.
     pub fn loss(&self) -> Option<String> {
         self.shared.lock().loss.clone()
     }
 
-    /// Where in the text the record at `position` is, or one that is a little before it; the end if there is
-    /// none.
+    /// The offset of the record at `position`, or of one a little before it; the end if there is none.
     pub fn offset(&self, position: u64) -> u64 {
         let index = self.shared.lock();
         let mark = index.marks.at(position / STRIDE * STRIDE);
@@ -206,17 +204,17 @@ impl FileReader {
         self.shared.lock().end
     }
 
-    /// Takes note that all of the files was read again and is good.
+    /// Notes that all files were read again and are good.
     pub(super) fn is_mended(&self) {
         if let Some((damage, _)) = self.shared.lock().damage.take() {
             log::warn!("{}: all of it can be read again", damage.file);
         }
     }
 
-    /// Whether the file is still what others find by its name, and all there.
+    /// Checks that the path still leads to the file, and that the file has `end` bytes at least.
     ///
     /// # Errors
-    /// If it is not: what is appended would be lost.
+    /// If not: what is appended would be lost.
     pub(super) fn check_place(&self, end: u64) -> io::Result<()> {
         let place = self.storage.check_place(end);
         let loss = place.as_ref().err().map(io::Error::to_string);
@@ -234,18 +232,18 @@ impl FileReader {
         place
     }
 
-    /// Whether what was at this offset is not there any more.
+    /// Whether this offset is in a part that was dropped.
     fn is_dropped(&self, offset: u64) -> bool {
         offset < self.storage.begin_offset()
     }
 
-    /// Damage by file, which was found in the text.
+    /// Damage at an offset in the text, as an offset in a file.
     fn located(&self, Damage { offset, why }: Damage) -> DamagedFile {
         let (file, offset) = self.storage.place(offset);
         DamagedFile { file, damage: Damage { offset, why } }
     }
 
-    /// Notes damage, tells of it once, and makes it an error; what was dropped meanwhile is none.
+    /// Notes damage, logs it once, and makes an error of it. What was dropped meanwhile is no damage.
     fn found(&self, damage: Damage) -> io::Error {
         let offset = damage.offset;
         if self.is_dropped(offset) {
@@ -257,7 +255,7 @@ impl FileReader {
         io::Error::new(io::ErrorKind::InvalidData, text)
     }
 
-    /// Notes damage in what follows `offset` of the text, and tells of it once.
+    /// Notes damage after `offset` of the text, and logs it once.
     fn note_damage(&self, damage: DamagedFile, offset: u64) {
         let mut index = self.shared.lock();
         if index.damage.is_none() {
@@ -289,7 +287,7 @@ impl FileReader {
         self.shared.lock().marks.within(0, position)
     }
 
-    /// Has readers see the records before `length`, which have been read through.
+    /// Lets readers see the records before `length`, which have been checked.
     pub fn reach(&self, length: u64) {
         self.shared.lock().length = length;
     }
@@ -299,12 +297,12 @@ impl FileReader {
         self.shared.lock().life.clone()
     }
 
-    /// Takes note of a newer life.
+    /// Notes a newer life.
     pub fn note_life(&self, life: Source) {
         self.shared.lock().life = Some(life);
     }
 
-    /// The last mark, or where the journal begins; and its position.
+    /// The last mark and its position, or those of the beginning.
     pub(super) fn last_mark(&self) -> (u64, Mark) {
         let last = self.shared.lock().marks.last();
         last.unwrap_or_else(|| {
@@ -313,7 +311,7 @@ impl FileReader {
         })
     }
 
-    /// Takes note of a record when the journal is read through.
+    /// Notes a record while the journal is read at the start.
     pub(super) fn pass(&self, position: u64, mark: Mark, ids: Ids) {
         let mut index = self.shared.lock();
         if index.marks.next() == position {
@@ -322,13 +320,13 @@ impl FileReader {
         index.blocks.push(ids);
     }
 
-    /// Takes note of the Ids of records that were read, from `position` on, so that they are found
-    /// without being read.
+    /// Notes the Ids of records that were read, from `position` on, so that they are found without being read
+    /// again.
     pub fn note<'a>(&self, position: u64, records: impl IntoIterator<Item = Ids<'a>>) {
         self.shared.lock().blocks.note(position, records);
     }
 
-    /// Takes note that `clock` covers all before `length`.
+    /// Notes that `clock` covers all before `length`.
     pub fn cover(&self, length: u64, clock: VectorClock) {
         self.shared.lock().blocks.cover(length, clock);
     }
@@ -390,7 +388,7 @@ impl Index {
         }
     }
 
-    /// Forgets what is before the position `begin`, which is at this offset.
+    /// Forgets what is before the position `begin`, which is at `offset`.
     pub(super) fn drop_before(&mut self, begin: u64, offset: u64) {
         self.marks.drop_before(begin);
         self.blocks.drop_before(begin);
@@ -405,7 +403,7 @@ impl Index {
 
 #[cfg(test)]
 impl FileReader {
-    /// How many marks, records and blocks are in memory, and how many sources the blocks have.
+    /// How many marks, records and blocks are in memory, and the number of sources.
     pub(super) fn sizes(&self) -> [usize; 4] {
         let index = self.shared.lock();
         let [blocks, sources] = index.blocks.sizes();

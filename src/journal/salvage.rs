@@ -1,4 +1,4 @@
-//! Reads what is left of a damaged journal: every line that has its checksum, wherever it is.
+//! Reads what is left of a damaged journal: every line whose checksum is right, wherever it is.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use super::storage::Storage;
 use crate::source::Source;
 use crate::transaction::Record;
 
-/// How many bytes are read at once, and how many if that many cannot be read.
+/// How many bytes are read at once, and how many if a read fails.
 const CHUNK_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 4096;
 
-/// How many damaged places are remembered; others are only counted.
+/// How many damaged places are listed; others are only counted.
 const PLACES: usize = 10;
 
 /// What the object of every transaction begins with.
@@ -21,16 +21,15 @@ const TRANSACTION: &[u8] = b"{\"Source\":";
 /// What was found besides the transactions.
 #[derive(Debug, Default)]
 pub struct Remains {
-    /// The lives that are noted.
+    /// The lives in the notes.
     pub lives: Vec<Source>,
-    /// The offsets of the first lines that are none.
+    /// The offsets of the first damaged lines.
     pub damaged: Vec<u64>,
-    /// How many there are.
+    /// How many lines are damaged.
     pub damaged_count: u64,
 }
 
-/// Shows `visit` each transaction that can be read, in the order in which they are in the file, and none
-/// if something cannot be read.
+/// Shows `visit` each transaction that can be read, in the order of the file, and none for each damaged line.
 ///
 /// # Errors
 /// If the file's length cannot be read. What cannot be read otherwise counts as damaged.
@@ -54,7 +53,7 @@ pub fn salvage(
                 continue;
             }
             Err(_) => {
-                // No line goes over that.
+                // A NUL byte: no good line goes on over this gap.
                 salvage.line.push(0);
                 salvage.end(offset);
                 offset += PIECE_BYTES as u64;
@@ -90,7 +89,7 @@ impl Salvage<'_> {
         }
     }
 
-    /// The line is at its end; the next one begins at `next`.
+    /// Ends the line; the next one begins at `next`.
     fn end(&mut self, next: u64) {
         let line = std::mem::take(&mut self.line);
         let begin = std::mem::replace(&mut self.begin, next);
@@ -102,7 +101,7 @@ impl Salvage<'_> {
         }
         self.remains.damaged_count += 1;
         (self.visit)(None);
-        // If a line feed is what is damaged, or something that no line had, there are good lines in it.
+        // If only a line feed is damaged, or something was inserted, there are good lines in it.
         let mut starts = memchr::memmem::find_iter(&line, TRANSACTION).peekable();
         while let Some(start) = starts.next() {
             let line = &line[start..starts.peek().copied().unwrap_or(line.len())];
@@ -112,7 +111,7 @@ impl Salvage<'_> {
         }
     }
 
-    /// Whether this is a good line.
+    /// Takes a line, if it is good. Returns whether it is.
     fn take(&mut self, line: &[u8]) -> bool {
         let Ok(line) = read_line(line) else { return false };
         if is_note(line.object) {

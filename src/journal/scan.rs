@@ -13,7 +13,7 @@ use crate::transaction::MAX_ENCODED_BYTES;
 /// How many bytes are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The longest line. What is longer without a line feed is no line.
+/// The longest line. A longer text without a line feed is no line.
 pub const MAX_LINE_BYTES: usize = MAX_ENCODED_BYTES + MAX_SEAL_BYTES;
 
 /// A sector that was never written.
@@ -24,26 +24,26 @@ const NUL: [u8; SECTOR_BYTES as usize] = [0; SECTOR_BYTES as usize];
 pub struct Batch<'a> {
     /// Its number.
     pub number: u64,
-    /// The offset after it.
+    /// The offset after the batch.
     pub end: u64,
-    /// Which line of it the first object is on: not the first one only if reading began within it.
+    /// Which line of the batch the first object is: not the first line if reading began within the batch.
     pub first_line: u64,
     /// Its objects, each with the offset of its line.
     pub objects: Vec<(u64, &'a str)>,
 }
 
-/// What is after the last complete batch.
+/// What comes after the last complete batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalEnd {
     /// Nothing, or reserved space.
     Clean,
-    /// A batch that a crash kept from becoming durable.
+    /// A batch that was not durable before a crash.
     Torn,
-    /// Something that was changed after it was written.
+    /// Text that was changed after it was written.
     Damaged(Damage),
 }
 
-/// Where a journal is damaged, and how it shows.
+/// Where a journal is damaged, and what is wrong there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The offset of the line that is wrong.
@@ -55,33 +55,33 @@ pub struct Damage {
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DamageCause {
-    /// It is none.
+    /// It is no line.
     Line(LineError),
-    /// It is in a place where another one belongs.
+    /// Another line belongs there.
     Sequence {
-        /// The one that belongs there.
+        /// The line that belongs there.
         expected: Expected,
-        /// The one that it is.
+        /// The line that is there.
         found: Seal,
     },
-    /// The batch is complete but for its last line feed.
+    /// The batch is complete except for its last line feed.
     LineFeed,
-    /// It was sealed, and is not what can be there; in words.
+    /// Its checksum is right, but its content cannot be there; in words.
     Content(String),
-    /// The system does not read it; in words.
+    /// The system cannot read it; in words.
     Unreadable(String),
     /// The file ends before it.
     Missing,
 }
 
-/// Which line belongs somewhere.
+/// Which line belongs at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// One of this batch, this many lines from its beginning.
+    /// This line of this batch.
     At(u64, u64),
-    /// The first one of this batch.
+    /// The first line of this batch.
     First(u64),
-    /// This one.
+    /// The line with this seal.
     Line(Seal),
 }
 
@@ -128,26 +128,26 @@ pub struct Scanner<'a> {
     /// What was read, from the offset `start` on.
     buffer: Vec<u8>,
     start: u64,
-    /// Where each read goes to first.
+    /// The target of each read.
     chunk: Box<[u8]>,
-    /// How much of the buffer the batches take that were given.
+    /// How much of the buffer the returned batches take.
     given: usize,
     /// The batch that comes next.
     batch: u64,
     /// The line that comes next.
     next: Expected,
-    /// Whether the last batch is all there but for its line feed, which was put into the buffer.
+    /// Whether the last batch is complete except for its line feed, which was put into the buffer.
     unterminated: bool,
 }
 
-/// What became of reading a batch's lines.
+/// The result of reading the lines of a batch.
 enum BatchLines {
-    /// All of them, each with where it is in the buffer and the length of its object; which line the
-    /// first one is; and where the batch ends.
+    /// All of them: for each its place in the buffer and the length of its object. Then which line the first
+    /// one is, and where the batch ends.
     Complete(Vec<(usize, usize)>, u64, usize),
     /// A whole line that does not belong here.
     Wrong { at: usize, why: DamageCause },
-    /// A line that a NUL byte or the end of the file cuts off; it should be the `expected` one.
+    /// A line that a NUL byte or the end of the file cuts off. It should be the `expected` one.
     CutOff { at: usize, expected: Expected },
 }
 
@@ -181,12 +181,12 @@ impl<'a> Scanner<'a> {
         self.batch
     }
 
-    /// Whether the last batch is all there but for its line feed. It counts as complete.
+    /// Whether the last batch is complete except for its line feed. It counts as complete.
     pub fn unterminated(&self) -> bool {
         self.unterminated
     }
 
-    /// The next batch, or what there is instead of one.
+    /// The next batch, or what comes instead of one.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -261,8 +261,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The length of the line at `at` in the buffer, without its line feed; none if a NUL byte or
-    /// the end of the file comes first. Of a line that is too long, a length that is.
+    /// The length of the line at `at` in the buffer, without its line feed; none if a NUL byte or the end of
+    /// the file comes first. If the line is too long, any length that is too long.
     fn line_length(&mut self, at: usize) -> io::Result<Option<usize>> {
         let mut searched = at;
         loop {
@@ -281,7 +281,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Forgets what was given, if that is most of the buffer.
+    /// Removes the returned batches from the buffer, if they are most of it.
     fn make_room(&mut self) {
         if self.given > self.buffer.len() / 2 {
             self.buffer.drain(..self.given);
@@ -297,8 +297,8 @@ impl<'a> Scanner<'a> {
         Ok(read > 0)
     }
 
-    /// Whether what is cut off at `at` is the end, torn, or damaged: see the format. None if the
-    /// batch's first byte or its last line feed was missing, and now is in the buffer.
+    /// Decides whether the line that is cut off at `at` is the end, torn, or damaged: see the format. None if
+    /// only the batch's first byte or its last line feed was missing; it is in the buffer now.
     fn judge(&mut self, at: usize, expected: Expected) -> io::Result<Option<JournalEnd>> {
         let stop = self.buffer[at..].iter().position(|byte| *byte == 0);
         let line = &self.buffer[at..stop.map_or(self.buffer.len(), |stop| at + stop)];
@@ -313,15 +313,15 @@ impl<'a> Scanner<'a> {
         let damaged = |why| Ok(Some(JournalEnd::Damaged(Damage { offset, why })));
         let is_edge = |offset: u64| offset.is_multiple_of(SECTOR_BYTES);
         if let Some(hole_end) = rest.data_start {
-            // Something comes after the NUL bytes: sectors are missing, or a byte was changed.
+            // Something follows the NUL bytes: sectors are missing, or a byte was changed.
             let is_hole = (is_edge(cut) || cut == self.offset())
                 && is_edge(hole_end)
                 && !rest.has_later_batch;
             return if !is_hole {
                 damaged(DamageCause::Line(LineError::Unsealed))
             } else if hole_end - cut == 1 {
-                // Only the batch's first byte is missing, which is known: whether or not it was durable
-                // once, what is there is the batch if the checksums say so.
+                // Only the batch's first byte is missing, and it is known. Whether or not the batch was
+                // durable, it is complete if the checksums say so.
                 self.buffer[at] = FIRST_BYTE;
                 Ok(None)
             } else {
@@ -340,7 +340,7 @@ impl<'a> Scanner<'a> {
         if lacks_line_feed {
             return damaged(DamageCause::LineFeed);
         }
-        // Writing stopped here: where the file ends, or between two sectors.
+        // Writing stopped here: at the end of the file, or between two sectors.
         if cut == rest.file_end || is_edge(cut) {
             return Ok(Some(JournalEnd::Torn));
         }
@@ -348,19 +348,19 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What there is from a cut on, where NUL bytes begin or the file ends.
+/// What comes after a cut, which is the beginning of NUL bytes or the end of the file.
 struct AfterCut {
     /// The offset of the first byte that is not NUL.
     data_start: Option<u64>,
     file_end: u64,
-    /// Whether there is the end of a line of a later batch than the one that is cut off.
+    /// Whether the end of a line of a later batch follows.
     has_later_batch: bool,
 }
 
 impl AfterCut {
     fn read(storage: &dyn Storage, cut: u64, batch: u64) -> io::Result<Self> {
         let mut rest = Self { data_start: None, file_end: cut, has_later_batch: false };
-        // What there is of a line: no line has a NUL byte.
+        // The line so far: no line has a NUL byte.
         let mut line: Vec<u8> = Vec::new();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {

@@ -1,8 +1,9 @@
-//! The scrub: reads a journal in use again and again, so that damage is found while there still is
-//! somebody to mend it from.
+//! The scrub: reads a journal in use again and again, so that damage is found while a peer still has what is
+//! needed to mend it.
 //!
-//! A start from a checkpoint reads only what follows it. So all is read once soon after the start, and
-//! then slowly for ever, and so is the base. In between it is looked at whether the file is still in its place.
+//! A start from a checkpoint reads only what follows it. So the whole journal and the base are read once soon
+//! after the start, and then slowly for ever. Every second the scrub also checks that the file is still at
+//! its path.
 
 use std::time::{Duration, Instant};
 
@@ -10,30 +11,30 @@ use smol::Timer;
 
 use super::reader::{Checked, FileReader};
 
-/// About how many bytes are read in one go.
+/// About how many bytes are read at once.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// How many bytes a second are read right after the start, and as long as there is damage: to find the
-/// rest of it, and to find that it is mended.
+/// How many bytes a second are read right after the start, and as long as damage is known: to find the rest
+/// of the damage, or that it is mended.
 const SOON_BYTES_A_SECOND: u64 = 8 << 20;
 
-/// How long a pass takes later, unless the disk or the processor is too slow for that.
+/// How long a later pass takes, unless the disk or the processor is too slow for that.
 const PASS_TIME: Duration = Duration::from_secs(3600);
 
-/// How many times as long as reading a piece took is waited at the least.
+/// The rest after a piece is at least this many times as long as reading it took.
 const RESTS: u32 = 99;
 
-/// How often it is looked at whether the file is still in its place.
+/// How often the scrub checks that the file is still at its path.
 const TICK: Duration = Duration::from_secs(1);
 
 /// A pass over the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pass {
-    /// Whether it is to be done soon.
+    /// Whether it must be done soon.
     is_urgent: bool,
     /// The position to read on from.
     next: u64,
-    /// Whether damage was known when it began, and whether it has found some.
+    /// Whether damage was known when it began, and whether it has found damage.
     knew: bool,
     found: bool,
 }
@@ -43,7 +44,7 @@ impl Pass {
         Self { is_urgent, next: 0, knew, found: false }
     }
 
-    /// How long to wait after `bytes` of `total` were read, which took so long.
+    /// How long to rest after `bytes` of `total` bytes were read in the time `took`.
     fn rest(self, bytes: u64, total: u64, took: Duration) -> Duration {
         if self.is_urgent {
             let due = Duration::from_secs_f64(bytes as f64 / SOON_BYTES_A_SECOND as f64);
@@ -53,7 +54,7 @@ impl Pass {
         PASS_TIME.mul_f64(share.min(1.0)).saturating_sub(took).max(took * RESTS)
     }
 
-    /// The next piece's pass, after this one had `checked`; and whether all is known to be good.
+    /// The pass that goes on after `checked`, and whether earlier damage is now known to be mended.
     fn after(self, checked: &Checked, knows: bool) -> (Self, bool) {
         let found = self.found || checked.damage.is_some();
         match checked.next {
@@ -87,7 +88,7 @@ pub async fn watch(reader: FileReader) {
             }
             Timer::at(until.min(now + TICK)).await;
             let looking = reader.clone();
-            // It tells of it, and everyone else can see it.
+            // This logs and notes what it finds.
             smol::unblock(move || looking.check_place(looking.end()).ok()).await;
         }
     }
@@ -108,7 +109,7 @@ mod tests {
             (true, 100 * MIB, 10, 15),
             (false, 100 * MIB, 3590, 3600),
             (false, MIB, 3590, 3600),
-            // Two milliseconds a piece: at one hundredth of the time a pass takes longer.
+            // Two milliseconds a piece: with rests of 99 times that, a pass takes longer.
             (false, 100_000 * MIB, 19_000, 21_000),
         ] {
             let pass = Pass::new(is_urgent, false);
@@ -136,7 +137,7 @@ mod tests {
         let first = Pass::new(true, false);
         let (pass, mended) = first.after(&good(Some(4)), false);
         assert_eq!((pass, mended), (Pass { next: 4, ..first }, false));
-        // None was found, and what a reader has found meanwhile is not forgotten.
+        // None was found; but damage that a reader has found meanwhile is not forgotten.
         assert_eq!(pass.after(&good(None), false), (Pass::new(false, false), false));
         assert_eq!(pass.after(&good(None), true), (Pass::new(true, true), false));
         let (pass, _) = pass.after(&bad(Some(5)), true);

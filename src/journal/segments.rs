@@ -1,8 +1,8 @@
 //! The files of a journal in their order, as one text.
 //!
-//! Offsets are those of the text, see the format: they never change. What is before the first segment that
-//! is still there was folded away, which is no damage. Only the last segment is written to. If one before it
-//! is shorter than it has to be, what is missing of it reads as NUL bytes, which no line has.
+//! Offsets are those of the text, see the format: they never change. What is before the first segment was
+//! folded away, which is no damage. Only the last segment is written to. If an earlier one is too short, the
+//! missing bytes read as NUL bytes, which no line has.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,25 +16,25 @@ use super::scan::{Damage, DamageCause};
 use super::storage::Storage;
 use crate::source::Source;
 
-/// How many bytes are looked at in one go.
+/// How many bytes are read at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Where the files of a journal are made and removed.
+/// The place where the files of a journal are made and removed.
 pub trait Shelf: Send + Sync + 'static {
-    /// Makes the file of the segment that begins at `position`, with the text `header`, durably.
+    /// Makes the file of the segment at `position`, with the text `header`, durably.
     ///
     /// # Errors
-    /// If it is not known to be durable.
+    /// If it may not be durable.
     fn add(&self, position: u64, header: &[u8]) -> Result<Arc<dyn Storage>, NotAdded>;
 
-    /// Removes the files of the segments that begin before `position`, the first ones first, and what is of
-    /// no use without them.
+    /// Removes the files of the segments that begin before `position`, the first one first, and what is of no
+    /// use without them.
     ///
     /// # Errors
     /// If one cannot be removed.
     fn remove_before(&self, position: u64) -> io::Result<()>;
 
-    /// Checks what stands for what is not there any more, and says how many bytes it has.
+    /// Checks the base, which stands for what was dropped, and returns its length in bytes.
     ///
     /// # Errors
     /// If it is damaged.
@@ -43,16 +43,16 @@ pub trait Shelf: Send + Sync + 'static {
     }
 }
 
-/// Why a segment is not added.
+/// Why a segment was not added.
 #[derive(Debug)]
 pub enum NotAdded {
-    /// It could not be made, and is not there.
+    /// It is not there.
     Absent(io::Error),
     /// It may be there after a crash, or not.
     Unknown(io::Error),
 }
 
-/// What was read was folded away.
+/// The error of reading what was folded away.
 #[derive(Debug)]
 struct Folded {
     begin: u64,
@@ -70,7 +70,7 @@ impl fmt::Display for Folded {
 
 impl std::error::Error for Folded {}
 
-/// The error of reading before `begin`, where the journal begins now.
+/// The error of reading before `begin`, the present beginning of the journal.
 pub(super) fn folded(begin: u64) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, Folded { begin })
 }
@@ -80,7 +80,7 @@ pub fn is_folded(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Folded>())
 }
 
-/// The files, shared by the one who appends and those who read.
+/// The files, shared by the owner and the readers.
 #[derive(Clone)]
 pub struct Segments(Arc<SegmentFiles>);
 
@@ -95,7 +95,7 @@ pub(super) struct SegmentFile {
     pub storage: Arc<dyn Storage>,
     /// The header as it was when the file was opened.
     pub header: Header,
-    /// Where in the text the file's first byte would be.
+    /// The offset in the text that the file's first byte would have.
     start: u64,
     /// The first line after the header.
     pub first: Mark,
@@ -121,17 +121,17 @@ impl SegmentFile {
         self.header.position()
     }
 
-    /// Where its part of the text begins: the header of the journal's first file is one of its lines.
+    /// Where its part of the text begins. In the first file of a journal, the header belongs to the text.
     fn from(&self) -> u64 {
         if self.header.begin.is_none() { 0 } else { self.first.offset }
     }
 
-    /// Cuts off what is after `end`, which is where the next file goes on.
+    /// Cuts off what is after `end`, where the next file begins.
     pub fn cut(&self, end: u64) -> io::Result<()> {
         self.storage.set_length(end - self.start)
     }
 
-    /// Checks that the file has its part of the text, which ends at `end`, and nothing else.
+    /// Checks that the file has all of its part of the text, up to `end`, and nothing after it.
     fn check_end(&self, end: u64) -> Result<(), OpenError> {
         let length = self.storage.length()?;
         let mut offset = end.saturating_sub(self.start);
@@ -176,19 +176,19 @@ impl SegmentFile {
 }
 
 impl Segments {
-    /// A journal in one file, which never goes on in another.
+    /// A journal in one file, which never begins another.
     ///
     /// # Errors
-    /// If the file does not begin as a journal does.
+    /// If the file does not begin with a header.
     pub fn of_file(storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
         let files = RwLock::new([Arc::new(SegmentFile::open(storage)?)].into());
         Ok(Self(Arc::new(SegmentFiles { files, shelf: None })))
     }
 
-    /// A journal in these files, of which there is one at least, and others to come.
+    /// A journal in these files, at least one, which can begin others.
     ///
     /// # Errors
-    /// If one does not begin as a segment does, or is not the one that goes on after the one before it.
+    /// If one does not begin with a header, or does not follow the one before it.
     pub fn open(
         files: impl IntoIterator<Item = Arc<dyn Storage>>,
         shelf: Box<dyn Shelf>,
@@ -210,22 +210,22 @@ impl Segments {
         self.0.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each of them, the first one first.
+    /// All files in their order.
     pub(super) fn each(&self) -> Vec<Arc<SegmentFile>> {
         self.files().iter().cloned().collect()
     }
 
-    /// The first one.
+    /// The first file.
     pub(super) fn first(&self) -> Arc<SegmentFile> {
         self.files().front().expect("there is one at least").clone()
     }
 
-    /// The last one, which is written to.
+    /// The last file, which is written to.
     pub(super) fn last(&self) -> Arc<SegmentFile> {
         self.files().back().expect("there is one at least").clone()
     }
 
-    /// The header of the first one.
+    /// The header of the first file.
     pub fn header(&self) -> Header {
         self.first().header.clone()
     }
@@ -235,28 +235,28 @@ impl Segments {
         self.first().header.source.clone()
     }
 
-    /// The position of the first record that is still there.
+    /// The position of the first record that was not dropped.
     pub fn begin(&self) -> u64 {
         self.first().position()
     }
 
-    /// The offset of the first line that is still there.
+    /// The offset of the first line that was not dropped.
     pub fn begin_offset(&self) -> u64 {
         self.first().from()
     }
 
-    /// The first line that is still there, after the first file's header.
+    /// The first line after the first file's header.
     pub fn first_line(&self) -> Mark {
         self.first().first
     }
 
-    /// What the files are called, and the positions at which they begin.
+    /// The names of the files, and the positions at which they begin.
     pub fn names(&self) -> Vec<(String, u64)> {
         let files = self.files();
         files.iter().map(|file| (file.storage.name(), file.position())).collect()
     }
 
-    /// What the file is called that has this offset of the text, and the offset in it.
+    /// The name of the file that has this offset of the text, and the offset in that file.
     pub fn place(&self, offset: u64) -> (String, u64) {
         let files = self.files();
         let index = files.partition_point(|segment| segment.from() <= offset).saturating_sub(1);
@@ -264,7 +264,7 @@ impl Segments {
         (segment.storage.name(), offset.saturating_sub(segment.start))
     }
 
-    /// The same of what is wrong with the text.
+    /// The same error, by file and offset in it.
     pub(super) fn located(&self, error: OpenError) -> OpenError {
         let (offset, here): (u64, &dyn Fn(u64) -> OpenError) = match &error {
             OpenError::Damaged(Damage { offset, why }) => {
@@ -279,12 +279,12 @@ impl Segments {
         here(offset).within(&name)
     }
 
-    /// Checks what stands for what is not there any more, and says how many bytes it has.
+    /// Checks the base, which stands for what was dropped, and returns its length in bytes.
     pub(super) fn check_base(&self) -> Result<u64, DamagedFile> {
         self.0.shelf.as_ref().map_or(Ok(0), |shelf| shelf.check_base())
     }
 
-    /// Whether the journal can go on in another file.
+    /// Whether the journal can begin another file.
     pub(super) fn can_grow(&self) -> bool {
         self.0.shelf.is_some()
     }
@@ -301,7 +301,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Drops the segments, but for the last one, all of whose records are before `position`.
+    /// Drops the segments whose records are all before `position`, but not the last one.
     pub(super) fn drop_before(&self, position: u64) -> io::Result<()> {
         let mut files = self.0.files.write().unwrap_or_else(PoisonError::into_inner);
         while files.get(1).is_some_and(|next| next.position() <= position) {
@@ -314,7 +314,7 @@ impl Segments {
         }
     }
 
-    /// The segment that has this offset, and where its part of the text ends; none if it is the last.
+    /// The segment that has this offset, and the end of its part of the text; none if it is the last.
     fn at(&self, offset: u64) -> io::Result<(Arc<SegmentFile>, Option<u64>)> {
         let files = self.files();
         let after = files.partition_point(|segment| segment.from() <= offset);
@@ -324,7 +324,7 @@ impl Segments {
         Ok((files[index].clone(), files.get(after).map(|next| next.from())))
     }
 
-    /// The offset in the last segment's file.
+    /// The last segment, and the offset in its file.
     fn in_last(&self, offset: u64) -> io::Result<(Arc<SegmentFile>, u64)> {
         let last = self.last();
         let own = offset.checked_sub(last.from()).map(|_| offset - last.start);

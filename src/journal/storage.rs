@@ -1,5 +1,4 @@
-//! A file as the journal uses it, so that tests can put a disk beneath that forgets what was not
-//! synced.
+//! A file as the journal uses it. Tests put a disk in its place that forgets what was not synced.
 
 use std::fs::File;
 use std::io;
@@ -8,13 +7,14 @@ use std::path::PathBuf;
 
 /// A file of bytes.
 pub trait Storage: Send + Sync + 'static {
-    /// How many bytes it has.
+    /// Its length in bytes.
     ///
     /// # Errors
     /// If the system does not say.
     fn length(&self) -> io::Result<u64>;
 
-    /// Reads bytes from `offset` on, and says how many: fewer than there is room for at the end only.
+    /// Reads bytes from `offset` on, and returns how many: fewer than the buffer has only at the end of the
+    /// file.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -23,37 +23,37 @@ pub trait Storage: Send + Sync + 'static {
     /// Writes bytes from `offset` on.
     ///
     /// # Errors
-    /// If not all of them could be written; some may be.
+    /// If not all of them could be written. Some may have been.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Cuts the file off, or lengthens it with NUL bytes.
+    /// Cuts the file, or lengthens it with NUL bytes.
     ///
     /// # Errors
     /// If that cannot be done.
     fn set_length(&self, length: u64) -> io::Result<()>;
 
-    /// Makes what was written durable, and the length.
+    /// Makes the content and the length durable.
     ///
     /// # Errors
     /// If it is not known to be durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// What it is called in what is said of it.
+    /// Its name in messages.
     fn name(&self) -> String {
         "the journal".into()
     }
 
-    /// Whether the bytes are still what is found by the name, up to `end` at least.
+    /// Checks that the path still leads to this file, and that it has `end` bytes at least.
     ///
     /// # Errors
-    /// If they are not: what is written would be lost.
+    /// If not: what is written would be lost.
     fn check_place(&self, end: u64) -> io::Result<()> {
         let _ = end;
         Ok(())
     }
 }
 
-/// A file that others are to find by its path.
+/// A file that must stay at its path.
 #[derive(Debug)]
 pub struct NamedFile {
     file: File,
@@ -61,7 +61,7 @@ pub struct NamedFile {
 }
 
 impl NamedFile {
-    /// The open `file`, which is to be found at `path`.
+    /// The open `file`, whose path is `path`.
     pub fn new(file: File, path: PathBuf) -> Self {
         Self { file, path }
     }

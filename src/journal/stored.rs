@@ -1,7 +1,7 @@
-//! What is kept beside the journal so that not all of it has to be read: checkpoints and bases.
+//! The files beside the journal, with which not all of it has to be read: checkpoints and bases.
 //!
-//! Each is a file of three lines of the journal's format, all of batch 0: what the journal needs to know, what
-//! the replica needs, and the document.
+//! Each is a file of three lines in the journal's format, all of batch 0: a header for the journal, a summary
+//! for the replica, and the document.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,47 +16,47 @@ use super::scan::{Damage, DamageCause, Expected};
 use crate::source::Source;
 use crate::transaction::Place;
 
-/// What the names of the files begin with, before a number of [`DIGITS`] digits or more.
+/// The beginnings of the files' names, before a number of [`DIGITS`] digits or more.
 pub(super) const CHECKPOINT: &str = "checkpoint-";
 pub(super) const BASE: &str = "base-";
 pub(super) const SEGMENT: &str = "journal-";
 
-/// How many digits the number in a name has at the least, so that names are in the order of numbers.
+/// The least number of digits in a name, so that names are in the order of their numbers.
 const DIGITS: usize = 16;
 
 /// The versions of the formats.
 const CHECKPOINT_VERSION: u32 = 1;
 const BASE_VERSION: u32 = 1;
 
-/// How many bytes are read at once where not all are to be in memory.
+/// How many bytes are read at once, if not all of them are to be in memory.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// How many lines a file has.
 const LINES: u64 = 3;
 
-/// A checkpoint, as its file has it.
+/// A checkpoint as it is in its file.
 #[derive(Debug)]
 pub struct StoredCheckpoint {
     /// How many transactions the journal had.
     pub length: u64,
-    /// The newest life that the journal notes; none if it notes none.
+    /// The newest life in the journal's notes, if there is one.
     pub life: Option<Source>,
-    /// The offsets of the journal's lines, up to where it is to be read on from.
+    /// The offsets of the journal's lines, up to the one from which it is read on.
     pub marks: Marks,
     /// The journal's last record.
     pub last: Place,
-    /// What the replica needs.
+    /// The content of the replica without the document.
     pub summary: String,
     /// The document's text.
     pub document: Vec<u8>,
 }
 
-/// A base, as its file has it: it stands for what is before it in the journal.
+/// A base as it is in its file. It stands for the part of the journal before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBase {
-    /// All that the journal has before this position is in the base, or counts for nothing.
+    /// All transactions before this position are in the base, or do not count.
     pub position: u64,
-    /// What the replica needs.
+    /// The content of the replica without the document.
     pub summary: String,
     /// The document's text.
     pub document: Vec<u8>,
@@ -104,7 +104,7 @@ impl StoredBase {
         text(&header, &self.summary, &self.document)
     }
 
-    /// Reads the text of a file, and says of which journal it is.
+    /// Reads the text of a file, and returns also the source of its journal.
     ///
     /// # Errors
     /// If it cannot be used; in words.
@@ -135,7 +135,7 @@ pub fn read_checkpoint(path: &Path, source: &Source) -> Result<StoredCheckpoint,
     of(source, read_any_checkpoint(path)?)
 }
 
-/// Reads a checkpoint, and says of which journal it is.
+/// Reads a checkpoint, and returns also the source of its journal.
 ///
 /// # Errors
 /// If it cannot be used; in words.
@@ -158,7 +158,7 @@ pub fn read_base(path: &Path, source: &Source) -> Result<StoredBase, String> {
     of(source, read_any_base(path)?)
 }
 
-/// Reads a base, and says of which journal it is.
+/// Reads a base, and returns also the source of its journal.
 ///
 /// # Errors
 /// If it cannot be used; in words.
@@ -172,16 +172,16 @@ pub fn read_any_base(path: &Path) -> Result<(Source, StoredBase), String> {
     }
 }
 
-/// Checks the three lines of a file piece by piece, since its document may be large, and says how many bytes it
-/// has.
+/// Checks the three lines of a file piece by piece, since its document may be large. Returns the length of
+/// the file.
 ///
 /// # Errors
-/// If it cannot be read, and what is wrong with it and where, if something is.
+/// If it cannot be read; the inner error is the damage, if there is some.
 pub(super) fn check_lines(path: &Path) -> io::Result<Result<u64, Damage>> {
     let mut file = File::open(path)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     let (mut lines, mut begin, mut offset) = (0, 0, 0);
-    // The sum of the line's beginning, and its end as far as it was read.
+    // The checksum of the line's beginning, and the end of the line as far as it was read.
     let (mut sum, mut end) = (crc32fast::Hasher::new(), Vec::new());
     loop {
         let read = file.read(&mut chunk)?;
@@ -224,12 +224,12 @@ fn of<T>(source: &Source, (of, stored): (Source, T)) -> Result<T, String> {
     if of == *source { Ok(stored) } else { Err(format!("it belongs to the journal of {of}")) }
 }
 
-/// The name of a file that begins like this.
+/// The name of a file with this beginning and number.
 pub(super) fn numbered(begin: &str, number: u64) -> String {
     format!("{begin}{number:0DIGITS$}")
 }
 
-/// The number in the name of the file at `path`, if it begins like this and has nothing else.
+/// The number in the name of the file at `path`, if the name is this beginning and a number.
 pub(super) fn number_of(path: &Path, begin: &str) -> Option<u64> {
     let digits = path.file_name()?.to_str()?.strip_prefix(begin)?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
@@ -258,7 +258,7 @@ fn read<H: DeserializeOwned>(mut text: Vec<u8>) -> Result<(H, String, Vec<u8>), 
     let (header, summary, document) = (object(1)?, object(2)?, object(3)?);
     let header = serde_json::from_str(header).map_err(|error| error.to_string())?;
     let summary = summary.to_owned();
-    // The document may be large: what is around it is taken away, and it is not copied.
+    // The document may be large: it stays in its memory, and what is around it is removed.
     let (begin, length) = (document.as_ptr() as usize - text.as_ptr() as usize, document.len());
     text.truncate(begin + length);
     text.drain(..begin);

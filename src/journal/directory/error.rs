@@ -16,12 +16,12 @@ pub enum DirectoryError {
     InUse(PathBuf),
     /// There is no journal in it.
     NoJournal(PathBuf),
-    /// There is no journal in it, and there was one: this checkpoint or base proves it.
+    /// There is no journal in it, though there was one: this checkpoint or base proves it.
     JournalGone(PathBuf),
-    /// The journal, of which this is the first file, begins at this position, and there is no base that can be
-    /// used and stands for what was before; why, in words.
+    /// The journal with this first file begins at this position, and there is no usable base for what was
+    /// before; why, in words.
     NoBase(PathBuf, u64, String),
-    /// The journal lacks what was acknowledged once.
+    /// The journal lacks transactions that were acknowledged.
     Lacking(PathBuf, Lacking),
     /// There is a journal in it already.
     HasJournal(PathBuf),
@@ -74,14 +74,14 @@ impl fmt::Display for DirectoryError {
 
 impl std::error::Error for DirectoryError {}
 
-/// What a checkpoint or a base proves to have been in the journal, and is not.
+/// What the journal lacks, as a checkpoint or a base proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lacking {
     /// How many transactions the journal has.
     pub has: u64,
     /// How many it had.
     pub had: u64,
-    /// The last one of those, if that is known.
+    /// The last transaction that it had, if that is known.
     pub last: Option<Place>,
 }
 

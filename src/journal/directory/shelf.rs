@@ -13,7 +13,7 @@ use crate::journal::segments::{NotAdded, Shelf};
 use crate::journal::storage::{NamedFile, Storage};
 use crate::journal::stored::{BASE, CHECKPOINT, SEGMENT, check_lines, number_of, numbered};
 
-/// Makes and removes the files of the journal's segments.
+/// Makes and removes the files of the segments.
 pub struct DirectoryShelf {
     /// The directory.
     pub path: PathBuf,
@@ -50,7 +50,7 @@ impl Shelf for DirectoryShelf {
         for path in &gone {
             remove(path)?;
         }
-        // What is of no use without them goes after them.
+        // What is of no use without them is removed after them.
         sync_directory(&self.path)?;
         let bases = bases.into_iter().filter(|path| !stands_for(path));
         let checkpoints = numbered_paths(&self.path, CHECKPOINT).into_iter();
@@ -66,7 +66,7 @@ impl Shelf for DirectoryShelf {
         let file = path.display().to_string();
         match check_lines(&path) {
             Ok(checked) => checked.map_err(|damage| DamagedFile { file, damage }),
-            // Another one has taken its place.
+            // Another base has replaced it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => {
                 let damage = Damage { offset: 0, why: DamageCause::Unreadable(error.to_string()) };
@@ -84,7 +84,7 @@ pub fn segment_path(directory: &Path, position: u64) -> PathBuf {
     directory.join(numbered(SEGMENT, position))
 }
 
-/// The files of the segments with the positions that their names have, the last one last.
+/// The files of the segments in their order, with the positions in their names.
 pub fn segments(directory: &Path) -> Vec<(u64, PathBuf)> {
     let first = Some(directory.join(JOURNAL)).filter(|path| path.symlink_metadata().is_ok());
     let others = numbered_paths(directory, SEGMENT).into_iter();
@@ -92,7 +92,7 @@ pub fn segments(directory: &Path) -> Vec<(u64, PathBuf)> {
     first.map(|path| (0, path)).into_iter().chain(others).collect()
 }
 
-/// The files whose names begin like this and have a number after it, the greatest last.
+/// The files whose names are this beginning and a number, in the order of the numbers.
 pub fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> =
@@ -101,7 +101,7 @@ pub fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Removes a file, which may be gone already: what is of no use any more is removed by whoever finds it first.
+/// Removes a file, unless it is gone already.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -109,7 +109,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes what a crash has left of segments and bases that were not finished.
+/// Removes the unfinished segments and bases that a crash has left.
 pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();

@@ -1,4 +1,4 @@
-//! Reads a journal through from the last mark on, or from its beginning.
+//! Reads a journal to its end, from the last mark or from its beginning.
 
 use std::fmt;
 use std::io;
@@ -19,16 +19,16 @@ pub enum OpenError {
     Io(io::Error),
     /// It is damaged.
     Damaged(Damage),
-    /// Its first line is not the header of a journal that this program knows; in words.
+    /// Its first line is not a header that this program knows; in words.
     Header(String),
-    /// This line has its checksum and is no transaction; in words.
+    /// The line at this offset has the right checksum but is no transaction; in words.
     Line(u64, String),
-    /// That is so in the file of this name.
+    /// The error is in the file of this name.
     Within(String, Box<OpenError>),
 }
 
 impl OpenError {
-    /// The same, in the file of this name.
+    /// The same error, in the file of this name.
     pub fn within(self, name: &str) -> Self {
         match self {
             Self::Within(..) => self,
@@ -36,7 +36,7 @@ impl OpenError {
         }
     }
 
-    /// In which file it is, if it says so, and what is wrong there.
+    /// The name of the file, if it is known, and the error in it.
     pub fn parts(&self) -> (Option<&str>, &Self) {
         match self {
             Self::Within(name, error) => (Some(name), error),
@@ -63,13 +63,13 @@ impl From<io::Error> for OpenError {
     }
 }
 
-/// Is given the transactions of each batch, and how much of the file has been read, from 0 to 1.
+/// Gets the transactions of each batch, and how much of the journal has been read, from 0 to 1.
 pub type Visit<'a> = dyn FnMut(f64, Vec<Transaction>) -> Result<(), OpenError> + 'a;
 
-/// Reads a file's header, and says where in it the first record's line begins.
+/// Reads a file's header, and returns also where the first line after it begins.
 ///
 /// # Errors
-/// If it is none.
+/// If it has no valid header.
 pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
     let mut scanner = Scanner::new(storage, 0, 0);
     let header = match scanner.next()? {
@@ -86,26 +86,26 @@ pub fn read_header(storage: &dyn Storage) -> Result<(Header, Mark), OpenError> {
     Ok((header, Mark { offset: scanner.offset(), batch: scanner.next_batch(), line: 1 }))
 }
 
-/// What stands at the end of a journal that was read through.
+/// What is known of a journal that was read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The offset of the last complete batch, or of the part of it that was read.
+    /// The offset of the last complete batch, or of the part of that which was read.
     pub last: u64,
-    /// The offset after the last complete batch, and its last line feed.
+    /// The offset after the last complete batch, with its line feed.
     pub end: u64,
     /// The number of the batch that comes next.
     pub next_batch: u64,
     /// How many records there are.
     pub length: u64,
-    /// The lives that are noted in what was read, the newest last.
+    /// The lives in the notes that were read, the newest last.
     pub lives: Vec<Source>,
     /// Whether a torn batch follows.
     pub torn: bool,
 }
 
 impl Extent {
-    /// The text of the last complete batch, and whether it is not as the file has it: the first byte
-    /// and the last line feed may be missing there.
+    /// The text of the last complete batch, and whether it was mended: its first byte and its last line feed
+    /// may be missing in the file.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -121,8 +121,8 @@ impl Extent {
     }
 }
 
-/// Reads the records from the last of the reader's marks on, and shows them to `visit`; all if it has no
-/// marks. The reader gets the marks of what is read.
+/// Reads the records from the reader's last mark on, or all if it has none, and shows them to `visit`. The
+/// reader gets the marks of these records.
 ///
 /// # Errors
 /// If the journal is damaged or cannot be read.
@@ -197,7 +197,7 @@ fn read_on(reader: &FileReader, visit: &mut Visit) -> Result<Extent, OpenError> 
 }
 
 impl Extent {
-    /// Checks that what only the end of a journal may lack is not missing before its last file.
+    /// Checks that nothing is missing before the last file: only the end of a journal may be incomplete.
     pub fn check_end(&self, storage: &Segments) -> Result<(), OpenError> {
         let last_file = storage.last().first.offset;
         let damaged = |offset, why| Err(OpenError::Damaged(Damage { offset, why }));

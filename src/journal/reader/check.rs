@@ -1,4 +1,4 @@
-//! Checks what nobody has asked for: see the scrub.
+//! Checks lines that no reader asks for: see the scrub.
 
 use super::stored_lines::StoredLines;
 use super::{DamagedFile, FileReader, STRIDE, record};
@@ -8,21 +8,20 @@ use crate::journal::index::Ids;
 use crate::journal::scan::{Damage, DamageCause};
 use crate::journal::segments::SegmentFile;
 
-/// What came of checking a part of the file.
+/// The result of checking a part of the journal.
 #[derive(Debug)]
 pub struct Checked {
     /// The position to go on from; none if the part reaches to the end.
     pub next: Option<u64>,
     /// How many bytes were read.
     pub bytes: u64,
-    /// What was found.
+    /// The damage that was found.
     pub damage: Option<DamagedFile>,
 }
 
 impl FileReader {
-    /// Checks the lines from the mark at `from` on, up to the first mark after about `bytes` bytes or to damage;
-    /// from the beginning if there is no such mark any more, and then also that all files are there, and the base.
-    /// Waits for the disk.
+    /// Checks the lines from the mark at `from` on, up to the first mark after about `bytes` bytes, or to
+    /// damage. From the beginning it also checks that all files are there, and the base. Waits for the disk.
     pub fn check(&self, from: u64, bytes: u64) -> Checked {
         let begin = self.begin();
         let mut checked = Checked { next: None, bytes: 0, damage: None };
@@ -63,7 +62,7 @@ impl FileReader {
                 }
                 Ok(None) => break u64::MAX,
                 Err(_) if self.is_dropped(lines.offset()) => break self.begin(),
-                // What comes after the next mark may be good.
+                // The lines after the next mark may be good.
                 Err(damage) => {
                     checked.damage.get_or_insert_with(|| self.located(damage));
                     break (lines.position / STRIDE + 1) * STRIDE;
@@ -79,13 +78,13 @@ impl FileReader {
         checked
     }
 
-    /// Checks that each file is where it was, and begins as it did.
+    /// Checks that each file is at its path, and begins as it did.
     fn check_files(&self) -> Result<(), DamagedFile> {
         let files = self.storage.each();
         for (index, file) in files.iter().enumerate() {
             let is_last = index + 1 == files.len();
             match check_file(file, is_last) {
-                // It was dropped meanwhile.
+                // The file was dropped meanwhile.
                 Err(_) if self.is_dropped(file.first.offset) => (),
                 checked => checked?,
             }
@@ -94,8 +93,8 @@ impl FileReader {
     }
 }
 
-/// Checks that a file begins as it did, and is where it was; the last one's place is looked at more often, and
-/// told otherwise.
+/// Checks that a file begins as it did, and is at its path. For the last file the path is checked elsewhere,
+/// and more often.
 fn check_file(file: &SegmentFile, is_last: bool) -> Result<(), DamagedFile> {
     let damaged = |damage| Err(DamagedFile { file: file.storage.name(), damage });
     let wrong = |why| damaged(Damage { offset: 0, why: DamageCause::Content(why) });

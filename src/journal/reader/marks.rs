@@ -12,8 +12,8 @@ pub struct Mark {
     pub offset: u64,
     /// The batch.
     pub batch: u64,
-    /// Which line of the batch, from 1 on. Checkpoints of older versions do not say it, and are not used to
-    /// read on from.
+    /// Which line of the batch, from 1 on. It is missing in checkpoints of older versions, from which the
+    /// journal is not read on.
     #[serde(default)]
     pub line: u64,
 }
@@ -39,7 +39,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Marks {
-    /// The one of the record at `position`, if it has one.
+    /// The mark of the record at `position`, if it has one.
     pub fn at(&self, position: u64) -> Option<Mark> {
         let skipped = (position / STRIDE).checked_sub(self.from)?;
         self.marks
@@ -48,17 +48,17 @@ impl Marks {
             .filter(|_| position.is_multiple_of(STRIDE))
     }
 
-    /// The position after the last one at which the next one will be.
+    /// The position of the next mark after the last one.
     pub fn next(&self) -> u64 {
         (self.from + self.marks.len() as u64) * STRIDE
     }
 
-    /// The last one, and its position.
+    /// The last mark, and its position.
     pub fn last(&self) -> Option<(u64, Mark)> {
         self.marks.back().map(|mark| (self.next() - STRIDE, *mark))
     }
 
-    /// Those of positions from `begin` to `end`.
+    /// The marks of positions from `begin` to `end`.
     pub fn within(&self, begin: u64, end: u64) -> Self {
         let marks = (self.from..).zip(&self.marks).map(|(stride, mark)| (stride * STRIDE, mark));
         let marks = marks.filter(|(position, _)| (begin..=end).contains(position));
@@ -66,7 +66,7 @@ impl Marks {
         Self { from, marks: marks.map(|(_, mark)| *mark).collect() }
     }
 
-    /// Forgets those before `begin`.
+    /// Forgets the marks before `begin`.
     pub fn drop_before(&mut self, begin: u64) {
         while self.from * STRIDE < begin {
             self.from += 1;

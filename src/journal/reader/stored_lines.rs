@@ -10,20 +10,20 @@ use crate::journal::storage::Storage;
 /// How many bytes are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Reads lines from one on.
+/// Reads lines, from one of them on.
 pub struct StoredLines<'a> {
     reader: &'a FileReader,
     /// What was read, from the offset `start` on.
     buffer: Vec<u8>,
     start: u64,
-    /// How much of the buffer was given.
+    /// How much of the buffer was returned.
     at: usize,
-    /// Where each read goes to first.
+    /// The target of each read.
     chunk: Box<[u8]>,
-    /// The line that comes next, and its position if it is a record's.
+    /// The line that comes next, and the position of the next record.
     expected: Expected,
     pub position: u64,
-    /// How many records there were at the beginning.
+    /// How many records there were when reading began.
     pub length: u64,
 }
 
@@ -31,12 +31,12 @@ pub struct StoredLines<'a> {
 pub struct StoredLine {
     pub position: u64,
     pub offset: u64,
-    /// Where in the buffer its object is, until the next line is read.
+    /// Where its object is in the buffer, until the next line is read.
     object: Range<usize>,
 }
 
 impl<'a> StoredLines<'a> {
-    /// Begins at a mark, which is that of the record at `position`.
+    /// Begins at the mark of the record at `position`.
     pub fn new(reader: &'a FileReader, mark: Mark, position: u64) -> Self {
         Self {
             reader,
