@@ -369,7 +369,7 @@ mod tests {
                 journal.append(&batch, true).await.unwrap();
             }
             journal.roll().await.unwrap();
-            // Up to where it is to be dropped, and where it begins then.
+            // The position to drop up to, and where the journal begins then.
             for (position, begin) in [(0, 0), (1023, 0), (1024, 1024), (5, 1024), (4095, 3072)] {
                 assert_eq!(journal.drop_before(position).await.unwrap(), begin);
                 assert_eq!((reader.begin(), reader.length()), (begin, 5000));

@@ -98,7 +98,7 @@ fn many_members_in_any_order_are_sorted_and_the_last_of_a_name_stays() {
                 members.sort();
                 members.dedup_by(|left, right| left.0 == right.0);
             }
-            // In order but for one near the end, which is there twice.
+            // In order except for one name near the end, which is there twice.
             _ => {
                 members.sort();
                 if let Some(first) = members.first().cloned() {
@@ -335,7 +335,7 @@ fn pieces_are_the_text_and_no_larger_than_they_say() {
         drop(value);
         let mut all = String::new();
         for piece in pieces.by_ref() {
-            // It may end with a number, and with the ends of all that it is in.
+            // A piece may end with a number, and with the ends of all containers around it.
             assert!(piece.len() < bytes + 40 && !piece.is_empty());
             all.push_str(std::str::from_utf8(&piece).unwrap());
         }

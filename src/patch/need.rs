@@ -298,13 +298,13 @@ mod tests {
             ("{}", r#"[{"op":"copy","from":"/a","path":"/b/c"}]"#, at("/a")),
             (r#"{"a":1}"#, r#"[{"op":"move","from":"/a","path":"/b/c"}]"#, room("/b", None)),
             (r#"{"a":1}"#, r#"[{"op":"copy","from":"/a","path":"/b/c"}]"#, room("/b", None)),
-            // The element that goes away is one of those that there have to be.
+            // The moved element is one of those that the array has to have.
             (
                 r#"{"a":[1,2]}"#,
                 r#"[{"op":"move","from":"/a/0","path":"/a/2"}]"#,
                 room("/a", Some(3)),
             ),
-            // What a patch changed itself nobody else is to blame for.
+            // The patch itself changed it.
             (
                 r#"{"a":1}"#,
                 r#"[{"op":"replace","path":"/a","value":2},{"op":"test","path":"/a","value":1}]"#,
@@ -332,7 +332,7 @@ mod tests {
                 Err(NoRequirement::Never),
             ),
             (r#"{"a":1}"#, r#"[{"op":"test","path":"/a","value":1}]"#, Err(NoRequirement::Never)),
-            // Nor is anybody for what it made, whatever was there before.
+            // The patch itself made it, whatever was there before.
             (
                 "{}",
                 r#"[{"op":"add","path":"/a","value":{}},{"op":"replace","path":"/a/b","value":2}]"#,
@@ -343,7 +343,7 @@ mod tests {
                 r#"[{"op":"add","path":"/0","value":{}},{"op":"test","path":"/0/b","value":2}]"#,
                 own("/0/b"),
             ),
-            // Of an array its own operations tell where an element was before them.
+            // The patch moved the element itself: the place is the one before that.
             (
                 r#"{"l":["y"]}"#,
                 r#"[{"op":"add","path":"/l/0","value":"n"},{"op":"test","path":"/l/1","value":"x"}]"#,

@@ -10,45 +10,45 @@ use crate::document::Value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patch(pub Vec<Operation>);
 
-/// One operation (RFC 6902 section 4). `path` is where it works.
+/// One operation (RFC 6902 section 4). `path` is the place at which it works.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
     /// Adds a value, or replaces a member or the whole document.
     Add {
-        /// Where.
+        /// The place.
         path: PointerBuf,
-        /// What.
+        /// The value to add.
         value: Value,
     },
     /// Removes the value there.
     Remove {
-        /// Where.
+        /// The place.
         path: PointerBuf,
     },
     /// Replaces the value there.
     Replace {
-        /// Where.
+        /// The place.
         path: PointerBuf,
-        /// By what.
+        /// The new value.
         value: Value,
     },
     /// Removes the value at `from` and adds it at `path`.
     Move {
-        /// Where it is.
+        /// The place from which the value is taken.
         from: PointerBuf,
-        /// Where it comes to.
+        /// The place at which it is added.
         path: PointerBuf,
     },
     /// Adds the value at `from` also at `path`.
     Copy {
-        /// Where it is.
+        /// The place of the value.
         from: PointerBuf,
-        /// Where it comes to.
+        /// The place at which it is added.
         path: PointerBuf,
     },
     /// Fails unless the value there is equal to this one.
     Test {
-        /// Where.
+        /// The place.
         path: PointerBuf,
         /// The value to compare with.
         value: Value,
@@ -70,7 +70,7 @@ impl Patch {
 }
 
 impl Operation {
-    /// Where it works.
+    /// The place at which it works.
     pub fn path(&self) -> &PointerBuf {
         match self {
             Self::Add { path, .. }

@@ -235,7 +235,7 @@ mod tests {
                     }
                     6 => kept.push((sequence.clone(), list.clone())),
                     _ => {
-                        // Each of two may go on.
+                        // An older clone may go on.
                         if let Some((other, its)) = kept.get(random.usize(..kept.len().max(1))) {
                             (sequence, list) = (other.clone(), its.clone());
                         }

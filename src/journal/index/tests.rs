@@ -23,7 +23,7 @@ fn what_a_clock_covers_is_left_out_by_whole_blocks() {
         index.push(if is_of_b { stamped(&b, 7) } else { stamped(&a, id) });
     }
     let length = 3 * BLOCK + 10;
-    // From where on; the clock; where to go on.
+    // A position; the clock; the position to go on from.
     type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
     let table: [Case; 12] = [
         (0, &[], 0),
@@ -58,7 +58,7 @@ fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
         index.push(stamped(&a, 3 * BLOCK + id));
     }
     let length = 3 * BLOCK + 20;
-    // From where on; the clock; how many it lacks.
+    // A position; the clock; how many it lacks from there on.
     type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
     let table: [Case; 13] = [
         (0, &[], length),
@@ -79,7 +79,7 @@ fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
     for (from, entries, expected) in table {
         assert_eq!(index.lacking(from, &clock(entries)), expected, "{from} {entries:?}");
     }
-    // What is known of as a whole, and what nothing is known of.
+    // Blocks that are known, and one of which nothing is known.
     let mut index = BlockIndex::after(0, 4 * BLOCK);
     index.push(stamped(&a, 5 * BLOCK));
     assert_eq!(index.lacking(10, &clock(&[("a", 9999)])), 4 * BLOCK - 10);
@@ -87,7 +87,7 @@ fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
     assert_eq!(index.lacking(10, &clock(&[("a", 9999)])), 0);
     assert_eq!(index.lacking(10, &clock(&[("a", 4 * BLOCK + 1)])), 1);
     assert_eq!(index.lacking(10, &clock(&[("a", 4 * BLOCK)])), 4 * BLOCK - 9);
-    // More than is looked at.
+    // More blocks than are examined.
     let length = (COUNTED_BLOCKS as u64 + 2) * BLOCK;
     let mut index = BlockIndex::default();
     for id in 1..=length {
@@ -112,11 +112,11 @@ fn a_transaction_is_looked_for_where_it_may_be() {
     assert_eq!(index.candidates(&a, 10 * BLOCK + 1), [open, unknown.clone()]);
     assert_eq!(index.candidates(&a, 99_999), vec![unknown.clone()]);
     assert_eq!(index.candidates(&b, 1), [fifth, unknown]);
-    // A part of the second block says nothing of it, and of the third one all is said.
+    // Of the second block only a part is noted, which is not enough; the third one is noted as a whole.
     let records = (BLOCK + 1..3 * BLOCK).map(|_| stamped(&b, 5));
     index.note(BLOCK + 1, records);
     assert_eq!(index.candidates(&b, 5), [third.clone(), 0..2 * BLOCK, 3 * BLOCK..4 * BLOCK]);
-    // What is known already is not noted again, and names cover nothing.
+    // A known block is not noted again, and a name alone is not covered.
     index.note(2 * BLOCK, (0..BLOCK).map(|_| stamped(&a, 5)));
     index.note(0, (0..2 * BLOCK).map(|id| stamped(&a, id)));
     index.note(3 * BLOCK, (0..2 * BLOCK).map(|id| stamped(&a, id)));
@@ -167,7 +167,7 @@ fn random_journals_are_never_short_of_a_transaction() {
             stamp: (&sources[record.0], record.1),
             name: record.2.map(|(of, id)| (&sources[of], id)),
         };
-        // It begins at a position that was left of an earlier drop, and more is dropped later.
+        // The index begins after an earlier drop, and more is dropped later.
         let first = random.u64(0..=records.len() as u64) / random.u64(1..4);
         let begin = (random.u64(first..=records.len() as u64) / BLOCK * BLOCK).max(first) as usize;
         let mut index = BlockIndex::after(first, begin as u64);
@@ -242,6 +242,6 @@ fn random_journals_are_never_short_of_a_transaction() {
 #[test]
 fn a_block_takes_little_and_a_source_in_it_sixteen_bytes() {
     assert_eq!((BLOCK, size_of::<SourceIds>()), (256, 16));
-    // A mark of the file's beside it.
+    // A mark of the file comes in addition.
     assert!(size_of::<Option<Block>>() + size_of::<crate::journal::Mark>() <= 130);
 }

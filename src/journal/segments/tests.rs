@@ -151,7 +151,7 @@ impl Storage for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        // What is in reserve takes time here.
+        // Reserved space takes much time here.
         if bytes.iter().all(|byte| *byte == 0) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -243,7 +243,7 @@ fn a_crash_between_any_two_steps_leaves_a_journal_that_opens() {
             let end = journal.reader().length();
             assert!((length[0]..=length[1]).contains(&end), "{number}: {end}");
             assert_eq!(found, (first..end).collect::<Vec<_>>(), "{number}");
-            // It goes on, here and in another file.
+            // Batches are appended, here and in another file.
             disk.append(&mut journal, 2);
             journal.roll().unwrap();
             disk.append(&mut journal, 2);
@@ -266,7 +266,7 @@ fn readers_see_one_journal_whichever_files_it_has() {
         assert_eq!((reader.begin(), reader.length()), (begin, 1650));
         let (opened, found) = disk.open().unwrap();
         assert_eq!(found, (begin..1650).collect::<Vec<_>>());
-        // Marks of the time before are of use as far as they are of what is there.
+        // Of older marks those of parts that are still there are of use.
         let (resumed, rest) = disk.open_from(&marks).unwrap();
         assert_eq!(rest, (begin.max(1536)..1650).collect::<Vec<_>>());
         assert_eq!(resumed.reader().marks(u64::MAX), opened.reader().marks(u64::MAX));
@@ -320,7 +320,7 @@ fn damage_in_any_file_is_found_and_named() {
     for (position, bytes) in &good {
         let begin = bytes.iter().position(|byte| *byte == b'\n').unwrap();
         for at in (begin + 40..bytes.len()).step_by(5711) {
-            // What a node at work finds.
+            // What a running node finds.
             let disk = Disk::of(&good);
             let (journal, _) = disk.open().unwrap();
             disk.change(|content| content.files.get_mut(position).unwrap()[0][at] ^= 1);
@@ -332,7 +332,7 @@ fn damage_in_any_file_is_found_and_named() {
             let found = reader.damage().unwrap();
             assert_eq!(found.file, format!("file {position}"));
             assert!((at as u64).abs_diff(found.damage.offset) < 300, "{at}: {found}");
-            // And what a start finds.
+            // What a start finds.
             let error = Disk::of(&disk.files()).open().map(drop).unwrap_err();
             let (file, _) = error.parts();
             assert_eq!(file, Some(&*found.file), "{error}");
@@ -388,7 +388,7 @@ fn files_that_do_not_fit_are_refused_by_name() {
         assert!(error.to_string().contains(why), "{error}");
         assert!(Disk::of(&files).files() == files, "nothing is changed");
     }
-    // Space that a crash kept from being given back does no harm.
+    // Reserved space that was not given back before a crash does no harm.
     let mut files = good;
     files.get_mut(&700).unwrap().extend_from_slice(&[0; 70_000]);
     assert_eq!(Disk::of(&files).open().unwrap().1.len(), 1650);
@@ -406,7 +406,7 @@ fn a_last_batch_that_is_torn_is_cut_off_in_the_last_file_only() {
         let disk = Disk::of(&files);
         assert_eq!(disk.open().unwrap().1.len(), 1600);
         assert_eq!(disk.files()[&1600].len(), header);
-        // The same before the last file was damaged.
+        // The same before the last file is damage.
         files.insert(1600, files[&1600][..header].to_vec());
         let before = files.get_mut(&1000).unwrap();
         let length = before.len();
@@ -414,7 +414,7 @@ fn a_last_batch_that_is_torn_is_cut_off_in_the_last_file_only() {
         let error = Disk::of(&files).open().map(drop).unwrap_err();
         assert_eq!(error.parts().0, Some("file 1000"), "{error}");
     }
-    // And so is one that is gone without a trace, or but for its last line feed.
+    // And so is a batch that is missing without a trace, or only its last line feed.
     let line_ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).collect::<Vec<_>>();
     let mut files = good;
     let header = line_ends(&files[&1600])[0];
@@ -450,7 +450,7 @@ fn a_long_file_is_followed_by_another_and_what_cannot_be_begun_is_begun_later() 
     }
     assert_eq!(disk.files().into_keys().collect::<Vec<_>>(), [0, 9, 17, 25]);
     assert!(disk.files()[&0].starts_with(br#"{"patchmesh":"journal","version":3,"#));
-    // What may be there, or not, must not be written past.
+    // If it is unknown whether a file is there, nothing more may be written.
     disk.0.lock().unwrap().trouble = Some(NotAdded::Unknown);
     assert!(matches!(journal.roll(), Err(AppendError::Broken(_))));
 }
@@ -475,7 +475,7 @@ fn memory_is_bounded_by_what_is_there() {
         assert!(sizes.iter().zip(most).all(|(size, most)| *size <= most + 2), "{sizes:?} {most:?}");
         assert!(disk.files().len() <= 5);
     }
-    // What is there is found, and what is not is not.
+    // What is there is found, and nothing else.
     let begin = reader.begin();
     for id in (0..reader.length()).step_by(97) {
         let place = record(id).place;
