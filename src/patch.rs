@@ -13,20 +13,22 @@
 //! used, since it accepts `["add","/a",1]` as an operation and overlooks a member that is given twice; nor is
 //! its `patch`, which loses values when it fails (see README).
 
+mod application;
+mod apply;
 mod build;
 mod cut;
-mod document;
 mod error;
 mod merge;
 mod need;
 mod operation;
 mod parse;
 mod part;
+mod pointer;
 mod relative;
 
+pub use apply::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
 pub use build::assert_json_is_as_agreed;
 pub use cut::Cut;
-pub use document::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
 pub use merge::merge;

@@ -1,8 +1,8 @@
 //! What an operation that does not apply needs of the document, and which operations can have changed that.
 
-use super::document::is_inside;
 use super::error::{PatchError, Reason};
 use super::operation::{Operation, Patch};
+use super::pointer::is_inside;
 use super::{Document, PointerBuf, find};
 use crate::document::{Kind, Value, equal};
 

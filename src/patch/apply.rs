@@ -1,16 +1,11 @@
-//! The document, and the limits that it and its patches keep.
-
-mod application;
-mod place;
+//! Applies patches to a document, within the limits of the protocol.
 
 use super::Pointer;
+use super::application::Application;
 use super::error::PatchError;
 use super::operation::Patch;
+use super::pointer::resolve;
 use crate::document::Value;
-use application::Application;
-use place::resolve;
-
-pub use place::is_inside;
 
 /// How many arrays and objects may lie in one another. With the value in the innermost one this
 /// makes 128 levels, the most that serde_json reads back.
@@ -32,7 +27,7 @@ pub const MAX_COPIED: u64 = 1 << 30;
 /// therefore always be read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    root: Value,
+    pub(super) root: Value,
 }
 
 /// The part of a value at `pointer`; none if there is nothing.

@@ -1,15 +1,14 @@
 //! A patch being applied, and the two steps that all operations are made of: put a value at a pointer, and
 //! take one from there.
 
-use super::place::{
+use super::error::{PatchError, Reason};
+use super::operation::{Operation, Patch};
+use super::pointer::{
     Lookup, Token, around, change, depth, is_inside, no_element, no_member, not_a_container,
     resolve,
 };
-use super::{Document, MAX_DEPTH, MAX_WEIGHT};
+use super::{Document, MAX_DEPTH, MAX_WEIGHT, PointerBuf};
 use crate::document::{Kind, Value, equal};
-use crate::patch::PointerBuf;
-use crate::patch::error::{PatchError, Reason};
-use crate::patch::operation::{Operation, Patch};
 
 /// How much of a value an error shows, in bytes.
 const EXCERPT_BYTES: usize = 64;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use memchr::{memchr2, memrchr2};
 
+use super::error::Reason;
 use crate::document::{Kind, Value};
-use crate::patch::error::Reason;
 
 /// What was found, or why nothing was. An error is rare, so it takes little room.
 pub type Lookup<T> = Result<T, Box<Reason>>;
