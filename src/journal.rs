@@ -32,6 +32,7 @@ use crate::clock::{Time, VectorClock};
 use crate::histogram::Histogram;
 use crate::source::Source;
 use crate::transaction::Record;
+use index::BlockIndex;
 use memory::MemoryJournal;
 
 pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
@@ -278,54 +279,43 @@ impl JournalReader {
     /// The first position at or after `from` whose transaction `seen` may lack; the journal's length if there
     /// is none; `from` if that was dropped.
     pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
-        match self {
-            Self::Memory(memory) => memory.next_uncovered(from, seen),
-            Self::File(file) => file.next_uncovered(from, seen),
-        }
+        self.with_index(|index| index.next_uncovered(from, seen))
     }
 
     /// How many transactions from `from` on `seen` lacks, without reading them. This is exact if `seen` has
     /// all or nothing of each part of the journal, or if Ids have no gaps; else it is an upper bound.
     pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
-        match self {
-            Self::Memory(memory) => memory.lacking(from, seen),
-            Self::File(file) => file.lacking(from, seen),
-        }
+        self.with_index(|index| index.lacking(from, seen))
     }
 
     /// What is known of the block of records that begins at `position` without reading them; none if nothing
     /// is known.
     pub fn summary(&self, position: u64) -> Option<BlockSummary> {
-        match self {
-            Self::Memory(memory) => memory.summary(position),
-            Self::File(file) => file.summary(position),
-        }
+        self.with_index(|index| index.summary(position))
     }
 
     /// Where the transaction with the stamp or the name (`source`, `id`) may be, the likeliest positions
     /// first.
     pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
-        match self {
-            Self::Memory(memory) => memory.candidates(source, id),
-            Self::File(file) => file.candidates(source, id),
-        }
+        self.with_index(|index| index.candidates(source, id))
     }
 
     /// The first position at or after `from` whose transaction may have a time up to `time`; the journal's
     /// length if there is none.
     pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
-        match self {
-            Self::Memory(memory) => memory.next_up_to(from, time),
-            Self::File(file) => file.next_up_to(from, time),
-        }
+        self.with_index(|index| index.next_up_to(from, time))
     }
 
     /// How many transactions are known, without reading them, to be before `time`, and where those are that
     /// may be before it or at it. Dropped ones do not count.
     pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
+        self.with_index(|index| index.before(time))
+    }
+
+    fn with_index<R>(&self, ask: impl FnOnce(&BlockIndex) -> R) -> R {
         match self {
-            Self::Memory(memory) => memory.before(time),
-            Self::File(file) => file.before(time),
+            Self::Memory(memory) => memory.with_index(ask),
+            Self::File(file) => file.with_index(ask),
         }
     }
 }

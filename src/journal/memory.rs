@@ -2,14 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::index::{BlockIndex, BlockSummary, Ids};
+use super::index::{BlockIndex, Ids};
 use super::segments::folded;
 use super::within;
-use crate::clock::{Time, VectorClock};
-use crate::source::Source;
 use crate::transaction::Record;
 
 /// How many records are kept and dropped together.
@@ -83,34 +80,9 @@ impl MemoryJournal {
         Ok(within(records, most, bytes).cloned().collect())
     }
 
-    /// See [`super::JournalReader::next_uncovered`].
-    pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
-        self.content().index.next_uncovered(from, seen)
-    }
-
-    /// See [`super::JournalReader::lacking`].
-    pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
-        self.content().index.lacking(from, seen)
-    }
-
-    /// See [`super::JournalReader::summary`].
-    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
-        self.content().index.summary(position)
-    }
-
-    /// See [`super::JournalReader::candidates`].
-    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
-        self.content().index.candidates(source, id)
-    }
-
-    /// See [`super::JournalReader::before`].
-    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
-        self.content().index.before(time)
-    }
-
-    /// See [`super::JournalReader::next_up_to`].
-    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
-        self.content().index.next_up_to(from, time)
+    /// Asks the index, which stays locked meanwhile.
+    pub fn with_index<R>(&self, ask: impl FnOnce(&BlockIndex) -> R) -> R {
+        ask(&self.content().index)
     }
 
     fn content(&self) -> RwLockReadGuard<'_, MemoryContent> {

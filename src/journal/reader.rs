@@ -14,15 +14,14 @@ mod stored_lines;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::index::{BLOCK, BlockIndex, BlockSummary, Ids};
+use super::index::{BLOCK, BlockIndex, Ids};
 use super::scan::{Damage, DamageCause};
 use super::segments::{Segments, folded};
 use super::storage::Storage;
 use super::within;
-use crate::clock::{Time, VectorClock};
+use crate::clock::VectorClock;
 use crate::histogram::Histogram;
 use crate::source::Source;
 use crate::transaction::Record;
@@ -331,34 +330,9 @@ impl FileReader {
         self.shared.lock().blocks.cover(length, clock);
     }
 
-    /// See [`super::JournalReader::next_uncovered`].
-    pub fn next_uncovered(&self, from: u64, seen: &VectorClock) -> u64 {
-        self.shared.lock().blocks.next_uncovered(from, seen)
-    }
-
-    /// See [`super::JournalReader::lacking`].
-    pub fn lacking(&self, from: u64, seen: &VectorClock) -> u64 {
-        self.shared.lock().blocks.lacking(from, seen)
-    }
-
-    /// See [`super::JournalReader::summary`].
-    pub fn summary(&self, position: u64) -> Option<BlockSummary> {
-        self.shared.lock().blocks.summary(position)
-    }
-
-    /// See [`super::JournalReader::candidates`].
-    pub fn candidates(&self, source: &Source, id: u64) -> Vec<Range<u64>> {
-        self.shared.lock().blocks.candidates(source, id)
-    }
-
-    /// See [`super::JournalReader::next_up_to`].
-    pub fn next_up_to(&self, from: u64, time: Time) -> u64 {
-        self.shared.lock().blocks.next_up_to(from, time)
-    }
-
-    /// See [`super::JournalReader::before`].
-    pub fn before(&self, time: Time) -> (u64, Vec<Range<u64>>) {
-        self.shared.lock().blocks.before(time)
+    /// Asks the index, which stays locked meanwhile.
+    pub(super) fn with_index<R>(&self, ask: impl FnOnce(&BlockIndex) -> R) -> R {
+        ask(&self.shared.lock().blocks)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::{PatchError, Reason};
 use super::operation::{Operation, Patch};
-use super::pointer::is_inside;
+use super::pointer::below;
 use super::{Document, PointerBuf, find};
 use crate::document::{Kind, Value, equal};
 
@@ -150,7 +150,7 @@ impl Requirement {
         let (array, index, is_put) = match step {
             PatchStep::Made(path) => {
                 let (own, path) = (self.pointer.as_str(), path.as_str());
-                return (own != path && !is_inside(own, path)).then_some(self);
+                return below(own, path).is_none().then_some(self);
             }
             PatchStep::Put(array, index) => (array, *index, true),
             PatchStep::Taken(array, index) => (array, *index, false),
@@ -229,10 +229,10 @@ impl Requirement {
         }
     }
 
-    /// Whether one of the two places is inside the other.
+    /// Whether the two places are the same, or one is inside the other.
     fn is_related(&self, path: &PointerBuf) -> bool {
         let (own, path) = (self.pointer.as_str(), path.as_str());
-        own == path || is_inside(own, path) || is_inside(path, own)
+        below(own, path).is_some() || below(path, own).is_some()
     }
 
     /// The same; or an element that comes to `path` or leaves it may move it to another index.

@@ -126,9 +126,14 @@ pub fn depth(pointer: &str) -> usize {
     chunks.map(|chunk| usize::from(chunk.iter().map(|b| u8::from(*b == b'/')).sum::<u8>())).sum()
 }
 
-/// Whether `inner` is a proper part of `outer`: whether `outer` is a proper prefix.
+/// The rest of the pointer `inner`, if it leads to the place of `outer` or into it.
+pub fn below<'a>(inner: &'a str, outer: &str) -> Option<&'a str> {
+    inner.strip_prefix(outer).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether `inner` leads into the value at `outer`, and not to that value itself.
 pub fn is_inside(inner: &str, outer: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    below(inner, outer).is_some_and(|rest| !rest.is_empty())
 }
 
 /// The pointer to the innermost container around two places, and the two pointers from there on.

@@ -1,6 +1,7 @@
 //! What a patch of the whole document does to a part of it.
 
 use super::operation::Operation;
+use super::pointer::below;
 use super::{Pointer, PointerBuf, find};
 use crate::document::{Kind, Value};
 
@@ -121,11 +122,6 @@ impl Part<'_> {
             (_, Err(_)) => false,
         }
     }
-}
-
-/// The rest of the pointer `inner`, if it leads to the place of `outer` or into it.
-fn below<'a>(inner: &'a str, outer: &str) -> Option<&'a str> {
-    inner.strip_prefix(outer).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

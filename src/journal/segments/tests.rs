@@ -479,7 +479,7 @@ fn memory_is_bounded_by_what_is_there() {
     let begin = reader.begin();
     for id in (0..reader.length()).step_by(97) {
         let place = record(id).place;
-        let found = reader.candidates(&place.source, id);
+        let found = reader.with_index(|index| index.candidates(&place.source, id));
         assert_eq!(found.iter().any(|range| range.contains(&id)), id >= begin, "{id}");
     }
 }
