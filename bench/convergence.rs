@@ -8,7 +8,7 @@
 //!
 //! After criterion's own report comes a table, in Markdown. Its ratios are medians over rounds in which
 //! the two that are compared take turns, so that a slow moment of the machine meets both of them. What
-//! takes seconds is in the table only.
+//! takes seconds is in the table only. With the argument `late` only late batches are measured.
 
 #[path = "common/records.rs"]
 mod records;
@@ -65,6 +65,9 @@ fn main() {
     // Without `--bench`, which is cargo's, criterion runs everything once.
     let is_test = has("--test") || !has("--bench");
     let is_measured = !is_test && !has("--list");
+    if has("late") {
+        return print(&late_batches(1_000_000));
+    }
 
     let mut criterion = Criterion::default()
         .without_plots()
