@@ -296,7 +296,7 @@ impl Past for Journal {
     }
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
-        let payload = |record: Record| record.transaction().expect("it was encoded").payload;
+        let payload = |record: Record| record.payload().expect("it was encoded");
         Ok(self.records(position, most.min(STRETCH)).map(payload).collect())
     }
 }

@@ -233,6 +233,39 @@ impl Record {
     pub fn transaction(&self) -> Result<Transaction, DecodeError> {
         Transaction::decode(self.line.as_bytes())
     }
+
+    /// The transaction's payload, cut out of the line, which takes a part of the time of reading all of it.
+    ///
+    /// # Errors
+    /// If the line is not an encoding.
+    pub fn payload(&self) -> Result<Box<str>, DecodeError> {
+        // In a string there is a backslash before the quote, so this is a member.
+        let (_, after) = self.line.split_once(PAYLOAD_BEGIN).unwrap_or_default();
+        match plain_string(after) {
+            Some(payload) => Ok(payload),
+            None => self.transaction().map(|transaction| transaction.payload),
+        }
+    }
+}
+
+/// What is before the text of a payload.
+const PAYLOAD_BEGIN: &str = ",\"Payload\":\"";
+
+/// A JSON string up to its closing quote, if no character is escaped but quotes and backslashes.
+fn plain_string(text: &str) -> Option<Box<str>> {
+    let mut string = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let at = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+        string.push_str(&rest[..at]);
+        if rest.as_bytes()[at] == b'"' {
+            return Some(string.into());
+        }
+        let escaped =
+            rest[at + 1..].chars().next().filter(|escaped| ['"', '\\'].contains(escaped))?;
+        string.push(escaped);
+        rest = &rest[at + 2..];
+    }
 }
 
 /// The name of the transaction at `place`: its stamp, unless it is `named` otherwise.
@@ -556,6 +589,29 @@ mod tests {
             assert!(error.contains(why), "{error:?} does not say {why:?}");
         }
         assert!(decode(right, "null").unwrap_err().to_string().contains("only transactions with"));
+    }
+
+    #[test]
+    fn a_payload_is_cut_out_of_a_line_as_it_is_read() {
+        let payloads = [
+            "",
+            "[]",
+            r#"[{"path":"/\\\"a"}]"#,
+            r#"\"\\"\"#,
+            "ä\"ö",
+            "\n\u{1}\"",
+            r#","Payload":"x""#,
+        ];
+        let place = Place { time: Time::MAX, source: r#","Payload":"s"#.parse().unwrap(), id: 1 };
+        let name = Name { source: "n\\".parse().unwrap(), id: 2 };
+        for payload in payloads {
+            for named in [None, Some(name.clone())] {
+                let record = Record::of(place.clone(), named, payload, Some("\"Payload\":"));
+                assert_eq!(&*record.payload().unwrap(), payload, "{}", record.line);
+            }
+        }
+        let other = r#"{"Time":1, "Payload" : "[\u005d", "Id":1, "Source":"a"}"#;
+        assert_eq!(&*Record::read(other).unwrap().unwrap().payload().unwrap(), "[]");
     }
 
     #[test]

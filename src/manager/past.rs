@@ -110,13 +110,8 @@ impl Past for JournalPast {
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
         let most = most.min(STRETCH_RECORDS);
         let records = self.journal.read_blocking(position, most, STRETCH_BYTES)?;
-        records
-            .iter()
-            .map(|record| match record.transaction() {
-                Ok(transaction) => Ok(transaction.payload),
-                Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-            })
-            .collect()
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        records.iter().map(|record| record.payload().map_err(invalid)).collect()
     }
 }
 

@@ -110,10 +110,8 @@ impl Past for New<'_> {
 
     fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
         let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
-        let payload = |record: &Record| {
-            let transaction = record.transaction().expect("what was encoded here can be read");
-            transaction.payload
-        };
+        let payload =
+            |record: &Record| record.payload().expect("what was encoded here can be read");
         Ok(rest.take(most).map(payload).collect())
     }
 }
@@ -311,6 +309,11 @@ impl Suffix {
     /// How many transactions were read to collect it.
     pub fn read(&self) -> u64 {
         self.read
+    }
+
+    /// How many are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
     }
 
     /// Leaves out the next `count` transactions.

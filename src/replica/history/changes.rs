@@ -52,7 +52,9 @@ impl Changes {
 
     /// Takes note that the document was made anew, or changed unnoted.
     pub fn cut(&mut self) {
-        self.clear();
+        if !self.steps.is_empty() {
+            self.clear();
+        }
         self.end += 1;
     }
 

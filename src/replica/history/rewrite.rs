@@ -7,7 +7,7 @@ use super::super::floor::Floor;
 use super::super::past::{Past, Suffix};
 use super::{
     Appended, Begin, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
-    Insertion, Placed, Repetition,
+    Insertion, NAME_SEARCH, Placed, Repetition,
 };
 use crate::clock::Time;
 use crate::commit::Segment;
@@ -212,6 +212,12 @@ impl History {
                 let position = suffix.least_position(floor).unwrap_or(end);
                 history.pass(next, std::mem::take(&mut names), position);
             }
+            // What would only fall out of the recent part again is not kept there.
+            let bounds = &mut history.bounds;
+            bounds.recent_transactions = match self.bounds.recent_transactions {
+                most if suffix.left() > most => most.min(NAME_SEARCH),
+                most => most,
+            };
             let Some(placed) = suffix.next(past)? else { break };
             if next < self.chain.next_number() {
                 let (source, _) = placed.name();
