@@ -13,8 +13,8 @@
 #[path = "common/records.rs"]
 mod records;
 
-use std::convert::Infallible;
 use std::hint::black_box;
+use std::io;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -181,7 +181,7 @@ impl Node {
             Some(journal) => self.replica.accept(submissions, now, journal),
             None => self.replica.accept(submissions, now, &OutOfReach),
         };
-        let Ok(Acceptance { outcomes, records, .. }) = acceptance;
+        let Acceptance { outcomes, records, .. } = acceptance.expect("the journal can be read");
         drop(black_box(outcomes));
         let taken = start.elapsed();
         assert_eq!(records.len(), count, "all are accepted");
@@ -215,7 +215,8 @@ impl Node {
         let now = self.now();
         let start = Instant::now();
         for submission in submissions {
-            let Ok(acceptance) = self.replica.accept(submission, now, &OutOfReach);
+            let acceptance = self.replica.accept(submission, now, &OutOfReach);
+            let acceptance = acceptance.expect("nothing is read");
             assert_eq!(black_box(acceptance).records.len(), 1, "it is accepted");
         }
         start.elapsed()
@@ -265,13 +266,11 @@ fn in_batches(count: u64, batch: u64, mut run: impl FnMut(u64) -> Duration) -> D
 struct OutOfReach;
 
 impl Past for OutOfReach {
-    type Error = Infallible;
-
-    fn places(&self, _: u64) -> Result<Vec<PastPlace>, Infallible> {
+    fn places(&self, _: u64) -> io::Result<Vec<PastPlace>> {
         unreachable!("the recent part is at hand")
     }
 
-    fn payloads(&self, _: u64, _: usize) -> Result<Vec<Box<str>>, Infallible> {
+    fn payloads(&self, _: u64, _: usize) -> io::Result<Vec<Box<str>>> {
         unreachable!("the recent part is at hand")
     }
 }
@@ -289,13 +288,11 @@ impl Journal {
 }
 
 impl Past for Journal {
-    type Error = Infallible;
-
-    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         Ok(self.records(position, STRETCH).map(PastPlace::from).collect())
     }
 
-    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
         let payload = |record: Record| record.payload().expect("it was encoded");
         Ok(self.records(position, most.min(STRETCH)).map(payload).collect())
     }

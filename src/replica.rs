@@ -24,6 +24,9 @@ mod placed;
 mod primary;
 mod rebase;
 mod saved;
+mod suffix;
+
+use std::io;
 
 use crate::clock::{HybridClock, MAX_SAFE_INTEGER, Time, VectorClock};
 use crate::commit::PlacedCommit;
@@ -143,12 +146,12 @@ impl Replica {
     ///
     /// # Errors
     /// If the journal had to be read and could not be. Go on with a clone from before then, too.
-    pub fn accept<P: Past>(
+    pub fn accept(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
         now: Time,
-        past: &P,
-    ) -> Result<Acceptance, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Acceptance> {
         let mut turn = Turn::new(self.length, self.vclock.clone(), now);
         let mut fresh = Vec::new();
         for (submission, transactions) in submissions.into_iter().enumerate() {
@@ -241,12 +244,12 @@ impl Replica {
         ordered.place().filter(|place| place < end && place.source.epoch().is_none())
     }
 
-    fn accept_ordered<P: Past>(
+    fn accept_ordered(
         &mut self,
         mut transaction: Transaction,
         turn: &mut Turn,
-        past: &P,
-    ) -> Result<Outcome, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Outcome> {
         transaction.source = self.vclock.shared(transaction.source);
         if let Some(by) = &mut transaction.by {
             by.source = self.vclock.shared(by.source.clone());
@@ -289,12 +292,12 @@ impl Replica {
     }
 
     /// Takes a commit in, which is the last of the turn's records, when all before it is in the history.
-    fn accept_commit<P: Past>(
+    fn accept_commit(
         &mut self,
         commit: PlacedCommit,
         turn: &mut Turn,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         self.merge(turn, past)?;
         let records = std::mem::take(&mut turn.acceptance.records);
         let past = Extended { past, length: turn.journal_length, new: &New(&records) };
@@ -307,13 +310,13 @@ impl Replica {
     }
 
     /// Passes a commit, which `past` can read; what is there from the position `new` on came with it.
-    fn commit<P: Past>(
+    fn commit(
         &mut self,
         commit: PlacedCommit,
         new: u64,
         now: Time,
-        past: &P,
-    ) -> Result<Committing, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Committing> {
         let name = commit.name();
         let is_backed = commit.is_backed_by(&self.vclock);
         self.count(&commit.place);
@@ -426,7 +429,7 @@ impl Replica {
     }
 
     /// Puts the turn's ordered transactions into the history.
-    fn merge<P: Past>(&mut self, turn: &mut Turn, past: &P) -> Result<(), P::Error> {
+    fn merge(&mut self, turn: &mut Turn, past: &dyn Past) -> io::Result<()> {
         let ordered = std::mem::take(&mut turn.ordered);
         if ordered.is_empty() {
             return Ok(());
@@ -443,13 +446,13 @@ impl Replica {
     }
 
     /// Puts ordered transactions where they belong, which mostly is the end.
-    fn put_in<P: Past>(
+    fn put_in(
         &mut self,
         ordered: Vec<Placed>,
         new: u64,
         now: Time,
-        past: &P,
-    ) -> Result<Insertion, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Insertion> {
         let is_in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
         // What a commit covers that came before it is late in any case.
         let is_committed = |placed: &Placed| self.history.is_committed(&placed.place);

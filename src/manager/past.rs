@@ -84,8 +84,6 @@ fn floor(stored: &StoredBase) -> io::Result<Floor> {
 }
 
 impl Past for JournalPast {
-    type Error = io::Error;
-
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let records = self.journal.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
         Ok(records.into_iter().map(PastPlace::from).collect())

@@ -4,6 +4,7 @@
 //! state says belongs together, and it stays as it is for as long as somebody holds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -273,14 +274,14 @@ impl State {
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal cannot be read.
-    pub fn winner<P: Past>(
+    pub fn winner(
         &self,
         place: &Place,
         position: u64,
         payload: &str,
-        past: &P,
-        go_on: impl FnMut() -> Result<(), P::Error>,
-    ) -> Result<Because, P::Error> {
+        past: &dyn Past,
+        go_on: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Because> {
         self.history().winner(place, position, payload, past, go_on)
     }
 

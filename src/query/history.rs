@@ -108,8 +108,6 @@ impl<'a> PastUntil<'a> {
 }
 
 impl Past for PastUntil<'_> {
-    type Error = io::Error;
-
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let left = self.left(position)?;
         let mut places = if left == 0 { Vec::new() } else { self.past.places(position)? };

@@ -1,5 +1,6 @@
 //! The next commit of a primary.
 
+use std::io;
 use std::sync::Arc;
 
 use super::floor::Floor;
@@ -32,14 +33,14 @@ impl Replica {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn prepare_commit<P: Past>(
+    pub fn prepare_commit(
         &self,
         primary: &Primary,
         (at_micros, hashed_micros): (u64, Option<u64>),
         heard: Heard,
         now: Time,
-        past: &P,
-    ) -> Result<Result<Prepared, Silence>, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Result<Prepared, Silence>> {
         if self.difference.as_ref().is_some_and(|it| !matches!(it, Difference::Outside(_))) {
             return Ok(Err(Silence::Outside));
         }

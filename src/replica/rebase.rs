@@ -6,6 +6,7 @@
 //! what they cover.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use super::base::Base;
 use super::{Difference, Life, Past, Replica};
@@ -88,13 +89,13 @@ impl Replica {
     ///
     /// # Errors
     /// If the journal had to be read and could not be. Go on with a clone from before then.
-    pub fn go_on_without<P: Past>(
+    pub fn go_on_without(
         &mut self,
         kept: &[Record],
         position: u64,
         now: Time,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         let transactions = kept.iter().filter_map(|record| record.transaction().ok()).collect();
         self.recover(position, transactions, &mut None, now, past)
     }
@@ -103,14 +104,14 @@ impl Replica {
     ///
     /// # Errors
     /// If the journal had to be read and could not be. This replica is as before then.
-    pub fn enter<P: Past>(
+    pub fn enter(
         &mut self,
         base: Base,
         kept: &[Record],
         position: u64,
         now: Time,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         let (bounds, life) = (self.history.bounds(), self.life.clone());
         let (mut replica, resume) = Self::after(life, base, position, bounds);
         replica.own = self.own.clone();

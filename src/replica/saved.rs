@@ -1,6 +1,7 @@
 //! What a replica writes down to go on from after a restart.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -223,14 +224,14 @@ impl Replica {
     ///
     /// # Errors
     /// Where the journal had to be read and could not be.
-    pub fn recover<P: Past>(
+    pub fn recover(
         &mut self,
         position: u64,
         transactions: Vec<Transaction>,
         resume: &mut Option<Resume>,
         now: Time,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         let length = position;
         let mut turn = Turn::new(position, self.vclock.clone(), now);
         for (position, transaction) in (position..).zip(&transactions) {
@@ -282,12 +283,12 @@ impl Replica {
     }
 
     /// Puts in what was gathered.
-    fn recover_all<P: Past>(
+    fn recover_all(
         &mut self,
         turn: &mut Turn,
         resume: &mut Option<Resume>,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         let mut ordered = std::mem::take(&mut turn.ordered);
         let chain = self.history.chain();
         ordered.sort_by(|left, right| chain.order(&left.place).cmp(&chain.order(&right.place)));

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
 
 use patchmesh::clock::Time;
 use patchmesh::replica::floor::Floor;
@@ -65,9 +65,7 @@ impl Journal {
 }
 
 impl Past for Journal {
-    type Error = Infallible;
-
-    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         self.reads.set(self.reads.get() + 1);
         let place = |transaction: &Transaction| PastPlace {
             place: transaction.place().expect("all of it has a time"),
@@ -100,13 +98,13 @@ impl Past for Journal {
         Some(Stretch { length, times, stamps, names })
     }
 
-    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
         self.reads.set(self.reads.get() + 1);
         let rest = self.from(position).iter().take(most.min(self.stretch));
         Ok(rest.map(|transaction| transaction.payload.clone()).collect())
     }
 
-    fn base(&self) -> Result<Floor, Infallible> {
+    fn base(&self) -> io::Result<Floor> {
         let base = self.base.as_ref().map(|(base, position)| base.floor(*position));
         Ok(base.unwrap_or_else(Floor::beginning))
     }

@@ -158,7 +158,7 @@ impl Node {
         let may_read = self.replica.needs_past(&submissions);
         self.journal.reads.set(0);
         let acceptance = self.replica.accept(submissions, now, &self.journal);
-        let acceptance = acceptance.unwrap_or_else(|never| match never {});
+        let acceptance = acceptance.unwrap();
         assert!(may_read || self.journal.reads.get() == 0, "it reads the journal unsaid");
         self.journal.append(&acceptance.records);
         self.definition = None;
@@ -269,7 +269,7 @@ impl Node {
             let stretch = rest[..random.usize(..longest.max(1)).min(rest.len() - 1) + 1].to_vec();
             let (count, past) = (stretch.len() as u64, self.journal.up_to(position));
             let recovered = replica.recover(position, stretch, &mut resume, now, &past);
-            recovered.unwrap_or_else(|never| match never {});
+            recovered.unwrap();
             position += count;
         }
         replica
@@ -294,7 +294,7 @@ impl Node {
     /// Goes on from a base, what is kept is at the journal's end.
     pub fn enter(&mut self, base: Base, kept: &[Record], position: u64, now: Time) {
         let entered = self.replica.enter(base, kept, position, now, &self.journal);
-        entered.unwrap_or_else(|never| match never {});
+        entered.unwrap();
         self.floors.clear();
         self.note_floor();
         self.streams.clear();
@@ -304,7 +304,7 @@ impl Node {
     /// Goes on as it was, though what would be kept is at the journal's end.
     pub fn go_on_without(&mut self, kept: &[Record], position: u64, now: Time) {
         let gone_on = self.replica.go_on_without(kept, position, now, &self.journal);
-        gone_on.unwrap_or_else(|never| match never {});
+        gone_on.unwrap();
         self.definition = None;
     }
 

@@ -275,7 +275,7 @@ impl World {
             // What a clone takes in has no trace here.
             let mut other = node.replica.clone();
             let taken = other.accept(submissions.clone(), node.wall(now), &node.journal);
-            taken.unwrap_or_else(|never| match never {});
+            taken.unwrap();
         }
         let acceptance = node.accept(submissions.clone(), node.wall(now));
         for record in &acceptance.records {
@@ -660,7 +660,7 @@ impl World {
         let node = &self.nodes[at];
         let (clocks, wall) = ((self.now, None), node.wall(self.now));
         let next = node.replica.prepare_commit(&node.primary, clocks, heard, wall, &node.journal);
-        let mut prepared = next.unwrap_or_else(|never| match never {}).ok()?;
+        let mut prepared = next.unwrap().ok()?;
         // With two chains a node may have dropped for the floor of one what counts in the other, and have later ones of
         // that source: only a hash finds that.
         let transaction = &mut prepared.transaction;

@@ -1,6 +1,7 @@
 //! A journal, and the disk it is on.
 
 use std::cell::Cell;
+use std::io;
 
 use patchmesh::replica::{Past, PastPlace};
 use patchmesh::transaction::Transaction;
@@ -45,10 +46,6 @@ pub struct JournalPast<'a> {
     most_reads: u32,
 }
 
-/// The journal cannot be read.
-#[derive(Debug)]
-pub struct Unreadable;
-
 impl<'a> JournalPast<'a> {
     /// A journal on a disk, which is read in stretches of some length.
     pub fn new(journal: &'a [Number], disk: Disk, lab: &'a mut Lab) -> Self {
@@ -58,13 +55,9 @@ impl<'a> JournalPast<'a> {
 }
 
 impl JournalPast<'_> {
-    fn read(
-        &self,
-        position: u64,
-        most: usize,
-    ) -> Result<impl Iterator<Item = &Transaction>, Unreadable> {
+    fn read(&self, position: u64, most: usize) -> io::Result<impl Iterator<Item = &Transaction>> {
         if self.reads.get() == self.most_reads {
-            return Err(Unreadable);
+            return Err(io::Error::other("the journal cannot be read"));
         }
         self.reads.set(self.reads.get() + 1);
         let stretch = self.journal.iter().skip(position as usize).take(most);
@@ -73,9 +66,7 @@ impl JournalPast<'_> {
 }
 
 impl Past for JournalPast<'_> {
-    type Error = Unreadable;
-
-    fn places(&self, position: u64) -> Result<Vec<PastPlace>, Unreadable> {
+    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let stretch = self.read(position, self.stretch)?;
         let place = |transaction: &Transaction| PastPlace {
             place: transaction.place().expect("it is ordered"),
@@ -85,7 +76,7 @@ impl Past for JournalPast<'_> {
         Ok(stretch.map(place).collect())
     }
 
-    fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Unreadable> {
+    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
         let stretch = self.read(position, most.min(self.stretch))?;
         Ok(stretch.map(|transaction| transaction.payload.clone()).collect())
     }

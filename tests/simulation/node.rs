@@ -12,7 +12,7 @@ use patchmesh::source::Source;
 use patchmesh::transaction::{Place, Transaction};
 
 use crate::definition::{Book, Number, order};
-use crate::journal::{Disk, Growth, JournalPast, Unreadable};
+use crate::journal::{Disk, Growth, JournalPast};
 use crate::lab::Lab;
 use crate::model::{Expectation, Member, Model};
 use reads::Follower;
@@ -171,13 +171,13 @@ impl Node {
                 }
                 acceptance
             }
-            (Err(Unreadable), Some(before)) => {
+            (Err(_), Some(before)) => {
                 lab.tally.unreadable += 1;
                 (self.replica, self.model) = before;
                 self.check(&lab.book);
                 return Turn::Unkept;
             }
-            (Err(Unreadable), None) => panic!("the journal could be read"),
+            (Err(_), None) => panic!("the journal could be read"),
         };
         if disk.growth == Growth::Crash {
             return Turn::Ended;

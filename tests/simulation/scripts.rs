@@ -108,7 +108,7 @@ impl Node {
             return self.accept(name, news, now);
         }
         let before = self.replica.clone();
-        let Ok(_) = self.replica.accept(vec![news], now, &self.journal);
+        self.replica.accept(vec![news], now, &self.journal).unwrap();
         self.replica = before;
         Some(format!("{name} keeps nothing\n{name} has {}\n", self.replica.snapshot().root()))
     }
@@ -120,7 +120,7 @@ impl Node {
         } else {
             String::new()
         };
-        let Ok(acceptance) = self.replica.accept(vec![news], now, &self.journal);
+        let acceptance = self.replica.accept(vec![news], now, &self.journal).unwrap();
         let mut lines = Vec::new();
         for (Transaction { source, id, .. }, outcome) in sent.iter().zip(&acceptance.outcomes[0]) {
             lines.push(match outcome {

@@ -6,6 +6,7 @@
 //! the journal, for what is before.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::{Effect, Entry, Fate, History, Placed};
 use crate::commit::{Chain, Segment};
 use crate::patch::{Document, Patch, parse};
 use crate::replica::floor::Floor;
-use crate::replica::past::{Past, Suffix};
+use crate::replica::past::Past;
+use crate::replica::suffix::Suffix;
 use crate::source::Source;
 use crate::transaction::Place;
 
@@ -177,7 +179,7 @@ impl Basis {
     ///
     /// # Errors
     /// If the journal had to be read and could not be.
-    pub fn document<P: Past>(self, count: u64, past: &P) -> Result<Document, P::Error> {
+    pub fn document(self, count: u64, past: &dyn Past) -> io::Result<Document> {
         match self {
             Self::Now(mut document, inverses) => {
                 inverses.into_iter().for_each(|inverse| document.revert(inverse));
@@ -195,17 +197,12 @@ impl Basis {
 }
 
 impl PastFloor {
-    pub(super) fn floor<P: Past>(&self, past: &P) -> Result<Floor, P::Error> {
+    pub(super) fn floor(&self, past: &dyn Past) -> io::Result<Floor> {
         self.floor.clone().map_or_else(|| past.base(), Ok)
     }
 
     /// Document and names up to and with `last`. What is forgotten at the commits before number `passed` is forgotten.
-    pub(super) fn up_to<P: Past>(
-        self,
-        last: &Place,
-        passed: u64,
-        past: &P,
-    ) -> Result<Floor, P::Error> {
+    pub(super) fn up_to(self, last: &Place, passed: u64, past: &dyn Past) -> io::Result<Floor> {
         let floor = self.floor(past)?;
         let suffix = Suffix::collect_up_to(past, &self.chain, &floor, last)?;
         self.fold(floor, suffix, passed, past, |_, _, _| ())
@@ -213,14 +210,14 @@ impl PastFloor {
 
     /// Document and names with what comes after a floor. What is forgotten at the commits before number `passed` is
     /// forgotten. Each transaction that applies is shown to `visit` right after that, with what takes it back.
-    pub(super) fn fold<P: Past>(
+    pub(super) fn fold(
         &self,
         mut floor: Floor,
         mut suffix: Suffix,
         passed: u64,
-        past: &P,
+        past: &dyn Past,
         mut visit: impl FnMut(&Floor, Placed, Patch),
-    ) -> Result<Floor, P::Error> {
+    ) -> io::Result<Floor> {
         let forget = |floor: &mut Floor, upto: u64| {
             for (_, sources) in self.forgotten.range(floor.passed..upto.max(floor.passed)) {
                 for source in sources {
@@ -257,13 +254,13 @@ impl PastFloor {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn list<P: Past>(
+    pub fn list(
         &self,
         from: u64,
         most: usize,
         bytes: usize,
-        past: &P,
-    ) -> Result<Vec<Placed>, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Vec<Placed>> {
         let floor = self.floor(past)?;
         let before = from.saturating_sub(floor.index);
         let count = before.saturating_add(most as u64);

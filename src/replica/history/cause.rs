@@ -9,12 +9,14 @@
 //! tell which transactions need a look: all others cannot have changed what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use super::at::PastFloor;
 use super::{Effect, Entry, Fate, History, Placed};
 use crate::patch::{Document, Finding, NoRequirement, Patch, PointerBuf, Requirement, parse};
 use crate::replica::floor::Floor;
-use crate::replica::past::{Past, Suffix};
+use crate::replica::past::Past;
+use crate::replica::suffix::Suffix;
 use crate::transaction::Place;
 
 /// The transaction that won.
@@ -108,14 +110,14 @@ impl History {
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal had to be read and could not be.
-    pub fn winner<P: Past>(
+    pub fn winner(
         &self,
         place: &Place,
         position: u64,
         payload: &str,
-        past: &P,
-        mut go_on: impl FnMut() -> Result<(), P::Error>,
-    ) -> Result<Because, P::Error> {
+        past: &dyn Past,
+        mut go_on: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<Because> {
         let is_skipped = matches!(self.fate(place, position), Fate::Skipped(_));
         if !is_skipped || self.chain().is_void(place) {
             return Ok(Err(NoWinner::NotSkipped));
@@ -202,13 +204,13 @@ impl History {
 
 impl Sought {
     /// The last after the floor, up to and with `last`, that has changed what is there.
-    fn in_past<P: Past>(
+    fn in_past(
         &self,
         from: &PastFloor,
         floor: Floor,
         last: &Place,
-        past: &P,
-    ) -> Result<Option<Winner>, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Option<Winner>> {
         let mut seen = self.need.seen(&floor.document);
         let mut changed: Option<(u64, Placed, Document, Patch)> = None;
         let suffix = Suffix::collect_up_to(past, &from.chain, &floor, last)?;
@@ -385,7 +387,7 @@ mod tests {
                     *count += 1;
                     let payload = &transaction.payload;
                     let because = history.winner(&place, position, payload, &journal, || Ok(()));
-                    assert_eq!(because, Ok(Err(NoWinner::NotSkipped)));
+                    assert_eq!(because.unwrap(), Err(NoWinner::NotSkipped));
                 }
             }
         }
@@ -430,7 +432,8 @@ mod tests {
         history.append_all(vec![placed], place.time);
         let folded = Err(NoWinner::Folded(PointerBuf::parse("/a").unwrap()));
         let journal = Vec::new();
-        assert_eq!(history.winner(&place, 3, &payload, &journal, || Ok(())), Ok(folded.clone()));
+        let because = history.winner(&place, 3, &payload, &journal, || Ok(())).unwrap();
+        assert_eq!(because, folded);
         let found = history.recent_winners(&[place].into(), || Ok::<_, Infallible>(true)).unwrap();
         assert_eq!(found.into_values().collect::<Vec<_>>(), [folded]);
     }

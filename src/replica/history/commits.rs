@@ -4,6 +4,7 @@
 //! is enough to look through the places of what is tentative. Else all that is tentative is made anew.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use super::super::floor::Floor;
@@ -57,13 +58,13 @@ impl History {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn commit<P: Past>(
+    pub fn commit(
         &mut self,
         commit: PlacedCommit,
         new: u64,
         now: Time,
-        past: &P,
-    ) -> Result<Committing, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Committing> {
         let end = commit.position + 1;
         let mut committing = Committing::default();
         // With the first commit of all nothing that was said before is wrong.
@@ -91,11 +92,7 @@ impl History {
 
     /// Passes the next commit if what it covers is just what comes next in the history; none if some of the
     /// history has another order or another effect with it.
-    fn pass_in_place<P: Past>(
-        &mut self,
-        end: u64,
-        past: &P,
-    ) -> Result<Option<Forgotten>, P::Error> {
+    fn pass_in_place(&mut self, end: u64, past: &dyn Past) -> io::Result<Option<Forgotten>> {
         let (number, from) = (self.progress.passed, self.committed.position);
         let Survey { last_covered, names, first_left, position } =
             Survey::make(&self.chain, number, from, end, past)?;
@@ -167,13 +164,13 @@ impl History {
     }
 
     /// Whether something that this commit leaves is called by a name that is forgotten at it.
-    fn is_named_later<P: Past>(
+    fn is_named_later(
         &self,
         number: u64,
         forgotten: &Forgotten,
         position: u64,
-        past: &P,
-    ) -> Result<bool, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<bool> {
         let mut is_named = false;
         walk(position, past, |_, met| {
             let names: Vec<&Source> = match &met {
@@ -200,7 +197,7 @@ impl History {
     }
 
     /// Document and names up to and with `last`, which is in the history after the last commit.
-    fn floor_up_to<P: Past>(&self, last: &Place, past: &P) -> Result<Floor, P::Error> {
+    fn floor_up_to(&self, last: &Place, past: &dyn Past) -> io::Result<Floor> {
         if !self.is_past(last) {
             let mut history = Self { changes: super::Changes::default(), ..self.clone() };
             history.take_back(self.recent_before(last) + 1);
@@ -236,7 +233,7 @@ impl History {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn clock<P: Past>(&self, past: &P) -> Result<VectorClock, P::Error> {
+    pub fn clock(&self, past: &dyn Past) -> io::Result<VectorClock> {
         let mut clock = self.committed_clock();
         for at in self.tentative(Time::MAX, past)?.iter().filter(|at| !self.chain.is_too_late(at)) {
             clock.advance(&at.source, at.id);
@@ -258,7 +255,7 @@ impl History {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn tentative<P: Past>(&self, until: Time, past: &P) -> Result<Vec<Place>, P::Error> {
+    pub fn tentative(&self, until: Time, past: &dyn Past) -> io::Result<Vec<Place>> {
         let mut places = Vec::new();
         let chain = &self.chain;
         walk(self.committed.position, past, |_, met| match met {

@@ -1,10 +1,12 @@
 //! Putting transactions where they belong, by taking back or by a replay.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use super::super::floor::Floor;
-use super::super::past::{Past, Suffix};
+use super::super::past::Past;
+use super::super::suffix::Suffix;
 use super::{
     Appended, Begin, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
     Insertion, NAME_SEARCH, Placed, Repetition,
@@ -28,13 +30,13 @@ impl History {
     ///
     /// # Errors
     /// If the journal cannot be read, for a place before the recent part.
-    pub fn insert<P: Past>(
+    pub fn insert(
         &mut self,
         mut late: Vec<Placed>,
         new: u64,
         now: Time,
-        past: &P,
-    ) -> Result<Insertion, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Insertion> {
         late.sort_by(|left, right| {
             self.chain.order(&left.place).cmp(&self.chain.order(&right.place))
         });
@@ -153,7 +155,7 @@ impl History {
 
     /// A floor before `place` from which all that follows can be made anew: if it is before a commit, one at a
     /// commit.
-    fn floor_before<P: Past>(&self, place: &Place, past: &P) -> Result<Floor, P::Error> {
+    fn floor_before(&self, place: &Place, past: &dyn Past) -> io::Result<Floor> {
         match self.chain.segment_of(place) {
             Segment::Tentative => {
                 let checkpoint = self.checkpoints.before(&self.chain, place, self.progress.passed);
@@ -166,11 +168,7 @@ impl History {
     }
 
     /// A floor at a commit that has passed no more than those before number `passed`.
-    pub(super) fn floor_at_commit<P: Past>(
-        &self,
-        passed: u64,
-        past: &P,
-    ) -> Result<Floor, P::Error> {
+    pub(super) fn floor_at_commit(&self, passed: u64, past: &dyn Past) -> io::Result<Floor> {
         if self.committed.passed <= passed {
             return Ok(Floor::clone(&self.committed));
         }
@@ -188,13 +186,13 @@ impl History {
 
     /// Makes the history anew from a floor on, with what the journal has after that. Says whose fate that
     /// changed, and which ones are repeated. Those from the position `new` on were not there before.
-    pub(super) fn replay<P: Past>(
+    pub(super) fn replay(
         &mut self,
         floor: &Floor,
         new: u64,
         now: Time,
-        past: &P,
-    ) -> Result<(FateChanges, Vec<Repetition>), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<(FateChanges, Vec<Repetition>)> {
         let mut changes = FateChanges::default();
         let mut history = self.at(floor);
         let mut repetitions = Vec::new();

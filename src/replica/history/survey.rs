@@ -4,6 +4,7 @@
 //! not read.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::Range;
 
 use crate::commit::{Chain, Segment};
@@ -24,13 +25,13 @@ pub struct Survey {
 impl Survey {
     /// Looks at what the commit of this number covers first and at what it leaves, from `position` to `end`, but for
     /// what is void. Of what stands together only as much is read as has to be.
-    pub fn make<P: Past>(
+    pub fn make(
         chain: &Chain,
         number: u64,
         position: u64,
         end: u64,
-        past: &P,
-    ) -> Result<Self, P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<Self> {
         let mut survey =
             Self { last_covered: None, names: BTreeSet::new(), first_left: None, position: end };
         // The stretches that are covered as a whole, each with its last time; those left, with the first.
@@ -114,13 +115,13 @@ impl Survey {
     }
 
     /// Takes note of a stretch that was counted.
-    fn read<P: Past>(
+    fn read(
         &mut self,
         chain: &Chain,
         number: u64,
         mut positions: Range<u64>,
-        past: &P,
-    ) -> Result<(), P::Error> {
+        past: &dyn Past,
+    ) -> io::Result<()> {
         while !positions.is_empty() {
             let places = past.places(positions.start)?;
             if places.is_empty() {
@@ -143,11 +144,11 @@ pub enum Met<'a> {
 }
 
 /// Walks through the journal from `position` on.
-pub fn walk<P: Past>(
+pub fn walk(
     mut position: u64,
-    past: &P,
+    past: &dyn Past,
     mut meet: impl FnMut(u64, Met) -> bool,
-) -> Result<(), P::Error> {
+) -> io::Result<()> {
     loop {
         if let Some(stretch) = past.stretch(position)
             && meet(position, Met::Stretch(&stretch))
@@ -191,19 +192,16 @@ mod tests {
     use crate::commit::{Commit, PlacedCommit};
     use crate::transaction::{Name, Transaction};
     use std::collections::BTreeMap;
-    use std::convert::Infallible;
 
     /// A journal of which each `.1` records in a row are known without being read.
     struct Known<'a>(&'a Vec<Transaction>, usize);
 
     impl Past for Known<'_> {
-        type Error = Infallible;
-
-        fn places(&self, position: u64) -> Result<Vec<PastPlace>, Infallible> {
+        fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
             self.0.places(position)
         }
 
-        fn payloads(&self, position: u64, most: usize) -> Result<Vec<Box<str>>, Infallible> {
+        fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
             self.0.payloads(position, most)
         }
 
@@ -281,10 +279,10 @@ mod tests {
             let end = journal.len() as u64;
             for number in 0..chain.next_number() {
                 let from = random.u64(..=end) / 8 * 8;
-                let Ok(plain) = Survey::make(&chain, number, from, end, &Known(&journal, 0));
+                let plain = Survey::make(&chain, number, from, end, &Known(&journal, 0)).unwrap();
                 for length in [1, 2, 4, 8] {
-                    let Ok(quick) =
-                        Survey::make(&chain, number, from, end, &Known(&journal, length));
+                    let known = Known(&journal, length);
+                    let quick = Survey::make(&chain, number, from, end, &known).unwrap();
                     assert_eq!(quick.position, plain.position, "{seed}");
                     assert_eq!(
                         (&quick.names, &quick.last_covered),
