@@ -1,13 +1,13 @@
 //! The command line: one table of commands and flags, a documented [`Config`], and a pure [`parse`].
 
 mod address;
+mod client_command;
 mod commands;
 mod flags;
 mod given;
 mod help;
-mod order;
-mod read;
-mod table;
+mod interpret;
+mod rows;
 mod values;
 
 use std::ffi::OsString;
@@ -15,14 +15,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use given::{Given, Request};
+use given::{Given, Invocation};
 
 pub use crate::log_format::LogFormat;
 pub use address::{Peer, authority, host_and_port};
+pub use client_command::{ClientCommand, ClientOrder, Input, PartChange, PrintForm, Write};
 pub use commands::{COMMANDS, flags};
 pub use help::help;
-pub use order::{Change, ClientCommand, Form, Input, Order, Write};
-pub use table::{Argument, CommandEntry, Count, Exit, Flag, Kind, Value};
+pub use rows::{Argument, CommandEntry, Count, Exit, Flag, ValueEntry, ValueKind};
 pub use values::first_token;
 
 /// What the command line asks for.
@@ -219,9 +219,9 @@ pub fn parse(
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
     match Given::read(arguments, environment)? {
-        Request::Do(given) => (given.command.read)(&given),
-        Request::Help(command) => Ok(Command::Help(help(command))),
-        Request::Version => Ok(Command::Version),
+        Invocation::Do(given) => (given.command.read)(&given),
+        Invocation::Help(command) => Ok(Command::Help(help(command))),
+        Invocation::Version => Ok(Command::Version),
     }
 }
 

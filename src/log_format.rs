@@ -28,7 +28,7 @@ pub enum LogFormat {
 
 /// What is said in a line, and by whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Line<'a> {
+pub struct LogLine<'a> {
     /// When it is said.
     pub time: SystemTime,
     /// How urgent it is.
@@ -57,7 +57,7 @@ impl LogFormat {
     }
 
     /// The line, without its end.
-    pub fn line(self, line: &Line) -> String {
+    pub fn line(self, line: &LogLine) -> String {
         #[derive(Serialize)]
         struct Object<'a> {
             time: String,
@@ -65,7 +65,7 @@ impl LogFormat {
             target: &'a str,
             message: String,
         }
-        let Line { level, target, .. } = *line;
+        let LogLine { level, target, .. } = *line;
         let (time, message) = (rfc3339(line.time), visible(line.message, MOST_LINE_BYTES));
         match self {
             Self::Text => format!("{time} {level:5} {message}"),
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_in_each_format() {
-        let line = Line {
+        let line = LogLine {
             time: UNIX_EPOCH + Duration::from_millis(1_795_814_801_123),
             level: Level::Warn,
             target: "patchmesh::mesh",
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(object["message"], r#"peer "b:1":\n\u{1b}[2J"#);
         assert!(!json.contains('\n'), "{json}");
         let long = "a".repeat(MOST_LINE_BYTES + 1);
-        let cut = LogFormat::Text.line(&Line { message: &long, ..line });
+        let cut = LogFormat::Text.line(&LogLine { message: &long, ..line });
         assert!(cut.ends_with("a...") && cut.len() < MOST_LINE_BYTES + 40, "{cut}");
     }
 

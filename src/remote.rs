@@ -1,10 +1,10 @@
 //! Asks running nodes: the one HTTP/1.1 client of this program.
 //!
-//! A [`Node`] keeps its connection from one request to the next, and reads an answer a piece at a time, so that
+//! A [`RemoteNode`] keeps its connection from one request to the next, and reads an answer a piece at a time, so that
 //! it may be of any length, or have no end. Everything has a time limit. Nothing is asked twice here: whether a
-//! request may be repeated is for the caller to know, who is told whether it may have been done ([`Fault`]).
+//! request may be repeated is for the caller to know, who is told whether it may have been done ([`NodeFault`]).
 
-mod body;
+mod answer_body;
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use crate::config::{Remote, authority};
 use crate::http::ReadBuffer;
 use crate::stream::{Security, Stream};
-use body::Body;
+use answer_body::AnswerBody;
 
 /// How long it may take to find a node, to connect to it and to shake hands.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// A request. `Host`, `Authorization` and `Content-Length` are added.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Request<'a> {
+pub struct NodeRequest<'a> {
     /// Its method.
     pub method: &'a str,
     /// Its path, percent-encoded, and its query.
@@ -49,7 +49,7 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> Request<'a> {
+impl<'a> NodeRequest<'a> {
     /// A request to read what is at `target`.
     pub fn get(target: &'a str) -> Self {
         Self { method: "GET", target, ..Self::default() }
@@ -58,14 +58,14 @@ impl<'a> Request<'a> {
 
 /// What an answer begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
+pub struct AnswerHead {
     /// Its status.
     pub status: u16,
     /// Its headers, in their order.
     pub headers: Vec<(String, String)>,
 }
 
-impl Head {
+impl AnswerHead {
     /// The value of the first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
@@ -75,14 +75,14 @@ impl Head {
 
 /// An answer as a whole.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct NodeAnswer {
     /// Its head.
-    pub head: Head,
+    pub head: AnswerHead,
     /// Its body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl NodeAnswer {
     /// What the body says.
     ///
     /// # Errors
@@ -105,14 +105,14 @@ impl Answer {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum NodeFault {
     /// The node is not reached. Nothing was asked.
     Unreachable(String),
     /// The connection broke, or took too long, after something was asked: it may have been done.
     Broken(String),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for NodeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Unreachable(why) | Self::Broken(why)) = self;
         f.write_str(why)
@@ -145,23 +145,23 @@ async fn dial(remote: &Remote, security: &Security, limit: Duration) -> Result<S
 
 /// A running node, and the connection to it while there is one.
 #[derive(Debug)]
-pub struct Node {
+pub struct RemoteNode {
     remote: Remote,
     security: Security,
-    connection: Option<Connection>,
+    connection: Option<NodeConnection>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct NodeConnection {
     stream: Stream,
     input: ReadBuffer,
     /// What is still to come of the answer.
-    body: Body,
+    body: AnswerBody,
     /// Whether another request may follow.
     is_kept: bool,
 }
 
-impl Node {
+impl RemoteNode {
     /// The node that is reached so.
     ///
     /// # Errors
@@ -185,11 +185,15 @@ impl Node {
     ///
     /// # Errors
     /// If there is none within `limit`.
-    pub async fn ask(&mut self, request: &Request<'_>, limit: Duration) -> Result<Head, Fault> {
+    pub async fn ask(
+        &mut self,
+        request: &NodeRequest<'_>,
+        limit: Duration,
+    ) -> Result<AnswerHead, NodeFault> {
         let begin = Instant::now();
         if self.connection.as_ref().is_none_or(|connection| !connection.is_usable()) {
             let dialed = dial(&self.remote, &self.security, DIAL_LIMIT.min(limit)).await;
-            self.connection = Some(Connection::new(dialed.map_err(Fault::Unreachable)?));
+            self.connection = Some(NodeConnection::new(dialed.map_err(NodeFault::Unreachable)?));
         }
         let limit = limit.saturating_sub(begin.elapsed());
         let head = self.head_of(request);
@@ -207,7 +211,7 @@ impl Node {
     ///
     /// # Errors
     /// If it is cut off, or nothing comes within `limit`.
-    pub async fn piece(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, Fault> {
+    pub async fn piece(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, NodeFault> {
         let piece = self.within(limit, async |connection| connection.read_piece().await).await;
         let is_over = self.connection.as_ref().is_some_and(|connection| !connection.is_kept);
         if is_over && matches!(piece, Ok(None)) {
@@ -222,19 +226,19 @@ impl Node {
     /// If it does not come: `limit` is for its head, and then for each piece.
     pub async fn request(
         &mut self,
-        request: &Request<'_>,
+        request: &NodeRequest<'_>,
         limit: Duration,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<NodeAnswer, NodeFault> {
         let head = self.ask(request, limit).await?;
         let body = self.rest(limit).await?;
-        Ok(Answer { head, body })
+        Ok(NodeAnswer { head, body })
     }
 
     /// What is left of the answer's body.
     ///
     /// # Errors
     /// If it is cut off, too long, or no piece of it comes within `limit`.
-    pub async fn rest(&mut self, limit: Duration) -> Result<Vec<u8>, Fault> {
+    pub async fn rest(&mut self, limit: Duration) -> Result<Vec<u8>, NodeFault> {
         let mut body = Vec::new();
         while let Some(piece) = self.piece(limit).await? {
             body.extend_from_slice(&piece);
@@ -242,14 +246,14 @@ impl Node {
                 self.connection = None;
                 let most = MAX_ANSWER_BYTES >> 20;
                 let why = format!("{}: the answer has more than {most} MiB", self.address());
-                return Err(Fault::Broken(why));
+                return Err(NodeFault::Broken(why));
             }
         }
         Ok(body)
     }
 
-    fn head_of(&self, request: &Request<'_>) -> Vec<u8> {
-        let Request { method, target, headers, body } = request;
+    fn head_of(&self, request: &NodeRequest<'_>) -> Vec<u8> {
+        let NodeRequest { method, target, headers, body } = request;
         let host = authority(&self.remote.address);
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
         if let Some(token) = &self.remote.token {
@@ -269,10 +273,13 @@ impl Node {
     async fn within<T>(
         &mut self,
         limit: Duration,
-        work: impl AsyncFnOnce(&mut Connection) -> io::Result<T>,
-    ) -> Result<T, Fault> {
+        work: impl AsyncFnOnce(&mut NodeConnection) -> io::Result<T>,
+    ) -> Result<T, NodeFault> {
         let Some(connection) = &mut self.connection else {
-            return Err(Fault::Broken(format!("{}: the connection is over", self.remote.address)));
+            return Err(NodeFault::Broken(format!(
+                "{}: the connection is over",
+                self.remote.address
+            )));
         };
         let late = async {
             Timer::after(limit).await;
@@ -282,19 +289,19 @@ impl Node {
         let done = work(connection).or(late).await;
         done.map_err(|error| {
             self.connection = None;
-            Fault::Broken(format!("{}: {error}", self.remote.address))
+            NodeFault::Broken(format!("{}: {error}", self.remote.address))
         })
     }
 }
 
-impl Connection {
+impl NodeConnection {
     fn new(stream: Stream) -> Self {
-        Self { stream, input: ReadBuffer::new(), body: Body::Over, is_kept: true }
+        Self { stream, input: ReadBuffer::new(), body: AnswerBody::Over, is_kept: true }
     }
 
     /// Whether another request can be sent: the last answer was read, and the node has not closed.
     fn is_usable(&self) -> bool {
-        let is_over = self.body == Body::Over && self.input.unread().is_empty();
+        let is_over = self.body == AnswerBody::Over && self.input.unread().is_empty();
         let is_silent = || {
             let peeked = self.stream.tcp().peek(&mut [0]);
             peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -315,24 +322,24 @@ impl Connection {
         Ok(count)
     }
 
-    async fn read_head(&mut self, is_head_only: bool) -> io::Result<Head> {
+    async fn read_head(&mut self, is_head_only: bool) -> io::Result<AnswerHead> {
         let no_node = || io::Error::other("what answers is no patchmesh node");
         loop {
             let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut response = httparse::Response::new(&mut headers);
             let parsed = response.parse(self.input.unread()).map_err(|_| no_node())?;
             if let httparse::Status::Complete(length) = parsed {
-                let head = Head::of(&response);
+                let head = AnswerHead::of(&response);
                 let is_last = response.version == Some(0) || head.closes();
                 self.input.consume(length);
                 if let 100..=199 = head.status {
                     continue;
                 }
                 self.body = match is_head_only {
-                    true => Body::Over,
-                    false => Body::of(&head).ok_or_else(no_node)?,
+                    true => AnswerBody::Over,
+                    false => AnswerBody::of(&head).ok_or_else(no_node)?,
                 };
-                self.is_kept = !is_last && self.body != Body::UntilEnd;
+                self.is_kept = !is_last && self.body != AnswerBody::UntilEnd;
                 return Ok(head);
             }
             if self.input.unread().len() > MAX_HEAD_BYTES {
@@ -347,7 +354,7 @@ impl Connection {
     async fn read_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             let piece = self.body.take(&mut self.input).map_err(io::Error::other)?;
-            if piece.is_some() || self.body == Body::Over {
+            if piece.is_some() || self.body == AnswerBody::Over {
                 return Ok(piece);
             }
             if self.fill().await? == 0 {
@@ -357,7 +364,7 @@ impl Connection {
     }
 }
 
-impl Head {
+impl AnswerHead {
     fn of(response: &httparse::Response<'_, '_>) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let headers = response.headers.iter();

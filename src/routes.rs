@@ -1,17 +1,16 @@
 //! Request to answer: what each path of the HTTP interface does.
 
 mod access;
-mod because;
 mod client_name;
 mod cors;
-mod events;
 mod fate;
 mod finality;
 mod form;
 mod get;
+mod get_events;
 mod health;
 mod history;
-mod members;
+mod mesh;
 mod metrics;
 mod page;
 mod peers;
@@ -19,7 +18,8 @@ mod preconditions;
 mod primary;
 mod table;
 mod upgrade;
-mod wait;
+mod waiting;
+mod winner;
 mod write;
 
 use std::borrow::Cow;
@@ -234,7 +234,7 @@ impl Routes {
             let detail = format!("{path} does not take {method}, only {allowed}");
             return Err(Response::problem(405, detail).with_header("Allow", allowed));
         };
-        operation.query.check(request)?;
+        operation.parameters.check(request)?;
         form?;
         self.act(operation.action, request, asked.rest, from).await
     }
@@ -253,8 +253,8 @@ impl Routes {
             Action::Page => page::response().into(),
             Action::Client => page::client().into(),
             Action::Description => page::description().into(),
-            Action::Document if events::are_wanted(request) => {
-                events::agree(self, request, from, rest)?
+            Action::Document if get_events::are_wanted(request) => {
+                get_events::agree(self, request, from, rest)?
             }
             Action::Document => get::get(self, request, rest).await?.into(),
             Action::Write => write::write(self, request, rest).await?,
@@ -268,7 +268,7 @@ impl Routes {
                 self.unless_stopping(fate::conflicts(query, request)).await?.into()
             }
             Action::Peers => peers::list(self).await.into(),
-            Action::Mesh => members::list(self).await.into(),
+            Action::Mesh => mesh::list(self).await.into(),
             Action::AddPeer => self.unless_stopping(peers::add(self, request)).await?.into(),
             Action::RemovePeer => {
                 let peer = rest.strip_prefix('/').unwrap_or(rest);
@@ -327,7 +327,7 @@ impl Routes {
         let process = smol::unblock(metrics::process_text).await;
         let state = self.handle.state();
         let position = state.journal_length();
-        let readings = metrics::Readings {
+        let readings = metrics::MetricsReadings {
             counters: state.counters(),
             length: state.length(),
             begins: state.begin().index,

@@ -51,10 +51,10 @@ pub struct TokenError {
 
 /// The tokens of a node as they are now. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Tokens(Arc<Shared>);
+pub struct Tokens(Arc<TokenStore>);
 
 #[derive(Debug)]
-struct Shared {
+struct TokenStore {
     file: Option<PathBuf>,
     list: Mutex<List>,
 }
@@ -104,7 +104,7 @@ impl Tokens {
             of_peers: token.map(Arc::from),
             lives: None,
         };
-        Self(Arc::new(Shared { file: None, list: Mutex::new(list) }))
+        Self(Arc::new(TokenStore { file: None, list: Mutex::new(list) }))
     }
 
     /// Those in a file, which is read now and whenever it is said to.
@@ -113,7 +113,7 @@ impl Tokens {
     /// If it cannot be read, or has something else in it.
     pub fn in_file(file: &Path) -> Result<Self, TokenError> {
         let list = Mutex::new(List::read(file)?);
-        Ok(Self(Arc::new(Shared { file: Some(file.to_owned()), list })))
+        Ok(Self(Arc::new(TokenStore { file: Some(file.to_owned()), list })))
     }
 
     /// Reads the file anew. Returns how many tokens there are then.

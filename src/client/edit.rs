@@ -9,14 +9,14 @@ use std::process::{Command, ExitStatus};
 
 use async_signal::{Signal, Signals};
 
-use super::difference::{Difference, difference};
-use super::failure::Failure;
+use super::change::TRIES;
+use super::edit_patch::{EditPatch, edit_patch};
+use super::export;
+use super::failure::CommandFailure;
 use super::input;
 use super::nodes::Nodes;
-use super::output::{pretty, print};
-use super::read;
-use super::write::TRIES;
-use super::writer::{JSON_PATCH, Sent, Writer};
+use super::printing::{pretty, print};
+use super::writer::{JSON_PATCH, TransactionWriter, WriteRequest};
 use crate::config::Exit;
 use crate::patch::{Document, Patch};
 
@@ -29,8 +29,8 @@ pub async fn edit(
     pointer: &str,
     is_committed: bool,
     told: &mut dyn FnMut(&str),
-) -> Result<(), Failure> {
-    let old = read::value(nodes, pointer).await?;
+) -> Result<(), CommandFailure> {
+    let old = export::value(nodes, pointer).await?;
     let mut text = pretty(&old);
     text.push(b'\n');
     let mut file = Edited::new(&text)?;
@@ -41,36 +41,40 @@ pub async fn edit(
     }
     file.is_kept = true;
     let new = input::value(&edited).map_err(|why| {
-        Failure::failed(format_args!("{}; what was edited is {why}; nothing was sent", file.told()))
+        CommandFailure::failed(format_args!(
+            "{}; what was edited is {why}; nothing was sent",
+            file.told()
+        ))
     })?;
-    let Difference { patch, added } = difference(&old, &new);
+    let EditPatch { patch, added } = edit_patch(&old, &new);
     if patch == Patch::default() {
         file.is_kept = false;
         told("nothing was changed");
         return Ok(());
     }
-    let kept = |mut failure: Failure| {
+    let kept = |mut failure: CommandFailure| {
         // What a node says may be long, and is cut at its end.
         failure.text = format!("{}; {}", file.told(), failure.text);
         failure
     };
     let body = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
-    let mut writer = Writer::new();
+    let mut writer = TransactionWriter::new();
     for _ in 0..TRIES {
         let mut tag = None;
         if !added.is_empty() {
-            let (now, seen) = read::tagged(nodes, pointer).await.map_err(kept)?;
+            let (now, seen) = export::tagged(nodes, pointer).await.map_err(kept)?;
             let now = Document::new(now);
             let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
             if let Some(path) = added.iter().find(|path| is_there(path)) {
                 let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
-                return Err(kept(Failure::new(Exit::DoesNotApply, text)));
+                return Err(kept(CommandFailure::new(Exit::DoesNotApply, text)));
             }
             tag = Some(seen);
         }
         // What is not there cannot be tested for by the patch itself.
         let condition = tag.as_deref().map(|tag| ("If-Match", tag));
-        let sent = Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
+        let sent =
+            WriteRequest { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
         let answer = writer.send(nodes, sent).await.map_err(kept)?;
         match answer.head.status {
             200..=299 => {
@@ -78,11 +82,11 @@ pub async fn edit(
                 return print(&writer.name()).map(|_| ());
             }
             412 => {}
-            _ => return Err(kept(Failure::of(nodes.node().address(), &answer))),
+            _ => return Err(kept(CommandFailure::of(nodes.node().address(), &answer))),
         }
     }
     let text = format!("{pointer:?} changes too fast; nothing was changed");
-    Err(kept(Failure::new(Exit::DoesNotApply, text)))
+    Err(kept(CommandFailure::new(Exit::DoesNotApply, text)))
 }
 
 /// A file that is edited. It is removed unless it is to be kept.
@@ -92,7 +96,7 @@ struct Edited {
 }
 
 impl Edited {
-    fn new(text: &[u8]) -> Result<Self, Failure> {
+    fn new(text: &[u8]) -> Result<Self, CommandFailure> {
         let name = format!("patchmesh-{:08x}.json", fastrand::u32(..));
         let path = env::temp_dir().join(name);
         let mut options = OpenOptions::new();
@@ -104,7 +108,7 @@ impl Edited {
     }
 
     /// Has it edited, and reads what it is then.
-    fn edit(&mut self) -> Result<Vec<u8>, Failure> {
+    fn edit(&mut self) -> Result<Vec<u8>, CommandFailure> {
         let before = self.read()?;
         let status = self.run();
         let after = self.read()?;
@@ -115,7 +119,7 @@ impl Edited {
         };
         self.is_kept = after != before;
         let kept = if self.is_kept { format!("{}; ", self.told()) } else { String::new() };
-        Err(Failure::failed(format_args!("{kept}{why}; nothing was sent")))
+        Err(CommandFailure::failed(format_args!("{kept}{why}; nothing was sent")))
     }
 
     fn run(&self) -> std::io::Result<ExitStatus> {
@@ -131,12 +135,12 @@ impl Edited {
         shell.env_remove("PATCHMESH_TOKEN").status()
     }
 
-    fn read(&self) -> Result<Vec<u8>, Failure> {
+    fn read(&self) -> Result<Vec<u8>, CommandFailure> {
         fs::read(&self.path).map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, error: std::io::Error) -> Failure {
-        Failure::failed(format_args!("{}: {error}", self.path.display()))
+    fn failed(&self, error: std::io::Error) -> CommandFailure {
+        CommandFailure::failed(format_args!("{}: {error}", self.path.display()))
     }
 
     /// Where it is kept.

@@ -3,24 +3,24 @@
 use std::fmt;
 
 use crate::config::Exit;
-use crate::remote::Answer;
+use crate::remote::NodeAnswer;
 
 /// Why a command was not done, in words and as an exit status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandFailure {
     /// What a script wants to know.
     pub exit: Exit,
     /// What a person wants to know.
     pub text: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Failure {
+impl CommandFailure {
     pub(super) fn new(exit: Exit, text: impl fmt::Display) -> Self {
         Self { exit, text: text.to_string() }
     }
@@ -30,7 +30,7 @@ impl Failure {
     }
 
     /// What a node says of why it does not do something.
-    pub(super) fn of(address: &str, answer: &Answer) -> Self {
+    pub(super) fn of(address: &str, answer: &NodeAnswer) -> Self {
         let exit = match answer.head.status {
             404 => Exit::NotFound,
             409 if problem_kind(answer) == "/problems/no-primary" => Exit::Failed,
@@ -42,7 +42,7 @@ impl Failure {
 }
 
 /// The type of the problem that an answer tells (RFC 9457); empty if it tells none.
-pub(super) fn problem_kind(answer: &Answer) -> String {
+pub(super) fn problem_kind(answer: &NodeAnswer) -> String {
     let problem: serde_json::Value = answer.read().unwrap_or_default();
     problem["type"].as_str().unwrap_or_default().to_owned()
 }
@@ -50,7 +50,7 @@ pub(super) fn problem_kind(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::Head;
+    use crate::remote::AnswerHead;
 
     #[test]
     fn each_answer_has_an_exit_status() {
@@ -62,8 +62,8 @@ mod tests {
             (409, r#"{"type":"/problems/no-primary","detail":"none"}"#, 1, "409, none"),
             (412, "<html>", 3, "it answers 412, and not why"),
         ] {
-            let head = Head { status, ..Head::default() };
-            let failure = Failure::of("a:1", &Answer { head, body: body.into() });
+            let head = AnswerHead { status, ..AnswerHead::default() };
+            let failure = CommandFailure::of("a:1", &NodeAnswer { head, body: body.into() });
             assert_eq!(failure.exit.code(), expected, "{body}");
             assert!(failure.to_string().contains(text), "{failure}");
         }

@@ -1,11 +1,11 @@
 //! `import`: a document of any size, in as many transactions as it takes.
 
-use super::failure::Failure;
+use super::change::parsed;
+use super::failure::CommandFailure;
 use super::input;
 use super::nodes::Nodes;
-use super::output::print;
-use super::write::parsed;
-use super::writer::{JSON_PATCH, Sent, Writer};
+use super::printing::print;
+use super::writer::{JSON_PATCH, TransactionWriter, WriteRequest};
 use crate::config::Input;
 use crate::patch::{Cut, MAX_DEPTH, MAX_WEIGHT, parse};
 use crate::progress::{Progress, Unit};
@@ -20,17 +20,19 @@ pub async fn import(
     pointer: &str,
     input: &Input,
     is_committed: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let value = input::read(input)?.value()?;
     let at = parsed(pointer)?;
     if value.depth() + at.count() > MAX_DEPTH {
-        return Err(Failure::failed(format_args!(
+        return Err(CommandFailure::failed(format_args!(
             "this is {} arrays and objects deep at {pointer:?}, and a document at most {MAX_DEPTH}; nothing was sent",
             value.depth() + at.count()
         )));
     }
     if value.weight() > MAX_WEIGHT {
-        return Err(Failure::failed("this is larger than a document can be; nothing was sent"));
+        return Err(CommandFailure::failed(
+            "this is larger than a document can be; nothing was sent",
+        ));
     }
     let (mut count, mut bytes) = (0_u64, 0);
     for patch in Cut::whole(value.clone(), &at, PIECE_BYTES) {
@@ -38,9 +40,9 @@ pub async fn import(
         (count, bytes) = (count + 1, bytes + patch.len() as u64);
     }
     let mut progress = Progress::new("import", Unit::Bytes).of(bytes);
-    let mut writer = Writer::new();
+    let mut writer = TransactionWriter::new();
     for (number, patch) in (1..).zip(Cut::whole(value, &at, PIECE_BYTES)) {
-        let sent = Sent {
+        let sent = WriteRequest {
             pointer: "",
             media_type: JSON_PATCH,
             body: patch.as_bytes(),
@@ -63,13 +65,13 @@ pub async fn import(
 }
 
 /// Looks that a patch is one that a node can take.
-fn check(patch: &str) -> Result<(), Failure> {
+fn check(patch: &str) -> Result<(), CommandFailure> {
     if patch.len() <= MAX_PAYLOAD_BYTES {
         return Ok(());
     }
     let parsed = parse(patch).ok();
     let path = parsed.as_ref().and_then(|patch| patch.0.first()).map(|operation| operation.path());
-    Err(Failure::failed(format_args!(
+    Err(CommandFailure::failed(format_args!(
         "the value at {:?} has {} bytes and cannot be cut, and a transaction has at most {MAX_PAYLOAD_BYTES}; \
          nothing was sent",
         path.map(|path| path.as_str()).unwrap_or_default(),

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use crate::config::{Exit, Input};
 use crate::document::Value;
 use crate::patch;
@@ -22,7 +22,7 @@ pub struct Text {
 }
 
 /// Reads all of it.
-pub fn read(input: &Input) -> Result<Text, Failure> {
+pub fn read(input: &Input) -> Result<Text, CommandFailure> {
     let (bytes, from) = match input {
         Input::Text(text) => (Ok(text.as_bytes().to_vec()), "the value".to_owned()),
         Input::File(path) => (fs::read(path), path.display().to_string()),
@@ -32,7 +32,7 @@ pub fn read(input: &Input) -> Result<Text, Failure> {
             (read.map(|_| bytes), "standard input".to_owned())
         }
     };
-    let bytes = bytes.map_err(|error| Failure::failed(format_args!("{from}: {error}")))?;
+    let bytes = bytes.map_err(|error| CommandFailure::failed(format_args!("{from}: {error}")))?;
     // What stands in the command line makes that wrong.
     let exit = if matches!(input, Input::Text(_)) { Exit::Usage } else { Exit::Failed };
     Ok(Text { bytes, from, exit })
@@ -41,19 +41,19 @@ pub fn read(input: &Input) -> Result<Text, Failure> {
 impl Text {
     /// The JSON value that it is. Unlike a node this does not take one of several members of a name: which is
     /// meant is not known.
-    pub fn value(&self) -> Result<Value, Failure> {
+    pub fn value(&self) -> Result<Value, CommandFailure> {
         value(&self.bytes).map_err(|why| self.failed(why))
     }
 
     /// The JSON Patch that it is, as it stands there.
-    pub fn patch(self) -> Result<Vec<u8>, Failure> {
+    pub fn patch(self) -> Result<Vec<u8>, CommandFailure> {
         let text = str::from_utf8(&self.bytes).map_err(|error| self.failed(error))?;
         patch::parse(text).map_err(|error| self.failed(error))?;
         Ok(self.bytes)
     }
 
-    fn failed(&self, why: impl fmt::Display) -> Failure {
-        Failure::new(self.exit, format_args!("{}: {why}; nothing was sent", self.from))
+    fn failed(&self, why: impl fmt::Display) -> CommandFailure {
+        CommandFailure::new(self.exit, format_args!("{}: {why}; nothing was sent", self.from))
     }
 }
 

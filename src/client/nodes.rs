@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::{Failure, problem_kind};
+use super::failure::{CommandFailure, problem_kind};
 use crate::backoff::Backoff;
 use crate::config::{Exit, Remote};
-use crate::remote::{Answer, Fault, Head, Node, Request, percent_encoded};
+use crate::remote::{AnswerHead, NodeAnswer, NodeFault, NodeRequest, RemoteNode, percent_encoded};
 
 /// How long one answer may take if there is nothing that it would have to wait for. After that another node is asked.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const OF_A_NAME: [&str; 3] = ["/problems/skipped", "/problems/another-request", 
 
 /// The nodes.
 pub struct Nodes {
-    nodes: Vec<Node>,
+    nodes: Vec<RemoteNode>,
     /// The one that is asked first.
     at: usize,
     /// For how long they are asked.
@@ -33,7 +33,7 @@ pub struct Nodes {
 }
 
 /// What came of asking a node.
-enum Outcome<T> {
+enum AskOutcome<T> {
     /// It has answered.
     Answered(T),
     /// It has not, or cannot now: why, and what that means.
@@ -52,28 +52,32 @@ pub struct Earlier<'a> {
 
 impl Earlier<'_> {
     /// Waits until a node has it.
-    async fn wait_at<T>(&self, node: &mut Node, limit: Duration) -> Result<(), Outcome<T>> {
+    async fn wait_at<T>(
+        &self,
+        node: &mut RemoteNode,
+        limit: Duration,
+    ) -> Result<(), AskOutcome<T>> {
         if node.address() == self.address {
             return Ok(());
         }
         let Self { source, id, .. } = self;
         let (encoded, wait) = (percent_encoded(source), asked(limit).as_millis());
         let target = format!("/get?source={encoded}&id={id}&wait={wait}ms");
-        let request = Request { method: "HEAD", ..Request::get(&target) };
+        let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
         let answer = match node.request(&request, limit).await {
             Ok(answer) => answer,
             // This may be asked any number of times.
-            Err(fault) => return Err(Outcome::Not(fault.to_string(), Doubt::Absent)),
+            Err(fault) => return Err(AskOutcome::Not(fault.to_string(), Doubt::Absent)),
         };
         match answer.head.status {
-            _ if !is_of_node(&request, &answer.head) => Err(Outcome::no_node(node)),
+            _ if !is_of_node(&request, &answer.head) => Err(AskOutcome::no_node(node)),
             200 => Ok(()),
             504 => {
                 let address = node.address();
                 let why = format!("{address}: it has not received transaction {id} of {source}");
-                Err(Outcome::Not(why, Doubt::Behind))
+                Err(AskOutcome::Not(why, Doubt::Behind))
             }
-            _ => Err(Outcome::Not(
+            _ => Err(AskOutcome::Not(
                 format!("{}: {}", node.address(), answer.trouble()),
                 Doubt::Unable,
             )),
@@ -102,14 +106,14 @@ enum Doubt {
 #[derive(Debug)]
 pub struct Unanswered {
     /// Why.
-    pub failure: Failure,
+    pub failure: CommandFailure,
     /// What is known of what was asked for.
-    pub known: Known,
+    pub known: KnownEffect,
 }
 
 /// What is known of what was asked for, if nobody has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownEffect {
     /// It was not done.
     NotDone,
     /// It may have been done.
@@ -118,22 +122,22 @@ pub enum Known {
     Accepted,
 }
 
-impl From<Unanswered> for Failure {
+impl From<Unanswered> for CommandFailure {
     fn from(unanswered: Unanswered) -> Self {
         unanswered.failure
     }
 }
 
 impl Nodes {
-    pub fn new(remotes: &[Remote], timeout: Duration) -> Result<Self, Failure> {
-        let nodes = remotes.iter().map(|remote| Node::new(remote.clone()));
-        let nodes = nodes.collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
+    pub fn new(remotes: &[Remote], timeout: Duration) -> Result<Self, CommandFailure> {
+        let nodes = remotes.iter().map(|remote| RemoteNode::new(remote.clone()));
+        let nodes = nodes.collect::<Result<Vec<_>, _>>().map_err(CommandFailure::failed)?;
         debug_assert!(!nodes.is_empty(), "the command line names one at least");
         Ok(Self { nodes, at: 0, timeout, is_patient: false })
     }
 
     /// The node that has answered last, or will be asked next.
-    pub fn node(&mut self) -> &mut Node {
+    pub fn node(&mut self) -> &mut RemoteNode {
         &mut self.nodes[self.at]
     }
 
@@ -143,7 +147,7 @@ impl Nodes {
     }
 
     /// All of them.
-    pub fn into_each(self) -> Vec<Node> {
+    pub fn into_each(self) -> Vec<RemoteNode> {
         self.nodes
     }
 
@@ -153,11 +157,11 @@ impl Nodes {
     pub async fn request(
         &mut self,
         earlier: Option<&Earlier<'_>>,
-        request: &Request<'_>,
+        request: &NodeRequest<'_>,
         patience: Duration,
-    ) -> Result<Answer, Unanswered> {
+    ) -> Result<NodeAnswer, Unanswered> {
         let is_read = matches!(request.method, "GET" | "HEAD");
-        let ask = async |node: &mut Node, limit, may_be_done: bool| {
+        let ask = async |node: &mut RemoteNode, limit, may_be_done: bool| {
             if let Some(earlier) = earlier
                 && let Err(outcome) = earlier.wait_at(node, limit).await
             {
@@ -168,29 +172,29 @@ impl Nodes {
                 Err(fault) => return fault.into(),
             };
             if !is_of_node(request, &answer.head) {
-                Outcome::no_node(node)
+                AskOutcome::no_node(node)
             } else if is_passing(answer.head.status) {
-                Outcome::passing(node, &answer)
+                AskOutcome::passing(node, &answer)
             } else if is_read || !may_be_done || is_of_name(&answer) {
-                Outcome::Answered(answer)
+                AskOutcome::Answered(answer)
             } else {
-                Outcome::Not(format!("{}: {}", node.address(), answer.trouble()), Doubt::Refused)
+                AskOutcome::Not(format!("{}: {}", node.address(), answer.trouble()), Doubt::Refused)
             }
         };
         self.ask_each(patience, ask).await
     }
 
     /// Asks until a node answers, and reads the head of the answer. The rest is to be read from the node.
-    pub async fn open(&mut self, request: &Request<'_>) -> Result<Head, Unanswered> {
-        let ask = async |node: &mut Node, limit, _| {
+    pub async fn open(&mut self, request: &NodeRequest<'_>) -> Result<AnswerHead, Unanswered> {
+        let ask = async |node: &mut RemoteNode, limit, _| {
             let head = match node.ask(request, limit).await {
-                Ok(head) if !is_of_node(request, &head) => return Outcome::no_node(node),
+                Ok(head) if !is_of_node(request, &head) => return AskOutcome::no_node(node),
                 Ok(head) if is_passing(head.status) => head,
-                Ok(head) => return Outcome::Answered(head),
+                Ok(head) => return AskOutcome::Answered(head),
                 Err(fault) => return fault.into(),
             };
             match node.rest(limit).await {
-                Ok(body) => Outcome::passing(node, &Answer { head, body }),
+                Ok(body) => AskOutcome::passing(node, &NodeAnswer { head, body }),
                 Err(fault) => fault.into(),
             }
         };
@@ -198,21 +202,21 @@ impl Nodes {
     }
 
     /// What it answers that is no document, as a failure.
-    pub async fn refusal(&mut self, head: Head) -> Failure {
+    pub async fn refusal(&mut self, head: AnswerHead) -> CommandFailure {
         match self.node().rest(PATIENCE).await {
-            Ok(body) => Failure::of(self.node().address(), &Answer { head, body }),
-            Err(fault) => Failure::new(Exit::Unreachable, fault),
+            Ok(body) => CommandFailure::of(self.node().address(), &NodeAnswer { head, body }),
+            Err(fault) => CommandFailure::new(Exit::Unreachable, fault),
         }
     }
 
     async fn ask_each<T>(
         &mut self,
         patience: Duration,
-        mut ask: impl AsyncFnMut(&mut Node, Duration, bool) -> Outcome<T>,
+        mut ask: impl AsyncFnMut(&mut RemoteNode, Duration, bool) -> AskOutcome<T>,
     ) -> Result<T, Unanswered> {
         let deadline = Instant::now() + self.timeout;
         let mut backoff = Backoff::default();
-        let mut known = Known::NotDone;
+        let mut known = KnownEffect::NotDone;
         let (mut has_failed, mut accepted) = (false, None);
         loop {
             let (mut reasons, mut is_behind) = (Vec::new(), false);
@@ -221,17 +225,19 @@ impl Nodes {
                 if left.is_zero() && !reasons.is_empty() {
                     break;
                 }
-                let may_be_done = known != Known::NotDone;
+                let may_be_done = known != KnownEffect::NotDone;
                 match ask(self.node(), patience.min(left), may_be_done).await {
-                    Outcome::Answered(answer) => return Ok(answer),
-                    Outcome::Not(why, doubt) => {
+                    AskOutcome::Answered(answer) => return Ok(answer),
+                    AskOutcome::Not(why, doubt) => {
                         match doubt {
                             Doubt::Absent => {}
                             Doubt::Behind => (is_behind, has_failed) = (true, true),
                             Doubt::Unable | Doubt::Refused => has_failed = true,
-                            Doubt::Open if accepted.is_none() => known = Known::Nothing,
+                            Doubt::Open if accepted.is_none() => known = KnownEffect::Nothing,
                             Doubt::Open => {}
-                            Doubt::Late => (known, accepted) = (Known::Accepted, Some(why.clone())),
+                            Doubt::Late => {
+                                (known, accepted) = (KnownEffect::Accepted, Some(why.clone()))
+                            }
                         }
                         reasons.push(why);
                     }
@@ -242,15 +248,15 @@ impl Nodes {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_over = match known {
                 // If none can do it, and nothing is under way, whoever asks had better know that at once.
-                Known::NotDone => !self.is_patient && !is_behind,
-                Known::Nothing => false,
-                Known::Accepted => left <= ANSWER_TIME,
+                KnownEffect::NotDone => !self.is_patient && !is_behind,
+                KnownEffect::Nothing => false,
+                KnownEffect::Accepted => left <= ANSWER_TIME,
             };
             if is_over || wait + LEAST_PATIENCE >= left {
                 let has_failed = has_failed || accepted.is_some();
                 let exit = if has_failed { Exit::Failed } else { Exit::Unreachable };
                 let why = accepted.unwrap_or_else(|| reasons.join("; "));
-                return Err(Unanswered { failure: Failure::new(exit, why), known });
+                return Err(Unanswered { failure: CommandFailure::new(exit, why), known });
             }
             Timer::after(wait).await;
         }
@@ -262,15 +268,15 @@ pub fn asked(left: Duration) -> Duration {
     left - (left / 4).min(ANSWER_TIME)
 }
 
-impl<T> Outcome<T> {
+impl<T> AskOutcome<T> {
     /// What answers is something else.
-    fn no_node(node: &mut Node) -> Self {
+    fn no_node(node: &mut RemoteNode) -> Self {
         node.disconnect();
         Self::Not(no_node(node), Doubt::Absent)
     }
 
     /// It says that it cannot now.
-    fn passing(node: &Node, answer: &Answer) -> Self {
+    fn passing(node: &RemoteNode, answer: &NodeAnswer) -> Self {
         let doubt = match answer.head.status {
             500 | 507 => Doubt::Unable,
             504 if problem_kind(answer) == "/problems/not-final-yet" => Doubt::Late,
@@ -280,11 +286,11 @@ impl<T> Outcome<T> {
     }
 }
 
-impl<T> From<Fault> for Outcome<T> {
-    fn from(fault: Fault) -> Self {
+impl<T> From<NodeFault> for AskOutcome<T> {
+    fn from(fault: NodeFault) -> Self {
         let doubt = match fault {
-            Fault::Unreachable(_) => Doubt::Absent,
-            Fault::Broken(_) => Doubt::Open,
+            NodeFault::Unreachable(_) => Doubt::Absent,
+            NodeFault::Broken(_) => Doubt::Open,
         };
         Self::Not(fault.to_string(), doubt)
     }
@@ -296,12 +302,12 @@ fn is_passing(status: u16) -> bool {
 }
 
 /// What is told of something that answers as no node does.
-pub fn no_node(node: &Node) -> String {
+pub fn no_node(node: &RemoteNode) -> String {
     format!("{}: what answers is no patchmesh node", node.address())
 }
 
 /// Whether a node answers so, and not a server that knows no such request, or takes any.
-pub fn is_of_node(request: &Request<'_>, head: &Head) -> bool {
+pub fn is_of_node(request: &NodeRequest<'_>, head: &AnswerHead) -> bool {
     let content_type = head.header("Content-Type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let is = |expected: &str| media_type.eq_ignore_ascii_case(expected);
@@ -324,7 +330,7 @@ pub fn is_of_node(request: &Request<'_>, head: &Head) -> bool {
 }
 
 /// Whether a node says this of a transaction that it knows by its name.
-fn is_of_name(answer: &Answer) -> bool {
+fn is_of_name(answer: &NodeAnswer) -> bool {
     matches!(answer.head.status, 200..=299) || OF_A_NAME.contains(&&*problem_kind(answer))
 }
 
@@ -356,9 +362,9 @@ mod tests {
             ("GET", "/healthz/ready", 200, &[html], false),
             ("GET", "/healthz/ready", 503, &[html], true),
         ] {
-            let request = Request { method, target, headers: &named, body: b"" };
+            let request = NodeRequest { method, target, headers: &named, body: b"" };
             let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-            let head = Head { status, headers: headers.collect() };
+            let head = AnswerHead { status, headers: headers.collect() };
             assert_eq!(is_of_node(&request, &head), expected, "{method} {target} {head:?}");
         }
     }

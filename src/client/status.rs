@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::nodes::{Nodes, PATIENCE, is_of_node, no_node};
-use super::output::print;
+use super::printing::print;
 use crate::config::Exit;
 use crate::foreign::visible;
-use crate::remote::{Fault, Node, Request};
+use crate::remote::{NodeFault, NodeRequest, RemoteNode};
 
 /// How many characters of a hash are shown: enough to see which nodes are equal.
 const HASH_CHARACTERS: usize = 8;
@@ -28,26 +28,26 @@ const NOTHING: &str = "-";
 /// What `/peers` says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Shown {
+struct PeersBody {
     source: String,
     length: u64,
-    commit: Option<Commit>,
-    hash: Option<Hash>,
-    upstreams: Vec<Upstream>,
+    commit: Option<CommitAge>,
+    hash: Option<ShownHash>,
+    upstreams: Vec<PeerState>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Commit {
+struct CommitAge {
     age_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
-struct Hash {
+struct ShownHash {
     state: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Upstream {
+struct PeerState {
     state: String,
     behind: Option<u64>,
 }
@@ -55,28 +55,28 @@ struct Upstream {
 /// What `/healthz` says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Health {
+struct HealthBody {
     detail: String,
-    troubles: Vec<Trouble>,
+    troubles: Vec<TroubleDetail>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Trouble {
+struct TroubleDetail {
     detail: String,
 }
 
 /// How one node is.
-struct Row {
+struct NodeRow {
     address: String,
     /// None if it does not say.
-    shown: Option<Shown>,
+    shown: Option<PeersBody>,
     /// What is wrong; none if all is well.
     trouble: Option<String>,
     is_reached: bool,
 }
 
 /// Prints how the nodes are.
-pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), Failure> {
+pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), CommandFailure> {
     let limit = nodes.timeout.min(PATIENCE);
     let asked = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
     // Each is asked at once; what they answer is in the order of the command line.
@@ -89,45 +89,48 @@ pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), Failure> {
     let text = if is_json { rows.iter().map(object).collect() } else { table(&rows) };
     _ = print(text.as_bytes())?;
     let name =
-        |rows: Vec<&Row>| rows.iter().map(|row| &*row.address).collect::<Vec<_>>().join(", ");
+        |rows: Vec<&NodeRow>| rows.iter().map(|row| &*row.address).collect::<Vec<_>>().join(", ");
     let unreached: Vec<_> = rows.iter().filter(|row| !row.is_reached).collect();
     let troubled: Vec<_> = rows.iter().filter(|row| row.trouble.is_some()).collect();
     if !unreached.is_empty() {
         let text = format!("not reached: {}", name(unreached));
-        return Err(Failure::new(Exit::Unreachable, text));
+        return Err(CommandFailure::new(Exit::Unreachable, text));
     }
     if !troubled.is_empty() {
-        return Err(Failure::failed(format_args!("not well: {}", name(troubled))));
+        return Err(CommandFailure::failed(format_args!("not well: {}", name(troubled))));
     }
     Ok(())
 }
 
-async fn row(mut node: Node, limit: Duration) -> Row {
+async fn row(mut node: RemoteNode, limit: Duration) -> NodeRow {
     let address = node.address().to_owned();
     match ask(&mut node, limit).await {
-        Ok((shown, trouble)) => Row { address, shown, trouble, is_reached: true },
+        Ok((shown, trouble)) => NodeRow { address, shown, trouble, is_reached: true },
         Err(fault) => {
             let why = fault.to_string();
             // The line names it already.
             let why = why.strip_prefix(&format!("{address}: ")).unwrap_or(&why).to_owned();
-            Row { address, shown: None, trouble: Some(why), is_reached: false }
+            NodeRow { address, shown: None, trouble: Some(why), is_reached: false }
         }
     }
 }
 
 /// What a node says of itself, and what is wrong with it.
-async fn ask(node: &mut Node, limit: Duration) -> Result<(Option<Shown>, Option<String>), Fault> {
-    let [health, peers] = [Request::get("/healthz"), Request::get("/peers")];
+async fn ask(
+    node: &mut RemoteNode,
+    limit: Duration,
+) -> Result<(Option<PeersBody>, Option<String>), NodeFault> {
+    let [health, peers] = [NodeRequest::get("/healthz"), NodeRequest::get("/peers")];
     let (asked, health) = (health, node.request(&health, limit).await?);
     if !is_of_node(&asked, &health.head) {
-        return Err(Fault::Unreachable(no_node(node)));
+        return Err(NodeFault::Unreachable(no_node(node)));
     }
     let peers = node.request(&peers, limit).await?;
-    let shown = (peers.head.status == 200).then(|| peers.read::<Shown>().ok()).flatten();
-    let trouble = match (health.head.status, health.read::<Health>()) {
+    let shown = (peers.head.status == 200).then(|| peers.read::<PeersBody>().ok()).flatten();
+    let trouble = match (health.head.status, health.read::<HealthBody>()) {
         (200, _) if shown.is_some() => None,
         (200, _) => Some(peers.trouble()),
-        (503, Ok(Health { detail, troubles })) if !detail.is_empty() => {
+        (503, Ok(HealthBody { detail, troubles })) if !detail.is_empty() => {
             let all = troubles.iter().map(|trouble| &*trouble.detail);
             let all: Vec<_> = all.collect();
             Some(if all.is_empty() { detail } else { all.join("; ") })
@@ -138,11 +141,11 @@ async fn ask(node: &mut Node, limit: Duration) -> Result<(Option<Shown>, Option<
 }
 
 /// A row as a line of JSON.
-fn object(row: &Row) -> String {
-    let nothing = Shown::default();
-    let Row { address, shown, trouble, is_reached } = row;
+fn object(row: &NodeRow) -> String {
+    let nothing = PeersBody::default();
+    let NodeRow { address, shown, trouble, is_reached } = row;
     let known = shown.as_ref();
-    let Shown { upstreams, .. } = known.unwrap_or(&nothing);
+    let PeersBody { upstreams, .. } = known.unwrap_or(&nothing);
     let object = json!({
         "node": address,
         "reached": is_reached,
@@ -158,7 +161,7 @@ fn object(row: &Row) -> String {
     format!("{object}\n")
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[NodeRow]) -> String {
     let mut cells = vec![HEADINGS.map(str::to_owned)];
     cells.extend(rows.iter().map(cells_of));
     let mut widths = [0; COLUMNS];
@@ -179,10 +182,10 @@ fn table(rows: &[Row]) -> String {
     table
 }
 
-fn cells_of(row: &Row) -> [String; COLUMNS] {
+fn cells_of(row: &NodeRow) -> [String; COLUMNS] {
     let nothing = || NOTHING.to_owned();
     let trouble = row.trouble.as_ref().map_or_else(nothing, |trouble| visible(trouble, TEXT_BYTES));
-    let Some(Shown { source, length, commit, hash, upstreams }) = &row.shown else {
+    let Some(PeersBody { source, length, commit, hash, upstreams }) = &row.shown else {
         let [name, length, hash, peers, lag, commit] = std::array::from_fn(|_| nothing());
         return [row.address.clone(), name, length, hash, peers, lag, commit, trouble];
     };
@@ -200,12 +203,12 @@ fn cells_of(row: &Row) -> [String; COLUMNS] {
 }
 
 /// How many of the peers are connected.
-fn connected(upstreams: &[Upstream]) -> usize {
+fn connected(upstreams: &[PeerState]) -> usize {
     upstreams.iter().filter(|upstream| upstream.state == "connected").count()
 }
 
 /// How many transactions are still to come.
-fn lag(upstreams: &[Upstream]) -> u64 {
+fn lag(upstreams: &[PeerState]) -> u64 {
     upstreams.iter().filter_map(|upstream| upstream.behind).sum()
 }
 
@@ -226,17 +229,17 @@ mod tests {
 
     #[test]
     fn what_is_the_same_stands_below_each_other() {
-        let upstream = |state: &str, behind| Upstream { state: state.to_owned(), behind };
-        let shown = Shown {
+        let upstream = |state: &str, behind| PeerState { state: state.to_owned(), behind };
+        let shown = PeersBody {
             source: "a~12345678".into(),
             length: 1234,
-            commit: Some(Commit { age_ms: 3_999 }),
-            hash: Some(Hash { state: "b4a071d585620cb0".into() }),
+            commit: Some(CommitAge { age_ms: 3_999 }),
+            hash: Some(ShownHash { state: "b4a071d585620cb0".into() }),
             upstreams: vec![upstream("connected", Some(3)), upstream("waiting", None)],
         };
         let rows = [
-            Row { address: "a:1".into(), shown: Some(shown), trouble: None, is_reached: true },
-            Row {
+            NodeRow { address: "a:1".into(), shown: Some(shown), trouble: None, is_reached: true },
+            NodeRow {
                 address: "long.example:80".into(),
                 shown: None,
                 trouble: Some("no\nsuch host".into()),

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, asked, is_of_node, no_node};
 use crate::backoff::Backoff;
 use crate::config::Exit;
-use crate::remote::{Answer, Node, Request, percent_encoded};
+use crate::remote::{NodeAnswer, NodeRequest, RemoteNode, percent_encoded};
 use crate::source::Source;
 
 /// The longest that a node is asked to wait at once.
@@ -20,11 +20,11 @@ pub async fn wait(
     nodes: Nodes,
     transaction: Option<(&str, u64)>,
     is_committed: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let deadline = Instant::now() + nodes.timeout;
     let transaction = transaction.map(|(source, id)| (source.to_owned(), id));
     let waits = nodes.into_each().into_iter().map(|node| {
-        let wait = Wait { node, deadline, backoff: Backoff::default() };
+        let wait = AwaitedNode { node, deadline, backoff: Backoff::default() };
         smol::spawn(wait.run(transaction.clone(), is_committed))
     });
     let waits: Vec<_> = waits.collect();
@@ -36,22 +36,22 @@ pub async fn wait(
     let is_unreachable = failures.iter().any(|failure| failure.exit == Exit::Unreachable);
     let exit = if is_unreachable { Exit::Unreachable } else { first.exit };
     let texts: Vec<_> = failures.iter().map(|failure| &*failure.text).collect();
-    Err(Failure::new(exit, texts.join("; ")))
+    Err(CommandFailure::new(exit, texts.join("; ")))
 }
 
 /// One node that is waited for.
-struct Wait {
-    node: Node,
+struct AwaitedNode {
+    node: RemoteNode,
     deadline: Instant,
     backoff: Backoff,
 }
 
-impl Wait {
+impl AwaitedNode {
     async fn run(
         mut self,
         transaction: Option<(String, u64)>,
         is_committed: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         self.answer("/healthz/ready").await?;
         match transaction {
             Some((source, id)) => self.transaction(&source, id, is_committed).await,
@@ -69,10 +69,12 @@ impl Wait {
     }
 
     /// What the node has of each source: the Id behind the last one.
-    async fn clock(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
+    async fn clock(&mut self) -> Result<BTreeMap<String, u64>, CommandFailure> {
         let answer = self.answer("/vclock").await?;
         let address = self.node.address();
-        answer.read().map_err(|error| Failure::failed(format_args!("{address}/vclock: {error}")))
+        answer
+            .read()
+            .map_err(|error| CommandFailure::failed(format_args!("{address}/vclock: {error}")))
     }
 
     /// Waits until the node has a transaction, or knows that it is final.
@@ -81,13 +83,13 @@ impl Wait {
         source: &str,
         id: u64,
         is_committed: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let encoded = percent_encoded(source);
         let at = if is_committed { "&at=committed" } else { "" };
         loop {
             let (begun, asked) = (Instant::now(), asked(self.left()).min(ASKED));
             let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", asked.as_millis());
-            let request = Request { method: "HEAD", ..Request::get(&target) };
+            let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
             let failure = match self.once(&request, asked + PATIENCE).await? {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
@@ -114,9 +116,9 @@ impl Wait {
     }
 
     /// Asks until the answer is the one that is waited for.
-    async fn answer(&mut self, target: &str) -> Result<Answer, Failure> {
+    async fn answer(&mut self, target: &str) -> Result<NodeAnswer, CommandFailure> {
         loop {
-            match self.once(&Request::get(target), PATIENCE).await? {
+            match self.once(&NodeRequest::get(target), PATIENCE).await? {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => self.pause(failure).await?,
             }
@@ -126,32 +128,32 @@ impl Wait {
     /// Asks once. What may be otherwise later is the failure inside.
     async fn once(
         &mut self,
-        request: &Request<'_>,
+        request: &NodeRequest<'_>,
         patience: Duration,
-    ) -> Result<Result<Answer, Failure>, Failure> {
+    ) -> Result<Result<NodeAnswer, CommandFailure>, CommandFailure> {
         let patience = patience.min(self.left());
         let answer = match self.node.request(request, patience).await {
             Ok(answer) if !is_of_node(request, &answer.head) => {
-                return Err(Failure::new(Exit::Unreachable, no_node(&self.node)));
+                return Err(CommandFailure::new(Exit::Unreachable, no_node(&self.node)));
             }
             Ok(answer) => answer,
-            Err(fault) => return Ok(Err(Failure::new(Exit::Unreachable, fault))),
+            Err(fault) => return Ok(Err(CommandFailure::new(Exit::Unreachable, fault))),
         };
         let address = self.node.address();
         match answer.head.status {
             200 => Ok(Ok(answer)),
             // What has no body does not say why. The first commit may be about to come.
-            409 if request.method == "HEAD" => Ok(Err(Failure::new(
+            409 if request.method == "HEAD" => Ok(Err(CommandFailure::new(
                 Exit::DoesNotApply,
                 format_args!("{address}: it knows of no primary, so that nothing is final"),
             ))),
-            status if status < 500 => Err(Failure::of(address, &answer)),
-            _ => Ok(Err(Failure::of(address, &answer))),
+            status if status < 500 => Err(CommandFailure::of(address, &answer)),
+            _ => Ok(Err(CommandFailure::of(address, &answer))),
         }
     }
 
     /// Waits before it is asked again, unless the time is over.
-    async fn pause(&mut self, failure: Failure) -> Result<(), Failure> {
+    async fn pause(&mut self, failure: CommandFailure) -> Result<(), CommandFailure> {
         let wait = self.backoff.after(Duration::ZERO, fastrand::f64());
         if wait + LEAST_PATIENCE >= self.left() {
             return Err(failure);

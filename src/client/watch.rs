@@ -9,15 +9,15 @@ use rustix::io::Errno;
 use smol::Timer;
 use smol::future::FutureExt;
 
-use super::events::{Event, Events};
-use super::failure::Failure;
+use super::event_reader::{EventReader, ReceivedEvent};
+use super::export::target;
+use super::failure::CommandFailure;
 use super::nodes::Nodes;
-use super::output::{Printed, formatted, print};
-use super::read::target;
+use super::printing::{Printed, formatted, print};
 use crate::backoff::Backoff;
-use crate::config::Form;
+use crate::config::PrintForm;
 use crate::patch::{Document, parse};
-use crate::remote::{Node, Request};
+use crate::remote::{NodeRequest, RemoteNode};
 
 /// How long a stream may be silent. A node says something every 15 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
@@ -26,9 +26,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 pub async fn watch(
     nodes: &mut Nodes,
     pointer: &str,
-    form: Form,
+    form: PrintForm,
     told: &mut dyn FnMut(&str),
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let unread = async {
         smol::unblock(hang_up).await;
         Ok(())
@@ -39,16 +39,17 @@ pub async fn watch(
 async fn watch_on(
     nodes: &mut Nodes,
     pointer: &str,
-    form: Form,
+    form: PrintForm,
     told: &mut dyn FnMut(&str),
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let target = target(pointer, false);
-    let (mut view, mut backoff) = (View::default(), Backoff::default());
+    let (mut view, mut backoff) = (WatchedPart::default(), Backoff::default());
     loop {
         let begun = Instant::now();
         let mut headers = vec![("Accept", "text/event-stream")];
         headers.extend(view.last.as_deref().map(|last| ("Last-Event-ID", last)));
-        let head = nodes.open(&Request { headers: &headers, ..Request::get(&target) }).await?;
+        let head =
+            nodes.open(&NodeRequest { headers: &headers, ..NodeRequest::get(&target) }).await?;
         if head.status != 200 {
             return Err(nodes.refusal(head).await);
         }
@@ -83,11 +84,11 @@ struct Ended {
 
 /// Shows what the stream of a node brings, and says why it has ended; it breaks off if nobody looks any more.
 async fn follow(
-    node: &mut Node,
-    view: &mut View,
+    node: &mut RemoteNode,
+    view: &mut WatchedPart,
     show: &mut dyn FnMut(Option<&Document>) -> Printed,
-) -> Result<ControlFlow<(), Ended>, Failure> {
-    let mut events = Events::default();
+) -> Result<ControlFlow<(), Ended>, CommandFailure> {
+    let mut events = EventReader::default();
     let mut has_come = false;
     let why = 'stream: loop {
         let piece = match node.piece(SILENCE_LIMIT).await {
@@ -134,7 +135,7 @@ fn hang_up() {
 
 /// What is known of a part.
 #[derive(Debug, Default)]
-struct View {
+struct WatchedPart {
     /// The id of the last event.
     last: Option<String>,
     /// The part; none if there is nothing, or nothing is known yet.
@@ -143,9 +144,9 @@ struct View {
     is_known: bool,
 }
 
-impl View {
+impl WatchedPart {
     /// Takes an event, and says whether the part is another one than before.
-    fn take(&mut self, event: Event) -> Result<bool, String> {
+    fn take(&mut self, event: ReceivedEvent) -> Result<bool, String> {
         let data = str::from_utf8(&event.data).map_err(|error| error.to_string())?;
         let part = match event.kind.as_str() {
             "put" => {
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_view_tells_what_is_new() {
-        let mut view = View::default();
+        let mut view = WatchedPart::default();
         for (kind, id, data, expected) in [
             ("patch", "x.0", "[]", Err("a change of nothing")),
             ("put", "x.1", r#"{"n":1}"#, Ok(Some(true))),
@@ -199,8 +200,11 @@ mod tests {
             ("", "y.10", "", Ok(Some(false))),
         ] {
             let last = view.last.clone();
-            let event =
-                Event { kind: kind.into(), id: Some(id.into()), data: data.as_bytes().to_vec() };
+            let event = ReceivedEvent {
+                kind: kind.into(),
+                id: Some(id.into()),
+                data: data.as_bytes().to_vec(),
+            };
             match (view.take(event), expected) {
                 (Ok(found), Ok(expected)) => {
                     assert_eq!(found, expected.unwrap_or_default(), "{id}");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::failure::Failure;
-use super::nodes::{Earlier, Known, Nodes, PATIENCE, Unanswered, asked};
-use super::read::target;
+use super::export::target;
+use super::failure::CommandFailure;
+use super::nodes::{Earlier, KnownEffect, Nodes, PATIENCE, Unanswered, asked};
 use crate::clock::MAX_SAFE_INTEGER;
-use crate::remote::{Answer, Request};
+use crate::remote::{NodeAnswer, NodeRequest};
 use crate::source::Source;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
@@ -17,7 +17,7 @@ const NAME: &str = "shell";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Who names transactions, one after the other.
-pub struct Writer {
+pub struct TransactionWriter {
     source: Source,
     /// The Id of the last one.
     id: u64,
@@ -27,7 +27,7 @@ pub struct Writer {
 
 /// What is sent.
 #[derive(Clone, Copy)]
-pub struct Sent<'a> {
+pub struct WriteRequest<'a> {
     /// The part that it is about.
     pub pointer: &'a str,
     /// What kind of patch it is.
@@ -46,7 +46,7 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 /// The media type of a JSON Merge Patch.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
-impl Writer {
+impl TransactionWriter {
     /// A writer of its own, for this command.
     pub fn new() -> Self {
         let source = Source::begin_life(NAME, fastrand::u64(..));
@@ -62,19 +62,27 @@ impl Writer {
     ///
     /// # Errors
     /// If it does not apply, or that is not known in time.
-    pub async fn write(&mut self, nodes: &mut Nodes, sent: Sent<'_>) -> Result<(), Failure> {
+    pub async fn write(
+        &mut self,
+        nodes: &mut Nodes,
+        sent: WriteRequest<'_>,
+    ) -> Result<(), CommandFailure> {
         let answer = self.send(nodes, sent).await?;
         match answer.head.status {
             200..=299 => Ok(()),
-            _ => Err(Failure::of(nodes.node().address(), &answer)),
+            _ => Err(CommandFailure::of(nodes.node().address(), &answer)),
         }
     }
 
     /// The same, for who wants to know more of a refusal.
-    pub async fn send(&mut self, nodes: &mut Nodes, sent: Sent<'_>) -> Result<Answer, Failure> {
-        let Sent { pointer, media_type, body, is_committed, condition } = sent;
+    pub async fn send(
+        &mut self,
+        nodes: &mut Nodes,
+        sent: WriteRequest<'_>,
+    ) -> Result<NodeAnswer, CommandFailure> {
+        let WriteRequest { pointer, media_type, body, is_committed, condition } = sent;
         if body.len() > MAX_PAYLOAD_BYTES {
-            return Err(Failure::failed(format_args!(
+            return Err(CommandFailure::failed(format_args!(
                 "this has {} bytes, and a transaction has at most {MAX_PAYLOAD_BYTES}; patchmesh import makes \
                  several of a large document",
                 body.len()
@@ -97,7 +105,7 @@ impl Writer {
             ("Prefer", "return=minimal"),
         ];
         headers.extend(condition);
-        let request = Request { method: "PATCH", target: &target, headers: &headers, body };
+        let request = NodeRequest { method: "PATCH", target: &target, headers: &headers, body };
         let earlier = self.done_at.as_deref().map(|address| Earlier {
             address,
             source: self.source.as_str(),
@@ -111,14 +119,14 @@ impl Writer {
     }
 
     /// Nobody has said what became of it.
-    fn unknown(&self, Unanswered { mut failure, known }: Unanswered) -> Failure {
+    fn unknown(&self, Unanswered { mut failure, known }: Unanswered) -> CommandFailure {
         let Self { source, id, .. } = self;
         match known {
-            Known::NotDone => {}
-            Known::Nothing => failure.text.push_str(&format!(
+            KnownEffect::NotDone => {}
+            KnownEffect::Nothing => failure.text.push_str(&format!(
                 "; whether it was done is not known: /transaction?source={source}&id={id} tells"
             )),
-            Known::Accepted => failure.text.push_str(&format!(
+            KnownEffect::Accepted => failure.text.push_str(&format!(
                 "; patchmesh wait --committed --transaction {source}/{id} waits until it is final"
             )),
         }

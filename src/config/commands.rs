@@ -1,8 +1,8 @@
 //! Every command, once.
 
 use super::flags::*;
-use super::read;
-use super::table::{Argument, CommandEntry, Count, Exit, Flag, Kind, Value};
+use super::interpret;
+use super::rows::{Argument, CommandEntry, Count, Exit, Flag, ValueEntry, ValueKind};
 
 /// All commands. The first one has no name: it runs a node.
 pub static COMMANDS: &[&CommandEntry] = &[
@@ -19,38 +19,51 @@ pub fn flags() -> impl Iterator<Item = &'static Flag> {
     firsts.map(|(_, flag)| *flag).collect::<Vec<_>>().into_iter()
 }
 
-const fn argument(name: &'static str, kind: Kind, count: Count, help: &'static str) -> Argument {
-    Argument { value: Value { name, kind }, count, help }
+const fn argument(
+    name: &'static str,
+    kind: ValueKind,
+    count: Count,
+    help: &'static str,
+) -> Argument {
+    Argument { value: ValueEntry { name, kind }, count, help }
 }
 
 const NODE: Argument = argument(
     "URL",
-    Kind::Text,
+    ValueKind::Text,
     Count::One,
     "a node, http://host:port or host:port; more after commas",
 );
 
-const NODES: Argument =
-    argument("URL", Kind::Text, Count::Some, "a node, http://host:port or host:port; any number");
+const NODES: Argument = argument(
+    "URL",
+    ValueKind::Text,
+    Count::Some,
+    "a node, http://host:port or host:port; any number",
+);
 
 const RUNNING: Argument =
-    argument("URL", Kind::Text, Count::One, "a node, as http://127.0.0.1:8080");
+    argument("URL", ValueKind::Text, Count::One, "a node, as http://127.0.0.1:8080");
 
-const POINTER: Argument =
-    argument("POINTER", Kind::Text, Count::One, "a JSON Pointer, as /list/0; \"\" is the document");
+const POINTER: Argument = argument(
+    "POINTER",
+    ValueKind::Text,
+    Count::One,
+    "a JSON Pointer, as /list/0; \"\" is the document",
+);
 
 const PART: Argument = argument(
     "POINTER",
-    Kind::Text,
+    ValueKind::Text,
     Count::Optional,
     "a JSON Pointer, as /list/0 [default: the document]",
 );
 
 const VALUE: Argument =
-    argument("VALUE", Kind::File, Count::One, "JSON, FILE, @FILE, or - for standard input");
+    argument("VALUE", ValueKind::File, Count::One, "JSON, FILE, @FILE, or - for standard input");
 
 const DIR: Argument =
-    argument("DIR", Kind::Directory, Count::One, "a data directory that no node uses");
+    argument("DIR", ValueKind::Directory, Count::One, "a data directory that no node uses");
 
 /// How what only reads can end.
 const OF_READS: &[Exit] = &[Exit::Failed, Exit::NotFound, Exit::Unreachable];
@@ -70,11 +83,11 @@ pub static RUN: CommandEntry = CommandEntry {
     arguments: &[
         argument(
             "ADDRESS",
-            Kind::Text,
+            ValueKind::Text,
             Count::One,
             "host:port to listen on; port 0 takes a free one",
         ),
-        argument("PEER", Kind::Text, Count::Any, "host:port of a node to receive from"),
+        argument("PEER", ValueKind::Text, Count::Any, "host:port of a node to receive from"),
     ],
     flags: &[
         &[&SOURCE, &DATA, &PRIMARY, &KEEP, &HORIZON],
@@ -84,7 +97,7 @@ pub static RUN: CommandEntry = CommandEntry {
     ],
     exits: &[Exit::Failed],
     example: "patchmesh 127.0.0.1:8080 127.0.0.1:8081",
-    read: read::run,
+    read: interpret::run,
 };
 
 static GET: CommandEntry = CommandEntry {
@@ -95,7 +108,7 @@ static GET: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &PRETTY, &RAW, &TIMEOUT], REACH],
     exits: OF_READS,
     example: "patchmesh get http://127.0.0.1:8080 /list/0",
-    read: read::get,
+    read: interpret::get,
 };
 
 static SET: CommandEntry = CommandEntry {
@@ -106,7 +119,7 @@ static SET: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "patchmesh set http://127.0.0.1:8080 /title '\"Hello\"'",
-    read: read::set,
+    read: interpret::set,
 };
 
 static MERGE: CommandEntry = CommandEntry {
@@ -117,7 +130,7 @@ static MERGE: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "patchmesh merge http://127.0.0.1:8080 '' '{\"title\":null,\"lang\":\"en\"}'",
-    read: read::merge,
+    read: interpret::merge,
 };
 
 static PATCH: CommandEntry = CommandEntry {
@@ -128,7 +141,7 @@ static PATCH: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "patchmesh patch 127.0.0.1:8080 /list '[{\"op\":\"remove\",\"path\":\"/0\"}]'",
-    read: read::patch,
+    read: interpret::patch,
 };
 
 static EDIT: CommandEntry = CommandEntry {
@@ -140,7 +153,7 @@ static EDIT: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "EDITOR=vi patchmesh edit http://127.0.0.1:8080 /settings",
-    read: read::edit,
+    read: interpret::edit,
 };
 
 static REMOVE: CommandEntry = CommandEntry {
@@ -151,7 +164,7 @@ static REMOVE: CommandEntry = CommandEntry {
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "patchmesh remove http://127.0.0.1:8080 /list/0",
-    read: read::remove,
+    read: interpret::remove,
 };
 
 static WATCH: CommandEntry = CommandEntry {
@@ -163,7 +176,7 @@ static WATCH: CommandEntry = CommandEntry {
     flags: &[&[&RAW, &TIMEOUT], REACH],
     exits: OF_READS,
     example: "patchmesh watch http://127.0.0.1:8080,http://127.0.0.1:8081 /status",
-    read: read::watch,
+    read: interpret::watch,
 };
 
 static IMPORT: CommandEntry = CommandEntry {
@@ -173,12 +186,12 @@ static IMPORT: CommandEntry = CommandEntry {
     arguments: &[
         NODE,
         POINTER,
-        argument("FILE", Kind::File, Count::One, "JSON, or - for standard input"),
+        argument("FILE", ValueKind::File, Count::One, "JSON, or - for standard input"),
     ],
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
     example: "patchmesh import http://127.0.0.1:8080 /places places.json",
-    read: read::import,
+    read: interpret::import,
 };
 
 static EXPORT: CommandEntry = CommandEntry {
@@ -188,12 +201,12 @@ static EXPORT: CommandEntry = CommandEntry {
     arguments: &[
         NODE,
         PART,
-        argument("FILE", Kind::File, Count::Optional, "a file [default: -, standard output]"),
+        argument("FILE", ValueKind::File, Count::Optional, "a file [default: -, standard output]"),
     ],
     flags: &[&[&COMMITTED, &PRETTY, &TIMEOUT], REACH],
     exits: OF_READS,
     example: "patchmesh export http://127.0.0.1:8080 '' copy.json",
-    read: read::export,
+    read: interpret::export,
 };
 
 static STATUS: CommandEntry = CommandEntry {
@@ -205,7 +218,7 @@ static STATUS: CommandEntry = CommandEntry {
     flags: &[&[&JSON, &TIMEOUT], REACH],
     exits: &[Exit::Failed, Exit::Unreachable],
     example: "patchmesh status http://127.0.0.1:8080 http://127.0.0.1:8081",
-    read: read::status,
+    read: interpret::status,
 };
 
 static WAIT: CommandEntry = CommandEntry {
@@ -217,7 +230,7 @@ static WAIT: CommandEntry = CommandEntry {
     flags: &[&[&TRANSACTION, &COMMITTED, &TIMEOUT], REACH],
     exits: &[Exit::Failed, Exit::Unreachable],
     example: "patchmesh wait http://127.0.0.1:8080 --transaction phone~k3x9q2pd/1",
-    read: read::wait,
+    read: interpret::wait,
 };
 
 static PEERS: CommandEntry = CommandEntry {
@@ -227,17 +240,22 @@ static PEERS: CommandEntry = CommandEntry {
     arguments: &[
         argument(
             "list|add|remove",
-            Kind::Words(&["list", "add", "remove"]),
+            ValueKind::Words(&["list", "add", "remove"]),
             Count::One,
             "what is to be done",
         ),
         RUNNING,
-        argument("PEER", Kind::Text, Count::Optional, "host:port of the peer to add or remove"),
+        argument(
+            "PEER",
+            ValueKind::Text,
+            Count::Optional,
+            "host:port of the peer to add or remove",
+        ),
     ],
     flags: &[REACH],
     exits: &[Exit::Failed],
     example: "patchmesh peers add http://127.0.0.1:8080 127.0.0.1:8082",
-    read: read::peers,
+    read: interpret::peers,
 };
 
 static PROMOTE: CommandEntry = CommandEntry {
@@ -249,7 +267,7 @@ static PROMOTE: CommandEntry = CommandEntry {
     flags: &[REACH],
     exits: &[Exit::Failed],
     example: "patchmesh promote http://127.0.0.1:8081",
-    read: read::promote,
+    read: interpret::promote,
 };
 
 static BACKUP: CommandEntry = CommandEntry {
@@ -259,16 +277,16 @@ static BACKUP: CommandEntry = CommandEntry {
     arguments: &[
         argument(
             "DIR|URL",
-            Kind::Directory,
+            ValueKind::Directory,
             Count::One,
             "a data directory that no node uses, or a running node",
         ),
-        argument("FILE", Kind::File, Count::One, "a new file, or - for standard output"),
+        argument("FILE", ValueKind::File, Count::One, "a new file, or - for standard output"),
     ],
     flags: &[REACH],
     exits: &[Exit::Failed],
     example: "patchmesh backup http://127.0.0.1:8080 journal.backup",
-    read: read::backup,
+    read: interpret::backup,
 };
 
 static RESTORE: CommandEntry = CommandEntry {
@@ -276,13 +294,13 @@ static RESTORE: CommandEntry = CommandEntry {
     summary: "make a data directory of a backup",
     more: "Its source has a new life.",
     arguments: &[
-        argument("FILE", Kind::File, Count::One, "a backup, or - for standard input"),
-        argument("DIR", Kind::Directory, Count::One, "a directory without a journal"),
+        argument("FILE", ValueKind::File, Count::One, "a backup, or - for standard input"),
+        argument("DIR", ValueKind::Directory, Count::One, "a directory without a journal"),
     ],
     flags: &[&[&SOURCE]],
     exits: &[Exit::Failed],
     example: "patchmesh restore journal.backup data",
-    read: read::restore,
+    read: interpret::restore,
 };
 
 static VERIFY: CommandEntry = CommandEntry {
@@ -293,5 +311,5 @@ static VERIFY: CommandEntry = CommandEntry {
     flags: &[&[&NEW_LIFE, &REBUILD_FROM, &SOURCE], REACH],
     exits: &[Exit::Failed],
     example: "patchmesh verify data --rebuild-from http://127.0.0.1:8081",
-    read: read::verify,
+    read: interpret::verify,
 };

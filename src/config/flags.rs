@@ -1,17 +1,17 @@
 //! Every flag, once.
 
-use super::table::{Flag, Kind, Value};
+use super::rows::{Flag, ValueEntry, ValueKind};
 
-const FILE: Option<Value> = Some(Value { name: "FILE", kind: Kind::File });
+const FILE: Option<ValueEntry> = Some(ValueEntry { name: "FILE", kind: ValueKind::File });
 
-const DURATION: Option<Value> = Some(Value { name: "DURATION", kind: Kind::Text });
+const DURATION: Option<ValueEntry> = Some(ValueEntry { name: "DURATION", kind: ValueKind::Text });
 
 /// What most flags have.
 const PLAIN: Flag =
     Flag { name: "", value: None, is_repeated: false, excludes: None, help: "", more: "" };
 
-const fn text(name: &'static str) -> Option<Value> {
-    Some(Value { name, kind: Kind::Text })
+const fn text(name: &'static str) -> Option<ValueEntry> {
+    Some(ValueEntry { name, kind: ValueKind::Text })
 }
 
 pub static SOURCE: Flag = Flag {
@@ -24,7 +24,7 @@ pub static SOURCE: Flag = Flag {
 
 pub static DATA: Flag = Flag {
     name: "data",
-    value: Some(Value { name: "DIR", kind: Kind::Directory }),
+    value: Some(ValueEntry { name: "DIR", kind: ValueKind::Directory }),
     help: "keep the journal in DIR [default: in memory]",
     more: "Without it the journal ends with the node.",
     ..PLAIN
@@ -105,7 +105,7 @@ pub static HORIZON: Flag = Flag {
 
 pub static LOG_FORMAT: Flag = Flag {
     name: "log-format",
-    value: Some(Value { name: "FORMAT", kind: Kind::Words(&["text", "json"]) }),
+    value: Some(ValueEntry { name: "FORMAT", kind: ValueKind::Words(&["text", "json"]) }),
     help: "log as text or json [default: text]",
     more: "json is an object a line. The environment variable RUST_LOG sets what is logged: error, warn, info (the \
            default) or debug.",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lexopt::Arg;
 
 use super::commands::{COMMANDS, RUN, flags};
-use super::table::{Argument, CommandEntry, Count, Flag, Kind};
+use super::rows::{Argument, CommandEntry, Count, Flag, ValueKind};
 use super::{UsageError, usage, values};
 
 /// A command with its flags and arguments.
@@ -28,7 +28,7 @@ struct Setting {
 }
 
 /// What is asked for.
-pub enum Request {
+pub enum Invocation {
     Do(Given),
     Help(&'static CommandEntry),
     Version,
@@ -86,16 +86,16 @@ impl Given {
     pub fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
         environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Request, UsageError> {
+    ) -> Result<Invocation, UsageError> {
         let mut words = Words::read(arguments)?;
         let first = words.arguments.first().and_then(|first| first.to_str()).unwrap_or_default();
         let named = COMMANDS.iter().find(|command| command.name == first && !first.is_empty());
         let command = named.copied().unwrap_or(&RUN);
         if words.is_help {
-            return Ok(Request::Help(command));
+            return Ok(Invocation::Help(command));
         }
         if words.is_version {
-            return Ok(Request::Version);
+            return Ok(Invocation::Version);
         }
         if named.is_some() {
             words.arguments.remove(0);
@@ -117,7 +117,7 @@ impl Given {
         }
         given.check_exclusions()?;
         given.check_arguments()?;
-        Ok(Request::Do(given))
+        Ok(Invocation::Do(given))
     }
 
     /// Adds what the environment says of a flag, unless the command line says it, or what excludes it.
@@ -281,7 +281,7 @@ impl Given {
     }
 
     pub fn path(&self, flag: &Flag) -> Result<Option<PathBuf>, UsageError> {
-        let kind = flag.value.map_or(Kind::Text, |value| value.kind);
+        let kind = flag.value.map_or(ValueKind::Text, |value| value.kind);
         self.value(flag, |name, value| values::path(name, kind, value))
     }
 

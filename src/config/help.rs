@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::commands::{COMMANDS, RUN};
-use super::table::{CommandEntry, Exit, Flag};
+use super::rows::{CommandEntry, Exit, Flag};
 
 /// How wide a terminal is at least.
 const COLUMNS: usize = 80;

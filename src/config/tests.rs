@@ -290,67 +290,82 @@ fn directories_are_looked_after_by_commands_of_their_own() {
 fn client_commands_say_what_is_to_be_done_at_which_nodes() {
     let value = || Input::Text("-1".into());
     let write = |pointer: &str, change, is_committed| {
-        Order::Write(Write { pointer: pointer.into(), change, is_committed })
+        ClientOrder::Write(Write { pointer: pointer.into(), change, is_committed })
     };
-    let get = |pointer: &str, is_committed, form| Order::Get {
+    let get = |pointer: &str, is_committed, form| ClientOrder::Get {
         pointer: pointer.into(),
         is_committed,
         form,
     };
     let transaction = Some(("phone~k3x9q2pd".to_owned(), 7));
     let part = || "/a".to_owned();
-    let table: [(&[&str], Order); 21] = [
-        (&["get", "a:1"], get("", false, Form::Compact)),
-        (&["get", "a:1", "/a/0", "--committed", "--raw"], get("/a/0", true, Form::Raw)),
-        (&["get", "a:1", "", "--pretty"], get("", false, Form::Pretty)),
-        (&["set", "a:1", "", "-1"], write("", Change::Set(value()), false)),
-        (&["set", "a:1", "/a", "--committed", "-1"], write("/a", Change::Set(value()), true)),
-        (&["merge", "a:1", "/a", "-"], write("/a", Change::Merge(Input::Stdin), false)),
+    let table: [(&[&str], ClientOrder); 21] = [
+        (&["get", "a:1"], get("", false, PrintForm::Compact)),
+        (&["get", "a:1", "/a/0", "--committed", "--raw"], get("/a/0", true, PrintForm::Raw)),
+        (&["get", "a:1", "", "--pretty"], get("", false, PrintForm::Pretty)),
+        (&["set", "a:1", "", "-1"], write("", PartChange::Set(value()), false)),
+        (&["set", "a:1", "/a", "--committed", "-1"], write("/a", PartChange::Set(value()), true)),
+        (&["merge", "a:1", "/a", "-"], write("/a", PartChange::Merge(Input::Stdin), false)),
         (
             &["patch", "a:1", "/a", "f.json"],
-            write("/a", Change::Patch(Input::File("f.json".into())), false),
+            write("/a", PartChange::Patch(Input::File("f.json".into())), false),
         ),
-        (&["patch", "a:1", "/a", "@f"], write("/a", Change::Patch(Input::File("f".into())), false)),
-        (&["remove", "a:1", "/~0~1"], write("/~0~1", Change::Remove, false)),
-        (&["edit", "a:1"], Order::Edit { pointer: String::new(), is_committed: false }),
-        (&["watch", "a:1", "/a"], Order::Watch { pointer: part(), form: Form::Compact }),
+        (
+            &["patch", "a:1", "/a", "@f"],
+            write("/a", PartChange::Patch(Input::File("f".into())), false),
+        ),
+        (&["remove", "a:1", "/~0~1"], write("/~0~1", PartChange::Remove, false)),
+        (&["edit", "a:1"], ClientOrder::Edit { pointer: String::new(), is_committed: false }),
+        (&["watch", "a:1", "/a"], ClientOrder::Watch { pointer: part(), form: PrintForm::Compact }),
         (
             &["import", "a:1", "/a", "f"],
-            Order::Import { pointer: part(), input: Input::File("f".into()), is_committed: false },
+            ClientOrder::Import {
+                pointer: part(),
+                input: Input::File("f".into()),
+                is_committed: false,
+            },
         ),
         (
             &["import", "a:1", "/a", "-", "--committed"],
-            Order::Import { pointer: part(), input: Input::Stdin, is_committed: true },
+            ClientOrder::Import { pointer: part(), input: Input::Stdin, is_committed: true },
         ),
         (
             &["export", "a:1"],
-            Order::Export {
+            ClientOrder::Export {
                 pointer: String::new(),
                 file: None,
                 is_committed: false,
-                form: Form::Compact,
+                form: PrintForm::Compact,
             },
         ),
         (
             &["export", "a:1", "/a", "-", "--pretty"],
-            Order::Export { pointer: part(), file: None, is_committed: false, form: Form::Pretty },
+            ClientOrder::Export {
+                pointer: part(),
+                file: None,
+                is_committed: false,
+                form: PrintForm::Pretty,
+            },
         ),
         (
             &["export", "a:1", "/a", "f", "--committed"],
-            Order::Export {
+            ClientOrder::Export {
                 pointer: part(),
                 file: Some("f".into()),
                 is_committed: true,
-                form: Form::Compact,
+                form: PrintForm::Compact,
             },
         ),
-        (&["status", "a:1"], Order::Status { is_json: false }),
-        (&["status", "a:1", "--json"], Order::Status { is_json: true }),
-        (&["wait", "a:1"], Order::Wait { transaction: None, is_committed: false }),
-        (&["wait", "a:1", "--committed"], Order::Wait { transaction: None, is_committed: true }),
+        (&["status", "a:1"], ClientOrder::Status { is_json: false }),
+        (&["status", "a:1", "--json"], ClientOrder::Status { is_json: true }),
+        (&["wait", "a:1"], ClientOrder::Wait { transaction: None, is_committed: false }),
+        (
+            &["wait", "a:1", "--committed"],
+            ClientOrder::Wait { transaction: None, is_committed: true },
+        ),
         (
             &["wait", "a:1", "--transaction", "phone~k3x9q2pd/7"],
-            Order::Wait { transaction, is_committed: false },
+            ClientOrder::Wait { transaction, is_committed: false },
         ),
     ];
     let command = |order, nodes: &[&str], seconds| {
@@ -361,10 +376,13 @@ fn client_commands_say_what_is_to_be_done_at_which_nodes() {
         assert_eq!(read(arguments), command(order, &["a:1"], 30), "{arguments:?}");
     }
     let urls = ["watch", "http://a:1/,b:1, http://[::1]:3", "--timeout", "5s"];
-    let order = || Order::Watch { pointer: String::new(), form: Form::Compact };
+    let order = || ClientOrder::Watch { pointer: String::new(), form: PrintForm::Compact };
     assert_eq!(read(&urls), command(order(), &["a:1", "b:1", "[::1]:3"], 5));
     let urls = ["status", "http://a:1,b:1", "c:1"];
-    assert_eq!(read(&urls), command(Order::Status { is_json: false }, &["a:1", "b:1", "c:1"], 30));
+    assert_eq!(
+        read(&urls),
+        command(ClientOrder::Status { is_json: false }, &["a:1", "b:1", "c:1"], 30)
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 
 use super::address::{check_address, need_tls, node_url};
-use super::table::Kind;
+use super::rows::ValueKind;
 use super::{Input, LogFormat, UsageError, usage};
 use crate::source::{MAX_NAME_BYTES, Source};
 
@@ -26,9 +26,9 @@ pub fn utf8(value: &OsStr) -> Result<&str, UsageError> {
 }
 
 /// An empty path is the current directory for the system: a script's empty variable is meant by nobody.
-pub fn path(name: &str, kind: Kind, value: &OsStr) -> Result<PathBuf, UsageError> {
+pub fn path(name: &str, kind: ValueKind, value: &OsStr) -> Result<PathBuf, UsageError> {
     if value.is_empty() {
-        let wanted = if kind == Kind::Directory { "directory" } else { "file" };
+        let wanted = if kind == ValueKind::Directory { "directory" } else { "file" };
         return Err(usage(format!("{name} wants a {wanted}, and is empty")));
     }
     Ok(value.into())
@@ -36,7 +36,7 @@ pub fn path(name: &str, kind: Kind, value: &OsStr) -> Result<PathBuf, UsageError
 
 pub fn tls_file(name: &str, value: &OsStr) -> Result<PathBuf, UsageError> {
     need_tls(name)?;
-    path(name, Kind::File, value)
+    path(name, ValueKind::File, value)
 }
 
 pub fn log_format(name: &str, value: &OsStr) -> Result<LogFormat, UsageError> {
@@ -145,7 +145,7 @@ pub fn input(text: &str) -> Result<Input, UsageError> {
         return Ok(Input::Stdin);
     }
     if let Some(file) = text.strip_prefix('@') {
-        return Ok(Input::File(path("@", Kind::File, file.as_ref())?));
+        return Ok(Input::File(path("@", ValueKind::File, file.as_ref())?));
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(Input::Text(text.to_owned())),

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use log::Level;
 use patchmesh::foreign::visible;
-use patchmesh::log_format::{Line, LogFormat, MOST_LINE_BYTES};
+use patchmesh::log_format::{LogFormat, LogLine, MOST_LINE_BYTES};
 
 /// How what is said on standard error is written: of all of the process.
 static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -49,7 +49,7 @@ pub fn complain(error: impl Display) {
 /// A line of the log, as it is written in this process.
 fn log_line(level: Level, target: &str, message: &str) -> String {
     let format = LOG_FORMAT.get().copied().unwrap_or_default();
-    format.line(&Line { time: SystemTime::now(), level, target, message })
+    format.line(&LogLine { time: SystemTime::now(), level, target, message })
 }
 
 /// Begins the log, in this format.

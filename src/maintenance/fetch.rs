@@ -7,12 +7,12 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Time;
 use crate::config::Remote;
-use crate::remote::{ANSWER_LIMIT, Answer, Node as Asked, Request, percent_encoded};
+use crate::remote::{ANSWER_LIMIT, NodeAnswer, NodeRequest, RemoteNode, percent_encoded};
 use crate::source::Source;
 
 /// A running node.
 pub struct Node {
-    asked: Asked,
+    asked: RemoteNode,
 }
 
 #[derive(Deserialize)]
@@ -57,7 +57,7 @@ struct Promoted {
 impl Node {
     /// The node that is reached so.
     pub fn new(remote: &Remote) -> Result<Self, String> {
-        Ok(Self { asked: Asked::new(remote.clone())? })
+        Ok(Self { asked: RemoteNode::new(remote.clone())? })
     }
 
     /// Its source.
@@ -99,12 +99,18 @@ impl Node {
         format!("{}: {error}", self.asked.address())
     }
 
-    fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, String> {
+    fn read<T: DeserializeOwned>(&self, path: &str, answer: &NodeAnswer) -> Result<T, String> {
         answer.read().map_err(|error| format!("{}{path}: {error}", self.asked.address()))
     }
 
-    async fn request(&mut self, method: &str, target: &str, body: &str) -> Result<Answer, String> {
-        let request = Request { method, target, body: body.as_bytes(), ..Request::default() };
+    async fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Result<NodeAnswer, String> {
+        let request =
+            NodeRequest { method, target, body: body.as_bytes(), ..NodeRequest::default() };
         let answer = self.asked.request(&request, ANSWER_LIMIT).await;
         let answer = answer.map_err(|fault| fault.to_string())?;
         match answer.head.status {

@@ -34,14 +34,14 @@ fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn node(address: SocketAddr, token: Option<&str>) -> Node {
+fn node(address: SocketAddr, token: Option<&str>) -> RemoteNode {
     let (address, token) = (address.to_string(), token.map(str::to_owned));
     let tls = TlsFiles::default();
-    Node::new(Remote { address, is_tls: false, token, token_file: None, tls }).unwrap()
+    RemoteNode::new(Remote { address, is_tls: false, token, token_file: None, tls }).unwrap()
 }
 
-fn ask(node: &mut Node, target: &str) -> Result<Answer, Fault> {
-    smol::block_on(node.request(&Request::get(target), ANSWER_LIMIT))
+fn ask(node: &mut RemoteNode, target: &str) -> Result<NodeAnswer, NodeFault> {
+    smol::block_on(node.request(&NodeRequest::get(target), ANSWER_LIMIT))
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn who_asks_knows_whether_it_may_have_been_done() {
     let mut asked = node(address, None);
     for part in ["without an answer", "cut off", "no patchmesh node"] {
         match ask(&mut asked, "/").unwrap_err() {
-            Fault::Broken(why) => assert!(why.contains(part), "{why}"),
+            NodeFault::Broken(why) => assert!(why.contains(part), "{why}"),
             fault => panic!("{fault}"),
         }
     }
     thread.join().unwrap();
-    assert!(matches!(ask(&mut asked, "/"), Err(Fault::Unreachable(_))));
+    assert!(matches!(ask(&mut asked, "/"), Err(NodeFault::Unreachable(_))));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_node_that_says_nothing_is_not_waited_for_longer_than_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut asked = node(listener.local_addr().unwrap(), None);
     let limit = Duration::from_millis(300);
-    let asked = smol::block_on(asked.request(&Request::get("/"), limit));
+    let asked = smol::block_on(asked.request(&NodeRequest::get("/"), limit));
     assert!(asked.is_err_and(|fault| fault.to_string().contains("nothing came within")));
 }
 

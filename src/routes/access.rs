@@ -163,7 +163,7 @@ fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
     // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
     let is_live = match Asked::of(request).action() {
         Some(Action::Stream) => true,
-        Some(Action::Document) => super::events::are_wanted(request),
+        Some(Action::Document) => super::get_events::are_wanted(request),
         _ => false,
     };
     let token = if is_live { request.query_parameter("token")? } else { None };

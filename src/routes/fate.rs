@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::get::untold;
-use super::{bad_request, because, json, named_transaction, number};
+use super::{bad_request, json, named_transaction, number, winner};
 use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::SkippedPage;
@@ -18,7 +18,7 @@ const CONFLICTS: usize = 200;
 
 /// Why a transaction is skipped, as JSON. Empty if that is not known any more.
 #[derive(Default, Serialize)]
-pub struct Reason {
+pub struct ShownSkip {
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,13 +29,13 @@ pub struct Reason {
     since: Option<Time>,
 }
 
-impl From<&Skip> for Reason {
+impl From<&Skip> for ShownSkip {
     fn from(Skip { error, since }: &Skip) -> Self {
         Self { since: *since, ..Self::from(error) }
     }
 }
 
-impl From<&PatchError> for Reason {
+impl From<&PatchError> for ShownSkip {
     fn from(PatchError { operation, path, reason }: &PatchError) -> Self {
         let (path, reason) = (path.clone(), Some(reason.to_string()));
         Self { operation: *operation, path, reason, since: None }
@@ -45,7 +45,7 @@ impl From<&PatchError> for Reason {
 /// The answer of `/transaction`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Transaction<'a> {
+struct ShownTransaction<'a> {
     source: &'a Source,
     id: u64,
     time: Time,
@@ -60,10 +60,10 @@ struct Transaction<'a> {
     #[serde(rename = "committed")]
     committed: bool,
     #[serde(flatten)]
-    reason: Reason,
+    reason: ShownSkip,
     /// What won, if it is skipped.
     #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
-    because: Option<because::Told<'a>>,
+    because: Option<winner::ShownBecause<'a>>,
 }
 
 /// Where in the history a transaction is, and whether it is applied.
@@ -78,25 +78,27 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
     let (place, (source, id)) = (&record.place, record.name());
     let by = record.by();
     let (state, reason) = match &standing.fate {
-        _ if standing.is_void => ("void", Reason::from(&PatchError::VOID)),
-        Fate::Applied => ("applied", Reason::default()),
-        Fate::Skipped(skip) => ("skipped", skip.as_deref().map(Reason::from).unwrap_or_default()),
-        Fate::Repeated => ("repeated", Reason::default()),
+        _ if standing.is_void => ("void", ShownSkip::from(&PatchError::VOID)),
+        Fate::Applied => ("applied", ShownSkip::default()),
+        Fate::Skipped(skip) => {
+            ("skipped", skip.as_deref().map(ShownSkip::from).unwrap_or_default())
+        }
+        Fate::Repeated => ("repeated", ShownSkip::default()),
     };
     let (time, index, committed) = (place.time, *index, standing.is_committed);
-    let is_wanted = because::is_wanted(request)?;
+    let is_wanted = winner::is_wanted(request)?;
     let found = if is_wanted { query.because(&told).await } else { None };
     let because = found.as_ref().map(|found| match found {
-        Ok((because, state)) => because::Told::of(Some(because), state),
-        Err(why) => because::Told::untold(why),
+        Ok((because, state)) => winner::ShownBecause::of(Some(because), state),
+        Err(why) => winner::ShownBecause::untold(why),
     });
-    Ok(json(&Transaction { source, id, time, by, state, index, committed, reason, because }))
+    Ok(json(&ShownTransaction { source, id, time, by, state, index, committed, reason, because }))
 }
 
 /// One of the answers of `/conflicts`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Skipped<'a> {
+struct ShownConflict<'a> {
     source: &'a Source,
     id: u64,
     time: Time,
@@ -106,16 +108,16 @@ struct Skipped<'a> {
     #[serde(rename = "committed")]
     committed: bool,
     #[serde(flatten)]
-    reason: Reason,
+    reason: ShownSkip,
     #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
-    because: Option<because::Told<'a>>,
+    because: Option<winner::ShownBecause<'a>>,
 }
 
 /// A page of the transactions that are skipped now, in the order of the history: the last ones unless it
 /// is said how many to leave out.
 pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
     #[derive(Serialize)]
-    struct Conflicts<'a> {
+    struct ShownConflicts<'a> {
         /// How many are skipped in all, void ones included.
         count: u64,
         /// How many are void, as far as it is known why they are skipped.
@@ -124,23 +126,23 @@ pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Res
         repeated: u64,
         /// How many are skipped before those that are listed.
         from: u64,
-        skipped: Vec<Skipped<'a>>,
+        skipped: Vec<ShownConflict<'a>>,
     }
     let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(CONFLICTS).min(CONFLICTS);
-    let is_wanted = because::is_wanted(request)?;
+    let is_wanted = winner::is_wanted(request)?;
     let query::Conflicts { page, because, state } = query.conflicts(from, limit, is_wanted).await;
     let SkippedPage { count, void, repeated, from, skipped } = &page;
     let skipped = skipped.iter().map(|(place, skip)| {
         let (Place { source, id, time }, is_void) = (place, skip.error == PatchError::VOID);
         let kind = if is_void { "void" } else { "skipped" };
-        let (reason, committed) = (Reason::from(&**skip), state.is_committed(place));
+        let (reason, committed) = (ShownSkip::from(&**skip), state.is_committed(place));
         let because = is_wanted.then(|| match because.get(place) {
-            _ if is_void => because::Told::void(),
-            because => because::Told::of(because, &state),
+            _ if is_void => winner::ShownBecause::void(),
+            because => winner::ShownBecause::of(because, &state),
         });
-        Skipped { source, id: *id, time: *time, kind, committed, reason, because }
+        ShownConflict { source, id: *id, time: *time, kind, committed, reason, because }
     });
     let (count, void, repeated, from) = (*count, *void, *repeated, *from);
-    Ok(json(&Conflicts { count, void, repeated, from, skipped: skipped.collect() }))
+    Ok(json(&ShownConflicts { count, void, repeated, from, skipped: skipped.collect() }))
 }

@@ -10,7 +10,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 
 use super::get::untold;
-use super::wait::{LONGEST_WAIT, WAIT, duration};
+use super::waiting::{LONGEST_WAIT, WAIT, duration};
 use super::write::{accepted, with_members};
 use super::{Answer, Routes, bad_request, client_name};
 use crate::http::{Problem, Request, Response};

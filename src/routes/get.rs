@@ -2,7 +2,7 @@
 
 use smol::future::FutureExt;
 
-use super::wait::{LENGTH, View, Wait};
+use super::waiting::{LENGTH, View, Wait};
 use super::{Routes, bad_request, finality, number, preconditions};
 use crate::events::body_of;
 use crate::http::{Problem, Request, Response};

@@ -41,7 +41,7 @@ pub struct Remark {
 }
 
 /// What troubles are found in.
-pub struct Readings {
+pub struct HealthReadings {
     /// The manager's counters.
     pub counters: Counters,
     /// The last commit that counts.
@@ -59,7 +59,7 @@ pub struct Readings {
 }
 
 /// What finds each kind of trouble, the most pressing one first.
-const FINDERS: [fn(&Readings) -> Vec<Trouble>; 8] = [
+const FINDERS: [fn(&HealthReadings) -> Vec<Trouble>; 8] = [
     journal_lost,
     journal_full,
     journal_damaged,
@@ -70,7 +70,7 @@ const FINDERS: [fn(&Readings) -> Vec<Trouble>; 8] = [
     peer_clock_ahead,
 ];
 
-fn journal_lost(readings: &Readings) -> Vec<Trouble> {
+fn journal_lost(readings: &HealthReadings) -> Vec<Trouble> {
     let told = readings.loss.iter().map(|why| {
         let detail = format!(
             "the journal's file is not in its place, so transactions are refused; reads go on: {why}"
@@ -80,7 +80,7 @@ fn journal_lost(readings: &Readings) -> Vec<Trouble> {
     told.collect()
 }
 
-fn journal_damaged(readings: &Readings) -> Vec<Trouble> {
+fn journal_damaged(readings: &HealthReadings) -> Vec<Trouble> {
     let told = readings.damage.iter().map(|damage| {
         let detail = format!(
             "the journal is damaged: {damage}; what does not need that part goes on. To mend it, stop \
@@ -91,7 +91,7 @@ fn journal_damaged(readings: &Readings) -> Vec<Trouble> {
     told.collect()
 }
 
-fn journal_full(readings: &Readings) -> Vec<Trouble> {
+fn journal_full(readings: &HealthReadings) -> Vec<Trouble> {
     if !readings.counters.journal_full {
         return Vec::new();
     }
@@ -99,7 +99,7 @@ fn journal_full(readings: &Readings) -> Vec<Trouble> {
     vec![Trouble { kind: "journal-full", detail: detail.into(), blocks: true }]
 }
 
-fn clock_ahead(readings: &Readings) -> Vec<Trouble> {
+fn clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
     let ahead_micros = readings.counters.ahead_micros;
     if ahead_micros <= MAX_AHEAD_MICROS {
         return Vec::new();
@@ -113,7 +113,7 @@ fn clock_ahead(readings: &Readings) -> Vec<Trouble> {
     vec![Trouble { kind: "clock-ahead", detail, blocks: true }]
 }
 
-fn difference(readings: &Readings) -> Vec<Trouble> {
+fn difference(readings: &HealthReadings) -> Vec<Trouble> {
     let named = |Name { source, id }: &Name| format!("commit {id} of {source}");
     let told = readings.difference.iter().map(|difference| {
         let what = match difference {
@@ -139,7 +139,7 @@ fn difference(readings: &Readings) -> Vec<Trouble> {
     told.collect()
 }
 
-fn divergence(readings: &Readings) -> Vec<Trouble> {
+fn divergence(readings: &HealthReadings) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     for upstream in &readings.upstreams {
         if let Some(Divergence { here, there }) = &upstream.divergence {
@@ -155,7 +155,7 @@ fn divergence(readings: &Readings) -> Vec<Trouble> {
     troubles
 }
 
-fn two_primaries(readings: &Readings) -> Vec<Trouble> {
+fn two_primaries(readings: &HealthReadings) -> Vec<Trouble> {
     let other = readings.commit.as_ref().filter(|_| readings.counters.two_primaries);
     let told = other.map(|LastCommit { name, .. }| {
         let detail = format!(
@@ -168,7 +168,7 @@ fn two_primaries(readings: &Readings) -> Vec<Trouble> {
     told.into_iter().collect()
 }
 
-fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
+fn peer_clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
     let waits = readings.upstreams.iter().filter_map(|upstream| {
         let seconds = upstream.ahead_ms? / 1000;
         let detail = format!(
@@ -182,7 +182,7 @@ fn peer_clock_ahead(readings: &Readings) -> Vec<Trouble> {
 }
 
 /// What is only noted.
-fn remarks(readings: &Readings) -> Vec<Remark> {
+fn remarks(readings: &HealthReadings) -> Vec<Remark> {
     let has_peers = readings.upstreams.iter().any(|upstream| !upstream.is_left_aside);
     if !has_peers || readings.was_read {
         return Vec::new();
@@ -190,7 +190,7 @@ fn remarks(readings: &Readings) -> Vec<Remark> {
     vec![Remark { kind: "not-read", detail: UNREAD.into() }]
 }
 
-fn find(readings: &Readings) -> Vec<Trouble> {
+fn find(readings: &HealthReadings) -> Vec<Trouble> {
     FINDERS.iter().flat_map(|finder| finder(readings)).collect()
 }
 
@@ -208,7 +208,8 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     let damage = journal.damage().map(|damage| damage.to_string());
     let (loss, upstreams) = (journal.loss(), routes.peers.statuses());
     let was_read = routes.downstreams.were_read();
-    let readings = Readings { counters, commit, damage, loss, difference, upstreams, was_read };
+    let readings =
+        HealthReadings { counters, commit, damage, loss, difference, upstreams, was_read };
     let mut troubles = find(&readings);
     match request.path() {
         // The manager is not stuck.
@@ -257,8 +258,8 @@ mod tests {
     }
 
     /// Of a node that is well.
-    fn readings() -> Readings {
-        Readings {
+    fn readings() -> HealthReadings {
+        HealthReadings {
             counters: Counters::default(),
             commit: None,
             damage: None,
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn all_troubles_are_told_and_the_first_is_the_problem() {
-        let readings = |journal_full, diverging: &[bool]| Readings {
+        let readings = |journal_full, diverging: &[bool]| HealthReadings {
             counters: Counters { journal_full, ..Counters::default() },
             upstreams: diverging.iter().map(|diverges| upstream("a:1", *diverges)).collect(),
             ..self::readings()
@@ -313,7 +314,7 @@ mod tests {
             (vec![plain.clone(), peer.clone()], false, true),
             (vec![peer.clone()], true, false),
         ] {
-            let readings = Readings { upstreams, was_read, ..readings() };
+            let readings = HealthReadings { upstreams, was_read, ..readings() };
             let remarks = remarks(&readings);
             assert_eq!(remarks.iter().any(|remark| remark.kind == "not-read"), is_noted);
             let full = Trouble { kind: "journal-full", detail: "full".into(), blocks: true };
@@ -334,7 +335,7 @@ mod tests {
     fn a_second_primary_is_told() {
         let name = ("a~00000000^3".parse().unwrap(), 7).into();
         let commit = Some(LastCommit { name, time: Time::default() });
-        let readings = |two_primaries| Readings {
+        let readings = |two_primaries| HealthReadings {
             counters: Counters { two_primaries, ..Counters::default() },
             commit: commit.clone(),
             ..readings()
@@ -354,7 +355,7 @@ mod tests {
             (Difference::Outside(Some(commit)), "this node has folded away what is not final "),
             (Difference::Outside(None), "this node has folded away what is not final any more. "),
         ] {
-            let troubles = find(&Readings { difference: Some(difference), ..readings() });
+            let troubles = find(&HealthReadings { difference: Some(difference), ..readings() });
             assert_eq!(troubles.len(), 1);
             assert_eq!((troubles[0].kind, troubles[0].blocks), ("difference", false));
             assert!(troubles[0].detail.starts_with(begin), "{}", troubles[0].detail);
@@ -366,7 +367,7 @@ mod tests {
         let mut ahead = upstream("a:1", false);
         ahead.ahead_ms = Some(7_200_000);
         let upstreams = vec![upstream("b:1", false), ahead];
-        let troubles = find(&Readings { upstreams, ..readings() });
+        let troubles = find(&HealthReadings { upstreams, ..readings() });
         assert_eq!(troubles.len(), 1);
         assert_eq!((troubles[0].kind, troubles[0].blocks), ("peer-clock-ahead", false));
         assert!(

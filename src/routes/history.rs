@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::fate::Reason;
+use super::fate::ShownSkip;
 use super::get::untold;
 use super::number;
 use crate::clock::Time;
@@ -24,7 +24,7 @@ const MOST: usize = 1000;
 
 /// One line of `/history`.
 #[derive(Serialize)]
-struct Line<'a> {
+struct HistoryLine<'a> {
     /// How many are before it in the history.
     index: u64,
     /// How many are before it in this node's journal, which has them in the order of arrival.
@@ -40,7 +40,7 @@ struct Line<'a> {
     #[serde(rename = "Payload")]
     payload: &'a str,
     /// Null if it is applied; an empty object if why it is skipped is not known any more.
-    skipped: Option<Reason>,
+    skipped: Option<ShownSkip>,
     /// Whether one of the same name is before it, so that it has no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
@@ -73,10 +73,10 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
         let repeated = fate == Fate::Repeated;
         let Placed { place, position, payload, .. } = &placed;
         let skipped = match fate {
-            Fate::Skipped(skip) => Some(skip.as_deref().map(Reason::from).unwrap_or_default()),
+            Fate::Skipped(skip) => Some(skip.as_deref().map(ShownSkip::from).unwrap_or_default()),
             Fate::Applied | Fate::Repeated => None,
         };
-        let line = Line {
+        let line = HistoryLine {
             index,
             position: *position,
             source: placed.name().0,

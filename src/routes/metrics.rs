@@ -1,6 +1,6 @@
 //! Counters and gauges in the Prometheus text format, version 0.0.4.
 
-mod process;
+mod proc;
 mod requests;
 mod streams;
 
@@ -13,11 +13,11 @@ use crate::manager::Counters;
 use crate::mesh::downstream::DownstreamStatus;
 use crate::mesh::upstream::UpstreamStatus;
 
-pub use process::text as process_text;
+pub use proc::text as process_text;
 pub use requests::{Answering, Requests};
 
 /// What the text is made from.
-pub struct Readings<'a> {
+pub struct MetricsReadings<'a> {
     pub counters: Counters,
     /// How many transactions the history has.
     pub length: u64,
@@ -48,20 +48,20 @@ pub struct Readings<'a> {
 }
 
 /// The text; `process` is what the system says of the process.
-pub fn text(readings: &Readings, process: &str) -> String {
-    let mut page = Page::default();
-    page.metric("build_info", "gauge", "The version that runs");
-    page.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
-    write_counters(&mut page, readings);
-    write_gauges(&mut page, readings);
-    write_histograms(&mut page, readings);
-    requests::write(&mut page, readings.requests);
-    streams::write_upstreams(&mut page, readings.upstreams);
-    streams::write_downstreams(&mut page, readings.downstreams, readings.was_read);
-    page.0 + process
+pub fn text(readings: &MetricsReadings, process: &str) -> String {
+    let mut text = MetricsText::default();
+    text.metric("build_info", "gauge", "The version that runs");
+    text.sample("build_info", &[("version", &env!("CARGO_PKG_VERSION"))], 1);
+    write_counters(&mut text, readings);
+    write_gauges(&mut text, readings);
+    write_histograms(&mut text, readings);
+    requests::write(&mut text, readings.requests);
+    streams::write_upstreams(&mut text, readings.upstreams);
+    streams::write_downstreams(&mut text, readings.downstreams, readings.was_read);
+    text.0 + process
 }
 
-fn write_counters(page: &mut Page, readings: &Readings) {
+fn write_counters(text: &mut MetricsText, readings: &MetricsReadings) {
     let counters = &readings.counters;
     for (name, help, value) in [
         ("transactions_accepted_total", "Transactions accepted", counters.accepted),
@@ -98,13 +98,14 @@ fn write_counters(page: &mut Page, readings: &Readings) {
             counters.unkept,
         ),
     ] {
-        page.metric(name, "counter", help);
-        page.sample(name, &[], value);
+        text.metric(name, "counter", help);
+        text.sample(name, &[], value);
     }
 }
 
-fn write_gauges(page: &mut Page, readings: &Readings) {
-    let Readings { counters, length, records, begins, void, committed, tentative, .. } = readings;
+fn write_gauges(text: &mut MetricsText, readings: &MetricsReadings) {
+    let MetricsReadings { counters, length, records, begins, void, committed, tentative, .. } =
+        readings;
     let commit = readings.commit.as_ref();
     for (name, help, value) in [
         ("history_transactions", "Transactions in the history", *length),
@@ -156,16 +157,16 @@ fn write_gauges(page: &mut Page, readings: &Readings) {
         ),
         ("sources", "Sources in the vector clock", counters.sources),
     ] {
-        page.metric(name, "gauge", help);
-        page.sample(name, &[], value);
+        text.metric(name, "gauge", help);
+        text.sample(name, &[], value);
     }
-    page.metric("commit_age_seconds", "gauge", "Age of the last commit: no new ones while idle");
+    text.metric("commit_age_seconds", "gauge", "Age of the last commit: no new ones while idle");
     if let Some(commit) = commit {
-        page.sample("commit_age_seconds", &[], seconds(commit.age_ms));
+        text.sample("commit_age_seconds", &[], seconds(commit.age_ms));
     }
 }
 
-fn write_histograms(page: &mut Page, readings: &Readings) {
+fn write_histograms(text: &mut MetricsText, readings: &MetricsReadings) {
     for (name, help, counts) in [
         (
             "turn_duration_seconds",
@@ -183,9 +184,9 @@ fn write_histograms(page: &mut Page, readings: &Readings) {
             Some(readings.delays),
         ),
     ] {
-        page.metric(name, "histogram", help);
+        text.metric(name, "histogram", help);
         if let Some(counts) = counts {
-            page.histogram(name, &[], &counts);
+            text.histogram(name, &[], &counts);
         }
     }
 }
@@ -197,9 +198,9 @@ fn seconds(milliseconds: u64) -> f64 {
 
 /// The text so far.
 #[derive(Default)]
-struct Page(String);
+struct MetricsText(String);
 
-impl Page {
+impl MetricsText {
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
         let name = full_name(name);
         self.line(format_args!("# HELP {name} {help}."));
@@ -330,9 +331,9 @@ mod tests {
         let name = ("a~00000000^3".parse().unwrap(), 7).into();
         let commit = LastCommit { name, time: Time::from_micros(1_000_000).unwrap() };
         let now = Time::from_micros(3_500_000).unwrap();
-        let page = |upstreams: &[UpstreamStatus]| {
+        let text = |upstreams: &[UpstreamStatus]| {
             let counters = Counters { accepted: 7, ..Counters::default() };
-            let readings = Readings {
+            let readings = MetricsReadings {
                 counters,
                 length: 7,
                 begins: 3,
@@ -354,9 +355,9 @@ mod tests {
             text(&readings, &process_text())
         };
         for upstreams in [&[][..], &[upstream("a:1", None, None)]] {
-            assert_eq!(lint(&page(upstreams)), None);
+            assert_eq!(lint(&text(upstreams)), None);
         }
-        let text = page(&[upstream("a:1", None, None), late]);
+        let text = text(&[upstream("a:1", None, None), late]);
         assert_eq!(lint(&text), None, "{text}");
         for line in [
             "patchmesh_transactions_accepted_total 7\n",

@@ -16,7 +16,7 @@ use crate::mesh::upstream::{Change, Done, NotDone, Unfit, UpstreamStatus};
 use crate::source::Source;
 
 #[derive(Serialize)]
-struct Shown {
+struct ShownPeers {
     source: Source,
     /// What this node's clock says: how old the other times are.
     time: Time,
@@ -51,7 +51,7 @@ struct Addition {
 pub async fn list(routes: &Routes) -> Response {
     let state = routes.handle.state();
     let position = state.journal_length();
-    json(&Shown {
+    json(&ShownPeers {
         source: routes.handle.source(),
         time: wall_clock(),
         length: state.length(),

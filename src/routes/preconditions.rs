@@ -10,14 +10,14 @@ use crate::http::{Request, Response};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preconditions {
     /// `If-Match`: it must be one of these.
-    one_of: Option<Tags>,
+    one_of: Option<TagList>,
     /// `If-None-Match`: it must be none of these.
-    none_of: Option<Tags>,
+    none_of: Option<TagList>,
 }
 
 /// The value of such a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Tags {
+enum TagList {
     /// `*`: any, if there is something at all.
     Any,
     /// These. What is no entity tag is left out, and so is like nothing.
@@ -35,7 +35,7 @@ struct Tag {
 
 /// What comes of preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PreconditionVerdict {
     /// They hold: the request is carried out.
     Holds,
     /// The one that reads has it already: 304.
@@ -49,7 +49,7 @@ impl Preconditions {
     pub fn of(request: &Request) -> Option<Self> {
         let tags = |name| {
             let mut values = request.header_values(name).peekable();
-            values.peek().is_some().then(|| Tags::parse(values))
+            values.peek().is_some().then(|| TagList::parse(values))
         };
         let (one_of, none_of) = (tags("If-Match"), tags("If-None-Match"));
         (one_of.is_some() || none_of.is_some()).then_some(Self { one_of, none_of })
@@ -63,23 +63,23 @@ impl Preconditions {
     ///
     /// All forms are of one content, so what is demanded of one holds for all; but a reader has what it wants
     /// only if it can read that form.
-    pub fn verdict(&self, reader: Option<Form>, hash: Option<&str>) -> Verdict {
-        let has = |tags: &Tags, is_like: &dyn Fn(&Tag) -> bool| match (tags, hash) {
+    pub fn verdict(&self, reader: Option<Form>, hash: Option<&str>) -> PreconditionVerdict {
+        let has = |tags: &TagList, is_like: &dyn Fn(&Tag) -> bool| match (tags, hash) {
             (_, None) => false,
-            (Tags::Any, Some(_)) => true,
-            (Tags::Listed(tags), Some(hash)) => {
+            (TagList::Any, Some(_)) => true,
+            (TagList::Listed(tags), Some(hash)) => {
                 !hash.is_empty() && tags.iter().any(|tag| tag.hash == hash && is_like(tag))
             }
         };
         let is_read_as = |tag: &Tag| reader.is_none_or(|form| form.includes(tag.form));
         if self.one_of.as_ref().is_some_and(|tags| !has(tags, &|tag| !tag.is_weak)) {
-            Verdict::Fails("If-Match")
+            PreconditionVerdict::Fails("If-Match")
         } else if self.none_of.as_ref().is_none_or(|tags| !has(tags, &is_read_as)) {
-            Verdict::Holds
+            PreconditionVerdict::Holds
         } else if reader.is_some() {
-            Verdict::NotModified
+            PreconditionVerdict::NotModified
         } else {
-            Verdict::Fails("If-None-Match")
+            PreconditionVerdict::Fails("If-None-Match")
         }
     }
 }
@@ -87,13 +87,13 @@ impl Preconditions {
 impl Preconditions {
     /// The form that a reader has, who knows what has that hash: the one that it would get, if it has that.
     fn known_form(&self, wanted: Form, hash: &str) -> Option<Form> {
-        let Some(Tags::Listed(tags)) = &self.none_of else { return None };
+        let Some(TagList::Listed(tags)) = &self.none_of else { return None };
         let known = tags.iter().filter(|tag| tag.hash == hash && wanted.includes(tag.form));
         known.map(|tag| tag.form).max_by_key(|form| *form == wanted)
     }
 }
 
-impl Tags {
+impl TagList {
     fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let mut tags = Vec::new();
         for mut rest in values {
@@ -137,8 +137,8 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
     let etag = response.header("ETag");
     let (hash, form) = Form::of_tag(etag.unwrap_or_default());
     match preconditions.verdict(Some(wanted), Some(hash)) {
-        Verdict::Holds => response,
-        Verdict::NotModified => {
+        PreconditionVerdict::Holds => response,
+        PreconditionVerdict::NotModified => {
             // Of the forms that it can read it is given the one that it has.
             let known = preconditions.known_form(form, hash).map(|known| known.tag(hash));
             if let Some(tag) = known {
@@ -147,7 +147,7 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
             }
             not_modified(response)
         }
-        Verdict::Fails(header) => {
+        PreconditionVerdict::Fails(header) => {
             let detail = match etag {
                 Some(etag) => format!("{header} does not hold: the ETag is {etag} now"),
                 None => format!("{header} does not hold: there is no ETag"),
@@ -170,7 +170,7 @@ pub fn not_modified(mut response: Response) -> Response {
 /// Lets a write pass to what is there and has no entity tag, or says why not.
 pub fn check_untagged(request: &Request) -> Result<(), Response> {
     match Preconditions::of(request).map(|preconditions| preconditions.verdict(None, Some(""))) {
-        Some(Verdict::Fails(header)) => {
+        Some(PreconditionVerdict::Fails(header)) => {
             let detail = format!("{header} does not hold: there is no ETag; nothing was changed");
             Err(Response::problem(412, detail))
         }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_rfc_9110() {
-        use Verdict::{Fails, Holds, NotModified};
+        use PreconditionVerdict::{Fails, Holds, NotModified};
         let (no_match, a_match) = (Fails("If-Match"), Fails("If-None-Match"));
         // What there is has the tag "a"; then what comes of a read and of a write, and of a write if
         // there is nothing.
@@ -245,16 +245,27 @@ mod tests {
             let tag = format!("\"a{held}\"");
             let wants = preconditions(&format!("If-Match: {tag}\r\n")).unwrap();
             let refuses = preconditions(&format!("If-None-Match: \"b\", {tag}\r\n")).unwrap();
-            assert_eq!(wants.verdict(None, Some("a")), Verdict::Holds, "{held}");
-            assert_eq!(wants.verdict(None, Some("b")), Verdict::Fails("If-Match"), "{held}");
-            assert_eq!(refuses.verdict(None, Some("a")), Verdict::Fails("If-None-Match"));
+            assert_eq!(wants.verdict(None, Some("a")), PreconditionVerdict::Holds, "{held}");
+            assert_eq!(
+                wants.verdict(None, Some("b")),
+                PreconditionVerdict::Fails("If-Match"),
+                "{held}"
+            );
+            assert_eq!(
+                refuses.verdict(None, Some("a")),
+                PreconditionVerdict::Fails("If-None-Match")
+            );
             for wanted in forms {
                 let form = form(wanted);
-                assert_eq!(wants.verdict(Some(form), Some("a")), Verdict::Holds);
+                assert_eq!(wants.verdict(Some(form), Some("a")), PreconditionVerdict::Holds);
                 // One who cannot read gzip has not what it wants, nor one who wants another layout.
                 let is_known =
                     matches!((held, wanted), ("", "-z") | ("-p", "-p-z")) || held == wanted;
-                let expected = if is_known { Verdict::NotModified } else { Verdict::Holds };
+                let expected = if is_known {
+                    PreconditionVerdict::NotModified
+                } else {
+                    PreconditionVerdict::Holds
+                };
                 assert_eq!(refuses.verdict(Some(form), Some("a")), expected, "{held} {wanted}");
                 let known = refuses.known_form(form, "a").map(|form| form.tag("a"));
                 assert_eq!(known, is_known.then_some(tag.clone()), "{held} {wanted}");

@@ -12,15 +12,15 @@ pub struct Route {
     /// As OpenAPI writes it. A parameter in braces is at the end, and may have slashes in it.
     pub path: &'static str,
     /// One for each method. `HEAD` goes wherever `GET` does, and `OPTIONS` everywhere.
-    pub operations: &'static [Operation],
+    pub operations: &'static [RouteOperation],
 }
 
 /// What a method does.
-pub struct Operation {
+pub struct RouteOperation {
     pub method: &'static str,
     pub action: Action,
     pub need: Need,
-    pub query: Query,
+    pub parameters: Parameters,
 }
 
 /// What is done.
@@ -62,7 +62,7 @@ pub enum Need {
 
 /// Which query parameters are understood.
 #[derive(Clone, Copy, Debug)]
-pub enum Query {
+pub enum Parameters {
     /// Any: those that mean nothing here do no harm, or later versions may send more.
     Any,
     /// These, and each once. With another one something is meant that would not be done.
@@ -81,16 +81,17 @@ impl Need {
     }
 }
 
-const fn get(action: Action, need: Need, query: Query) -> Operation {
-    Operation { method: "GET", action, need, query }
+const fn get(action: Action, need: Need, parameters: Parameters) -> RouteOperation {
+    RouteOperation { method: "GET", action, need, parameters }
 }
 
-const fn post(action: Action, need: Need, query: Query) -> Operation {
-    Operation { method: "POST", action, need, query }
+const fn post(action: Action, need: Need, parameters: Parameters) -> RouteOperation {
+    RouteOperation { method: "POST", action, need, parameters }
 }
 
-const PLAIN: Query = Query::Only(&["pretty"]);
-const DOCUMENT: Query = Query::Only(&[
+const ANY: Parameters = Parameters::Any;
+const PLAIN: Parameters = Parameters::Only(&["pretty"]);
+const DOCUMENT: Parameters = Parameters::Only(&[
     "at",
     "after",
     "seen",
@@ -101,28 +102,28 @@ const DOCUMENT: Query = Query::Only(&[
     "last-event-id",
     "token",
 ]);
-const WRITE: Query = Query::Only(&["wait", "timeout", "pretty"]);
+const WRITE: Parameters = Parameters::Only(&["wait", "timeout", "pretty"]);
 /// Of lists that have a line each in any case.
-const LINES: Query = Query::Only(&["from", "limit"]);
-const CONFLICTS: Query = Query::Only(&["from", "limit", "because", "pretty"]);
+const LINES: Parameters = Parameters::Only(&["from", "limit"]);
+const CONFLICTS: Parameters = Parameters::Only(&["from", "limit", "because", "pretty"]);
 
-const DOCUMENT_OPERATIONS: &[Operation] = &[
+const DOCUMENT_OPERATIONS: &[RouteOperation] = &[
     get(Action::Document, Need::Read, DOCUMENT),
-    Operation { method: "PATCH", action: Action::Write, need: Need::Write, query: WRITE },
+    RouteOperation { method: "PATCH", action: Action::Write, need: Need::Write, parameters: WRITE },
 ];
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
-    Route { path: "/", operations: &[get(Action::Home, Need::Nothing, Query::Any)] },
-    Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, Query::Any)] },
-    Route { path: "/client.js", operations: &[get(Action::Client, Need::Nothing, Query::Any)] },
+    Route { path: "/", operations: &[get(Action::Home, Need::Nothing, ANY)] },
+    Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, ANY)] },
+    Route { path: "/client.js", operations: &[get(Action::Client, Need::Nothing, ANY)] },
     Route { path: "/openapi.json", operations: &[get(Action::Description, Need::Nothing, PLAIN)] },
     Route { path: "/get", operations: DOCUMENT_OPERATIONS },
     Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
     Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },
     Route { path: "/post", operations: &[post(Action::Write, Need::Write, WRITE)] },
     Route { path: "/vclock", operations: &[get(Action::Clock, Need::Read, PLAIN)] },
-    Route { path: "/ws", operations: &[get(Action::Stream, Need::Peer, Query::Any)] },
+    Route { path: "/ws", operations: &[get(Action::Stream, Need::Peer, ANY)] },
     Route { path: "/log", operations: &[get(Action::Log, Need::Read, LINES)] },
     Route { path: "/history", operations: &[get(Action::History, Need::Read, LINES)] },
     Route {
@@ -130,7 +131,7 @@ pub const ROUTES: &[Route] = &[
         operations: &[get(
             Action::Transaction,
             Need::Read,
-            Query::Only(&["source", "id", "because", "pretty"]),
+            Parameters::Only(&["source", "id", "because", "pretty"]),
         )],
     },
     Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, CONFLICTS)] },
@@ -143,19 +144,19 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/peers/{address}",
-        operations: &[Operation {
+        operations: &[RouteOperation {
             method: "DELETE",
             action: Action::RemovePeer,
             need: Need::Peer,
-            query: PLAIN,
+            parameters: PLAIN,
         }],
     },
     Route { path: "/mesh", operations: &[get(Action::Mesh, Need::Read, PLAIN)] },
     Route { path: "/primary", operations: &[post(Action::Promote, Need::Peer, PLAIN)] },
-    Route { path: "/metrics", operations: &[get(Action::Metrics, Need::Read, Query::Any)] },
-    Route { path: "/healthz", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
-    Route { path: "/healthz/live", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
-    Route { path: "/healthz/ready", operations: &[get(Action::Health, Need::Nothing, Query::Any)] },
+    Route { path: "/metrics", operations: &[get(Action::Metrics, Need::Read, ANY)] },
+    Route { path: "/healthz", operations: &[get(Action::Health, Need::Nothing, ANY)] },
+    Route { path: "/healthz/live", operations: &[get(Action::Health, Need::Nothing, ANY)] },
+    Route { path: "/healthz/ready", operations: &[get(Action::Health, Need::Nothing, ANY)] },
 ];
 
 impl Route {
@@ -172,7 +173,7 @@ impl Route {
     }
 
     /// What a method does here.
-    fn operation(&self, method: &str) -> Option<&'static Operation> {
+    fn operation(&self, method: &str) -> Option<&'static RouteOperation> {
         let method = if method == "HEAD" { "GET" } else { method };
         self.operations.iter().find(|operation| operation.method == method)
     }
@@ -193,7 +194,7 @@ pub fn all_methods() -> String {
     methods(ROUTES.iter().flat_map(|route| route.operations))
 }
 
-fn methods<'a>(operations: impl Iterator<Item = &'a Operation>) -> String {
+fn methods<'a>(operations: impl Iterator<Item = &'a RouteOperation>) -> String {
     let mut methods = Vec::new();
     for operation in operations {
         if !methods.contains(&operation.method) {
@@ -213,7 +214,7 @@ pub struct Asked<'a> {
     /// What its path says beyond its route.
     pub rest: &'a str,
     /// What its method does there; none if it does nothing.
-    pub operation: Option<&'static Operation>,
+    pub operation: Option<&'static RouteOperation>,
     /// Who may send it, whether or not there is something.
     pub need: Need,
 }
@@ -251,7 +252,7 @@ pub fn not_found(path: &str) -> Response {
     Response::problem(404, format!("there is no {path:?}; there are {}", paths.join(", ")))
 }
 
-impl Query {
+impl Parameters {
     /// Refuses what is not understood.
     pub fn check(self, request: &Request) -> Result<(), Response> {
         let Self::Only(known) = self else { return Ok(()) };
@@ -360,7 +361,8 @@ mod tests {
                     assert_eq!(tag, Some(right), "{method} {path}");
                 }
                 assert_eq!(is_open, need == Need::Nothing, "{method} {path}");
-                if let Some(Operation { query: Query::Only(known), .. }) = route.operation(&method)
+                if let Some(RouteOperation { parameters: Parameters::Only(known), .. }) =
+                    route.operation(&method)
                 {
                     let parameters = operation["parameters"].as_array().unwrap().iter();
                     let of_query = parameters
@@ -387,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_query_is_understood_or_refused() {
-        let check = |query: Query, text: &str| {
+        let check = |query: Parameters, text: &str| {
             let asked = request(format!("GET /log?{text} HTTP/1.1\r\nHost: a\r\n\r\n"));
             query.check(&asked).map_err(|response| response.status)
         };
@@ -404,7 +406,7 @@ mod tests {
             ("%zz=1", Err(400)),
         ] {
             assert_eq!(check(CONFLICTS, text), expected, "{text}");
-            assert_eq!(check(Query::Any, text), Ok(()), "{text}");
+            assert_eq!(check(Parameters::Any, text), Ok(()), "{text}");
         }
         assert_eq!(check(PLAIN, "a"), Err(400));
     }

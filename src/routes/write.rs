@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::client_name::{ID, SOURCE};
 use super::finality::{self, Finality};
 use super::get::{CHANGE, part_named};
-use super::preconditions::{self, Preconditions, Verdict};
+use super::preconditions::{self, PreconditionVerdict, Preconditions};
 use super::{Answer, Routes, bad_request, client_name};
 use crate::document::{Hash, Value};
 use crate::http::{Problem, Request, Response};
@@ -175,14 +175,15 @@ async fn propose(
         preconditions.verdict(None, hash.map(Hash::as_str))
     };
     let condition = preconditions.clone().map(|preconditions| {
-        let holds = move |hash: Option<&Hash>| verdict(&preconditions, hash) == Verdict::Holds;
+        let holds =
+            move |hash: Option<&Hash>| verdict(&preconditions, hash) == PreconditionVerdict::Holds;
         Box::new(holds) as Condition
     });
     match handle.propose(Proposal { part, condition, content, client }).await? {
         Decision::Submitted(submitted) => Ok(submitted),
         Decision::Moved(hash) => {
             Err(match preconditions.map(|preconditions| verdict(&preconditions, hash.as_ref())) {
-                Some(Verdict::Fails(header)) => {
+                Some(PreconditionVerdict::Fails(header)) => {
                     preconditions::answer_to_write(header, hash.as_ref().map(Hash::as_str))
                 }
                 _ => unreachable!("the condition did not hold of this hash"),

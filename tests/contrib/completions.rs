@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use patchmesh::config::{Argument, COMMANDS, CommandEntry, Count, Flag, Kind, flags};
+use patchmesh::config::{Argument, COMMANDS, CommandEntry, Count, Flag, ValueKind, flags};
 
 const COMMENT: &str = "\
 # Completions of the patchmesh command. Made of the tables in src/config by
@@ -23,7 +23,7 @@ fn joined(names: impl Iterator<Item = String>, separator: &str) -> String {
 }
 
 /// The names of all flags whose value is of the kind.
-fn of_kind(is_kind: impl Fn(Kind) -> bool) -> String {
+fn of_kind(is_kind: impl Fn(ValueKind) -> bool) -> String {
     let of_kind = flags().filter(|flag| flag.value.is_some_and(|value| is_kind(value.kind)));
     joined(of_kind.map(|flag| format!("--{}", flag.name)), "|")
 }
@@ -38,10 +38,10 @@ pub fn bash() -> String {
     line("            -*) ;;".into());
     line(format!("            {})", joined(named().map(|command| command.name.to_owned()), "|")));
     line(BASH_PLACE.trim_end().into());
-    line(format!("        {}) kind=file ;;", of_kind(|kind| kind == Kind::File)));
-    line(format!("        {}) kind=directory ;;", of_kind(|kind| kind == Kind::Directory)));
+    line(format!("        {}) kind=file ;;", of_kind(|kind| kind == ValueKind::File)));
+    line(format!("        {}) kind=directory ;;", of_kind(|kind| kind == ValueKind::Directory)));
     for flag in flags() {
-        if let Some(Kind::Words(words)) = flag.value.map(|value| value.kind) {
+        if let Some(ValueKind::Words(words)) = flag.value.map(|value| value.kind) {
             line(format!("        --{}) words='{}' ;;", flag.name, words.join(" ")));
         }
     }
@@ -52,10 +52,10 @@ pub fn bash() -> String {
     for command in named() {
         for (place, argument) in command.arguments.iter().enumerate() {
             let action = match argument.value.kind {
-                Kind::Text => continue,
-                Kind::File => "kind=file".to_owned(),
-                Kind::Directory => "kind=directory".to_owned(),
-                Kind::Words(words) => format!("words='{}'", words.join(" ")),
+                ValueKind::Text => continue,
+                ValueKind::File => "kind=file".to_owned(),
+                ValueKind::Directory => "kind=directory".to_owned(),
+                ValueKind::Words(words) => format!("words='{}'", words.join(" ")),
             };
             line(format!("            {}:{place}) {action} ;;", command.name));
         }
@@ -133,10 +133,10 @@ pub fn fish() -> String {
     for command in named() {
         for (place, argument) in command.arguments.iter().enumerate() {
             let values = match argument.value.kind {
-                Kind::Text => continue,
-                Kind::File => "-F".to_owned(),
-                Kind::Directory => "-a '(__fish_complete_directories)'".to_owned(),
-                Kind::Words(words) => format!("-a '{}'", words.join(" ")),
+                ValueKind::Text => continue,
+                ValueKind::File => "-F".to_owned(),
+                ValueKind::Directory => "-a '(__fish_complete_directories)'".to_owned(),
+                ValueKind::Words(words) => format!("-a '{}'", words.join(" ")),
             };
             let condition = format!(
                 "__fish_seen_subcommand_from {}; and test (count (commandline -opc | string match -v -- \"-*\")) = {}",
@@ -156,10 +156,10 @@ pub fn fish() -> String {
         let others = joined(others.iter().map(|command| command.name.to_owned()), " ");
         let value = match flag.value.map(|value| value.kind) {
             None => String::new(),
-            Some(Kind::Text) => " -x".to_owned(),
-            Some(Kind::File) => " -r -F".to_owned(),
-            Some(Kind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
-            Some(Kind::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+            Some(ValueKind::Text) => " -x".to_owned(),
+            Some(ValueKind::File) => " -r -F".to_owned(),
+            Some(ValueKind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
+            Some(ValueKind::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
         };
         let described = format!("-l {}{value} -d {}", flag.name, fish_quoted(flag.help));
         if !of_node.is_empty() {
@@ -190,12 +190,12 @@ fn zsh_quoted(text: &str) -> String {
     escaped.replace('\'', "'\\''")
 }
 
-fn zsh_action(kind: Kind) -> String {
+fn zsh_action(kind: ValueKind) -> String {
     match kind {
-        Kind::Text => " ".to_owned(),
-        Kind::File => "_files".to_owned(),
-        Kind::Directory => "_files -/".to_owned(),
-        Kind::Words(words) => format!("({})", words.join(" ")),
+        ValueKind::Text => " ".to_owned(),
+        ValueKind::File => "_files".to_owned(),
+        ValueKind::Directory => "_files -/".to_owned(),
+        ValueKind::Words(words) => format!("({})", words.join(" ")),
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Page;
+use super::MetricsText;
 use crate::histogram::Histogram;
 use crate::http::Request;
 use crate::routes::table::{Action, Asked};
 
 /// What kind of request it is: what kinds take is not to be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum RequestKind {
     /// Of the document as it is.
     Read,
     /// Of the document.
@@ -23,7 +23,7 @@ enum Kind {
     Other,
 }
 
-impl Kind {
+impl RequestKind {
     const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Wait, Self::Past, Self::Other];
 
     fn of(asked: Asked<'_>, query: Option<&str>) -> Self {
@@ -68,14 +68,14 @@ impl Kind {
 /// A request that is being answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Answering {
-    kind: Kind,
+    kind: RequestKind,
     begin: Instant,
 }
 
 impl Answering {
     /// One that is complete now.
     pub fn begin(request: &Request, asked: Asked<'_>) -> Self {
-        let kind = Kind::of(asked, request.query());
+        let kind = RequestKind::of(asked, request.query());
         Self { kind, begin: Instant::now() }
     }
 }
@@ -84,7 +84,7 @@ impl Answering {
 #[derive(Debug, Default)]
 pub struct Requests {
     statuses: [AtomicU64; 5],
-    durations: [Histogram; Kind::ALL.len()],
+    durations: [Histogram; RequestKind::ALL.len()],
 }
 
 impl Requests {
@@ -106,16 +106,16 @@ impl Requests {
 }
 
 /// Writes the metrics of requests.
-pub fn write(page: &mut Page, requests: &Requests) {
-    page.metric("http_requests_total", "counter", "Requests by the class of their answer");
+pub fn write(text: &mut MetricsText, requests: &Requests) {
+    text.metric("http_requests_total", "counter", "Requests by the class of their answer");
     for (class, count) in requests.statuses.iter().enumerate() {
         let class = format!("{}xx", class + 1);
-        page.sample("http_requests_total", &[("class", &class)], count.load(Ordering::Relaxed));
+        text.sample("http_requests_total", &[("class", &class)], count.load(Ordering::Relaxed));
     }
     let name = "http_request_duration_seconds";
-    page.metric(name, "histogram", "From a complete request to its answer, by kind");
-    for (kind, durations) in Kind::ALL.into_iter().zip(&requests.durations) {
-        page.histogram(name, &[("kind", &kind.name())], &durations.counts());
+    text.metric(name, "histogram", "From a complete request to its answer, by kind");
+    for (kind, durations) in RequestKind::ALL.into_iter().zip(&requests.durations) {
+        text.histogram(name, &[("kind", &kind.name())], &durations.counts());
     }
 }
 
@@ -126,29 +126,33 @@ mod tests {
     #[test]
     fn each_request_is_of_one_kind() {
         for (method, target, expected) in [
-            ("GET", "/get", Kind::Read),
-            ("HEAD", "/get/a/0", Kind::Read),
-            ("GET", "/get?wait=30s", Kind::Wait),
-            ("GET", "/get/a?seen=x&wait=30s", Kind::Wait),
-            ("GET", "/get?at=3", Kind::Past),
-            ("GET", "/get?at=committed&wait=1s", Kind::Wait),
-            ("PATCH", "/get/a", Kind::Write),
-            ("POST", "/replace", Kind::Write),
-            ("POST", "/post?waits=1", Kind::Write),
-            ("POST", "/replace?wait=committed", Kind::Wait),
-            ("OPTIONS", "/replace", Kind::Other),
-            ("GET", "/log?from=1", Kind::Past),
-            ("GET", "/metrics", Kind::Other),
-            ("GET", "/getaway", Kind::Other),
-            ("DELETE", "/get", Kind::Other),
+            ("GET", "/get", RequestKind::Read),
+            ("HEAD", "/get/a/0", RequestKind::Read),
+            ("GET", "/get?wait=30s", RequestKind::Wait),
+            ("GET", "/get/a?seen=x&wait=30s", RequestKind::Wait),
+            ("GET", "/get?at=3", RequestKind::Past),
+            ("GET", "/get?at=committed&wait=1s", RequestKind::Wait),
+            ("PATCH", "/get/a", RequestKind::Write),
+            ("POST", "/replace", RequestKind::Write),
+            ("POST", "/post?waits=1", RequestKind::Write),
+            ("POST", "/replace?wait=committed", RequestKind::Wait),
+            ("OPTIONS", "/replace", RequestKind::Other),
+            ("GET", "/log?from=1", RequestKind::Past),
+            ("GET", "/metrics", RequestKind::Other),
+            ("GET", "/getaway", RequestKind::Other),
+            ("DELETE", "/get", RequestKind::Other),
         ] {
             let (path, query) = match target.split_once('?') {
                 Some((path, query)) => (path, Some(query)),
                 None => (target, None),
             };
-            assert_eq!(Kind::of(Asked::find(method, path), query), expected, "{method} {target}");
+            assert_eq!(
+                RequestKind::of(Asked::find(method, path), query),
+                expected,
+                "{method} {target}"
+            );
         }
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        for (index, kind) in RequestKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index);
         }
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, seconds};
+use super::{MetricsText, seconds};
 use crate::clock::Time;
 use crate::mesh::downstream::{DownstreamStatus, Kind};
 use crate::mesh::upstream::{State, UpstreamStatus};
@@ -16,13 +16,13 @@ use crate::mesh::upstream::{State, UpstreamStatus};
 const MOST_NAMES: usize = 256;
 
 /// Writes the metrics of the streams from peers.
-pub fn write_upstreams(page: &mut Page, upstreams: &[UpstreamStatus]) {
+pub fn write_upstreams(text: &mut MetricsText, upstreams: &[UpstreamStatus]) {
     let mut metric = |name: &str, kind, help, value: &dyn Fn(&UpstreamStatus) -> Option<f64>| {
-        page.metric(name, kind, help);
+        text.metric(name, kind, help);
         for upstream in upstreams {
             let node = name_of(upstream.node.as_deref());
             if let Some(value) = value(upstream) {
-                page.sample(name, &[("peer", &upstream.address), ("node", &node)], value);
+                text.sample(name, &[("peer", &upstream.address), ("node", &node)], value);
             }
         }
     };
@@ -76,13 +76,13 @@ pub fn write_upstreams(page: &mut Page, upstreams: &[UpstreamStatus]) {
 }
 
 /// Writes the metrics of the streams to readers.
-pub fn write_downstreams(page: &mut Page, downstreams: &[DownstreamStatus], was_read: bool) {
+pub fn write_downstreams(text: &mut MetricsText, downstreams: &[DownstreamStatus], was_read: bool) {
     let lazy = downstreams.iter().filter(|reader| reader.lazy).count();
     let name = "downstreams";
-    page.metric(name, "gauge", "Sessions that are sent the journal; pages and tools are viewers");
+    text.metric(name, "gauge", "Sessions that are sent the journal; pages and tools are viewers");
     for kind in Kind::ALL {
         let count = downstreams.iter().filter(|reader| reader.kind == kind).count();
-        page.sample(name, &[("kind", &kind.name())], count);
+        text.sample(name, &[("kind", &kind.name())], count);
     }
     for (name, help, value) in [
         ("downstreams_lazy", "Those that are sent what there is, and not the transactions", lazy),
@@ -92,13 +92,13 @@ pub fn write_downstreams(page: &mut Page, downstreams: &[DownstreamStatus], was_
             usize::from(was_read),
         ),
     ] {
-        page.metric(name, "gauge", help);
-        page.sample(name, &[], value);
+        text.metric(name, "gauge", help);
+        text.sample(name, &[], value);
     }
     let name = "downstream_behind_transactions";
-    page.metric(name, "gauge", "How many transactions a node that reads is still to be sent");
+    text.metric(name, "gauge", "How many transactions a node that reads is still to be sent");
     for (node, behind) in behind_by_name(downstreams) {
-        page.sample(name, &[("node", &node)], behind);
+        text.sample(name, &[("node", &node)], behind);
     }
 }
 

@@ -5,7 +5,7 @@ const MAX_BYTES: usize = 1 << 30;
 
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct ReceivedEvent {
     /// What kind it is; empty if that is not said.
     pub kind: String,
     /// Where the stream is with it; none if that is not said.
@@ -16,15 +16,15 @@ pub struct Event {
 
 /// Takes bytes, and gives events.
 #[derive(Debug, Default)]
-pub struct Events {
+pub struct EventReader {
     bytes: Vec<u8>,
     /// How many of them were looked at for the end of a line in vain.
     scanned: usize,
-    event: Event,
+    event: ReceivedEvent,
     has_data: bool,
 }
 
-impl Events {
+impl EventReader {
     /// Takes what has come.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Events {
     }
 
     /// The next event that has come whole.
-    pub fn pop(&mut self) -> Option<Event> {
+    pub fn pop(&mut self) -> Option<ReceivedEvent> {
         let mut begin = 0;
         let found = loop {
             let from = begin + std::mem::take(&mut self.scanned);
@@ -65,7 +65,7 @@ impl Events {
     }
 }
 
-fn take_field(event: &mut Event, has_data: &mut bool, line: &[u8]) {
+fn take_field(event: &mut ReceivedEvent, has_data: &mut bool, line: &[u8]) {
     let colon = memchr::memchr(b':', line).unwrap_or(line.len());
     let (name, value) = line.split_at(colon);
     let value = value.strip_prefix(b":").unwrap_or(value);
@@ -92,13 +92,13 @@ mod tests {
     fn events_are_the_same_however_they_come() {
         let text = "retry: 1000\n\n: keep-alive\n\nevent: put\nid: a.1\ndata: {\"a\":1}\n\n\
                     event: gone\r\nid:a.2\r\ndata\r\n\r\nevent: lost\n\nid: a.3\n\ndata: one\ndata:two\n\nevent: put\ndata: x";
-        let event = |kind: &str, id: Option<&str>, data: &str| Event {
+        let event = |kind: &str, id: Option<&str>, data: &str| ReceivedEvent {
             kind: kind.into(),
             id: id.map(str::to_owned),
             data: data.into(),
         };
         for step in 1..text.len() {
-            let (mut events, mut found) = (Events::default(), Vec::new());
+            let (mut events, mut found) = (EventReader::default(), Vec::new());
             for part in text.as_bytes().chunks(step) {
                 events.push(part).unwrap();
                 found.extend(std::iter::from_fn(|| events.pop()));

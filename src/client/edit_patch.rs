@@ -5,7 +5,7 @@ use crate::patch::{Operation, Patch, PointerBuf};
 
 /// What was changed.
 #[derive(Debug, Default, PartialEq)]
-pub struct Difference {
+pub struct EditPatch {
     /// What makes the new value of the old one. Before anything is replaced or removed, the patch tests that it is
     /// what it was.
     pub patch: Patch,
@@ -15,13 +15,13 @@ pub struct Difference {
 }
 
 /// What is different in `new`.
-pub fn difference(old: &Value, new: &Value) -> Difference {
-    let mut difference = Difference::default();
-    difference.compare(&mut PointerBuf::new(), old, new, false);
-    difference
+pub fn edit_patch(old: &Value, new: &Value) -> EditPatch {
+    let mut edit_patch = EditPatch::default();
+    edit_patch.compare(&mut PointerBuf::new(), old, new, false);
+    edit_patch
 }
 
-impl Difference {
+impl EditPatch {
     fn push(&mut self, operation: Operation) {
         self.patch.0.push(operation);
     }
@@ -187,7 +187,7 @@ mod tests {
                 ]),
             ),
         ] {
-            let Difference { patch, added } = difference(&old.clone().into(), &new.into());
+            let EditPatch { patch, added } = edit_patch(&old.clone().into(), &new.into());
             assert_eq!(serde_json::to_value(&patch).unwrap(), expected, "{old}");
             let new_members = added.iter().map(|path| path.as_str());
             assert_eq!(new_members.count(), usize::from(old.get("b").is_some()), "{old}");
@@ -217,7 +217,7 @@ mod tests {
         for seed in 0..2000 {
             let mut random = fastrand::Rng::with_seed(seed);
             let [old, new, other] = [(); 3].map(|()| Value::from(random_value(&mut random, 3)));
-            let Difference { patch, added } = difference(&old, &new);
+            let EditPatch { patch, added } = edit_patch(&old, &new);
             let mut document = Document::new(old.clone()).unwrap();
             document.apply(patch.clone()).unwrap();
             assert_eq!(*document.root(), new, "seed {seed}");

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use super::failure::Failure;
+use super::failure::CommandFailure;
 use super::nodes::{Nodes, PATIENCE};
-use super::output::{Output, formatted};
-use crate::config::{Exit, Form};
+use super::printing::{Destination, formatted};
+use crate::config::{Exit, PrintForm};
 use crate::document::Value;
 use crate::progress::{Progress, Unit};
-use crate::remote::{Node, Request, percent_encoded};
+use crate::remote::{NodeRequest, RemoteNode, percent_encoded};
 
 /// Prints a part.
 pub async fn get(
     nodes: &mut Nodes,
     pointer: &str,
     is_committed: bool,
-    form: Form,
-) -> Result<(), Failure> {
-    copy(nodes, pointer, is_committed, form, &mut Output::Standard).await
+    form: PrintForm,
+) -> Result<(), CommandFailure> {
+    copy(nodes, pointer, is_committed, form, &mut Destination::Standard).await
 }
 
 /// Writes a part to a file, which is there only when it is whole; or to what is no regular file; or to standard
@@ -26,25 +26,25 @@ pub async fn export(
     nodes: &mut Nodes,
     pointer: &str,
     is_committed: bool,
-    form: Form,
+    form: PrintForm,
     path: Option<&Path>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let Some(path) = path else {
         return get(nodes, pointer, is_committed, form).await;
     };
-    let mut output = Output::at(path)?;
+    let mut output = Destination::at(path)?;
     copy(nodes, pointer, is_committed, form, &mut output).await?;
     output.finish()
 }
 
 /// The value of a part.
-pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, Failure> {
+pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, CommandFailure> {
     tagged(nodes, pointer).await.map(|(value, _)| value)
 }
 
 /// The value of a part, and its ETag.
-pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String), Failure> {
-    let head = nodes.open(&Request::get(&target(pointer, false))).await?;
+pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String), CommandFailure> {
+    let head = nodes.open(&NodeRequest::get(&target(pointer, false))).await?;
     if head.status != 200 {
         return Err(nodes.refusal(head).await);
     }
@@ -53,11 +53,14 @@ pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String),
 }
 
 /// The value that a node's answer is.
-async fn rest(node: &mut Node) -> Result<Value, Failure> {
+async fn rest(node: &mut RemoteNode) -> Result<Value, CommandFailure> {
     let body = node.rest(PATIENCE).await;
-    let body = body.map_err(|fault| Failure::new(Exit::Unreachable, fault))?;
+    let body = body.map_err(|fault| CommandFailure::new(Exit::Unreachable, fault))?;
     serde_json::from_slice(&body).map_err(|error| {
-        Failure::failed(format_args!("{}: what it answers is no JSON: {error}", node.address()))
+        CommandFailure::failed(format_args!(
+            "{}: what it answers is no JSON: {error}",
+            node.address()
+        ))
     })
 }
 
@@ -72,18 +75,18 @@ async fn copy(
     nodes: &mut Nodes,
     pointer: &str,
     is_committed: bool,
-    form: Form,
-    output: &mut Output<'_>,
-) -> Result<(), Failure> {
-    let head = nodes.open(&Request::get(&target(pointer, is_committed))).await?;
+    form: PrintForm,
+    output: &mut Destination<'_>,
+) -> Result<(), CommandFailure> {
+    let head = nodes.open(&NodeRequest::get(&target(pointer, is_committed))).await?;
     if head.status != 200 {
         return Err(nodes.refusal(head).await);
     }
     let node = nodes.node();
-    if form != Form::Compact {
+    if form != PrintForm::Compact {
         return output.write(&formatted(&rest(node).await?, form)).map(|_| ());
     }
-    let broken = |fault| Failure::new(Exit::Unreachable, fault);
+    let broken = |fault| CommandFailure::new(Exit::Unreachable, fault);
     // Who reads the part on a terminal sees how far it is.
     let mut progress = (!output.is_terminal()).then(|| Progress::new("read", Unit::Bytes));
     if let Some(length) = head.header("Content-Length").and_then(|length| length.parse().ok()) {

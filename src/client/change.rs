@@ -1,11 +1,11 @@
 //! `set`, `merge`, `patch` and `remove`: one transaction.
 
-use super::failure::{Failure, problem_kind};
+use super::failure::{CommandFailure, problem_kind};
 use super::input;
 use super::nodes::Nodes;
-use super::output::print;
-use super::writer::{JSON_PATCH, MERGE_PATCH, Sent, Writer};
-use crate::config::{Change, Exit, Write};
+use super::printing::print;
+use super::writer::{JSON_PATCH, MERGE_PATCH, TransactionWriter, WriteRequest};
+use crate::config::{Exit, PartChange, Write};
 use crate::document::Value;
 use crate::patch::{Operation, Patch, PointerBuf};
 
@@ -13,34 +13,49 @@ use crate::patch::{Operation, Patch, PointerBuf};
 pub const TRIES: usize = 10;
 
 /// Sends a transaction, and prints what it is called.
-pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), Failure> {
+pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailure> {
     let Write { pointer, change, is_committed } = write;
-    let mut writer = Writer::new();
+    let mut writer = TransactionWriter::new();
     let (is_committed, condition) = (*is_committed, None);
     match change {
-        Change::Set(input) => {
+        PartChange::Set(input) => {
             let value = input::read(input)?.value()?;
             set(nodes, &mut writer, pointer, value, is_committed).await?;
         }
-        Change::Merge(input) => {
+        PartChange::Merge(input) => {
             let body = input::read(input)?.value()?.to_text();
-            let sent =
-                Sent { pointer, media_type: MERGE_PATCH, body: &body, is_committed, condition };
+            let sent = WriteRequest {
+                pointer,
+                media_type: MERGE_PATCH,
+                body: &body,
+                is_committed,
+                condition,
+            };
             writer.write(nodes, sent).await?;
         }
-        Change::Patch(input) => {
+        PartChange::Patch(input) => {
             let body = input::read(input)?.patch()?;
-            let sent =
-                Sent { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
+            let sent = WriteRequest {
+                pointer,
+                media_type: JSON_PATCH,
+                body: &body,
+                is_committed,
+                condition,
+            };
             writer.write(nodes, sent).await?;
         }
-        Change::Remove => {
+        PartChange::Remove => {
             let body = text_of(Operation::Remove { path: parsed(pointer)? });
-            let sent =
-                Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed, condition };
+            let sent = WriteRequest {
+                pointer: "",
+                media_type: JSON_PATCH,
+                body: &body,
+                is_committed,
+                condition,
+            };
             let answer = writer.send(nodes, sent).await?;
             if !matches!(answer.head.status, 200..=299) {
-                let mut failure = Failure::of(nodes.node().address(), &answer);
+                let mut failure = CommandFailure::of(nodes.node().address(), &answer);
                 // The one operation does not apply if there is nothing to remove.
                 let is_absent = problem_kind(&answer) == "/problems/does-not-apply";
                 if is_absent && !pointer.is_empty() {
@@ -54,26 +69,31 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), Failure> {
 }
 
 /// A pointer that the command line has checked.
-pub fn parsed(pointer: &str) -> Result<PointerBuf, Failure> {
+pub fn parsed(pointer: &str) -> Result<PointerBuf, CommandFailure> {
     PointerBuf::parse(pointer.to_owned())
-        .map_err(|_| Failure::failed(format_args!("{pointer:?} is not a JSON Pointer")))
+        .map_err(|_| CommandFailure::failed(format_args!("{pointer:?} is not a JSON Pointer")))
 }
 
 /// Sets a part to a value. A member is added, which replaces one that is there. In an array that would push the
 /// element there behind the new one, so what may be an element is replaced if it is there, and added if not.
 async fn set(
     nodes: &mut Nodes,
-    writer: &mut Writer,
+    writer: &mut TransactionWriter,
     pointer: &str,
     value: Value,
     is_committed: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let last = pointer.rsplit('/').next().unwrap_or_default();
     if last.is_empty() || !last.bytes().all(|byte| byte.is_ascii_digit()) {
         let body = text_of(Operation::Add { path: parsed(pointer)?, value });
         let condition = None;
-        let sent =
-            Sent { pointer: "", media_type: JSON_PATCH, body: &body, is_committed, condition };
+        let sent = WriteRequest {
+            pointer: "",
+            media_type: JSON_PATCH,
+            body: &body,
+            is_committed,
+            condition,
+        };
         return writer.write(nodes, sent).await;
     }
     let replace = Operation::Replace { path: parsed("")?, value: value.clone() };
@@ -83,15 +103,15 @@ async fn set(
     ];
     for (condition, body) in ways.iter().cycle().take(ways.len() * TRIES) {
         let condition = Some(*condition);
-        let sent = Sent { pointer, media_type: JSON_PATCH, body, is_committed, condition };
+        let sent = WriteRequest { pointer, media_type: JSON_PATCH, body, is_committed, condition };
         let answer = writer.send(nodes, sent).await?;
         match answer.head.status {
             200..=299 => return Ok(()),
             412 => {}
-            _ => return Err(Failure::of(nodes.node().address(), &answer)),
+            _ => return Err(CommandFailure::of(nodes.node().address(), &answer)),
         }
     }
-    Err(Failure::new(
+    Err(CommandFailure::new(
         Exit::DoesNotApply,
         format_args!("{pointer:?} comes and goes; nothing was changed"),
     ))

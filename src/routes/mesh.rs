@@ -8,15 +8,15 @@ use crate::mesh::members::Report;
 use crate::source::Source;
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShownMesh<'a> {
     /// This node.
     node: &'a Source,
     /// This one first, then the others by their names.
-    nodes: Vec<Member<'a>>,
+    nodes: Vec<ShownMember<'a>>,
 }
 
 #[derive(Serialize)]
-struct Member<'a> {
+struct ShownMember<'a> {
     /// How long ago it said so.
     told_ms: u64,
     #[serde(flatten)]
@@ -28,7 +28,7 @@ pub async fn list(routes: &Routes) -> Response {
     let own = routes.gossip.report().await;
     let others = routes.gossip.others();
     let others = others.iter().filter(|told| told.report.node != own.node);
-    let others = others.map(|told| Member { told_ms: told.told_ms, report: &told.report });
-    let nodes = std::iter::once(Member { told_ms: 0, report: &own }).chain(others).collect();
-    json(&Shown { node: &own.node, nodes })
+    let others = others.map(|told| ShownMember { told_ms: told.told_ms, report: &told.report });
+    let nodes = std::iter::once(ShownMember { told_ms: 0, report: &own }).chain(others).collect();
+    json(&ShownMesh { node: &own.node, nodes })
 }

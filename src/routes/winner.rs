@@ -17,8 +17,8 @@ const PATH_BYTES: usize = 200;
 /// The member `because`.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Told<'a> {
-    Winner(Winner<'a>),
+pub enum ShownBecause<'a> {
+    Winner(ShownWinner<'a>),
     /// There is none, and why.
     None {
         none: String,
@@ -32,7 +32,7 @@ pub enum Told<'a> {
 /// The transaction that changed what the failing operation needed.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Winner<'a> {
+pub struct ShownWinner<'a> {
     source: &'a Source,
     id: u64,
     time: Time,
@@ -51,13 +51,13 @@ pub struct Winner<'a> {
     path: String,
 }
 
-impl<'a> Told<'a> {
+impl<'a> ShownBecause<'a> {
     /// What a search came to; none if it was not made.
     pub fn of(because: Option<&'a Because>, state: &State) -> Self {
         let none = match because {
             Some(Ok(winner)) => {
                 let (place, (source, id)) = (&winner.placed.place, winner.placed.name());
-                return Self::Winner(Winner {
+                return Self::Winner(ShownWinner {
                     source,
                     id,
                     time: place.time,

@@ -5,11 +5,11 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use super::Page;
+use super::MetricsText;
 
 /// What is read of this process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Process {
+struct ProcessReadings {
     cpu_seconds: f64,
     threads: u64,
     /// Since the system started.
@@ -20,44 +20,44 @@ struct Process {
 
 /// What can be known. It takes its time if many files are open.
 pub fn text() -> String {
-    let mut page = Page::default();
+    let mut text = MetricsText::default();
     let stat = fs::read_to_string("/proc/self/stat").ok();
     let ticks = rustix::param::clock_ticks_per_second();
     let page_bytes = rustix::param::page_size() as u64;
     if let Some(process) = stat.and_then(|stat| process(&stat, ticks, page_bytes)) {
-        let Process { cpu_seconds, threads, virtual_bytes, resident_bytes, .. } = process;
-        page.value("process_cpu_seconds_total", "counter", "Processor time taken", cpu_seconds);
-        page.value("process_threads", "gauge", "Threads", threads);
+        let ProcessReadings { cpu_seconds, threads, virtual_bytes, resident_bytes, .. } = process;
+        text.value("process_cpu_seconds_total", "counter", "Processor time taken", cpu_seconds);
+        text.value("process_threads", "gauge", "Threads", threads);
         let help = "Memory that is mapped";
-        page.value("process_virtual_memory_bytes", "gauge", help, virtual_bytes);
+        text.value("process_virtual_memory_bytes", "gauge", help, virtual_bytes);
         let help = "Memory that is in use";
-        page.value("process_resident_memory_bytes", "gauge", help, resident_bytes);
+        text.value("process_resident_memory_bytes", "gauge", help, resident_bytes);
         if let Some(boot) = boot_seconds() {
             let begun = boot + process.begun_seconds;
-            page.value("process_start_time_seconds", "gauge", "When it started", begun);
+            text.value("process_start_time_seconds", "gauge", "When it started", begun);
         }
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         // One of them is the folder that is being read.
         let open = files.count().saturating_sub(1);
-        page.value("process_open_fds", "gauge", "Open files and sockets", open);
+        text.value("process_open_fds", "gauge", "Open files and sockets", open);
     }
     let limits = fs::read_to_string("/proc/self/limits").ok();
     if let Some(most) = limits.and_then(|limits| most_files(&limits)) {
-        page.value("process_max_fds", "gauge", "How many may be open", most);
+        text.value("process_max_fds", "gauge", "How many may be open", most);
     }
-    page.0
+    text.0
 }
 
 /// Takes `/proc/self/stat` apart; none if it is not as proc_pid_stat(5) says.
-fn process(stat: &str, ticks_a_second: u64, page_bytes: u64) -> Option<Process> {
+fn process(stat: &str, ticks_a_second: u64, page_bytes: u64) -> Option<ProcessReadings> {
     // The name of the command is in parentheses, and may have some itself.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     // The first of these has number 3.
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let seconds = |ticks: u64| ticks as f64 / ticks_a_second as f64;
-    Some(Process {
+    Some(ProcessReadings {
         cpu_seconds: seconds(field(14)? + field(15)?),
         threads: field(20)?,
         begun_seconds: seconds(field(22)?),
@@ -89,7 +89,7 @@ mod tests {
     fn stat_is_taken_apart() {
         let stat =
             "2 (a) b) (c) S 1 2 2 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 9 0 4200 8192 3 184 1 2\n";
-        let expected = Process {
+        let expected = ProcessReadings {
             cpu_seconds: 2.0,
             threads: 9,
             begun_seconds: 42.0,

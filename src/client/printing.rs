@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::failure::Failure;
-use crate::config::Form;
+use super::failure::CommandFailure;
+use crate::config::PrintForm;
 use crate::document::Value;
 use crate::journal::NewFile;
 
 /// What comes of printing: a break if whoever reads it has gone. A command that only prints is done then.
-pub type Printed = Result<ControlFlow<()>, Failure>;
+pub type Printed = Result<ControlFlow<()>, CommandFailure>;
 
 /// Prints something at once.
 pub fn print(bytes: &[u8]) -> Printed {
@@ -19,12 +19,12 @@ pub fn print(bytes: &[u8]) -> Printed {
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(ControlFlow::Continue(())),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-        Err(error) => Err(Failure::failed(format_args!("standard output: {error}"))),
+        Err(error) => Err(CommandFailure::failed(format_args!("standard output: {error}"))),
     }
 }
 
 /// Where a part is written.
-pub enum Output<'a> {
+pub enum Destination<'a> {
     /// To standard output.
     Standard,
     /// To a regular file, which is there only when it is whole.
@@ -33,9 +33,9 @@ pub enum Output<'a> {
     Into(File, &'a Path),
 }
 
-impl<'a> Output<'a> {
+impl<'a> Destination<'a> {
     /// The one of that name.
-    pub fn at(path: &'a Path) -> Result<Self, Failure> {
+    pub fn at(path: &'a Path) -> Result<Self, CommandFailure> {
         let failed = |error| failed(path, error);
         let there = match fs::symlink_metadata(path) {
             Ok(there) => Some(there),
@@ -77,7 +77,7 @@ impl<'a> Output<'a> {
     }
 
     /// All is written.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<(), CommandFailure> {
         match self {
             Self::Standard => Ok(()),
             Self::New(new, path) => new.finish().map(drop).map_err(|error| failed(path, error)),
@@ -95,15 +95,15 @@ fn cut(file: &mut File) -> io::Result<()> {
     Ok(())
 }
 
-fn failed(path: &Path, error: io::Error) -> Failure {
-    Failure::failed(format_args!("{}: {error}", path.display()))
+fn failed(path: &Path, error: io::Error) -> CommandFailure {
+    CommandFailure::failed(format_args!("{}: {error}", path.display()))
 }
 
 /// A value as it is printed, with a line feed.
-pub fn formatted(value: &Value, form: Form) -> Vec<u8> {
+pub fn formatted(value: &Value, form: PrintForm) -> Vec<u8> {
     let mut text = match (form, value.as_str()) {
-        (Form::Raw, Some(text)) => text.as_bytes().to_vec(),
-        (Form::Pretty, _) => pretty(value),
+        (PrintForm::Raw, Some(text)) => text.as_bytes().to_vec(),
+        (PrintForm::Pretty, _) => pretty(value),
         _ => value.to_text(),
     };
     text.push(b'\n');

@@ -7,7 +7,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 
 use super::form::Form;
-use super::preconditions::{Preconditions, Verdict};
+use super::preconditions::{PreconditionVerdict, Preconditions};
 use super::{bad_request, named_transaction};
 use crate::clock::VectorClock;
 use crate::document::Value;
@@ -95,7 +95,7 @@ enum Until {
 }
 
 /// What a look found.
-enum Look {
+enum LookResult {
     /// What is waited for.
     There,
     /// Nothing new: if the time is over, the client is told that it knows all.
@@ -166,10 +166,10 @@ impl Wait {
             let found = self.look(handle, &mut seen).await;
             let time = look.elapsed();
             match found {
-                Look::There => return Ok(()),
-                Look::Unmoved if look >= deadline => return Ok(()),
-                Look::Missing(problem) if look >= deadline => return Err(problem.into()),
-                Look::Unmoved | Look::Missing(_) => {}
+                LookResult::There => return Ok(()),
+                LookResult::Unmoved if look >= deadline => return Ok(()),
+                LookResult::Missing(problem) if look >= deadline => return Err(problem.into()),
+                LookResult::Unmoved | LookResult::Missing(_) => {}
             }
             let grown = subscription.get_or_insert_with(|| self.view.subscribe(handle));
             let growth = async {
@@ -189,23 +189,23 @@ impl Wait {
     }
 
     /// Looks, and takes note of what part of the document was `seen`.
-    async fn look(&self, handle: &Handle, seen: &mut Option<Option<Value>>) -> Look {
-        let unless_unmoved = |moved| if moved { Look::There } else { Look::Unmoved };
+    async fn look(&self, handle: &Handle, seen: &mut Option<Option<Value>>) -> LookResult {
+        let unless_unmoved = |moved| if moved { LookResult::There } else { LookResult::Unmoved };
         let state = handle.state();
         match &self.until {
             Until::Seen(clock) | Until::After(clock) => {
                 let vclock = state.vclock();
                 match missing(vclock, clock) {
-                    Some(problem) => Look::Missing(problem),
-                    None if matches!(self.until, Until::Seen(_)) => Look::There,
+                    Some(problem) => LookResult::Missing(problem),
+                    None if matches!(self.until, Until::Seen(_)) => LookResult::There,
                     None => unless_unmoved(!clock.covers(vclock)),
                 }
             }
             Until::Transaction(source, id) => {
                 if self.view.has(&state, source, *id) {
-                    return Look::There;
+                    return LookResult::There;
                 }
-                Look::Missing(match self.view {
+                LookResult::Missing(match self.view {
                     View::Now => not_received(*id, source, ""),
                     View::Committed => {
                         let detail =
@@ -220,7 +220,7 @@ impl Wait {
                 let part = document.and_then(|document| document.get(pointer)).cloned();
                 // What both share is not looked at.
                 if seen.as_ref() == Some(&part) {
-                    return Look::Unmoved;
+                    return LookResult::Unmoved;
                 }
                 let (part, representation) = match (self.view, part) {
                     (View::Now, _) => {
@@ -237,10 +237,10 @@ impl Wait {
                 *seen = Some(part);
                 let hash = representation.as_ref().map(|part| part.hash().as_str());
                 unless_unmoved(match preconditions.verdict(Some(*form), hash) {
-                    Verdict::Holds => true,
-                    Verdict::NotModified => false,
+                    PreconditionVerdict::Holds => true,
+                    PreconditionVerdict::NotModified => false,
                     // If there is nothing, `If-Match` is what waits until there is something.
-                    Verdict::Fails(_) => hash.is_some(),
+                    PreconditionVerdict::Fails(_) => hash.is_some(),
                 })
             }
         }

@@ -8,19 +8,19 @@ use super::Remote;
 /// A command that is a client of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCommand {
-    /// The nodes, at least one. What one does not answer is asked of the next, but for [`Order::Status`] and
-    /// [`Order::Wait`], which are about all of them.
+    /// The nodes, at least one. What one does not answer is asked of the next, but for [`ClientOrder::Status`] and
+    /// [`ClientOrder::Wait`], which are about all of them.
     pub nodes: Vec<Remote>,
     /// What is to be done.
-    pub order: Order,
+    pub order: ClientOrder,
     /// For how long it is tried before no node counts as reachable. For a write on [`Write::is_committed`] and for
-    /// [`Order::Wait`] it is how long is waited in all. [`Order::Watch`] gives up if it has reached none for so long.
+    /// [`ClientOrder::Wait`] it is how long is waited in all. [`ClientOrder::Watch`] gives up if it has reached none for so long.
     pub timeout: Duration,
 }
 
 /// What is to be done. Each pointer is a JSON Pointer that was checked; "" is the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ClientOrder {
     /// Print a part.
     Get {
         /// Which one.
@@ -28,7 +28,7 @@ pub enum Order {
         /// Whether as it is final (`at=committed`).
         is_committed: bool,
         /// How it is printed.
-        form: Form,
+        form: PrintForm,
     },
     /// Change a part.
     Write(Write),
@@ -43,8 +43,8 @@ pub enum Order {
     Watch {
         /// Which one.
         pointer: String,
-        /// How it is printed: on one line, so not [`Form::Pretty`].
-        form: Form,
+        /// How it is printed: on one line, so not [`PrintForm::Pretty`].
+        form: PrintForm,
     },
     /// Set a part to a document of any size, in as many transactions as that takes.
     Import {
@@ -63,8 +63,8 @@ pub enum Order {
         file: Option<PathBuf>,
         /// Whether as it is final (`at=committed`).
         is_committed: bool,
-        /// How it is written: not [`Form::Raw`].
-        form: Form,
+        /// How it is written: not [`PrintForm::Raw`].
+        form: PrintForm,
     },
     /// Print how the nodes are, a line each.
     Status {
@@ -86,14 +86,14 @@ pub struct Write {
     /// What it is about.
     pub pointer: String,
     /// What becomes of it.
-    pub change: Change,
+    pub change: PartChange,
     /// Whether to wait until it is final (`wait=committed`).
     pub is_committed: bool,
 }
 
 /// What becomes of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PartChange {
     /// It is this value, whether or not there was one.
     Set(Input),
     /// This merge patch (RFC 7396) is applied to it.
@@ -117,7 +117,7 @@ pub enum Input {
 
 /// How a value is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
+pub enum PrintForm {
     /// As JSON on one line.
     #[default]
     Compact,

@@ -11,7 +11,7 @@ pub struct Flag {
     /// Its name, without the dashes.
     pub name: &'static str,
     /// What its value is; none if it is given or not.
-    pub value: Option<Value>,
+    pub value: Option<ValueEntry>,
     /// Whether it may be given again, for more. The environment variable has commas between them.
     pub is_repeated: bool,
     /// The flag that cannot be given with it.
@@ -24,16 +24,16 @@ pub struct Flag {
 
 /// What is given to a flag, or as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct ValueEntry {
     /// What it is called, in capital letters.
     pub name: &'static str,
     /// What it can be.
-    pub kind: Kind,
+    pub kind: ValueKind,
 }
 
 /// What a value can be, as far as a shell can complete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// Nothing that a shell knows.
     Text,
     /// A file.
@@ -48,7 +48,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Argument {
     /// What it is.
-    pub value: Value,
+    pub value: ValueEntry,
     /// How often it is given.
     pub count: Count,
     /// What it does, in a few words.

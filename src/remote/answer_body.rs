@@ -1,7 +1,7 @@
 //! The body of an answer as it comes (RFC 9112, section 6.3): by its length, in chunks, or up to the end of the
 //! connection.
 
-use super::Head;
+use super::AnswerHead;
 use crate::http::ReadBuffer;
 
 /// The longest line of a chunk's size, or of a trailer.
@@ -9,7 +9,7 @@ const MAX_LINE_BYTES: usize = 8 << 10;
 
 /// What is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
+pub enum AnswerBody {
     /// Nothing.
     Over,
     /// So many bytes.
@@ -26,9 +26,9 @@ pub enum Body {
     UntilEnd,
 }
 
-impl Body {
+impl AnswerBody {
     /// What comes after this head; none if it cannot be told.
-    pub fn of(head: &Head) -> Option<Self> {
+    pub fn of(head: &AnswerHead) -> Option<Self> {
         if matches!(head.status, 100..=199 | 204 | 304) {
             return Some(Self::Over);
         }
@@ -137,7 +137,11 @@ mod tests {
     use super::*;
 
     /// What is read of a body that comes in parts of `step` bytes, and how it ends.
-    fn read(mut body: Body, bytes: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
+    fn read(
+        mut body: AnswerBody,
+        bytes: &[u8],
+        step: usize,
+    ) -> Result<(Vec<u8>, Vec<u8>), &'static str> {
         let (mut input, mut found) = (ReadBuffer::new(), Vec::new());
         for part in bytes.chunks(step) {
             input.push(part);
@@ -154,36 +158,41 @@ mod tests {
         let chunks = b"5\r\nhello\r\n1;x=y\r\n \r\nA\r\nevery body\r\n0\r\nX: y\r\n\r\nrest";
         for step in 1..chunks.len() {
             let hello = b"hello every body".to_vec();
-            assert_eq!(read(Body::Size, chunks, step), Ok((hello.clone(), b"rest".to_vec())));
-            assert_eq!(read(Body::Length(5), b"hello", step), Ok((b"hello".to_vec(), vec![])));
+            assert_eq!(read(AnswerBody::Size, chunks, step), Ok((hello.clone(), b"rest".to_vec())));
             assert_eq!(
-                read(Body::Length(2), b"hello", step),
+                read(AnswerBody::Length(5), b"hello", step),
+                Ok((b"hello".to_vec(), vec![]))
+            );
+            assert_eq!(
+                read(AnswerBody::Length(2), b"hello", step),
                 Ok((b"he".to_vec(), b"llo".to_vec()))
             );
-            assert_eq!(read(Body::UntilEnd, b"hello", step), Ok((b"hello".to_vec(), vec![])));
-            for cut in [Body::Length(6), Body::Size, Body::Chunk(9), Body::Trailer] {
+            assert_eq!(read(AnswerBody::UntilEnd, b"hello", step), Ok((b"hello".to_vec(), vec![])));
+            for cut in
+                [AnswerBody::Length(6), AnswerBody::Size, AnswerBody::Chunk(9), AnswerBody::Trailer]
+            {
                 assert!(read(cut, b"5\r\nab", step).is_err(), "{cut:?} {step}");
             }
-            assert!(read(Body::Size, b"5\r\nhello!\r\n0\r\n\r\n", step).is_err());
-            assert!(read(Body::Size, b"x\r\nhello\r\n0\r\n\r\n", step).is_err());
+            assert!(read(AnswerBody::Size, b"5\r\nhello!\r\n0\r\n\r\n", step).is_err());
+            assert!(read(AnswerBody::Size, b"x\r\nhello\r\n0\r\n\r\n", step).is_err());
         }
     }
 
     #[test]
     fn a_head_says_what_follows() {
         for (status, headers, expected) in [
-            (200, &[("content-length", "7")][..], Some(Body::Length(7))),
-            (200, &[("Content-Length", "0")], Some(Body::Over)),
+            (200, &[("content-length", "7")][..], Some(AnswerBody::Length(7))),
+            (200, &[("Content-Length", "0")], Some(AnswerBody::Over)),
             (200, &[("Content-Length", "7 7")], None),
-            (200, &[("Transfer-Encoding", "Chunked")], Some(Body::Size)),
+            (200, &[("Transfer-Encoding", "Chunked")], Some(AnswerBody::Size)),
             (200, &[("Transfer-Encoding", "gzip, chunked")], None),
-            (200, &[], Some(Body::UntilEnd)),
-            (204, &[], Some(Body::Over)),
-            (304, &[("Content-Length", "7")], Some(Body::Over)),
+            (200, &[], Some(AnswerBody::UntilEnd)),
+            (204, &[], Some(AnswerBody::Over)),
+            (304, &[("Content-Length", "7")], Some(AnswerBody::Over)),
         ] {
             let owned = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-            let head = Head { status, headers: owned.collect() };
-            assert_eq!(Body::of(&head), expected, "{status} {headers:?}");
+            let head = AnswerHead { status, headers: owned.collect() };
+            assert_eq!(AnswerBody::of(&head), expected, "{status} {headers:?}");
         }
     }
 }

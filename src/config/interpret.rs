@@ -6,8 +6,8 @@ use super::address::{check_address, check_origin, node_url, parse_peer};
 use super::flags::*;
 use super::given::Given;
 use super::{
-    BackupFrom, Change, ClientCommand, Command, Config, Form, Input, Mend, Order, Origins,
-    OwnFiles, Peer, PeersOrder, Remote, TlsFiles, UsageError, Write, usage, values,
+    BackupFrom, ClientCommand, ClientOrder, Command, Config, Input, Mend, Origins, OwnFiles,
+    PartChange, Peer, PeersOrder, PrintForm, Remote, TlsFiles, UsageError, Write, usage, values,
 };
 
 /// What is final is kept for so long, unless something else is asked for.
@@ -19,9 +19,9 @@ const HORIZON_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A client gives up after so long, unless something else is asked for.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-type Read<T> = Result<T, UsageError>;
+type Parsed<T> = Result<T, UsageError>;
 
-pub fn run(given: &Given) -> Read<Command> {
+pub fn run(given: &Given) -> Parsed<Command> {
     let address = given.argument(0, |text| check_address(text).map(str::to_owned))?;
     let config = Config {
         peers: node_peers(given, &address)?,
@@ -47,12 +47,12 @@ pub fn run(given: &Given) -> Read<Command> {
     }
 }
 
-fn node_peers(given: &Given, address: &str) -> Read<Vec<Peer>> {
+fn node_peers(given: &Given, address: &str) -> Parsed<Vec<Peer>> {
     let mut peers: Vec<Peer> = Vec::new();
     for index in 1..given.arguments.len() {
         let listed = given.argument(index, |text| {
             let parts = text.split(',').map(str::trim).filter(|peer| !peer.is_empty());
-            parts.map(parse_peer).collect::<Read<Vec<_>>>()
+            parts.map(parse_peer).collect::<Parsed<Vec<_>>>()
         })?;
         for peer in listed {
             // All nodes may be started with one and the same list of peers.
@@ -64,7 +64,7 @@ fn node_peers(given: &Given, address: &str) -> Read<Vec<Peer>> {
     Ok(peers)
 }
 
-fn origins(given: &Given) -> Read<Origins> {
+fn origins(given: &Given) -> Parsed<Origins> {
     let origins = given.values(&ALLOW_ORIGIN, |name, value| match values::utf8(value)? {
         "*" => Ok(None),
         text => check_origin(text).map(Some).map_err(|error| usage(format!("{name}: {error}"))),
@@ -73,7 +73,7 @@ fn origins(given: &Given) -> Read<Origins> {
     Ok(origins.into_iter().collect::<Option<_>>().map_or(Origins::All, Origins::These))
 }
 
-fn tls_files(given: &Given) -> Read<TlsFiles> {
+fn tls_files(given: &Given) -> Parsed<TlsFiles> {
     let certificate = given.value(&TLS_CERT, values::tls_file)?;
     let key = given.value(&TLS_KEY, values::tls_file)?;
     let own = match (certificate, key) {
@@ -90,7 +90,7 @@ fn tls_files(given: &Given) -> Read<TlsFiles> {
 }
 
 /// Running nodes, each where it listens and whether it speaks TLS.
-fn remotes(given: &Given, nodes: Vec<(String, bool)>) -> Read<Vec<Remote>> {
+fn remotes(given: &Given, nodes: Vec<(String, bool)>) -> Parsed<Vec<Remote>> {
     let token = given.value(&TOKEN, values::token)?;
     let token_file = given.path(&TOKEN_FILE)?;
     let tls = tls_files(given)?;
@@ -101,11 +101,11 @@ fn remotes(given: &Given, nodes: Vec<(String, bool)>) -> Read<Vec<Remote>> {
     Ok(remotes.collect())
 }
 
-fn remote(given: &Given, node: (String, bool)) -> Read<Remote> {
+fn remote(given: &Given, node: (String, bool)) -> Parsed<Remote> {
     Ok(remotes(given, vec![node])?.remove(0))
 }
 
-pub fn verify(given: &Given) -> Read<Command> {
+pub fn verify(given: &Given) -> Parsed<Command> {
     let peer = given.value(&REBUILD_FROM, |name, value| {
         values::node(values::utf8(value)?).map_err(|error| usage(format!("{name}: {error}")))
     })?;
@@ -124,7 +124,7 @@ pub fn verify(given: &Given) -> Read<Command> {
     Ok(Command::Verify { data: given.file(0)?, mend })
 }
 
-pub fn backup(given: &Given) -> Read<Command> {
+pub fn backup(given: &Given) -> Parsed<Command> {
     let node = node_url(&given.arguments[0])?;
     let from = match node {
         Some(node) => BackupFrom::Node(remote(given, node)?),
@@ -133,17 +133,17 @@ pub fn backup(given: &Given) -> Read<Command> {
     Ok(Command::Backup { from, file: given.file(1)? })
 }
 
-pub fn restore(given: &Given) -> Read<Command> {
+pub fn restore(given: &Given) -> Parsed<Command> {
     let name = given.value(&SOURCE, values::node_name)?;
     Ok(Command::Restore { file: given.file(0)?, data: given.file(1)?, name })
 }
 
-pub fn promote(given: &Given) -> Read<Command> {
+pub fn promote(given: &Given) -> Parsed<Command> {
     let node = given.argument(0, values::node)?;
     Ok(Command::Promote { node: remote(given, node)? })
 }
 
-pub fn peers(given: &Given) -> Read<Command> {
+pub fn peers(given: &Given) -> Parsed<Command> {
     let peer = || match given.arguments.len() {
         3 => given.argument(2, parse_peer),
         _ => Err(given.error("PEER is missing: host:port of the peer to add or remove")),
@@ -160,89 +160,92 @@ pub fn peers(given: &Given) -> Read<Command> {
 }
 
 /// A client's command about the nodes of its first argument, one of which is enough.
-fn client(given: &Given, order: Order) -> Read<Command> {
+fn client(given: &Given, order: ClientOrder) -> Parsed<Command> {
     let nodes = given.argument(0, values::nodes)?;
     of_nodes(given, nodes, order)
 }
 
 /// A client's command about the nodes of all its arguments.
-fn of_all(given: &Given, order: Order) -> Read<Command> {
+fn of_all(given: &Given, order: ClientOrder) -> Parsed<Command> {
     let nodes = (0..given.arguments.len()).map(|index| given.argument(index, values::nodes));
-    of_nodes(given, nodes.collect::<Read<Vec<_>>>()?.concat(), order)
+    of_nodes(given, nodes.collect::<Parsed<Vec<_>>>()?.concat(), order)
 }
 
-fn of_nodes(given: &Given, nodes: Vec<(String, bool)>, order: Order) -> Read<Command> {
+fn of_nodes(given: &Given, nodes: Vec<(String, bool)>, order: ClientOrder) -> Parsed<Command> {
     let nodes = remotes(given, nodes)?;
     let timeout = given.duration(&TIMEOUT)?.unwrap_or(TIMEOUT_DEFAULT);
     Ok(Command::Client(ClientCommand { nodes, order, timeout }))
 }
 
 /// The pointer behind the nodes; that of the document if there is none.
-fn pointer(given: &Given) -> Read<String> {
+fn pointer(given: &Given) -> Parsed<String> {
     if given.arguments.len() < 2 { Ok(String::new()) } else { given.argument(1, values::pointer) }
 }
 
-fn form(given: &Given) -> Form {
+fn form(given: &Given) -> PrintForm {
     match (given.has(&PRETTY), given.has(&RAW)) {
-        (true, _) => Form::Pretty,
-        (_, true) => Form::Raw,
-        _ => Form::Compact,
+        (true, _) => PrintForm::Pretty,
+        (_, true) => PrintForm::Raw,
+        _ => PrintForm::Compact,
     }
 }
 
-pub fn get(given: &Given) -> Read<Command> {
+pub fn get(given: &Given) -> Parsed<Command> {
     let (pointer, form) = (pointer(given)?, form(given));
-    client(given, Order::Get { pointer, is_committed: given.has(&COMMITTED), form })
+    client(given, ClientOrder::Get { pointer, is_committed: given.has(&COMMITTED), form })
 }
 
-fn write(given: &Given, change: Change) -> Read<Command> {
+fn write(given: &Given, change: PartChange) -> Parsed<Command> {
     let (pointer, is_committed) = (pointer(given)?, given.has(&COMMITTED));
-    client(given, Order::Write(Write { pointer, change, is_committed }))
+    client(given, ClientOrder::Write(Write { pointer, change, is_committed }))
 }
 
-pub fn set(given: &Given) -> Read<Command> {
-    write(given, Change::Set(given.argument(2, values::input)?))
+pub fn set(given: &Given) -> Parsed<Command> {
+    write(given, PartChange::Set(given.argument(2, values::input)?))
 }
 
-pub fn merge(given: &Given) -> Read<Command> {
-    write(given, Change::Merge(given.argument(2, values::input)?))
+pub fn merge(given: &Given) -> Parsed<Command> {
+    write(given, PartChange::Merge(given.argument(2, values::input)?))
 }
 
-pub fn patch(given: &Given) -> Read<Command> {
-    write(given, Change::Patch(given.argument(2, values::input)?))
+pub fn patch(given: &Given) -> Parsed<Command> {
+    write(given, PartChange::Patch(given.argument(2, values::input)?))
 }
 
-pub fn remove(given: &Given) -> Read<Command> {
-    write(given, Change::Remove)
+pub fn remove(given: &Given) -> Parsed<Command> {
+    write(given, PartChange::Remove)
 }
 
-pub fn edit(given: &Given) -> Read<Command> {
-    client(given, Order::Edit { pointer: pointer(given)?, is_committed: given.has(&COMMITTED) })
+pub fn edit(given: &Given) -> Parsed<Command> {
+    client(
+        given,
+        ClientOrder::Edit { pointer: pointer(given)?, is_committed: given.has(&COMMITTED) },
+    )
 }
 
-pub fn watch(given: &Given) -> Read<Command> {
-    client(given, Order::Watch { pointer: pointer(given)?, form: form(given) })
+pub fn watch(given: &Given) -> Parsed<Command> {
+    client(given, ClientOrder::Watch { pointer: pointer(given)?, form: form(given) })
 }
 
-pub fn import(given: &Given) -> Read<Command> {
+pub fn import(given: &Given) -> Parsed<Command> {
     let (pointer, is_committed) = (pointer(given)?, given.has(&COMMITTED));
     let file = given.file(2)?;
     let input = if file.as_os_str() == "-" { Input::Stdin } else { Input::File(file) };
-    client(given, Order::Import { pointer, input, is_committed })
+    client(given, ClientOrder::Import { pointer, input, is_committed })
 }
 
-pub fn export(given: &Given) -> Read<Command> {
+pub fn export(given: &Given) -> Parsed<Command> {
     let (pointer, is_committed) = (pointer(given)?, given.has(&COMMITTED));
     let file = if given.arguments.len() < 3 { None } else { Some(given.file(2)?) };
     let file = file.filter(|file| file.as_os_str() != "-");
-    client(given, Order::Export { pointer, file, is_committed, form: form(given) })
+    client(given, ClientOrder::Export { pointer, file, is_committed, form: form(given) })
 }
 
-pub fn status(given: &Given) -> Read<Command> {
-    of_all(given, Order::Status { is_json: given.has(&JSON) })
+pub fn status(given: &Given) -> Parsed<Command> {
+    of_all(given, ClientOrder::Status { is_json: given.has(&JSON) })
 }
 
-pub fn wait(given: &Given) -> Read<Command> {
+pub fn wait(given: &Given) -> Parsed<Command> {
     let transaction = given.value(&TRANSACTION, values::transaction)?;
-    of_all(given, Order::Wait { transaction, is_committed: given.has(&COMMITTED) })
+    of_all(given, ClientOrder::Wait { transaction, is_committed: given.has(&COMMITTED) })
 }
