@@ -1,8 +1,9 @@
 //! The command line as a client of running nodes: get, set, merge, patch, edit, remove, watch, import, export,
 //! status and wait.
 //!
-//! What one node does not answer is asked of the next one, until the time is over. So that this is right for
-//! writes too, each names its transaction, which has its effect once, however often and wherever it is sent. What is printed on standard output is for programs; all else is told to a person.
+//! If one node does not answer, the next one is asked, until the time is over. So that this is right for writes
+//! too, each names its transaction, which has its effect once, however often and wherever it is sent. Standard
+//! output is for programs; everything else is told to a person.
 
 mod change;
 mod edit;
@@ -24,10 +25,10 @@ use nodes::Nodes;
 
 pub use failure::CommandFailure;
 
-/// Does what a command asks. What a person should know meanwhile is `told`.
+/// Runs a command. `told` gets what a person should know meanwhile.
 ///
 /// # Errors
-/// If it cannot be done; why.
+/// Why it cannot be done.
 pub async fn run(
     command: &ClientCommand,
     told: &mut dyn FnMut(&str),

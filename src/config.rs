@@ -34,23 +34,23 @@ pub enum Command {
     Verify {
         /// The directory.
         data: PathBuf,
-        /// What is to be done about what it lacks.
+        /// How to mend it, if it has lost something.
         mend: Option<Mend>,
     },
     /// Copy a journal to a file.
     Backup {
-        /// Whose journal.
+        /// Which journal.
         from: BackupFrom,
         /// The file, which must not exist.
         file: PathBuf,
     },
-    /// Make a data directory from such a file.
+    /// Make a data directory from a backup.
     Restore {
         /// The file.
         file: PathBuf,
-        /// The directory, without a journal.
+        /// The directory, which has no journal yet.
         data: PathBuf,
-        /// The node's name; none if it stays.
+        /// The new name of the node; none to keep the old one.
         name: Option<String>,
     },
     /// Have a running node begin the next epoch as the primary.
@@ -73,37 +73,37 @@ pub enum Command {
     Version,
 }
 
-/// What a running node is told about its peers.
+/// A change to the peers of a running node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeersOrder {
-    /// To say which it has.
+    /// List them.
     List,
-    /// To receive from this one too.
+    /// Add this one: the node receives from it too.
     Add(Peer),
-    /// To receive from this one no more.
+    /// Remove this one.
     Remove(Peer),
 }
 
-/// What is to be done with a directory that has lost something.
+/// How to mend a directory that has lost something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mend {
-    /// Go on with what is there, under a new life.
+    /// Go on with the rest, under a new life.
     NewLife,
-    /// Make a new journal of what a peer has and of what can still be read.
+    /// Make a new journal from a peer's journal and from what can still be read.
     RebuildFrom {
         /// The peer.
         peer: Remote,
-        /// The node's name; none if it stays.
+        /// The new name of the node; none to keep the old one.
         name: Option<String>,
-        /// Whether to go on though something that was acknowledged is nowhere.
+        /// Whether to go on even if an acknowledged transaction is nowhere.
         despite_loss: bool,
     },
 }
 
-/// Whose journal is backed up.
+/// Which journal is backed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackupFrom {
-    /// That of a data directory which no node uses.
+    /// That of a data directory that no node uses.
     Directory(PathBuf),
     /// That of a running node.
     Node(Remote),
@@ -116,39 +116,39 @@ pub struct Remote {
     pub address: String,
     /// Whether it speaks TLS.
     pub is_tls: bool,
-    /// What it wants to be presented.
+    /// The token that it is shown.
     pub token: Option<String>,
-    /// The file whose first token is that. Then `token` is none until it is read.
+    /// The file whose first token that is. Then `token` is none until the file is read.
     pub token_file: Option<PathBuf>,
-    /// What it is shown and checked by, if it speaks TLS.
+    /// The files of TLS, if it speaks TLS.
     pub tls: TlsFiles,
 }
 
 /// The files of TLS, all in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// What this program shows of itself, and a node needs to speak TLS.
+    /// The certificate that this program shows. A node without one does not speak TLS.
     pub own: Option<OwnFiles>,
-    /// The certificates by which others are checked; none if those are that the system trusts.
+    /// The CA certificates that are trusted; none for those of the system.
     pub ca: Option<PathBuf>,
 }
 
 /// A certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnFiles {
-    /// The certificate, and behind it those between it and the CA's.
+    /// The certificate, followed by those between it and the CA.
     pub certificate: PathBuf,
     /// The key.
     pub key: PathBuf,
 }
 
-/// Of which origins besides a node's own web pages may use its interface.
+/// The other origins whose web pages may use a node's interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// Of these, each `scheme://host` or `scheme://host:port` as browsers write it: in lower case, without the port
-    /// that the scheme has anyway.
+    /// These, each as `scheme://host` or `scheme://host:port`, as browsers write it: in lower case, and without
+    /// the default port of the scheme.
     These(Vec<String>),
-    /// Of all.
+    /// All.
     All,
 }
 
@@ -158,37 +158,38 @@ impl Default for Origins {
     }
 }
 
-/// How a node is to run.
+/// The configuration of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where it listens: `host:port`.
     pub address: String,
-    /// The nodes it dials, each once, without itself.
+    /// The nodes that it dials, each once, without itself.
     pub peers: Vec<Peer>,
-    /// The node's name, from which each life's source is made; none if it is the address.
+    /// The name of the node, from which each life's source is made; none if it is the address.
     pub name: Option<String>,
-    /// Where the journal is kept; none if it is in memory.
+    /// The data directory; none if the journal is in memory.
     pub data: Option<PathBuf>,
-    /// What clients and peers must present, and what is sent to peers.
+    /// The token that clients and peers must present, and that is sent to peers.
     pub token: Option<String>,
-    /// The file of tokens with rights that takes the place of `token`, which is none then.
+    /// A file of tokens with rights. If there is one, `token` is none.
     pub token_file: Option<PathBuf>,
-    /// The other origins whose pages may use the interface.
+    /// The other origins whose web pages may use the interface.
     pub origins: Origins,
     /// How the log is written.
     pub log_format: LogFormat,
     /// How many threads run its tasks.
     pub threads: usize,
-    /// How many connections it answers at the same time.
+    /// How many connections it has at most.
     pub connections: usize,
-    /// Whether it is set up as the primary. Then `data` is not none.
+    /// Whether it is started as the primary. Then `data` is not none.
     pub is_primary: bool,
-    /// For how long what is final is kept as single transactions.
+    /// How long final transactions are kept one by one.
     pub keep: Duration,
-    /// How old a transaction may be when it comes to be final, if this node is the primary. It may be shorter than
-    /// `keep`: the one is about what all nodes leave out, the other about what this one remembers.
+    /// How old a transaction may be when it reaches this node, if it is the primary; an older one is void. It
+    /// may be shorter than `keep`: this is about what all nodes leave out, `keep` about what this node
+    /// remembers.
     pub horizon: Duration,
-    /// What it shows and checks by TLS; if it shows nothing, it listens without TLS.
+    /// The files of TLS. Without a certificate of its own it listens without TLS.
     pub tls: TlsFiles,
 }
 
@@ -210,7 +211,8 @@ impl fmt::Display for Remote {
     }
 }
 
-/// Reads the arguments after the program's name, and the variables of `environment` for what they do not say.
+/// Reads the arguments behind the program's name. A flag that they do not have may be a variable of
+/// `environment`.
 ///
 /// # Errors
 /// The first argument or variable that is wrong, and why.

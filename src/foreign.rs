@@ -1,8 +1,8 @@
-//! Text that comes from outside, as it is logged and shown.
+//! Text from outside, as it is logged and shown.
 
-/// At most `most` bytes of a text, in which all can be seen: what would begin a line, move the cursor or
-/// turn the direction of writing is escaped. So no text from outside can pass for a line of the log, nor
-/// be as long as it likes.
+/// At most `most` bytes of a text in which every character is visible: line ends, and characters that move the
+/// cursor or turn the direction of writing, are escaped. So no text from outside looks like another line of the
+/// log, and none is too long.
 pub fn visible(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     let mut visible = String::with_capacity(end);

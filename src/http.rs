@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes: bytes become a [`Request`], a [`Response`] becomes bytes. No sockets, no
-//! waiting, no clock: whoever owns the connection reads, writes and tells the time.
+//! HTTP/1.1 as bytes: bytes become a [`Request`], a [`Response`] becomes bytes. It knows no sockets, no waiting
+//! and no clock: the owner of the connection reads, writes and says what time it is.
 //!
 //! ```text
 //! socket -> ReadBuffer -> Decoder -> Request -> (routes) -> Response -> encode -> socket
@@ -7,14 +7,13 @@
 //!
 //! The rules:
 //!
-//! - What can be read two ways is refused, and the connection with it ([`HttpError`]): the next
-//!   reader on the line (a proxy, a cache) may have found the requests' borders elsewhere. Where
-//!   RFC 9112 leaves a choice between tolerant and strict, this is strict: a line ends with CR LF
-//!   and with nothing else.
-//! - What comes out does not depend on how the bytes were cut on their way. The tests feed every
-//!   input split at every byte.
-//! - The work is linear in the bytes, however slowly they come: a header is looked through once
-//!   for its end and then parsed once; a body byte is copied once.
+//! - - What can be read in two ways is refused, and the connection is closed ([`HttpError`]): a proxy or a
+//!   cache may have seen the border between two requests at another place. If RFC 9112 lets a server be
+//!   tolerant or strict, this one is strict: a line ends with CR LF and with nothing else.
+//! - The result does not depend on how the network split the bytes. The tests feed every input split at every
+//!   byte.
+//! - The work is linear in the bytes, however slowly they come: a header is searched once for its end and
+//!   parsed once, and each byte of a body is copied once.
 //! - Everything that a client sends is bounded ([`Limits`]).
 //!
 //! Left out on purpose: trailers (read and dropped), transfer codings other than chunked,
@@ -52,10 +51,10 @@ pub use problem::Problem;
 pub use request::{HttpVersion, Request, percent_decode};
 pub use response::{Delivery, Response, reason_phrase};
 
-/// What tells a client that waits with its body (`Expect: 100-continue`) to send it.
+/// Tells a client that holds its body back (`Expect: 100-continue`) to send it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What one client, and all of them together, may take from the node.
+/// How much of the node one client, and all clients together, may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The request line, without its line end. Beyond it: 414.
@@ -65,16 +64,16 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Header lines. Beyond it: 431.
     pub headers: usize,
-    /// The body, after the chunks are joined. Beyond it: 413, as soon as it is known.
+    /// The body, after the chunks are joined. Beyond it: 413, as soon as that is known.
     pub body_bytes: usize,
     /// From the first byte of a request to the end of its header. Beyond it: 408.
     pub header_time: Duration,
     /// From the end of a request's header to the end of its body. Beyond it: 408.
     pub body_time: Duration,
-    /// How long a connection may be silent between requests. Beyond it: closed without a word. Longer than
-    /// the 60 s of most proxies, so that they close first: who closes second may have a request on its way.
+    /// How long a connection may be silent between requests. Beyond it: closed. It is longer than the 60 s of
+    /// most proxies, so that the proxy closes first: if the node did, a request might be on its way.
     pub idle_time: Duration,
-    /// How long a client may take to take its answer. Beyond it: closed.
+    /// How long a client may take to read its answer. Beyond it: closed.
     pub write_time: Duration,
     /// Connections at once. Beyond it: 503.
     pub connections: usize,
@@ -96,20 +95,20 @@ impl Default for Limits {
     }
 }
 
-/// A request that is refused before anybody looked at what it asks for.
+/// Why a request is refused before it reaches the routes.
 ///
-/// Where a [`Decoder`] returns one, the connection ends after the answer: nobody knows where the
-/// next request would begin.
+/// If a [`Decoder`] returns one, the connection ends after the answer, since it is not known where the next
+/// request begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
-    /// The status that the answer carries.
+    /// The status of the answer.
     pub status: u16,
-    /// One line for the person who looks for the fault.
+    /// One line that says what is wrong.
     pub detail: Cow<'static, str>,
 }
 
 impl HttpError {
-    /// An error with its status and its line for a person.
+    /// An error with this status and this line.
     pub fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
         HttpError { status, detail: detail.into() }
     }

@@ -1,6 +1,6 @@
-//! How a line of the log is written: as text for people, or as JSON for what gathers logs.
+//! How a line of the log is written: as text for people, or as JSON for programs.
 //!
-//! A line is one line, whatever it is about: text from outside is made [`visible`], and cut.
+//! A message is always one line: text from outside is made [`visible`], and cut.
 
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,10 +26,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is said in a line, and by whom.
+/// What a line says, and which module says it.
 #[derive(Clone, Copy, Debug)]
 pub struct LogLine<'a> {
-    /// When it is said.
+    /// When.
     pub time: SystemTime,
     /// How urgent it is.
     pub level: Level,
@@ -40,8 +40,8 @@ pub struct LogLine<'a> {
 }
 
 impl LogFormat {
-    /// What a command line asks for that cannot be taken, so that what is wrong with it is said in that format.
-    /// `default` is what the environment says.
+    /// The format in a wrong command line, so that its error is told in that format. `default` is the value in
+    /// the environment.
     pub fn asked_for(arguments: &[OsString], default: Option<OsString>) -> Self {
         let (mut format, mut is_next) = (default, false);
         for argument in arguments {
@@ -56,7 +56,7 @@ impl LogFormat {
         if format.is_some_and(|format| format == "json") { Self::Json } else { Self::Text }
     }
 
-    /// The line, without its end.
+    /// The line, without a line feed.
     pub fn line(self, line: &LogLine) -> String {
         #[derive(Serialize)]
         struct Object<'a> {
@@ -77,7 +77,8 @@ impl LogFormat {
     }
 }
 
-/// The time in UTC, with milliseconds, as RFC 3339 writes it. What is before 1970 is shown as its begin.
+/// The time in UTC, with milliseconds, as RFC 3339 writes it. A time before 1970 is shown as the beginning of
+/// 1970.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (year, month, day) = date(since.as_secs() / SECONDS_A_DAY);
@@ -89,7 +90,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 /// Year, month and day of a number of days after 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    // The calendar repeats itself every 400 years, so that the loop ends soon whatever the clock says.
+    // The calendar repeats every 400 years. So the loop ends soon, whatever the clock says.
     let mut year = 1970 + days / DAYS_IN_400_YEARS * 400;
     let mut day = days % DAYS_IN_400_YEARS;
     let days_in_year = |year| 337 + days_in_february(year);

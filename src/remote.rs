@@ -1,8 +1,8 @@
-//! Asks running nodes: the one HTTP/1.1 client of this program.
+//! Sends requests to running nodes: the one HTTP/1.1 client of this program.
 //!
-//! A [`RemoteNode`] keeps its connection from one request to the next, and reads an answer a piece at a time, so that
-//! it may be of any length, or have no end. Everything has a time limit. Nothing is asked twice here: whether a
-//! request may be repeated is for the caller to know, who is told whether it may have been done ([`NodeFault`]).
+//! A [`RemoteNode`] keeps its connection from one request to the next, and reads an answer a piece at a time,
+//! so that it may be of any length, or have no end. Everything has a time limit. No request is repeated here:
+//! the caller knows whether it may be, and is told whether it may have been done ([`NodeFault`]).
 
 mod answer_body;
 
@@ -21,10 +21,10 @@ use crate::http::ReadBuffer;
 use crate::stream::{Security, Stream};
 use answer_body::AnswerBody;
 
-/// How long it may take to find a node, to connect to it and to shake hands.
+/// How long it may take to look up a node, to connect to it, and for the TLS handshake.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take to begin, and to go on, unless the caller has another limit.
+/// How long an answer may take to begin, and to continue, unless the caller has another limit.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The longest head of an answer.
@@ -56,7 +56,7 @@ impl<'a> NodeRequest<'a> {
     }
 }
 
-/// What an answer begins with.
+/// The beginning of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerHead {
     /// Its status.
@@ -83,15 +83,15 @@ pub struct NodeAnswer {
 }
 
 impl NodeAnswer {
-    /// What the body says.
+    /// The body, read as JSON.
     ///
     /// # Errors
-    /// If it is other JSON, or none.
+    /// If it is no JSON, or JSON of another shape.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }
 
-    /// What a node says of why it does not do something (RFC 9457), with the status.
+    /// Why a node refuses a request, in words, with the status (RFC 9457).
     pub fn trouble(&self) -> String {
         let status = self.head.status;
         if status == 401 {
@@ -106,9 +106,9 @@ impl NodeAnswer {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeFault {
-    /// The node is not reached. Nothing was asked.
+    /// The node is not reached. Nothing was sent.
     Unreachable(String),
-    /// The connection broke, or took too long, after something was asked: it may have been done.
+    /// The connection broke, or took too long, after the request was sent: it may have been done.
     Broken(String),
 }
 
@@ -138,12 +138,12 @@ async fn dial(remote: &Remote, security: &Security, limit: Duration) -> Result<S
         Err(format!("{address}: no connection within {} s", seconds(limit)))
     };
     let stream = stream.or(late).await?;
-    // A request is written at once. That it may wait for an acknowledgement costs time and no more.
+    // Without this a request may wait for an acknowledgement. That would only cost time.
     stream.tcp().set_nodelay(true).ok();
     Ok(stream)
 }
 
-/// A running node, and the connection to it while there is one.
+/// A running node, with the connection to it if there is one.
 #[derive(Debug)]
 pub struct RemoteNode {
     remote: Remote,
@@ -155,17 +155,17 @@ pub struct RemoteNode {
 struct NodeConnection {
     stream: Stream,
     input: ReadBuffer,
-    /// What is still to come of the answer.
+    /// What is missing of the answer.
     body: AnswerBody,
     /// Whether another request may follow.
     is_kept: bool,
 }
 
 impl RemoteNode {
-    /// The node that is reached so.
+    /// The node at this address.
     ///
     /// # Errors
-    /// If the files of TLS cannot be used; in words.
+    /// If the TLS files cannot be used; in words.
     pub fn new(remote: Remote) -> Result<Self, String> {
         let security = Security::load(&remote.tls)?;
         Ok(Self { remote, security, connection: None })
@@ -176,15 +176,15 @@ impl RemoteNode {
         &self.remote.address
     }
 
-    /// Gives the connection up, with what is still to come there.
+    /// Closes the connection, even if an answer is not complete.
     pub fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// Asks for something, and reads the head of the answer; what follows is read by [`piece`](Self::piece).
+    /// Sends a request, and reads the head of the answer. [`piece`](Self::piece) reads the body.
     ///
     /// # Errors
-    /// If there is none within `limit`.
+    /// If there is no answer within `limit`.
     pub async fn ask(
         &mut self,
         request: &NodeRequest<'_>,
@@ -201,7 +201,7 @@ impl RemoteNode {
         self.within(limit, async |connection| {
             let written = connection.write(&head, request.body).await;
             let answered = connection.read_head(is_head_only).await;
-            // Who refuses a request says so without reading all of it.
+            // A node that refuses a request may answer before it has read all of it.
             answered.map_err(|error| written.err().unwrap_or(error))
         })
         .await
@@ -210,7 +210,7 @@ impl RemoteNode {
     /// The next piece of the answer's body; none at its end.
     ///
     /// # Errors
-    /// If it is cut off, or nothing comes within `limit`.
+    /// If the body is cut off, or no piece comes within `limit`.
     pub async fn piece(&mut self, limit: Duration) -> Result<Option<Vec<u8>>, NodeFault> {
         let piece = self.within(limit, async |connection| connection.read_piece().await).await;
         let is_over = self.connection.as_ref().is_some_and(|connection| !connection.is_kept);
@@ -220,10 +220,10 @@ impl RemoteNode {
         piece
     }
 
-    /// Asks for something, and reads the whole answer.
+    /// Sends a request, and reads the whole answer.
     ///
     /// # Errors
-    /// If it does not come: `limit` is for its head, and then for each piece.
+    /// If it does not come in time: `limit` is for its head, and then for each piece.
     pub async fn request(
         &mut self,
         request: &NodeRequest<'_>,
@@ -234,10 +234,10 @@ impl RemoteNode {
         Ok(NodeAnswer { head, body })
     }
 
-    /// What is left of the answer's body.
+    /// The rest of the answer's body.
     ///
     /// # Errors
-    /// If it is cut off, too long, or no piece of it comes within `limit`.
+    /// If it is cut off or too long, or no piece of it comes within `limit`.
     pub async fn rest(&mut self, limit: Duration) -> Result<Vec<u8>, NodeFault> {
         let mut body = Vec::new();
         while let Some(piece) = self.piece(limit).await? {
@@ -269,7 +269,7 @@ impl RemoteNode {
         head.into_bytes()
     }
 
-    /// Does something with the connection, which is given up if that fails.
+    /// Works with the connection, which is closed if that fails.
     async fn within<T>(
         &mut self,
         limit: Duration,
@@ -299,7 +299,8 @@ impl NodeConnection {
         Self { stream, input: ReadBuffer::new(), body: AnswerBody::Over, is_kept: true }
     }
 
-    /// Whether another request can be sent: the last answer was read, and the node has not closed.
+    /// Whether another request can be sent: the last answer is read, and the node has not closed the
+    /// connection.
     fn is_usable(&self) -> bool {
         let is_over = self.body == AnswerBody::Over && self.input.unread().is_empty();
         let is_silent = || {
@@ -315,7 +316,7 @@ impl NodeConnection {
         self.stream.flush().await
     }
 
-    /// Reads more, unless the other side has said all.
+    /// Reads more bytes. Returns how many; 0 if the node sends no more.
     async fn fill(&mut self) -> io::Result<usize> {
         let count = self.stream.read(self.input.space()).await?;
         self.input.filled(count);
@@ -377,12 +378,12 @@ impl AnswerHead {
     }
 }
 
-/// A time for a person, in seconds.
+/// A duration in seconds, rounded for a person.
 fn seconds(time: Duration) -> f32 {
     (time.as_secs_f32() * 10.0).round() / 10.0
 }
 
-/// A text as a part of a path, `/` included.
+/// A text, percent-encoded for a path. `/` stays as it is.
 pub fn percent_encoded(text: &str) -> String {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')

@@ -2,16 +2,16 @@
 //!
 //! The rules:
 //!
-//! - One task a connection, in which requests are answered in the order in which they came. What
-//!   goes wrong in one, a panic too, ends that one only.
-//! - No client can make the node wait for ever: every wait for a client has a time limit
-//!   ([`Limits`]), and so has the end of all of them.
-//! - Shutdown races only against waiting for the next bytes, never inside an answer: a request that
-//!   was taken is answered, with `Connection: close`.
-//! - A client that is told why it is refused gets to read it: closing a socket with bytes in it
-//!   that nobody read resets the connection, so what is still coming is read and dropped first.
+//! - - Each connection has a task, which answers its requests in the order in which they came. What goes wrong
+//!   there, even a panic, ends only that connection.
+//! - - No client can make the node wait for ever: every wait for a client has a time limit ([`Limits`]), and so
+//!   has the wait for the end of all connections.
+//! - - A shutdown interrupts only the wait for the next bytes, never an answer: a request that was received is
+//!   answered, with `Connection: close`.
+//! - - A client can read why it is refused. To close a socket that has unread bytes would reset the connection,
+//!   so the bytes that still come are read and dropped first.
 //!
-//! Left out on purpose: noticing that a client left while its request is being answered.
+//! Left out on purpose: the server does not notice that a client left while its request is being answered.
 
 mod bodies;
 mod complaints;
@@ -44,11 +44,11 @@ pub use listeners::Listeners;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the connections may take to end after the shutdown.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
-/// How many connections above the limit are kept free for what is vital, and for telling all others
-/// that there are too many. Any more are just closed.
+/// How many connections above the limit are kept free for vital requests, and for telling all others that there
+/// are too many. Any more are just closed.
 const RESERVED: usize = 64;
 
-/// Who answers the requests. A trait, so that the server can be tested without a node.
+/// Answers the requests. It is a trait, so that the server can be tested without a node.
 pub trait Handler: Send + Sync + 'static {
     /// The answer to one request from that address.
     fn answer<'a>(
@@ -60,7 +60,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether the request is answered even if there are too many connections.
     fn is_vital(&self, request: &Request) -> bool;
 
-    /// That answer, which is not the handler's, with what every answer to this request has.
+    /// An answer that the server made, with the headers that every answer to this request has.
     fn complete(&self, request: &Request, response: Response) -> Response;
 }
 
@@ -82,8 +82,8 @@ impl Handler for Routes {
     }
 }
 
-/// Accepts connections, and answers what they ask by tasks of `executor`, until `shutdown` is closed.
-/// Returns when every connection has ended, or after three seconds.
+/// Accepts connections until `shutdown` is closed, and answers their requests in tasks of `executor`. Returns
+/// when every connection has ended, or after three seconds.
 pub async fn serve<H: Handler>(
     executor: &Executor<'_>,
     mut listeners: Listeners,
@@ -91,11 +91,11 @@ pub async fn serve<H: Handler>(
     limits: Limits,
     shutdown: Receiver<Infallible>,
 ) {
-    // Nothing is ever sent here. Every connection holds a sender, so the number of senders is the
-    // number of connections and one, and the end of the channel is the end of them all. A task
-    // that panics drops its sender like any other.
+    // Nothing is ever sent here. Every connection holds a sender, and so does this function. So the number of
+    // senders tells the number of connections, and the channel closes when all have ended. A task that panics
+    // drops its sender like any other.
     let (alive, all_ended) = async_channel::bounded::<Infallible>(1);
-    // Those that ended are among them until it is time to look.
+    // Tasks that have ended stay here until there are many.
     let mut tasks: Vec<Task<()>> = Vec::new();
     let limits = Arc::new(limits);
     let bodies = Bodies::default();
@@ -129,7 +129,7 @@ pub async fn serve<H: Handler>(
             }
         }
     }
-    // From here on the system refuses connections; those that wait in its queue are reset.
+    // From here on the system refuses connections, and resets those in its queue.
     drop(listeners);
     drop(alive);
     let ended = async {
@@ -143,7 +143,7 @@ pub async fn serve<H: Handler>(
     if !future::or(ended, deadline).await {
         let count = all_ended.sender_count();
         log::warn!("{count} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned");
-        // They hold the handler, which whoever waits for the end of the server wants to end, too.
+        // They hold the handler. The caller wants it to end too.
         drop(tasks);
         closed(&all_ended).await;
     }
@@ -162,13 +162,12 @@ async fn accept(
     future::or(shut_down, accepted).await
 }
 
-/// Waits for the end of a channel on which nothing is sent.
+/// Waits until a channel on which nothing is sent is closed.
 async fn closed(channel: &Receiver<Infallible>) {
     let Err(async_channel::RecvError) = channel.recv().await;
 }
 
-/// Whether only the connection that was to be accepted is concerned, so that the next one may fare
-/// better at once.
+/// Whether the error is about one connection only, so that the next one can be accepted at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -185,15 +184,15 @@ struct AcceptedClient {
     bodies: Bodies,
 }
 
-/// Gives the connection a task of its own, unless there are too many. It ends when that is dropped. `alive`
-/// is held for as long as the connection lives.
+/// Gives the connection a task, unless there are too many. The connection ends if the task is dropped. `alive`
+/// is held as long as the connection lives.
 fn admit<H: Handler>(
     executor: &Executor<'_>,
     client: AcceptedClient,
     alive: Sender<Infallible>,
     handler: &Arc<H>,
 ) -> Option<Task<()>> {
-    // The senders: one for each connection, this one included, and the accept loop's own.
+    // One sender for each connection, with this one, and one of the accept loop.
     let connections = alive.sender_count() - 1;
     let AcceptedClient { from, limits, .. } = &client;
     let from = *from;
@@ -207,7 +206,8 @@ fn admit<H: Handler>(
     let is_reserved = connections > limits.connections;
     let conversation = Box::pin(converse(client, handler.clone(), is_reserved));
     Some(executor.spawn(async move {
-        // What goes on after the conversation may go on for long, without what the conversation took.
+        // A task that takes the connection over may run for long. The memory of the conversation is free by
+        // then.
         let all = async {
             if let Some(task) = conversation.await {
                 task.await;
@@ -220,7 +220,7 @@ fn admit<H: Handler>(
     }))
 }
 
-/// Answers what the client asks. Returns what is to be done on the connection after that, if there is something.
+/// Answers the requests of a client. Returns the task that takes the connection over, if there is one.
 async fn converse<H: Handler>(
     client: AcceptedClient,
     handler: Arc<H>,

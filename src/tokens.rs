@@ -1,5 +1,5 @@
-//! Tokens: who may do what. A node has none, one that may do all, or a file of them that is read again while the
-//! node runs.
+//! Tokens and their rights. A node has no token, one token with all rights, or a file of tokens, which can be
+//! read again while the node runs.
 //!
 //! ```text
 //! # for the page that shows it
@@ -8,8 +8,8 @@
 //! c0ffee peer
 //! ```
 //!
-//! A token that is presented is compared with all, each by its hash, so that neither what it is like nor where it
-//! stands shows in the time that takes.
+//! A presented token is compared with all tokens, by their hashes. So the time that takes reveals neither the
+//! token nor its place.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,10 +24,10 @@ use sha2::{Digest, Sha256};
 /// A larger file is no file of tokens.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The most tokens in a file: each request's is compared with all of them.
+/// The most tokens in a file: the token of each request is compared with all of them.
 const MAX_TOKENS: usize = 256;
 
-/// What a token lets who has it do: each of these includes those before it.
+/// What a token allows. Each right includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
     /// To read the document and all about it, but not the replication stream.
@@ -38,11 +38,11 @@ pub enum Right {
     Peer,
 }
 
-/// A token, hashed.
+/// The hash of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashed([u8; 32]);
 
-/// What is wrong with a file of tokens, and in which line; none if that is of the whole file.
+/// What is wrong with a file of tokens, and in which line; none if it is about the whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenError {
     line: Option<usize>,
@@ -63,9 +63,9 @@ struct TokenStore {
 #[derive(Default)]
 struct List {
     tokens: Vec<(Hashed, Right)>,
-    /// What is shown to peers.
+    /// The token that is shown to peers.
     of_peers: Option<Arc<str>>,
-    /// Ends with this list, whose tokens may be others then.
+    /// A channel that closes when this list is replaced.
     lives: Option<(Sender<Infallible>, Receiver<Infallible>)>,
 }
 
@@ -74,7 +74,7 @@ impl Right {
         [Self::Read, Self::Write, Self::Peer].into_iter().find(|right| right.name() == name)
     }
 
-    /// The word for it.
+    /// Its name in a file of tokens.
     pub fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -97,7 +97,7 @@ impl Hashed {
 }
 
 impl Tokens {
-    /// One that may do all, or none: then everybody may do all.
+    /// One token with all rights. Without a token everybody may do all.
     pub fn one(token: Option<&str>) -> Self {
         let list = List {
             tokens: token.map(|token| (Hashed::of(token), Right::Peer)).into_iter().collect(),
@@ -107,23 +107,23 @@ impl Tokens {
         Self(Arc::new(TokenStore { file: None, list: Mutex::new(list) }))
     }
 
-    /// Those in a file, which is read now and whenever it is said to.
+    /// The tokens in a file. It is read now, and again by [`read_again`](Self::read_again).
     ///
     /// # Errors
-    /// If it cannot be read, or has something else in it.
+    /// If it cannot be read, or is not a file of tokens.
     pub fn in_file(file: &Path) -> Result<Self, TokenError> {
         let list = Mutex::new(List::read(file)?);
         Ok(Self(Arc::new(TokenStore { file: Some(file.to_owned()), list })))
     }
 
-    /// Reads the file anew. Returns how many tokens there are then.
+    /// Reads the file again. Returns the number of tokens.
     ///
     /// # Errors
-    /// If it cannot be read, or has something else in it. Then the tokens stay what they are.
+    /// If it cannot be read, or is not a file of tokens. Then the tokens stay as they are.
     pub fn read_again(&self) -> Result<usize, TokenError> {
         if let Some(file) = &self.0.file {
             let list = List::read(file)?;
-            // Dropped outside of the lock: with it ends what waits for that.
+            // The old list is dropped outside of the lock. That wakes those who wait in [`lost`](Self::lost).
             let _before = std::mem::replace(&mut *self.list(), list);
         }
         Ok(self.list().tokens.len())
@@ -139,18 +139,18 @@ impl Tokens {
         self.list().tokens.is_empty()
     }
 
-    /// What who presents this may do; none if nobody knows it.
+    /// The right of a presented token; none if it is unknown.
     pub fn right(&self, presented: &Hashed) -> Option<Right> {
         self.list().right(presented)
     }
 
-    /// What is shown to peers.
+    /// The token that is shown to peers.
     pub fn of_peers(&self) -> Option<Arc<str>> {
         self.list().of_peers.clone()
     }
 
-    /// Waits until who presented this may not do what needs that right any more. That never ends if the tokens are
-    /// not in a file.
+    /// Waits until the presented token does not have the right `needed` any more. If the tokens are not in a
+    /// file, this never ends.
     pub async fn lost(&self, presented: Hashed, needed: Right) {
         loop {
             let lives = {
@@ -226,7 +226,7 @@ impl List {
 
 impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is shown to peers stays out: this text may end in a log.
+        // The token for peers stays out: this text may come into a log.
         f.debug_struct("List").field("count", &self.tokens.len()).finish_non_exhaustive()
     }
 }

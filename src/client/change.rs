@@ -9,10 +9,10 @@ use crate::config::{Exit, PartChange, Write};
 use crate::document::Value;
 use crate::patch::{Operation, Patch, PointerBuf};
 
-/// How often it is looked anew what a part is, if others change that meanwhile.
+/// How often a write is tried again if others change the part meanwhile.
 pub const TRIES: usize = 10;
 
-/// Sends a transaction, and prints what it is called.
+/// Sends a transaction, and prints its name.
 pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailure> {
     let Write { pointer, change, is_committed } = write;
     let mut writer = TransactionWriter::new();
@@ -56,7 +56,7 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailur
             let answer = writer.send(nodes, sent).await?;
             if !matches!(answer.head.status, 200..=299) {
                 let mut failure = CommandFailure::of(nodes.node().address(), &answer);
-                // The one operation does not apply if there is nothing to remove.
+                // The only operation does not apply if there is nothing to remove.
                 let is_absent = problem_kind(&answer) == "/problems/does-not-apply";
                 if is_absent && !pointer.is_empty() {
                     failure.exit = Exit::NotFound;
@@ -74,8 +74,9 @@ pub fn parsed(pointer: &str) -> Result<PointerBuf, CommandFailure> {
         .map_err(|_| CommandFailure::failed(format_args!("{pointer:?} is not a JSON Pointer")))
 }
 
-/// Sets a part to a value. A member is added, which replaces one that is there. In an array that would push the
-/// element there behind the new one, so what may be an element is replaced if it is there, and added if not.
+/// Sets a part to a value. A member is added, which replaces an existing one. In an array `add` would insert
+/// the value before the existing element; so if the last token is a number, the part is replaced if it is
+/// there, and added if it is not.
 async fn set(
     nodes: &mut Nodes,
     writer: &mut TransactionWriter,

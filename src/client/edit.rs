@@ -1,4 +1,4 @@
-//! `edit`: a part in an editor, and then what was changed in it.
+//! `edit`: opens a part in an editor, and sends the changes.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -20,10 +20,10 @@ use super::writer::{JSON_PATCH, TransactionWriter, WriteRequest};
 use crate::config::Exit;
 use crate::patch::{Document, Patch};
 
-/// The editor if the environment names none.
+/// The editor, if the environment names none.
 const EDITOR: &str = "vi";
 
-/// Opens a part in the editor, and sends what was changed, if what was changed is still as it was.
+/// Opens a part in the editor, and sends the changes, unless somebody else has changed the same.
 pub async fn edit(
     nodes: &mut Nodes,
     pointer: &str,
@@ -53,7 +53,7 @@ pub async fn edit(
         return Ok(());
     }
     let kept = |mut failure: CommandFailure| {
-        // What a node says may be long, and is cut at its end.
+        // The text of a node may be long, and is cut at its end.
         failure.text = format!("{}; {}", file.told(), failure.text);
         failure
     };
@@ -71,7 +71,7 @@ pub async fn edit(
             }
             tag = Some(seen);
         }
-        // What is not there cannot be tested for by the patch itself.
+        // A patch cannot test that nothing is there.
         let condition = tag.as_deref().map(|tag| ("If-Match", tag));
         let sent =
             WriteRequest { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
@@ -89,7 +89,7 @@ pub async fn edit(
     Err(kept(CommandFailure::new(Exit::DoesNotApply, text)))
 }
 
-/// A file that is edited. It is removed unless it is to be kept.
+/// The file that is edited. It is removed at the end, unless it is to be kept.
 struct Edited {
     path: PathBuf,
     is_kept: bool,
@@ -107,7 +107,7 @@ impl Edited {
         Ok(file)
     }
 
-    /// Has it edited, and reads what it is then.
+    /// Runs the editor, and reads the file after it.
     fn edit(&mut self) -> Result<Vec<u8>, CommandFailure> {
         let before = self.read()?;
         let status = self.run();
@@ -131,7 +131,7 @@ impl Edited {
         // It may have arguments of its own, as in `code --wait`.
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{editor} \"$1\""), "sh"]).arg(&self.path);
-        // Neither it nor what it starts needs that.
+        // Neither the editor nor its children need the token.
         shell.env_remove("PATCHMESH_TOKEN").status()
     }
 
@@ -143,7 +143,7 @@ impl Edited {
         CommandFailure::failed(format_args!("{}: {error}", self.path.display()))
     }
 
-    /// Where it is kept.
+    /// Says where the file is kept.
     fn told(&self) -> String {
         format!("the edited text is kept in {}", self.path.display())
     }
@@ -152,7 +152,7 @@ impl Edited {
 impl Drop for Edited {
     fn drop(&mut self) {
         if !self.is_kept {
-            // It may not be there.
+            // It may be gone.
             fs::remove_file(&self.path).ok();
         }
     }

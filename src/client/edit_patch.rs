@@ -1,20 +1,19 @@
-//! What was changed in a value, as a patch that applies only while the rest of what was changed is as it was.
+//! What was edited in a value, as a patch that does not apply if somebody else has changed the same.
 
 use crate::document::{Kind, Value};
 use crate::patch::{Operation, Patch, PointerBuf};
 
-/// What was changed.
+/// An edit.
 #[derive(Debug, Default, PartialEq)]
 pub struct EditPatch {
-    /// What makes the new value of the old one. Before anything is replaced or removed, the patch tests that it is
-    /// what it was.
+    /// Makes the new value of the old one. Before the patch replaces or removes something, it tests that this
+    /// is unchanged.
     pub patch: Patch,
-    /// The members that are new, and not inside something that is tested: no patch can test that something is not
-    /// there.
+    /// The new members that are not inside a tested value: no patch can test that nothing is there.
     pub added: Vec<PointerBuf>,
 }
 
-/// What is different in `new`.
+/// The edit that makes `new` of `old`.
 pub fn edit_patch(old: &Value, new: &Value) -> EditPatch {
     let mut edit_patch = EditPatch::default();
     edit_patch.compare(&mut PointerBuf::new(), old, new, false);
@@ -30,14 +29,14 @@ impl EditPatch {
         self.push(Operation::Test { path: place.clone(), value: value.clone() });
     }
 
-    /// Compares what is at `place`. `is_tested` says whether something around it is tested.
+    /// Compares the values at `place`. `is_tested` says whether a value around them is tested.
     fn compare(&mut self, place: &mut PointerBuf, old: &Value, new: &Value, is_tested: bool) {
         if old == new {
             return;
         }
         match (old.kind(), new.kind()) {
             (Kind::Object, Kind::Object) => self.compare_members(place, old, new, is_tested),
-            // An element has no name: what is at an index may be another one meanwhile.
+            // An element has no name: another one may be at its index by now.
             (Kind::Array, Kind::Array) if old.len() == new.len() => {
                 self.compare_elements(place, old, new, is_tested);
             }
@@ -86,7 +85,7 @@ impl EditPatch {
         }
     }
 
-    /// Compares the elements of two arrays that are equally long, each with the one at its index.
+    /// Compares two arrays of the same length, index by index.
     fn compare_elements(
         &mut self,
         place: &mut PointerBuf,
@@ -106,7 +105,7 @@ impl EditPatch {
         }
     }
 
-    /// Compares two arrays of which one is longer. The old one is tested.
+    /// Compares two arrays of different lengths. The old one is tested.
     fn compare_lists(&mut self, place: &mut PointerBuf, old: &Value, new: &Value) {
         let (was, is): (Vec<_>, Vec<_>) = (old.elements().collect(), new.elements().collect());
         let same = was.iter().zip(&is).take_while(|(was, is)| was == is).count();

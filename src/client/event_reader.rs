@@ -1,4 +1,4 @@
-//! A stream of events as it comes (HTML, section 9.2.6).
+//! Reads a stream of events (HTML, section 9.2.6).
 
 /// The longest event.
 const MAX_BYTES: usize = 1 << 30;
@@ -6,26 +6,26 @@ const MAX_BYTES: usize = 1 << 30;
 /// An event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceivedEvent {
-    /// What kind it is; empty if that is not said.
+    /// Its kind; empty if the stream does not say it.
     pub kind: String,
-    /// Where the stream is with it; none if that is not said.
+    /// Its id, which marks a place in the stream; none if the stream does not say it.
     pub id: Option<String>,
-    /// What it says.
+    /// Its data.
     pub data: Vec<u8>,
 }
 
-/// Takes bytes, and gives events.
+/// Makes events of bytes.
 #[derive(Debug, Default)]
 pub struct EventReader {
     bytes: Vec<u8>,
-    /// How many of them were looked at for the end of a line in vain.
+    /// How many of them were searched for a line end in vain.
     scanned: usize,
     event: ReceivedEvent,
     has_data: bool,
 }
 
 impl EventReader {
-    /// Takes what has come.
+    /// Takes bytes that have come.
     ///
     /// # Errors
     /// If an event is too long.
@@ -37,7 +37,7 @@ impl EventReader {
         Ok(())
     }
 
-    /// The next event that has come whole.
+    /// The next complete event.
     pub fn pop(&mut self) -> Option<ReceivedEvent> {
         let mut begin = 0;
         let found = loop {
@@ -55,7 +55,7 @@ impl EventReader {
                 continue;
             }
             let event = std::mem::take(&mut self.event);
-            // An id alone says where the stream is.
+            // An id alone marks a place in the stream.
             if std::mem::take(&mut self.has_data) || event.id.is_some() {
                 break Some(event);
             }

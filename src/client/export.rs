@@ -1,4 +1,4 @@
-//! `get` and `export`: a part as a node has it.
+//! `get` and `export`: read a part from a node.
 
 use std::path::Path;
 
@@ -20,8 +20,7 @@ pub async fn get(
     copy(nodes, pointer, is_committed, form, &mut Destination::Standard).await
 }
 
-/// Writes a part to a file, which is there only when it is whole; or to what is no regular file; or to standard
-/// output.
+/// Writes a part to a file, which appears only when it is complete, or to standard output.
 pub async fn export(
     nodes: &mut Nodes,
     pointer: &str,
@@ -52,7 +51,7 @@ pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String),
     Ok((rest(nodes.node()).await?, tag))
 }
 
-/// The value that a node's answer is.
+/// The value in a node's answer.
 async fn rest(node: &mut RemoteNode) -> Result<Value, CommandFailure> {
     let body = node.rest(PATIENCE).await;
     let body = body.map_err(|fault| CommandFailure::new(Exit::Unreachable, fault))?;
@@ -64,13 +63,13 @@ async fn rest(node: &mut RemoteNode) -> Result<Value, CommandFailure> {
     })
 }
 
-/// Where a part is read and written.
+/// The request target at which a part is read and written.
 pub fn target(pointer: &str, is_committed: bool) -> String {
     let query = if is_committed { "?at=committed" } else { "" };
     format!("/get{}{query}", percent_encoded(pointer))
 }
 
-/// Writes a part in this form: as the node tells it piece by piece, or formatted as a whole.
+/// Writes a part in this form: compact piece by piece as it comes, or formatted as a whole.
 async fn copy(
     nodes: &mut Nodes,
     pointer: &str,
@@ -87,7 +86,7 @@ async fn copy(
         return output.write(&formatted(&rest(node).await?, form)).map(|_| ());
     }
     let broken = |fault| CommandFailure::new(Exit::Unreachable, fault);
-    // Who reads the part on a terminal sees how far it is.
+    // On a terminal the user sees the part itself.
     let mut progress = (!output.is_terminal()).then(|| Progress::new("read", Unit::Bytes));
     if let Some(length) = head.header("Content-Length").and_then(|length| length.parse().ok()) {
         progress = progress.map(|progress| progress.of(length));

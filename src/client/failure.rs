@@ -1,16 +1,16 @@
-//! Why a command was not done.
+//! Why a command failed.
 
 use std::fmt;
 
 use crate::config::Exit;
 use crate::remote::NodeAnswer;
 
-/// Why a command was not done, in words and as an exit status.
+/// Why a command failed, in words and as an exit status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandFailure {
-    /// What a script wants to know.
+    /// For scripts.
     pub exit: Exit,
-    /// What a person wants to know.
+    /// For a person.
     pub text: String,
 }
 
@@ -29,7 +29,7 @@ impl CommandFailure {
         Self::new(Exit::Failed, text)
     }
 
-    /// What a node says of why it does not do something.
+    /// Why a node refuses a request, in its words.
     pub(super) fn of(address: &str, answer: &NodeAnswer) -> Self {
         let exit = match answer.head.status {
             404 => Exit::NotFound,
@@ -41,7 +41,7 @@ impl CommandFailure {
     }
 }
 
-/// The type of the problem that an answer tells (RFC 9457); empty if it tells none.
+/// The type of the problem in an answer (RFC 9457); empty if it has none.
 pub(super) fn problem_kind(answer: &NodeAnswer) -> String {
     let problem: serde_json::Value = answer.read().unwrap_or_default();
     problem["type"].as_str().unwrap_or_default().to_owned()

@@ -11,10 +11,11 @@ use crate::patch::{Cut, MAX_DEPTH, MAX_WEIGHT, parse};
 use crate::progress::{Progress, Unit};
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
-/// How long one transaction is: long enough that few are needed, and short enough that others have their turn.
+/// The size of one transaction: large enough that few are needed, and small enough that other writers have
+/// their turn.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Sets a part to what is in a file, piece by piece, and prints what the last transaction is called.
+/// Sets a part to the value in a file, piece by piece, and prints the name of the last transaction.
 pub async fn import(
     nodes: &mut Nodes,
     pointer: &str,
@@ -46,7 +47,7 @@ pub async fn import(
             pointer: "",
             media_type: JSON_PATCH,
             body: patch.as_bytes(),
-            // All others come before the last one.
+            // All others are before the last one, and so final too.
             is_committed: is_committed && number == count,
             condition: None,
         };
@@ -64,7 +65,7 @@ pub async fn import(
     print(&writer.name()).map(|_| ())
 }
 
-/// Looks that a patch is one that a node can take.
+/// Checks that a node can take a patch.
 fn check(patch: &str) -> Result<(), CommandFailure> {
     if patch.len() <= MAX_PAYLOAD_BYTES {
         return Ok(());

@@ -12,16 +12,16 @@ use crate::config::{Exit, Input};
 use crate::document::Value;
 use crate::patch;
 
-/// A text, and where it is from.
+/// A text, and its origin.
 #[derive(Debug)]
 pub struct Text {
     bytes: Vec<u8>,
     from: String,
-    /// What it is if it is wrong.
+    /// The exit status if it is wrong.
     exit: Exit,
 }
 
-/// Reads all of it.
+/// Reads the whole input.
 pub fn read(input: &Input) -> Result<Text, CommandFailure> {
     let (bytes, from) = match input {
         Input::Text(text) => (Ok(text.as_bytes().to_vec()), "the value".to_owned()),
@@ -33,19 +33,19 @@ pub fn read(input: &Input) -> Result<Text, CommandFailure> {
         }
     };
     let bytes = bytes.map_err(|error| CommandFailure::failed(format_args!("{from}: {error}")))?;
-    // What stands in the command line makes that wrong.
+    // A wrong argument is a wrong command line.
     let exit = if matches!(input, Input::Text(_)) { Exit::Usage } else { Exit::Failed };
     Ok(Text { bytes, from, exit })
 }
 
 impl Text {
-    /// The JSON value that it is. Unlike a node this does not take one of several members of a name: which is
-    /// meant is not known.
+    /// The JSON value in the text. Unlike a node, this refuses two members of one name: it is not known which
+    /// is meant.
     pub fn value(&self) -> Result<Value, CommandFailure> {
         value(&self.bytes).map_err(|why| self.failed(why))
     }
 
-    /// The JSON Patch that it is, as it stands there.
+    /// The text, checked to be a JSON Patch.
     pub fn patch(self) -> Result<Vec<u8>, CommandFailure> {
         let text = str::from_utf8(&self.bytes).map_err(|error| self.failed(error))?;
         patch::parse(text).map_err(|error| self.failed(error))?;
@@ -57,7 +57,7 @@ impl Text {
     }
 }
 
-/// The JSON value that a text is.
+/// The JSON value in a text.
 ///
 /// # Errors
 /// What is wrong with the text, and where.
@@ -71,7 +71,7 @@ pub fn value(text: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(text).map_err(wrong)
 }
 
-/// Looks that no object has two members of one name.
+/// Checks that no object has two members of one name.
 struct Once;
 
 impl<'de> DeserializeSeed<'de> for Once {

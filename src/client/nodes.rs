@@ -1,4 +1,4 @@
-//! The nodes that a command names: what one does not answer is asked of the next one.
+//! The nodes that a command names: if one does not answer, the next one is asked.
 
 use std::time::{Duration, Instant};
 
@@ -9,40 +9,40 @@ use crate::backoff::Backoff;
 use crate::config::{Exit, Remote};
 use crate::remote::{AnswerHead, NodeAnswer, NodeFault, NodeRequest, RemoteNode, percent_encoded};
 
-/// How long one answer may take if there is nothing that it would have to wait for. After that another node is asked.
+/// How long one answer may take if it need not wait for anything. After that another node is asked.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// If less time is left, nothing is asked again: it would only hide what was told before.
+/// If less time is left, no node is asked again: a late failure would only hide the earlier one.
 pub const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long before the end of the time a node has to answer that waits for something, at most.
+/// A node that waits for something must answer before the time is over: this long before, at most.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// The problems that a node only tells of a transaction that it knows by its name.
+/// The problems that a node reports only of a transaction whose name it knows.
 const OF_A_NAME: [&str; 3] = ["/problems/skipped", "/problems/another-request", "/problems/folded"];
 
-/// The nodes.
+/// The nodes of a command.
 pub struct Nodes {
     nodes: Vec<RemoteNode>,
-    /// The one that is asked first.
+    /// The node that is asked first.
     at: usize,
     /// For how long they are asked.
     pub timeout: Duration,
-    /// Whether they are asked for so long even if none is there.
+    /// Whether they are asked for so long even if none can be reached.
     pub is_patient: bool,
 }
 
-/// What came of asking a node.
+/// The result of asking a node.
 enum AskOutcome<T> {
     /// It has answered.
     Answered(T),
-    /// It has not, or cannot now: why, and what that means.
+    /// It has not answered, or cannot now: why, and what that means.
     Not(String, Doubt),
 }
 
-/// A transaction of before, and where it was done.
+/// An earlier transaction, and the node that has it.
 pub struct Earlier<'a> {
-    /// The node that has it.
+    /// The address of that node.
     pub address: &'a str,
     /// Its source.
     pub source: &'a str,
@@ -66,7 +66,7 @@ impl Earlier<'_> {
         let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
         let answer = match node.request(&request, limit).await {
             Ok(answer) => answer,
-            // This may be asked any number of times.
+            // This request may be repeated.
             Err(fault) => return Err(AskOutcome::Not(fault.to_string(), Doubt::Absent)),
         };
         match answer.head.status {
@@ -85,40 +85,40 @@ impl Earlier<'_> {
     }
 }
 
-/// What it means that a node has not done what it was asked for.
+/// What it means that a node has not done a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
-    /// It is not there, or is no node: nothing was asked.
+    /// It cannot be reached, or is no node: nothing was sent.
     Absent,
-    /// It cannot, for a reason that lasts: nothing was done.
+    /// It cannot do it, for a reason that lasts: nothing was done.
     Unable,
-    /// It was not asked, and can be soon: it lacks what comes before.
+    /// It was not asked, because it lacks an earlier transaction. It may have that soon.
     Behind,
-    /// It may have been done, or could be soon.
+    /// The request may have been done, or may be possible soon.
     Open,
-    /// It refuses, and does not know whether another node has done it.
+    /// It refuses the request, and does not know whether another node has done it.
     Refused,
-    /// It is done, and it is not known in time what becomes of it.
+    /// The transaction is accepted, but was not final in time.
     Late,
 }
 
-/// Why nobody has answered.
+/// Why no node has answered.
 #[derive(Debug)]
 pub struct Unanswered {
-    /// Why.
+    /// The failure of the command.
     pub failure: CommandFailure,
-    /// What is known of what was asked for.
+    /// What is known of the effect of the request.
     pub known: KnownEffect,
 }
 
-/// What is known of what was asked for, if nobody has answered.
+/// What is known of the effect of a request that no node has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownEffect {
-    /// It was not done.
+    /// It has had no effect.
     NotDone,
-    /// It may have been done.
+    /// It may have had its effect.
     Nothing,
-    /// It is done, and it is not known in time what becomes of it.
+    /// The transaction is accepted, but was not final in time.
     Accepted,
 }
 
@@ -136,12 +136,12 @@ impl Nodes {
         Ok(Self { nodes, at: 0, timeout, is_patient: false })
     }
 
-    /// The node that has answered last, or will be asked next.
+    /// The node that answered last, or that is asked next.
     pub fn node(&mut self) -> &mut RemoteNode {
         &mut self.nodes[self.at]
     }
 
-    /// Goes over to the next node.
+    /// Goes on to the next node.
     pub fn turn(&mut self) {
         self.at = (self.at + 1) % self.nodes.len();
     }
@@ -151,9 +151,9 @@ impl Nodes {
         self.nodes
     }
 
-    /// Asks until a node answers, and reads all of the answer. What is asked for has to be the same however
-    /// often it is done. Once it may have been done, a node that does not know it by its name is not believed that
-    /// it cannot be done. Of what builds on an earlier transaction a node is asked when it has that.
+    /// Asks until a node answers, and reads the whole answer. The request must be one that may be repeated.
+    /// Once it may have been done, the refusal of a node that does not know its name is not final. If it builds
+    /// on an `earlier` transaction, a node is asked only when it has that.
     pub async fn request(
         &mut self,
         earlier: Option<&Earlier<'_>>,
@@ -184,7 +184,7 @@ impl Nodes {
         self.ask_each(patience, ask).await
     }
 
-    /// Asks until a node answers, and reads the head of the answer. The rest is to be read from the node.
+    /// Asks until a node answers, and reads the head of the answer. The caller reads the rest from the node.
     pub async fn open(&mut self, request: &NodeRequest<'_>) -> Result<AnswerHead, Unanswered> {
         let ask = async |node: &mut RemoteNode, limit, _| {
             let head = match node.ask(request, limit).await {
@@ -201,7 +201,7 @@ impl Nodes {
         self.ask_each(PATIENCE, ask).await
     }
 
-    /// What it answers that is no document, as a failure.
+    /// An answer that is no document, as a failure.
     pub async fn refusal(&mut self, head: AnswerHead) -> CommandFailure {
         match self.node().rest(PATIENCE).await {
             Ok(body) => CommandFailure::of(self.node().address(), &NodeAnswer { head, body }),
@@ -247,7 +247,7 @@ impl Nodes {
             let wait = backoff.after(Duration::ZERO, fastrand::f64());
             let left = deadline.saturating_duration_since(Instant::now());
             let is_over = match known {
-                // If none can do it, and nothing is under way, whoever asks had better know that at once.
+                // If no node can do it and nothing is under way, the user should know that at once.
                 KnownEffect::NotDone => !self.is_patient && !is_behind,
                 KnownEffect::Nothing => false,
                 KnownEffect::Accepted => left <= ANSWER_TIME,
@@ -263,19 +263,19 @@ impl Nodes {
     }
 }
 
-/// How long a node is asked to wait if so much time is left, so that its answer is there in time.
+/// How long a node is asked to wait, so that its answer comes before the time that is left is over.
 pub fn asked(left: Duration) -> Duration {
     left - (left / 4).min(ANSWER_TIME)
 }
 
 impl<T> AskOutcome<T> {
-    /// What answers is something else.
+    /// The answer is not that of a node.
     fn no_node(node: &mut RemoteNode) -> Self {
         node.disconnect();
         Self::Not(no_node(node), Doubt::Absent)
     }
 
-    /// It says that it cannot now.
+    /// The node says that it cannot now.
     fn passing(node: &RemoteNode, answer: &NodeAnswer) -> Self {
         let doubt = match answer.head.status {
             500 | 507 => Doubt::Unable,
@@ -296,17 +296,17 @@ impl<T> From<NodeFault> for AskOutcome<T> {
     }
 }
 
-/// Whether a node that answers so may answer otherwise later, or another node may.
+/// Whether this node may give another answer later, or another node may.
 fn is_passing(status: u16) -> bool {
     status == 429 || status >= 500
 }
 
-/// What is told of something that answers as no node does.
+/// The text for an answer that is not that of a node.
 pub fn no_node(node: &RemoteNode) -> String {
     format!("{}: what answers is no patchmesh node", node.address())
 }
 
-/// Whether a node answers so, and not a server that knows no such request, or takes any.
+/// Whether the answer is that of a node, and not that of another server.
 pub fn is_of_node(request: &NodeRequest<'_>, head: &AnswerHead) -> bool {
     let content_type = head.header("Content-Type").unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -318,7 +318,7 @@ pub fn is_of_node(request: &NodeRequest<'_>, head: &AnswerHead) -> bool {
             is("text/event-stream") || head.header("Patchmesh-Length").is_some()
         }
         (200..=299, "GET" | "HEAD") => is("application/json"),
-        // It repeats the name that the request gives.
+        // A node repeats the name in the request.
         (200..=299, _) => ["Patchmesh-Source", "Patchmesh-Id"].into_iter().all(|name| {
             let mut headers = request.headers.iter();
             let given = headers.find(|(given, _)| *given == name).map(|(_, value)| *value);
@@ -329,7 +329,7 @@ pub fn is_of_node(request: &NodeRequest<'_>, head: &AnswerHead) -> bool {
     }
 }
 
-/// Whether a node says this of a transaction that it knows by its name.
+/// Whether a node says this of a transaction whose name it knows.
 fn is_of_name(answer: &NodeAnswer) -> bool {
     matches!(answer.head.status, 200..=299) || OF_A_NAME.contains(&&*problem_kind(answer))
 }

@@ -1,4 +1,4 @@
-//! Standard output and files, and values as they are written there.
+//! Prints values to standard output, or writes them to a file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, Write};
@@ -10,10 +10,11 @@ use crate::config::PrintForm;
 use crate::document::Value;
 use crate::journal::NewFile;
 
-/// What comes of printing: a break if whoever reads it has gone. A command that only prints is done then.
+/// The result of printing: a break if the reader of standard output is gone. A command that only prints is done
+/// then.
 pub type Printed = Result<ControlFlow<()>, CommandFailure>;
 
-/// Prints something at once.
+/// Prints bytes at once.
 pub fn print(bytes: &[u8]) -> Printed {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -27,14 +28,14 @@ pub fn print(bytes: &[u8]) -> Printed {
 pub enum Destination<'a> {
     /// To standard output.
     Standard,
-    /// To a regular file, which is there only when it is whole.
+    /// To a regular file, which appears only when it is complete.
     New(NewFile, &'a Path),
-    /// Into a device, a pipe, or what a symbolic link leads to. What is there is not replaced.
+    /// Into a device, a pipe, or the target of a symbolic link, which is not replaced.
     Into(File, &'a Path),
 }
 
 impl<'a> Destination<'a> {
-    /// The one of that name.
+    /// The destination at this path.
     pub fn at(path: &'a Path) -> Result<Self, CommandFailure> {
         let failed = |error| failed(path, error);
         let there = match fs::symlink_metadata(path) {
@@ -43,7 +44,7 @@ impl<'a> Destination<'a> {
             Err(error) => return Err(failed(error)),
         };
         if there.as_ref().is_some_and(|there| !there.is_file()) {
-            // What is in a file is left there until it is known that there is something else to write.
+            // The old content is kept until the new one comes.
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
             return Ok(Self::Into(file.map_err(failed)?, path));
         }
@@ -54,7 +55,7 @@ impl<'a> Destination<'a> {
         Ok(Self::New(new, path))
     }
 
-    /// Whether somebody sees at once what is written.
+    /// Whether a person sees at once what is written.
     pub fn is_terminal(&self) -> bool {
         match self {
             Self::Standard => io::stdout().is_terminal(),
@@ -76,7 +77,7 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// All is written.
+    /// Ends the writing: everything is written.
     pub fn finish(self) -> Result<(), CommandFailure> {
         match self {
             Self::Standard => Ok(()),
@@ -86,7 +87,7 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// Cuts off what a file had behind what was written now.
+/// Cuts off the rest of the old content of a file.
 fn cut(file: &mut File) -> io::Result<()> {
     if file.metadata()?.is_file() {
         let end = file.stream_position()?;

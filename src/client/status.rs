@@ -1,4 +1,4 @@
-//! `status`: how nodes are, a line each.
+//! `status`: shows how nodes are, a line each.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use crate::remote::{NodeFault, NodeRequest, RemoteNode};
 /// How many characters of a hash are shown: enough to see which nodes are equal.
 const HASH_CHARACTERS: usize = 8;
 
-/// The longest text of a node's that is shown.
+/// The longest text of a node that is shown.
 const TEXT_BYTES: usize = 400;
 
 const HEADINGS: [&str; COLUMNS] =
     ["NODE", "NAME", "TRANSACTIONS", "HASH", "PEERS", "LAG", "COMMIT", "TROUBLE"];
 const COLUMNS: usize = 8;
 
-/// What is shown if there is nothing to show.
+/// What stands in a cell without a value.
 const NOTHING: &str = "-";
 
-/// What `/peers` says.
+/// The answer of `/peers`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct PeersBody {
@@ -52,7 +52,7 @@ struct PeerState {
     behind: Option<u64>,
 }
 
-/// What `/healthz` says.
+/// The answer of `/healthz`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct HealthBody {
@@ -65,10 +65,10 @@ struct TroubleDetail {
     detail: String,
 }
 
-/// How one node is.
+/// One row: how a node is.
 struct NodeRow {
     address: String,
-    /// None if it does not say.
+    /// None if the node does not say it.
     shown: Option<PeersBody>,
     /// What is wrong; none if all is well.
     trouble: Option<String>,
@@ -79,13 +79,13 @@ struct NodeRow {
 pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), CommandFailure> {
     let limit = nodes.timeout.min(PATIENCE);
     let asked = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
-    // Each is asked at once; what they answer is in the order of the command line.
+    // All are asked at the same time; the rows are in the order of the command line.
     let asked: Vec<_> = asked.collect();
     let mut rows = Vec::new();
     for row in asked {
         rows.push(row.await);
     }
-    // Who reads the table may have gone; the exit status says the essence.
+    // The reader may be gone; the exit status tells the main thing.
     let text = if is_json { rows.iter().map(object).collect() } else { table(&rows) };
     _ = print(text.as_bytes())?;
     let name =
@@ -108,14 +108,14 @@ async fn row(mut node: RemoteNode, limit: Duration) -> NodeRow {
         Ok((shown, trouble)) => NodeRow { address, shown, trouble, is_reached: true },
         Err(fault) => {
             let why = fault.to_string();
-            // The line names it already.
+            // The row names the node already.
             let why = why.strip_prefix(&format!("{address}: ")).unwrap_or(&why).to_owned();
             NodeRow { address, shown: None, trouble: Some(why), is_reached: false }
         }
     }
 }
 
-/// What a node says of itself, and what is wrong with it.
+/// What a node says of itself, and its trouble.
 async fn ask(
     node: &mut RemoteNode,
     limit: Duration,
@@ -207,12 +207,12 @@ fn connected(upstreams: &[PeerState]) -> usize {
     upstreams.iter().filter(|upstream| upstream.state == "connected").count()
 }
 
-/// How many transactions are still to come.
+/// How many transactions the node lacks.
 fn lag(upstreams: &[PeerState]) -> u64 {
     upstreams.iter().filter_map(|upstream| upstream.behind).sum()
 }
 
-/// How long ago something was.
+/// An age for a person.
 fn age(millis: u64) -> String {
     let seconds = millis / 1000;
     match seconds {

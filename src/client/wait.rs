@@ -1,4 +1,4 @@
-//! `wait`: until nodes are ready, have a transaction, or know that it is final.
+//! `wait`: waits until nodes are ready, have a transaction, or know that it is final.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::source::Source;
 /// The longest that a node is asked to wait at once.
 const ASKED: Duration = Duration::from_secs(30);
 
-/// Waits until all nodes are ready and have what is asked for.
+/// Waits until all nodes are ready and have the transaction, if one is named.
 pub async fn wait(
     nodes: Nodes,
     transaction: Option<(&str, u64)>,
@@ -56,7 +56,7 @@ impl AwaitedNode {
         match transaction {
             Some((source, id)) => self.transaction(&source, id, is_committed).await,
             None if is_committed => {
-                // All that it has of a source is final if the last one is.
+                // If the last transaction of a source is final, all of them are.
                 for (source, next) in self.clock().await? {
                     if is_stamping(&source) && next > 0 {
                         self.transaction(&source, next - 1, true).await?;
@@ -68,7 +68,7 @@ impl AwaitedNode {
         }
     }
 
-    /// What the node has of each source: the Id behind the last one.
+    /// The vector clock of the node: for each source the next Id.
     async fn clock(&mut self) -> Result<BTreeMap<String, u64>, CommandFailure> {
         let answer = self.answer("/vclock").await?;
         let address = self.node.address();
@@ -115,7 +115,7 @@ impl AwaitedNode {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Asks until the answer is the one that is waited for.
+    /// Asks until the answer is 200.
     async fn answer(&mut self, target: &str) -> Result<NodeAnswer, CommandFailure> {
         loop {
             match self.once(&NodeRequest::get(target), PATIENCE).await? {
@@ -125,7 +125,7 @@ impl AwaitedNode {
         }
     }
 
-    /// Asks once. What may be otherwise later is the failure inside.
+    /// Asks once. The inner failure is one that may pass.
     async fn once(
         &mut self,
         request: &NodeRequest<'_>,
@@ -142,7 +142,7 @@ impl AwaitedNode {
         let address = self.node.address();
         match answer.head.status {
             200 => Ok(Ok(answer)),
-            // What has no body does not say why. The first commit may be about to come.
+            // An answer without a body does not say why. The first commit may come soon.
             409 if request.method == "HEAD" => Ok(Err(CommandFailure::new(
                 Exit::DoesNotApply,
                 format_args!("{address}: it knows of no primary, so that nothing is final"),
@@ -152,7 +152,7 @@ impl AwaitedNode {
         }
     }
 
-    /// Waits before it is asked again, unless the time is over.
+    /// Waits before the next try, unless the time is over.
     async fn pause(&mut self, failure: CommandFailure) -> Result<(), CommandFailure> {
         let wait = self.backoff.after(Duration::ZERO, fastrand::f64());
         if wait + LEAST_PATIENCE >= self.left() {
@@ -163,7 +163,7 @@ impl AwaitedNode {
     }
 }
 
-/// Whether a source counts what it stamps, so that its last transaction stands for all.
+/// Whether a source stamps its transactions, so that its last one stands for all.
 fn is_stamping(source: &str) -> bool {
     let source: Result<Source, _> = source.parse();
     source.is_ok_and(|source| source.life_name().is_some() || source.is_reserved())

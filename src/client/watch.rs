@@ -1,4 +1,4 @@
-//! `watch`: a part now, and then whenever it changes.
+//! `watch`: prints a part now, and whenever it changes.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -19,10 +19,10 @@ use crate::config::PrintForm;
 use crate::patch::{Document, parse};
 use crate::remote::{NodeRequest, RemoteNode};
 
-/// How long a stream may be silent. A node says something every 15 s.
+/// How long a stream may be silent. A node sends something every 15 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Prints a part, a line each time that it is another one, until nobody reads that any more.
+/// Prints a part, a line for each change, until nobody reads standard output any more.
 pub async fn watch(
     nodes: &mut Nodes,
     pointer: &str,
@@ -53,7 +53,7 @@ async fn watch_on(
         if head.status != 200 {
             return Err(nodes.refusal(head).await);
         }
-        // Who was there comes back.
+        // A node that was reached once is waited for.
         nodes.is_patient = true;
         let mut show = |part: Option<&Document>| match part {
             Some(part) => print(&formatted(part.root(), form)),
@@ -67,7 +67,7 @@ async fn watch_on(
             ControlFlow::Break(()) => return Ok(()),
         };
         told(&format!("{why}; trying again"));
-        // The same node goes on where its stream has ended. Another one may be behind it.
+        // The same node continues where its stream ended. Another node may be behind it.
         if !has_come {
             nodes.turn();
         }
@@ -82,7 +82,8 @@ struct Ended {
     has_come: bool,
 }
 
-/// Shows what the stream of a node brings, and says why it has ended; it breaks off if nobody looks any more.
+/// Shows the values in the stream of a node, and returns why the stream has ended; a break if nobody reads any
+/// more.
 async fn follow(
     node: &mut RemoteNode,
     view: &mut WatchedPart,
@@ -108,7 +109,7 @@ async fn follow(
                 }
                 Ok(true) => {}
                 Err(why) => {
-                    // From the beginning.
+                    // The next stream begins anew.
                     view.last = None;
                     break 'stream format!("{}: {why}", node.address());
                 }
@@ -122,18 +123,18 @@ async fn follow(
 fn hang_up() {
     let stdout = io::stdout();
     loop {
-        // What is asked for is told in any case: that it is closed.
+        // That it is closed is reported in any case.
         let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
         match poll(&mut polled, None) {
             Err(Errno::INTR) => {}
             Ok(_) if !polled[0].revents().is_empty() => return,
-            // It cannot be told. The next write will.
+            // Polling does not work here. The next write will tell.
             _ => std::thread::park(),
         }
     }
 }
 
-/// What is known of a part.
+/// What is known of the part that is watched.
 #[derive(Debug, Default)]
 struct WatchedPart {
     /// The id of the last event.
@@ -145,7 +146,7 @@ struct WatchedPart {
 }
 
 impl WatchedPart {
-    /// Takes an event, and says whether the part is another one than before.
+    /// Takes an event. Returns whether the part has changed.
     fn take(&mut self, event: ReceivedEvent) -> Result<bool, String> {
         let data = str::from_utf8(&event.data).map_err(|error| error.to_string())?;
         let part = match event.kind.as_str() {
@@ -163,7 +164,7 @@ impl WatchedPart {
                 Some(part)
             }
             "gone" => None,
-            // Nothing is new up to there.
+            // The stream has no news up to this id.
             "" if data.is_empty() => {
                 self.last = event.id.or(self.last.take());
                 return Ok(false);

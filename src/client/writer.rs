@@ -1,4 +1,4 @@
-//! Writes that have their effect once, however often and wherever they are sent.
+//! Sends transactions that have their effect once, however often and wherever they are sent.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use crate::remote::{NodeAnswer, NodeRequest};
 use crate::source::Source;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
-/// What the client of a command line is called in the history.
+/// The name of this client in the history.
 const NAME: &str = "shell";
 
-/// The longest that a node waits for a transaction to be final.
+/// The longest time that a node waits for a transaction to become final.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Who names transactions, one after the other.
+/// Names and sends transactions, one after the other.
 pub struct TransactionWriter {
     source: Source,
-    /// The Id of the last one.
+    /// The Id of the last transaction.
     id: u64,
-    /// Where the last one was done; none if none was.
+    /// The node that has accepted the last transaction; none if none has.
     done_at: Option<String>,
 }
 
-/// What is sent.
+/// One transaction to send.
 #[derive(Clone, Copy)]
 pub struct WriteRequest<'a> {
-    /// The part that it is about.
+    /// The part that is changed.
     pub pointer: &'a str,
-    /// What kind of patch it is.
+    /// The media type of the patch.
     pub media_type: &'a str,
     /// The patch.
     pub body: &'a [u8],
     /// Whether to wait until it is final.
     pub is_committed: bool,
-    /// A header that says what the part has to be now, if it has to be something.
+    /// A conditional header (`If-Match` or `If-None-Match`), if there is a condition.
     pub condition: Option<(&'a str, &'a str)>,
 }
 
@@ -47,21 +47,21 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl TransactionWriter {
-    /// A writer of its own, for this command.
+    /// A writer with a new source.
     pub fn new() -> Self {
         let source = Source::begin_life(NAME, fastrand::u64(..));
         Self { source: source.expect("this names a node"), id: 0, done_at: None }
     }
 
-    /// What the last transaction is called, in a line that `wait --transaction` takes.
+    /// The name of the last transaction, as a line for `wait --transaction`.
     pub fn name(&self) -> Vec<u8> {
         format!("{}/{}\n", self.source, self.id).into_bytes()
     }
 
-    /// Sends a transaction, which builds on the one before, until it is known what became of it.
+    /// Sends a transaction, which builds on the one before, until its outcome is known.
     ///
     /// # Errors
-    /// If it does not apply, or that is not known in time.
+    /// If it does not apply, or its outcome is not known in time.
     pub async fn write(
         &mut self,
         nodes: &mut Nodes,
@@ -74,7 +74,7 @@ impl TransactionWriter {
         }
     }
 
-    /// The same, for who wants to know more of a refusal.
+    /// The same, but a refusal is returned as the answer.
     pub async fn send(
         &mut self,
         nodes: &mut Nodes,
@@ -118,7 +118,7 @@ impl TransactionWriter {
         Ok(answer)
     }
 
-    /// Nobody has said what became of it.
+    /// The failure if no node has answered, with what is known of the effect.
     fn unknown(&self, Unanswered { mut failure, known }: Unanswered) -> CommandFailure {
         let Self { source, id, .. } = self;
         match known {

@@ -37,15 +37,15 @@ impl FromStr for Peer {
     }
 }
 
-/// The host, an IPv6 address without its brackets, and the port of an address that was checked.
+/// The host and the port of an address that was checked. An IPv6 host is without its brackets.
 pub fn host_and_port(address: &str) -> (&str, u16) {
     let (host, port) = address.rsplit_once(':').expect("an address has a port");
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     (bare, port.parse().expect("its port is a number"))
 }
 
-/// An address that was checked as a Host header and a URL have it: a zone, which is a matter of one
-/// machine, is left out (RFC 9844).
+/// A checked address in the form of a Host header and a URL: without a zone, which has a meaning on one machine
+/// only (RFC 9844).
 pub fn authority(address: &str) -> String {
     match (address.find('%'), address.find(']')) {
         (Some(zone), Some(end)) => format!("{}{}", &address[..zone], &address[end..]),
@@ -53,7 +53,7 @@ pub fn authority(address: &str) -> String {
     }
 }
 
-/// Where a node listens that is given by its URL, and whether it speaks TLS; none if it is no URL.
+/// The address in the URL of a node, and whether the node speaks TLS; none if the value is no URL of a node.
 pub fn node_url(value: &OsStr) -> Result<Option<(String, bool)>, UsageError> {
     let Some((scheme, rest)) = value.to_str().and_then(|text| text.split_once("://")) else {
         return Ok(None);
@@ -85,7 +85,7 @@ pub fn need_tls(what: &str) -> Result<(), UsageError> {
     Err(usage(format!("{what}: this build has no TLS; build with --features tls")))
 }
 
-/// An address that stood in a URL, in which the % before a zone may be percent-encoded.
+/// An address from a URL, in which the % before a zone may be percent-encoded.
 fn of_url(address: &str) -> String {
     address.replacen("%25", "%", 1)
 }
@@ -126,7 +126,7 @@ pub fn check_address(text: &str) -> Result<&str, UsageError> {
     }
 }
 
-/// A peer, as it is named in a command line.
+/// Reads a peer as the command line names it.
 pub fn parse_peer(text: &str) -> Result<Peer, UsageError> {
     let (rest, is_tls) = match text.split_once("://") {
         None => (text, false),
@@ -153,7 +153,7 @@ pub fn parse_peer(text: &str) -> Result<Peer, UsageError> {
     Ok(Peer { address: check_address(&address)?.to_owned(), path: path.to_owned(), is_tls })
 }
 
-/// The origin of web pages, as browsers write it.
+/// Reads an origin of web pages, and returns it as browsers write it.
 pub fn check_origin(text: &str) -> Result<String, UsageError> {
     let wrong = |why: &str| {
         usage(format!(
@@ -177,7 +177,7 @@ pub fn check_origin(text: &str) -> Result<String, UsageError> {
         "https" => "443",
         _ => "",
     };
-    // The host alone is checked with a port that any address may have.
+    // A host alone is checked with some port.
     let address = if has_port { rest.to_owned() } else { format!("{rest}:0") };
     check_address(&address).map_err(|error| wrong(&error.to_string()))?;
     match rest.rsplit_once(':') {

@@ -1,4 +1,4 @@
-//! What a command asks of running nodes, as a client.
+//! Commands that are clients of running nodes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,17 +8,18 @@ use super::Remote;
 /// A command that is a client of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCommand {
-    /// The nodes, at least one. What one does not answer is asked of the next, but for [`ClientOrder::Status`] and
-    /// [`ClientOrder::Wait`], which are about all of them.
+    /// The nodes, at least one. If one does not answer, the next one is asked. [`ClientOrder::Status`] and
+    /// [`ClientOrder::Wait`] are about all of them.
     pub nodes: Vec<Remote>,
     /// What is to be done.
     pub order: ClientOrder,
-    /// For how long it is tried before no node counts as reachable. For a write on [`Write::is_committed`] and for
-    /// [`ClientOrder::Wait`] it is how long is waited in all. [`ClientOrder::Watch`] gives up if it has reached none for so long.
+    /// How long nodes are asked before the command fails. A write with [`Write::is_committed`] and
+    /// [`ClientOrder::Wait`] wait so long in all; [`ClientOrder::Watch`] gives up if it has reached no node for
+    /// so long.
     pub timeout: Duration,
 }
 
-/// What is to be done. Each pointer is a JSON Pointer that was checked; "" is the whole document.
+/// What is to be done. Each pointer is a valid JSON Pointer; "" is the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientOrder {
     /// Print a part.
@@ -32,14 +33,14 @@ pub enum ClientOrder {
     },
     /// Change a part.
     Write(Write),
-    /// Open a part in an editor, and send what was changed.
+    /// Open a part in an editor, and send the changes.
     Edit {
         /// Which one.
         pointer: String,
         /// Whether to wait until it is final.
         is_committed: bool,
     },
-    /// Print a part now and as it changes, a line each.
+    /// Print a part now and at each change, a line each.
     Watch {
         /// Which one.
         pointer: String,
@@ -71,11 +72,11 @@ pub enum ClientOrder {
         /// Whether each line is a JSON object.
         is_json: bool,
     },
-    /// Wait until all of the nodes are ready, and for what else is asked.
+    /// Wait until all of the nodes are ready, and perhaps for a transaction.
     Wait {
         /// The transaction that they must have, by its source and Id.
         transaction: Option<(String, u64)>,
-        /// Whether that transaction must be final; without one, whatever the node holds when it is asked first.
+        /// Whether that transaction must be final; without one, everything that the node has at first.
         is_committed: bool,
     },
 }
@@ -83,18 +84,18 @@ pub enum ClientOrder {
 /// One transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// What it is about.
+    /// The part that is changed.
     pub pointer: String,
-    /// What becomes of it.
+    /// The change.
     pub change: PartChange,
     /// Whether to wait until it is final (`wait=committed`).
     pub is_committed: bool,
 }
 
-/// What becomes of a part.
+/// A change of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartChange {
-    /// It is this value, whether or not there was one.
+    /// It is set to this value, whether or not there was one.
     Set(Input),
     /// This merge patch (RFC 7396) is applied to it.
     Merge(Input),
@@ -107,7 +108,7 @@ pub enum PartChange {
 /// Where JSON is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// It is the argument: checked to be JSON.
+    /// The argument itself, which is JSON.
     Text(String),
     /// A file.
     File(PathBuf),

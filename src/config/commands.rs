@@ -65,10 +65,10 @@ const VALUE: Argument =
 const DIR: Argument =
     argument("DIR", ValueKind::Directory, Count::One, "a data directory that no node uses");
 
-/// How what only reads can end.
+/// The exit statuses of commands that only read.
 const OF_READS: &[Exit] = &[Exit::Failed, Exit::NotFound, Exit::Unreachable];
 
-/// How a write can end.
+/// The exit statuses of writes.
 const OF_WRITES: &[Exit] = &[Exit::Failed, Exit::DoesNotApply, Exit::NotFound, Exit::Unreachable];
 
 const EXACTLY_ONCE: &str =

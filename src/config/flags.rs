@@ -6,7 +6,7 @@ const FILE: Option<ValueEntry> = Some(ValueEntry { name: "FILE", kind: ValueKind
 
 const DURATION: Option<ValueEntry> = Some(ValueEntry { name: "DURATION", kind: ValueKind::Text });
 
-/// What most flags have.
+/// The fields of most flags.
 const PLAIN: Flag =
     Flag { name: "", value: None, is_repeated: false, excludes: None, help: "", more: "" };
 
@@ -193,5 +193,5 @@ pub static TRANSACTION: Flag = Flag {
     ..PLAIN
 };
 
-/// What a command needs to reach nodes.
+/// The flags of all commands that talk to nodes.
 pub static REACH: &[&Flag] = &[&TOKEN, &TOKEN_FILE, &TLS_CA, &TLS_CERT, &TLS_KEY];

@@ -1,4 +1,4 @@
-//! What is given: by the command line, else by the environment.
+//! The flags and arguments that are given: by the command line, or else by the environment.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -11,11 +11,11 @@ use super::commands::{COMMANDS, RUN, flags};
 use super::rows::{Argument, CommandEntry, Count, Flag, ValueKind};
 use super::{UsageError, usage, values};
 
-/// A command with its flags and arguments.
+/// A command with the flags and arguments that are given to it.
 pub struct Given {
     pub command: &'static CommandEntry,
     pub arguments: Vec<OsString>,
-    /// How many of the arguments are the command line's. Those behind them are the environment's.
+    /// How many of the arguments are from the command line. The rest is from the environment.
     said: usize,
     flags: Vec<Setting>,
 }
@@ -27,7 +27,7 @@ struct Setting {
     is_of_environment: bool,
 }
 
-/// What is asked for.
+/// What a command line asks for.
 pub enum Invocation {
     Do(Given),
     Help(&'static CommandEntry),
@@ -75,14 +75,14 @@ impl Words {
     }
 }
 
-/// Whether it is a JSON value that looks like short options.
+/// Whether a word is a negative number, which looks like a short option.
 fn is_negative_number(word: &OsStr) -> bool {
     let bytes = word.as_encoded_bytes();
     bytes.first() == Some(&b'-') && bytes.get(1).is_some_and(u8::is_ascii_digit)
 }
 
 impl Given {
-    /// Sorts the words of a command line, and adds what the environment has for that command.
+    /// Sorts the words of a command line, and adds the variables of the environment for that command.
     pub fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
         environment: impl Fn(&str) -> Option<OsString>,
@@ -107,7 +107,7 @@ impl Given {
         let Words { arguments, flags, .. } = words;
         let mut given = Self { command, said: arguments.len(), arguments, flags };
         given.check_flags()?;
-        // Empty is what a script or a container file says that has nothing to say.
+        // A script or a container file may leave a variable empty: that means nothing.
         let environment = &|name: String| environment(&name).filter(|value| !value.is_empty());
         for flag in command.flags() {
             given.add(flag, environment)?;
@@ -120,7 +120,7 @@ impl Given {
         Ok(Invocation::Do(given))
     }
 
-    /// Adds what the environment says of a flag, unless the command line says it, or what excludes it.
+    /// Adds a flag from the environment, unless the command line has it or a flag that excludes it.
     fn add(
         &mut self,
         flag: &'static Flag,
@@ -149,7 +149,7 @@ impl Given {
         Ok(())
     }
 
-    /// Adds what the environment says of the arguments that the command line lacks.
+    /// Adds the arguments that the command line lacks from the environment.
     fn add_arguments(
         &mut self,
         environment: impl Fn(String) -> Option<OsString>,
@@ -221,7 +221,7 @@ impl Given {
         }
     }
 
-    /// An argument in UTF-8, by `read`. An error says which variable it is of.
+    /// An argument in UTF-8, read by `read`. An error names its variable if it is from the environment.
     pub fn argument<T>(
         &self,
         index: usize,
@@ -231,7 +231,7 @@ impl Given {
         if index < self.said {
             return value;
         }
-        // An argument that may be repeated is one variable.
+        // A repeated argument has one variable.
         let argument = &self.command.arguments[index.min(self.command.arguments.len() - 1)];
         value.map_err(|error| usage(format!("{}: {error}", argument.variable())))
     }
@@ -242,17 +242,17 @@ impl Given {
         values::path(argument.value.name, argument.value.kind, &self.arguments[index])
     }
 
-    /// What is wrong with arguments that are right in number and each for itself.
+    /// An error of the command line as a whole.
     pub fn error(&self, error: impl fmt::Display) -> UsageError {
         usage(format!("{}: {error}", self.command.name))
     }
 
     fn setting(&self, flag: &Flag) -> Option<&Setting> {
-        // The last one counts, and the command line's before the environment's, which has others only.
+        // The last one counts. The environment never has a flag that the command line has.
         self.flags.iter().rfind(|setting| setting.flag.name == flag.name)
     }
 
-    /// How a flag was given: as itself, or by its variable.
+    /// The name by which a flag was given: `--name`, or its variable.
     pub fn name(&self, flag: &Flag) -> Option<String> {
         self.setting(flag).map(Setting::name)
     }
@@ -261,7 +261,7 @@ impl Given {
         self.setting(flag).is_some()
     }
 
-    /// A flag's value by `read`, which is told how it was given.
+    /// The value of a flag, read by `read`, which also gets the name by which the flag was given.
     pub fn value<T>(
         &self,
         flag: &Flag,
@@ -270,7 +270,7 @@ impl Given {
         self.setting(flag).map(|setting| read(&setting.name(), &setting.value)).transpose()
     }
 
-    /// All values of a flag that can be given again.
+    /// All values of a flag that may be repeated.
     pub fn values<T>(
         &self,
         flag: &Flag,

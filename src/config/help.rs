@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::commands::{COMMANDS, RUN};
 use super::rows::{CommandEntry, Exit, Flag};
 
-/// How wide a terminal is at least.
+/// The width of the narrowest terminal.
 const COLUMNS: usize = 80;
 
-/// What is said of a command; of the one that runs a node, that of the whole program.
+/// The help of a command. That of the command that runs a node is about the whole program.
 pub fn help(command: &CommandEntry) -> String {
     if command.name.is_empty() { of_all() } else { of_command(command) }
 }
@@ -51,7 +51,7 @@ fn of_command(command: &CommandEntry) -> String {
     text
 }
 
-/// A command's name and arguments, without the program's.
+/// A command's name and arguments, without the name of the program.
 fn usage_of_arguments(command: &CommandEntry) -> String {
     let usage = command.usage();
     usage.strip_prefix("patchmesh ").unwrap_or(&usage).to_owned()
@@ -70,7 +70,7 @@ fn ending(text: &mut String, exits: &[Exit], example: &str) {
     write!(text, "\nExample: {example}\n").expect("a string takes all");
 }
 
-/// Rows of two columns.
+/// Writes rows of two columns.
 fn table(text: &mut String, rows: Vec<(String, String)>) {
     let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or_default();
     for (left, right) in rows {
@@ -78,7 +78,7 @@ fn table(text: &mut String, rows: Vec<(String, String)>) {
     }
 }
 
-/// Prose, in lines that fit.
+/// Writes prose in lines that fit.
 fn wrap(text: &mut String, prose: &str) {
     let mut column = 0;
     for word in prose.split_whitespace() {

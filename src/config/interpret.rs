@@ -1,4 +1,4 @@
-//! What each command makes of what was given to it.
+//! Makes a [`Command`] of the flags and arguments that are given.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::{
     PartChange, Peer, PeersOrder, PrintForm, Remote, TlsFiles, UsageError, Write, usage, values,
 };
 
-/// What is final is kept for so long, unless something else is asked for.
+/// How long final transactions are kept one by one, unless `--keep` says another time.
 const KEEP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
-/// What is not final by then is void, unless something else is asked for.
+/// A transaction that is older when it reaches the primary is void, unless `--horizon` says another time.
 const HORIZON_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A client gives up after so long, unless something else is asked for.
+/// When a client gives up, unless `--timeout` says another time.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 type Parsed<T> = Result<T, UsageError>;
@@ -69,7 +69,7 @@ fn origins(given: &Given) -> Parsed<Origins> {
         "*" => Ok(None),
         text => check_origin(text).map(Some).map_err(|error| usage(format!("{name}: {error}"))),
     })?;
-    // One of them is all.
+    // If one of them is `*`, all are meant.
     Ok(origins.into_iter().collect::<Option<_>>().map_or(Origins::All, Origins::These))
 }
 
@@ -89,7 +89,7 @@ fn tls_files(given: &Given) -> Parsed<TlsFiles> {
     Ok(TlsFiles { own, ca: given.value(&TLS_CA, values::tls_file)? })
 }
 
-/// Running nodes, each where it listens and whether it speaks TLS.
+/// Running nodes, each given by its address and whether it speaks TLS.
 fn remotes(given: &Given, nodes: Vec<(String, bool)>) -> Parsed<Vec<Remote>> {
     let token = given.value(&TOKEN, values::token)?;
     let token_file = given.path(&TOKEN_FILE)?;
@@ -110,7 +110,7 @@ pub fn verify(given: &Given) -> Parsed<Command> {
         values::node(values::utf8(value)?).map_err(|error| usage(format!("{name}: {error}")))
     })?;
     let name = given.value(&SOURCE, values::node_name)?;
-    // A variable may be there for the node that runs otherwise.
+    // The variable may be meant for the node that runs with this directory.
     if peer.is_none() && given.name(&SOURCE).as_deref() == Some("--source") {
         return Err(given.error("--source belongs to --rebuild-from"));
     }
@@ -159,13 +159,13 @@ pub fn peers(given: &Given) -> Parsed<Command> {
     Ok(Command::Peers { node: remote(given, node)?, order })
 }
 
-/// A client's command about the nodes of its first argument, one of which is enough.
+/// A client's command for the nodes of its first argument. One of them is enough.
 fn client(given: &Given, order: ClientOrder) -> Parsed<Command> {
     let nodes = given.argument(0, values::nodes)?;
     of_nodes(given, nodes, order)
 }
 
-/// A client's command about the nodes of all its arguments.
+/// A client's command for the nodes of all its arguments.
 fn of_all(given: &Given, order: ClientOrder) -> Parsed<Command> {
     let nodes = (0..given.arguments.len()).map(|index| given.argument(index, values::nodes));
     of_nodes(given, nodes.collect::<Parsed<Vec<_>>>()?.concat(), order)
@@ -177,7 +177,7 @@ fn of_nodes(given: &Given, nodes: Vec<(String, bool)>, order: ClientOrder) -> Pa
     Ok(Command::Client(ClientCommand { nodes, order, timeout }))
 }
 
-/// The pointer behind the nodes; that of the document if there is none.
+/// The pointer behind the nodes; that of the whole document if there is none.
 fn pointer(given: &Given) -> Parsed<String> {
     if given.arguments.len() < 2 { Ok(String::new()) } else { given.argument(1, values::pointer) }
 }

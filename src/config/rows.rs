@@ -1,40 +1,40 @@
-//! What a row of the tables says: [`Flag`]s, [`Argument`]s, [`CommandEntry`]s and [`Exit`]s.
+//! The rows of the tables: [`Flag`]s, [`Argument`]s, [`CommandEntry`]s and [`Exit`]s.
 //!
-//! The command line is read by these rows, and `--help`, the completions and the man page are made of them.
+//! The command line is read by these rows; `--help`, the completions and the man page are made of them.
 
 use super::given::Given;
 use super::{Command, UsageError};
 
-/// A flag, `--name` or `--name VALUE`, and also the environment variable [`Flag::variable`].
+/// A flag, `--name` or `--name VALUE`, which is also the environment variable [`Flag::variable`].
 #[derive(Debug)]
 pub struct Flag {
     /// Its name, without the dashes.
     pub name: &'static str,
-    /// What its value is; none if it is given or not.
+    /// Its value; none for a flag without one.
     pub value: Option<ValueEntry>,
-    /// Whether it may be given again, for more. The environment variable has commas between them.
+    /// Whether it may be repeated. In the environment variable commas stand between the values.
     pub is_repeated: bool,
-    /// The flag that cannot be given with it.
+    /// The flag that it excludes.
     pub excludes: Option<&'static str>,
     /// What it does, in a few words.
     pub help: &'static str,
-    /// What else there is to say about it, in whole sentences.
+    /// More about it, in whole sentences.
     pub more: &'static str,
 }
 
-/// What is given to a flag, or as an argument.
+/// The value of a flag or argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueEntry {
-    /// What it is called, in capital letters.
+    /// Its name, in capital letters.
     pub name: &'static str,
-    /// What it can be.
+    /// Which values are possible.
     pub kind: ValueKind,
 }
 
-/// What a value can be, as far as a shell can complete it.
+/// Which values are possible, as far as a shell can complete them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
-    /// Nothing that a shell knows.
+    /// Any text: a shell cannot complete it.
     Text,
     /// A file.
     File,
@@ -44,7 +44,7 @@ pub enum ValueKind {
     Words(&'static [&'static str]),
 }
 
-/// An argument of a command, by its place.
+/// An argument of a command, known by its place.
 #[derive(Debug)]
 pub struct Argument {
     /// What it is.
@@ -60,32 +60,32 @@ pub struct Argument {
 pub enum Count {
     /// Once.
     One,
-    /// Once or not. None follows that must be given.
+    /// Once or not. No required argument follows.
     Optional,
-    /// At least once. None follows.
+    /// At least once. It is the last argument.
     Some,
-    /// Any number of times. None follows.
+    /// Any number of times. It is the last argument.
     Any,
 }
 
 /// A command.
 #[derive(Debug)]
 pub struct CommandEntry {
-    /// The first word; "" runs a node.
+    /// Its name, the first word of the command line; "" for the command that runs a node.
     pub name: &'static str,
     /// What it does, in a few words.
     pub summary: &'static str,
-    /// What else there is to say about it, in whole sentences.
+    /// More about it, in whole sentences.
     pub more: &'static str,
-    /// What follows its name.
+    /// Its arguments.
     pub arguments: &'static [Argument],
-    /// What flags it takes.
+    /// Its flags.
     pub flags: &'static [&'static [&'static Flag]],
-    /// How it can end besides [`Exit::Done`] and [`Exit::Usage`].
+    /// Its exit statuses besides [`Exit::Done`] and [`Exit::Usage`].
     pub exits: &'static [Exit],
-    /// How it is used.
+    /// An example.
     pub example: &'static str,
-    /// Makes a command of what was given.
+    /// Makes a [`Command`] of the flags and arguments.
     pub(super) read: fn(&Given) -> Result<Command, UsageError>,
 }
 
@@ -108,7 +108,7 @@ pub enum Exit {
 }
 
 impl Flag {
-    /// The environment variable that gives it too.
+    /// The environment variable of the flag.
     pub fn variable(&self) -> String {
         format!("PATCHMESH_{}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
@@ -123,7 +123,7 @@ impl Flag {
 }
 
 impl Argument {
-    /// The environment variable that gives it too, if it belongs to a node that is to run.
+    /// The environment variable of the argument, if it is one of the command that runs a node.
     pub fn variable(&self) -> String {
         let plural = if self.count == Count::Any { "S" } else { "" };
         format!("PATCHMESH_{}{plural}", self.value.name)
@@ -147,7 +147,7 @@ impl CommandEntry {
         self.flags.iter().flat_map(|flags| flags.iter().copied())
     }
 
-    /// How its command line begins: the program, its name and its arguments.
+    /// The beginning of its command line: the program, its name and its arguments.
     pub fn usage(&self) -> String {
         let words = ["patchmesh", self.name].map(str::to_owned);
         let arguments = self.arguments.iter().map(Argument::usage);
@@ -155,7 +155,7 @@ impl CommandEntry {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// All ways in which it can end, in their order.
+    /// All its exit statuses, in their order.
     pub fn exits(&self) -> Vec<Exit> {
         let mut exits = [&[Exit::Done, Exit::Usage], self.exits].concat();
         exits.sort_unstable();

@@ -1,4 +1,4 @@
-//! Values of flags and arguments. What is wrong with one is told with how it was given: by a flag or a variable.
+//! Reads values of flags and arguments. `name` is the flag or the variable, for errors.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -17,15 +17,16 @@ const MOST_THREADS: usize = 64;
 /// More connections than this are a mistake: no machine has as many descriptors for one process.
 const MOST_CONNECTIONS: usize = 1_000_000;
 
-/// A longer duration is a mistake: a hundred years.
+/// A longer duration is a mistake: this is a hundred years.
 pub const MOST_DAYS: u64 = 36_500;
 
-/// What is given in UTF-8.
+/// A value in UTF-8.
 pub fn utf8(value: &OsStr) -> Result<&str, UsageError> {
     value.to_str().ok_or_else(|| usage(format!("{value:?} is not UTF-8")))
 }
 
-/// An empty path is the current directory for the system: a script's empty variable is meant by nobody.
+/// A path. An empty one is refused: for the system it is the current directory, but more likely a script's
+/// variable is empty.
 pub fn path(name: &str, kind: ValueKind, value: &OsStr) -> Result<PathBuf, UsageError> {
     if value.is_empty() {
         let wanted = if kind == ValueKind::Directory { "directory" } else { "file" };
@@ -139,7 +140,8 @@ pub fn pointer(text: &str) -> Result<String, UsageError> {
     Ok(text.to_owned())
 }
 
-/// JSON, a file, which is told from JSON by its name or by a `@` before that, or `-` for standard input.
+/// JSON; a file, if there is a `@` before its name or if the text looks like a file's name and not like JSON;
+/// or `-` for standard input.
 pub fn input(text: &str) -> Result<Input, UsageError> {
     if text == "-" {
         return Ok(Input::Stdin);
@@ -157,13 +159,13 @@ pub fn input(text: &str) -> Result<Input, UsageError> {
     }
 }
 
-/// Whether what is not JSON is likely to be a file's name.
+/// Whether a text that is not JSON looks like a file's name.
 fn is_file_name(text: &str) -> bool {
     let may_begin = |first: char| !first.is_ascii_digit() && !"{[\"-".contains(first);
     text.starts_with(may_begin) && text.contains(['.', '/'])
 }
 
-/// Where nodes listen, and whether they speak TLS: URLs or addresses, with commas between them.
+/// Nodes, given by URLs or addresses with commas between them: the address of each, and whether it speaks TLS.
 pub fn nodes(text: &str) -> Result<Vec<(String, bool)>, UsageError> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let nodes = parts.map(node).collect::<Result<Vec<_>, _>>()?;
@@ -173,7 +175,7 @@ pub fn nodes(text: &str) -> Result<Vec<(String, bool)>, UsageError> {
     Ok(nodes)
 }
 
-/// Where a node listens that is given by its address or by a URL, and whether it speaks TLS.
+/// A node, given by its address or a URL: its address, and whether it speaks TLS.
 pub fn node(text: &str) -> Result<(String, bool), UsageError> {
     match node_url(text.as_ref())? {
         Some(node) => Ok(node),
@@ -184,7 +186,7 @@ pub fn node(text: &str) -> Result<(String, bool), UsageError> {
     }
 }
 
-/// The first token of a file of tokens, which is what a command shows to nodes.
+/// The first token in a file of tokens. Commands show it to nodes.
 ///
 /// # Errors
 /// Why it has none.

@@ -13,9 +13,9 @@ pub enum Body {
     Static(&'static [u8]),
     /// Made for this answer.
     Owned(Vec<u8>),
-    /// Kept elsewhere, too.
+    /// Shared with other owners.
     Shared(Arc<[u8]>),
-    /// One of these, which counts among the answers in flight.
+    /// Another body, which counts among the answers in flight.
     Counted(Box<CountedBody>),
     /// Made while it is written.
     Pieces(BodyPieces),
@@ -25,25 +25,25 @@ pub enum Body {
 
 /// A body that is made a piece at a time, so that it is never in memory as a whole.
 pub struct BodyPieces {
-    /// How many bytes there are; none if that is known only when they are made.
+    /// The length of the body; none if it is known only at the end.
     length: Option<u64>,
     next: Box<NextPiece>,
 }
 
 type NextPiece = dyn FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send;
 
-/// Why pieces break off.
+/// Why a body in pieces breaks off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokenOff {
-    /// They are not as long as it was said that they are.
+    /// The pieces do not have the length that was announced.
     WrongLength,
-    /// Whoever takes them is so slow that what they are made of cannot be held any longer.
+    /// The client reads so slowly that the data behind the pieces cannot be kept any longer.
     TooSlow,
 }
 
 impl Body {
-    /// A body of `length` bytes, which are those of these pieces. The next piece is asked for when the
-    /// one before it is written, so each should be made in little time; and only if they may go on.
+    /// A body of `length` bytes in these pieces. The next piece is asked for when the one before it is written,
+    /// and only if `may_go_on` says so. It should take little time to make one.
     pub fn in_pieces(
         length: u64,
         pieces: impl Iterator<Item = Vec<u8>> + Send + 'static,
@@ -66,7 +66,7 @@ impl Body {
         Body::Pieces(BodyPieces { length: Some(length), next: Box::new(next) })
     }
 
-    /// Whether it is known how many bytes there are.
+    /// Whether its length is known.
     pub fn has_length(&self) -> bool {
         match self {
             Body::Pieces(pieces) => pieces.length.is_some(),
@@ -75,7 +75,7 @@ impl Body {
         }
     }
 
-    /// How many bytes there are; none if that is not known.
+    /// Its length; 0 if that is not known.
     pub fn length(&self) -> u64 {
         match self {
             Body::Pieces(pieces) => pieces.length.unwrap_or(0),
@@ -96,7 +96,7 @@ impl Body {
 }
 
 impl BrokenOff {
-    /// How loudly it is to be told: one of them cannot be unless this node is wrong.
+    /// The level at which it is logged: a wrong length is a fault of this node.
     pub fn level(self) -> log::Level {
         match self {
             Self::WrongLength => log::Level::Error,
@@ -117,14 +117,14 @@ impl fmt::Display for BrokenOff {
 }
 
 impl BodyPieces {
-    /// Those that this makes, however many that will be.
+    /// The pieces that `next` makes, of unknown length.
     pub(super) fn of_unknown_length(
         next: impl FnMut() -> Result<Option<Vec<u8>>, BrokenOff> + Send + 'static,
     ) -> Self {
         Self { length: None, next: Box::new(next) }
     }
 
-    /// How the pieces are marked: not at all if it is known how many bytes there are.
+    /// How the pieces are framed: not at all if the length is known.
     pub fn coding(&self, version: HttpVersion) -> Coding {
         if self.length.is_some() { Coding::UntilClose } else { Coding::of(version) }
     }
@@ -132,7 +132,7 @@ impl BodyPieces {
     /// The next piece, which may be empty; none if there are no more.
     ///
     /// # Errors
-    /// If there are fewer or more bytes in all than was said, or it takes too long: the answer cannot be
+    /// If the pieces do not have the announced length, or the client is too slow. Then the answer cannot be
     /// completed.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, BrokenOff> {
         (self.next)()

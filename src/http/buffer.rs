@@ -5,10 +5,10 @@ const INITIAL_BYTES: usize = 8 * 1024;
 /// A buffer that its reads keep filling grows to this size, so that a large body costs few reads.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Bytes that came and have not been taken yet.
+/// Bytes that were received and not consumed yet.
 ///
-/// It belongs to the connection, not to a request: what one request leaves is the beginning of
-/// the next one, or, after an upgrade, of the other protocol.
+/// It belongs to the connection, not to a request: the bytes behind one request are the beginning of the next
+/// one, or, after an upgrade, of the other protocol.
 ///
 /// Consuming moves an index, not bytes. The storage is always initialized to its full length, so
 /// a read needs no clearing.
@@ -25,20 +25,20 @@ impl ReadBuffer {
         ReadBuffer { bytes: vec![0; INITIAL_BYTES], start: 0, end: 0 }
     }
 
-    /// What came and was not consumed.
+    /// The bytes that are not consumed yet.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// Room to read into, never empty. What was written there counts after [`filled`](Self::filled).
+    /// Room for bytes, never empty. Bytes that are written there count after [`filled`](Self::filled).
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
         }
         if self.end == self.bytes.len() {
-            // Moving only what is at most half of the buffer keeps the moving linear in what was
-            // read, also if it comes byte by byte.
+            // At most half of the buffer is moved at a time. So the work is linear in the bytes read, even if
+            // they come one by one.
             if self.start >= self.bytes.len() / 2 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 self.end -= self.start;
@@ -50,7 +50,7 @@ impl ReadBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Takes note that `count` bytes were written to the beginning of [`space`](Self::space).
+    /// Records that `count` bytes were written to the beginning of [`space`](Self::space).
     pub fn filled(&mut self, count: usize) {
         self.end += count;
         assert!(self.end <= self.bytes.len(), "more was filled than there was space");
@@ -59,7 +59,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes note that the first `count` unread bytes are done with.
+    /// Drops the first `count` unread bytes.
     pub fn consume(&mut self, count: usize) {
         self.start += count;
         assert!(self.start <= self.end, "more was consumed than there was to read");
@@ -76,7 +76,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Ends the buffer and hands on what was not consumed.
+    /// Gives up the buffer, and returns the bytes that are not consumed yet.
     pub fn into_unread(self) -> Vec<u8> {
         self.unread().to_vec()
     }

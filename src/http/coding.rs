@@ -2,17 +2,17 @@
 
 use super::HttpVersion;
 
-/// How the parts of such a body are marked.
+/// How the parts of such a body are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
     /// In chunks (RFC 9112, 7.1).
     Chunked,
-    /// Not at all: it ends with the connection, as HTTP/1.0 has it, or where was said before.
+    /// Not at all: the body ends with the connection, as in HTTP/1.0, or has an announced length.
     UntilClose,
 }
 
 impl Coding {
-    /// The one for an answer to a request of this version.
+    /// The coding of an answer to a request of this version.
     pub fn of(version: HttpVersion) -> Self {
         match version {
             HttpVersion::Http11 => Self::Chunked,
@@ -20,7 +20,7 @@ impl Coding {
         }
     }
 
-    /// What goes before a part of `length` bytes, which are some.
+    /// What goes before a part of `length` bytes, at least one.
     pub fn before(self, length: u64) -> String {
         assert!(length > 0, "an empty chunk would be the last one");
         match self {
@@ -37,7 +37,7 @@ impl Coding {
         }
     }
 
-    /// A whole part: these, one behind the other, which are some bytes.
+    /// A whole part of these pieces, at least one byte.
     pub fn part(self, pieces: &[&[u8]]) -> Vec<u8> {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
         let mut part = self.before(length).into_bytes();
@@ -46,7 +46,7 @@ impl Coding {
         part
     }
 
-    /// What says that there are no more parts.
+    /// What ends the body.
     pub fn end(self) -> &'static str {
         match self {
             Self::Chunked => "0\r\n\r\n",

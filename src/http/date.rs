@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The last second of the year 9999, the last that the format of a date has digits for.
+/// The last second of the year 9999: the format has four digits for a year.
 const LAST_DATE_SECONDS: u64 = 253_402_300_799;
 
 /// The text of the `Date` header, made once a second.
@@ -15,7 +15,7 @@ pub struct DateCache {
 impl DateCache {
     /// The time in HTTP's format.
     pub fn text(&mut self, now: SystemTime) -> &str {
-        // A clock that is far off must not end in a panic, which httpdate has for such years.
+        // httpdate panics for years that only a wrong clock has.
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = since_epoch.as_secs().min(LAST_DATE_SECONDS);
         if self.seconds != Some(seconds) {

@@ -1,4 +1,4 @@
-//! Bytes to requests.
+//! Makes requests of bytes.
 
 use super::head::{Framing, Section, line_end, parse_head};
 use super::request::{Request, RequestLine};
@@ -6,7 +6,7 @@ use super::request_body::BodyReader;
 use super::request_line::is_token_byte;
 use super::{HttpError, Limits, ReadBuffer};
 
-/// Empty lines that may stand before a request line (RFC 9112, 2.2: at least one).
+/// How many empty lines are accepted before a request line (RFC 9112, 2.2: at least one).
 const EMPTY_LINES: usize = 4;
 
 /// Reads one request after the other out of the read buffer of one connection.
@@ -21,14 +21,14 @@ pub struct Decoder {
 pub enum Decoded {
     /// The request is not complete; read more.
     Incomplete,
-    /// As `Incomplete`, and the client waits to be told [`CONTINUE`](super::CONTINUE) before it
-    /// sends the body. Said once a request, and only if nothing of the body has come yet.
+    /// As `Incomplete`, but the client sends the body only after [`CONTINUE`](super::CONTINUE). Returned at
+    /// most once a request, and only if no byte of the body has come yet.
     AwaitsContinue,
-    /// A request. There may be more in the buffer.
+    /// A request is complete. More may be in the buffer.
     Complete(Request),
 }
 
-/// Where between two requests a connection is, which decides how long it may take.
+/// How far the next request has come. This decides how long the client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing of the next request has come.
@@ -39,14 +39,13 @@ pub enum Phase {
     Body,
 }
 
-/// Invariant: the read buffer begins where the state begins, that is, what a state is done with is
-/// consumed, except that the request line and the header section stay in it until both are
-/// complete.
+/// Invariant: when a state ends, its bytes are consumed. Only the request line and the header section stay in
+/// the read buffer until both are complete.
 #[derive(Debug)]
 enum DecoderState {
-    /// Before the request line, after so many empty lines.
+    /// Before the request line, after this many empty lines.
     Start { empty_lines: usize },
-    /// In the request line, of which so many bytes were looked at in vain.
+    /// In the request line; this many of its bytes were searched for its end.
     Line { scanned: usize },
     /// In the header section.
     Fields { line: RequestLine, section_start: usize, section: Section },
@@ -62,7 +61,8 @@ impl Decoder {
         Decoder { limits, state: START }
     }
 
-    /// Where it is. Right only after [`decode`](Self::decode) has seen all that was read.
+    /// How far the next request has come. This is right only after [`decode`](Self::decode) has seen all bytes
+    /// that were read.
     pub fn phase(&self) -> Phase {
         match self.state {
             DecoderState::Start { .. } => Phase::Idle,
@@ -71,7 +71,7 @@ impl Decoder {
         }
     }
 
-    /// The request whose body is to come, or cannot come.
+    /// The request whose body is not complete, or is refused.
     pub fn request(&self) -> Option<&Request> {
         match &self.state {
             DecoderState::Body { request, .. } => Some(request),
@@ -87,8 +87,8 @@ impl Decoder {
         }
     }
 
-    /// Goes on with what is in the buffer. After an error the connection is to be closed, and the
-    /// decoder not to be used.
+    /// Decodes what is in the buffer. After an error the connection is to be closed, and the decoder must not
+    /// be used again.
     pub fn decode(&mut self, buffer: &mut ReadBuffer) -> Result<Decoded, HttpError> {
         loop {
             match &mut self.state {
@@ -101,8 +101,8 @@ impl Decoder {
                     [first, ..] if is_token_byte(*first) => {
                         self.state = DecoderState::Line { scanned: 0 };
                     }
-                    // Found at the first byte, because what is no HTTP at all (TLS, say) has no
-                    // lines to wait for the end of.
+                    // Refused at the first byte: another protocol, such as TLS, may have no line ends to wait
+                    // for.
                     _ => {
                         return Err(HttpError::bad_request(
                             "a request begins with its method (is this client speaking HTTP?)",

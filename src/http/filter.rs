@@ -3,15 +3,16 @@
 use super::Body;
 use super::{BodyPieces, BrokenOff};
 
-/// About how many bytes a piece has, and how many go into it at most: others have their turn in between.
+/// About how many bytes a piece has, and at most how many are filtered for it. Other connections have their
+/// turn between two pieces.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// So many bytes go through a filter at once. One of them may become many.
+/// How many bytes a filter takes at once. Each of them may become many.
 const SLICE_BYTES: usize = 1 << 10;
 
-/// Makes a text of another one, from its begin to its end.
+/// Changes a text into another one, from its beginning to its end.
 pub trait Filter: Send {
-    /// Takes what comes next, and appends what that makes.
+    /// Takes the next bytes, and appends what they become.
     fn push(&mut self, input: &[u8], output: &mut Vec<u8>);
 
     /// Appends what is left at the end.
@@ -22,14 +23,14 @@ pub trait Filter: Send {
 struct Filtered<F> {
     body: Body,
     filter: F,
-    /// What is gone through of what is at hand: of the body, or of its piece.
+    /// How many bytes are filtered already: of `piece` if the body is made in pieces, else of the body.
     from: usize,
     piece: Vec<u8>,
     is_finished: bool,
 }
 
 impl Body {
-    /// What a filter makes of this body: at once if that is little, else while it is written.
+    /// This body behind a filter. A short body is filtered at once, a longer one while it is written.
     pub fn through(self, filter: impl Filter + 'static) -> Self {
         let mut filtered =
             Filtered { body: self, filter, from: 0, piece: Vec::new(), is_finished: false };
@@ -80,7 +81,7 @@ impl<F: Filter> Filtered<F> {
 pub(super) mod tests {
     use super::*;
 
-    /// All that a body has.
+    /// All bytes of a body.
     pub fn bytes_of(body: Body) -> Result<Vec<u8>, BrokenOff> {
         let Body::Pieces(mut pieces) = body else { return Ok(body.at_hand().to_vec()) };
         let mut bytes = Vec::new();
@@ -91,7 +92,7 @@ pub(super) mod tests {
         Ok(bytes)
     }
 
-    /// Says each byte twice, and how many there were.
+    /// Writes each byte twice, and at the end their number.
     #[derive(Default)]
     struct Twice(usize);
 

@@ -1,4 +1,4 @@
-//! gzip (RFC 1952): who wants it, and its bytes.
+//! gzip (RFC 1952): whether a client wants it, and the bytes.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,21 +12,21 @@ use miniz_oxide::deflate::core::{
 use super::Request;
 use super::filter::Filter;
 
-/// How hard it is tried, of 10: more costs several times the time for some per cent.
+/// The level, of 10. A higher one takes several times as long and saves some per cent.
 const LEVEL: i32 = 1;
-/// The greatest window, and that there is nothing around what is compressed.
+/// The largest window. It is negative, so that no zlib header stands around the data.
 const WINDOW_BITS: i32 = -15;
-/// Deflate, without a name, a time or a comment, by nobody knows which system.
+/// Deflate, without a name, a time or a comment, of an unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// How many are under way at most: each takes a third of a megabyte.
+/// How many bodies are compressed at the same time at most: each needs a third of a megabyte.
 const MOST: usize = 64;
 
-/// How many compressors are kept for those that come next: to begin with a new one takes ten times the time of a
-/// small answer.
+/// How many compressors are kept for later bodies: to make one takes ten times as long as to compress a small
+/// answer.
 const SPARE: usize = 4;
 
-/// Those that are under way in one node. Cheap to clone.
+/// The compressions of one node. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gzips(Arc<GzipPool>);
 
@@ -36,7 +36,7 @@ struct GzipPool {
     spare: Mutex<Vec<Box<CompressorOxide>>>,
 }
 
-/// Compresses a text.
+/// Compresses one body.
 pub struct Gzip {
     /// None before the first bytes.
     compressor: Option<Box<CompressorOxide>>,
@@ -46,7 +46,7 @@ pub struct Gzip {
 }
 
 impl Gzips {
-    /// One more, unless there are too many already.
+    /// Begins one more, unless there are too many already.
     pub fn begin(&self) -> Option<Gzip> {
         let more = |count| (count < MOST).then_some(count + 1);
         self.0.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -115,7 +115,7 @@ impl fmt::Debug for Gzip {
     }
 }
 
-/// Whether a client wants gzip, and not rather what is not compressed (RFC 9110, 12.5.3).
+/// Whether a client wants gzip, and not rather an answer without compression (RFC 9110, 12.5.3).
 pub fn is_wanted(request: &Request) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     for (coding, weight) in request.weighted("Accept-Encoding") {

@@ -1,8 +1,7 @@
 //! The header section: what it must look like, and what it says about the connection and the body.
 //!
-//! httparse reads the header lines. It is tolerant in places, so the line ends are checked before
-//! (it takes a bare LF for one), and all that decides about the border between two requests is
-//! checked here.
+//! httparse parses the header lines. It accepts a bare LF as a line end, so the line ends are checked here
+//! before. All that decides where a request ends is checked here too.
 
 use super::request::{
     Field, HttpVersion, Request, RequestLine, Span, list_elements, trim_white_space,
@@ -10,7 +9,7 @@ use super::request::{
 use super::request_line::is_host;
 use super::{HttpError, Limits};
 
-/// How the body's end is found.
+/// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(usize),
@@ -21,13 +20,13 @@ pub(super) enum Framing {
 #[derive(Debug)]
 pub(super) struct RequestHead {
     pub request: Request,
-    /// Or why there is none.
+    /// How the end of the body is found, or why the body is refused.
     pub framing: Result<Framing, HttpError>,
-    /// The client holds its body back until it is told to send it.
+    /// Whether the client sends the body only after it is told to.
     pub expects_continue: bool,
 }
 
-/// Looks for the empty line that ends a header or trailer section, and looks at no byte twice.
+/// Finds the empty line that ends a header or trailer section, and reads no byte twice.
 #[derive(Debug, Default)]
 pub(super) struct Section {
     line_start: usize,
@@ -36,16 +35,15 @@ pub(super) struct Section {
 }
 
 impl Section {
-    /// Where the section ends, the empty line included, if that has come. `bytes` begins where the
-    /// section begins, in every call, and `bytes_limit` is the same in every call.
+    /// The end of the section, behind its empty line; none if that has not come yet. In every call `bytes`
+    /// begins with the section, and `bytes_limit` is the same.
     pub fn end(
         &mut self,
         bytes: &[u8],
         bytes_limit: usize,
         limits: &Limits,
     ) -> Result<Option<usize>, HttpError> {
-        // Nothing behind the limit is looked at, or the answer would depend on how much of it has
-        // come by now.
+        // Bytes behind the limit are not read: else the result would depend on how many of them have come.
         let window = &bytes[..bytes.len().min(bytes_limit)];
         while let Some(end) = line_end(window, &mut self.scanned)? {
             if end - self.line_start == 2 {
@@ -78,8 +76,8 @@ impl Section {
     }
 }
 
-/// Where the line ends that goes on at `scanned`, its CR LF included, if that has come. A bare LF
-/// is an error: some take it for a line end and some do not.
+/// The end of the line in which `scanned` is, behind its CR LF; none if that has not come yet. A bare LF is an
+/// error: only some programs take it for a line end.
 pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize>, HttpError> {
     let Some(found) = memchr::memchr(b'\n', &bytes[*scanned..]) else {
         *scanned = bytes.len();
@@ -93,7 +91,7 @@ pub(super) fn line_end(bytes: &[u8], scanned: &mut usize) -> Result<Option<usize
     Ok(Some(end))
 }
 
-/// Makes a request of a request line, which is known already, and the header section that ends
+/// Makes a request of its request line, which is parsed already, and of the header section at the end of
 /// `bytes`.
 pub(super) fn parse_head(
     bytes: &[u8],
@@ -102,7 +100,7 @@ pub(super) fn parse_head(
     section: &Section,
     limits: &Limits,
 ) -> Result<RequestHead, HttpError> {
-    // The request line is UTF-8, so replacing what is not moves only what comes after it.
+    // The request line is UTF-8, so replacing other bytes moves only places behind it.
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
@@ -138,7 +136,7 @@ pub(super) fn parse_fields(
         .collect())
 }
 
-/// What httparse found, in words for a person.
+/// The error of httparse in words for a person.
 fn header_error(error: httparse::Error, section: &[u8]) -> HttpError {
     let mut lines = section.split(|byte| *byte == b'\n');
     let folded = lines.any(|line| matches!(line.first(), Some(b' ' | b'\t')));
@@ -152,7 +150,7 @@ fn header_error(error: httparse::Error, section: &[u8]) -> HttpError {
     })
 }
 
-/// What the headers say about the connection and the body, each header looked at once.
+/// What the headers say about the connection and the body. Each header is read once.
 #[derive(Default)]
 struct Facts {
     host: Option<Span>,
@@ -199,7 +197,7 @@ impl Facts {
 
     fn add_length(&mut self, value: &str) -> Result<(), HttpError> {
         for element in value.split(',').map(trim_white_space) {
-            // The digits are looked at because `parse` takes a sign.
+            // The digits are checked because `parse` accepts a sign.
             let digits = !element.is_empty() && element.bytes().all(|byte| byte.is_ascii_digit());
             let length = digits.then(|| element.parse().ok()).flatten();
             let Some(length) = length else {

@@ -1,9 +1,9 @@
 //! How many bytes of answers are in flight: made, and not written yet.
 //!
-//! A client may take a large answer slowly, and many may do so at once. What all of them hold is bounded
-//! for the whole node; beyond that an answer is refused. Bytes that several answers share are in memory
-//! once, and so they count once. Of an answer that is made while it is written there is one piece at a
-//! time, which is small; so it does not count, whatever its length.
+//! A client may read a large answer slowly, and many may do so at once. The memory of all these answers is
+//! bounded for the whole node; beyond that an answer is refused. Bytes that several answers share are in memory
+//! once, and count once. An answer that is made while it is written does not count: only one small piece of it
+//! is in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,22 +14,22 @@ use super::Body;
 /// How many bytes are in flight at most. One answer that is larger goes alone.
 pub const MOST_BYTES: usize = 256 << 20;
 
-/// An answer of at most this size is never refused, and does not count: the number of connections bounds
-/// them.
+/// An answer of at most this size is never refused and does not count: the number of connections bounds such
+/// answers.
 pub const SMALL_BYTES: usize = 64 << 10;
 
-/// What is in flight in one node. Cheap to clone.
+/// The answers of one node that are in flight. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct InFlight(Arc<Mutex<InFlightCounts>>);
 
 #[derive(Default)]
 struct InFlightCounts {
     bytes: usize,
-    /// How many answers have the bytes that begin at this address. They stay there while one has them.
+    /// How many answers share the bytes at this address. The bytes stay there as long as one answer has them.
     shared: HashMap<usize, usize>,
 }
 
-/// There is no room for an answer, which is this.
+/// There is no room for this answer.
 #[derive(Debug)]
 pub struct Full(pub Body);
 
@@ -60,7 +60,7 @@ impl InFlight {
         Ok(Body::Counted(Box::new(CountedBody { body, in_flight: self.clone() })))
     }
 
-    /// How many bytes there are.
+    /// How many bytes are in flight.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -70,7 +70,7 @@ impl InFlight {
     }
 }
 
-/// By what shared bytes are known while they are shared.
+/// The key of shared bytes: their address.
 fn shared_key(body: &Body) -> Option<usize> {
     match body {
         Body::Shared(bytes) => Some(bytes.as_ptr().addr()),

@@ -1,4 +1,4 @@
-//! JSON for people: a member or an element a line, each level two spaces further in.
+//! JSON for people: each member and each element has a line, and each level is indented by two more spaces.
 
 use super::filter::Filter;
 
@@ -8,7 +8,7 @@ const INDENTATION: &[u8] = b"  ";
 #[derive(Debug, Default)]
 pub struct Pretty {
     depth: usize,
-    /// Just behind the bracket that opens an array or object, which may be empty.
+    /// Whether the last byte has opened an array or object, which may be empty.
     is_opened: bool,
     in_string: bool,
     is_escaped: bool,
@@ -33,7 +33,7 @@ impl Filter for Pretty {
 }
 
 impl Pretty {
-    /// Takes what comes of a string, up to its end or the next escape. Returns how much that is.
+    /// Takes a part of a string, up to its end or the next escape. Returns the length of that part.
     fn string(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let taken = if self.is_escaped {
             self.is_escaped = false;

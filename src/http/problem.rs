@@ -19,13 +19,13 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
-    /// What else there is to say. Not to be named like the members above.
+    /// More members. None of them has the name of a field above.
     #[serde(flatten)]
     pub members: Map<String, Value>,
 }
 
 impl Problem {
-    /// A problem that is nothing else than its status: of type `about:blank`.
+    /// A problem of type `about:blank`, which says no more than its status.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         Problem {
             kind: Cow::Borrowed("about:blank"),
@@ -36,7 +36,7 @@ impl Problem {
         }
     }
 
-    /// Sets the type and what it is called.
+    /// Sets the type and its title.
     pub fn with_kind(mut self, kind: &'static str, title: &'static str) -> Self {
         self.kind = Cow::Borrowed(kind);
         self.title = Cow::Borrowed(title);
@@ -56,7 +56,7 @@ impl From<Problem> for Response {
         body.push(b'\n');
         Response::new(problem.status)
             .with_body("application/problem+json", body)
-            // Some would keep a 404 or a 410 (RFC 9111, 4.2.2).
+            // Some caches would keep a 404 or a 410 (RFC 9111, 4.2.2).
             .with_header("Cache-Control", "no-store")
     }
 }

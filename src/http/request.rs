@@ -18,8 +18,8 @@ pub enum HttpVersion {
 
 /// A complete request.
 ///
-/// `text` is the request line and the header section as they came; all else are places in it.
-/// Header values that are not UTF-8 have U+FFFD where they are not.
+/// `text` is the request line and the header section as they came; the other fields are places in it. Bytes of
+/// header values that are not UTF-8 are replaced by U+FFFD.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     pub(super) text: String,
@@ -58,7 +58,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The place of a part of `text` that was cut out of it, as parsers do.
+    /// The place of `part`, which is a slice of `text`.
     pub fn within(text: &[u8], part: &[u8]) -> Span {
         let start = part.as_ptr().addr() - text.as_ptr().addr();
         let end = start + part.len();
@@ -76,7 +76,7 @@ impl Span {
 }
 
 impl Request {
-    /// The method, in the case in which it came.
+    /// The method, in the case in which the client wrote it.
     pub fn method(&self) -> &str {
         self.line.method.of(&self.text)
     }
@@ -89,7 +89,7 @@ impl Request {
         }
     }
 
-    /// What stands behind the `?`, as it came.
+    /// The part behind the `?`, as it came.
     pub fn query(&self) -> Option<&str> {
         self.line.query.map(|span| span.of(&self.text))
     }
@@ -99,13 +99,13 @@ impl Request {
         self.line.version
     }
 
-    /// Whom the client believes to talk to, with the port if it gave one: the authority of an
-    /// absolute target (RFC 9112, 3.2.2), else the Host header. Always there in HTTP/1.1.
+    /// The host that the client wants to reach, with the port if it gave one: the authority of an absolute
+    /// target (RFC 9112, 3.2.2), else the Host header. Each HTTP/1.1 request has one.
     pub fn host(&self) -> Option<&str> {
         self.host.map(|span| span.of(&self.text))
     }
 
-    /// Whether the client wants to go on with this connection.
+    /// Whether the client may send more requests on this connection.
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
@@ -148,8 +148,8 @@ impl Request {
         trim_white_space(value.split(';').next().unwrap_or_default())
     }
 
-    /// The elements of a header that says what its client would take, and how gladly: from 0, not at all, to 1.
-    /// Parameters but that weight are left out (RFC 9110, 12.4.2).
+    /// The elements of a header such as Accept, each with its weight from 0, not acceptable, to 1. Other
+    /// parameters are left out (RFC 9110, 12.4.2).
     pub fn weighted(&self, header: &str) -> impl Iterator<Item = (&str, f32)> {
         self.list(header).map(|element| {
             let mut parts = element.split(';').map(trim_white_space);
@@ -158,7 +158,8 @@ impl Request {
         })
     }
 
-    /// The names of the query parameters in their order, decoded. An error of status 400 for one that cannot be.
+    /// The names of the query parameters in their order, decoded. An error of status 400 if one cannot be
+    /// decoded.
     pub fn query_names(&self) -> impl Iterator<Item = Result<Cow<'_, str>, HttpError>> {
         let parameters = self.query().unwrap_or("").split('&');
         parameters.filter(|parameter| !parameter.is_empty()).map(|parameter| {
@@ -193,8 +194,8 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The values of headers and the query stay out: they may carry a token, and this text
-        // may end in a log.
+        // The values of headers and the query stay out: they may carry a token, and this text may come into a
+        // log.
         formatter
             .debug_struct("Request")
             .field("method", &self.method())
@@ -205,8 +206,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Percent-decoding that takes no guesses: `None` for a `%` without two hex digits, and for bytes
-/// that are not UTF-8.
+/// Strict percent-decoding: none for a `%` without two hex digits, and for bytes that are not UTF-8.
 pub fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     let mut escapes = text.split('%');
     escapes.next();
@@ -233,7 +233,7 @@ pub(super) fn list_elements(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(trim_white_space).filter(|element| !element.is_empty())
 }
 
-/// The weight in a parameter as `q=0.5`; one that is wrong is like nothing wanted. None in any other parameter.
+/// The weight in a parameter such as `q=0.5`, 0 if it is malformed. None for another parameter.
 fn weight(parameter: &str) -> Option<f32> {
     let (name, value) = parameter.split_once('=')?;
     trim_white_space(name).eq_ignore_ascii_case("q").then(|| {

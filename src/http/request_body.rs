@@ -1,31 +1,31 @@
-//! The body: by its length, or in chunks.
+//! The body of a request: of a known length, or in chunks.
 //!
-//! A chunk is `SIZE[;EXTENSION] CR LF`, SIZE bytes, CR LF; the one of size 0 has no bytes and is
-//! followed by a trailer section (RFC 9112, 7.1). httparse's reader of the size line is not used:
-//! it takes an empty size for 0, and a bare LF in an extension.
+//! A chunk is `SIZE[;EXTENSION] CR LF`, SIZE bytes, CR LF. The last one has the size 0 and no bytes, and a
+//! trailer section follows it (RFC 9112, 7.1). httparse does not read the size line here: it takes an empty
+//! size for 0, and accepts a bare LF in an extension.
 
 use super::head::{Framing, Section, body_too_large, line_end, parse_fields};
 use super::{HttpError, Limits, ReadBuffer};
 
-/// Digits of a chunk's size: as many as 64 bits have.
+/// How many digits the size of a chunk has at most: those of 64 bits.
 const SIZE_DIGITS: usize = 16;
 
-/// Where in the body the reader is.
+/// Reads one body, as its bytes come.
 #[derive(Debug)]
 pub(super) struct BodyReader {
     state: BodyState,
-    /// What trailers and extensions of chunks may still take. They are dropped, so without a
-    /// limit a client could send them for ever.
+    /// How many bytes of trailers and extensions of chunks may still come. They are dropped, so without a limit
+    /// a client could send them for ever.
     spare_bytes: usize,
 }
 
 #[derive(Debug)]
 enum BodyState {
-    /// So many bytes to come, and then the body is complete.
+    /// This many bytes are missing, and then the body is complete.
     Length(usize),
-    /// The size line, of which so many bytes were looked at in vain.
+    /// The size line; this many of its bytes were searched for its end.
     Size(usize),
-    /// So many bytes of a chunk to come, and then its line end.
+    /// This many bytes of a chunk are missing, and then its line end.
     Chunk(usize),
     ChunkEnd,
     Trailer(Section),
@@ -42,7 +42,7 @@ impl BodyReader {
         }
     }
 
-    /// Moves what has come from the buffer to the body. Returns whether the body is complete.
+    /// Moves bytes from the buffer to the body. Returns whether the body is complete.
     pub fn read(
         &mut self,
         buffer: &mut ReadBuffer,
@@ -52,7 +52,8 @@ impl BodyReader {
         loop {
             match &mut self.state {
                 BodyState::Length(missing) => {
-                    // All of it at once: it is within the limit, and growing would copy.
+                    // The whole length at once: it is within the limit, and a vector that grows copies its
+                    // bytes.
                     body.reserve_exact(*missing);
                     take(buffer, body, missing);
                     return Ok(*missing == 0);
@@ -104,7 +105,7 @@ impl BodyReader {
                 }
                 BodyState::Trailer(section) => {
                     let bytes = buffer.unread();
-                    // The empty line is not spare: it always comes.
+                    // The empty line does not count: every trailer section has it.
                     let limit = self.spare_bytes + 2;
                     let Some(end) = section.end(bytes, limit, limits)? else {
                         return Ok(false);
@@ -119,7 +120,7 @@ impl BodyReader {
     }
 }
 
-/// Moves up to `missing` bytes, and says how many are missing then.
+/// Moves up to `missing` bytes, and takes their number from `missing`.
 fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
     let bytes = buffer.unread();
     let count = bytes.len().min(*missing);
@@ -128,7 +129,7 @@ fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
     *missing -= count;
 }
 
-/// The size that a size line says, and how many bytes its extensions have.
+/// The size in a size line, and the length of its extensions.
 fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
     let malformed = || HttpError::bad_request("a chunk's size line is malformed");
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());

@@ -6,7 +6,7 @@ use super::HttpError;
 use super::request::{HttpVersion, RequestLine, Span};
 
 impl RequestLine {
-    /// Reads a request line, its line end left out.
+    /// Parses a request line without its line end.
     pub fn parse(line: &[u8]) -> Result<RequestLine, HttpError> {
         let malformed = || HttpError::bad_request("the request line is not METHOD TARGET HTTP/1.1");
         let text = std::str::from_utf8(line)
@@ -29,7 +29,7 @@ impl RequestLine {
     }
 }
 
-/// A version or the error for one that is not spoken here; `None` where it is none at all.
+/// The version, or the error for one that is not supported; none if the text is no version.
 fn parse_version(text: &str) -> Option<Result<HttpVersion, HttpError>> {
     let &[major, b'.', minor] = text.strip_prefix("HTTP/")?.as_bytes() else {
         return None;
@@ -52,9 +52,9 @@ struct RequestTarget<'a> {
 }
 
 impl<'a> RequestTarget<'a> {
-    /// Takes the origin form and the absolute form, and `*` for OPTIONS. Characters that should
-    /// have been percent-encoded are let through (curl sends `{` and Cyrillic letters as they
-    /// were typed), since they move no border; a fragment and control characters are not.
+    /// Accepts the origin form, the absolute form, and `*` for OPTIONS. Characters that should have been
+    /// percent-encoded are accepted, since they do not change where the target ends (curl sends `{` and
+    /// Cyrillic letters as they were typed). A fragment and control characters are refused.
     fn parse(method: &str, target: &'a str) -> Result<RequestTarget<'a>, HttpError> {
         if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(HttpError::bad_request(
@@ -117,7 +117,7 @@ fn is_port(text: &str) -> bool {
         && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
-/// Percent-encoding is not among them: no name that DNS knows needs it.
+/// `%` is not among them: no name in DNS needs percent-encoding.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }

@@ -16,11 +16,11 @@ pub struct Response {
     pub status: u16,
     /// The headers, in the order in which they are sent.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// The body, also if the request is HEAD.
+    /// The body, even if the request is HEAD.
     pub body: Body,
 }
 
-/// What the form of an answer owes to the request and to the connection.
+/// What the request and the connection decide about the bytes of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Delivery<'a> {
     /// The version of the request.
@@ -52,7 +52,7 @@ impl Response {
         response
     }
 
-    /// An error that has nothing more to say than this.
+    /// An error of which only its status and this text are told.
     pub fn problem(status: u16, detail: impl Into<String>) -> Self {
         Problem::new(status, detail).into()
     }
@@ -63,22 +63,21 @@ impl Response {
         headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 
-    /// Appends the status line and the header section to `out`. Returns the body that is to be
-    /// sent after them; it is for the caller to decide whether to copy it or to write it by itself.
+    /// Appends the status line and the header section to `out`. Returns the body that is to be sent after them;
+    /// the caller decides whether to copy it or to write it separately.
     #[must_use = "the body is not in `out`"]
     pub fn encode(self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Body {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, self.status);
         push_all(out, &[" ", reason_phrase(self.status), "\r\nDate: "]);
-        // No browser takes an answer for another type than it says.
+        // So no browser guesses another type.
         push_all(out, &[delivery.date, "\r\nX-Content-Type-Options: nosniff\r\n"]);
         for (name, value) in &self.headers {
             push_all(out, &[name, ": "]);
             push_value(out, value);
             out.extend_from_slice(b"\r\n");
         }
-        // RFC 9110, 8.6 and 15.4.5: these have no body, and saying its length would be wrong or,
-        // for 304, of no use.
+        // These have no body. To say its length would be wrong or, for 304, useless (RFC 9110, 8.6 and 15.4.5).
         let bodiless = matches!(self.status, 100..=199 | 204 | 304);
         if !self.body.has_length() {
             if delivery.version == HttpVersion::Http11 {
@@ -117,7 +116,7 @@ fn push_number(out: &mut Vec<u8>, number: impl fmt::Display) {
     write!(out, "{number}").expect("a vector takes in all");
 }
 
-/// A value that came from outside must not begin a header of its own.
+/// Appends a value. Control characters become spaces, so that a text from outside cannot begin another header.
 fn push_value(out: &mut Vec<u8>, value: &str) {
     let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
     if value.bytes().any(is_control) {
@@ -128,7 +127,7 @@ fn push_value(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// The phrase that stands behind the status code; empty for a code that has none.
+/// The phrase behind the status code; empty for an unknown code.
 pub fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Continue",

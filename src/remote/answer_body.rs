@@ -1,4 +1,4 @@
-//! The body of an answer as it comes (RFC 9112, section 6.3): by its length, in chunks, or up to the end of the
+//! The body of an answer (RFC 9112, section 6.3): of a known length, in chunks, or up to the end of the
 //! connection.
 
 use super::AnswerHead;
@@ -7,27 +7,27 @@ use crate::http::ReadBuffer;
 /// The longest line of a chunk's size, or of a trailer.
 const MAX_LINE_BYTES: usize = 8 << 10;
 
-/// What is still to come.
+/// What is missing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerBody {
     /// Nothing.
     Over,
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// The size of a chunk.
     Size,
-    /// So many bytes of a chunk, and its line end.
+    /// This many bytes of a chunk, and its line end.
     Chunk(u64),
     /// The line end of a chunk.
     ChunkEnd,
     /// What follows the last chunk.
     Trailer,
-    /// What comes before the connection ends.
+    /// Everything before the connection ends.
     UntilEnd,
 }
 
 impl AnswerBody {
-    /// What comes after this head; none if it cannot be told.
+    /// The body behind this head; none if that cannot be determined.
     pub fn of(head: &AnswerHead) -> Option<Self> {
         if matches!(head.status, 100..=199 | 204 | 304) {
             return Some(Self::Over);
@@ -44,7 +44,8 @@ impl AnswerBody {
         }
     }
 
-    /// Takes what there is of the body; none if more has to be read first, or if it is over.
+    /// Takes the bytes of the body that have come. None if more has to be read first, or if the body is
+    /// complete.
     pub fn take(&mut self, input: &mut ReadBuffer) -> Result<Option<Vec<u8>>, &'static str> {
         loop {
             match *self {
@@ -93,7 +94,7 @@ impl AnswerBody {
         }
     }
 
-    /// Takes note that the connection has ended.
+    /// Records that the connection has ended.
     pub fn end(&mut self) -> Result<(), &'static str> {
         match self {
             Self::UntilEnd | Self::Over => {
@@ -105,7 +106,7 @@ impl AnswerBody {
     }
 }
 
-/// At most `most` bytes of what has come; none if nothing has.
+/// At most `most` of the bytes that have come; none if there are none.
 fn some(input: &mut ReadBuffer, most: u64) -> Option<Vec<u8>> {
     let unread = input.unread();
     let count = unread.len().min(usize::try_from(most).unwrap_or(usize::MAX));
@@ -118,7 +119,7 @@ fn length_of(piece: &Option<Vec<u8>>) -> u64 {
     piece.as_ref().map_or(0, |piece| piece.len() as u64)
 }
 
-/// Passes over a line; says how many bytes it had before its end. None if it has not come whole.
+/// Skips a line, and returns its length without the line end. None if the line is not complete.
 fn line(input: &mut ReadBuffer) -> Result<Option<usize>, &'static str> {
     let unread = input.unread();
     match memchr::memchr(b'\n', unread) {

@@ -1,7 +1,7 @@
-//! How many bytes of requests' bodies are held while the rest of them comes.
+//! How many bytes of incomplete request bodies are in memory.
 //!
-//! A client may send its body slowly, and many may do so at once. What all of them hold is bounded for the
-//! whole node; beyond that a request is refused.
+//! A client may send its body slowly, and many may do so at once. The memory of all these bodies is bounded for
+//! the whole node; beyond that a request is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How many bytes are held at most.
 pub(super) const MOST_BYTES: usize = 256 << 20;
 
-/// A body of which so much has come is never refused, and does not count: the number of connections
-/// bounds them.
+/// A body of at most this size is never refused and does not count: the number of connections bounds such
+/// bodies.
 pub(super) const SMALL_BYTES: usize = 64 << 10;
 
-/// What the bodies of one node hold. Cheap to clone.
+/// How many bytes the bodies of one node hold. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bodies(Arc<AtomicUsize>);
 
-/// What one body holds, until this is dropped.
+/// How many bytes one body holds, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     bodies: Bodies,
@@ -25,14 +25,14 @@ pub(super) struct Held {
 }
 
 impl Bodies {
-    /// A body of which nothing has come.
+    /// A body of which nothing has come yet.
     pub fn begin(&self) -> Held {
         Held { bodies: self.clone(), bytes: 0 }
     }
 }
 
 impl Held {
-    /// Takes note that `bytes` of it have come by now. Says whether there is room for them.
+    /// Records that the body has `bytes` bytes now. Returns whether there is room for them.
     pub fn hold(&mut self, bytes: usize) -> bool {
         let bytes = if bytes <= SMALL_BYTES { 0 } else { bytes };
         let all = &self.bodies.0;

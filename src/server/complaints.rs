@@ -1,4 +1,4 @@
-//! What goes wrong with connections, as it is logged: each kind once a minute at the most, however many try.
+//! Logs what goes wrong with connections: each kind at most once a minute, however many clients try.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::ACCEPT_PAUSE;
 use crate::stream::is_of_tls;
 
-/// How long nothing more is said of a kind.
+/// How long no more is logged of one kind.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// When each kind was said last.
+/// When each kind was logged last.
 #[derive(Debug, Default)]
 pub struct Complaints {
     accepting: Seldom,
@@ -31,7 +31,7 @@ impl Complaints {
         }
     }
 
-    /// Hands could not be shaken with a client. Those that just leave are nothing special.
+    /// A handshake with a client failed. That a client just leaves is normal.
     pub fn of_handshake(&self, from: SocketAddr, error: &io::Error) {
         let level = level(is_of_tls(error) && self.handshake.is_due(Instant::now()));
         log::log!(level, "{from} is refused: {error}");
@@ -62,7 +62,7 @@ fn level(is_due: bool) -> log::Level {
     if is_due { log::Level::Warn } else { log::Level::Debug }
 }
 
-/// Says when something is to be said again.
+/// Says when a message may be logged again.
 #[derive(Debug, Default)]
 struct Seldom(Mutex<Option<Instant>>);
 

@@ -1,4 +1,4 @@
-//! One connection: reads requests, has them answered, writes the answers.
+//! One connection: reads requests, passes them to the handler, and writes the answers.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -27,15 +27,15 @@ const GATHER_BYTES: usize = 64 * 1024;
 /// A body of at most this size is copied behind its header, so that more answers can follow it in
 /// the same write. A larger one is written from where it is.
 const COPY_BYTES: usize = 16 * 1024;
-/// How many requests and reads in a row make one turn. A client that sends as fast as it is
-/// answered never has to be waited for, and so would never let the other connections in.
+/// How many requests and reads make one turn. If a client sends as fast as it is answered, this task never
+/// waits, and without turns no other connection would be served.
 const TURN_STEPS: u32 = 32;
-/// How many turns the other connections get before the next request is looked for: in the first they
-/// write their answers, and clients that were answered early have asked again by the end of the second.
+/// How many turns the other connections get before the next request is read: in the first they write their
+/// answers, and by the end of the second the first clients have sent their next requests.
 const OTHERS_TURNS: u32 = 2;
 /// How long a client whose connection is being closed may go on sending.
 const LINGER_TIME: Duration = Duration::from_secs(2);
-/// How much it may send in that time.
+/// How many bytes it may send in that time.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// How a TLS client begins: a record with a handshake, of version 3 (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[22, 3];
@@ -50,16 +50,16 @@ pub(super) struct Connection<'a> {
     input: ReadBuffer,
     output: Vec<u8>,
     alarm: Alarm,
-    /// Until when the client has to have taken the piece that is being written.
+    /// Until when the client must have read the piece that is being written.
     write_until: Option<Instant>,
     date: DateCache,
     shutdown: &'a Receiver<Infallible>,
-    /// Waits for the shutdown, one for the whole connection: a new one for every read would have
-    /// to be registered every time. Not to be polled again when it was ready.
+    /// Waits for the shutdown. There is one for the whole connection, since a new one for every read would be
+    /// registered every time. It must not be polled again after it was ready.
     shut_down: Pin<&'a mut Recv<'a, Infallible>>,
-    /// Whether there are too many connections for more than one request that is vital.
+    /// Whether this connection is above the limit: it may send one vital request only.
     is_reserved: bool,
-    /// What the body that is coming in holds.
+    /// How many bytes the incomplete body holds.
     held: Held,
 }
 
@@ -69,15 +69,15 @@ pub(super) enum ConnectionEnd {
     Left,
     /// The client closed the connection in the middle of a request.
     LeftInside,
-    /// The client asked for it.
+    /// The client asked for the end.
     AskedFor,
     /// Nothing came for too long.
     Idle,
     /// The client speaks TLS.
     SpeaksTls,
-    /// A request could not be taken, or did not come to its end in time.
+    /// A request was refused, or was not complete in time.
     Refused(HttpError),
-    /// The client did not take its answer.
+    /// The client did not read its answer in time.
     Unread,
     /// The pieces of an answer broke off.
     BrokenOff(BrokenOff),
@@ -85,11 +85,11 @@ pub(super) enum ConnectionEnd {
     Failed(io::Error),
     /// The node shuts down.
     ShutDown,
-    /// Somebody else goes on with the connection: this is to be run.
+    /// This task has taken the connection over, and is to be run.
     TakenOver(Task),
 }
 
-/// What came of waiting for the client.
+/// How a wait for the client ended.
 enum Awaited {
     Read(io::Result<usize>),
     TimedOut,
@@ -122,7 +122,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers one request after the other until there is a reason to end.
+    /// Answers one request after the other until the connection ends or is taken over.
     pub async fn converse<H: Handler>(mut self, handler: &H) -> ConnectionEnd {
         match self.answer_all(handler).await {
             Err(end) => end,
@@ -133,13 +133,13 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Answers nothing but that.
+    /// Answers with this error only.
     pub async fn refuse(mut self, error: HttpError) -> ConnectionEnd {
         let problem = error.clone().into();
         self.end_with_error(error, problem).await
     }
 
-    /// Ends with who goes on, or with another reason.
+    /// Returns the takeover if an answer has one, and else why the connection ends.
     async fn answer_all<H: Handler>(&mut self, handler: &H) -> Result<Takeover, ConnectionEnd> {
         let mut decoder = Decoder::new(self.limits.clone());
         let mut phase = Phase::Idle;
@@ -167,7 +167,7 @@ impl<'a> Connection<'a> {
                     return Err(self.end_with_error(error, problem).await);
                 }
                 Err(error) => {
-                    // What a TLS client makes of this is that there is no TLS.
+                    // From this answer a TLS client sees that there is no TLS.
                     let speaks_tls = self.input.unread().starts_with(TLS_HANDSHAKE);
                     let problem = problem(&error, &decoder, handler);
                     let end = self.end_with_error(error, problem).await;
@@ -202,7 +202,7 @@ impl<'a> Connection<'a> {
         if self.is_reserved { time.min(RESERVED_TIME) } else { time }
     }
 
-    /// Answers one request. Returns who goes on with the connection, if the answer says so.
+    /// Answers one request. Returns the takeover if the answer has one.
     async fn answer<H: Handler>(
         &mut self,
         request: Request,
@@ -222,7 +222,7 @@ impl<'a> Connection<'a> {
         } else {
             handler.answer(&request, self.from).await
         };
-        // What takes its time holds nothing meanwhile that others wait for.
+        // An answer that takes long should not hold memory that others wait for.
         drop(request);
         self.held.hold(0);
         let (response, takeover) = match answer {
@@ -234,7 +234,7 @@ impl<'a> Connection<'a> {
             Answer::TakeOver(response, takeover) => (response, Some(takeover)),
         };
         let is_shut_down = self.shutdown.is_closed();
-        // Without chunks the end of the connection is that of the body.
+        // Without chunks the body ends with the connection.
         let is_open = version == HttpVersion::Http10 && !response.body.has_length();
         let keep_alive =
             may_go_on && takeover.is_none() && !is_open && !is_shut_down && !self.is_reserved;
@@ -256,7 +256,7 @@ impl<'a> Connection<'a> {
         Err(if is_shut_down { ConnectionEnd::ShutDown } else { ConnectionEnd::AskedFor })
     }
 
-    /// What is told of a request that did not come in time; none if nothing of one came.
+    /// The error for a request that did not come in time; none if nothing of it came.
     fn too_late(&self, phase: Phase) -> Option<HttpError> {
         let part = match phase {
             Phase::Idle => return None,
@@ -275,7 +275,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Writes an answer that is not a handler's, and that is the last one.
+    /// Writes an answer that the server made, as the last one.
     async fn end_with(&mut self, response: Response) -> Result<(), ConnectionEnd> {
         let delivery = Delivery {
             version: HttpVersion::Http11,
@@ -289,8 +289,8 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Lets the client read its last answer: closing a socket in which something is unread resets
-    /// the connection, and a reset takes away what the client had not read yet.
+    /// Lets the client read its last answer. To close a socket that has unread bytes resets the connection, and
+    /// then the client loses what it has not read yet.
     async fn linger(&mut self) {
         let close =
             |stream: Pin<&mut Stream>, context: &mut Context<'_>| stream.poll_close(context);
@@ -308,12 +308,11 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reads what the client sends, into the free space of the input. During a shutdown only what
-    /// is there already. If there is no deadline yet, the time of this phase begins when there is
-    /// something to wait for.
+    /// Reads into the free space of the input; during a shutdown only bytes that are there already. If there is
+    /// no deadline yet, the time of this phase begins with the first wait.
     ///
-    /// Between two requests it lets the other connections have their turn first: under load the next
-    /// request is there by then, and need not be waited for with the system's help.
+    /// Between two requests the other connections have their turn first. Under load the next request has come
+    /// by then, and no system call has to wait for it.
     async fn read(&mut self, deadline: &mut Option<Instant>, phase: Phase) -> Awaited {
         if phase == Phase::Idle {
             for _ in 0..OTHERS_TURNS {
@@ -335,7 +334,7 @@ impl<'a> Connection<'a> {
         .await
     }
 
-    /// Puts a body, or a piece of one, behind the output, or writes both if that is much.
+    /// Appends a body, or a piece of one, to the output, or writes both if they are large.
     async fn write(&mut self, body: &[u8]) -> Result<(), ConnectionEnd> {
         if body.len() > COPY_BYTES || self.output.len() + body.len() > GATHER_BYTES {
             return self.flush(body).await;
@@ -344,8 +343,8 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Writes a body piece by piece. Each is made when the one before it is written, so that there is
-    /// one at a time, however slowly the client reads.
+    /// Writes a body piece by piece. Each is made when the one before it is written, so that only one is in
+    /// memory, however slowly the client reads.
     async fn write_pieces(
         &mut self,
         mut pieces: BodyPieces,
@@ -354,8 +353,8 @@ impl<'a> Connection<'a> {
         let coding = pieces.coding(version);
         loop {
             match pieces.next_piece() {
-                // However little of it the client takes at a time, it has to take all of it in time: what
-                // the pieces are made of is held for it.
+                // The client must read the whole piece in time, however little it reads at once: the data
+                // behind the pieces is kept for it.
                 Ok(Some(piece)) => {
                     self.write_until = Some(Instant::now() + self.limits.write_time);
                     // An empty chunk would be the last one.
@@ -376,8 +375,8 @@ impl<'a> Connection<'a> {
                     return Err(ConnectionEnd::BrokenOff(why));
                 }
             }
-            // To make a piece is work, so others have their turn in between. To yield would not do: the
-            // executor looks for what has come in only after many turns, unless all wait for the system.
+            // To make a piece is work, so others have their turn in between. To yield is not enough: the
+            // executor looks for new input only after many turns, unless all tasks wait for the system.
             self.within_write_time(|stream, context| stream.get_mut().poll_writable(context))
                 .await?;
         }
@@ -414,7 +413,7 @@ impl<'a> Connection<'a> {
         self.within_write_time(|stream, context| stream.poll_flush(context)).await
     }
 
-    /// Waits for the client to take something.
+    /// Waits until `taken` is ready, within the time that a client has to read.
     async fn within_write_time<T>(
         &mut self,
         mut taken: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
@@ -434,7 +433,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// What is told of an error, with what every answer to its request has, as far as that is known.
+/// An error as an answer, with the headers that every answer to its request has, if the request is known.
 fn problem<H: Handler>(error: &HttpError, decoder: &Decoder, handler: &H) -> Response {
     let problem = error.clone().into();
     match decoder.request() {
@@ -443,11 +442,11 @@ fn problem<H: Handler>(error: &HttpError, decoder: &Decoder, handler: &H) -> Res
     }
 }
 
-/// A timer whose deadline is moved with every request.
+/// A timer whose deadline every request moves.
 ///
-/// Setting a timer costs a registration and a wake-up of the reactor; most deadlines are moved on
-/// long before they are reached. So the timer is set anew only if it would ring too late. If
-/// it rings too early, it is set to what the deadline is by then.
+/// To set a timer costs a registration and a wake-up of the reactor, and most deadlines are moved long before
+/// they are reached. So the timer is set again only if it would ring too late. If it rings too early, it is set
+/// to the present deadline.
 struct Alarm {
     timer: Timer,
     rings_at: Option<Instant>,

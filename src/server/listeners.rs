@@ -1,4 +1,4 @@
-//! The addresses that a node listens on: all that its name has.
+//! The addresses that a node listens on: all addresses of its name.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,16 +14,16 @@ use crate::stream::Security;
 pub struct Listeners {
     listeners: Vec<Async<TcpListener>>,
     addresses: Vec<SocketAddr>,
-    /// How what is accepted is kept from others.
+    /// How accepted connections are secured.
     security: Security,
-    /// The one that is looked at first the next time, so that none is passed over for ever.
+    /// The listener that is asked first, so that each has its turn.
     turn: usize,
 }
 
 impl Listeners {
-    /// Listens on all of `addresses`, for streams that are kept from others as `security` says; port 0 takes a
-    /// free one, the same on all. An address that this machine does not have is passed over if there is another
-    /// one: a name may have those of several machines, or one of a protocol that is switched off here.
+    /// Listens on all of `addresses`. Connections are secured as `security` says. Port 0 takes a free port, the
+    /// same on all. An address that this machine does not have is skipped if there is another one: a name may
+    /// have the addresses of several machines, or of a protocol that is switched off here.
     ///
     /// # Errors
     /// If another address cannot be listened on, or none can.
@@ -58,17 +58,17 @@ impl Listeners {
         if bound.listeners.is_empty() { unknown } else { Ok(bound) }
     }
 
-    /// Where it listens; one at least.
+    /// Where it listens; at least one address.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// How what is accepted is kept from others.
+    /// How accepted connections are secured.
     pub fn security(&self) -> &Security {
         &self.security
     }
 
-    /// The next connection, whichever address it came to.
+    /// The next connection at any of the addresses.
     pub async fn accept(&mut self) -> io::Result<(Async<TcpStream>, SocketAddr)> {
         if let [listener] = &*self.listeners {
             return listener.accept().await;
@@ -85,7 +85,7 @@ impl Listeners {
     }
 }
 
-/// Whether the machine has no such address.
+/// Whether this machine does not have the address.
 fn is_elsewhere(error: &io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
