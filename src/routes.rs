@@ -1,4 +1,4 @@
-//! Request to answer: what each path of the HTTP interface does.
+//! From a request to its answer: what each path of the HTTP interface does.
 
 mod access;
 mod client_name;
@@ -56,44 +56,43 @@ pub use access::Access;
 pub use cors::Cors;
 pub use metrics::Requests;
 
-/// What the handlers hold.
+/// What the routes use to answer.
 pub struct Routes {
-    /// To the manager.
+    /// The way to the manager.
     pub handle: Handle,
-    /// To the past.
+    /// The way to the past.
     pub query: Arc<Query>,
-    /// Who may come in.
+    /// Which requests are allowed.
     pub access: Access,
-    /// What those who read live share.
+    /// The events for all live readers.
     pub events: Arc<Events>,
     /// The sessions on `/ws`.
     pub downstreams: Arc<Downstreams>,
-    /// What the nodes of the mesh tell.
+    /// The reports of the nodes of the mesh.
     pub gossip: Arc<Gossip>,
     /// The peers that are dialed.
     pub peers: Arc<Peers>,
     /// Counts the answers.
     pub requests: Requests,
-    /// Bounds what is written at the same time.
+    /// Bounds the answers that are in flight at the same time.
     pub in_flight: InFlight,
-    /// Bounds what is compressed at the same time.
+    /// Bounds the answers that are compressed at the same time.
     pub gzips: Gzips,
-    /// Closes when the node stops: who waits for something is then told so.
+    /// Closes when the node stops. Requests that wait are then answered with an error.
     pub stopping: Receiver<Infallible>,
 }
 
-/// What is done about a request.
+/// How a request is answered.
 pub enum Answer<'a> {
-    /// This is sent.
+    /// With this response.
     Response(Response),
-    /// This is sent when it is known. The request is not needed for that.
+    /// With a response that takes time. It does not need the request.
     Later(Later<'a>),
-    /// This is sent, and then somebody else goes on with the connection: as a WebSocket, or with a body that
-    /// does not end.
+    /// With this response. Then the connection is taken over, by a WebSocket or by a body without an end.
     TakeOver(Response, Takeover),
 }
 
-/// A response that takes its time.
+/// A response that takes time.
 pub type Later<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
 impl From<Response> for Answer<'_> {
@@ -122,7 +121,7 @@ impl Routes {
         let is_read = matches!(request.method(), "GET" | "HEAD");
         let common = self.common_headers(request, asked);
         let wanted = Form::of(request);
-        // What cannot be told is an error, which has no special form.
+        // If the form is malformed, the answer is an error, which has the plain form.
         let form = wanted.as_ref().copied().unwrap_or_default();
         let is_head = request.method() == "HEAD";
         let mut answer = match self.dispatch(request, from, asked, wanted).await {
@@ -159,7 +158,7 @@ impl Routes {
                     let detail = "too much is being sent to others; try again later";
                     *response = Response::problem(503, detail).with_header("Retry-After", "1");
                 }
-                // What became of a write is always told.
+                // The outcome of a write is always told.
                 Err(Full(body)) => response.body = body,
             }
         }
@@ -174,7 +173,7 @@ impl Routes {
         answer
     }
 
-    /// The same answer with what every answer to that request has, whatever it is.
+    /// The response with the headers that every answer to this request has.
     pub fn complete(&self, request: &Request, mut response: Response) -> Response {
         response.headers.extend(self.common_headers(request, Asked::of(request)));
         response
@@ -187,7 +186,7 @@ impl Routes {
     ) -> Vec<(&'static str, Cow<'static, str>)> {
         let mut headers = self.access.cors().headers(request);
         let varies_by = match asked.action() {
-            // It may be the document, or events.
+            // The answer may be the document, or events.
             Some(Action::Document) => "Accept, Accept-Encoding",
             Some(Action::Stream) => "",
             _ if matches!(request.method(), "GET" | "HEAD") => "Accept-Encoding",
@@ -202,8 +201,8 @@ impl Routes {
         headers
     }
 
-    /// Whether the request is answered even if there are too many connections: what says how the node
-    /// is, and the streams of other nodes.
+    /// Whether the request is answered even if there are too many connections: health, metrics, and the streams
+    /// of other nodes.
     pub fn is_vital(request: &Request) -> bool {
         is_vital(request, Asked::of(request))
     }
@@ -239,7 +238,7 @@ impl Routes {
         self.act(operation.action, request, asked.rest, from).await
     }
 
-    /// Does what a request asks for; `rest` is what its path says beyond its route.
+    /// Performs an action; `rest` is the parameter in the path.
     async fn act<'a>(
         &'a self,
         action: Action,
@@ -292,12 +291,12 @@ impl Routes {
         })
     }
 
-    /// This process, as its streams are now.
+    /// This process, with its present streams.
     fn process(&self) -> Process {
         self.downstreams.neighbours.process(self.handle.generation())
     }
 
-    /// Waits for an answer that takes its time, and no longer than the node runs.
+    /// Waits for an answer, but not longer than the node runs.
     async fn unless_stopping<T>(
         &self,
         answer: impl Future<Output = Result<T, Response>>,
@@ -323,7 +322,8 @@ impl Routes {
     }
 
     async fn metrics(&self) -> Response {
-        // Each connection is an open file, and all of them are counted: others need not wait for that.
+        // Counting all open files, of which each connection is one, may take long. Others need not wait for
+        // that.
         let process = smol::unblock(metrics::process_text).await;
         let state = self.handle.state();
         let position = state.journal_length();

@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Which requests are allowed.
 
 use std::net::IpAddr;
 
@@ -7,16 +7,16 @@ use super::table::{Action, Asked, Need};
 use crate::http::{HttpError, Request, Response};
 use crate::tokens::{Hashed, Tokens};
 
-/// What a request must present to be answered.
+/// The rules by which requests are allowed.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// Who may do what.
+    /// The tokens and their rights.
     tokens: Tokens,
     /// Whether the node listens on loopback addresses only.
     loopback: bool,
     /// The host of the address that it was started with, which may be a name.
     own_host: String,
-    /// Whose pages may use it, besides its own.
+    /// The other origins whose web pages may use the node.
     cors: Cors,
 }
 
@@ -31,31 +31,31 @@ impl Access {
         }
     }
 
-    /// Whose pages may use the node, besides its own.
+    /// The other origins whose web pages may use the node.
     pub fn cors(&self) -> &Cors {
         &self.cors
     }
 
-    /// Lets a request pass that names this node as it may be named.
+    /// Allows a request that names this node by one of its names.
     ///
     /// # Errors
-    /// 403 for one that a web page elsewhere had a browser make.
+    /// 403 for a request that a foreign web page made a browser send.
     pub fn check_names(&self, request: &Request) -> Result<(), Response> {
         self.check_host(request)?;
         self.check_origin_host(request)
     }
 
-    /// Lets a request pass for which that is needed, or says why not.
+    /// Allows a request that has the right `need`.
     ///
     /// # Errors
-    /// 401 without a token; 403 for what a token does not allow, or a web page elsewhere must not do.
+    /// 401 without a token; 403 if the token or the page's origin does not allow it.
     pub fn check(&self, request: &Request, need: Need) -> Result<(), Response> {
         self.check_origin(request)?;
         self.check_token(request, need)
     }
 
-    /// A page elsewhere can give its own name this machine's address, and then counts for the browser
-    /// as coming from here; but the request then carries that name as its Host (DNS rebinding).
+    /// A foreign page can let its own name point to this machine's address. For the browser it then comes from
+    /// here, but the request carries that name as its Host (DNS rebinding).
     fn check_host(&self, request: &Request) -> Result<(), Response> {
         let Some(host) = request.host() else { return Ok(()) };
         if !self.loopback || !self.tokens.are_none() || is_loopback(host) || self.is_own(host) {
@@ -69,8 +69,8 @@ impl Access {
         Err(Response::problem(403, detail))
     }
 
-    /// The same for a node beyond loopback, as far as a page can be told from other clients: by its
-    /// Origin, which goes with every write and every WebSocket. An address can be given no other meaning.
+    /// The same for a node that is reachable by others. A page differs from other clients by its Origin header,
+    /// which every write and every WebSocket has. A Host that is an address cannot be forged in this way.
     fn check_origin_host(&self, request: &Request) -> Result<(), Response> {
         let Some(host) = request.host() else { return Ok(()) };
         if !self.tokens.are_none() || request.header("Origin").is_none() {
@@ -89,8 +89,8 @@ impl Access {
         Err(Response::problem(403, detail))
     }
 
-    /// A web page elsewhere must not write to this node: browsers name the page's origin when they post. Nor may
-    /// it read the stream of a node for which it is said whose pages may.
+    /// A foreign web page must not write to this node: browsers name the page's origin when they post. Nor may
+    /// it read the stream if `--allow-origin` says which pages may.
     fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let Some(origin) = request.header("Origin") else { return Ok(()) };
         let action = Asked::of(request).action();
@@ -131,7 +131,7 @@ impl Access {
         Err(Response::problem(401, detail).with_header("WWW-Authenticate", "Bearer"))
     }
 
-    /// Waits until this request would not be let pass any more, and says why.
+    /// Waits until this request is not allowed any more, and says why.
     pub async fn lost(&self, request: &Request) -> Response {
         let need = Asked::of(request).need;
         loop {
@@ -145,8 +145,7 @@ impl Access {
         }
     }
 
-    /// What ends when this request, which is answered without an end, would not be let pass any more; none if
-    /// that cannot be.
+    /// A future that ends when this request is not allowed any more; none if that cannot happen.
     pub fn end(&self, request: &Request) -> Option<impl Future<Output = ()> + Send + 'static> {
         self.tokens.file()?;
         let needed = Asked::of(request).need.right()?;
@@ -160,7 +159,7 @@ fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
     if let Some(token) = request.header("Authorization").and_then(bearer) {
         return Ok(Some(Hashed::of(token)));
     }
-    // A browser cannot send a header with a WebSocket's handshake, nor if it reads events.
+    // A browser cannot send this header with the handshake of a WebSocket or with an event source.
     let is_live = match Asked::of(request).action() {
         Some(Action::Stream) => true,
         Some(Action::Document) => super::get_events::are_wanted(request),
@@ -170,7 +169,7 @@ fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
     Ok(token.as_deref().map(Hashed::of))
 }
 
-/// Whether pages of that origin come from that host.
+/// Whether pages of this origin come from this host.
 fn is_of_host(origin: &str, host: Option<&str>) -> bool {
     origin.split_once("://").zip(host).is_some_and(|((scheme, from), host)| {
         let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };

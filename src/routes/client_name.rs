@@ -15,11 +15,11 @@ use crate::transaction::{Name, Record};
 pub const SOURCE: &str = "Patchmesh-Source";
 pub const ID: &str = "Patchmesh-Id";
 
-/// What the client calls the transaction of this request; none if it does not. `own` is asked only then
-/// for the node's source.
+/// The name that the client gives the transaction of this request; none if it gives none. `own` returns the
+/// node's source, and is called only if there is a name.
 ///
 /// # Errors
-/// 400 if that is no name that a client can give.
+/// 400 if no client can give this name.
 pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<ClientName>, Response> {
     let (source, id) = match (request.header(SOURCE), request.header(ID)) {
         (None, None) => return Ok(None),
@@ -28,7 +28,7 @@ pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<Clie
         (None, Some(_)) => return Err(bad_request(format!("there is {ID} without {SOURCE}"))),
     };
     if source.contains(char::REPLACEMENT_CHARACTER) {
-        // Names that differ would be one.
+        // Two different names would become the same.
         return Err(bad_request(format!(
             "{SOURCE} is {source:?}, which has a byte that is not UTF-8"
         )));
@@ -52,14 +52,13 @@ pub fn of(request: &Request, own: impl FnOnce() -> Source) -> Result<Option<Clie
     Ok(Some(ClientName { name: Name { source, id }, request: hash(request) }))
 }
 
-/// A hash of what a request asks for, the first half of SHA-256 in hexadecimal digits: its method, path,
-/// media type and body.
+/// A hash of a request's method, path, media type and body: the first half of SHA-256 in hexadecimal digits.
 fn hash(request: &Request) -> Box<str> {
     let media_type = request.media_type().to_ascii_lowercase();
     let mut hasher = Sha256::new();
     for part in [request.method(), request.path(), &media_type] {
         hasher.update(part);
-        // None of these has a line feed, so that it is clear where one ends and the next one begins.
+        // No part has a line feed, so the line feed separates them clearly.
         hasher.update("\n");
     }
     hasher.update(&request.body);
@@ -67,10 +66,10 @@ fn hash(request: &Request) -> Box<str> {
     half.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
-/// The transaction that a client has named, as the journal has it: the first of that name. And where it stands.
+/// The first transaction of this name in the journal, and its standing.
 ///
 /// # Errors
-/// If it is that of another request, or cannot be told.
+/// If it is the transaction of another request, or cannot be read.
 pub async fn first(query: &Query, client: &ClientName) -> Result<(Record, Standing), Response> {
     let Name { source, id } = &client.name;
     let found = query.record(&client.name).await.map_err(|why| match why {
@@ -95,13 +94,13 @@ pub async fn first(query: &Query, client: &ClientName) -> Result<(Record, Standi
         .into())
 }
 
-/// What is told of a known transaction that is not found.
+/// The answer for a known transaction that is not found.
 pub fn not_found(Name { source, id }: &Name) -> Response {
     let detail = format!("transaction {id} of {source} is known, and was not found; try again");
     Response::problem(503, detail)
 }
 
-/// What is told of one for which a document stands.
+/// The answer for a transaction that is folded into a document.
 fn folded(Name { source, id }: &Name, begins: u64) -> Response {
     let detail = format!(
         "transaction {id} of {source} was accepted long ago, and is final; whether it is applied is not kept \

@@ -1,24 +1,25 @@
-//! Pages of other origins (CORS, in the Fetch Standard): which may use the interface, and what their browsers
-//! are told.
+//! Pages of other origins (CORS, in the Fetch Standard): which may use the interface, and the headers for their
+//! browsers.
 //!
-//! A browser asks before it sends what no form could send (a preflight), and hands a page an answer only if that
-//! names the page's origin; errors too, so that a page can tell them apart. Credentials are tokens that the page
-//! itself sends: there are no cookies here, so `Access-Control-Allow-Credentials` is never said.
+//! Before a browser sends a request that no form could send, it asks whether it may (a preflight). It gives a
+//! page an answer only if that allows the page's origin; so errors do too, and a page can tell them apart.
+//! Credentials are tokens that the page itself sends. There are no cookies, so
+//! `Access-Control-Allow-Credentials` is never sent.
 
 use std::borrow::Cow;
 
 use crate::config::Origins;
 use crate::http::{Request, Response};
 
-/// What a page may read of an answer, besides what every page may.
+/// The headers of an answer that a page may read, besides those that every page may.
 const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Patchmesh-Bytes, Patchmesh-Change, \
                        Patchmesh-Clock, Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
 
-/// What a page may send, besides what every page may.
+/// The headers that a page may send, besides those that every page may.
 const ALLOWED: &str = "Accept, Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, Prefer, \
                        Patchmesh-Id, Patchmesh-Length, Patchmesh-Source";
 
-/// How long a browser need not ask again, in seconds: as long as browsers remember it at most.
+/// For how many seconds a browser need not ask again. Browsers remember no longer.
 const MAX_AGE: &str = "7200";
 
 /// The origins whose pages may use the interface.
@@ -26,17 +27,17 @@ const MAX_AGE: &str = "7200";
 pub struct Cors(Origins);
 
 impl Cors {
-    /// For pages of these.
+    /// The rule for these origins.
     pub fn new(origins: Origins) -> Self {
         Self(origins)
     }
 
-    /// Whether it is said which origins these are.
+    /// Whether the command line names origins.
     pub fn is_set(&self) -> bool {
         self.0 != Origins::default()
     }
 
-    /// Whether pages of that origin are among them.
+    /// Whether pages of this origin may use the interface.
     pub fn allow(&self, origin: &str) -> bool {
         match &self.0 {
             Origins::All => true,
@@ -46,14 +47,14 @@ impl Cors {
         }
     }
 
-    /// Whether a browser asks what a page of one of them may do.
+    /// Whether the request is a preflight for an allowed page.
     pub fn is_preflight(&self, request: &Request) -> bool {
         request.method() == "OPTIONS"
             && request.header("Access-Control-Request-Method").is_some()
             && request.header("Origin").is_some_and(|origin| self.allow(origin))
     }
 
-    /// What an answer to that request tells the browser, whatever it is.
+    /// The headers for the browser that every answer to this request has.
     pub fn headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
         match request.header("Origin") {
             Some(origin) if self.allow(origin) => {
@@ -71,7 +72,7 @@ impl Cors {
     }
 }
 
-/// The answer to a preflight for what takes these methods. It carries no token, and needs none.
+/// The answer to a preflight for a path with these methods. A preflight carries no token, and needs none.
 pub fn preflight(request: &Request, methods: String) -> Response {
     let response = Response::new(204)
         .with_header("Access-Control-Allow-Methods", methods)

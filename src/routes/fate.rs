@@ -13,7 +13,7 @@ use crate::replica::history::{Fate, Skip};
 use crate::source::Source;
 use crate::transaction::Place;
 
-/// How many skipped transactions are given at most. Their texts are short, so this bounds the bytes too.
+/// How many skipped transactions an answer has at most. Their texts are short, so this bounds the bytes too.
 const CONFLICTS: usize = 200;
 
 /// Why a transaction is skipped, as JSON. Empty if that is not known any more.
@@ -53,15 +53,15 @@ struct ShownTransaction<'a> {
     by: Option<(&'a Source, u64)>,
     #[serde(rename = "state")]
     state: &'static str,
-    /// How many transactions come before it in the history; none if it is void, and so no part of that.
+    /// How many transactions are before it in the history; none if it is void, and so not in the history.
     #[serde(rename = "index", skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
-    /// Whether that is final.
+    /// Whether this is final.
     #[serde(rename = "committed")]
     committed: bool,
     #[serde(flatten)]
     reason: ShownSkip,
-    /// What won, if it is skipped.
+    /// The winner, if it is skipped.
     #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
     because: Option<winner::ShownBecause<'a>>,
 }
@@ -95,7 +95,7 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
     Ok(json(&ShownTransaction { source, id, time, by, state, index, committed, reason, because }))
 }
 
-/// One of the answers of `/conflicts`.
+/// One skipped transaction in the answer of `/conflicts`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ShownConflict<'a> {
@@ -104,7 +104,7 @@ struct ShownConflict<'a> {
     time: Time,
     #[serde(rename = "kind")]
     kind: &'static str,
-    /// Whether that is final.
+    /// Whether this is final.
     #[serde(rename = "committed")]
     committed: bool,
     #[serde(flatten)]
@@ -113,18 +113,18 @@ struct ShownConflict<'a> {
     because: Option<winner::ShownBecause<'a>>,
 }
 
-/// A page of the transactions that are skipped now, in the order of the history: the last ones unless it
-/// is said how many to leave out.
+/// A page of the transactions that are skipped now, in the order of the history: the last ones, unless `from`
+/// says how many to leave out.
 pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Response> {
     #[derive(Serialize)]
     struct ShownConflicts<'a> {
         /// How many are skipped in all, void ones included.
         count: u64,
-        /// How many are void, as far as it is known why they are skipped.
+        /// How many of them are void, as far as the reasons are known.
         void: u64,
-        /// How many have no effect because one of the same name is before them. They are not listed.
+        /// How many have no effect because one of the same name is before them. These are not listed.
         repeated: u64,
-        /// How many are skipped before those that are listed.
+        /// How many skipped ones are before the first one of this list.
         from: u64,
         skipped: Vec<ShownConflict<'a>>,
     }

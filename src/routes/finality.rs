@@ -1,6 +1,6 @@
-//! `wait=committed`: a write that is answered when it is final what becomes of it.
+//! `wait=committed`: a write that is answered when its outcome is final.
 //!
-//! Who waits holds nobody up: between two commits there is nothing to be done for it.
+//! Such a request costs nothing while it waits: it is looked at only after a commit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,10 +27,10 @@ pub struct Finality {
 }
 
 impl Finality {
-    /// What a request says of that; none if it does not wait.
+    /// How long this request waits; none if it does not wait.
     ///
     /// # Errors
-    /// 400 if it cannot be understood, and 409 if nobody says what is final.
+    /// 400 if the parameters are malformed, and 409 if no primary is known.
     pub fn of(request: &Request, state: &State) -> Result<Option<Self>, Response> {
         let timeout = request.query_parameter("timeout")?;
         match request.query_parameter("wait")?.as_deref() {
@@ -52,7 +52,8 @@ impl Finality {
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
     }
 
-    /// What became of a transaction, when that is final; `client` has named it, or nobody.
+    /// The answer when the outcome of a transaction is final. `client` is the name that a client gave it, if
+    /// one did.
     pub fn outcome(
         self,
         routes: &Routes,
@@ -83,7 +84,7 @@ impl Finality {
             }
         };
         match client {
-            // The first of its name is before it, and so is final too.
+            // The first transaction of its name is before it, and so is final too.
             Some(client) if standing.fate == Fate::Repeated => {
                 let (first, standing) = client_name::first(&routes.query, &client).await?;
                 settled(&first, &standing)
@@ -92,7 +93,7 @@ impl Finality {
         }
     }
 
-    /// Waits until it is final what becomes of the transaction, and gives a state in which it is.
+    /// Waits until the outcome of the transaction is final, and returns a state in which it is.
     async fn wait(self, routes: &Routes, record: &Record) -> Result<Arc<State>, Response> {
         let commits = routes.handle.subscribe_to_commits();
         let committed = async {
@@ -125,7 +126,7 @@ impl Finality {
     }
 }
 
-/// What a client is told of its transaction by what becomes of it.
+/// The answer to a client whose transaction has this standing.
 ///
 /// # Errors
 /// If it is not applied.
@@ -155,19 +156,19 @@ pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Respons
         .into())
 }
 
-/// Whether this node can say what is final, or will be able to: the primary begins after the first write.
+/// Whether this node knows what is final, or will know it: the primary begins after the first write.
 ///
 /// # Errors
-/// If it cannot: why, with that consequence.
+/// If it does not: why, and the `consequence`.
 pub fn check_if_waits(state: &State, consequence: &str) -> Result<(), Response> {
     let begins = state.last_commit().is_none() && state.counters().is_to_commit;
     if begins && state.difference().is_none() { Ok(()) } else { check(state, consequence) }
 }
 
-/// Whether this node can say what is final.
+/// Whether this node knows what is final.
 ///
 /// # Errors
-/// If it cannot: why, with that consequence.
+/// If it does not: why, and the `consequence`.
 pub fn check(state: &State, consequence: &str) -> Result<(), Response> {
     if state.last_commit().is_none() {
         let (title, detail) = if state.counters().is_to_commit {

@@ -1,17 +1,17 @@
-//! The form of an answer: JSON in one line or laid out for people (`?pretty`), and compressed by gzip or not. Each
-//! form of a part has an entity tag of its own, made of the hash of its text: `"HASH"`, `"HASH-p"`, `"HASH-z"`,
+//! The form of an answer: JSON in one line or on many lines (`?pretty`), compressed by gzip or not. Each form
+//! of a part has its own entity tag, made of the hash of the plain text: `"HASH"`, `"HASH-p"`, `"HASH-z"`,
 //! `"HASH-p-z"`.
 
 use super::bad_request;
 use crate::http::{Body, Gzips, HttpVersion, Pretty, Request, Response, is_gzip_wanted};
 
-/// A smaller body is not compressed: it goes in one packet in any case.
+/// A smaller body is not compressed: it fits into one packet anyway.
 const LEAST_BYTES: u64 = 1024;
 
 const PRETTY: &str = "-p";
 const GZIP: &str = "-z";
 
-/// What the text goes through.
+/// The form of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     pub is_pretty: bool,
@@ -19,10 +19,10 @@ pub struct Form {
 }
 
 impl Form {
-    /// What a request asks for.
+    /// The form that a request wants.
     ///
     /// # Errors
-    /// 400 if it cannot be told.
+    /// 400 if that is malformed.
     pub fn of(request: &Request) -> Result<Self, Response> {
         let is_pretty = match request.query_parameter("pretty")?.as_deref() {
             None | Some("0" | "false") => false,
@@ -33,17 +33,17 @@ impl Form {
                 )));
             }
         };
-        // In HTTP/1.0 nothing would tell a body that broke off from a whole one.
+        // In HTTP/1.0 a compressed body that broke off would look complete.
         let is_gzip = request.version() == HttpVersion::Http11 && is_gzip_wanted(request);
         Ok(Self { is_pretty, is_gzip })
     }
 
-    /// Whether who wants this form can read that one.
+    /// Whether a client that wants this form can read the form `other`.
     pub fn includes(self, other: Self) -> bool {
         other.is_pretty == self.is_pretty && other.is_gzip <= self.is_gzip
     }
 
-    /// As much of that as this answer can have.
+    /// This form, as far as the answer can have it.
     fn fit(self, response: &Response) -> Self {
         let content_type = response.header("Content-Type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default();
@@ -67,13 +67,14 @@ impl Form {
         (hash, Self { is_pretty, is_gzip })
     }
 
-    /// The entity tag of this form of what has that hash.
+    /// The entity tag of this form of a text with this hash.
     pub fn tag(self, hash: &str) -> String {
         let suffix = |is_there, suffix| if is_there { suffix } else { "" };
         format!("\"{hash}{}{}\"", suffix(self.is_pretty, PRETTY), suffix(self.is_gzip, GZIP))
     }
 
-    /// Gives an answer, whose ETag is that of the text as it is, the one of the form that it will have.
+    /// Sets the ETag of an answer, which is that of the plain text, to that of the form that the answer will
+    /// have.
     pub fn name(self, mut response: Response) -> Response {
         let form = self.fit(&response);
         if form != Self::default() {
@@ -82,7 +83,7 @@ impl Form {
         response
     }
 
-    /// Gives an answer this form, as far as it can have it. `is_head` says that its body is not sent.
+    /// Gives an answer this form, as far as it can have it. If `is_head`, its body is not sent.
     pub fn give(self, mut response: Response, is_head: bool, gzips: &Gzips) -> Response {
         if response.status == 304 {
             response.headers.retain(|(name, _)| *name != "Content-Type");
@@ -101,7 +102,7 @@ impl Form {
         }
         let mut body = std::mem::replace(&mut response.body, Body::Static(b""));
         if is_head {
-            // How long it would be is not worth the work.
+            // Its length is not worth the work.
             body = Body::Stream;
         } else {
             if form.is_pretty {
@@ -116,7 +117,7 @@ impl Form {
     }
 }
 
-/// Makes an ETag, if there is one, that of another form.
+/// Changes the ETag, if there is one, to that of another form.
 fn set_form(response: &mut Response, form: Form) {
     for (name, value) in &mut response.headers {
         if *name == "ETag" {

@@ -1,4 +1,4 @@
-//! `/get`: the document now, or as it was, or a part of it.
+//! `/get`: the document or a part of it, now or in the past.
 
 use smol::future::FutureExt;
 
@@ -10,23 +10,23 @@ use crate::manager::{Reading, Representation};
 use crate::patch::PointerBuf;
 use crate::query::Untold;
 
-/// What had been seen of every source, if the answer is the document now.
+/// The vector clock of the document, if that is the document now.
 const CLOCK: &str = "Patchmesh-Clock";
 
-/// The document's last change. An event stream whose last id has the same beginning and at least that number
-/// shows it, too.
+/// The last change of the document. An event stream shows it too if its last id has the same beginning and at
+/// least this number.
 pub const CHANGE: &str = "Patchmesh-Change";
 
-/// How many bytes the JSON text has, however it is encoded on its way.
+/// The length of the JSON text in bytes, without any coding.
 const BYTES: &str = "Patchmesh-Bytes";
 
-/// What who cannot be told what is final can have.
+/// What is offered if it is not known what is final.
 const OTHERWISE: &str = "/get has the document now";
 
 /// A longer clock is not sent in a header: clients would refuse it. `/vclock` has it.
 const CLOCK_BYTES: usize = 4 << 10;
 
-/// Answers a request for the document, or for the part at `pointer`, which is as in the path.
+/// Answers a request for the document, or for the part at `pointer`, which is percent-encoded as in the path.
 pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Response, Response> {
     let pointer = part_named(pointer)?;
     let view = match request.query_parameter("at")?.as_deref() {
@@ -65,7 +65,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
     }
 }
 
-/// The JSON Pointer that stands in a path, percent-encoded.
+/// The JSON Pointer in a path, where it is percent-encoded.
 pub fn part_named(pointer: &str) -> Result<PointerBuf, Response> {
     let pointer = crate::http::percent_decode(pointer)
         .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
@@ -77,7 +77,7 @@ pub fn part_named(pointer: &str) -> Result<PointerBuf, Response> {
     })
 }
 
-/// The document now, for a client that has waited for something or not.
+/// The document now. `wait` is what the client has waited for, if it has.
 async fn as_it_is(
     routes: &Routes,
     pointer: PointerBuf,
@@ -99,7 +99,7 @@ async fn as_it_is(
     Ok(response.with_header(CHANGE, change).with_header(LENGTH, state.length().to_string()))
 }
 
-/// The document as it is final, for a client that has waited for something or not.
+/// The final document. `wait` is what the client has waited for, if it has.
 async fn as_committed(
     routes: &Routes,
     pointer: PointerBuf,
@@ -140,7 +140,7 @@ async fn as_it_was(routes: &Routes, count: u64, pointer: PointerBuf) -> Result<R
     }
 }
 
-/// Why something of the history's past is not told.
+/// The answer if something of the past cannot be read.
 pub fn untold(error: Untold) -> Response {
     match error {
         Untold::Beyond(length) => {

@@ -11,8 +11,8 @@ use crate::stream::Takeover;
 
 const MEDIA_TYPE: &str = "text/event-stream";
 
-/// Whether a request asks for events, and not rather for JSON. Only who names them does: not every client that
-/// takes anything expects an answer that does not end.
+/// Whether a request wants events, and not rather JSON. It must name their media type: a client that accepts
+/// any type may not expect an answer without an end.
 pub fn are_wanted(request: &Request) -> bool {
     let weight = |range: &str| {
         let mut ranges = request.weighted("Accept");
@@ -23,7 +23,7 @@ pub fn are_wanted(request: &Request) -> bool {
     events > 0.0 && events >= json.unwrap_or(0.0)
 }
 
-/// Agrees to send the events of the part at `pointer`, which is as in the path.
+/// Begins to send the events of the part at `pointer`, which is percent-encoded as in the path.
 pub fn agree(
     routes: &Routes,
     request: &Request,
@@ -63,7 +63,7 @@ pub fn agree(
         last,
         coding: Coding::of(request.version()),
     };
-    // There are no requests behind an answer that does not end.
+    // No requests follow an answer without an end.
     let run = |stream, _, shutdown| session.run(stream, shutdown);
     Ok(Answer::TakeOver(response, Takeover::new(run)))
 }

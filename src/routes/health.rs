@@ -1,8 +1,8 @@
-//! `/healthz`: whether the node is well, `/healthz/live`: whether its process is, and `/healthz/ready`:
-//! whether it takes reads and writes.
+//! `/healthz`: whether the node is well; `/healthz/live`: whether its process works; `/healthz/ready`: whether
+//! it takes reads and writes.
 //!
-//! There is one list of troubles. Each kind is found by one small function of [`FINDERS`], from what was
-//! read once for all of them. What may be meant to be so, and may be a mistake, is only noted.
+//! There is one list of troubles. Each kind is found by one small function of [`FINDERS`]; all get the same
+//! readings. Something that may be intended, or may be a mistake, is only a remark.
 
 use std::time::Duration;
 
@@ -16,41 +16,41 @@ use crate::mesh::upstream::{Divergence, UpstreamStatus};
 use crate::replica::{Difference, MAX_AHEAD_MICROS};
 use crate::transaction::Name;
 
-/// How long the manager may be at work on one turn before the process does not count as well any more:
-/// longer than any replay, since a restart would only make it begin anew.
+/// How long one turn of the manager may take before the process counts as stuck. It is longer than any replay,
+/// since a restart would only begin the replay again.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Something that a person has to look at.
+/// Something that a person must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What kind of trouble it is: the last part of the problem's type.
+    /// Its kind: the last part of the problem's type.
     pub kind: &'static str,
     /// What is wrong, in a sentence for a person.
     pub detail: String,
-    /// Whether the node does not take reads and writes as long as it lasts.
+    /// Whether the node does not take reads and writes while it lasts.
     pub blocks: bool,
 }
 
-/// Something that may be as it should be. The node is well.
+/// Something that may be intended. The node is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remark {
-    /// What kind it is.
+    /// Its kind.
     pub kind: &'static str,
-    /// What is so, in a sentence for a person.
+    /// What was noticed, in a sentence for a person.
     pub detail: String,
 }
 
-/// What troubles are found in.
+/// The readings from which troubles are found.
 pub struct HealthReadings {
     /// The manager's counters.
     pub counters: Counters,
     /// The last commit that counts.
     pub commit: Option<LastCommit>,
-    /// Where the journal is damaged, and how.
+    /// The damage of the journal, if there is any.
     pub damage: Option<String>,
-    /// Why what is appended to the journal would be lost.
+    /// Why new transactions would be lost, if the journal's file is not in its place.
     pub loss: Option<String>,
-    /// Why the node has to take the document of another one.
+    /// Why the node must take the document of another node, if it must.
     pub difference: Option<Difference>,
     /// The streams from the peers.
     pub upstreams: Vec<UpstreamStatus>,
@@ -58,7 +58,7 @@ pub struct HealthReadings {
     pub was_read: bool,
 }
 
-/// What finds each kind of trouble, the most pressing one first.
+/// One function for each kind of trouble, the most urgent one first.
 const FINDERS: [fn(&HealthReadings) -> Vec<Trouble>; 8] = [
     journal_lost,
     journal_full,
@@ -181,7 +181,7 @@ fn peer_clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
     waits.collect()
 }
 
-/// What is only noted.
+/// Finds what is only a remark.
 fn remarks(readings: &HealthReadings) -> Vec<Remark> {
     let has_peers = readings.upstreams.iter().any(|upstream| !upstream.is_left_aside);
     if !has_peers || readings.was_read {
@@ -212,7 +212,7 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
         HealthReadings { counters, commit, damage, loss, difference, upstreams, was_read };
     let mut troubles = find(&readings);
     match request.path() {
-        // The manager is not stuck.
+        // The manager is not stuck, so the process works.
         "/healthz/live" => answer(&[], &[]),
         "/healthz/ready" => {
             troubles.retain(|trouble| trouble.blocks);
@@ -222,8 +222,8 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
     }
 }
 
-/// 200 if there are no troubles; else a problem that is the first one, and has all as `troubles`. Both have the
-/// remarks as `notes`, if there are any.
+/// 200 if there are no troubles; else a problem for the first one, with all of them as `troubles`. Both have
+/// the remarks as `notes`, if there are any.
 fn answer(troubles: &[Trouble], remarks: &[Remark]) -> Response {
     let told = |kind: &str, detail: &str| json!({"kind": kind, "detail": detail});
     let notes: Vec<Value> =

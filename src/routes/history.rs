@@ -1,5 +1,5 @@
-//! The transactions in pages, a line each: `/log` has them in the order of arrival, `/history` in the
-//! order in which they count and with what becomes of each.
+//! The transactions in pages, a line each: `/log` has them in the order of arrival, `/history` in the order in
+//! which they count, with the outcome of each.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::replica::history::Fate;
 use crate::replica::history::at::Listed;
 use crate::source::Source;
 
-/// How many transactions `/log` gives unless asked for fewer or more, and at most.
+/// How many transactions a page of `/log` has by default, and at most.
 const LOG_LIMIT: usize = 1000;
 const LOG_MOST: usize = 10_000;
 
@@ -27,7 +27,7 @@ const MOST: usize = 1000;
 struct HistoryLine<'a> {
     /// How many are before it in the history.
     index: u64,
-    /// How many are before it in this node's journal, which has them in the order of arrival.
+    /// How many are before it in this node's journal, in the order of arrival.
     position: u64,
     #[serde(rename = "Source")]
     source: &'a Source,
@@ -39,12 +39,12 @@ struct HistoryLine<'a> {
     by: Option<(&'a Source, u64)>,
     #[serde(rename = "Payload")]
     payload: &'a str,
-    /// Null if it is applied; an empty object if why it is skipped is not known any more.
+    /// Null if it is applied; an empty object if the reason is not known any more.
     skipped: Option<ShownSkip>,
-    /// Whether one of the same name is before it, so that it has no effect.
+    /// Whether it has no effect because one of the same name is before it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
-    /// Whether all that is final.
+    /// Whether this is final.
     committed: bool,
 }
 

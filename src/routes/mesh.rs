@@ -1,4 +1,4 @@
-//! `/mesh`: how all nodes of the mesh are, as far as they tell.
+//! `/mesh`: the last reports of all nodes of the mesh.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ struct ShownMesh<'a> {
 
 #[derive(Serialize)]
 struct ShownMember<'a> {
-    /// How long ago it said so.
+    /// How old its report is.
     told_ms: u64,
     #[serde(flatten)]
     report: &'a Report,

@@ -16,23 +16,23 @@ use crate::mesh::upstream::UpstreamStatus;
 pub use proc::text as process_text;
 pub use requests::{Answering, Requests};
 
-/// What the text is made from.
+/// The values from which the text is made.
 pub struct MetricsReadings<'a> {
     pub counters: Counters,
     /// How many transactions the history has.
     pub length: u64,
-    /// How many of them a document stands for.
+    /// How many of them are folded into a document.
     pub begins: u64,
     /// How many records the journal has now.
     pub records: u64,
-    /// How many transactions are void, as far as it is known why they are skipped.
+    /// How many transactions are void, as far as the reasons are known.
     pub void: u64,
     /// How many transactions are final, and how many are not.
     pub committed: u64,
     pub tentative: u64,
     pub commit: Option<CommitStatus>,
     pub is_damaged: bool,
-    /// How often a peer has come to have another document.
+    /// How often a peer was found to have another document.
     pub divergences: u64,
     pub requests: &'a Requests,
     pub upstreams: &'a [UpstreamStatus],
@@ -47,7 +47,7 @@ pub struct MetricsReadings<'a> {
     pub delays: HistogramCounts,
 }
 
-/// The text; `process` is what the system says of the process.
+/// The text of `/metrics`; `process` is the part about the process.
 pub fn text(readings: &MetricsReadings, process: &str) -> String {
     let mut text = MetricsText::default();
     text.metric("build_info", "gauge", "The version that runs");
@@ -249,7 +249,7 @@ impl MetricsText {
     }
 }
 
-/// Our metrics begin with our name, and what every process has does not.
+/// Our metrics begin with our name. Those that every process has begin with `process_`.
 fn full_name(name: &str) -> String {
     if name.starts_with("process_") { name.to_owned() } else { format!("patchmesh_{name}") }
 }

@@ -1,4 +1,4 @@
-//! The debug page, the JavaScript client and the description of the interface, which are part of the binary.
+//! The debug page, the JavaScript client and the description of the interface. They are part of the binary.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
 static CLIENT_TAG: LazyLock<String> = LazyLock::new(|| tag(CLIENT));
 static DESCRIPTION_TAG: LazyLock<String> = LazyLock::new(|| tag(DESCRIPTION));
 
-/// Allows the page's own script and style, by their hashes, the client, and talking to this node; nothing else.
+/// Allows the page's own script and style by their hashes, the client, and requests to this node; nothing else.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     format!(
         "default-src 'none'; script-src '{}' 'self'; style-src '{}'; connect-src 'self' ws: wss:; \
@@ -24,7 +24,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The page's answer.
+/// The debug page.
 pub fn response() -> Response {
     Response::new(200)
         .with_body("text/html; charset=utf-8", Body::Static(PAGE.as_bytes()))
@@ -33,12 +33,12 @@ pub fn response() -> Response {
         .with_header("Cache-Control", "no-cache")
 }
 
-/// The client's answer: a module that pages import.
+/// The JavaScript client: a module that pages import.
 pub fn client() -> Response {
     tagged("text/javascript; charset=utf-8", CLIENT, &CLIENT_TAG)
 }
 
-/// What describes the interface.
+/// The description of the interface (OpenAPI).
 pub fn description() -> Response {
     tagged("application/json", DESCRIPTION, &DESCRIPTION_TAG)
 }

@@ -1,4 +1,4 @@
-//! `/peers`: how this node is, which peers it has and who reads it; and `POST` and `DELETE`, which change the peers.
+//! `/peers`: this node, its peers and its readers; `POST` and `DELETE` change the peers.
 
 use std::fmt::Display;
 
@@ -18,11 +18,11 @@ use crate::source::Source;
 #[derive(Serialize)]
 struct ShownPeers {
     source: Source,
-    /// What this node's clock says: how old the other times are.
+    /// The time at this node, to which the other times can be compared.
     time: Time,
     /// How many transactions the history has.
     length: u64,
-    /// How many of them a document stands for, so that they are not kept one by one.
+    /// How many of them are folded into a document, and so not kept one by one.
     begins: u64,
     /// How many records the journal has had.
     position: u64,
@@ -32,7 +32,7 @@ struct ShownPeers {
     committed: u64,
     tentative: u64,
     vclock: VectorClock,
-    /// None if it is not at hand, since the document is large and changing.
+    /// None if it is not computed, since the document is large and changes.
     hash: Option<StateHash>,
     /// Whether another patchmesh node has read this one since it started.
     was_read: bool,
@@ -40,7 +40,7 @@ struct ShownPeers {
     downstreams: Vec<DownstreamStatus>,
 }
 
-/// What a `POST` says.
+/// The body of a `POST`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Addition {
@@ -76,7 +76,7 @@ pub async fn add(routes: &Routes, request: &Request) -> Result<Response, Respons
     Ok(answer_to_add(&peer, done))
 }
 
-/// Removes the peer that is named so.
+/// Removes the peer of this name.
 pub async fn remove(routes: &Routes, request: &Request, name: &str) -> Result<Response, Response> {
     let peer = named(name).map_err(|why| Response::problem(404, why))?;
     if routes.peers.statuses().iter().any(|status| status.address == peer.to_string()) {

@@ -1,12 +1,12 @@
 //! Conditional requests (RFC 9110, section 13): `If-Match` and `If-None-Match`, alike on reads and writes.
 //!
-//! The condition is on what the request names: of a read that is what it would get, of a write what it
-//! would change. There are no dates to compare, since nothing here has a `Last-Modified`.
+//! The condition is about the resource of the request: the answer of a read, the part that a write changes.
+//! There are no dates to compare, since nothing here has a `Last-Modified`.
 
 use super::form::Form;
 use crate::http::{Request, Response};
 
-/// What a request demands of the thing that it names.
+/// The conditions of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preconditions {
     /// `If-Match`: it must be one of these.
@@ -15,12 +15,12 @@ pub struct Preconditions {
     none_of: Option<TagList>,
 }
 
-/// The value of such a header.
+/// The value of a conditional header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TagList {
-    /// `*`: any, if there is something at all.
+    /// `*`: anything that exists.
     Any,
-    /// These. What is no entity tag is left out, and so is like nothing.
+    /// These tags. An element that is no entity tag is left out, and so matches nothing.
     Listed(Vec<Tag>),
 }
 
@@ -28,19 +28,19 @@ enum TagList {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tag {
     is_weak: bool,
-    /// What stands between the quotation marks: a hash, and which form of the text it is of.
+    /// The hash of the plain text.
     hash: String,
     form: Form,
 }
 
-/// What comes of preconditions.
+/// The result of checking the preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreconditionVerdict {
-    /// They hold: the request is carried out.
+    /// They hold: the request is done.
     Holds,
-    /// The one that reads has it already: 304.
+    /// The reader has this already: 304.
     NotModified,
-    /// They do not hold, this header does not: 412.
+    /// This header does not hold: 412.
     Fails(&'static str),
 }
 
@@ -55,14 +55,13 @@ impl Preconditions {
         (one_of.is_some() || none_of.is_some()).then_some(Self { one_of, none_of })
     }
 
-    /// Compares them with the hash that entity tags of what there is are made of, if there is something, in the
-    /// order of RFC 9110, 13.2.2. `If-Match` compares strongly, `If-None-Match` weakly. A `reader` is one who
-    /// wants that form.
+    /// Checks them in the order of RFC 9110, 13.2.2. `hash` is that of the present text, if there is something.
+    /// For a read, `reader` is the form that it wants. `If-Match` compares strongly, `If-None-Match` weakly.
     ///
-    /// Our own tags are never weak. What there is can be without one: then `hash` is empty.
+    /// Our own tags are never weak. If the resource has no tag, `hash` is empty.
     ///
-    /// All forms are of one content, so what is demanded of one holds for all; but a reader has what it wants
-    /// only if it can read that form.
+    /// All forms have one content, so a tag of one form stands for all. But a reader has the content only if it
+    /// can read the form that it has.
     pub fn verdict(&self, reader: Option<Form>, hash: Option<&str>) -> PreconditionVerdict {
         let has = |tags: &TagList, is_like: &dyn Fn(&Tag) -> bool| match (tags, hash) {
             (_, None) => false,
@@ -85,7 +84,7 @@ impl Preconditions {
 }
 
 impl Preconditions {
-    /// The form that a reader has, who knows what has that hash: the one that it would get, if it has that.
+    /// The form that a reader of this hash has already: the wanted one, if it has that.
     fn known_form(&self, wanted: Form, hash: &str) -> Option<Form> {
         let Some(TagList::Listed(tags)) = &self.none_of else { return None };
         let known = tags.iter().filter(|tag| tag.hash == hash && wanted.includes(tag.form));
@@ -127,8 +126,8 @@ impl TagList {
     }
 }
 
-/// The answer to a read for which this form is wanted, as its preconditions want it. They count only if it would be
-/// a success without them (RFC 9110, 13.2.1).
+/// Applies the preconditions of a read to its answer; `wanted` is the form that it wants. They count only for
+/// an answer that is a success (RFC 9110, 13.2.1).
 pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -> Response {
     if !matches!(response.status, 200..=299) {
         return response;
@@ -139,7 +138,7 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
     match preconditions.verdict(Some(wanted), Some(hash)) {
         PreconditionVerdict::Holds => response,
         PreconditionVerdict::NotModified => {
-            // Of the forms that it can read it is given the one that it has.
+            // The ETag is that of the form that the reader has.
             let known = preconditions.known_form(form, hash).map(|known| known.tag(hash));
             if let Some(tag) = known {
                 response.headers.retain(|(name, _)| *name != "ETag");
@@ -161,13 +160,13 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
     }
 }
 
-/// The answer 304 in place of a success. That it has no body is seen to when it is given its form.
+/// The answer 304 in place of a success. [`Form::give`] takes its body away.
 pub fn not_modified(mut response: Response) -> Response {
     response.status = 304;
     response
 }
 
-/// Lets a write pass to what is there and has no entity tag, or says why not.
+/// Checks the preconditions of a write to a resource that exists and has no entity tag.
 pub fn check_untagged(request: &Request) -> Result<(), Response> {
     match Preconditions::of(request).map(|preconditions| preconditions.verdict(None, Some(""))) {
         Some(PreconditionVerdict::Fails(header)) => {
@@ -178,7 +177,7 @@ pub fn check_untagged(request: &Request) -> Result<(), Response> {
     }
 }
 
-/// The answer to a write whose preconditions do not hold of what has this entity tag, or is not there.
+/// The answer to a write whose preconditions do not hold for this entity tag, or for nothing.
 pub fn answer_to_write(header: &str, tag: Option<&str>) -> Response {
     let Some(tag) = tag else {
         let detail = format!("{header} does not hold: there is nothing; nothing was changed");

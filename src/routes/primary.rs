@@ -1,4 +1,4 @@
-//! `POST /primary`: this node takes the place of the primary. And what is said of the last commit.
+//! `POST /primary`: this node becomes the primary. And how the last commit is shown.
 
 use serde::Serialize;
 use serde_json::json;
@@ -16,9 +16,9 @@ pub struct CommitStatus {
     id: u64,
     /// Its epoch.
     pub epoch: u64,
-    /// The life of the primary that made it.
+    /// The life of the primary that made the commit.
     primary: String,
-    /// Whether that is this node's.
+    /// Whether that is this node.
     #[serde(skip)]
     pub is_own: bool,
     time: Time,
@@ -27,7 +27,7 @@ pub struct CommitStatus {
 }
 
 impl CommitStatus {
-    /// What is said of a commit at the node `own`, if the wall clock says `now`.
+    /// How the node `own` shows a commit at the time `now`; none if its source is no epoch.
     pub fn of(commit: &LastCommit, own: &Source, now: Time) -> Option<Self> {
         let LastCommit { name, time } = commit;
         let epoch = name.source.epoch()?;
@@ -43,7 +43,7 @@ impl CommitStatus {
     }
 }
 
-/// Has this node begin the next epoch.
+/// Lets this node begin the next epoch.
 pub async fn promote(routes: &Routes, request: &Request) -> Result<Response, Response> {
     preconditions::check_untagged(request)?;
     Ok(answer(routes.handle.promote().await?))

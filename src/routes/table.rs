@@ -1,5 +1,5 @@
-//! The routes, in one table: from it come what a path takes, who may use it, and the answers to `OPTIONS` and
-//! to what is not there. `docs/openapi.json` describes the same, as a test checks.
+//! The routes, in one table: it says which methods and parameters a path takes, and who may use it. The answers
+//! to `OPTIONS` and 404 are made from it. `docs/openapi.json` describes the same, as a test checks.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use super::bad_request;
 use crate::http::{Request, Response};
 use crate::tokens::Right;
 
-/// What is behind a path.
+/// A path, and what its methods do.
 pub struct Route {
-    /// As OpenAPI writes it. A parameter in braces is at the end, and may have slashes in it.
+    /// The path as OpenAPI writes it. A parameter in braces is at the end, and may contain slashes.
     pub path: &'static str,
-    /// One for each method. `HEAD` goes wherever `GET` does, and `OPTIONS` everywhere.
+    /// One for each method. `HEAD` is allowed wherever `GET` is, and `OPTIONS` everywhere.
     pub operations: &'static [RouteOperation],
 }
 
-/// What a method does.
+/// What a method does at a path.
 pub struct RouteOperation {
     pub method: &'static str,
     pub action: Action,
@@ -23,7 +23,7 @@ pub struct RouteOperation {
     pub parameters: Parameters,
 }
 
-/// What is done.
+/// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Home,
@@ -47,30 +47,30 @@ pub enum Action {
     Health,
 }
 
-/// Who may have it done.
+/// The right that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Everyone: it shows nothing and changes nothing.
+    /// None: it shows nothing secret and changes nothing.
     Nothing,
-    /// Who may read.
+    /// The right to read.
     Read,
-    /// Who may write.
+    /// The right to write.
     Write,
-    /// Who may do what peers and operators do.
+    /// The right of peers and operators.
     Peer,
 }
 
-/// Which query parameters are understood.
+/// Which query parameters are accepted.
 #[derive(Clone, Copy, Debug)]
 pub enum Parameters {
-    /// Any: those that mean nothing here do no harm, or later versions may send more.
+    /// Any: unknown ones do no harm, or later versions may send more.
     Any,
-    /// These, and each once. With another one something is meant that would not be done.
+    /// Only these, each once. With an unknown one the client means something that would not be done.
     Only(&'static [&'static str]),
 }
 
 impl Need {
-    /// The right that a token must have; none if there need be no token.
+    /// The right that a token must have; none if no token is needed.
     pub fn right(self) -> Option<Right> {
         match self {
             Self::Nothing => None,
@@ -103,7 +103,7 @@ const DOCUMENT: Parameters = Parameters::Only(&[
     "token",
 ]);
 const WRITE: Parameters = Parameters::Only(&["wait", "timeout", "pretty"]);
-/// Of lists that have a line each in any case.
+/// For lists that always have a line for each element.
 const LINES: Parameters = Parameters::Only(&["from", "limit"]);
 const CONFLICTS: Parameters = Parameters::Only(&["from", "limit", "because", "pretty"]);
 
@@ -112,7 +112,7 @@ const DOCUMENT_OPERATIONS: &[RouteOperation] = &[
     RouteOperation { method: "PATCH", action: Action::Write, need: Need::Write, parameters: WRITE },
 ];
 
-/// All of them.
+/// All routes.
 pub const ROUTES: &[Route] = &[
     Route { path: "/", operations: &[get(Action::Home, Need::Nothing, ANY)] },
     Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, ANY)] },
@@ -160,7 +160,8 @@ pub const ROUTES: &[Route] = &[
 ];
 
 impl Route {
-    /// The route of a path, and what stands there for its parameter, from the slash on; empty if it has none.
+    /// The route of a path, and the value of its parameter with the slash before it; empty if there is no
+    /// parameter.
     fn find(path: &str) -> Option<(&'static Self, &str)> {
         ROUTES.iter().find_map(|route| {
             if !route.path.ends_with('}') {
@@ -172,13 +173,13 @@ impl Route {
         })
     }
 
-    /// What a method does here.
+    /// The operation of a method.
     fn operation(&self, method: &str) -> Option<&'static RouteOperation> {
         let method = if method == "HEAD" { "GET" } else { method };
         self.operations.iter().find(|operation| operation.method == method)
     }
 
-    /// Who may ask what there is. There are no routes without operations.
+    /// The right that `OPTIONS` needs. No route is without operations.
     fn least_need(&self) -> Need {
         self.operations.iter().map(|operation| operation.need).min().unwrap_or(Need::Peer)
     }
@@ -206,16 +207,16 @@ fn methods<'a>(operations: impl Iterator<Item = &'a RouteOperation>) -> String {
     methods.join(", ")
 }
 
-/// What a request asks for, looked up once.
+/// What a request asks for, looked up in the table once.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// Where its path leads; none if nothing is there.
+    /// The route of its path; none if there is no such path.
     pub route: Option<&'static Route>,
-    /// What its path says beyond its route.
+    /// The value of the parameter in its path.
     pub rest: &'a str,
-    /// What its method does there; none if it does nothing.
+    /// The operation of its method; none if the route does not take the method.
     pub operation: Option<&'static RouteOperation>,
-    /// Who may send it, whether or not there is something.
+    /// The right that it needs, even if there is no such path or operation.
     pub need: Need,
 }
 
@@ -239,13 +240,13 @@ impl<'a> Asked<'a> {
         Self { route: Some(route), rest, operation, need }
     }
 
-    /// What is to be done; none if there is no such thing.
+    /// The action; none if there is no operation.
     pub fn action(self) -> Option<Action> {
         self.operation.map(|operation| operation.action)
     }
 }
 
-/// The answer to a request for what is not there.
+/// The answer to a request for a path that does not exist.
 pub fn not_found(path: &str) -> Response {
     let single = ROUTES.iter().map(|route| route.path);
     let paths: Vec<_> = single.filter(|path| *path != "/" && !path.contains('{')).collect();
@@ -253,7 +254,7 @@ pub fn not_found(path: &str) -> Response {
 }
 
 impl Parameters {
-    /// Refuses what is not understood.
+    /// Refuses unknown and repeated parameters.
     pub fn check(self, request: &Request) -> Result<(), Response> {
         let Self::Only(known) = self else { return Ok(()) };
         let mut seen: Vec<Cow<'_, str>> = Vec::new();

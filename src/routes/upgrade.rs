@@ -9,14 +9,14 @@ use crate::mesh::downstream::Hello;
 use crate::mesh::tree::Process;
 use crate::source::Source;
 
-/// A key is 16 bytes in base64.
+/// The length of a key: 16 bytes in base64.
 const KEY_CHARACTERS: usize = 24;
 
-/// The version of the wire that this node speaks. A client's greater one is understood as this.
+/// The version of the wire that this node speaks. A greater version of a client is treated as this one.
 const VERSION: u64 = 2;
 
-/// Agrees to an upgrade: the answer of the node `source`, of which this is the `process`, and what the client says
-/// of itself.
+/// Accepts an upgrade. Returns the answer of the node `source` with this `process`, and what the client says of
+/// itself.
 pub fn agree(
     request: &Request,
     source: &Source,
@@ -65,12 +65,12 @@ pub fn agree(
     Ok((response, hello))
 }
 
-/// Whether a patchmesh node asks.
+/// Whether the request is one of a patchmesh node.
 pub fn is_of_a_node(request: &Request) -> bool {
     matches!(parameter(request, "v", "a version", str::parse::<u64>), Ok(Some(VERSION..)))
 }
 
-/// A query parameter, read as what it should be; none if it is absent.
+/// A query parameter, read by `read`; none if it is absent.
 fn parameter<T, E: Display>(
     request: &Request,
     name: &str,

@@ -1,4 +1,4 @@
-//! Waiting: for a transaction, for more than a client knows, or for a part to be another.
+//! Waiting for a transaction, for more than a client knows, or for a part to change.
 
 use std::time::{Duration, Instant};
 
@@ -16,33 +16,33 @@ use crate::manager::{Handle, Reading, State, Stopped};
 use crate::patch::{Document, PointerBuf};
 use crate::source::Source;
 
-/// How long is waited unless asked for another time, and at most.
+/// How long a request waits by default, and at most.
 pub const WAIT: Duration = Duration::from_secs(30);
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The least time between two looks, once a wait has lasted: if others write all the time, most of what
-/// comes is not what is waited for. Before, it is this share of the time waited.
+/// The shortest time between two looks of a long wait: if others write all the time, most changes are not those
+/// that are waited for. At first it is a share of the time waited.
 const PACE: Duration = Duration::from_millis(10);
 const PACE_SHARE: u32 = 8;
 
-/// One part in so many of the time, at most, goes into looking: of a large part that is work. A look's time
-/// includes its wait for others' looks, so this holds for all that wait together.
+/// Looking takes at most this share of the time (1 / 10), since for a large part it is work. The time of a look
+/// includes its wait for other looks, so the share holds for all waiting requests together.
 const LOOK_SHARE: u32 = 10;
 
-/// How many transactions the history has, as each answer of `/get` says and a request may repeat.
+/// The length of the history. Each answer of `/get` has it, and a request may repeat it.
 pub const LENGTH: &str = "Patchmesh-Length";
 
 /// Which document a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// As it is now.
+    /// The document now.
     Now,
-    /// As it is final.
+    /// The final document.
     Committed,
 }
 
 impl View {
-    /// The document; none if nothing says what is final.
+    /// The document; none if it is not known what is final.
     pub fn document(self, state: &State) -> Option<&Document> {
         match self {
             Self::Now => Some(state.document()),
@@ -50,7 +50,7 @@ impl View {
         }
     }
 
-    /// How many transactions have led to it.
+    /// How many transactions have made it.
     pub fn length(self, state: &State) -> u64 {
         match self {
             Self::Now => state.length(),
@@ -81,31 +81,31 @@ pub struct Wait {
 }
 
 enum Until {
-    /// Until all of this has been seen.
+    /// Until the node has everything in this clock.
     Seen(VectorClock),
-    /// Until that and more has been seen.
+    /// Until the node has everything in this clock, and more.
     After(VectorClock),
-    /// Until this node has that transaction.
+    /// Until the node has this transaction.
     Transaction(Source, u64),
-    /// Until the history has another length.
+    /// Until the length of the history is another.
     OtherLength(u64),
-    /// Until the part at that pointer is not as in `If-None-Match`, or there if there is `If-Match`, for who wants
-    /// this form.
+    /// Until the part at this pointer is not as in `If-None-Match`, or exists if there is `If-Match`. The form
+    /// is the one that the reader wants.
     OtherPart(PointerBuf, Preconditions, Form),
 }
 
-/// What a look found.
+/// The result of a look.
 enum LookResult {
-    /// What is waited for.
+    /// The wait is over.
     There,
-    /// Nothing new: if the time is over, the client is told that it knows all.
+    /// Nothing is new. When the time is over, the client is told that it knows all.
     Unmoved,
-    /// Something is missing: if the time is over, the client is told what.
+    /// Something is missing. When the time is over, the client is told what.
     Missing(Problem),
 }
 
 impl Wait {
-    /// What a request for the part at `pointer` waits for; none if it does not.
+    /// What a request for the part at `pointer` waits for; none if it does not wait.
     pub fn of(
         request: &Request,
         pointer: &PointerBuf,
@@ -140,7 +140,7 @@ impl Wait {
                 let detail = "of after, seen and source with id there can be one: which is meant?";
                 return Err(bad_request(detail));
             }
-            // What the client knows is in a header, and only counts if it wants to wait.
+            // The headers say what the client knows. They count only if it wants to wait.
             (None, _) if wait.is_none() => return Ok(None),
             (None, _) => match (known_length(request)?, Preconditions::of(request)) {
                 (Some(length), _) => Until::OtherLength(length),
@@ -153,7 +153,7 @@ impl Wait {
         Ok(Some(Self { view, until, longest: wait.unwrap_or(WAIT).min(LONGEST_WAIT) }))
     }
 
-    /// Waits, until it is there or the time is over.
+    /// Waits until a look finds it, or the time is over.
     ///
     /// # Errors
     /// 504 if something is missing then.
@@ -188,7 +188,7 @@ impl Wait {
         }
     }
 
-    /// Looks, and takes note of what part of the document was `seen`.
+    /// Looks once. `seen` is the part of the document at the last look.
     async fn look(&self, handle: &Handle, seen: &mut Option<Option<Value>>) -> LookResult {
         let unless_unmoved = |moved| if moved { LookResult::There } else { LookResult::Unmoved };
         let state = handle.state();
@@ -218,13 +218,13 @@ impl Wait {
             Until::OtherPart(pointer, preconditions, form) => {
                 let document = self.view.document(&state);
                 let part = document.and_then(|document| document.get(pointer)).cloned();
-                // What both share is not looked at.
+                // Parts that both share are not compared.
                 if seen.as_ref() == Some(&part) {
                     return LookResult::Unmoved;
                 }
                 let (part, representation) = match (self.view, part) {
                     (View::Now, _) => {
-                        // It may be of a later state than the one above.
+                        // This may be a later state than the one above.
                         let Reading { part, state } = handle.read(pointer).await;
                         (state.document().get(pointer).cloned(), part)
                     }
@@ -239,25 +239,25 @@ impl Wait {
                 unless_unmoved(match preconditions.verdict(Some(*form), hash) {
                     PreconditionVerdict::Holds => true,
                     PreconditionVerdict::NotModified => false,
-                    // If there is nothing, `If-Match` is what waits until there is something.
+                    // If nothing is there, `If-Match` waits until something is.
                     PreconditionVerdict::Fails(_) => hash.is_some(),
                 })
             }
         }
     }
 
-    /// Whether a client that asked so knows this state. It may have moved since the last look.
+    /// Whether the client knows this state already. It may be later than the one of the last look.
     pub fn is_known(&self, state: &State) -> bool {
         match &self.until {
             Until::After(clock) => clock.covers(state.vclock()),
             Until::OtherLength(length) => self.view.length(state) == *length,
-            // If a part is the same, its preconditions say so, as those of any read do.
+            // If the part is unchanged, its preconditions tell, as in any read.
             Until::OtherPart(..) | Until::Seen(_) | Until::Transaction(..) => false,
         }
     }
 }
 
-/// The length that the client knows; none if it says none.
+/// The length that the client knows; none if it does not say it.
 fn known_length(request: &Request) -> Result<Option<u64>, Response> {
     let Some(text) = request.header(LENGTH) else { return Ok(None) };
     text.parse().map(Some).map_err(|error| {
@@ -265,7 +265,7 @@ fn known_length(request: &Request) -> Result<Option<u64>, Response> {
     })
 }
 
-/// What `vclock` lacks of `wanted`; none if it has all.
+/// What `vclock` lacks of `wanted`, as a problem; none if it has all.
 fn missing(vclock: &VectorClock, wanted: &VectorClock) -> Option<Problem> {
     let lacks: Vec<_> =
         wanted.iter().filter(|(source, next)| vclock.next_id(source) < *next).collect();
@@ -294,7 +294,7 @@ pub fn duration(name: &str, text: &str, examples: &str) -> Result<Duration, Resp
         let detail = format!("the query parameter {name} is {text:?}, not like {examples}");
         return Err(bad_request(detail));
     }
-    // More than fits is longer than the longest wait in any case.
+    // A number that does not fit is longer than the longest wait anyway.
     Ok(digits.parse().map_or(Duration::MAX, unit))
 }
 

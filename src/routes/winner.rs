@@ -11,19 +11,19 @@ use crate::query::Untold;
 use crate::replica::history::cause::{Because, NoWinner};
 use crate::source::Source;
 
-/// How many bytes of a path are told.
+/// How many bytes of a path are shown.
 const PATH_BYTES: usize = 200;
 
-/// The member `because`.
+/// The member `because` of a skipped transaction.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum ShownBecause<'a> {
     Winner(ShownWinner<'a>),
-    /// There is none, and why.
+    /// There is no winner, and why.
     None {
         none: String,
     },
-    /// It was not looked for, or could not be found, and why.
+    /// The winner was not searched, or not found, and why.
     Unknown {
         unknown: &'static str,
     },
@@ -38,21 +38,21 @@ pub struct ShownWinner<'a> {
     time: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<(&'a Source, u64)>,
-    /// How many transactions come before it in the history.
+    /// How many transactions are before it in the history.
     #[serde(rename = "index")]
     index: u64,
     #[serde(rename = "committed")]
     committed: bool,
-    /// Which of its operations is the last that changed what is there.
+    /// Its last operation that changed the value there.
     #[serde(rename = "operation", skip_serializing_if = "Option::is_none")]
     operation: Option<usize>,
-    /// Where.
+    /// The place that was changed.
     #[serde(rename = "path")]
     path: String,
 }
 
 impl<'a> ShownBecause<'a> {
-    /// What a search came to; none if it was not made.
+    /// From the result of a search; none if there was no search.
     pub fn of(because: Option<&'a Because>, state: &State) -> Self {
         let none = match because {
             Some(Ok(winner)) => {
@@ -93,12 +93,12 @@ impl<'a> ShownBecause<'a> {
         Self::None { none }
     }
 
-    /// That it is skipped for its time.
+    /// For a transaction that is void.
     pub fn void() -> Self {
         Self::None { none: PatchError::VOID.to_string() }
     }
 
-    /// Why a search came to nothing.
+    /// For a search that failed.
     pub fn untold(why: &Untold) -> Self {
         let unknown = match why {
             Untold::Beyond(_) | Untold::Folded(_) => "what is looked for is not kept any more",
@@ -118,13 +118,13 @@ fn named(pointer: &Pointer) -> String {
     }
 }
 
-/// A path of which no more is told than of the one that does not apply.
+/// A path, cut like the path of an operation that does not apply.
 fn cut(path: &str) -> String {
     let end = path.floor_char_boundary(PATH_BYTES);
     if end < path.len() { format!("{}…", &path[..end]) } else { path.into() }
 }
 
-/// Whether a request wants to know what won: unless it says that it does not.
+/// Whether a request wants the winner: yes, unless it says no.
 pub fn is_wanted(request: &Request) -> Result<bool, Response> {
     match request.query_parameter("because")?.as_deref() {
         None | Some("true") => Ok(true),

@@ -1,4 +1,4 @@
-//! Writing: `POST /replace`, `POST /post`, and `PATCH /get` with what is below it.
+//! Writes: `POST /replace`, `POST /post`, and `PATCH /get` of the document or a part.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,11 @@ use crate::transaction::{MAX_PAYLOAD_BYTES, Record};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// How many bytes of a path or of another text a problem tells.
+/// How many bytes of a path or of another text a problem shows.
 const PROBLEM_TEXT_BYTES: usize = 4 << 10;
 
-/// Takes the body: a JSON Merge Patch if the content type says so, else a JSON Patch; of the part at
-/// `pointer`, which is as in the path.
+/// Applies the body, a JSON Merge Patch if the content type says so, else a JSON Patch, to the part at
+/// `pointer`, which is percent-encoded as in the path.
 pub async fn write<'a>(
     routes: &'a Routes,
     request: &Request,
@@ -45,7 +45,7 @@ pub async fn write<'a>(
     } else {
         let text = of_whole(text, &part)?;
         if preconditions.is_none() {
-            // This depends on nothing, so that it needs no turn of its own.
+            // Without conditions it needs no turn of its own.
             let submitted = handle.create(&text, client.as_ref()).await?;
             let answer = answer(routes, submitted, client, finality).await?;
             return Ok(of_success(routes, prefers_minimal(request), answer));
@@ -57,8 +57,8 @@ pub async fn write<'a>(
     Ok(of_success(routes, prefers_minimal(request), answer))
 }
 
-/// An answer that says, if it is good news, from which change on a live read shows what was written; and not more
-/// than the transaction's name if the client wants no more.
+/// Adds to a success the change from which on a live read shows the write. If the client wants a minimal
+/// answer, only the transaction's name is left.
 fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> Answer<'a> {
     let add = move |mut response: Response| match response.status {
         200..=299 => {
@@ -80,7 +80,7 @@ fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> A
     }
 }
 
-/// The text of a patch of the part at `part`, as one of the whole document.
+/// Turns a patch of `part` into one of the whole document.
 fn of_whole<'a>(text: &'a str, part: &PointerBuf) -> Result<Cow<'a, str>, Response> {
     if part.is_root() {
         return Ok(text.into());
@@ -91,7 +91,7 @@ fn of_whole<'a>(text: &'a str, part: &PointerBuf) -> Result<Cow<'a, str>, Respon
     if text.len() > MAX_PAYLOAD_BYTES { Err(too_large(text.len())) } else { Ok(text.into()) }
 }
 
-/// What a client is told of what became of its transaction.
+/// The answer to a client for the outcome of its transaction.
 async fn answer<'a>(
     routes: &'a Routes,
     submitted: Submitted,
@@ -106,7 +106,7 @@ async fn answer<'a>(
             Ok(accepted(&record).into())
         }
         Submitted::Refused(error) => Err(patch_problem(&error).into()),
-        // What is created here is later than all that is final.
+        // A new transaction is later than everything that is final.
         Submitted::Void => Err(patch_problem(&PatchError::VOID).into()),
         Submitted::Unkept(error) => {
             let is_full = error.kind() == std::io::ErrorKind::StorageFull;
@@ -129,7 +129,7 @@ async fn answer<'a>(
     }
 }
 
-/// A transaction as an answer: its name, and its line. Every write makes one.
+/// A transaction as an answer: its name and its line. This is on the path of every write.
 pub fn accepted(record: &Record) -> Response {
     let line = &record.line;
     let mut body = Vec::with_capacity(line.len() + 1);
@@ -142,17 +142,17 @@ pub fn accepted(record: &Record) -> Response {
         .with_header(ID, id.to_string())
 }
 
-/// Whether a client wants to be told no more than that its write counts (RFC 7240).
+/// Whether a client wants a minimal answer (RFC 7240).
 fn prefers_minimal(request: &Request) -> bool {
     let mut of_return = request.list("Prefer").filter_map(|preference| {
         let (name, value) = preference.split(';').next()?.split_once('=')?;
         name.trim().eq_ignore_ascii_case("return").then(|| value.trim().trim_matches('"'))
     });
-    // Of several the first counts.
+    // The first one counts.
     of_return.next() == Some("minimal")
 }
 
-/// Refuses a body that is coded: none is decoded here.
+/// Refuses a body with a content coding: none is decoded here.
 fn check_coding(request: &Request) -> Result<(), Response> {
     let mut codings = request.list("Content-Encoding");
     match codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
@@ -206,7 +206,7 @@ fn too_large(bytes: usize) -> Response {
     Response::problem(413, detail)
 }
 
-/// Nothing is created as long as peers would not take it.
+/// The refusal while peers would not take a new transaction.
 fn too_early(ahead_micros: u64) -> Response {
     let seconds = (ahead_micros - MAX_AHEAD_MICROS).div_ceil(1_000_000);
     let detail = format!(
@@ -229,7 +229,7 @@ fn merge_patch(text: &str) -> Result<Value, Response> {
     })
 }
 
-/// What a person and a program are told of a patch that does not apply.
+/// The problem for a patch that does not apply.
 pub fn patch_problem(error: &PatchError) -> Problem {
     let mut error = error.clone();
     error.cut(PROBLEM_TEXT_BYTES);
@@ -242,7 +242,7 @@ pub fn patch_problem(error: &PatchError) -> Problem {
     with_members(problem.with_kind(kind, title), &error)
 }
 
-/// A problem with what a program wants to know of a patch's error.
+/// Adds the parts of a patch's error as members for programs.
 pub fn with_members(problem: Problem, error: &PatchError) -> Problem {
     problem
         .with_member("operation", error.operation)

@@ -1,24 +1,24 @@
-//! What the system knows of this process, by the names that Prometheus' own libraries give that.
+//! Metrics of this process, under the names that Prometheus' own libraries use.
 //!
-//! It comes from /proc, which only Linux has; elsewhere these metrics are absent.
+//! They come from /proc, which only Linux has; elsewhere they are absent.
 
 use std::fs;
 use std::sync::OnceLock;
 
 use super::MetricsText;
 
-/// What is read of this process.
+/// The values in `/proc/self/stat`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct ProcessReadings {
     cpu_seconds: f64,
     threads: u64,
-    /// Since the system started.
+    /// From the start of the system.
     begun_seconds: f64,
     virtual_bytes: u64,
     resident_bytes: u64,
 }
 
-/// What can be known. It takes its time if many files are open.
+/// The text of these metrics. It takes long if many files are open.
 pub fn text() -> String {
     let mut text = MetricsText::default();
     let stat = fs::read_to_string("/proc/self/stat").ok();
@@ -38,7 +38,7 @@ pub fn text() -> String {
         }
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
-        // One of them is the folder that is being read.
+        // One of them is this directory itself.
         let open = files.count().saturating_sub(1);
         text.value("process_open_fds", "gauge", "Open files and sockets", open);
     }
@@ -51,7 +51,7 @@ pub fn text() -> String {
 
 /// Takes `/proc/self/stat` apart; none if it is not as proc_pid_stat(5) says.
 fn process(stat: &str, ticks_a_second: u64, page_bytes: u64) -> Option<ProcessReadings> {
-    // The name of the command is in parentheses, and may have some itself.
+    // The name of the command is in parentheses, and may contain parentheses.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     // The first of these has number 3.
@@ -66,7 +66,7 @@ fn process(stat: &str, ticks_a_second: u64, page_bytes: u64) -> Option<ProcessRe
     })
 }
 
-/// When the system started, in seconds after 1970. It is read once: on large machines that file is long.
+/// When the system started, in seconds after 1970. It is read once, since the file is long on large machines.
 fn boot_seconds() -> Option<f64> {
     static BOOT: OnceLock<Option<f64>> = OnceLock::new();
     *BOOT.get_or_init(|| {

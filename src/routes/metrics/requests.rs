@@ -1,4 +1,4 @@
-//! How many requests were answered, how, and how long that took.
+//! Counts requests by status, and measures how long their answers took.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,16 +8,16 @@ use crate::histogram::Histogram;
 use crate::http::Request;
 use crate::routes::table::{Action, Asked};
 
-/// What kind of request it is: what kinds take is not to be compared.
+/// The kinds of requests, whose times should not be mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestKind {
-    /// Of the document as it is.
+    /// A read of the document now.
     Read,
-    /// Of the document.
+    /// A write.
     Write,
-    /// What waits, for as long as its client wants: until something changes, or is final.
+    /// A request that waits until something changes or is final.
     Wait,
-    /// Of what was.
+    /// A read of the past.
     Past,
     /// All else.
     Other,
@@ -73,7 +73,7 @@ pub struct Answering {
 }
 
 impl Answering {
-    /// One that is complete now.
+    /// A request that is complete now.
     pub fn begin(request: &Request, asked: Asked<'_>) -> Self {
         let kind = RequestKind::of(asked, request.query());
         Self { kind, begin: Instant::now() }
@@ -88,13 +88,13 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Counts an answer that is to be written now.
+    /// Counts an answer that is about to be written.
     pub fn count(&self, answering: Answering, status: u16) {
         self.durations[answering.kind as usize].observe(answering.begin.elapsed());
         self.count_status(status);
     }
 
-    /// Counts an answer that has no end, such as a stream of events.
+    /// Counts an answer without an end, such as a stream of events.
     pub fn count_endless(&self, status: u16) {
         self.count_status(status);
     }

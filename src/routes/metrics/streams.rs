@@ -1,9 +1,9 @@
-//! What the metrics say of streams: those from peers, and those to readers.
+//! Metrics of streams: those from peers, and those to readers.
 //!
-//! A node is named by its name alone, without the suffix of this life of its journal: series would not go on
-//! after its restart. The label is empty while a node has not said who it is. So there is a series for each peer of
-//! this node, and for each name of those who read it, of which there are at most [`MOST_NAMES`]: everyone who
-//! connects says its name itself.
+//! A node is shown by its name alone, without the suffix of its life: else its series would end with each
+//! restart. The label is empty while a node has not said its name. So there is one series for each peer of this
+//! node, and one for each name of a reader. Readers choose their names themselves, so there are at most
+//! [`MOST_NAMES`].
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::clock::Time;
 use crate::mesh::downstream::{DownstreamStatus, Kind};
 use crate::mesh::upstream::{State, UpstreamStatus};
 
-/// How many names of readers have series of their own. The others are counted as if they did not say it.
+/// How many names of readers have series of their own. The others count as readers without a name.
 const MOST_NAMES: usize = 256;
 
 /// Writes the metrics of the streams from peers.
@@ -102,8 +102,8 @@ pub fn write_downstreams(text: &mut MetricsText, downstreams: &[DownstreamStatus
     }
 }
 
-/// How far the slowest session of each name is behind; one without a name stands for all that have none. Viewers
-/// are no nodes.
+/// How far the slowest reader of each name is behind. All readers without a name are one. Viewers are no nodes,
+/// and left out.
 fn behind_by_name(downstreams: &[DownstreamStatus]) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
     let nodes = downstreams.iter().filter(|reader| reader.kind != Kind::Viewer);
@@ -118,14 +118,14 @@ fn behind_by_name(downstreams: &[DownstreamStatus]) -> BTreeMap<String, u64> {
     all
 }
 
-/// The name in a node's source.
+/// The name in a source.
 fn name_of(source: Option<&str>) -> String {
     let source = source.unwrap_or_default();
     source.rsplit_once('~').map_or(source, |(name, _)| name).to_owned()
 }
 
 fn timestamp(time: Time) -> f64 {
-    // To a millisecond, as its clock is not better.
+    // In milliseconds: the clock is not more exact.
     (time.as_micros() / 1000) as f64 / 1000.0
 }
 
