@@ -225,7 +225,7 @@ mod tests {
                 refused += 1;
                 continue;
             };
-            // It was applied to another document: all that it replaced or removed was there as it was.
+            // It applied to another document: then everything that it replaced or removed was unchanged there.
             let (old, other) = (Document::new(old).unwrap(), Document::new(other).unwrap());
             for operation in &patch.0 {
                 if let Operation::Test { path, .. } = operation {

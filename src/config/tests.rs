@@ -2,12 +2,12 @@ use super::values::MOST_DAYS;
 use super::*;
 use crate::source::MAX_NAME_BYTES;
 
-/// Without an environment.
+/// Parses without an environment.
 fn read(arguments: &[&str]) -> Result<Command, UsageError> {
     parse(arguments, |_| None)
 }
 
-/// In an environment with these variables.
+/// Parses in an environment with these variables.
 fn read_in(variables: &[(&str, &str)], arguments: &[&str]) -> Result<Command, UsageError> {
     parse(arguments, |name| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
@@ -115,7 +115,7 @@ fn the_environment_says_what_the_command_line_does_not() {
         ("PATCHMESH_PRIMARY", "true"),
         ("PATCHMESH_KEEP", "1s"),
         ("PATCHMESH_HORIZON", "2s"),
-        // Of other commands.
+        // Flags of other commands.
         ("PATCHMESH_TIMEOUT", "never"),
         ("PATCHMESH_URL", "nowhere"),
     ];
@@ -143,14 +143,14 @@ fn the_environment_says_what_the_command_line_does_not() {
     assert_eq!((config.token, config.token_file), (None, Some("f".into())));
     assert_eq!(config.origins, Origins::All);
     assert_eq!(run_in(&variables, &["z:1", "y:1"]).peers, ["y:1".parse().unwrap()]);
-    // Empty is as if it were not there.
+    // An empty variable counts as absent.
     assert_eq!(
         run_in(&[("PATCHMESH_TOKEN", ""), ("PATCHMESH_PRIMARY", "false")], &["a:1"]),
         run(&["a:1"])
     );
     let node = remote("a:1", Some("secret"));
     assert_eq!(read_in(&variables, &["promote", "http://a:1"]), Ok(Command::Promote { node }));
-    // What names the node that runs here says nothing about one that is only checked.
+    // A variable for the node that runs does not matter for a directory that is only checked.
     assert_eq!(read_in(&variables, &["verify", "d"]), read(&["verify", "d"]));
 }
 
@@ -397,7 +397,7 @@ fn help_fits_a_terminal_and_has_an_example_that_is_right() {
         for flag in command.flags() {
             assert!(text.contains(&format!("--{} ", flag.name)), "{}: {text}", flag.name);
         }
-        // As a shell takes it apart: a variable before it, and quotes around arguments.
+        // Split as a shell does: a variable before the command, and quotes around arguments.
         let words = command.example.split(" patchmesh ").last().unwrap();
         let words = words.strip_prefix("patchmesh ").unwrap_or(words);
         let words = words.split(' ').map(|word| word.trim_matches('\''));

@@ -143,7 +143,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let noise: Vec<u8> = (0..300_000).map(|_| random.u8(..)).collect();
         let same = vec![b'a'; 1_000_000];
-        // The second one of the same has a compressor that was used before.
+        // The second compression uses a compressor of an earlier one.
         let gzips = Gzips::default();
         let json = r#"{"name":"value","list":[1,2,3]},"#.repeat(10_000).into_bytes();
         for (bytes, most) in [

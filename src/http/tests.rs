@@ -1,9 +1,9 @@
-//! The reader of requests. Every input is fed whole, in two parts for every place to split it at,
-//! and byte by byte, and must come out the same.
+//! The reader of requests. Every input is fed whole, in two parts split at every place, and byte by byte, with
+//! the same result.
 
 use super::*;
 
-/// All that can be seen of what became of an input.
+/// The result of feeding an input.
 #[derive(Debug, PartialEq, Eq)]
 struct FedInput {
     requests: Vec<Request>,
@@ -45,7 +45,7 @@ fn read(input: impl AsRef<[u8]>) -> FedInput {
     read_with(&Limits::default(), input.as_ref())
 }
 
-/// The one request that the input is.
+/// The only request in the input.
 pub(crate) fn request(input: impl AsRef<[u8]>) -> Request {
     let input = input.as_ref();
     let mut outcome = read(input);
@@ -55,7 +55,7 @@ pub(crate) fn request(input: impl AsRef<[u8]>) -> Request {
     outcome.requests.remove(0)
 }
 
-/// The status with which the input is refused, before it has been a request.
+/// The status with which the input is refused as its first request.
 fn refusal(input: impl AsRef<[u8]>) -> u16 {
     let input = input.as_ref();
     let outcome = read(input);
@@ -474,7 +474,7 @@ fn every_limit_holds_to_the_byte() {
         }
         Err(error) => error.status,
     };
-    // The longest that is accepted, and the shortest that is not.
+    // The longest accepted one, and the shortest refused one.
     let line = |bytes: usize| {
         let target = "a".repeat(bytes - "GET / HTTP/1.1".len());
         format!("GET /{target} HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -515,7 +515,7 @@ fn every_limit_holds_to_the_byte() {
     assert_eq!(status(chunks([4, 6])), 200);
     assert_eq!(status(chunks([4, 7])), 413);
 
-    // Extensions of all chunks and the trailers take from one purse.
+    // Extensions of all chunks and the trailers have one limit together.
     let spare = |extensions: [usize; 2], trailer: usize| {
         let extension = |bytes: usize| format!(";{}", "a".repeat(bytes - 1));
         let [first, last] = extensions.map(extension);
@@ -555,8 +555,7 @@ fn the_default_limits_are_those_of_the_design() {
 
 #[test]
 fn slow_bytes_cost_no_more_than_fast_ones() {
-    // A header as long as is allowed, and a body as long as is allowed, byte by byte: anything
-    // quadratic takes minutes here.
+    // The longest header and the longest body, byte by byte: quadratic work would take minutes here.
     let mut input = format!(
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\nX: {}\r\n\r\n",
         1024 * 1024,

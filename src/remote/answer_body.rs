@@ -137,7 +137,7 @@ fn line(input: &mut ReadBuffer) -> Result<Option<usize>, &'static str> {
 mod tests {
     use super::*;
 
-    /// What is read of a body that comes in parts of `step` bytes, and how it ends.
+    /// The bytes read from a body that comes in parts of `step` bytes, and how it ends.
     fn read(
         mut body: AnswerBody,
         bytes: &[u8],

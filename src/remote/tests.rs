@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 use super::*;
 use crate::config::TlsFiles;
 
-/// Something that answers on one connection after the other: reads up to the end of a request's head, and writes
-/// this. Gives what it has read.
+/// A server that takes one connection after the other: it reads up to the end of a request's head, and writes
+/// one of these answers. The thread returns the requests.
 fn server(connections: Vec<Vec<&'static str>>) -> (SocketAddr, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -64,7 +64,7 @@ fn a_connection_is_kept_while_it_can_be() {
         ("/5", 200, "five"),
     ] {
         if target == "/4" {
-            // The end of the first connection has come for certain.
+            // The end of the first connection has come by now.
             let tcp = node.connection.as_ref().unwrap().stream.tcp();
             tcp.set_nonblocking(false).unwrap();
             assert_eq!(tcp.peek(&mut [0]).unwrap(), 0);

@@ -299,7 +299,7 @@ mod tests {
             assert_eq!(status(&all, &stream), at_all, "{origin}");
             assert_eq!(status(&none, &stream), 200, "any origin, unless it is said which");
             assert_eq!(status(&some, &text("GET /get")), 200, "{origin}: browsers hide the answer");
-            // Under another name it may be anybody's page.
+            // Under another name it may be a foreign page.
             let rebound = text("POST /replace").replace("Host: node", "Host: evil.example");
             assert_eq!(status(&all, &rebound), 403);
         }
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_page_under_a_name_that_may_be_anybodys_is_not_served() {
-        // What a page has that gave its own name this node's address: that name as Host and Origin.
+        // The request of a page whose name points to this node: that name is its Host and its Origin.
         let any = access(None, &[ANY], "0.0.0.0");
         let named = access(None, &[ANY], "mesh.example");
         let loopback = access(None, &[LOOPBACK], "mesh.example");
@@ -336,7 +336,7 @@ mod tests {
                 let authorized = text("Authorization: Bearer t\r\n");
                 assert_eq!(status(&with_token, &authorized), 200, "{method} {host}");
             }
-            // What is no page is served under any name.
+            // Other clients are served under any name.
             let text = format!("POST /replace HTTP/1.1\r\nHost: {host}\r\n");
             assert_eq!(status(&any, &text), 200, "{host}");
         }

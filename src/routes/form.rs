@@ -196,7 +196,7 @@ mod tests {
                 assert_eq!(given.body.at_hand().starts_with(b"1"), !is_gzip);
             }
         }
-        // With too many of them under way it goes as it is, and says so.
+        // With too many compressions under way the answer is not compressed, and its ETag says so.
         let gzips = Gzips::default();
         let all: Vec<_> = std::iter::from_fn(|| gzips.begin()).collect();
         let form = Form { is_pretty: false, is_gzip: true };

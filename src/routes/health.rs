@@ -257,7 +257,7 @@ mod tests {
         UpstreamStatus { divergence, ..UpstreamStatus::new(address.into(), now) }
     }
 
-    /// Of a node that is well.
+    /// The readings of a node that is well.
     fn readings() -> HealthReadings {
         HealthReadings {
             counters: Counters::default(),

@@ -262,7 +262,7 @@ mod tests {
     use crate::manager::LastCommit;
     use std::collections::HashSet;
 
-    /// What `promtool check metrics` would find, and a little more; none if all is well.
+    /// The faults that `promtool check metrics` would find, and some more; none if all is well.
     fn lint(text: &str) -> Option<String> {
         const OTHER_UNITS: [&str; 6] = ["milli", "micro", "minute", "hour", "mega", "_ms"];
         let (mut families, mut series) = (HashSet::new(), HashSet::new());

@@ -201,8 +201,8 @@ mod tests {
     fn the_order_is_that_of_rfc_9110() {
         use PreconditionVerdict::{Fails, Holds, NotModified};
         let (no_match, a_match) = (Fails("If-Match"), Fails("If-None-Match"));
-        // What there is has the tag "a"; then what comes of a read and of a write, and of a write if
-        // there is nothing.
+        // The present tag is "a". Then come the results of a read, of a write, and of a write if nothing is
+        // there.
         let table = [
             ("If-Match: \"a\"\r\n", Holds, Holds, no_match),
             ("If-Match: \"b\"\r\n", no_match, no_match, no_match),
@@ -257,7 +257,8 @@ mod tests {
             for wanted in forms {
                 let form = form(wanted);
                 assert_eq!(wants.verdict(Some(form), Some("a")), PreconditionVerdict::Holds);
-                // One who cannot read gzip has not what it wants, nor one who wants another layout.
+                // A client that cannot read gzip does not have its form, nor does one that wants another
+                // layout.
                 let is_known =
                     matches!((held, wanted), ("", "-z") | ("-p", "-p-z")) || held == wanted;
                 let expected = if is_known {

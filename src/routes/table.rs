@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// What `docs/openapi.json` has, with what it refers to put in its place.
+    /// `docs/openapi.json` with its references resolved.
     fn resolved<'a>(file: &'a Value, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
             Some(pointer) => file.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")),

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn all_addresses_of_a_name_are_listened_on() {
         smol::block_on(async {
-            // The documentation's network is nobody's (RFC 5737).
+            // No machine has an address in this network (RFC 5737).
             let addresses = ["127.0.0.1:0", "192.0.2.1:0", "127.0.0.2:0", "127.0.0.1:0"];
             let addresses = addresses.map(|address| address.parse().unwrap());
             let mut listeners = Listeners::bind(&addresses, Security::default()).await.unwrap();
@@ -107,7 +107,7 @@ mod tests {
             let ips: Vec<_> = bound.iter().map(|address| address.ip().to_string()).collect();
             assert_eq!(ips, ["127.0.0.1", "127.0.0.2"]);
             assert_eq!(bound[0].port(), bound[1].port());
-            // None has to wait for the other one, however the connections come.
+            // No listener waits for the other one, in whatever order connections come.
             for order in [[0, 1, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]] {
                 let mut waiting = order.map(|at| Some(Client::connect(bound[at]).unwrap()));
                 for _ in order {
@@ -119,7 +119,7 @@ mod tests {
                     assert!(clients.find(is_accepted).unwrap().take().is_some());
                 }
             }
-            // Nor if connections to another one never end.
+            // Nor if connections to another listener never end.
             for busy in [0, 1] {
                 let crowd = [(); 8].map(|()| Client::connect(bound[busy]).unwrap());
                 let one = Client::connect(bound[1 - busy]).unwrap().local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! The server over real sockets, with a handler that does what the path says. The clients are
-//! blocking ones, of the kind that writes its whole request before it reads.
+//! The server over real sockets, with a handler that does what the path says. The clients are blocking, and
+//! write a whole request before they read.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,14 +15,14 @@ use crate::http::{Body, Response};
 /// More than a socket's buffers hold.
 static LARGE: LazyLock<Arc<[u8]>> = LazyLock::new(|| vec![b'x'; 32 << 20].into());
 
-/// The pieces of a large answer, each of which is full of its number.
+/// The pieces of a large answer. Each is full of its number.
 const PIECE: u64 = 64 << 10;
 const PIECES: u64 = 320;
 
 /// How many pieces were made, for each path `/pieces/NUMBER`.
 static MADE: [AtomicU64; 20] = [const { AtomicU64::new(0) }; 20];
 
-/// Is told when the pieces of `/endless` are dropped.
+/// Gets a message when the pieces of `/endless` are dropped.
 static ENDLESS_ENDED: LazyLock<(Sender<()>, Receiver<()>)> =
     LazyLock::new(async_channel::unbounded);
 
@@ -119,14 +119,14 @@ impl TestServer {
         TestClient { stream }
     }
 
-    /// What a new client that asks for a path gets.
+    /// The answer that a new client gets for a path.
     fn ask(&self, path: &str) -> String {
         let mut client = self.connect();
         client.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
         client.rest()
     }
 
-    /// Asks until the server has noticed that another connection has ended.
+    /// Asks until the server has noticed the end of another connection.
     fn ask_until_there_is_room(&self) {
         let begin = Instant::now();
         while !self.ask("/").contains("200 OK") {
@@ -134,7 +134,7 @@ impl TestServer {
         }
     }
 
-    /// Shuts down, and says how long that took.
+    /// Shuts down, and returns how long that took.
     fn stop(self) -> Duration {
         let begin = Instant::now();
         self.shutdown.close();
@@ -156,21 +156,21 @@ impl TestClient {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
     }
 
-    /// What one read gives. Empty at the end.
+    /// The result of one read. Empty at the end.
     fn read(&mut self) -> String {
         let mut buffer = [0; 4096];
         let count = self.stream.read(&mut buffer).expect("an answer or the end");
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }
 
-    /// All up to the end of the connection, which has to be a clean one.
+    /// Everything up to the end of the connection, which must be clean.
     fn rest(&mut self) -> String {
         let mut text = String::new();
         self.stream.read_to_string(&mut text).expect("an end that is not a reset");
         text
     }
 
-    /// The status line and the headers of the next answer, and nothing behind them.
+    /// The status line and the headers of the next answer.
     fn headers(&mut self) -> String {
         let mut text = Vec::new();
         while !text.ends_with(b"\r\n\r\n") {
@@ -185,7 +185,7 @@ impl TestClient {
         bytes
     }
 
-    /// Whether the connection ends, in whatever way, without another byte.
+    /// Whether the connection ends in any way, without another byte.
     fn is_cut(&mut self) -> bool {
         !matches!(self.stream.read(&mut [0; 1]), Ok(1..))
     }
@@ -195,7 +195,7 @@ fn patient() -> Limits {
     Limits::default()
 }
 
-/// With limits that a test can wait for.
+/// Limits that are short enough for a test.
 fn impatient() -> Limits {
     Limits {
         header_time: Duration::from_millis(200),
@@ -224,7 +224,7 @@ fn what_slow_bodies_hold_is_bounded() {
     loop {
         let mut client = server.connect();
         client.send(&post);
-        // More than is small, and not all: the answer comes in front of the rest.
+        // More than a small body, and not all of it: the answer comes before the rest.
         client.send(&most[..MIB / 2]);
         client.stream.set_read_timeout(Some(Duration::from_millis(200))).expect("not zero");
         let mut answer = [0; 12];
@@ -252,7 +252,7 @@ fn who_is_answered_later_keeps_nobody_out() {
     let later: Vec<TestClient> = (0..bodies::MOST_BYTES / MIB * 3 / 2)
         .map(|_| {
             let mut client = server.connect();
-            // What was asked before is answered meanwhile.
+            // Earlier requests are answered meanwhile.
             client.send("GET /before HTTP/1.1\r\nHost: h\r\n\r\n");
             client.send(&large("/later"));
             assert!(client.headers().contains("200 OK"));
@@ -321,7 +321,7 @@ fn answers_in_pieces_are_like_others() {
 
 #[test]
 fn pieces_are_made_at_the_pace_of_each_reader() {
-    // What the system takes of an answer that nobody reads.
+    // How much of an unread answer the system takes.
     const SYSTEM: u64 = 8 << 20;
     let server = start(patient());
     let mut clients: Vec<TestClient> = (0..MADE.len())
@@ -358,7 +358,7 @@ fn pieces_end_with_their_reader() {
     let mut stalled = server.connect();
     stalled.get("/endless");
     ENDLESS_ENDED.1.recv_blocking().expect("the sender is kept");
-    // One that takes something of a piece now and then, and never all of it in time.
+    // A client that reads some bytes of a piece now and then, and never the whole piece in time.
     let mut trickling = server.connect();
     rustix::net::sockopt::set_socket_recv_buffer_size(&trickling.stream, 4 << 10)
         .expect("a size that the system has");
@@ -465,7 +465,7 @@ fn a_request_that_comes_too_slowly_gets_408() {
         client.get("/first");
         assert!(client.read().contains("GET /first 0"));
         client.send(begin);
-        // Bytes that trickle in do not buy time.
+        // Single bytes do not extend the time.
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(60));
             client.send("s");
@@ -528,7 +528,7 @@ fn connections_beyond_the_limit_are_told_so() {
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
     assert!(refused.contains("application/problem+json"), "{refused}");
     assert!(refused.contains("\r\nCompleted: yes\r\n"), "a page can read it: {refused}");
-    // What is vital is answered, once a connection.
+    // A vital request is answered, one on each connection.
     let mut third = server.connect();
     third.get("/vital");
     third.get("/vital");
@@ -549,7 +549,7 @@ fn a_client_that_says_nothing_does_not_keep_what_is_reserved() {
     first.get("/");
     assert!(first.read().contains("200 OK"));
     let mut silent: Vec<TestClient> = (0..RESERVED).map(|_| server.connect()).collect();
-    // There is no room even to be told so.
+    // There is no room even for a refusal.
     assert!(server.connect().is_cut());
     assert!(silent.iter_mut().all(TestClient::is_cut));
     assert!(server.ask("/vital").contains("200 OK"));

@@ -123,7 +123,7 @@ mod tests {
         assert!(value("process_open_fds") >= 3.0);
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
         let age = now - value("process_start_time_seconds");
-        // It is counted in whole seconds.
+        // The system counts it in whole seconds.
         assert!((-2.0..86_400.0).contains(&age), "{age}");
     }
 }
