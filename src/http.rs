@@ -7,7 +7,7 @@
 //!
 //! The rules:
 //!
-//! - - What can be read in two ways is refused, and the connection is closed ([`HttpError`]): a proxy or a
+//! - What can be read in two ways is refused, and the connection is closed ([`HttpError`]): a proxy or a
 //!   cache may have seen the border between two requests at another place. If RFC 9112 lets a server be
 //!   tolerant or strict, this one is strict: a line ends with CR LF and with nothing else.
 //! - The result does not depend on how the network split the bytes. The tests feed every input split at every

@@ -2,13 +2,13 @@
 //!
 //! The rules:
 //!
-//! - - Each connection has a task, which answers its requests in the order in which they came. What goes wrong
+//! - Each connection has a task, which answers its requests in the order in which they came. What goes wrong
 //!   there, even a panic, ends only that connection.
-//! - - No client can make the node wait for ever: every wait for a client has a time limit ([`Limits`]), and so
+//! - No client can make the node wait for ever: every wait for a client has a time limit ([`Limits`]), and so
 //!   has the wait for the end of all connections.
-//! - - A shutdown interrupts only the wait for the next bytes, never an answer: a request that was received is
+//! - A shutdown interrupts only the wait for the next bytes, never an answer: a request that was received is
 //!   answered, with `Connection: close`.
-//! - - A client can read why it is refused. To close a socket that has unread bytes would reset the connection,
+//! - A client can read why it is refused. To close a socket that has unread bytes would reset the connection,
 //!   so the bytes that still come are read and dropped first.
 //!
 //! Left out on purpose: the server does not notice that a client left while its request is being answered.
@@ -132,8 +132,13 @@ pub async fn serve<H: Handler>(
     // From here on the system refuses connections, and resets those in its queue.
     drop(listeners);
     drop(alive);
+    wait_for_all(&all_ended, tasks).await;
+}
+
+/// Waits until all connections have ended, or drops their tasks when the time is over.
+async fn wait_for_all(all_ended: &Receiver<Infallible>, tasks: Vec<Task<()>>) {
     let ended = async {
-        closed(&all_ended).await;
+        closed(all_ended).await;
         true
     };
     let deadline = async {
@@ -145,7 +150,7 @@ pub async fn serve<H: Handler>(
         log::warn!("{count} connections have not ended within {SHUTDOWN_TIME:?} and are abandoned");
         // They hold the handler. The caller wants it to end too.
         drop(tasks);
-        closed(&all_ended).await;
+        closed(all_ended).await;
     }
 }
 

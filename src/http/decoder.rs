@@ -1,6 +1,6 @@
 //! Makes requests of bytes.
 
-use super::head::{Framing, Section, line_end, parse_head};
+use super::head::{Framing, RequestHead, Section, line_end, parse_head};
 use super::request::{Request, RequestLine};
 use super::request_body::BodyReader;
 use super::request_line::is_token_byte;
@@ -135,18 +135,7 @@ impl Decoder {
                         limits,
                     )?;
                     buffer.consume(end);
-                    let (framing, refusal) = match head.framing {
-                        Ok(framing) => (framing, None),
-                        Err(refusal) => (Framing::Length(0), Some(refusal)),
-                    };
-                    self.state = DecoderState::Body {
-                        request: head.request,
-                        reader: BodyReader::new(framing, limits),
-                        awaits_continue: head.expects_continue,
-                    };
-                    if let Some(refusal) = refusal {
-                        return Err(refusal);
-                    }
+                    self.begin_body(head)?;
                 }
                 DecoderState::Body { request, reader, awaits_continue } => {
                     let awaits_continue =
@@ -167,6 +156,18 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// Goes on to the body. The request is kept even if its body is refused.
+    fn begin_body(&mut self, head: RequestHead) -> Result<(), HttpError> {
+        let RequestHead { request, framing, expects_continue: awaits_continue } = head;
+        let (framing, refusal) = match framing {
+            Ok(framing) => (framing, Ok(())),
+            Err(refusal) => (Framing::Length(0), Err(refusal)),
+        };
+        let reader = BodyReader::new(framing, &self.limits);
+        self.state = DecoderState::Body { request, reader, awaits_continue };
+        refusal
     }
 }
 

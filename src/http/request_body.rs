@@ -59,21 +59,10 @@ impl BodyReader {
                     return Ok(*missing == 0);
                 }
                 BodyState::Size(scanned) => {
-                    let bytes = buffer.unread();
-                    let limit = SIZE_DIGITS + self.spare_bytes + 2;
-                    let window = &bytes[..bytes.len().min(limit)];
-                    let Some(end) = line_end(window, scanned)? else {
-                        if bytes.len() >= limit {
-                            return Err(spare_bytes_exceeded(limits));
-                        }
+                    let spare_bytes = &mut self.spare_bytes;
+                    let Some(size) = take_size(buffer, scanned, spare_bytes, limits)? else {
                         return Ok(false);
                     };
-                    let (size, extension_bytes) = parse_size(&bytes[..end - 2])?;
-                    self.spare_bytes = self
-                        .spare_bytes
-                        .checked_sub(extension_bytes)
-                        .ok_or_else(|| spare_bytes_exceeded(limits))?;
-                    buffer.consume(end);
                     self.state = match usize::try_from(size) {
                         Ok(0) => BodyState::Trailer(Section::default()),
                         Ok(size) if size <= limits.body_bytes - body.len() => {
@@ -90,17 +79,9 @@ impl BodyReader {
                     self.state = BodyState::ChunkEnd;
                 }
                 BodyState::ChunkEnd => {
-                    let bytes = buffer.unread();
-                    let compared = bytes.len().min(2);
-                    if bytes[..compared] != b"\r\n"[..compared] {
-                        return Err(HttpError::bad_request(
-                            "a chunk does not end where its size says",
-                        ));
-                    }
-                    if compared < 2 {
+                    if !take_chunk_end(buffer)? {
                         return Ok(false);
                     }
-                    buffer.consume(2);
                     self.state = BodyState::Size(0);
                 }
                 BodyState::Trailer(section) => {
@@ -129,6 +110,43 @@ fn take(buffer: &mut ReadBuffer, body: &mut Vec<u8>, missing: &mut usize) {
     *missing -= count;
 }
 
+/// Takes a size line, and the length of its extensions from `spare_bytes`. None if the line is not complete.
+fn take_size(
+    buffer: &mut ReadBuffer,
+    scanned: &mut usize,
+    spare_bytes: &mut usize,
+    limits: &Limits,
+) -> Result<Option<u64>, HttpError> {
+    let exceeded = || {
+        let most = limits.header_bytes;
+        HttpError::new(431, format!("the extensions of the chunks are larger than {most} bytes"))
+    };
+    let bytes = buffer.unread();
+    let limit = SIZE_DIGITS + *spare_bytes + 2;
+    let window = &bytes[..bytes.len().min(limit)];
+    let Some(end) = line_end(window, scanned)? else {
+        return if bytes.len() >= limit { Err(exceeded()) } else { Ok(None) };
+    };
+    let (size, extension_bytes) = parse_size(&bytes[..end - 2])?;
+    *spare_bytes = spare_bytes.checked_sub(extension_bytes).ok_or_else(exceeded)?;
+    buffer.consume(end);
+    Ok(Some(size))
+}
+
+/// Takes the line end behind a chunk. Returns false if it is not complete.
+fn take_chunk_end(buffer: &mut ReadBuffer) -> Result<bool, HttpError> {
+    let bytes = buffer.unread();
+    let compared = bytes.len().min(2);
+    if bytes[..compared] != b"\r\n"[..compared] {
+        return Err(HttpError::bad_request("a chunk does not end where its size says"));
+    }
+    if compared < 2 {
+        return Ok(false);
+    }
+    buffer.consume(2);
+    Ok(true)
+}
+
 /// The size in a size line, and the length of its extensions.
 fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
     let malformed = || HttpError::bad_request("a chunk's size line is malformed");
@@ -149,11 +167,4 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
         size << 4 | u64::from(value)
     });
     Ok((size, extension.len()))
-}
-
-fn spare_bytes_exceeded(limits: &Limits) -> HttpError {
-    HttpError::new(
-        431,
-        format!("the extensions of the chunks are larger than {} bytes", limits.header_bytes),
-    )
 }
