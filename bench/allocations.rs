@@ -18,8 +18,8 @@ mod records;
 use std::process::ExitCode;
 
 use allocation_counter::measure;
-use patchmesh::document::Value as Shared;
-use patchmesh::patch::{Document, Patch, parse};
+use patchmesh::internals::document::Value as Shared;
+use patchmesh::internals::patch::{Document, Patch, parse};
 use serde_json::Value;
 
 use cases::{KINDS, Kind, SIZES, document};

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use mimalloc::MiMalloc;
-use patchmesh::clock::Time;
-use patchmesh::commit::Commit;
-use patchmesh::patch::{Document, parse};
-use patchmesh::replica::{Acceptance, Bounds, Life, Past, PastPlace, Replica};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Place, Record, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::commit::Commit;
+use patchmesh::internals::patch::{Document, parse};
+use patchmesh::internals::replica::{Acceptance, Bounds, Life, Past, PastPlace, Replica};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 use records::{key, records};
 use serde_json::json;
 

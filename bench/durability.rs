@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use journal::{fill, from_memory, payload, record};
 use median::median;
 use mimalloc::MiMalloc;
-use patchmesh::manager::{Manager, Submitted};
+use patchmesh::internals::manager::{Manager, Submitted};
 
 /// The same as a node's.
 #[global_allocator]

@@ -8,7 +8,7 @@
 //! - *The order.* What a commit covers and none before it is its [`Segment`]. The history is ordered by
 //!   ([`Segment`], [`Place`](crate::transaction::Place)): what no commit covers comes last.
 //! - *The chain.* The commits of one source are a *branch*; the source says the epoch. [`Chain`] takes the branch
-//!   of the greatest [`Rank`], that whole, and goes back: what the `After` of its first commit names and those
+//!   of the greatest [`Rank`](chain::Rank), that whole, and goes back: what the `After` of its first commit names and those
 //!   before it in *that* branch, and so on. All others are void.
 //! - *The floor* is the greatest `Until` less `Horizon` of the chain so far. What is below it and not covered by
 //!   then is void: without effect for ever, on all nodes. A source of which no commit since the floor has covered
@@ -37,6 +37,8 @@ mod coverage;
 mod primary;
 
 pub use crate::transaction::Commit;
-pub use chain::{Chain, Change, PlacedCommit, Rank, Segment};
+pub use chain::{Chain, Change, PlacedCommit, Segment};
 pub use committed::{Committed, Covered, Forgotten};
-pub use primary::{COMMIT_INTERVAL_MICROS, Heard, LAG_MICROS, Primary, Silence, hash_is_due};
+#[cfg(feature = "internals")]
+pub use primary::COMMIT_INTERVAL_MICROS;
+pub use primary::{Heard, LAG_MICROS, Primary, Silence, hash_is_due};

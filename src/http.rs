@@ -45,7 +45,7 @@ pub use coding::Coding;
 pub use date::DateCache;
 pub use decoder::{Decoded, Decoder, Phase};
 pub use gzip::{Gzips, is_wanted as is_gzip_wanted};
-pub use in_flight::{CountedBody, Full, InFlight, SMALL_BYTES};
+pub use in_flight::{Full, InFlight, SMALL_BYTES};
 pub use pretty::Pretty;
 pub use problem::Problem;
 pub use request::{HttpVersion, Request, percent_decode};

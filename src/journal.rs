@@ -36,15 +36,16 @@ use index::BlockIndex;
 use memory::MemoryJournal;
 
 pub use directory::{Directory, DirectoryError, JournalFile, Lacking};
-pub use file::{AppendError, Extent, FileJournal, OpenError, Visit, read_header, read_through};
-pub use format::{Header, NOTES_VERSION, SegmentBegin, push_batch, push_life};
-pub use index::{BlockSummary, Ids};
+pub use file::{AppendError, Extent, FileJournal, OpenError, read_header, read_through};
+#[cfg(feature = "internals")]
+pub use format::SegmentBegin;
+pub use format::{Header, NOTES_VERSION, push_batch, push_life};
+pub use index::BlockSummary;
 pub use new_file::{NewFile, with_suffix, write_durably};
 pub use peer_list::PeerList;
-pub use reader::{DamagedFile, FileReader, Mark, Marks};
+pub use reader::{DamagedFile, FileReader, Marks};
 pub use salvage::{Remains, salvage};
-pub use scan::Damage;
-pub use segments::{NotAdded, Segments, Shelf, is_folded};
+pub use segments::{Segments, is_folded};
 pub use storage::{NamedFile, Storage};
 pub use stored::{
     StoredBase, StoredCheckpoint, read_any_base, read_any_checkpoint, read_base, read_checkpoint,
@@ -241,14 +242,6 @@ impl JournalReader {
         match self {
             Self::Memory(memory) => memory.read(position, most, bytes).ok(),
             Self::File(file) => file.read_tail(position, most, bytes),
-        }
-    }
-
-    /// The name of the file to which batches are appended.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Memory(_) => "the journal in memory".into(),
-            Self::File(file) => file.name(),
         }
     }
 

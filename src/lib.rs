@@ -4,6 +4,26 @@
 //! Nodes exchange their journals over WebSocket, and nodes that have the same transactions have the
 //! same document, byte for byte.
 //!
+//! # A node in a program of your own
+//!
+//! [`Node`], its [`Handle`], [`Document`] and [`Config`] are all that the library shows. The node does all that the command's does:
+//! it answers HTTP, dials its peers, and keeps a journal if it is told where.
+//!
+//! ```
+//! # fn main() -> Result<(), patchmesh::Error> {
+//! use patchmesh::{Config, Node};
+//!
+//! // What the command line would say: the address, the peers, flags.
+//! let node = Node::start(Config::new(["127.0.0.1:0"])?)?;
+//! let handle = node.handle();
+//! smol::block_on(handle.patch(r#"[{"op":"add","path":"/dark","value":true}]"#))?;
+//! assert_eq!(handle.document().to_string(), r#"{"dark":true}"#);
+//! node.stop()
+//! # }
+//! ```
+//!
+//! `examples/embed.rs` has two that replicate.
+//!
 //! # Where things are
 //!
 //! The core is pure: no I/O, no wall clock, no randomness.
@@ -34,6 +54,8 @@
 //!   as a client of running nodes. [`maintenance`]: what can be done
 //!   with a data directory while no node runs on it. [`foreign`]: text from outside, as it is shown.
 //!   [`log_format`]: a line of the log. [`progress`]: how far something is that takes long.
+//! - [`program()`]: the `patchmesh` command. [`embed`]: a node within another program.
+//!   `internals`: all of this, for tests and benchmarks.
 //!
 //! `docs/architecture.md` says how they work together, with the way of one write from node to node.
 //!
@@ -60,34 +82,44 @@
 //! Users, and rights to a part of the document, several documents, a leader or any coordinator on the way of a write,
 //! and rounding: a number is what was written, as far as 64 bits hold it.
 
-pub mod backoff;
-pub mod client;
-pub mod clock;
-pub mod commit;
-pub mod config;
-pub mod document;
-pub mod drops;
-pub mod events;
-pub mod fanout;
-pub mod foreign;
-pub mod histogram;
-pub mod http;
-pub mod journal;
-pub mod log_format;
-pub mod maintenance;
-pub mod manager;
-pub mod mesh;
-pub mod names;
-pub mod node;
-pub mod patch;
-pub mod progress;
-pub mod query;
-pub mod remote;
-pub mod replica;
-pub mod routes;
-pub mod server;
-pub mod shared;
-pub mod source;
-pub mod stream;
-pub mod tokens;
-pub mod transaction;
+// The map above is for those who read the source: it leads to private modules.
+#![allow(rustdoc::private_intra_doc_links)]
+
+mod backoff;
+mod client;
+mod clock;
+mod commit;
+mod config;
+mod document;
+mod drops;
+mod embed;
+mod events;
+mod fanout;
+mod foreign;
+mod histogram;
+mod http;
+#[cfg(feature = "internals")]
+pub mod internals;
+mod journal;
+mod log_format;
+mod maintenance;
+mod manager;
+mod mesh;
+mod names;
+mod node;
+mod patch;
+mod program;
+mod progress;
+mod query;
+mod remote;
+mod replica;
+mod routes;
+mod server;
+mod shared;
+mod source;
+mod stream;
+mod tokens;
+mod transaction;
+
+pub use embed::{Config, Document, Error, Handle, Node};
+pub use program::program;

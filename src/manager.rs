@@ -61,10 +61,9 @@ pub use creation::ClientName;
 pub use handle::{Counters, Durations, Handle, Stopped, Submitted};
 pub use healing::Taken;
 pub use past::JournalPast;
-pub use primary::{Hearing, Listen, Promotion};
+pub use primary::{Hearing, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
-pub use representation::{Representation, Representer, Version};
-pub use shares::Lag;
+pub use representation::Representation;
 pub use state::{Edition, LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 

@@ -121,6 +121,11 @@ impl Node {
         Ok(Self { config, listeners, manager, handle, membership, tokens })
     }
 
+    /// By which it is written to and read.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Where it listens, as text.
     pub fn addresses(&self) -> String {
         let addresses = self.listeners.addresses().iter().map(SocketAddr::to_string);

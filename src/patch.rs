@@ -4,7 +4,7 @@
 //! - [`Document::apply`] returns the inverse of the patch, which is a JSON Patch too. If it returns an error,
 //!   the document is what it was, byte for byte.
 //! - No input causes a panic or unbounded work: the depth ([`MAX_DEPTH`]) and the weight ([`MAX_WEIGHT`]) of
-//!   a document are limited, and so is the weight that a patch copies ([`MAX_COPIED`]).
+//!   a document are limited, and so is the weight that a patch copies ([`MAX_COPIED`](apply::MAX_COPIED)).
 //! - Whether a patch applies depends on the patch and the document alone. These limits are part of the
 //!   protocol: a node with other limits would come to another document than its peers.
 //!
@@ -26,11 +26,14 @@ mod part;
 mod pointer;
 mod relative;
 
-pub use apply::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, find};
+#[cfg(feature = "internals")]
+pub use apply::MAX_COPIED;
+pub use apply::{Document, MAX_DEPTH, MAX_WEIGHT, find};
 pub use build::assert_json_is_as_agreed;
 pub use cut::Cut;
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
+#[cfg(feature = "internals")]
 pub use merge::merge;
 pub use need::{Finding, NoRequirement, Requirement};
 pub use operation::{Operation, Patch};

@@ -46,7 +46,7 @@ pub use life::Life;
 pub use past::{Past, PastPlace, Stretch};
 pub use placed::Placed;
 pub use primary::Prepared;
-pub use rebase::{Lost, Rebase, Refusal};
+pub use rebase::{Rebase, Refusal};
 
 pub use saved::{Resume, Saved};
 

@@ -37,8 +37,9 @@ pub enum Stream {
     Tls(Box<tls::Tls>),
 }
 
-/// Why a connection that was accepted is not taken.
+/// Why a connection that was accepted is not taken. Without TLS each is.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
 pub enum Refused {
     /// What comes is no TLS. Nothing of it was read.
     NoTls(Stream),

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
-use patchmesh::clock::Time;
-use patchmesh::journal::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{
     AppendError, Extent, FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage,
     read_through,
 };
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Record, Transaction};
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 3000;

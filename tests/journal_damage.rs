@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use patchmesh::clock::Time;
-use patchmesh::journal::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{
     FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, read_through,
 };
-use patchmesh::manager::Manager;
-use patchmesh::transaction::{Name, Place, Record, Transaction};
+use patchmesh::internals::manager::Manager;
+use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 
 const SECTOR: usize = 512;
 
@@ -667,9 +667,9 @@ fn what_was_sealed_and_is_no_transaction_is_told() {
     for (what, text) in texts {
         journal.clear();
         journal.extend_from_slice(&header);
-        patchmesh::journal::push_batch(&mut journal, [good.as_str()].into_iter(), 1);
+        patchmesh::internals::journal::push_batch(&mut journal, [good.as_str()].into_iter(), 1);
         let end = journal.len();
-        patchmesh::journal::push_batch(&mut journal, [text.as_str()].into_iter(), 2);
+        patchmesh::internals::journal::push_batch(&mut journal, [text.as_str()].into_iter(), 2);
         match try_open(&journal) {
             Opening::Refused(offset) => assert_eq!(offset, end, "{what}"),
             Opening::With(_) => panic!("{what} was taken in"),

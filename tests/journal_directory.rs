@@ -13,14 +13,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use patchmesh::clock::Time;
-use patchmesh::journal::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{
     Directory, DirectoryError, FileJournal, FileReader, Header, Marks, Segments, read_checkpoint,
     read_through,
 };
-use patchmesh::manager::{Handle, Manager, Submitted};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Record, Transaction};
 
 /// How many transactions make a node keep a checkpoint when it stops.
 const WORTHWHILE: u64 = 1000;

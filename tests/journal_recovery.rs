@@ -15,13 +15,13 @@ use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use patchmesh::clock::{Time, VectorClock};
-use patchmesh::journal::Directory;
-use patchmesh::maintenance::verify;
-use patchmesh::manager::{Handle, Manager, Submitted};
-use patchmesh::patch::{Document, parse};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Transaction};
+use patchmesh::internals::clock::{Time, VectorClock};
+use patchmesh::internals::journal::Directory;
+use patchmesh::internals::maintenance::verify;
+use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::patch::{Document, parse};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Transaction};
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 8;

@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use patchmesh::clock::Time;
-use patchmesh::config::BackupFrom;
-use patchmesh::journal::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::config::BackupFrom;
+use patchmesh::internals::journal::{
     Directory, DirectoryError, FileJournal, FileReader, Header, JournalReader, Marks, Segments,
     StoredBase, is_folded, push_batch, read_through,
 };
-use patchmesh::maintenance;
-use patchmesh::manager::{Handle, Manager};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Record};
+use patchmesh::internals::maintenance;
+use patchmesh::internals::manager::{Handle, Manager};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Record};
 
 /// A directory that is removed in the end.
 struct TemporaryDirectory(PathBuf);

@@ -9,10 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
-use patchmesh::clock::Time;
-use patchmesh::journal::DirectoryError;
-use patchmesh::manager::{Handle, Manager, Submitted};
-use patchmesh::transaction::Transaction;
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::DirectoryError;
+use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::transaction::Transaction;
 
 const SEEDS: u64 = 30;
 

@@ -140,6 +140,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("node", &["*"]),
+    ("embed", &["config", "document", "manager", "node", "patch", "transaction"]),
+    ("program", &["client", "config", "foreign", "log_format", "maintenance", "node", "tokens"]),
+    ("internals", &["*"]),
 ];
 
 /// Besides those above: the routes hand out sessions, say which process this is, and show how the streams are and

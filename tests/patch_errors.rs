@@ -1,7 +1,7 @@
 //! A patch that does not apply names its operation, that operation's path, and why; and the document
 //! is then what it was.
 
-use patchmesh::patch::{Document, PatchError, Reason, parse};
+use patchmesh::internals::patch::{Document, PatchError, Reason, parse};
 use serde_json::{Value, json};
 
 /// The error of `patch`, which must leave `document` as it is.

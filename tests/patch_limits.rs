@@ -1,8 +1,10 @@
 //! No patch makes the document deeper or heavier than the protocol's limits, nor the node work
 //! without bound; up to the limits everything applies. Every node refuses at the same place.
 
-use patchmesh::document::{Kind, Value};
-use patchmesh::patch::{Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, PatchError, Reason, parse};
+use patchmesh::internals::document::{Kind, Value};
+use patchmesh::internals::patch::{
+    Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, PatchError, Reason, parse,
+};
 use serde_json::json;
 
 /// Applies a patch and keeps what it did; or checks that it did nothing.

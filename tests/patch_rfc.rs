@@ -1,7 +1,7 @@
 //! A patch does what RFC 6902 says, and its pointers mean what RFC 6901 says: every example that the
 //! two give, and every rule that they state. Each patch here is also taken back by its inverse.
 
-use patchmesh::patch::{Document, PatchError, PointerBuf, Reason, parse};
+use patchmesh::internals::patch::{Document, PatchError, PointerBuf, Reason, parse};
 use serde_json::{Value, json};
 
 /// The document that `patch` makes of `document`, as JSON text.

@@ -1,6 +1,6 @@
 //! Nodes that have accepted the same transactions have the same document, whatever happened on the way.
 //!
-//! A deterministic simulation of 2 to 7 nodes, each a [`Replica`](patchmesh::replica::Replica) with a
+//! A deterministic simulation of 2 to 7 nodes, each a [`Replica`](patchmesh::internals::replica::Replica) with a
 //! journal: no sockets, no threads, and a clock of its own. All that happens follows from a seed:
 //! topologies, patches that are in each other's way, streams that delay, break, repeat and resume,
 //! clocks that are wrong and step, full disks, crashes.

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use patchmesh::patch::{Document, Patch, parse};
+use patchmesh::internals::patch::{Document, Patch, parse};
 use serde_json::Value;
 
 use crate::cases::{Kind, document};

@@ -1,7 +1,7 @@
 //! How many transactions a second are applied, and how that compares.
 //!
 //! These contenders do the same transactions side by side:
-//! - `patchmesh`: [`Document::apply`](patchmesh::patch::Document::apply) of a patch that has been
+//! - `patchmesh`: [`Document::apply`](patchmesh::internals::patch::Document::apply) of a patch that has been
 //!   read; it gives back the inverse.
 //! - `patchmesh, inverse kept`: the same.
 //! - `patchmesh from text`: reads the payload as well, as the node does for every transaction.

@@ -11,7 +11,7 @@ use crate::journal::{SOURCE, fill, from_memory, record};
 use crate::median::median;
 use crate::memory::memory;
 use crate::process::Process;
-use patchmesh::journal::Directory;
+use patchmesh::internals::journal::Directory;
 
 /// How long the one who asks the serving node pauses.
 const PAUSE: Duration = Duration::from_millis(2);

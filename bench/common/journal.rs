@@ -4,10 +4,12 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use patchmesh::clock::Time;
-use patchmesh::journal::{Directory, FileJournal, FileReader, Header, Marks, read_through};
-use patchmesh::patch::{Document, parse};
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{
+    Directory, FileJournal, FileReader, Header, Marks, read_through,
+};
+use patchmesh::internals::patch::{Document, parse};
+use patchmesh::internals::transaction::{Place, Record, Transaction};
 
 /// Whose transactions they are.
 pub const SOURCE: &str = "bench~00000000";

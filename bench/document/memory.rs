@@ -4,7 +4,7 @@ use std::io::{BufReader, Write};
 use std::process::{Command, Stdio};
 
 use fastrand::Rng;
-use patchmesh::document::Value;
+use patchmesh::internals::document::Value;
 
 use crate::private::memory;
 use crate::rows::{Row, Unit};

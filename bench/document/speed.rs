@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use fastrand::Rng;
-use patchmesh::document::Value;
-use patchmesh::drops;
+use patchmesh::internals::document::Value;
+use patchmesh::internals::drops;
 use serde_json::Value as Json;
 
 use crate::median::median;

@@ -5,8 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::patch::Document;
-use patchmesh::replica::Base;
+use patchmesh::internals::patch::Document;
+use patchmesh::internals::replica::Base;
 
 fuzz_target!(|text: &str| {
     let Ok(base) = Base::read(text, Document::default()) else { return };

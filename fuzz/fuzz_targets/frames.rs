@@ -17,9 +17,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_tungstenite::tungstenite::handshake::client::Request;
 use async_tungstenite::tungstenite::{Error, Message};
 use libfuzzer_sys::fuzz_target;
-use patchmesh::manager::StateHash;
-use patchmesh::mesh::websocket::{Limits, Note, Readiness, Socket};
-use patchmesh::transaction::Transaction;
+use patchmesh::internals::manager::StateHash;
+use patchmesh::internals::mesh::websocket::{Limits, Note, Readiness, Socket};
+use patchmesh::internals::transaction::Transaction;
 use patchmesh_fuzz::Bytes;
 use smol::io::{AsyncRead, AsyncWrite};
 

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::http::{
+use patchmesh::internals::http::{
     Decoded, Decoder, HttpError, Limits, Phase, ReadBuffer, Request, percent_decode,
 };
 

@@ -10,13 +10,13 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::clock::Time;
-use patchmesh::journal::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{
     FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, push_batch, push_life,
     read_through,
 };
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Record, Transaction};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Record, Transaction};
 use patchmesh_fuzz::Bytes;
 
 /// How long the file can become: too short for the space that a journal reserves, which takes time.

@@ -14,7 +14,7 @@ mod naive;
 mod random;
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::patch::{Document, PatchError, Reason, merge, parse};
+use patchmesh::internals::patch::{Document, PatchError, Reason, merge, parse};
 use patchmesh_fuzz::Bytes;
 use serde_json::Value;
 

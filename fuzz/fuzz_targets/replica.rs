@@ -14,10 +14,10 @@ mod random;
 use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::clock::Time;
-use patchmesh::replica::{Bounds, Life, Outcome, Replica, Saved};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::replica::{Bounds, Life, Outcome, Replica, Saved};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Transaction};
 use patchmesh_fuzz::Bytes;
 use serde_json::{Value, json};
 

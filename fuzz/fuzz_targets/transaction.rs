@@ -5,9 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use patchmesh::mesh::websocket::Note;
-use patchmesh::source::Source;
-use patchmesh::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
+use patchmesh::internals::mesh::websocket::Note;
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
 use serde_json::Value;
 
 fuzz_target!(|text: &[u8]| {

@@ -453,6 +453,7 @@ impl Value {
     }
 
     /// Removes an element from an array, if it is there.
+    #[cfg(feature = "internals")]
     pub fn remove_element(&mut self, index: usize) -> Option<Value> {
         let mut taken = Value::default();
         self.take_element(index, &mut taken).then_some(taken)

@@ -66,6 +66,7 @@ impl ReadBuffer {
     }
 
     /// Appends bytes that were read elsewhere.
+    #[cfg(feature = "internals")]
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let space = self.space();

@@ -61,6 +61,7 @@ impl InFlight {
     }
 
     /// How many bytes are in flight.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }

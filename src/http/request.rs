@@ -128,6 +128,7 @@ impl Request {
     }
 
     /// All headers, name and value, in their order.
+    #[cfg(feature = "internals")]
     pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.fields.iter().map(|field| (field.name.of(&self.text), field.value.of(&self.text)))
     }

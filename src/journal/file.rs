@@ -20,7 +20,7 @@ use super::storage::Storage;
 use crate::source::Source;
 use crate::transaction::Record;
 
-pub use extent::{Extent, OpenError, Visit, read_header, read_through};
+pub use extent::{Extent, OpenError, read_header, read_through};
 
 /// How many bytes of space are reserved after the last batch: a sync is faster if it does not change the
 /// file's length.

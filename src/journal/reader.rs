@@ -171,11 +171,6 @@ impl FileReader {
         Ok(records)
     }
 
-    /// The name of the file to which batches are appended.
-    pub fn name(&self) -> String {
-        self.storage.name()
-    }
-
     /// The damage that was found and is not known to be mended.
     pub fn damage(&self) -> Option<DamagedFile> {
         self.shared.lock().damage.as_ref().map(|(damage, _)| damage.clone())

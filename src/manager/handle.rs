@@ -198,6 +198,7 @@ impl Handle {
     }
 
     /// The last state with its document's representation, or one that was the last in the meantime.
+    #[cfg(feature = "internals")]
     pub async fn represented(&self) -> Arc<State> {
         self.published.represented().await
     }

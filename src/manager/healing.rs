@@ -23,7 +23,7 @@ const LOST_TOLD: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// This node goes on from it.
-    Taken,
+    InPlace,
     /// It is not to be taken.
     Refused(Refusal),
     /// It could not be kept, or the journal could not be read; in words.
@@ -89,7 +89,7 @@ impl Manager {
             log::error!("the base that {peer} gave is not taken: {why}");
             return Ok(Taken::Failed(why));
         }
-        Ok(Taken::Taken)
+        Ok(Taken::InPlace)
     }
 
     /// What stays is written first, behind all else, then the base; so whenever this ends, a start finds all that

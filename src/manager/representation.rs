@@ -100,6 +100,7 @@ impl Version {
     }
 
     /// The document.
+    #[cfg(test)]
     pub fn value(&self) -> &Value {
         &self.value
     }

@@ -45,7 +45,7 @@ use crate::clock::VectorClock;
 use crate::source::Source;
 use link::{Link, Standing};
 
-pub use flow::{Flow, Said, Unfit};
+pub use flow::{Flow, Said};
 pub use herald::{Beat, Herald};
 pub use order::{Order, Ping};
 pub use process::Process;
@@ -231,6 +231,7 @@ impl Tree {
     }
 
     /// Whether a link is lazy.
+    #[cfg(feature = "internals")]
     pub fn is_lazy(&self, id: LinkId) -> bool {
         self.links.get(&id).is_some_and(|link| link.standing == Standing::Lazy)
     }

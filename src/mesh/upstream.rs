@@ -56,7 +56,7 @@ use trouble::Trouble;
 
 pub use hearing::hearing;
 pub use joining::Room;
-pub use membership::{MOST_PEERS, Membership, Unfit};
+pub use membership::{Membership, Unfit};
 pub use peers::{Change, Dialers, Done, Means, NotDone, Peers, kept};
 pub use status::{Divergence, State, UpstreamStatus};
 
@@ -564,7 +564,7 @@ impl Upstream {
     /// Looks at what became of a base. Says whether this node goes on from it.
     fn look_at(&self, taken: Taken) -> Result<bool, End> {
         match taken {
-            Taken::Taken => {
+            Taken::InPlace => {
                 let mut status = self.status();
                 status.bases += 1;
                 status.forget_comparison();

@@ -47,11 +47,6 @@ impl<T> Sorted<T> {
         self.len
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The place of the first entry for which `is_before` does not hold, if those for which it holds come
     /// first.
     pub fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> At {
@@ -161,21 +156,6 @@ impl<T: Clone> Sorted<T> {
         self.remove(At { row: 0, index: 0 })
     }
 
-    /// Removes the entries from a place on.
-    pub fn truncate(&mut self, at: At) {
-        let rows = Arc::make_mut(&mut self.rows);
-        let gone = rows.drain((at.row + 1).min(rows.len())..).map(|row| row.len()).sum::<usize>();
-        self.len -= gone;
-        if let Some(row) = rows.get_mut(at.row) {
-            self.len -= row.len() - at.index;
-            if at.index == 0 {
-                rows.pop();
-            } else {
-                Arc::make_mut(row).truncate(at.index);
-            }
-        }
-    }
-
     fn row_mut(&mut self, row: usize) -> Option<&mut Vec<T>> {
         Arc::make_mut(&mut self.rows).get_mut(row).map(Arc::make_mut)
     }
@@ -222,10 +202,6 @@ mod tests {
                 match random.u16(..200) {
                     0 => kept.push((list.clone(), set.clone())),
                     1 => assert_eq!(list.remove_first(), set.pop_first()),
-                    2 => {
-                        list.truncate(list.partition_point(|entry| *entry < number));
-                        set.retain(|entry| *entry < number);
-                    }
                     _ => (),
                 }
                 let at = list.partition_point(|entry| *entry < number);

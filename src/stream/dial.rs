@@ -31,6 +31,7 @@ pub enum DialError {
     /// It cannot be reached otherwise.
     Failed(io::Error),
     /// It is reached, and there is no TLS with it; why, and what to do.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
     Tls(String),
 }
 

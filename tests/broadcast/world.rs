@@ -5,11 +5,11 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use patchmesh::clock::VectorClock;
-use patchmesh::mesh::tree::{
+use patchmesh::internals::clock::VectorClock;
+use patchmesh::internals::mesh::tree::{
     Beat, Flow, Herald, LinkId, Order, Ping, Process, Said, Summary, Tree,
 };
-use patchmesh::source::Source;
+use patchmesh::internals::source::Source;
 
 /// How long a node takes to settle what came, to append it and publish: mostly, and at most.
 const SETTLES_MICROS: u64 = 300;

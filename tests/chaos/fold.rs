@@ -1,7 +1,7 @@
 //! The document by its definition: `{}` with all patches in the order of (`Time`, `Source`, `Id`),
 //! those left out that do not apply.
 
-use patchmesh::patch::{Document, parse};
+use patchmesh::internals::patch::{Document, parse};
 use serde_json::{Value, json};
 
 /// What follows from a journal's lines, in whatever order they are.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::process::Command;
 
-use patchmesh::document::Value;
+use patchmesh::internals::document::Value;
 use serde_json::json;
 
 use crate::harness::{Port, Relay, node, wait_for};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use patchmesh::clock::Time;
-use patchmesh::commit::{Chain, Change, Commit, Committed, PlacedCommit, Segment};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Place};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::commit::{Chain, Change, Commit, Committed, PlacedCommit, Segment};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Place};
 
 use crate::definition::{chain, covers};
 

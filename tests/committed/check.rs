@@ -1,11 +1,11 @@
 //! Whether a replica is what the definition says.
 
-use patchmesh::names::Names;
-use patchmesh::replica::history::at::Window;
-use patchmesh::replica::history::{self};
-use patchmesh::replica::{Placed, Replica};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Place};
+use patchmesh::internals::names::Names;
+use patchmesh::internals::replica::history::at::Window;
+use patchmesh::internals::replica::history::{self};
+use patchmesh::internals::replica::{Placed, Replica};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Place};
 
 use crate::definition::{Definition, Document, Fate, State};
 use crate::journal::Journal;

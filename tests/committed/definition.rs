@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use patchmesh::clock::Time;
-use patchmesh::source::Source;
-use patchmesh::transaction::{Commit, Name, Place, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Commit, Name, Place, Transaction};
 
 /// A transaction. Each that is applied leaves its name in the document.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 
-use patchmesh::clock::Time;
-use patchmesh::replica::floor::Floor;
-use patchmesh::replica::{Base, Past, PastPlace, Stretch};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Record, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::replica::floor::Floor;
+use patchmesh::internals::replica::{Base, Past, PastPlace, Stretch};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Record, Transaction};
 
 #[derive(Clone, Debug)]
 pub struct Journal {

@@ -1,7 +1,7 @@
 //! Commits, chains, segments, bases and primaries: no network, no disk, no wall clock.
 //!
 //! [`chains`] compares a chain with its definition. [`world`] runs random histories of several nodes, each a
-//! [`Replica`](patchmesh::replica::Replica) with a journal: at any time a node is what [`definition`] says of what it
+//! [`Replica`](patchmesh::internals::replica::Replica) with a journal: at any time a node is what [`definition`] says of what it
 //! holds, byte for byte, whatever it has folded; what was committed anywhere stays where it is, as it is; and at the end
 //! all nodes are the same.
 //!

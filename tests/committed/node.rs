@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use patchmesh::clock::{Time, VectorClock};
-use patchmesh::commit::Primary;
-use patchmesh::replica::floor::Floor;
-use patchmesh::replica::{
+use patchmesh::internals::clock::{Time, VectorClock};
+use patchmesh::internals::commit::Primary;
+use patchmesh::internals::replica::floor::Floor;
+use patchmesh::internals::replica::{
     Acceptance, Base, Bounds, Difference, Life, Prepared, Rebase, Replica, Saved,
 };
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Record, Transaction};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Record, Transaction};
 
 use crate::definition::{self, Definition};
 use crate::journal::Journal;

@@ -1,12 +1,12 @@
 //! When a primary commits, and what.
 
-use patchmesh::clock::Time;
-use patchmesh::commit::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::commit::{
     COMMIT_INTERVAL_MICROS, Chain, Change, Commit, Heard, LAG_MICROS, PlacedCommit, Primary,
     Segment, Silence, hash_is_due,
 };
-use patchmesh::source::{MAX_EPOCH, Source};
-use patchmesh::transaction::{Name, Place};
+use patchmesh::internals::source::{MAX_EPOCH, Source};
+use patchmesh::internals::transaction::{Name, Place};
 
 const SECOND: u64 = 1_000_000;
 

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use patchmesh::clock::Time;
-use patchmesh::commit::Heard;
-use patchmesh::replica::{
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::commit::Heard;
+use patchmesh::internals::replica::{
     Acceptance, Base, Difference, MAX_AHEAD_MICROS, Outcome, Prepared, Refusal,
 };
-use patchmesh::source::Source;
-use patchmesh::transaction::{self, Name, Place, Transaction};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{self, Name, Place, Transaction};
 
 use crate::check::{compare, compare_reads};
 use crate::definition::{Definition, Document, Fate, Patch, Record, covers};
@@ -773,7 +773,7 @@ impl World {
             let (committed, is) =
                 (&first.history().committed().committed, &node.history().committed().committed);
             assert_eq!(is, committed, "what is committed differs");
-            let clock = |replica: &patchmesh::replica::Replica| -> Vec<(Source, u64)> {
+            let clock = |replica: &patchmesh::internals::replica::Replica| -> Vec<(Source, u64)> {
                 let clock = replica.vclock().iter().filter(|(source, _)| source.epoch().is_none());
                 clock.map(|(source, next)| (source.clone(), next)).collect()
             };

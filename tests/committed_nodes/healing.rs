@@ -1,6 +1,6 @@
 //! A node whose document is another one than the primary's.
 
-use patchmesh::journal::{StoredBase, read_any_base};
+use patchmesh::internals::journal::{StoredBase, read_any_base};
 use serde_json::Value;
 
 use crate::harness::wait_for;

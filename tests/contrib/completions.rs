@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use patchmesh::config::{Argument, COMMANDS, CommandEntry, Count, Flag, ValueKind, flags};
+use patchmesh::internals::config::{
+    Argument, COMMANDS, CommandEntry, Count, Flag, ValueKind, flags,
+};
 
 const COMMENT: &str = "\
 # Completions of the patchmesh command. Made of the tables in src/config by

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use patchmesh::config::{COMMANDS, CommandEntry, Exit, flags};
+use patchmesh::internals::config::{COMMANDS, CommandEntry, Exit, flags};
 
 /// A page in the making. What is written to it is text, never a request of roff.
 struct Page(String);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use patchmesh::journal::{Header, SegmentBegin, push_batch};
+use patchmesh::internals::journal::{Header, SegmentBegin, push_batch};
 
 use crate::client;
 use crate::harness::{PlainNode, Port, wait_for};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use patchmesh::journal::{Header, push_batch};
+use patchmesh::internals::journal::{Header, push_batch};
 use rustix::process::Signal;
 
 use crate::harness::wait_for;

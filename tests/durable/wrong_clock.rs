@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use patchmesh::clock::Time;
-use patchmesh::journal::{Directory, Header, Storage, push_batch};
-use patchmesh::transaction::Transaction;
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::journal::{Directory, Header, Storage, push_batch};
+use patchmesh::internals::transaction::Transaction;
 use serde_json::json;
 
 use crate::client::{document, get, length, request};

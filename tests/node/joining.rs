@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use patchmesh::document::Hash;
+use patchmesh::internals::document::Hash;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tungstenite::Message;

@@ -1,6 +1,6 @@
 //! Readers of a large document.
 
-use patchmesh::document::Hash;
+use patchmesh::internals::document::Hash;
 
 use crate::harness::{Client, Node, node};
 

@@ -1,6 +1,6 @@
 //! What has to hold of every patch.
 
-use patchmesh::patch::{Document, parse};
+use patchmesh::internals::patch::{Document, parse};
 use serde_json::{Value, json};
 
 /// Applies a patch, from which is expected either this document or that the operation at this index

@@ -14,7 +14,7 @@ mod check;
 mod naive;
 mod random;
 
-use patchmesh::patch::Document;
+use patchmesh::internals::patch::Document;
 
 use check::check;
 use random::{Choices, Random};

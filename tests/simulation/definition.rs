@@ -10,8 +10,8 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use patchmesh::patch::{Document, Patch, PatchError, parse};
-use patchmesh::transaction::{Name, Place, Record, Transaction};
+use patchmesh::internals::patch::{Document, Patch, PatchError, parse};
+use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 
 /// A transaction in a [`Book`].
 pub type Number = usize;

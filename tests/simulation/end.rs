@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use patchmesh::transaction::Place;
+use patchmesh::internals::transaction::Place;
 
 use super::plan::{MINUTE_MICROS, Plan};
 use super::{World, connect};

@@ -1,7 +1,7 @@
 //! What goes wrong.
 
-use patchmesh::clock::Time;
-use patchmesh::transaction::Transaction;
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::transaction::Transaction;
 
 use super::{World, plan};
 use crate::journal::{Disk, Growth};

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::io;
 
-use patchmesh::replica::{Past, PastPlace};
-use patchmesh::transaction::Transaction;
+use patchmesh::internals::replica::{Past, PastPlace};
+use patchmesh::internals::transaction::Transaction;
 
 use crate::definition::{Book, Number};
 use crate::lab::Lab;

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use patchmesh::clock::Time;
-use patchmesh::patch::PatchError;
-use patchmesh::replica::Outcome;
-use patchmesh::source::Source;
-use patchmesh::transaction::{Name, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::patch::PatchError;
+use patchmesh::internals::replica::Outcome;
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Name, Transaction};
 
 use crate::definition::{Book, EMPTY, Number, Version, order};
 

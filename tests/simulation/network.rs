@@ -1,7 +1,7 @@
 //! Who hears whom: topologies, and streams that are cursors over a journal.
 
 use fastrand::Rng;
-use patchmesh::clock::VectorClock;
+use patchmesh::internals::clock::VectorClock;
 
 /// A stream's two ends, and the stream while there is one.
 pub struct Link {

@@ -5,11 +5,13 @@ mod reads;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use patchmesh::clock::{Time, VectorClock};
-use patchmesh::replica::history::{Contradiction, FateChanges};
-use patchmesh::replica::{Acceptance, Bounds, Equivocation, Life, Outcome, Placed, Replica, Saved};
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Transaction};
+use patchmesh::internals::clock::{Time, VectorClock};
+use patchmesh::internals::replica::history::{Contradiction, FateChanges};
+use patchmesh::internals::replica::{
+    Acceptance, Bounds, Equivocation, Life, Outcome, Placed, Replica, Saved,
+};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Transaction};
 
 use crate::definition::{Book, Number, order};
 use crate::journal::{Disk, Growth, JournalPast};

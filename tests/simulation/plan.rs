@@ -1,7 +1,7 @@
 //! What is decided before a simulation begins.
 
 use fastrand::Rng;
-use patchmesh::replica::Bounds;
+use patchmesh::internals::replica::Bounds;
 
 /// A minute in microseconds.
 pub const MINUTE_MICROS: u64 = 60_000_000;

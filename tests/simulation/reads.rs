@@ -1,9 +1,9 @@
 //! What can be asked of a node beside the document, compared to the model.
 
-use patchmesh::patch::{Document, parse};
-use patchmesh::replica::Placed;
-use patchmesh::replica::history::Fate;
-use patchmesh::replica::history::at::{Listed, Window};
+use patchmesh::internals::patch::{Document, parse};
+use patchmesh::internals::replica::Placed;
+use patchmesh::internals::replica::history::Fate;
+use patchmesh::internals::replica::history::at::{Listed, Window};
 
 use super::Node;
 use crate::definition::Book;

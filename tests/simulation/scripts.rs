@@ -12,9 +12,9 @@
 
 use std::collections::BTreeMap;
 
-use patchmesh::clock::Time;
-use patchmesh::replica::{Bounds, Life, Outcome, Replica};
-use patchmesh::transaction::{Place, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::replica::{Bounds, Life, Outcome, Replica};
+use patchmesh::internals::transaction::{Place, Transaction};
 
 /// The script with what its commands print in the place of what they are said to.
 pub fn rewrite(script: &str) -> String {

@@ -1,6 +1,6 @@
 //! What has happened in the simulations: where something never does, it is not tested.
 
-use patchmesh::replica::{Acceptance, Outcome};
+use patchmesh::internals::replica::{Acceptance, Outcome};
 
 macro_rules! tally {
     ($($(#[$doc:meta])* $name:ident,)*) => {

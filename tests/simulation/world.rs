@@ -4,9 +4,9 @@ mod end;
 mod faults;
 mod plan;
 
-use patchmesh::clock::Time;
-use patchmesh::source::Source;
-use patchmesh::transaction::{Place, Transaction};
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Transaction};
 
 use crate::definition::Number;
 use crate::journal::{Disk, Growth};

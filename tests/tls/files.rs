@@ -3,8 +3,8 @@
 use std::fs::write;
 use std::time::{Duration, SystemTime};
 
-use patchmesh::config::{OwnFiles, TlsFiles};
-use patchmesh::stream::Security;
+use patchmesh::internals::config::{OwnFiles, TlsFiles};
+use patchmesh::internals::stream::Security;
 use rcgen::{CertificateParams, date_time_ymd};
 
 use crate::certificates::{Authority, Own, checked_by, expired, for_servers, parameters};

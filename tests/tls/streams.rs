@@ -6,8 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use patchmesh::config::{OwnFiles, TlsFiles};
-use patchmesh::stream::{Refused, Security, Stream};
+use patchmesh::internals::config::{OwnFiles, TlsFiles};
+use patchmesh::internals::stream::{Refused, Security, Stream};
 use smol::Async;
 use smol::future::{poll_once, zip};
 use smol::io::{AsyncReadExt, AsyncWriteExt};

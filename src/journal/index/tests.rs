@@ -243,5 +243,5 @@ fn random_journals_are_never_short_of_a_transaction() {
 fn a_block_takes_little_and_a_source_in_it_sixteen_bytes() {
     assert_eq!((BLOCK, size_of::<SourceIds>()), (256, 16));
     // A mark of the file comes in addition.
-    assert!(size_of::<Option<Block>>() + size_of::<crate::journal::Mark>() <= 130);
+    assert!(size_of::<Option<Block>>() + size_of::<crate::journal::reader::Mark>() <= 130);
 }

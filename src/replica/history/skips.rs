@@ -189,8 +189,10 @@ impl Bits {
     }
 
     /// How many are in the set.
+    #[cfg(test)]
     pub fn count(&self) -> u64 {
-        self.words().map(|word| u64::from(word.count_ones())).sum()
+        let words = self.rows.iter().flat_map(|row| row.iter());
+        words.map(|word| u64::from(word.count_ones())).sum()
     }
 
     /// The 64 bits of which one is that of `number`.
@@ -198,10 +200,6 @@ impl Bits {
         let row = (number / ROW_BITS).checked_sub(self.dropped);
         let row = row.and_then(|row| self.rows.get(usize::try_from(row).ok()?));
         row.map_or(0, |row| row[(number / 64) as usize % ROW])
-    }
-
-    fn words(&self) -> impl Iterator<Item = u64> {
-        self.rows.iter().flat_map(|row| row.iter().copied())
     }
 
     /// The set as the lengths of its runs: how many in a row are not in it, then how many are, and so on.

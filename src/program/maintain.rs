@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use patchmesh::config::{BackupFrom, Mend, PeersOrder, Remote};
-use patchmesh::foreign::visible;
-use patchmesh::log_format::{MOST_LINE_BYTES, rfc3339};
-use patchmesh::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
+use crate::config::{BackupFrom, Mend, PeersOrder, Remote};
+use crate::foreign::visible;
+use crate::log_format::{MOST_LINE_BYTES, rfc3339};
+use crate::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 
-use crate::output::{complain, fail, print};
+use super::output::{complain, fail, print};
 
 /// Prints what came of it.
 fn print_outcome(outcome: Result<String, Failure>) -> ExitCode {

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
+use crate::config::Config;
+use crate::node::Node;
+use crate::tokens::Tokens;
 use async_signal::{Signal, Signals};
-use patchmesh::config::Config;
-use patchmesh::node::Node;
-use patchmesh::tokens::Tokens;
 use smol::Executor;
 use smol::stream::StreamExt;
 
-use crate::output::{fail, print_as_log};
+use super::output::{fail, print_as_log};
 
 /// Runs all tasks of a node, on the main thread and on as many more as are asked for. Even what waits for
 /// signals is one of them: what is polled beside the executor is polled again whenever any task is.

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use crate::foreign::visible;
+use crate::log_format::{LogFormat, LogLine, MOST_LINE_BYTES};
 use log::Level;
-use patchmesh::foreign::visible;
-use patchmesh::log_format::{LogFormat, LogLine, MOST_LINE_BYTES};
 
 /// How what is said on standard error is written: of all of the process.
 static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
