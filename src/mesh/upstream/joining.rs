@@ -25,9 +25,9 @@ impl Default for Room {
 }
 
 /// The bases of one stream.
-pub struct Joining<'a> {
+pub struct Joining {
     peer: String,
-    room: &'a Room,
+    room: Room,
     assembler: Assembler,
     /// Held while a base is under way or being taken.
     place: Option<SemaphoreGuardArc>,
@@ -40,9 +40,9 @@ pub struct Joining<'a> {
 /// A base that is being taken.
 pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, End>> + Send>>;
 
-impl<'a> Joining<'a> {
+impl Joining {
     /// Nothing has come from the peer yet.
-    pub fn new(peer: String, room: &'a Room) -> Self {
+    pub fn new(peer: String, room: Room) -> Self {
         Self {
             peer,
             room,

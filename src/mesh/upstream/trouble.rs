@@ -11,8 +11,8 @@ use crate::mesh::named::{Named, escaped};
 use crate::source::Source;
 
 /// The trouble with one peer.
-pub struct Trouble<'a> {
-    peer: &'a Peer,
+pub struct Trouble {
+    peer: Peer,
     /// The kind that was told and has not ended yet.
     told: Option<Discriminant<End>>,
     /// Whether it ends with a connection. One that comes back as soon as there is a connection ends
@@ -28,9 +28,9 @@ pub struct Trouble<'a> {
     told_itself: bool,
 }
 
-impl<'a> Trouble<'a> {
+impl Trouble {
     /// No trouble yet.
-    pub fn new(peer: &'a Peer) -> Self {
+    pub fn new(peer: Peer) -> Self {
         Self {
             peer,
             told: None,
@@ -50,7 +50,7 @@ impl<'a> Trouble<'a> {
         if is_over {
             self.is_over();
         }
-        let peer = self.peer;
+        let peer = &self.peer;
         match (node, &self.node) {
             (Some(node), None) if !self.connected_before => {
                 log::info!("peer {peer}: connected, it is {}", escaped(node.as_str()));
@@ -115,7 +115,7 @@ impl<'a> Trouble<'a> {
     }
 
     fn named(&self) -> Named<'_, &Peer> {
-        Named { node: self.node.as_ref().map(Source::as_str), address: self.peer }
+        Named { node: self.node.as_ref().map(Source::as_str), address: &self.peer }
     }
 }
 
@@ -127,8 +127,7 @@ mod tests {
     /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
     /// after it began, `l` after long, `s` after a long silence, and `r` a try without one.
     fn told(happens: &str) -> String {
-        let peer: Peer = "a:1".parse().unwrap();
-        let mut trouble = Trouble::new(&peer);
+        let mut trouble = Trouble::new("a:1".parse().unwrap());
         let mut told = String::new();
         for event in happens.chars() {
             let is_over = match event {

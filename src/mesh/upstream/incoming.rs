@@ -1,0 +1,43 @@
+//! What a message means to the node that receives it.
+
+use async_tungstenite::tungstenite::{Bytes, Message};
+
+use super::end::End;
+use crate::mesh::websocket::{Fault, Note, Pulse};
+use crate::transaction::Transaction;
+
+/// A message that came from a peer.
+pub enum Incoming {
+    /// A transaction.
+    Transaction(Transaction),
+    /// What a patchmesh node says beside its transactions.
+    Note(Note),
+    /// A ping, with what the peer says of itself in it.
+    Ping(Pulse),
+    /// A pong, with the payload of the ping that it answers.
+    Pong(Bytes),
+    /// A message without a meaning here.
+    Other,
+}
+
+/// Reads a message. Only a peer that `sends_notes` may send anything but transactions.
+///
+/// # Errors
+/// If the stream has failed or is closed, or the message is not one that a peer may send.
+pub fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Incoming, End> {
+    let message = match message? {
+        Message::Text(text) => text.into(),
+        // Some plain nodes send the text as binary.
+        Message::Binary(bytes) => bytes,
+        Message::Ping(payload) => return Ok(Incoming::Ping(Pulse::read(&payload))),
+        Message::Pong(payload) => return Ok(Incoming::Pong(payload)),
+        Message::Frame(_) => return Ok(Incoming::Other),
+        Message::Close(frame) => return Err(End::Closed(frame)),
+    };
+    Transaction::decode(&message).map(Incoming::Transaction).or_else(|error| {
+        match Note::decode(&message).filter(|_| sends_notes) {
+            Some(note) => note.map(Incoming::Note).map_err(End::BadNote),
+            None => Err(End::Garbage(error)),
+        }
+    })
+}

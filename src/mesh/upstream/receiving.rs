@@ -1,0 +1,555 @@
+//! One stream of a peer, from its handshake to its end.
+//!
+//! The stream brings messages, and the manager works on what they brought. Both go on at the same time. What the
+//! manager has to do for a stream is its [`Intake`]:
+//!
+//! ```text
+//!                 +--------------------------- Idle --------------------------+
+//!                 |                          ^      ^                         |
+//!   transactions  |           all were kept  |      |  taken, or not needed   |  a base is complete, and
+//!   are gathered  v                          |      |                         v  nothing is gathered
+//!             Submitting --------------------+      +-------------------- TakingBase
+//! ```
+//!
+//! | intake | the stream is read |
+//! | --- | --- |
+//! | `Idle` | yes |
+//! | `Submitting` | if there is room to gather more, and no complete base waits |
+//! | `TakingBase` | no |
+//!
+//! A stream is *open* until it fails, closes, or brings what it may not bring. Then it is *ending*: it is neither read
+//! nor written any more. What came before is still submitted, and when the intake is idle the reason is returned.
+//! Some things end a stream at once, in any state: a transaction or a base that was not kept, another document than
+//! the peer's, a silent peer, and a node whose clock is no longer what it said when it dialed.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_tungstenite::tungstenite::Message;
+use smol::Timer;
+use smol::stream::Stream as _;
+
+use super::backlog::Backlog;
+use super::batch::{Gathered, PeerBatch};
+use super::dial::Welcome;
+use super::end::End;
+use super::incoming::{Incoming, read};
+use super::joining::{Joining, Taking};
+use super::plain::{Account, Memory, Sent, Verdict};
+use super::status::Changing;
+use super::trouble::Trouble;
+use super::{Dialed, ITSELF, MAX_PEER_SOURCES, Upstream};
+use crate::clock::Time;
+use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
+use crate::mesh::neighbours::Branch;
+use crate::mesh::tree::{Order, Ping};
+use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
+use crate::replica::Refusal;
+use crate::source::Source;
+use crate::transaction::Transaction;
+
+/// If the manager is at work on a batch for longer than this, more is gathered for the next one.
+const LONG_WORK: Duration = Duration::from_millis(100);
+
+/// A stream that is read.
+pub struct Receiving<'a> {
+    upstream: &'a Upstream,
+    socket: &'a mut Socket,
+    trouble: &'a mut Trouble,
+    joining: &'a mut Joining,
+    dialed: Dialed,
+    begun: Time,
+    is_patchmesh: bool,
+    is_itself: bool,
+    /// The stream's place in the broadcast tree; none if the peer cannot be told to be lazy.
+    branch: Option<Branch>,
+    gathered: Gathered,
+    intake: Intake,
+    /// Why the stream is ending; none if it is open.
+    ending: Option<End>,
+    account: Account<'a>,
+    backlog: Backlog,
+    lag: Lag,
+    /// Whether all that came was heard at some time since the last batch was submitted.
+    has_heard_all: bool,
+    long_work: Timer,
+    ticks: Timer,
+    silence: Silence,
+    /// Whether the peer pings. A plain node never does, so that its silence says nothing.
+    pings: bool,
+    signs_of_life_at_begin: u64,
+}
+
+/// What the manager does for the stream.
+#[derive(Default)]
+enum Intake {
+    /// Nothing. It is given what was gathered, or else a base that is complete.
+    #[default]
+    Idle,
+    /// It works on transactions, until it has answered for all of them.
+    Submitting(PeerBatch),
+    /// It takes a base, until it says what became of that.
+    TakingBase(Taking),
+}
+
+/// What happens to a stream.
+enum ReceivingEvent {
+    /// The manager has answered for the batch.
+    Answered(Result<Vec<Submitted>, Stopped>),
+    /// The manager is done with the base.
+    Taken(Result<Taken, End>),
+    /// A message came, or the stream failed.
+    Heard(Result<Message, Fault>),
+    /// The peer is to be told something.
+    Told(Ping),
+    /// [`LONG_WORK`] has passed since a batch was submitted.
+    LongWork,
+    /// Another [`TICK`] has passed.
+    Tick,
+}
+
+impl<'a> Receiving<'a> {
+    /// A stream that begins with the peer's answer, `welcome`, to what this node said when it `dialed`.
+    pub fn begin(
+        upstream: &'a Upstream,
+        socket: &'a mut Socket,
+        (welcome, dialed): (&Welcome, Dialed),
+        trouble: &'a mut Trouble,
+        memory: &'a mut Memory,
+        joining: &'a mut Joining,
+    ) -> Self {
+        let (begun, node) = (wall_clock(), welcome.node.as_ref());
+        let handle = &upstream.handle;
+        let is_patchmesh = welcome.is_patchmesh;
+        let is_itself = node == Some(&handle.source());
+        let is_over = trouble.connected(node);
+        {
+            let mut status = upstream.status();
+            status.begin(node.map(Source::to_string), begun);
+            status.is_left_aside = is_itself || !is_patchmesh;
+        }
+        if is_itself {
+            trouble.is_itself();
+        }
+        let process = welcome.process.filter(|_| is_patchmesh && !is_itself);
+        let branch = process.map(|process| upstream.neighbours.begin(process, handle.clone()));
+        let signs_of_life_at_begin = socket.signs_of_life();
+        let receiving = Self {
+            upstream,
+            socket,
+            trouble,
+            joining,
+            dialed,
+            begun,
+            is_patchmesh,
+            is_itself,
+            branch,
+            gathered: Gathered::default(),
+            intake: Intake::Idle,
+            ending: None,
+            account: Account::new(upstream.named(node), memory),
+            backlog: Backlog::default(),
+            lag: handle.lag(),
+            has_heard_all: true,
+            long_work: Timer::never(),
+            ticks: Timer::interval(TICK),
+            silence: Silence::default(),
+            pings: is_patchmesh,
+            signs_of_life_at_begin,
+        };
+        if is_over {
+            receiving.works();
+        }
+        receiving
+    }
+
+    /// Reads the stream until it ends, which is always for a reason.
+    pub async fn run(mut self) -> Result<Infallible, End> {
+        loop {
+            self.give_manager_work()?;
+            match poll_fn(|context| self.poll_event(context)).await {
+                ReceivingEvent::Answered(answers) => self.settle(answers?).await?,
+                ReceivingEvent::Taken(taken) => self.settle_base(taken?)?,
+                ReceivingEvent::Heard(message) => self.hear(message).await?,
+                ReceivingEvent::Told(ping) => self.tell(ping)?,
+                ReceivingEvent::LongWork => {
+                    if let Intake::Submitting(batch) = &mut self.intake {
+                        batch.takes_long = true;
+                    }
+                }
+                ReceivingEvent::Tick => self.tick()?,
+            }
+        }
+    }
+
+    /// Gives the manager what has come, if it is idle.
+    ///
+    /// # Errors
+    /// If the stream is ending, and all that came before is settled.
+    fn give_manager_work(&mut self) -> Result<(), End> {
+        if !matches!(self.intake, Intake::Idle) {
+            return Ok(());
+        }
+        if !self.gathered.transactions.is_empty() {
+            self.submit();
+            return Ok(());
+        }
+        if std::mem::take(&mut self.gathered.reaches_end) {
+            self.reaches_end();
+        }
+        if let Some(taking) = self.joining.begin_taking(&self.upstream.handle) {
+            self.intake = Intake::TakingBase(taking);
+            return Ok(());
+        }
+        self.ending.take().map_or(Ok(()), Err)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<ReceivingEvent> {
+        if let Poll::Ready(event) = self.intake.poll(context) {
+            return Poll::Ready(event);
+        }
+        if self.ending.is_none()
+            && let Poll::Ready(event) = self.poll_stream(context)
+        {
+            return Poll::Ready(event);
+        }
+        if Pin::new(&mut self.long_work).poll(context).is_ready() {
+            return Poll::Ready(ReceivingEvent::LongWork);
+        }
+        Pin::new(&mut self.ticks).poll_next(context).map(|_| ReceivingEvent::Tick)
+    }
+
+    /// What happens on an open stream.
+    fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<ReceivingEvent> {
+        if self.has_room() && !self.joining.has_arrived() {
+            if let Poll::Ready(message) = self.socket.poll_heard(context) {
+                return Poll::Ready(ReceivingEvent::Heard(message));
+            }
+            if self.socket.has_heard_all() {
+                self.has_heard_all = true;
+                self.lag.set(false);
+            }
+        }
+        if let Some(branch) = &mut self.branch
+            && let Poll::Ready(ping) = branch.poll_ping(context)
+        {
+            return Poll::Ready(ReceivingEvent::Told(ping));
+        }
+        match self.socket.poll_written(context) {
+            Poll::Ready(Err(fault)) => Poll::Ready(ReceivingEvent::Heard(Err(fault))),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Whether more may be gathered.
+    fn has_room(&self) -> bool {
+        match &self.intake {
+            Intake::Idle => self.gathered.has_room(false),
+            Intake::Submitting(batch) => self.gathered.has_room(batch.takes_long),
+            Intake::TakingBase(_) => false,
+        }
+    }
+
+    /// How many transactions came and are not settled.
+    fn waiting(&self) -> u64 {
+        let submitted = match &self.intake {
+            Intake::Submitting(batch) => batch.count,
+            Intake::Idle | Intake::TakingBase(_) => 0,
+        };
+        submitted + self.gathered.count()
+    }
+
+    fn status(&self) -> Changing<'_> {
+        self.upstream.status()
+    }
+
+    /// The stream works: what was wrong with the peer before is over.
+    fn works(&self) {
+        let mut status = self.status();
+        status.works(self.begun);
+        if self.is_itself {
+            status.error = Some(ITSELF.to_owned());
+        }
+    }
+
+    /// The peer's journal was read to its end, and what came is settled.
+    fn reaches_end(&mut self) {
+        self.status().read_to_end = true;
+        if let Some(branch) = &self.branch {
+            branch.reaches_end();
+        }
+        if self.trouble.read_to_end() {
+            self.works();
+        }
+    }
+
+    /// Whether what this node said when it dialed still holds.
+    fn holds(&self) -> Result<(), End> {
+        let holds = self.upstream.handle.generation() == self.dialed.generation;
+        if holds { Ok(()) } else { Err(End::Outdated) }
+    }
+
+    /// Takes in a message. One that ends the stream does so when all that came before it is settled.
+    ///
+    /// # Errors
+    /// If the stream is to end at once.
+    async fn hear(&mut self, message: Result<Message, Fault>) -> Result<(), End> {
+        let incoming = match read(message, self.is_patchmesh) {
+            Ok(incoming) => incoming,
+            Err(end) => {
+                self.ending = Some(end);
+                return Ok(());
+            }
+        };
+        match incoming {
+            Incoming::Transaction(_) if self.joining.is_under_way() => {
+                self.ending = Some(End::BadBase("a transaction inside a Base".into()));
+            }
+            Incoming::Transaction(transaction) => {
+                if self.is_wanted(&transaction).await {
+                    if let Some(branch) = &self.branch {
+                        branch.receive(transaction.stamp());
+                    }
+                    self.gathered.push(transaction);
+                }
+            }
+            Incoming::Note(note) => self.hear_note(note)?,
+            Incoming::Ping(pulse) => self.hear_ping(pulse).await?,
+            Incoming::Pong(payload) => {
+                if let Some(branch) = &self.branch {
+                    branch.pong(&payload);
+                }
+            }
+            Incoming::Other => (),
+        }
+        Ok(())
+    }
+
+    fn hear_note(&mut self, note: Note) -> Result<(), End> {
+        self.status().heard = Some(wall_clock());
+        match note {
+            Note::Have(summary) => {
+                self.holds()?;
+                if let Some(branch) = &mut self.branch {
+                    branch.hear(summary);
+                }
+            }
+            Note::Members(reports) if !self.joining.is_under_way() => {
+                if let Some(branch) = &self.branch {
+                    branch.hear_of_members(reports);
+                }
+            }
+            note => {
+                self.gathered.reaches_end |= matches!(note, Note::End(_));
+                self.ending = self.joining.take(note).err();
+            }
+        }
+        Ok(())
+    }
+
+    async fn hear_ping(&mut self, pulse: Pulse) -> Result<(), End> {
+        self.pings = true;
+        if let Some(behind) = pulse.behind {
+            self.backlog.told(behind, self.waiting());
+        }
+        {
+            let mut status = self.status();
+            status.behind = self.backlog.lacking(self.waiting());
+            status.heard = Some(wall_clock());
+        }
+        self.holds()?;
+        match pulse.state {
+            Some(theirs) => self.upstream.compare(&theirs).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the peer a ping with what it is to be told.
+    fn tell(&mut self, ping: Ping) -> Result<(), End> {
+        // What it has settled may not be what it has now.
+        self.holds()?;
+        self.socket.queue(Message::Ping(ping.to_string().into()))?;
+        let Ping::Order(order) = ping else { return Ok(()) };
+        log::debug!("peer {}: is told to be {order}", self.upstream.peer);
+        if order == Order::Lazy {
+            // What it has is to come from others.
+            self.backlog.told(0, self.waiting());
+        }
+        let mut status = self.status();
+        status.lazy = order == Order::Lazy;
+        if status.lazy {
+            status.behind = self.backlog.lacking(self.waiting());
+        }
+        Ok(())
+    }
+
+    /// Another [`TICK`] has passed.
+    fn tick(&mut self) -> Result<(), End> {
+        if self.joining.is_stuck() {
+            return Err(End::BadBase("nothing more of it comes".into()));
+        }
+        // While there is no room, the silence is this node's own.
+        if !self.has_room() {
+            self.silence.forgive();
+            return Ok(());
+        }
+        let signs_of_life = self.socket.signs_of_life();
+        // That a stream is there says nothing if its peer should have said something.
+        if !self.pings || signs_of_life > self.signs_of_life_at_begin {
+            self.trouble.is_over();
+            self.works();
+        }
+        if self.silence.tick(signs_of_life) && self.pings {
+            return Err(End::Silent);
+        }
+        if self.silence.is_broken() {
+            let tick = TICK.as_micros() as u64;
+            self.status().hear_since(wall_clock().minus_micros(tick));
+        }
+        Ok(())
+    }
+
+    /// Whether the manager is to look at a transaction: always if it has a `Time`.
+    async fn is_wanted(&mut self, transaction: &Transaction) -> bool {
+        if transaction.time.is_some() {
+            return true;
+        }
+        let name = transaction.name();
+        // A plain node passes on what it got from another one without its `Time`: commits, or a document.
+        if name.source.is_reserved() {
+            return false;
+        }
+        let handle = &self.upstream.handle;
+        if name.source == handle.source() {
+            // A node never stamps what it has created itself: it has it, or has lost it.
+            if handle.count_on_from(&name).await {
+                self.account.leave_out_own(&name);
+            }
+            return false;
+        }
+        match self.account.memory.judge(&name.source, name.id) {
+            Verdict::Submit => true,
+            Verdict::RefusedBefore => false,
+            Verdict::OutOfOrder => {
+                self.account.leave_out(&name.source, name.id);
+                self.status().left_out += 1;
+                false
+            }
+        }
+    }
+
+    /// Submits what was gathered.
+    fn submit(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        {
+            let mut status = self.status();
+            status.heard = Some(wall_clock());
+            status.received += gathered.count();
+            let vclock = status.vclock.get_or_insert_default();
+            for (source, id) in gathered.transactions.iter().map(Transaction::stamp) {
+                if vclock.next_id(source) > 0 || vclock.sources() < MAX_PEER_SOURCES {
+                    vclock.advance(source, id);
+                }
+            }
+            let last = gathered.transactions.last().and_then(|transaction| transaction.time);
+            status.delay_ms = last.map(|time| wall_clock().micros_after(time) / 1000);
+        }
+        self.intake = Intake::Submitting(PeerBatch::submit(gathered, &self.upstream.handle));
+        self.lag.set(!std::mem::take(&mut self.has_heard_all));
+        self.long_work.set_after(LONG_WORK);
+    }
+
+    /// Looks at what became of a batch. Ends the stream if a transaction was not kept: what follows must not hide
+    /// that it is missing.
+    async fn settle(&mut self, answers: Vec<Submitted>) -> Result<(), End> {
+        let Intake::Submitting(batch) = std::mem::take(&mut self.intake) else { return Ok(()) };
+        let (news, known) = news_and_known(&answers);
+        self.settle_plain(&batch.plain, &answers).await;
+        let now = wall_clock();
+        for answer in answers {
+            match answer {
+                Submitted::Accepted(record) => {
+                    let micros = now.micros_after(record.place.time);
+                    let delays = &self.upstream.handle.durations().delays;
+                    delays.observe(Duration::from_micros(micros));
+                }
+                Submitted::Known { .. } | Submitted::Refused(_) | Submitted::Void => (),
+                Submitted::Early { ahead_micros } => return Err(End::Early(ahead_micros)),
+                Submitted::Unkept(error) => return Err(End::Unkept(error)),
+            }
+        }
+        if let Some(branch) = &self.branch {
+            branch.settle(news, known, self.gathered.transactions.is_empty());
+        }
+        self.backlog.settled(batch.count);
+        self.status().behind = self.backlog.lacking(self.waiting());
+        self.holds()?;
+        if batch.reaches_end {
+            self.reaches_end();
+        }
+        Ok(())
+    }
+
+    /// Takes note of what became of the transactions without `Time`.
+    async fn settle_plain(&mut self, plain: &[Sent], answers: &[Submitted]) {
+        let before = self.account.left_out();
+        for sent in plain {
+            let Some(answer) = answers.get(sent.index) else { break };
+            if self.account.answer(sent, answer)
+                && let Ok(Some((record, _))) = self.upstream.query.record(&sent.name).await
+                && record.transaction().is_ok_and(|known| !sent.is(&known))
+            {
+                self.account.differs(&sent.name);
+            }
+        }
+        self.status().left_out += self.account.left_out() - before;
+    }
+
+    /// Looks at what became of a base.
+    fn settle_base(&mut self, taken: Taken) -> Result<(), End> {
+        self.intake = Intake::Idle;
+        match taken {
+            Taken::Taken => {
+                {
+                    let mut status = self.status();
+                    status.bases += 1;
+                    status.forget_comparison();
+                }
+                // What the peer sends now does not depend on what this node said.
+                self.dialed.generation = self.upstream.handle.generation();
+                Ok(())
+            }
+            // What the peer sends behind it is nevertheless all that it does not cover.
+            Taken::Refused(Refusal::Needless) => Ok(()),
+            Taken::Refused(refusal) => Err(End::BaseRefused(refusal)),
+            Taken::Failed(why) => Err(End::BaseUnkept(why)),
+        }
+    }
+}
+
+impl Intake {
+    /// What the manager says, if it is at work.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ReceivingEvent> {
+        Poll::Ready(match self {
+            Self::Idle => return Poll::Pending,
+            Self::Submitting(batch) => {
+                ReceivingEvent::Answered(ready!(batch.answers.as_mut().poll(context)))
+            }
+            Self::TakingBase(taking) => {
+                ReceivingEvent::Taken(ready!(taking.as_mut().poll(context)))
+            }
+        })
+    }
+}
+
+/// How many of these were new, and how many known.
+fn news_and_known(answers: &[Submitted]) -> (u64, u64) {
+    answers.iter().fold((0, 0), |(news, known), answer| match answer {
+        Submitted::Accepted(_) => (news + 1, known),
+        Submitted::Known { .. } => (news, known + 1),
+        _ => (news, known),
+    })
+}
