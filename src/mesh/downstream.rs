@@ -20,30 +20,23 @@ mod status;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use async_channel::Receiver;
-use async_tungstenite::tungstenite::Message;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::stream::Stream as _;
 
 use crate::clock::VectorClock;
-use crate::manager::{Handle, StateHash};
+use crate::manager::Handle;
 use crate::mesh::named::Named;
-use crate::mesh::tree::{Order, Process};
-use crate::mesh::websocket::{
-    DIAL_AGAIN, Fault, Limits, Pulse, SILENCE_LIMIT, Silence, Socket, TICK,
-};
+use crate::mesh::tree::Process;
+use crate::mesh::websocket::{DIAL_AGAIN, Fault, Limits, SILENCE_LIMIT, Socket};
 use crate::source::Source;
 use crate::stream::Stream;
 use course::Course;
-use sending::{Next, Sending};
+use sending::Sending;
 
 pub use status::{DownstreamStatus, Downstreams, Kind, UNREAD};
 
@@ -149,16 +142,6 @@ impl From<Fault> for End {
     }
 }
 
-/// What a session waits for.
-enum Event {
-    Heard(Result<Message, Fault>),
-    /// What came before is written, and what comes next has to be got.
-    Written(Next),
-    Hashed(Option<StateHash>),
-    Tick,
-    Stop,
-}
-
 impl Session {
     /// Sends the journal, from its start and then as it grows, until the other side goes or
     /// `shutdown` closes. `read_ahead` is what was read from the stream after the handshake.
@@ -224,72 +207,7 @@ impl Session {
         if self.hello.node.as_ref().is_some_and(|node| *node != self.handle.source()) {
             self.downstreams.are_read();
         }
-        let mut sending = Sending::new(self, socket, course, progress, grown);
-        let mut ticks = Timer::interval(TICK);
-        let mut silence = Silence::default();
-        let mut shutdown = Box::pin(shutdown);
-        // The first ping is sent at once, so that the other side knows from the start that silence means
-        // something.
-        let mut hash = Some(self.state_hash());
-        loop {
-            let event = poll_fn(|context| {
-                if shutdown.as_mut().poll_next(context).is_ready() {
-                    return Poll::Ready(Ok(Event::Stop));
-                }
-                if let Poll::Ready(message) = sending.socket.poll_heard(context) {
-                    return Poll::Ready(Ok(Event::Heard(message)));
-                }
-                if let Some(hashed) = &mut hash
-                    && let Poll::Ready(state) = hashed.as_mut().poll(context)
-                {
-                    return Poll::Ready(Ok(Event::Hashed(state)));
-                }
-                if let Poll::Ready(next) = sending.poll_next(context) {
-                    return Poll::Ready(next.map(Event::Written));
-                }
-                Pin::new(&mut ticks).poll_next(context).map(|_| Ok(Event::Tick))
-            })
-            .await?;
-            match event {
-                Event::Heard(message) => {
-                    sending.progress.hear();
-                    self.take_heard(message?, &mut sending)?;
-                }
-                Event::Written(next) => sending.get(next).await?,
-                Event::Tick if silence.tick(sending.socket.signs_of_life()) => {
-                    return Err(End::Silent);
-                }
-                Event::Tick => {
-                    if silence.is_broken() {
-                        sending.progress.hear_within_tick();
-                    }
-                    if !sending.ping_waits && hash.is_none() {
-                        hash = Some(self.state_hash());
-                    }
-                }
-                Event::Hashed(state) => {
-                    let behind = Some(sending.progress.behind(&self.handle));
-                    let pulse = Pulse { state, behind };
-                    sending.socket.queue(Message::Ping(pulse.to_string().into()))?;
-                    hash = None;
-                    sending.ping_waits = true;
-                }
-                Event::Stop => return Err(End::Stopping),
-            }
-        }
-    }
-
-    /// Takes in what the reader says: only closes, and the pings of a patchmesh node, have a meaning.
-    fn take_heard(&self, message: Message, sending: &mut Sending<'_>) -> Result<(), End> {
-        match message {
-            Message::Close(frame) => {
-                let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
-                Err(End::Closing { too_large })
-            }
-            Message::Ping(payload) if self.hello.takes_notes() => Order::decode(&payload)
-                .map_or(Ok(()), |order| sending.obey(order.map_err(End::BadOrder)?)),
-            _ => Ok(()),
-        }
+        Sending::new(self, socket, course, progress, grown, shutdown).run().await
     }
 
     /// Has a plain node wait that found a message too large when it was here last.
@@ -312,13 +230,6 @@ impl Session {
             course.ok_or(End::Unknown)
         };
         stopping(shutdown).or(course).await
-    }
-
-    /// What goes with a ping: a peer that knows how compares the state's hash with its own, a plain one
-    /// just answers. That of a large document takes a while.
-    fn state_hash(&self) -> Pin<Box<dyn Future<Output = Option<StateHash>> + Send>> {
-        let handle = self.handle.clone();
-        Box::pin(async move { handle.state_hash().await })
     }
 }
 

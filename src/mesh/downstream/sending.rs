@@ -1,5 +1,25 @@
-//! How a session sends what comes next, at its reader's pace.
+//! How a session sends, at its reader's pace, until the stream ends.
+//!
+//! What is sent is a base or a document if the reader needs one, then the journal, and summaries in place of the
+//! journal if the reader is lazy:
+//!
+//! ```text
+//!              all of it is made             the reader says "lazy", and the journal
+//!                                            up to its end of then is sent
+//!   Beginning -------------------> Journal ------------------------------------------> Summaries
+//!   (a base or a document)            ^                                                    |
+//!                                     +--------------- the reader says "eager" ------------+
+//! ```
+//!
+//! In each state the next batch is made when the one before it is written. What is at hand is sent at once. What is
+//! not is got by [`Sending::get`]: see [`Next`]. If there is nothing to send, the session waits until the journal
+//! grows, or until there is another summary. Between two batches it tells what it has heard of other nodes.
+//!
+//! Beside that a ping is sent each [`TICK`], see [`PingState`]. The session ends in any state if the reader closes or
+//! is silent, if the node stops, and if what comes next cannot be sent any more.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +27,8 @@ use std::task::{Context, Poll, ready};
 
 use async_channel::Receiver;
 use async_tungstenite::tungstenite::Message;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use smol::Timer;
 use smol::stream::Stream as _;
 
 use super::course::Course;
@@ -14,9 +36,10 @@ use super::following::Following;
 use super::frames::{Frames, frame};
 use super::status::Progress;
 use super::{End, Session};
+use crate::manager::{Handle, StateHash};
 use crate::mesh::members::Reader;
 use crate::mesh::tree::{Flow, Order, Process, Said};
-use crate::mesh::websocket::{Note, Socket};
+use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
 
 /// How many batches are written in one turn of a session.
 const BATCHES_A_TURN: u32 = 4;
@@ -25,7 +48,7 @@ const BATCHES_A_TURN: u32 = 4;
 const BEFORE_BYTES: usize = 256 << 10;
 
 /// What comes next, if it is not at hand.
-pub(super) enum Next {
+enum Next {
     /// More of what comes before the journal.
     Before,
     /// A part of the journal that is not in memory.
@@ -36,10 +59,10 @@ pub(super) enum Next {
 
 /// A session at work.
 pub(super) struct Sending<'a> {
-    pub session: &'a Session,
-    pub socket: &'a mut Socket,
+    session: &'a Session,
+    socket: &'a mut Socket,
     course: Course,
-    pub progress: Arc<Progress>,
+    progress: Arc<Progress>,
     grown: Pin<Box<Receiver<()>>>,
     /// Whether there may be something to send.
     is_behind: bool,
@@ -53,8 +76,34 @@ pub(super) struct Sending<'a> {
     has_told: bool,
     /// The process that reads, of which it may be known what it has.
     reader: Option<Process>,
-    /// Whether the last ping waits behind what is being written.
-    pub ping_waits: bool,
+    ping: PingState,
+    ticks: Timer,
+    silence: Silence,
+    shutdown: Pin<Box<Receiver<Infallible>>>,
+}
+
+/// Where the ping of the last tick is.
+enum PingState {
+    /// The other side has it, or the system that sends it does. The next tick makes another one.
+    Written,
+    /// What it says is computed. The state hash of a large document takes a while.
+    Hashing(Pin<Box<dyn Future<Output = Option<StateHash>> + Send>>),
+    /// It waits behind what is being written.
+    Queued,
+}
+
+/// What happens to a session.
+enum SendingEvent {
+    /// A message came, or the stream failed.
+    Heard(Result<Message, Fault>),
+    /// What came before is written, and what comes next has to be got.
+    Written(Next),
+    /// The state hash for the next ping is there, if there is any.
+    Hashed(Option<StateHash>),
+    /// Another [`TICK`] has passed.
+    Tick,
+    /// The node is stopping.
+    Stop,
 }
 
 impl<'a> Sending<'a> {
@@ -64,6 +113,7 @@ impl<'a> Sending<'a> {
         course: Course,
         progress: Arc<Progress>,
         grown: Receiver<()>,
+        shutdown: Receiver<Infallible>,
     ) -> Self {
         let (is_behind, is_told_of_end) = (true, !session.hello.takes_notes());
         let grown = Box::pin(grown);
@@ -84,15 +134,88 @@ impl<'a> Sending<'a> {
             following,
             has_told: false,
             reader,
-            ping_waits: false,
+            // The first ping is sent at once, so that the other side knows from the start that silence means
+            // something.
+            ping: PingState::hashing(&session.handle),
+            ticks: Timer::interval(TICK),
+            silence: Silence::default(),
+            shutdown: Box::pin(shutdown),
         }
     }
 
+    /// Sends until the stream ends, which is always for a reason.
+    pub async fn run(mut self) -> Result<Infallible, End> {
+        loop {
+            match poll_fn(|context| self.poll_event(context)).await? {
+                SendingEvent::Heard(message) => {
+                    self.progress.hear();
+                    self.hear(message?)?;
+                }
+                SendingEvent::Written(next) => self.get(next).await?,
+                SendingEvent::Hashed(state) => {
+                    let behind = Some(self.progress.behind(&self.session.handle));
+                    let pulse = Pulse { state, behind };
+                    self.socket.queue(Message::Ping(pulse.to_string().into()))?;
+                    self.ping = PingState::Queued;
+                }
+                SendingEvent::Tick => self.tick()?,
+                SendingEvent::Stop => return Err(End::Stopping),
+            }
+        }
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<SendingEvent, End>> {
+        if self.shutdown.as_mut().poll_next(context).is_ready() {
+            return Poll::Ready(Ok(SendingEvent::Stop));
+        }
+        if let Poll::Ready(message) = self.socket.poll_heard(context) {
+            return Poll::Ready(Ok(SendingEvent::Heard(message)));
+        }
+        if let PingState::Hashing(hashing) = &mut self.ping
+            && let Poll::Ready(state) = hashing.as_mut().poll(context)
+        {
+            return Poll::Ready(Ok(SendingEvent::Hashed(state)));
+        }
+        if let Poll::Ready(next) = self.poll_next(context) {
+            return Poll::Ready(next.map(SendingEvent::Written));
+        }
+        Pin::new(&mut self.ticks).poll_next(context).map(|_| Ok(SendingEvent::Tick))
+    }
+
+    /// Takes in what the reader says: only closes, and the pings of a patchmesh node, have a meaning.
+    fn hear(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Close(frame) => {
+                let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
+                Err(End::Closing { too_large })
+            }
+            Message::Ping(payload) if self.session.hello.takes_notes() => Order::decode(&payload)
+                .map_or(Ok(()), |order| self.obey(order.map_err(End::BadOrder)?)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Another [`TICK`] has passed: the reader is pinged, unless the ping before is still on its way.
+    fn tick(&mut self) -> Result<(), End> {
+        if self.silence.tick(self.socket.signs_of_life()) {
+            return Err(End::Silent);
+        }
+        if self.silence.is_broken() {
+            self.progress.hear_within_tick();
+        }
+        if let PingState::Written = self.ping {
+            self.ping = PingState::hashing(&self.session.handle);
+        }
+        Ok(())
+    }
+
     /// Sends what is at hand for as long as its turn lasts, and waits for more of it; says what is not at hand.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, End>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, End>> {
         for _ in 0..BATCHES_A_TURN {
             ready!(self.socket.poll_written(context))?;
-            self.ping_waits = false;
+            if let PingState::Queued = self.ping {
+                self.ping = PingState::Written;
+            }
             // However much there is to tell of other nodes, it does not hold up transactions.
             let is_journals_turn = std::mem::take(&mut self.has_told);
             if !is_journals_turn && self.has_news(context) {
@@ -204,7 +327,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Goes on as the reader says.
-    pub fn obey(&mut self, order: Order) -> Result<(), End> {
+    fn obey(&mut self, order: Order) -> Result<(), End> {
         let Session { handle, downstreams, hello, .. } = self.session;
         let beat = downstreams.announcements.beat(handle);
         let followed = self.flow.follow(order, self.position(), &beat);
@@ -235,7 +358,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Gets what comes next, and has it written.
-    pub async fn get(&mut self, next: Next) -> Result<(), End> {
+    async fn get(&mut self, next: Next) -> Result<(), End> {
         match next {
             Next::Before => {
                 let mut bytes = 0;
@@ -262,5 +385,14 @@ impl<'a> Sending<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl PingState {
+    /// Begins to compute what the next ping says: a peer that knows how compares the state's hash with its own, a
+    /// plain one just answers.
+    fn hashing(handle: &Handle) -> Self {
+        let handle = handle.clone();
+        Self::Hashing(Box::pin(async move { handle.state_hash().await }))
     }
 }
