@@ -124,7 +124,7 @@ pub struct Session {
 }
 
 /// Why a session ended.
-enum End {
+enum EventStreamEnd {
     /// It took nothing for [`STALL_LIMIT`].
     Stalled,
     /// There is no room for its next event. It comes again.
@@ -137,7 +137,7 @@ enum End {
     BrokenOff(BrokenOff),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for EventStreamEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stalled => write!(f, "took nothing for {} s, given up", STALL_LIMIT.as_secs()),
@@ -162,17 +162,17 @@ impl Session {
             while inside.load(Ordering::Relaxed) && Instant::now() < limit {
                 Timer::after(PACE).await;
             }
-            End::Stopping
+            EventStreamEnd::Stopping
         };
         let end = self.send(&mut output).or(stopped).await;
         output.finish().await;
         match end {
-            End::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
+            EventStreamEnd::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
             _ => log::debug!("events to {address}: {end}"),
         }
     }
 
-    async fn send(&self, output: &mut Output<'_>) -> End {
+    async fn send(&self, output: &mut Output<'_>) -> EventStreamEnd {
         match self.send_all(output).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -180,7 +180,7 @@ impl Session {
     }
 
     /// Sends all that comes.
-    async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, End> {
+    async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, EventStreamEnd> {
         let watching = self.events.watches.watch(&self.part, &self.handle);
         let beats = watching.subscribe();
         output.write(RETRY, "".into(), "").await?;
@@ -215,7 +215,7 @@ impl Session {
         output: &mut Output<'_>,
         watching: &Watching<'_>,
         reader: &mut Reader,
-    ) -> Result<Option<u64>, End> {
+    ) -> Result<Option<u64>, EventStreamEnd> {
         if reader.is_aligned {
             match watching.look(reader.known) {
                 Look::Nothing => return Ok(None),
@@ -245,7 +245,7 @@ impl Session {
         edition: Arc<Edition>,
         output: &mut Output<'_>,
         reader: &mut Reader,
-    ) -> Result<Option<u64>, End> {
+    ) -> Result<Option<u64>, EventStreamEnd> {
         let change = match known.and_then(|known| edition.since(known)) {
             Some(patches) if patches.is_empty() => Change::None,
             Some(patches) => self.change(&edition, patches, reader).await,
@@ -286,7 +286,7 @@ impl Session {
         edition: Arc<Edition>,
         output: &mut Output<'_>,
         reader: &mut Reader,
-    ) -> Result<Option<u64>, End> {
+    ) -> Result<Option<u64>, EventStreamEnd> {
         let (part, change) = if self.part.is_root() {
             // The text of the whole document is made for one version at a time, for all who want it.
             let Reading { part, state } = self.handle.read(&self.part).await;
@@ -317,10 +317,10 @@ impl Session {
         kind: Kind,
         reader: &Reader,
         line: Body,
-    ) -> Result<u64, End> {
+    ) -> Result<u64, EventStreamEnd> {
         let id = self.events.id(reader.known);
         let bytes = line.length();
-        let line = self.in_flight.admit(line).map_err(|Full(_)| End::Full)?;
+        let line = self.in_flight.admit(line).map_err(|Full(_)| EventStreamEnd::Full)?;
         output.write(&kind.head(&id), line, "\n").await?;
         Ok(bytes)
     }
@@ -332,7 +332,7 @@ impl Session {
         output: &mut Output<'_>,
         watching: &Watching<'_>,
         reader: &mut Reader,
-    ) -> Result<(), End> {
+    ) -> Result<(), EventStreamEnd> {
         if reader.is_aligned {
             reader.known = watching.knows_up_to(reader.known);
         }
@@ -385,10 +385,10 @@ impl Silence {
     }
 
     /// Waits until there is something new, in which case this is true, or the reader is to hear something.
-    async fn end(&mut self, output: &mut Output<'_>) -> Result<bool, End> {
+    async fn end(&mut self, output: &mut Output<'_>) -> Result<bool, EventStreamEnd> {
         let is_new = poll_fn(|context| {
             if let Poll::Ready(beat) = self.beats.as_mut().poll_next(context) {
-                return Poll::Ready(beat.map(|()| true).ok_or(End::Stopping));
+                return Poll::Ready(beat.map(|()| true).ok_or(EventStreamEnd::Stopping));
             }
             if let Poll::Ready(silent) = output.poll_silent(context) {
                 return Poll::Ready(silent.map(|()| false));

@@ -11,7 +11,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use super::End;
+use super::EventStreamEnd;
 use crate::http::{Body, Coding, SMALL_BYTES};
 use crate::stream::Stream;
 
@@ -43,7 +43,7 @@ impl<'a> Output<'a> {
     }
 
     /// Writes a part as it was coded.
-    pub async fn write_coded(&mut self, part: &[u8]) -> Result<(), End> {
+    pub async fn write_coded(&mut self, part: &[u8]) -> Result<(), EventStreamEnd> {
         self.inside.store(true, Ordering::Relaxed);
         self.write_bytes(part).await?;
         self.unless_stalled(|stream, context| Pin::new(stream).poll_flush(context)).await?;
@@ -52,7 +52,12 @@ impl<'a> Output<'a> {
     }
 
     /// Writes one part of the body of the answer: these, one behind the other.
-    pub async fn write(&mut self, before: &str, body: Body, behind: &str) -> Result<(), End> {
+    pub async fn write(
+        &mut self,
+        before: &str,
+        body: Body,
+        behind: &str,
+    ) -> Result<(), EventStreamEnd> {
         if body.length() <= SMALL_BYTES as u64 && !matches!(body, Body::Pieces(_)) {
             let pieces = [before.as_bytes(), body.at_hand(), behind.as_bytes()];
             return self.write_coded(&self.coding.part(&pieces)).await;
@@ -63,7 +68,7 @@ impl<'a> Output<'a> {
         if let Body::Pieces(mut pieces) = body {
             // Each is made when the one before it is written, and others have their turn in between: the
             // executor looks for what has come in when all wait for the system.
-            while let Some(piece) = pieces.next_piece().map_err(End::BrokenOff)? {
+            while let Some(piece) = pieces.next_piece().map_err(EventStreamEnd::BrokenOff)? {
                 self.write_bytes(&piece).await?;
                 self.unless_stalled(|stream, context| stream.poll_writable(context)).await?;
             }
@@ -76,7 +81,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
+    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), EventStreamEnd> {
         for mut some in bytes.chunks(STALL_BYTES) {
             let write = |stream: &mut Stream, context: &mut Context<'_>| {
                 while !some.is_empty() {
@@ -96,30 +101,30 @@ impl<'a> Output<'a> {
     async fn unless_stalled(
         &mut self,
         mut taken: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<()>>,
-    ) -> Result<(), End> {
+    ) -> Result<(), EventStreamEnd> {
         let mut stalled = pin!(async {
             Timer::after(STALL_LIMIT).await;
         });
         poll_fn(|context| {
             if let Poll::Ready(taken) = taken(&mut self.stream, context) {
-                return Poll::Ready(taken.map_err(End::Failed));
+                return Poll::Ready(taken.map_err(EventStreamEnd::Failed));
             }
             if let Poll::Ready(Err(end)) = self.poll_silent(context) {
                 return Poll::Ready(Err(end));
             }
-            stalled.as_mut().poll(context).map(|()| Err(End::Stalled))
+            stalled.as_mut().poll(context).map(|()| Err(EventStreamEnd::Stalled))
         })
         .await
     }
 
     /// Whether the reader begins to say no more; it may still listen.
-    pub fn poll_silent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
+    pub fn poll_silent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EventStreamEnd>> {
         if self.is_silent {
             return Poll::Pending;
         }
         if !self.may_have_said {
             // Unlike a look for it, this costs no call of the system.
-            ready!(self.stream.poll_readable(context)).map_err(End::Failed)?;
+            ready!(self.stream.poll_readable(context)).map_err(EventStreamEnd::Failed)?;
             self.may_have_said = true;
         }
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut [0; 512]) else {
@@ -136,7 +141,7 @@ impl<'a> Output<'a> {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(End::Failed(error))),
+            Err(error) => Poll::Ready(Err(EventStreamEnd::Failed(error))),
         }
     }
 

@@ -89,7 +89,7 @@ impl Hello {
 }
 
 /// Why a session ended.
-enum End {
+enum SendingEnd {
     /// The other side closes, maybe since a message was too large for it.
     Closing { too_large: bool },
     /// The other side is gone.
@@ -112,7 +112,7 @@ enum End {
     Journal(std::io::Error),
 }
 
-impl fmt::Display for End {
+impl fmt::Display for SendingEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closing { too_large: true } => {
@@ -133,7 +133,7 @@ impl fmt::Display for End {
     }
 }
 
-impl From<Fault> for End {
+impl From<Fault> for SendingEnd {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Gone => Self::Closed,
@@ -152,22 +152,24 @@ impl Session {
         let mut socket = Socket::accept(stream, read_ahead, LIMITS).await;
         let end = self.send(&mut socket, shutdown).await;
         match &end {
-            End::Closing { too_large } => {
+            SendingEnd::Closing { too_large } => {
                 if *too_large {
                     log::warn!("downstream {reader}: {end}");
                     self.downstreams.found_too_large(reader.address.ip());
                 }
                 socket.finish().await;
             }
-            End::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
-            End::Unknown => socket.close(CloseCode::Again, &end.to_string()).await,
-            End::Folded | End::Replaced => socket.close(DIAL_AGAIN, &end.to_string()).await,
-            End::BadOrder(_) => socket.close(CloseCode::Policy, &end.to_string()).await,
-            End::Journal(_) => {
+            SendingEnd::Stopping => socket.close(CloseCode::Away, "the node is stopping").await,
+            SendingEnd::Unknown => socket.close(CloseCode::Again, &end.to_string()).await,
+            SendingEnd::Folded | SendingEnd::Replaced => {
+                socket.close(DIAL_AGAIN, &end.to_string()).await
+            }
+            SendingEnd::BadOrder(_) => socket.close(CloseCode::Policy, &end.to_string()).await,
+            SendingEnd::Journal(_) => {
                 // The journal's reader has told it once.
                 socket.close(CloseCode::Error, &end.to_string()).await;
             }
-            End::Failed(fault) => {
+            SendingEnd::Failed(fault) => {
                 if matches!(fault, Fault::Unread) {
                     log::warn!("downstream {reader}: {end}; it is closed");
                 }
@@ -175,12 +177,12 @@ impl Session {
                     socket.close(code, reason).await;
                 }
             }
-            End::Closed | End::Silent => (),
+            SendingEnd::Closed | SendingEnd::Silent => (),
         }
         log::debug!("downstream {reader}: {end}");
     }
 
-    async fn send(&self, socket: &mut Socket, shutdown: Receiver<Infallible>) -> End {
+    async fn send(&self, socket: &mut Socket, shutdown: Receiver<Infallible>) -> SendingEnd {
         match self.try_send(socket, shutdown).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -191,7 +193,7 @@ impl Session {
         &self,
         socket: &mut Socket,
         shutdown: Receiver<Infallible>,
-    ) -> Result<Infallible, End> {
+    ) -> Result<Infallible, SendingEnd> {
         self.pause(&shutdown).await?;
         if let Some(process) = &self.hello.process {
             self.downstreams.neighbours.is_read_by(process);
@@ -211,7 +213,7 @@ impl Session {
     }
 
     /// Has a plain node wait that found a message too large when it was here last.
-    async fn pause(&self, shutdown: &Receiver<Infallible>) -> Result<(), End> {
+    async fn pause(&self, shutdown: &Receiver<Infallible>) -> Result<(), SendingEnd> {
         if self.hello.since.is_some() {
             return Ok(());
         }
@@ -224,19 +226,20 @@ impl Session {
     }
 
     /// What is sent.
-    async fn course(&self, shutdown: &Receiver<Infallible>) -> Result<Course, End> {
+    async fn course(&self, shutdown: &Receiver<Infallible>) -> Result<Course, SendingEnd> {
         let course = async {
-            let course = Course::of(&self.hello, &self.handle).await.map_err(End::Journal)?;
-            course.ok_or(End::Unknown)
+            let course =
+                Course::of(&self.hello, &self.handle).await.map_err(SendingEnd::Journal)?;
+            course.ok_or(SendingEnd::Unknown)
         };
         stopping(shutdown).or(course).await
     }
 }
 
 /// Waits for `shutdown` to close.
-async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
+async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, SendingEnd> {
     match shutdown.recv().await {
         Ok(never) => match never {},
-        Err(_) => Err(End::Stopping),
+        Err(_) => Err(SendingEnd::Stopping),
     }
 }

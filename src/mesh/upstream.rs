@@ -43,7 +43,7 @@ use crate::source::Source;
 use crate::stream::Security;
 use crate::tokens::Tokens;
 use dial::{Hello, Welcome, dial};
-use end::End;
+use end::ReceivingEnd;
 use joining::Joining;
 use plain::Memory;
 use receiving::Receiving;
@@ -124,10 +124,10 @@ impl Upstream {
                     (end, Duration::ZERO)
                 }
             };
-            if matches!(end, End::Stopping) {
+            if matches!(end, ReceivingEnd::Stopping) {
                 return;
             }
-            compares_own = matches!(end, End::Diverged);
+            compares_own = matches!(end, ReceivingEnd::Diverged);
             if end.is_of_now() {
                 self.status().forget_comparison();
                 if backoff.may_be_at_once(lasted) {
@@ -137,7 +137,7 @@ impl Upstream {
             }
             let wait = backoff.after(lasted, fastrand::f64());
             let ahead_ms = match end {
-                End::Early(ahead_micros) => Some(ahead_micros / 1000),
+                ReceivingEnd::Early(ahead_micros) => Some(ahead_micros / 1000),
                 _ => None,
             };
             self.status().fail(end.to_string(), ahead_ms, wall_clock());
@@ -159,7 +159,7 @@ impl Upstream {
         trouble: &mut Trouble,
         memory: &mut Memory,
         shutdown: &Receiver<Infallible>,
-    ) -> (End, Duration) {
+    ) -> (ReceivingEnd, Duration) {
         let begin = Instant::now();
         let mut joining = Joining::new(self.named(welcome.node.as_ref()), self.room.clone());
         let (welcome, joins) = ((&welcome, dialed), &mut joining);
@@ -168,13 +168,13 @@ impl Upstream {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        if joining.is_under_way() || matches!(end, End::BadBase(_)) {
+        if joining.is_under_way() || matches!(end, ReceivingEnd::BadBase(_)) {
             self.status().torn_bases += 1;
         }
         let lasted = begin.elapsed();
         match (&end, end.farewell()) {
             (_, Some((code, reason))) => socket.close(code, &reason).await,
-            (End::Closed(_), None) => socket.finish().await,
+            (ReceivingEnd::Closed(_), None) => socket.finish().await,
             _ => (),
         }
         (end, lasted)
@@ -189,10 +189,10 @@ impl Upstream {
         Named { node: node.map(Source::as_str), address: &self.peer }.to_string()
     }
 
-    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, Dialed), End> {
+    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, Dialed), ReceivingEnd> {
         let timeout = async {
             Timer::after(DIAL_LIMIT).await;
-            Err(End::DialTimeout)
+            Err(ReceivingEnd::DialTimeout)
         };
         let dialed = async {
             let state = self.handle.state();
@@ -224,9 +224,9 @@ impl Upstream {
 }
 
 /// Waits for `shutdown` to close.
-async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, End> {
+async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, ReceivingEnd> {
     match shutdown.recv().await {
         Ok(never) => match never {},
-        Err(_) => Err(End::Stopping),
+        Err(_) => Err(ReceivingEnd::Stopping),
     }
 }

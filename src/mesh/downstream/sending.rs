@@ -12,7 +12,7 @@
 //! ```
 //!
 //! In each state the next batch is made when the one before it is written. What is at hand is sent at once. What is
-//! not is got by [`Sending::get`]: see [`Next`]. If there is nothing to send, the session waits until the journal
+//! not is got by [`Sending::get`]: see [`NextToGet`]. If there is nothing to send, the session waits until the journal
 //! grows, or until there is another summary. Between two batches it tells what it has heard of other nodes.
 //!
 //! Beside that a ping is sent each [`TICK`], see [`PingState`]. The session ends in any state if the reader closes or
@@ -35,7 +35,7 @@ use super::course::Course;
 use super::following::Following;
 use super::frames::{Frames, frame};
 use super::status::Progress;
-use super::{End, Session};
+use super::{SendingEnd, Session};
 use crate::manager::{Handle, StateHash};
 use crate::mesh::members::Reader;
 use crate::mesh::tree::{Flow, Order, Process, Said};
@@ -48,13 +48,13 @@ const BATCHES_A_TURN: u32 = 4;
 const BEFORE_BYTES: usize = 256 << 10;
 
 /// What comes next, if it is not at hand.
-enum Next {
+enum NextToGet {
     /// More of what comes before the journal.
-    Before,
+    Beginning,
     /// A part of the journal that is not in memory.
     Journal,
     /// The journal ends: its reader is to know that.
-    End,
+    EndNote,
 }
 
 /// A session at work.
@@ -97,7 +97,7 @@ enum SendingEvent {
     /// A message came, or the stream failed.
     Heard(Result<Message, Fault>),
     /// What came before is written, and what comes next has to be got.
-    Written(Next),
+    Written(NextToGet),
     /// The state hash for the next ping is there, if there is any.
     Hashed(Option<StateHash>),
     /// Another [`TICK`] has passed.
@@ -144,7 +144,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends until the stream ends, which is always for a reason.
-    pub async fn run(mut self) -> Result<Infallible, End> {
+    pub async fn run(mut self) -> Result<Infallible, SendingEnd> {
         loop {
             match poll_fn(|context| self.poll_event(context)).await? {
                 SendingEvent::Heard(message) => {
@@ -159,12 +159,12 @@ impl<'a> Sending<'a> {
                     self.ping = PingState::Queued;
                 }
                 SendingEvent::Tick => self.tick()?,
-                SendingEvent::Stop => return Err(End::Stopping),
+                SendingEvent::Stop => return Err(SendingEnd::Stopping),
             }
         }
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<SendingEvent, End>> {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<SendingEvent, SendingEnd>> {
         if self.shutdown.as_mut().poll_next(context).is_ready() {
             return Poll::Ready(Ok(SendingEvent::Stop));
         }
@@ -183,22 +183,22 @@ impl<'a> Sending<'a> {
     }
 
     /// Takes in what the reader says: only closes, and the pings of a patchmesh node, have a meaning.
-    fn hear(&mut self, message: Message) -> Result<(), End> {
+    fn hear(&mut self, message: Message) -> Result<(), SendingEnd> {
         match message {
             Message::Close(frame) => {
                 let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
-                Err(End::Closing { too_large })
+                Err(SendingEnd::Closing { too_large })
             }
             Message::Ping(payload) if self.session.hello.takes_notes() => Order::decode(&payload)
-                .map_or(Ok(()), |order| self.obey(order.map_err(End::BadOrder)?)),
+                .map_or(Ok(()), |order| self.obey(order.map_err(SendingEnd::BadOrder)?)),
             _ => Ok(()),
         }
     }
 
     /// Another [`TICK`] has passed: the reader is pinged, unless the ping before is still on its way.
-    fn tick(&mut self) -> Result<(), End> {
+    fn tick(&mut self) -> Result<(), SendingEnd> {
         if self.silence.tick(self.socket.signs_of_life()) {
-            return Err(End::Silent);
+            return Err(SendingEnd::Silent);
         }
         if self.silence.is_broken() {
             self.progress.hear_within_tick();
@@ -210,7 +210,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends what is at hand for as long as its turn lasts, and waits for more of it; says what is not at hand.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, End>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<NextToGet, SendingEnd>> {
         for _ in 0..BATCHES_A_TURN {
             ready!(self.socket.poll_written(context))?;
             if let PingState::Queued = self.ping {
@@ -247,7 +247,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Tells of other nodes what the reader was not told.
-    fn tell_news(&mut self) -> Result<(), End> {
+    fn tell_news(&mut self) -> Result<(), SendingEnd> {
         let Session { downstreams, hello, .. } = self.session;
         let reader = Reader { node: hello.node.as_ref(), process: hello.process };
         let Some(following) = &mut self.following else { return Ok(()) };
@@ -271,19 +271,19 @@ impl<'a> Sending<'a> {
     }
 
     /// Has the next batch written, if it is at hand; says what comes next, if it is not.
-    fn send_at_hand(&mut self) -> Result<Option<Next>, End> {
+    fn send_at_hand(&mut self) -> Result<Option<NextToGet>, SendingEnd> {
         let handle = &self.session.handle;
         if self.course.generation != handle.generation() {
-            return Err(End::Replaced);
+            return Err(SendingEnd::Replaced);
         }
         if !self.course.is_begun {
-            return Ok(Some(Next::Before));
+            return Ok(Some(NextToGet::Beginning));
         }
         let journal = handle.journal();
         let position = self.position();
         let is_sent = self.flow.sends(position);
         if is_sent && position < journal.begin() {
-            return Err(End::Folded);
+            return Err(SendingEnd::Folded);
         }
         self.is_behind = is_sent && position < journal.length();
         if !is_sent {
@@ -292,12 +292,12 @@ impl<'a> Sending<'a> {
         if self.is_behind {
             let latest = &self.session.downstreams.latest;
             let Some(frames) = latest.frames(handle, position) else {
-                return Ok(Some(Next::Journal));
+                return Ok(Some(NextToGet::Journal));
             };
             self.put(&frames);
         }
         if !self.is_behind && !self.is_told_of_end {
-            return Ok(Some(Next::End));
+            return Ok(Some(NextToGet::EndNote));
         }
         Ok(None)
     }
@@ -327,11 +327,11 @@ impl<'a> Sending<'a> {
     }
 
     /// Goes on as the reader says.
-    fn obey(&mut self, order: Order) -> Result<(), End> {
+    fn obey(&mut self, order: Order) -> Result<(), SendingEnd> {
         let Session { handle, downstreams, hello, .. } = self.session;
         let beat = downstreams.announcements.beat(handle);
         let followed = self.flow.follow(order, self.position(), &beat);
-        let position = followed.map_err(|unfit| End::BadOrder(unfit.to_string()))?;
+        let position = followed.map_err(|unfit| SendingEnd::BadOrder(unfit.to_string()))?;
         self.progress.position.store(position, Ordering::Relaxed);
         let is_lazy = self.flow.is_lazy();
         self.progress.lazy.store(is_lazy, Ordering::Relaxed);
@@ -358,9 +358,9 @@ impl<'a> Sending<'a> {
     }
 
     /// Gets what comes next, and has it written.
-    async fn get(&mut self, next: Next) -> Result<(), End> {
+    async fn get(&mut self, next: NextToGet) -> Result<(), SendingEnd> {
         match next {
-            Next::Before => {
+            NextToGet::Beginning => {
                 let mut bytes = 0;
                 while bytes < BEFORE_BYTES {
                     let Some(text) = self.course.before.next() else {
@@ -371,15 +371,15 @@ impl<'a> Sending<'a> {
                     self.socket.queue(Message::text(text))?;
                 }
             }
-            Next::Journal => {
+            NextToGet::Journal => {
                 let (handle, position) = (&self.session.handle, self.position());
                 let frames = Frames::read(handle, position).await;
                 if position < handle.journal().begin() {
-                    return Err(End::Folded);
+                    return Err(SendingEnd::Folded);
                 }
-                self.put(&frames.map_err(End::Journal)?);
+                self.put(&frames.map_err(SendingEnd::Journal)?);
             }
-            Next::End => {
+            NextToGet::EndNote => {
                 self.is_told_of_end = true;
                 self.socket.queue(Message::text(Note::End(self.position()).encode()))?;
             }

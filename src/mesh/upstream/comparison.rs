@@ -1,6 +1,6 @@
 //! Whether a peer that counts the same transactions has the same document.
 
-use super::end::End;
+use super::end::ReceivingEnd;
 use super::status::Divergence;
 use super::{MAX_PEER_SOURCES, Upstream};
 use crate::manager::StateHash;
@@ -10,7 +10,7 @@ impl Upstream {
     ///
     /// # Errors
     /// If they differ, and did not when they were compared last.
-    pub(super) async fn compare(&self, theirs: &StateHash) -> Result<(), End> {
+    pub(super) async fn compare(&self, theirs: &StateHash) -> Result<(), ReceivingEnd> {
         let state = self.handle.state();
         let vclock = state.stamps();
         if !theirs.is_of(vclock) {
@@ -40,7 +40,7 @@ impl Upstream {
             }
             status.divergence = Some(Divergence { here, there });
             if before.is_none() {
-                return Err(End::Diverged);
+                return Err(ReceivingEnd::Diverged);
             }
         } else if before.is_some() {
             log::info!("peer {peer}: it has the same document again");

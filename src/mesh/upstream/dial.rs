@@ -9,7 +9,7 @@ use async_tungstenite::tungstenite::handshake::client::Response;
 use async_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use rustix::net::sockopt;
 
-use super::end::{End, shown};
+use super::end::{ReceivingEnd, shown};
 use super::since::{encoded, since};
 use crate::clock::VectorClock;
 use crate::config::{Peer, authority};
@@ -56,11 +56,11 @@ pub async fn dial(
     peer: &Peer,
     hello: &Hello<'_>,
     security: &Security,
-) -> Result<(Socket, Welcome), End> {
+) -> Result<(Socket, Welcome), ReceivingEnd> {
     let Peer { address, path, is_tls } = peer;
     let stream = security.dial(address, *is_tls).await?;
-    stream.tcp().set_nodelay(true).map_err(|error| End::Broken(error.to_string()))?;
-    keep_alive(stream.tcp()).map_err(|error| End::Broken(error.to_string()))?;
+    stream.tcp().set_nodelay(true).map_err(|error| ReceivingEnd::Broken(error.to_string()))?;
+    keep_alive(stream.tcp()).map_err(|error| ReceivingEnd::Broken(error.to_string()))?;
     let (since, node) = (since(hello.vclock, hello.commits), encoded(hello.source.as_str()));
     let heal = if hello.heals { "&heal=1" } else { "" };
     let host = authority(address);
@@ -68,7 +68,7 @@ pub async fn dial(
     let mut request =
         format!("ws://{host}{path}?since={since}&v=2&node={node}{process}&members=1{heal}")
             .into_client_request()
-            .map_err(|error| End::NotWebSocket(error.to_string()))?;
+            .map_err(|error| ReceivingEnd::NotWebSocket(error.to_string()))?;
     if let Some(token) = hello.token {
         let value = HeaderValue::try_from(format!("Bearer {token}"))
             .expect("a token has visible ASCII characters only");
@@ -77,19 +77,19 @@ pub async fn dial(
     match Socket::dial(request, stream, LIMITS).await {
         Ok((socket, response)) => Ok((socket, Welcome::read(response.headers()))),
         Err(Error::Http(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-            Err(End::WrongToken)
+            Err(ReceivingEnd::WrongToken)
         }
         Err(Error::Http(response)) => {
-            Err(End::Rejected(response.status(), problem_detail(&response)))
+            Err(ReceivingEnd::Rejected(response.status(), problem_detail(&response)))
         }
         // Whether its certificate is accepted, a dialer is told after the handshake (RFC 8446, section 4.4.2).
-        Err(Error::Io(error)) if is_of_tls(&error) => Err(End::Tls(error.to_string())),
-        Err(Error::Io(error)) => Err(End::Broken(error.to_string())),
-        Err(error) => Err(End::NotWebSocket(error.to_string())),
+        Err(Error::Io(error)) if is_of_tls(&error) => Err(ReceivingEnd::Tls(error.to_string())),
+        Err(Error::Io(error)) => Err(ReceivingEnd::Broken(error.to_string())),
+        Err(error) => Err(ReceivingEnd::NotWebSocket(error.to_string())),
     }
 }
 
-impl From<DialError> for End {
+impl From<DialError> for ReceivingEnd {
     fn from(error: DialError) -> Self {
         match error {
             DialError::NoSuchHost(error) => Self::NoSuchHost(error),

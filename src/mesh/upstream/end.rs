@@ -17,7 +17,7 @@ use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
 
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]
-pub enum End {
+pub enum ReceivingEnd {
     /// The node is stopping, or has been told to read this peer no more.
     Stopping,
     /// The peer closed the stream in order, or is gone; with its code and reason, if it said any.
@@ -67,7 +67,7 @@ pub enum End {
     Unkept(Arc<io::Error>),
 }
 
-impl End {
+impl ReceivingEnd {
     /// What the peer is told, if something can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
@@ -86,7 +86,7 @@ impl End {
     }
 }
 
-impl End {
+impl ReceivingEnd {
     /// Whether the stream ended since it has to begin otherwise, and not since something is wrong.
     pub fn is_of_now(&self) -> bool {
         match self {
@@ -97,7 +97,7 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ReceivingEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopping => f.write_str("this node reads no more"),
@@ -158,7 +158,7 @@ pub fn shown(text: &str) -> String {
     visible(text, MOST_BYTES)
 }
 
-impl From<Fault> for End {
+impl From<Fault> for ReceivingEnd {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Gone => Self::Closed(None),
@@ -169,7 +169,7 @@ impl From<Fault> for End {
     }
 }
 
-impl From<Stopped> for End {
+impl From<Stopped> for ReceivingEnd {
     fn from(_: Stopped) -> Self {
         Self::Stopping
     }
@@ -184,10 +184,10 @@ mod tests {
         let reason = "a\n2026 INFO all is well\x1b[2J\u{202e}";
         let frame = CloseFrame { code: CloseCode::Policy, reason: reason.into() };
         let table = [
-            End::Closed(Some(frame)),
-            End::Rejected(StatusCode::BAD_GATEWAY, shown(reason)),
-            End::NotWebSocket(reason.to_owned()),
-            End::Garbage(
+            ReceivingEnd::Closed(Some(frame)),
+            ReceivingEnd::Rejected(StatusCode::BAD_GATEWAY, shown(reason)),
+            ReceivingEnd::NotWebSocket(reason.to_owned()),
+            ReceivingEnd::Garbage(
                 crate::transaction::Transaction::decode(b"{\"Id\":\"a\\nb\"}").unwrap_err(),
             ),
         ];
@@ -197,6 +197,6 @@ mod tests {
         }
         let long = format!("{{\"Id\":\"{}\"}}", "x".repeat(1 << 20));
         let error = crate::transaction::Transaction::decode(long.as_bytes()).unwrap_err();
-        assert!(End::Garbage(error).to_string().len() < 250);
+        assert!(ReceivingEnd::Garbage(error).to_string().len() < 250);
     }
 }

@@ -2,7 +2,7 @@
 
 use async_tungstenite::tungstenite::{Bytes, Message};
 
-use super::end::End;
+use super::end::ReceivingEnd;
 use crate::mesh::websocket::{Fault, Note, Pulse};
 use crate::transaction::Transaction;
 
@@ -24,7 +24,7 @@ pub enum Incoming {
 ///
 /// # Errors
 /// If the stream has failed or is closed, or the message is not one that a peer may send.
-pub fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Incoming, End> {
+pub fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Incoming, ReceivingEnd> {
     let message = match message? {
         Message::Text(text) => text.into(),
         // Some plain nodes send the text as binary.
@@ -32,12 +32,12 @@ pub fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Incomi
         Message::Ping(payload) => return Ok(Incoming::Ping(Pulse::read(&payload))),
         Message::Pong(payload) => return Ok(Incoming::Pong(payload)),
         Message::Frame(_) => return Ok(Incoming::Other),
-        Message::Close(frame) => return Err(End::Closed(frame)),
+        Message::Close(frame) => return Err(ReceivingEnd::Closed(frame)),
     };
     Transaction::decode(&message).map(Incoming::Transaction).or_else(|error| {
         match Note::decode(&message).filter(|_| sends_notes) {
-            Some(note) => note.map(Incoming::Note).map_err(End::BadNote),
-            None => Err(End::Garbage(error)),
+            Some(note) => note.map(Incoming::Note).map_err(ReceivingEnd::BadNote),
+            None => Err(ReceivingEnd::Garbage(error)),
         }
     })
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
-use super::End;
+use super::ReceivingEnd;
 use crate::manager::{Handle, Taken};
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Note, SILENCE_LIMIT};
@@ -38,7 +38,7 @@ pub struct Joining {
 }
 
 /// A base that is being taken.
-pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, End>> + Send>>;
+pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, ReceivingEnd>> + Send>>;
 
 impl Joining {
     /// Nothing has come from the peer yet.
@@ -72,12 +72,12 @@ impl Joining {
     ///
     /// # Errors
     /// If there is no room for a base, or what came is none.
-    pub fn take(&mut self, note: Note) -> Result<(), End> {
+    pub fn take(&mut self, note: Note) -> Result<(), ReceivingEnd> {
         self.heard = Instant::now();
         if let Note::Base(summary) = &note
             && self.place.is_none()
         {
-            let place = self.room.0.try_acquire_arc().ok_or(End::NoRoom)?;
+            let place = self.room.0.try_acquire_arc().ok_or(ReceivingEnd::NoRoom)?;
             self.place = Some(place);
             let (peer, bytes) = (&self.peer, summary.bytes.unwrap_or_default());
             log::info!(
@@ -85,7 +85,7 @@ impl Joining {
                  bytes"
             );
         }
-        self.arrived = self.assembler.take(note).map_err(End::BadBase)?;
+        self.arrived = self.assembler.take(note).map_err(ReceivingEnd::BadBase)?;
         Ok(())
     }
 
@@ -96,7 +96,8 @@ impl Joining {
         Some(Box::pin(async move {
             let _place = place;
             // To read a large document takes a while.
-            let base = smol::unblock(move || arrived.read()).await.map_err(End::BadBase)?;
+            let base =
+                smol::unblock(move || arrived.read()).await.map_err(ReceivingEnd::BadBase)?;
             Ok(handle.take_base(base, peer).await?)
         }))
     }

@@ -35,7 +35,7 @@ use smol::stream::Stream as _;
 use super::backlog::Backlog;
 use super::batch::{Gathered, PeerBatch};
 use super::dial::Welcome;
-use super::end::End;
+use super::end::ReceivingEnd;
 use super::incoming::{Incoming, read};
 use super::joining::{Joining, Taking};
 use super::plain::{Account, Memory, Sent, Verdict};
@@ -69,7 +69,7 @@ pub struct Receiving<'a> {
     gathered: Gathered,
     intake: Intake,
     /// Why the stream is ending; none if it is open.
-    ending: Option<End>,
+    ending: Option<ReceivingEnd>,
     account: Account<'a>,
     backlog: Backlog,
     lag: Lag,
@@ -100,7 +100,7 @@ enum ReceivingEvent {
     /// The manager has answered for the batch.
     Answered(Result<Vec<Submitted>, Stopped>),
     /// The manager is done with the base.
-    Taken(Result<Taken, End>),
+    Taken(Result<Taken, ReceivingEnd>),
     /// A message came, or the stream failed.
     Heard(Result<Message, Fault>),
     /// The peer is to be told something.
@@ -167,7 +167,7 @@ impl<'a> Receiving<'a> {
     }
 
     /// Reads the stream until it ends, which is always for a reason.
-    pub async fn run(mut self) -> Result<Infallible, End> {
+    pub async fn run(mut self) -> Result<Infallible, ReceivingEnd> {
         loop {
             self.give_manager_work()?;
             match poll_fn(|context| self.poll_event(context)).await {
@@ -189,7 +189,7 @@ impl<'a> Receiving<'a> {
     ///
     /// # Errors
     /// If the stream is ending, and all that came before is settled.
-    fn give_manager_work(&mut self) -> Result<(), End> {
+    fn give_manager_work(&mut self) -> Result<(), ReceivingEnd> {
         if !matches!(self.intake, Intake::Idle) {
             return Ok(());
         }
@@ -287,16 +287,16 @@ impl<'a> Receiving<'a> {
     }
 
     /// Whether what this node said when it dialed still holds.
-    fn holds(&self) -> Result<(), End> {
+    fn holds(&self) -> Result<(), ReceivingEnd> {
         let holds = self.upstream.handle.generation() == self.dialed.generation;
-        if holds { Ok(()) } else { Err(End::Outdated) }
+        if holds { Ok(()) } else { Err(ReceivingEnd::Outdated) }
     }
 
     /// Takes in a message. One that ends the stream does so when all that came before it is settled.
     ///
     /// # Errors
     /// If the stream is to end at once.
-    async fn hear(&mut self, message: Result<Message, Fault>) -> Result<(), End> {
+    async fn hear(&mut self, message: Result<Message, Fault>) -> Result<(), ReceivingEnd> {
         let incoming = match read(message, self.is_patchmesh) {
             Ok(incoming) => incoming,
             Err(end) => {
@@ -306,7 +306,7 @@ impl<'a> Receiving<'a> {
         };
         match incoming {
             Incoming::Transaction(_) if self.joining.is_under_way() => {
-                self.ending = Some(End::BadBase("a transaction inside a Base".into()));
+                self.ending = Some(ReceivingEnd::BadBase("a transaction inside a Base".into()));
             }
             Incoming::Transaction(transaction) => {
                 if self.is_wanted(&transaction).await {
@@ -328,7 +328,7 @@ impl<'a> Receiving<'a> {
         Ok(())
     }
 
-    fn hear_note(&mut self, note: Note) -> Result<(), End> {
+    fn hear_note(&mut self, note: Note) -> Result<(), ReceivingEnd> {
         self.status().heard = Some(wall_clock());
         match note {
             Note::Have(summary) => {
@@ -350,7 +350,7 @@ impl<'a> Receiving<'a> {
         Ok(())
     }
 
-    async fn hear_ping(&mut self, pulse: Pulse) -> Result<(), End> {
+    async fn hear_ping(&mut self, pulse: Pulse) -> Result<(), ReceivingEnd> {
         self.pings = true;
         if let Some(behind) = pulse.behind {
             self.backlog.told(behind, self.waiting());
@@ -368,7 +368,7 @@ impl<'a> Receiving<'a> {
     }
 
     /// Sends the peer a ping with what it is to be told.
-    fn tell(&mut self, ping: Ping) -> Result<(), End> {
+    fn tell(&mut self, ping: Ping) -> Result<(), ReceivingEnd> {
         // What it has settled may not be what it has now.
         self.holds()?;
         self.socket.queue(Message::Ping(ping.to_string().into()))?;
@@ -387,9 +387,9 @@ impl<'a> Receiving<'a> {
     }
 
     /// Another [`TICK`] has passed.
-    fn tick(&mut self) -> Result<(), End> {
+    fn tick(&mut self) -> Result<(), ReceivingEnd> {
         if self.joining.is_stuck() {
-            return Err(End::BadBase("nothing more of it comes".into()));
+            return Err(ReceivingEnd::BadBase("nothing more of it comes".into()));
         }
         // While there is no room, the silence is this node's own.
         if !self.has_room() {
@@ -403,7 +403,7 @@ impl<'a> Receiving<'a> {
             self.works();
         }
         if self.silence.tick(signs_of_life) && self.pings {
-            return Err(End::Silent);
+            return Err(ReceivingEnd::Silent);
         }
         if self.silence.is_broken() {
             let tick = TICK.as_micros() as u64;
@@ -464,7 +464,7 @@ impl<'a> Receiving<'a> {
 
     /// Looks at what became of a batch. Ends the stream if a transaction was not kept: what follows must not hide
     /// that it is missing.
-    async fn settle(&mut self, answers: Vec<Submitted>) -> Result<(), End> {
+    async fn settle(&mut self, answers: Vec<Submitted>) -> Result<(), ReceivingEnd> {
         let Intake::Submitting(batch) = std::mem::take(&mut self.intake) else { return Ok(()) };
         let (news, known) = news_and_known(&answers);
         self.settle_plain(&batch.plain, &answers).await;
@@ -477,8 +477,8 @@ impl<'a> Receiving<'a> {
                     delays.observe(Duration::from_micros(micros));
                 }
                 Submitted::Known { .. } | Submitted::Refused(_) | Submitted::Void => (),
-                Submitted::Early { ahead_micros } => return Err(End::Early(ahead_micros)),
-                Submitted::Unkept(error) => return Err(End::Unkept(error)),
+                Submitted::Early { ahead_micros } => return Err(ReceivingEnd::Early(ahead_micros)),
+                Submitted::Unkept(error) => return Err(ReceivingEnd::Unkept(error)),
             }
         }
         if let Some(branch) = &self.branch {
@@ -509,7 +509,7 @@ impl<'a> Receiving<'a> {
     }
 
     /// Looks at what became of a base.
-    fn settle_base(&mut self, taken: Taken) -> Result<(), End> {
+    fn settle_base(&mut self, taken: Taken) -> Result<(), ReceivingEnd> {
         self.intake = Intake::Idle;
         match taken {
             Taken::Taken => {
@@ -524,8 +524,8 @@ impl<'a> Receiving<'a> {
             }
             // What the peer sends behind it is nevertheless all that it does not cover.
             Taken::Refused(Refusal::Needless) => Ok(()),
-            Taken::Refused(refusal) => Err(End::BaseRefused(refusal)),
-            Taken::Failed(why) => Err(End::BaseUnkept(why)),
+            Taken::Refused(refusal) => Err(ReceivingEnd::BaseRefused(refusal)),
+            Taken::Failed(why) => Err(ReceivingEnd::BaseUnkept(why)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use super::ITSELF;
-use super::end::End;
+use super::end::ReceivingEnd;
 use crate::backoff::GOOD;
 use crate::config::Peer;
 use crate::mesh::named::{Named, escaped};
@@ -14,7 +14,7 @@ use crate::source::Source;
 pub struct Trouble {
     peer: Peer,
     /// The kind that was told and has not ended yet.
-    told: Option<Discriminant<End>>,
+    told: Option<Discriminant<ReceivingEnd>>,
     /// Whether it ends with a connection. One that comes back as soon as there is a connection ends
     /// only with one that lasts.
     ends_with_connection: bool,
@@ -93,19 +93,19 @@ impl Trouble {
     }
 
     /// A stream ended, and another one begins at once.
-    pub fn goes_on(&self, end: &End) {
+    pub fn goes_on(&self, end: &ReceivingEnd) {
         log::debug!("peer {}: {end}; dialed again at once", self.named());
     }
 
     /// A stream ended after it had `lasted`, zero if there was none. The next try is after `wait`.
-    pub fn ended(&mut self, end: &End, lasted: Duration, wait: Duration) {
+    pub fn ended(&mut self, end: &ReceivingEnd, lasted: Duration, wait: Duration) {
         let kind = discriminant(end);
         // A peer that was silent may shake hands and be silent again.
-        let was_good = lasted >= GOOD && !matches!(end, End::Silent);
+        let was_good = lasted >= GOOD && !matches!(end, ReceivingEnd::Silent);
         self.ends_with_connection = lasted == Duration::ZERO || was_good;
         self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
         // That is how it should be, if several peers send their bases at once.
-        let is_told = matches!(end, End::NoRoom) || self.told.replace(kind) == Some(kind);
+        let is_told = matches!(end, ReceivingEnd::NoRoom) || self.told.replace(kind) == Some(kind);
         let peer = self.named();
         if is_told {
             log::debug!("peer {peer}: {end}; next try in {} ms", wait.as_millis());
@@ -135,10 +135,10 @@ mod tests {
                 'e' => trouble.read_to_end(),
                 _ => {
                     let (end, lasted) = match event {
-                        'x' => (End::Refused, Duration::from_secs(1)),
-                        'l' => (End::Refused, GOOD),
-                        's' => (End::Silent, 4 * GOOD),
-                        _ => (End::Refused, Duration::ZERO),
+                        'x' => (ReceivingEnd::Refused, Duration::from_secs(1)),
+                        'l' => (ReceivingEnd::Refused, GOOD),
+                        's' => (ReceivingEnd::Silent, 4 * GOOD),
+                        _ => (ReceivingEnd::Refused, Duration::ZERO),
                     };
                     trouble.ended(&end, lasted, Duration::ZERO);
                     continue;
