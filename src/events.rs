@@ -1,4 +1,4 @@
-//! One live read: a part of the document and then its changes, as Server-Sent Events (HTML, section 9.2).
+//! One live read: a part of the document and then its changes, as Server-Sent EventStreams (HTML, section 9.2).
 //!
 //! ```text
 //! event: put                 event: patch                                   event: gone
@@ -41,7 +41,7 @@ use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
 use crate::stream::Stream;
-use event::{Change, GONE, Kind};
+use event::{EventKind, GONE, PartChange};
 use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
 use watches::{Look, Watches, Watching, are_light, operations};
 
@@ -67,13 +67,13 @@ const PACE: Duration = Duration::from_millis(20);
 const MOST_DISPLACED: u64 = 256 << 20;
 
 /// What all sessions share.
-pub struct Events {
+pub struct EventStreams {
     /// Says which process this is.
     process: u64,
     watches: Watches,
 }
 
-impl Events {
+impl EventStreams {
     /// Those of the process of this number.
     pub fn new(process: u64) -> Self {
         Self { process, watches: Watches::default() }
@@ -106,11 +106,11 @@ impl Events {
 }
 
 /// A session that has been agreed on and not yet begun.
-pub struct Session {
+pub struct EventStream {
     /// To read the document from.
     pub handle: Handle,
     /// When to, and what others are sent.
-    pub events: Arc<Events>,
+    pub events: Arc<EventStreams>,
     /// Bounds what is written at the same time.
     pub in_flight: InFlight,
     /// Who asked.
@@ -149,7 +149,7 @@ impl fmt::Display for EventStreamEnd {
     }
 }
 
-impl Session {
+impl EventStream {
     /// Sends events until the reader goes or `shutdown` closes.
     pub async fn run(self, stream: Stream, shutdown: Receiver<Infallible>) {
         let address = self.address;
@@ -247,22 +247,22 @@ impl Session {
         reader: &mut Reader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         let change = match known.and_then(|known| edition.since(known)) {
-            Some(patches) if patches.is_empty() => Change::None,
+            Some(patches) if patches.is_empty() => PartChange::None,
             Some(patches) => self.change(&edition, patches, reader).await,
-            None => Change::Anew,
+            None => PartChange::Anew,
         };
         match change {
-            Change::None => {
+            PartChange::None => {
                 reader.known = edition.change();
                 Ok(None)
             }
-            Change::Patch(line) => {
+            PartChange::Patch(line) => {
                 reader.learns(edition.change(), true);
                 // While it is written, this need not be in memory.
                 drop(edition);
-                self.send_event(output, Kind::Patch, reader, line.into()).await.map(Some)
+                self.send_event(output, EventKind::Patch, reader, line.into()).await.map(Some)
             }
-            Change::Anew => self.send_part(edition, output, reader).await,
+            PartChange::Anew => self.send_part(edition, output, reader).await,
         }
     }
 
@@ -272,11 +272,12 @@ impl Session {
         edition: &Arc<Edition>,
         patches: Vec<Arc<str>>,
         reader: &Reader,
-    ) -> Change {
+    ) -> PartChange {
         let is_light = are_light(&patches);
         let (edition, part) = (edition.clone(), self.part.clone());
         let was_there = reader.is_there == Some(true);
-        let change = move || Change::of(&operations(&patches), &part, edition.root(), was_there);
+        let change =
+            move || PartChange::of(&operations(&patches), &part, edition.root(), was_there);
         if is_light { change() } else { smol::unblock(change).await }
     }
 
@@ -303,9 +304,9 @@ impl Session {
         reader.learns(change, part.is_some());
         drop(edition);
         let (kind, line) = match part {
-            Some(part) => (Kind::Put, body_of(&part, &self.handle, &self.in_flight)),
+            Some(part) => (EventKind::Put, body_of(&part, &self.handle, &self.in_flight)),
             None if is_known => return Ok(None),
-            None => (Kind::Gone, Body::from(GONE)),
+            None => (EventKind::Gone, Body::from(GONE)),
         };
         self.send_event(output, kind, reader, line).await.map(Some)
     }
@@ -314,7 +315,7 @@ impl Session {
     async fn send_event(
         &self,
         output: &mut Output<'_>,
-        kind: Kind,
+        kind: EventKind,
         reader: &Reader,
         line: Body,
     ) -> Result<u64, EventStreamEnd> {

@@ -13,7 +13,7 @@ use smol::future::FutureExt;
 use smol::{Executor, Timer};
 
 use crate::config::{Config, Origins, Peer, host_and_port};
-use crate::events::Events;
+use crate::events::EventStreams;
 use crate::http::{Gzips, InFlight, Limits};
 use crate::journal::{DirectoryError, PeerList};
 use crate::manager::{Handle, Manager};
@@ -201,7 +201,7 @@ impl Node {
         let _certificate = executor.spawn(warn_of_certificate(security));
         let downstreams = Arc::new(Downstreams::new(neighbours));
         let _unread = executor.spawn(warn_if_unread(peers.clone(), downstreams.clone()));
-        let events = Arc::new(Events::new(fastrand::u64(..)));
+        let events = Arc::new(EventStreams::new(fastrand::u64(..)));
         let _events = {
             let (events, handle, shutdown) = (events.clone(), handle.clone(), shutdown.clone());
             executor.spawn(async move { events.run(handle, shutdown).await })

@@ -35,11 +35,11 @@ use serde::Serialize;
 use smol::future::FutureExt;
 
 use crate::clock::VectorClock;
-use crate::events::Events;
+use crate::events::EventStreams;
 use crate::histogram::Histogram;
 use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
-use crate::mesh::downstream::{Downstreams, Session};
+use crate::mesh::downstream::{Downstream, Downstreams};
 use crate::mesh::gossip::Gossip;
 use crate::mesh::tree::Process;
 use crate::mesh::upstream::Peers;
@@ -65,7 +65,7 @@ pub struct Routes {
     /// Which requests are allowed.
     pub access: Access,
     /// The events for all live readers.
-    pub events: Arc<Events>,
+    pub events: Arc<EventStreams>,
     /// The sessions on `/ws`.
     pub downstreams: Arc<Downstreams>,
     /// The reports of the nodes of the mesh.
@@ -279,7 +279,7 @@ impl Routes {
             Action::Stream => {
                 let (response, hello) =
                     upgrade::agree(request, &self.handle.source(), &self.process())?;
-                let session = Session {
+                let session = Downstream {
                     handle: self.handle.clone(),
                     downstreams: self.downstreams.clone(),
                     address: from,

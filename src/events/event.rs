@@ -18,7 +18,7 @@ pub const GONE: &str = "null\n";
 
 /// What an event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// The part is this, a value.
     Put,
     /// This, a JSON Patch, was done to the part.
@@ -27,7 +27,7 @@ pub enum Kind {
     Gone,
 }
 
-impl Kind {
+impl EventKind {
     fn name(self) -> &'static str {
         match self {
             Self::Put => "put",
@@ -44,7 +44,7 @@ impl Kind {
 
 /// What a part's readers are told of what was done to the document.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PartChange {
     /// Nothing.
     None,
     /// This patch of the part, in one line with a line feed.
@@ -53,7 +53,7 @@ pub enum Change {
     Anew,
 }
 
-impl Change {
+impl PartChange {
     /// What these operations, which made the document what it is, did to the part at `pointer`.
     pub fn of(
         operations: &[Operation],
@@ -88,7 +88,7 @@ pub struct Event {
 
 impl Event {
     /// An event with this data, which ends in a line feed; none if it is too large.
-    pub fn new(kind: Kind, id: &str, data: &[u8]) -> Option<Self> {
+    pub fn new(kind: EventKind, id: &str, data: &[u8]) -> Option<Self> {
         if data.len() > MOST_SHARED_BYTES {
             return None;
         }
@@ -102,12 +102,12 @@ impl Event {
     /// That a part is as it is now, or gone; none if it is too large.
     pub fn anew(id: &str, part: Option<&Value>) -> Option<Self> {
         match part {
-            None => Self::new(Kind::Gone, id, GONE.as_bytes()),
+            None => Self::new(EventKind::Gone, id, GONE.as_bytes()),
             Some(part) if part.weight() > MOST_SHARED_BYTES as u64 => None,
             Some(part) => {
                 let mut text = part.to_text();
                 text.push(b'\n');
-                Self::new(Kind::Put, id, &text)
+                Self::new(EventKind::Put, id, &text)
             }
         }
     }
@@ -130,11 +130,11 @@ mod tests {
 
     #[test]
     fn an_event_is_the_same_in_a_chunk_and_without_one() {
-        let event = Event::new(Kind::Patch, "a.7", b"[]\n").unwrap();
+        let event = Event::new(EventKind::Patch, "a.7", b"[]\n").unwrap();
         let text = "event: patch\nid: a.7\ndata: []\n\n";
         assert_eq!(event.part(Coding::UntilClose), text.as_bytes());
         assert_eq!(event.part(Coding::Chunked), format!("1f\r\n{text}\r\n").as_bytes());
-        assert!(Event::new(Kind::Put, "a.7", &vec![b' '; MOST_SHARED_BYTES + 1]).is_none());
+        assert!(Event::new(EventKind::Put, "a.7", &vec![b' '; MOST_SHARED_BYTES + 1]).is_none());
         let gone = Event::anew("a.8", None).unwrap();
         assert_eq!(gone.part(Coding::UntilClose), b"event: gone\nid: a.8\ndata: null\n\n");
         let put = Event::anew("a.9", Some(&json!({"x": "y\n"}).into())).unwrap();
@@ -150,15 +150,15 @@ mod tests {
             parse(&patch.to_string()).unwrap().0
         };
         let change = |pointer: &str, operations: &[Operation]| {
-            Change::of(operations, &PointerBuf::parse(pointer).unwrap(), &document, true)
+            PartChange::of(operations, &PointerBuf::parse(pointer).unwrap(), &document, true)
         };
         let small = operation("/a/b", 1);
         let patch = b"[{\"op\":\"add\",\"path\":\"/b\",\"value\":\"x\"}]\n";
-        assert_eq!(change("/a", &small), Change::Patch(patch.to_vec()));
-        assert_eq!(change("/a/b", &small), Change::Anew);
-        assert_eq!(change("/c", &small), Change::None);
-        assert_eq!(change("/c", &[]), Change::None);
-        assert_eq!(change("", &[]), Change::Patch(b"[]\n".to_vec()));
-        assert_eq!(change("/a", &operation("/a/b", MOST_SHARED_BYTES)), Change::Anew);
+        assert_eq!(change("/a", &small), PartChange::Patch(patch.to_vec()));
+        assert_eq!(change("/a/b", &small), PartChange::Anew);
+        assert_eq!(change("/c", &small), PartChange::None);
+        assert_eq!(change("/c", &[]), PartChange::None);
+        assert_eq!(change("", &[]), PartChange::Patch(b"[]\n".to_vec()));
+        assert_eq!(change("/a", &operation("/a/b", MOST_SHARED_BYTES)), PartChange::Anew);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_channel::Receiver;
 
-use super::event::{Change, Event, Kind};
+use super::event::{Event, EventKind, PartChange};
 use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::http::Coding;
@@ -52,11 +52,11 @@ struct Branch {
 struct Watch {
     pointer: PointerBuf,
     beats: Fanout,
-    latest: Mutex<Latest>,
+    latest: Mutex<LatestNews>,
 }
 
 /// What is known of a part's changes.
-struct Latest {
+struct LatestNews {
     /// Behind this change there was none of this part, up to the last beat.
     changed: u64,
     news: Option<Arc<News>>,
@@ -107,7 +107,7 @@ impl Watches {
             rest = behind;
         }
         let watch = branch.watch.get_or_insert_with(|| {
-            let latest = Mutex::new(Latest { changed, news: None });
+            let latest = Mutex::new(LatestNews { changed, news: None });
             Arc::new(Watch { pointer: pointer.to_buf(), beats: Fanout::default(), latest })
         });
         Watching { watches: self, watch: watch.clone() }
@@ -168,7 +168,7 @@ impl Beat<'_> {
             && changes.first().is_none_or(|change| !change.watch.pointer.is_root())
         {
             // Who reads the whole document hears of each change, also if it is as before.
-            changes.push(Changed { watch, before, after });
+            changes.push(ChangedPart { watch, before, after });
         }
         if changes.is_empty() {
             return Vec::new();
@@ -199,20 +199,20 @@ impl Beat<'_> {
     }
 
     /// What the readers of a part that has changed are told; none if it is large.
-    fn event(&self, change: &Changed, operations: Option<&[Operation]>) -> Option<Event> {
+    fn event(&self, change: &ChangedPart, operations: Option<&[Operation]>) -> Option<Event> {
         let pointer = &change.watch.pointer;
-        let told = operations.map_or(Change::Anew, |operations| {
-            Change::of(operations, pointer, self.now.root(), change.before.is_some())
+        let told = operations.map_or(PartChange::Anew, |operations| {
+            PartChange::of(operations, pointer, self.now.root(), change.before.is_some())
         });
         match told {
-            Change::Patch(line) => Event::new(Kind::Patch, &self.id, &line),
-            Change::None | Change::Anew => Event::anew(&self.id, change.after),
+            PartChange::Patch(line) => Event::new(EventKind::Patch, &self.id, &line),
+            PartChange::None | PartChange::Anew => Event::anew(&self.id, change.after),
         }
     }
 }
 
 /// A part that is not what it was.
-struct Changed<'a> {
+struct ChangedPart<'a> {
     watch: &'a Arc<Watch>,
     before: Option<&'a Value>,
     after: Option<&'a Value>,
@@ -224,7 +224,7 @@ impl Branch {
         &'a self,
         before: Option<&'a Value>,
         after: Option<&'a Value>,
-        found: &mut Vec<Changed<'a>>,
+        found: &mut Vec<ChangedPart<'a>>,
     ) {
         let is_same = match (before, after) {
             (None, None) => true,
@@ -237,7 +237,7 @@ impl Branch {
         if let Some(watch) = &self.watch
             && before != after
         {
-            found.push(Changed { watch, before, after });
+            found.push(ChangedPart { watch, before, after });
         }
         for (token, kid) in &self.kids {
             let part = |value: Option<&'a Value>| value.and_then(|value| find(value, token));

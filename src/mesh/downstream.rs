@@ -38,13 +38,13 @@ use crate::stream::Stream;
 use course::Course;
 use sending::Sending;
 
-pub use status::{DownstreamStatus, Downstreams, Kind, UNREAD};
+pub use status::{DownstreamStatus, Downstreams, ReaderKind, UNREAD};
 
 /// Little is heard here: pongs, pings with an order, and a close.
 const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
 
 /// A session that has been agreed on and not yet begun.
-pub struct Session {
+pub struct Downstream {
     /// To read the journal from.
     pub handle: Handle,
     /// Where sessions are listed.
@@ -79,11 +79,11 @@ impl Hello {
     }
 
     /// What it is.
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> ReaderKind {
         match self {
-            Self { node: Some(_), .. } => Kind::Node,
-            _ if self.takes_notes() => Kind::Viewer,
-            _ => Kind::Plain,
+            Self { node: Some(_), .. } => ReaderKind::Node,
+            _ if self.takes_notes() => ReaderKind::Viewer,
+            _ => ReaderKind::Plain,
         }
     }
 }
@@ -142,7 +142,7 @@ impl From<Fault> for SendingEnd {
     }
 }
 
-impl Session {
+impl Downstream {
     /// Sends the journal, from its start and then as it grows, until the other side goes or
     /// `shutdown` closes. `read_ahead` is what was read from the stream after the handshake.
     pub async fn run(self, stream: Stream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {

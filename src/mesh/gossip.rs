@@ -29,7 +29,7 @@ pub struct Gossip {
 }
 
 /// What was told last.
-struct Last {
+struct LastReport {
     at: Instant,
     gist: u64,
 }
@@ -84,7 +84,7 @@ impl Gossip {
     }
 
     async fn go_on(&self) {
-        let mut last: Option<Last> = None;
+        let mut last: Option<LastReport> = None;
         let mut begin = Instant::now();
         loop {
             let due = async {
@@ -109,15 +109,15 @@ impl Gossip {
     }
 
     /// Tells how this node is, if the last time was long ago or something has happened since.
-    async fn tell(&self, last: &mut Option<Last>) {
+    async fn tell(&self, last: &mut Option<LastReport>) {
         let gist = self.gist();
         let is_told =
-            |last: &Last| last.gist == gist && last.at.elapsed() < self.roster().interval();
+            |last: &LastReport| last.gist == gist && last.at.elapsed() < self.roster().interval();
         if last.as_ref().is_some_and(is_told) {
             return;
         }
         self.roster().tell(self.report().await);
-        *last = Some(Last { at: Instant::now(), gist });
+        *last = Some(LastReport { at: Instant::now(), gist });
     }
 
     /// A hash of what others are to hear of soon.

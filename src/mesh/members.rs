@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::mesh::tree::Process;
-use crate::mesh::upstream::State;
+use crate::mesh::upstream::PeerState;
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::source::Source;
 
@@ -218,7 +218,7 @@ impl Members {
     fn read_by(&self, reader: &Reader<'_>) -> Vec<&Source> {
         let member = reader.node.and_then(|node| self.members.get(node));
         let reads = member.into_iter().flat_map(|member| &member.report.reads);
-        let reads = reads.filter(|read| read.state == State::Connected);
+        let reads = reads.filter(|read| read.state == PeerState::Connected);
         reads.filter_map(|read| read.node.as_ref()).collect()
     }
 

@@ -45,7 +45,7 @@ use crate::clock::VectorClock;
 use crate::source::Source;
 use link::{Link, Standing};
 
-pub use flow::{Flow, Said};
+pub use flow::{Flow, Said, UnknownPosition};
 pub use herald::{Beat, Herald};
 pub use order::{Order, Ping};
 pub use process::Process;

@@ -42,19 +42,19 @@ use crate::query::Query;
 use crate::source::Source;
 use crate::stream::Security;
 use crate::tokens::Tokens;
-use dial::{Hello, Welcome, dial};
+use dial::{DialRequest, Welcome, dial};
 use end::ReceivingEnd;
 use joining::Joining;
 use plain::Memory;
 use receiving::Receiving;
 use status::Changing;
-use trouble::Trouble;
+use trouble::PeerTrouble;
 
 pub use hearing::hearing;
 pub use joining::Room;
-pub use membership::{Membership, Unfit};
-pub use peers::{Change, Dialers, Done, Means, NotDone, Peers, kept};
-pub use status::{Divergence, State, UpstreamStatus};
+pub use membership::{MOST_PEERS, Membership, UnfitPeer};
+pub use peers::{Dialers, Done, Means, NotDone, PeerChange, Peers, kept};
+pub use status::{Divergence, PeerState, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ impl Upstream {
     /// Dials and receives, again and again, until `shutdown` closes.
     pub async fn run(self, shutdown: Receiver<Infallible>) {
         let mut backoff = Backoff::default();
-        let mut trouble = Trouble::new(self.peer.clone());
+        let mut trouble = PeerTrouble::new(self.peer.clone());
         let mut memory = Memory::default();
         // Whether the peer is to send also what this node has created, to be compared.
         let mut compares_own = false;
@@ -156,7 +156,7 @@ impl Upstream {
     async fn receive(
         &self,
         (mut socket, welcome, dialed): (Socket, Welcome, Dialed),
-        trouble: &mut Trouble,
+        trouble: &mut PeerTrouble,
         memory: &mut Memory,
         shutdown: &Receiver<Infallible>,
     ) -> (ReceivingEnd, Duration) {
@@ -207,7 +207,7 @@ impl Upstream {
             }
             // Those that were read of late.
             let token = self.tokens.of_peers();
-            let hello = Hello {
+            let hello = DialRequest {
                 vclock: &vclock,
                 commits: commits.as_ref(),
                 heals: dialed.heals,

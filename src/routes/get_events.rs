@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::get::part_named;
 use super::{Answer, Routes};
-use crate::events::Session;
+use crate::events::EventStream;
 use crate::http::{Body, Coding, Request, Response};
 use crate::patch::MAX_DEPTH;
 use crate::stream::Takeover;
@@ -54,7 +54,7 @@ pub fn agree(
     if request.method() == "HEAD" {
         return Ok(response.into());
     }
-    let session = Session {
+    let session = EventStream {
         handle: routes.handle.clone(),
         events: routes.events.clone(),
         in_flight: routes.in_flight.clone(),

@@ -12,7 +12,7 @@ use crate::config::Peer;
 use crate::http::{Request, Response, percent_decode};
 use crate::manager::{StateHash, wall_clock};
 use crate::mesh::downstream::DownstreamStatus;
-use crate::mesh::upstream::{Change, Done, NotDone, Unfit, UpstreamStatus};
+use crate::mesh::upstream::{Done, NotDone, PeerChange, UnfitPeer, UpstreamStatus};
 use crate::source::Source;
 
 #[derive(Serialize)]
@@ -72,7 +72,7 @@ pub async fn list(routes: &Routes) -> Response {
 pub async fn add(routes: &Routes, request: &Request) -> Result<Response, Response> {
     let peer = addition(&request.body).map_err(bad_request)?;
     preconditions::check_untagged(request)?;
-    let done = routes.peers.change(Change::Add(peer.clone())).await.map_err(refusal)?;
+    let done = routes.peers.change(PeerChange::Add(peer.clone())).await.map_err(refusal)?;
     Ok(answer_to_add(&peer, done))
 }
 
@@ -82,7 +82,7 @@ pub async fn remove(routes: &Routes, request: &Request, name: &str) -> Result<Re
     if routes.peers.statuses().iter().any(|status| status.address == peer.to_string()) {
         preconditions::check_untagged(request)?;
     }
-    let done = routes.peers.change(Change::Remove(peer.clone())).await.map_err(refusal)?;
+    let done = routes.peers.change(PeerChange::Remove(peer.clone())).await.map_err(refusal)?;
     Ok(answer_to_remove(&peer, done))
 }
 
@@ -116,8 +116,8 @@ fn answer_to_remove(peer: &Peer, done: Done) -> Response {
 
 fn refusal(why: NotDone) -> Response {
     let status = match why {
-        NotDone::Unfit(Unfit::Itself) => 400,
-        NotDone::Unfit(Unfit::TooMany) => 409,
+        NotDone::Unfit(UnfitPeer::Itself) => 400,
+        NotDone::Unfit(UnfitPeer::TooMany) => 409,
         NotDone::Absent => 404,
         NotDone::Unkept(_) | NotDone::Late | NotDone::Stopping => 503,
     };
@@ -177,8 +177,8 @@ mod tests {
             assert_eq!(answer_to_remove(&peer, done).status, removed);
         }
         for (why, status) in [
-            (NotDone::Unfit(Unfit::Itself), 400),
-            (NotDone::Unfit(Unfit::TooMany), 409),
+            (NotDone::Unfit(UnfitPeer::Itself), 400),
+            (NotDone::Unfit(UnfitPeer::TooMany), 409),
             (NotDone::Absent, 404),
             (NotDone::Unkept("the disk is full".into()), 503),
             (NotDone::Late, 503),

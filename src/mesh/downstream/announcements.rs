@@ -16,12 +16,12 @@ use crate::mesh::websocket::Note;
 /// The last announcement, and those who read them.
 #[derive(Default)]
 pub struct Announcements {
-    last: Mutex<Last>,
+    last: Mutex<LastAnnouncement>,
     readers: Fanout,
 }
 
 #[derive(Default)]
-struct Last {
+struct LastAnnouncement {
     /// What makes the beats, and how often streams had begun anew when its first one was made.
     herald: Option<(Herald, u64)>,
     /// What is new in a beat, as it is sent.
@@ -85,12 +85,12 @@ impl Announcements {
         readers
     }
 
-    fn lock(&self) -> MutexGuard<'_, Last> {
+    fn lock(&self) -> MutexGuard<'_, LastAnnouncement> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Last {
+impl LastAnnouncement {
     fn beat(&mut self, state: &State) -> &Arc<Beat> {
         let (clock, length, generation) =
             (state.stamps(), state.journal_length(), state.generation());

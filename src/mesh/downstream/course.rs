@@ -13,7 +13,7 @@ use super::plain::{Parts, nothing_before};
 
 /// What comes before the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
+enum BeforeJournal {
     /// Nothing: the reader has what was folded away, or nothing was.
     Nothing,
     /// A base.
@@ -49,7 +49,7 @@ pub struct Course {
     /// The position in the journal from which on it is sent.
     pub begin: u64,
     /// What of it is left out.
-    pub seen: Seen,
+    pub seen: SeenByReader,
     /// Whether a base comes before it: what the reader has then is not what it had.
     pub has_base: bool,
     /// What the journal is a part of: another one is another stream.
@@ -58,14 +58,14 @@ pub struct Course {
 
 /// What a reader has.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct SeenByReader {
     /// How far it has the sources.
     clock: Option<VectorClock>,
     /// All before this time that the clock does not count is covered, or void.
     floor: Time,
 }
 
-impl Before {
+impl BeforeJournal {
     fn of(hello: &Hello, ground: Ground<'_>) -> Self {
         let Ground { folded, has_base, is_healing } = ground;
         if !hello.takes_notes() {
@@ -98,22 +98,24 @@ impl Course {
         let (folded, base) = (state.folded(), state.base());
         let (has_base, is_healing) = (base.is_some(), state.difference().is_some());
         let ground = Ground { folded: folded.commit.as_ref(), has_base, is_healing };
-        let comes_first = Before::of(hello, ground);
-        let since = Seen { clock: hello.since.clone(), ..Seen::default() };
-        let (before, seen): (Texts, Seen) = match comes_first {
-            Before::Nothing => (Box::new(std::iter::empty()), since),
-            Before::NoDocument => (Box::new(std::iter::once(nothing_before().encode())), since),
+        let comes_first = BeforeJournal::of(hello, ground);
+        let since = SeenByReader { clock: hello.since.clone(), ..SeenByReader::default() };
+        let (before, seen): (Texts, SeenByReader) = match comes_first {
+            BeforeJournal::Nothing => (Box::new(std::iter::empty()), since),
+            BeforeJournal::NoDocument => {
+                (Box::new(std::iter::once(nothing_before().encode())), since)
+            }
             // What the reader has seen does not count any more: some of it may go when it takes the base.
-            Before::Base => {
+            BeforeJournal::Base => {
                 let Some(base) = base else { return Ok(None) };
-                let seen = Seen::of(&base.committed);
+                let seen = SeenByReader::of(&base.committed);
                 // To measure a large document takes a while.
                 let notes = smol::unblock(move || Notes::new(base)).await;
                 (Box::new(notes.map(|note| note.encode())), seen)
             }
             // The journal's, and no later one: a plain node that is connected again passes over it, and
             // needs all that the journal has.
-            Before::Document => {
+            BeforeJournal::Document => {
                 let index = state.begin().index;
                 let Some(basis) = state.basis(index) else { return Ok(None) };
                 let past = handle.past().clone();
@@ -123,17 +125,17 @@ impl Course {
                     return Ok(None);
                 }
                 let parts = Parts::new(&document);
-                (Box::new(parts.map(|part| part.encode())), Seen::of(folded))
+                (Box::new(parts.map(|part| part.encode())), SeenByReader::of(folded))
             }
-            Before::Unknown => return Ok(None),
+            BeforeJournal::Unknown => return Ok(None),
         };
         let (begin, generation) = (state.begin().position, state.generation());
-        let has_base = comes_first == Before::Base;
+        let has_base = comes_first == BeforeJournal::Base;
         Ok(Some(Self { before, is_begun: false, begin, seen, has_base, generation }))
     }
 }
 
-impl Seen {
+impl SeenByReader {
     /// What a base covers.
     fn of(base: &Committed) -> Self {
         let clock = base.clock.iter();
@@ -174,27 +176,27 @@ mod tests {
         // Who connects, up to which commit the journal is folded away, whether there is a base, whether this
         // node needs one, and what comes first.
         let table = [
-            (&plain, None, false, false, Before::NoDocument),
-            (&plain, None, true, true, Before::NoDocument),
-            (&plain, Some(5), true, false, Before::Document),
-            (&plain, Some(5), true, true, Before::Unknown),
-            (&new, None, false, false, Before::Nothing),
-            (&new, None, true, false, Before::Nothing),
-            (&new, Some(5), true, false, Before::Base),
-            (&new, Some(5), false, false, Before::Unknown),
-            (&new, Some(5), true, true, Before::Unknown),
-            (&other, Some(5), true, false, Before::Base),
-            (&node(5, false), Some(5), true, false, Before::Base),
-            (&node(6, false), Some(5), true, false, Before::Nothing),
-            (&node(6, false), Some(5), true, true, Before::Nothing),
-            (&node(6, true), Some(5), true, false, Before::Base),
-            (&node(6, true), None, true, false, Before::Base),
-            (&node(6, true), None, false, false, Before::Unknown),
+            (&plain, None, false, false, BeforeJournal::NoDocument),
+            (&plain, None, true, true, BeforeJournal::NoDocument),
+            (&plain, Some(5), true, false, BeforeJournal::Document),
+            (&plain, Some(5), true, true, BeforeJournal::Unknown),
+            (&new, None, false, false, BeforeJournal::Nothing),
+            (&new, None, true, false, BeforeJournal::Nothing),
+            (&new, Some(5), true, false, BeforeJournal::Base),
+            (&new, Some(5), false, false, BeforeJournal::Unknown),
+            (&new, Some(5), true, true, BeforeJournal::Unknown),
+            (&other, Some(5), true, false, BeforeJournal::Base),
+            (&node(5, false), Some(5), true, false, BeforeJournal::Base),
+            (&node(6, false), Some(5), true, false, BeforeJournal::Nothing),
+            (&node(6, false), Some(5), true, true, BeforeJournal::Nothing),
+            (&node(6, true), Some(5), true, false, BeforeJournal::Base),
+            (&node(6, true), None, true, false, BeforeJournal::Base),
+            (&node(6, true), None, false, false, BeforeJournal::Unknown),
         ];
         for (hello, folded, has_base, is_healing, expected) in table {
             let folded = folded.map(name);
             let ground = Ground { folded: folded.as_ref(), has_base, is_healing };
-            assert_eq!(Before::of(hello, ground), expected, "{hello:?} {ground:?}");
+            assert_eq!(BeforeJournal::of(hello, ground), expected, "{hello:?} {ground:?}");
         }
     }
 
@@ -204,7 +206,7 @@ mod tests {
         let source: Source = "a~00000000".parse().unwrap();
         let clock = [(source, Covered { next: 7, last: time(200) })].into();
         let base = Committed { clock, floor: time(100), ..Committed::default() };
-        let seen = Seen::of(&base);
+        let seen = SeenByReader::of(&base);
         for (source, id, micros, is_seen) in [
             ("a~00000000", 6, 150, true),
             ("a~00000000", 7, 150, false),
@@ -216,7 +218,7 @@ mod tests {
             let place = Place { time: time(micros), source: source.parse().unwrap(), id };
             let record = Record::new(place, "[]");
             assert_eq!(seen.has(&record), is_seen, "{source} {id} {micros}");
-            assert!(!Seen::default().has(&record));
+            assert!(!SeenByReader::default().has(&record));
         }
     }
 }

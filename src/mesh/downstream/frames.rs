@@ -64,9 +64,9 @@ impl Frames {
 
 /// The frames that were made last.
 #[derive(Debug, Default)]
-pub struct Latest(Mutex<Option<Arc<Frames>>>);
+pub struct LatestFrames(Mutex<Option<Arc<Frames>>>);
 
-impl Latest {
+impl LatestFrames {
     /// The frames of the records from `position` on; none if they are not in memory.
     pub fn frames(&self, handle: &Handle, position: u64) -> Option<Arc<Frames>> {
         let journal = handle.journal();
@@ -169,7 +169,7 @@ mod tests {
         smol::block_on(async {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());
-            let latest = Latest::default();
+            let latest = LatestFrames::default();
             for _ in 0..2 {
                 handle.create("[]", None).await.unwrap();
             }

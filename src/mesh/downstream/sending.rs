@@ -34,8 +34,8 @@ use smol::stream::Stream as _;
 use super::course::Course;
 use super::following::Following;
 use super::frames::{Frames, frame};
-use super::status::Progress;
-use super::{SendingEnd, Session};
+use super::status::SendingProgress;
+use super::{Downstream, SendingEnd};
 use crate::manager::{Handle, StateHash};
 use crate::mesh::members::Reader;
 use crate::mesh::tree::{Flow, Order, Process, Said};
@@ -59,10 +59,10 @@ enum NextToGet {
 
 /// A session at work.
 pub(super) struct Sending<'a> {
-    session: &'a Session,
+    session: &'a Downstream,
     socket: &'a mut Socket,
     course: Course,
-    progress: Arc<Progress>,
+    progress: Arc<SendingProgress>,
     grown: Pin<Box<Receiver<()>>>,
     /// Whether there may be something to send.
     is_behind: bool,
@@ -108,10 +108,10 @@ enum SendingEvent {
 
 impl<'a> Sending<'a> {
     pub fn new(
-        session: &'a Session,
+        session: &'a Downstream,
         socket: &'a mut Socket,
         course: Course,
-        progress: Arc<Progress>,
+        progress: Arc<SendingProgress>,
         grown: Receiver<()>,
         shutdown: Receiver<Infallible>,
     ) -> Self {
@@ -248,7 +248,7 @@ impl<'a> Sending<'a> {
 
     /// Tells of other nodes what the reader was not told.
     fn tell_news(&mut self) -> Result<(), SendingEnd> {
-        let Session { downstreams, hello, .. } = self.session;
+        let Downstream { downstreams, hello, .. } = self.session;
         let reader = Reader { node: hello.node.as_ref(), process: hello.process };
         let Some(following) = &mut self.following else { return Ok(()) };
         match following.message(&downstreams.neighbours.roster, &reader) {
@@ -328,7 +328,7 @@ impl<'a> Sending<'a> {
 
     /// Goes on as the reader says.
     fn obey(&mut self, order: Order) -> Result<(), SendingEnd> {
-        let Session { handle, downstreams, hello, .. } = self.session;
+        let Downstream { handle, downstreams, hello, .. } = self.session;
         let beat = downstreams.announcements.beat(handle);
         let followed = self.flow.follow(order, self.position(), &beat);
         let position = followed.map_err(|unfit| SendingEnd::BadOrder(unfit.to_string()))?;

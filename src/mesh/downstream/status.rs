@@ -11,8 +11,8 @@ use async_channel::Receiver;
 use serde::Serialize;
 
 use super::announcements::Announcements;
-use super::course::Seen;
-use super::frames::Latest;
+use super::course::SeenByReader;
+use super::frames::LatestFrames;
 use crate::clock::Time;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::neighbours::Neighbours;
@@ -35,16 +35,16 @@ pub struct Downstreams {
     /// What the node's streams share.
     pub neighbours: Arc<Neighbours>,
     pub(super) announcements: Announcements,
-    open: Mutex<Vec<Weak<Progress>>>,
+    open: Mutex<Vec<Weak<SendingProgress>>>,
     were_read: AtomicBool,
     too_large: Mutex<HashMap<IpAddr, Instant>>,
-    pub(super) latest: Latest,
+    pub(super) latest: LatestFrames,
 }
 
 /// What reads a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ReaderKind {
     /// A node that says who it is.
     Node,
     /// Something that knows the first version of the wire only, as plain nodes do.
@@ -53,7 +53,7 @@ pub enum Kind {
     Viewer,
 }
 
-impl Kind {
+impl ReaderKind {
     /// All there are.
     pub const ALL: [Self; 3] = [Self::Node, Self::Plain, Self::Viewer];
 
@@ -69,17 +69,17 @@ impl Kind {
 
 /// How far one session is.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct SendingProgress {
     address: SocketAddr,
     node: Option<Source>,
-    kind: Kind,
+    kind: ReaderKind,
     pub position: AtomicU64,
     /// How many transactions the journal had when the session began.
     pub length_at_begin: u64,
     /// Whether the reader wants to be told what there is, not the transactions.
     pub lazy: AtomicBool,
     /// What is left out.
-    pub seen: Seen,
+    pub seen: SeenByReader,
     since: Time,
     /// When the reader has last shown that it lives, in microseconds.
     heard: AtomicU64,
@@ -93,7 +93,7 @@ pub struct DownstreamStatus {
     /// The source of the node that reads; none if it does not say, as plain nodes do not.
     pub node: Option<String>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ReaderKind,
     /// The position in the journal of the next transaction to send.
     pub position: u64,
     /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them; none
@@ -107,7 +107,7 @@ pub struct DownstreamStatus {
     pub heard: Time,
 }
 
-impl Progress {
+impl SendingProgress {
     /// How many transactions are still to be sent. Reads nothing.
     pub fn behind(&self, handle: &Handle) -> u64 {
         // What a lazy reader lacks comes from others.
@@ -162,7 +162,7 @@ impl Downstreams {
             open: Mutex::default(),
             were_read: AtomicBool::new(false),
             too_large: Mutex::default(),
-            latest: Latest::default(),
+            latest: LatestFrames::default(),
         }
     }
 
@@ -183,7 +183,7 @@ impl Downstreams {
     pub fn viewers(&self) -> u64 {
         let open = self.lock();
         let open = open.iter().filter_map(Weak::upgrade);
-        open.filter(|progress| progress.kind == Kind::Viewer).count() as u64
+        open.filter(|progress| progress.kind == ReaderKind::Viewer).count() as u64
     }
 
     /// Whether another patchmesh node has read this one since it started.
@@ -199,13 +199,13 @@ impl Downstreams {
     /// A session begins at `position` of a journal of so many transactions, and leaves out what was `seen`.
     pub(super) fn begin(
         &self,
-        (address, node, kind): (SocketAddr, Option<Source>, Kind),
+        (address, node, kind): (SocketAddr, Option<Source>, ReaderKind),
         position: u64,
         length_at_begin: u64,
-        seen: Seen,
-    ) -> Arc<Progress> {
+        seen: SeenByReader,
+    ) -> Arc<SendingProgress> {
         let since = wall_clock();
-        let progress = Arc::new(Progress {
+        let progress = Arc::new(SendingProgress {
             address,
             node,
             kind,
@@ -222,7 +222,7 @@ impl Downstreams {
         progress
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Progress>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<SendingProgress>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::MOST_NODES;
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::manager::StateHash;
-use crate::mesh::upstream::State;
+use crate::mesh::upstream::PeerState;
 use crate::source::Source;
 
 /// Of how many peers a node tells.
@@ -50,7 +50,7 @@ pub struct Read {
     /// The source of the node that answered last; none if it has not said who it is.
     pub node: Option<Source>,
     /// How it stands with it.
-    pub state: State,
+    pub state: PeerState,
     /// For how long.
     pub since_ms: u64,
     /// How long ago something was heard of it.

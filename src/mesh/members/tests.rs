@@ -20,7 +20,7 @@ fn read(node: &str) -> Read {
     Read {
         address: "a:1".into(),
         node: Some(node.parse().unwrap()),
-        state: State::Connected,
+        state: PeerState::Connected,
         since_ms: 0,
         heard_ms: None,
         lazy: false,
@@ -189,7 +189,7 @@ fn a_reader_is_told_once_what_it_does_not_know() {
     Arc::make_mut(&mut reader.report).reads = vec![
         read("own~00000000"),
         read("a~00000000"),
-        Read { state: State::Waiting, ..read("b~00000000") },
+        Read { state: PeerState::Waiting, ..read("b~00000000") },
     ];
     members.hear(Reports::new(vec![reader]), process(9), MICROS, now);
     for node in ["a~00000000", "b~00000000"] {

@@ -22,12 +22,12 @@ pub enum Flow {
 
 /// A reader asks to go on from where it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unfit {
+pub struct UnknownPosition {
     from: u64,
     told: u64,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for UnknownPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, told } = self;
         write!(f, "eager {from}: it was told of what is before position {told}")
@@ -53,7 +53,12 @@ impl Flow {
     ///
     /// # Errors
     /// If the reader asks for what it was not told of.
-    pub fn follow(&mut self, order: Order, position: u64, beat: &Arc<Beat>) -> Result<u64, Unfit> {
+    pub fn follow(
+        &mut self,
+        order: Order,
+        position: u64,
+        beat: &Arc<Beat>,
+    ) -> Result<u64, UnknownPosition> {
         match (order, &*self) {
             (Order::Lazy, Self::Eager) => {
                 *self = Self::Lazy { first: beat.clone(), last: beat.clone() };
@@ -61,7 +66,7 @@ impl Flow {
             (Order::Eager(from), Self::Lazy { last, .. }) => {
                 let (from, told) = (from.unwrap_or_default(), last.length());
                 if from > told {
-                    return Err(Unfit { from, told });
+                    return Err(UnknownPosition { from, told });
                 }
                 // What was on its way to the reader when it became lazy is not what it counts as settled.
                 let begin = if self.sends(position) { position } else { position.max(from) };

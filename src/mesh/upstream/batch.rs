@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::plain::Sent;
+use super::plain::SubmittedFresh;
 use crate::manager::{Handle, Stopped, Submitted};
 use crate::transaction::Transaction;
 
@@ -49,7 +49,7 @@ pub struct PeerBatch {
     /// What becomes of each of them, in their order.
     pub answers: Pin<Box<dyn Future<Output = Result<Vec<Submitted>, Stopped>> + Send>>,
     /// Those without `Time`.
-    pub plain: Vec<Sent>,
+    pub plain: Vec<SubmittedFresh>,
     /// How many they are.
     pub count: u64,
     /// Whether the peer's journal ends behind these.
@@ -63,7 +63,7 @@ impl PeerBatch {
     pub fn submit(gathered: Gathered, handle: &Handle) -> Self {
         let count = gathered.count();
         let Gathered { transactions, reaches_end, .. } = gathered;
-        let (plain, handle) = (Sent::of(&transactions), handle.clone());
+        let (plain, handle) = (SubmittedFresh::of(&transactions), handle.clone());
         let answers = Box::pin(async move { handle.submit(transactions).await });
         Self { answers, plain, count, reaches_end, takes_long: false }
     }

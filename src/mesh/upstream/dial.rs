@@ -25,7 +25,7 @@ const KEEP_ALIVE_PROBES: u32 = 3;
 const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 16 << 10 };
 
 /// What this node says of itself.
-pub struct Hello<'a> {
+pub struct DialRequest<'a> {
     /// What it has seen.
     pub vclock: &'a VectorClock,
     /// The source of the last commit that it knows.
@@ -54,7 +54,7 @@ pub struct Welcome {
 /// Dials a peer.
 pub async fn dial(
     peer: &Peer,
-    hello: &Hello<'_>,
+    hello: &DialRequest<'_>,
     security: &Security,
 ) -> Result<(Socket, Welcome), ReceivingEnd> {
     let Peer { address, path, is_tls } = peer;

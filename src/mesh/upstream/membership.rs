@@ -24,14 +24,14 @@ pub struct Membership {
 
 /// Why a peer cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum UnfitPeer {
     /// It is this node.
     Itself,
     /// There are [`MOST_PEERS`].
     TooMany,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for UnfitPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Itself => f.write_str("this is the address of this node itself"),
@@ -72,15 +72,15 @@ impl Membership {
     ///
     /// # Errors
     /// If it cannot be one.
-    pub fn add(&mut self, peer: &Peer) -> Result<bool, Unfit> {
+    pub fn add(&mut self, peer: &Peer) -> Result<bool, UnfitPeer> {
         if self.own.contains(&peer.address) {
-            return Err(Unfit::Itself);
+            return Err(UnfitPeer::Itself);
         }
         if self.current.contains(peer) {
             return Ok(false);
         }
         if self.current.len() >= MOST_PEERS {
-            return Err(Unfit::TooMany);
+            return Err(UnfitPeer::TooMany);
         }
         self.current.push(peer.clone());
         if !self.is_given(peer) {
@@ -135,7 +135,7 @@ mod tests {
                 match what {
                     "+" => assert_eq!(membership.add(&peer), Ok(true), "{happens}"),
                     "=" => assert_eq!(membership.add(&peer), Ok(false), "{happens}"),
-                    "!" => assert_eq!(membership.add(&peer), Err(Unfit::Itself), "{happens}"),
+                    "!" => assert_eq!(membership.add(&peer), Err(UnfitPeer::Itself), "{happens}"),
                     what => assert_eq!(membership.remove(&peer), what == "-", "{happens}"),
                 }
             }
@@ -151,7 +151,7 @@ mod tests {
         for number in 0..MOST_PEERS {
             assert_eq!(membership.add(&peer(number)), Ok(true));
         }
-        assert_eq!(membership.add(&peer(MOST_PEERS)), Err(Unfit::TooMany));
+        assert_eq!(membership.add(&peer(MOST_PEERS)), Err(UnfitPeer::TooMany));
         assert_eq!(membership.add(&peer(0)), Ok(false));
         assert!(membership.remove(&peer(0)));
         assert_eq!(membership.add(&peer(MOST_PEERS)), Ok(true));

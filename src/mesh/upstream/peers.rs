@@ -13,7 +13,7 @@ use async_channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::{Executor, Task, Timer};
 
-use super::membership::{Membership, Unfit};
+use super::membership::{Membership, UnfitPeer};
 use super::status::UpstreamStatus;
 use super::{Room, Upstream};
 use crate::config::Peer;
@@ -37,12 +37,12 @@ pub struct Peers {
     statuses: Mutex<Vec<Status>>,
     /// How often those that are peers no more had another document: a counter never goes back.
     divergences_before: AtomicU64,
-    requests: Sender<Request>,
+    requests: Sender<ChangeRequest>,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum PeerChange {
     /// Dial this one too.
     Add(Peer),
     /// Dial this one no more.
@@ -62,7 +62,7 @@ pub struct Done {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotDone {
     /// The peer cannot be added.
-    Unfit(Unfit),
+    Unfit(UnfitPeer),
     /// The peer to be removed is none.
     Absent,
     /// It cannot be kept.
@@ -89,8 +89,8 @@ impl fmt::Display for NotDone {
     }
 }
 
-struct Request {
-    change: Change,
+struct ChangeRequest {
+    change: PeerChange,
     answer: Sender<Result<Done, NotDone>>,
 }
 
@@ -118,10 +118,10 @@ impl Peers {
     ///
     /// # Errors
     /// If that is not done, or not in time.
-    pub async fn change(&self, change: Change) -> Result<Done, NotDone> {
+    pub async fn change(&self, change: PeerChange) -> Result<Done, NotDone> {
         let (answer, answered) = async_channel::bounded(1);
         let done = async {
-            let request = Request { change, answer };
+            let request = ChangeRequest { change, answer };
             self.requests.send(request).await.map_err(|_| NotDone::Stopping)?;
             answered.recv().await.unwrap_or(Err(NotDone::Stopping))
         };
@@ -164,7 +164,7 @@ pub struct Dialers {
     means: Means,
     room: Room,
     peers: Arc<Peers>,
-    requests: Receiver<Request>,
+    requests: Receiver<ChangeRequest>,
     /// Those of the start, until they are run.
     first: Vec<(Upstream, Status)>,
 }
@@ -212,14 +212,14 @@ impl Dialers {
                 None
             };
             let next = async { self.requests.recv().await.ok() };
-            let Some(Request { change, answer }) = stopping.or(next).await else { break };
+            let Some(ChangeRequest { change, answer }) = stopping.or(next).await else { break };
             let done = self.change(&change).await;
             match (&change, &done) {
-                (Change::Add(peer), Ok(Done { is_new: true, .. })) => {
+                (PeerChange::Add(peer), Ok(Done { is_new: true, .. })) => {
                     log::info!("peer {peer}: added, it is dialed from now on");
                     dialers.push(start(executor, peer.clone(), self.make(peer)));
                 }
-                (Change::Remove(peer), Ok(_)) => {
+                (PeerChange::Remove(peer), Ok(_)) => {
                     log::info!("peer {peer}: removed, it is dialed no more");
                     ending.retain(|task| !task.is_finished());
                     let gone = dialers.extract_if(.., |dialer| dialer.peer == *peer);
@@ -252,12 +252,12 @@ impl Dialers {
     }
 
     /// Decides on a change, and keeps it.
-    async fn change(&mut self, change: &Change) -> Result<Done, NotDone> {
+    async fn change(&mut self, change: &PeerChange) -> Result<Done, NotDone> {
         let mut changed = self.membership.clone();
         let (peer, is_new) = match change {
-            Change::Add(peer) => (peer, changed.add(peer).map_err(NotDone::Unfit)?),
-            Change::Remove(peer) if changed.remove(peer) => (peer, true),
-            Change::Remove(_) => return Err(NotDone::Absent),
+            PeerChange::Add(peer) => (peer, changed.add(peer).map_err(NotDone::Unfit)?),
+            PeerChange::Remove(peer) if changed.remove(peer) => (peer, true),
+            PeerChange::Remove(_) => return Err(NotDone::Absent),
         };
         if let Some(list) = &self.list
             && changed.added() != self.membership.added()

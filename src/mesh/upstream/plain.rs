@@ -29,7 +29,7 @@ pub struct Memory {
 
 /// What is to be done with a transaction without `Time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PlainVerdict {
     /// The manager is to look at it.
     Submit,
     /// It was refused before.
@@ -40,16 +40,16 @@ pub enum Verdict {
 
 impl Memory {
     /// What is to be done with the transaction of this name, which the peer brings.
-    pub fn judge(&mut self, source: &Source, id: u64) -> Verdict {
+    pub fn judge(&mut self, source: &Source, id: u64) -> PlainVerdict {
         if self.refused.contains(source, id) {
-            return Verdict::RefusedBefore;
+            return PlainVerdict::RefusedBefore;
         }
         if self.brought.next_id(source) > id && !self.brought.contains(source, id) {
-            return Verdict::OutOfOrder;
+            return PlainVerdict::OutOfOrder;
         }
         self.brought.insert(source, id);
         self.forget_if_large();
-        Verdict::Submit
+        PlainVerdict::Submit
     }
 
     /// Takes note that it was refused.
@@ -67,7 +67,7 @@ impl Memory {
 
 /// A transaction without `Time` that was submitted.
 #[derive(Debug)]
-pub struct Sent {
+pub struct SubmittedFresh {
     /// Which one of the submission it is.
     pub index: usize,
     /// Its name.
@@ -75,7 +75,7 @@ pub struct Sent {
     payload: u64,
 }
 
-impl Sent {
+impl SubmittedFresh {
     /// Takes note of those of a submission that have no `Time`.
     pub fn of(transactions: &[Transaction]) -> Vec<Self> {
         let fresh = |(index, transaction): (usize, &Transaction)| {
@@ -127,7 +127,7 @@ impl<'a> Account<'a> {
 
     /// Takes note of an answer. Says whether what is known is to be compared: only of few, as it has to
     /// be read from the journal.
-    pub fn answer(&mut self, sent: &Sent, answer: &Submitted) -> bool {
+    pub fn answer(&mut self, sent: &SubmittedFresh, answer: &Submitted) -> bool {
         let Name { source, id } = &sent.name;
         match answer {
             Submitted::Refused(error) => {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_stays_so_and_what_comes_after_later_ones_is_out_of_order() {
-        use Verdict::{OutOfOrder, RefusedBefore, Submit};
+        use PlainVerdict::{OutOfOrder, RefusedBefore, Submit};
         let (mut memory, p): (_, Source) = (Memory::default(), "p".parse().unwrap());
         // Its Ids may have gaps; and it sends all again with every connection.
         for round in 0..3 {

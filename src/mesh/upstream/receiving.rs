@@ -38,9 +38,9 @@ use super::dial::Welcome;
 use super::end::ReceivingEnd;
 use super::incoming::{Incoming, read};
 use super::joining::{Joining, Taking};
-use super::plain::{Account, Memory, Sent, Verdict};
+use super::plain::{Account, Memory, PlainVerdict, SubmittedFresh};
 use super::status::Changing;
-use super::trouble::Trouble;
+use super::trouble::PeerTrouble;
 use super::{Dialed, ITSELF, MAX_PEER_SOURCES, Upstream};
 use crate::clock::Time;
 use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
@@ -58,7 +58,7 @@ const LONG_WORK: Duration = Duration::from_millis(100);
 pub struct Receiving<'a> {
     upstream: &'a Upstream,
     socket: &'a mut Socket,
-    trouble: &'a mut Trouble,
+    trouble: &'a mut PeerTrouble,
     joining: &'a mut Joining,
     dialed: Dialed,
     begun: Time,
@@ -117,7 +117,7 @@ impl<'a> Receiving<'a> {
         upstream: &'a Upstream,
         socket: &'a mut Socket,
         (welcome, dialed): (&Welcome, Dialed),
-        trouble: &'a mut Trouble,
+        trouble: &'a mut PeerTrouble,
         memory: &'a mut Memory,
         joining: &'a mut Joining,
     ) -> Self {
@@ -431,9 +431,9 @@ impl<'a> Receiving<'a> {
             return false;
         }
         match self.account.memory.judge(&name.source, name.id) {
-            Verdict::Submit => true,
-            Verdict::RefusedBefore => false,
-            Verdict::OutOfOrder => {
+            PlainVerdict::Submit => true,
+            PlainVerdict::RefusedBefore => false,
+            PlainVerdict::OutOfOrder => {
                 self.account.leave_out(&name.source, name.id);
                 self.status().left_out += 1;
                 false
@@ -494,7 +494,7 @@ impl<'a> Receiving<'a> {
     }
 
     /// Takes note of what became of the transactions without `Time`.
-    async fn settle_plain(&mut self, plain: &[Sent], answers: &[Submitted]) {
+    async fn settle_plain(&mut self, plain: &[SubmittedFresh], answers: &[Submitted]) {
         let before = self.account.left_out();
         for sent in plain {
             let Some(answer) = answers.get(sent.index) else { break };

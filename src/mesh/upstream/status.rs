@@ -12,7 +12,7 @@ use crate::mesh::roster::Roster;
 /// How it stands with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum PeerState {
     /// It is dialed for the first time.
     Connecting,
     /// Its journal is received, and nothing says that this will not go on.
@@ -30,7 +30,7 @@ pub struct UpstreamStatus {
     /// The source of the node that answered last; none if it does not say, as plain nodes do not.
     pub node: Option<String>,
     /// How it stands with it.
-    pub state: State,
+    pub state: PeerState,
     /// Since when.
     pub since: Time,
     /// When something was last heard of it.
@@ -84,7 +84,7 @@ pub struct UpstreamStatus {
 /// What others are to hear of soon if it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gist {
-    state: State,
+    state: PeerState,
     lazy: bool,
     differs: bool,
 }
@@ -137,7 +137,7 @@ impl UpstreamStatus {
         Self {
             address,
             node: None,
-            state: State::Connecting,
+            state: PeerState::Connecting,
             since: now,
             heard: None,
             error: None,
@@ -183,8 +183,8 @@ impl UpstreamStatus {
 
     /// The stream that began then works.
     pub(super) fn works(&mut self, begun: Time) {
-        if self.state != State::Connected {
-            (self.state, self.since) = (State::Connected, begun);
+        if self.state != PeerState::Connected {
+            (self.state, self.since) = (PeerState::Connected, begun);
             (self.error, self.failures, self.ahead_ms) = (None, 0, None);
         }
     }
@@ -197,8 +197,8 @@ impl UpstreamStatus {
     /// A stream has failed, or a try for one.
     pub(super) fn fail(&mut self, error: String, ahead_ms: Option<u64>, now: Time) {
         (self.lazy, self.behind) = (false, None);
-        if self.state != State::Waiting {
-            (self.state, self.since) = (State::Waiting, now);
+        if self.state != PeerState::Waiting {
+            (self.state, self.since) = (PeerState::Waiting, now);
         }
         self.failures += 1;
         (self.error, self.ahead_ms) = (Some(error), ahead_ms);
@@ -236,21 +236,21 @@ mod tests {
         let shown = |status: &UpstreamStatus| {
             (status.state, status.since, status.error.clone(), status.failures)
         };
-        assert_eq!(shown(&status), (State::Connecting, at(1), None, 0));
+        assert_eq!(shown(&status), (PeerState::Connecting, at(1), None, 0));
         status.begin(None, at(2));
-        assert_eq!(shown(&status), (State::Connecting, at(1), None, 0));
+        assert_eq!(shown(&status), (PeerState::Connecting, at(1), None, 0));
         status.works(at(2));
         status.works(at(3));
-        assert_eq!(shown(&status), (State::Connected, at(2), None, 0));
+        assert_eq!(shown(&status), (PeerState::Connected, at(2), None, 0));
         status.fail("first".into(), None, at(4));
         status.begin(None, at(5));
-        assert_eq!(shown(&status), (State::Waiting, at(4), Some("first".into()), 1));
+        assert_eq!(shown(&status), (PeerState::Waiting, at(4), Some("first".into()), 1));
         status.fail("second".into(), Some(7), at(6));
-        assert_eq!(shown(&status), (State::Waiting, at(4), Some("second".into()), 2));
+        assert_eq!(shown(&status), (PeerState::Waiting, at(4), Some("second".into()), 2));
         assert_eq!(status.ahead_ms, Some(7));
         status.begin(Some("a~1".into()), at(8));
         status.works(at(8));
-        assert_eq!(shown(&status), (State::Connected, at(8), None, 0));
+        assert_eq!(shown(&status), (PeerState::Connected, at(8), None, 0));
         assert_eq!((status.ahead_ms, status.heard), (None, Some(at(8))));
     }
 

@@ -11,7 +11,7 @@ use crate::mesh::named::{Named, escaped};
 use crate::source::Source;
 
 /// The trouble with one peer.
-pub struct Trouble {
+pub struct PeerTrouble {
     peer: Peer,
     /// The kind that was told and has not ended yet.
     told: Option<Discriminant<ReceivingEnd>>,
@@ -28,7 +28,7 @@ pub struct Trouble {
     told_itself: bool,
 }
 
-impl Trouble {
+impl PeerTrouble {
     /// No trouble yet.
     pub fn new(peer: Peer) -> Self {
         Self {
@@ -127,7 +127,7 @@ mod tests {
     /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
     /// after it began, `l` after long, `s` after a long silence, and `r` a try without one.
     fn told(happens: &str) -> String {
-        let mut trouble = Trouble::new("a:1".parse().unwrap());
+        let mut trouble = PeerTrouble::new("a:1".parse().unwrap());
         let mut told = String::new();
         for event in happens.chars() {
             let is_over = match event {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{MetricsText, seconds};
 use crate::clock::Time;
-use crate::mesh::downstream::{DownstreamStatus, Kind};
-use crate::mesh::upstream::{State, UpstreamStatus};
+use crate::mesh::downstream::{DownstreamStatus, ReaderKind};
+use crate::mesh::upstream::{PeerState, UpstreamStatus};
 
 /// How many names of readers have series of their own. The others count as readers without a name.
 const MOST_NAMES: usize = 256;
@@ -32,7 +32,7 @@ pub fn write_upstreams(text: &mut MetricsText, upstreams: &[UpstreamStatus]) {
         "upstream_connected",
         "gauge",
         "Whether the peer's journal is being received",
-        &|peer| flag(peer.state == State::Connected),
+        &|peer| flag(peer.state == PeerState::Connected),
     );
     metric(
         "upstream_since_timestamp_seconds",
@@ -80,7 +80,7 @@ pub fn write_downstreams(text: &mut MetricsText, downstreams: &[DownstreamStatus
     let lazy = downstreams.iter().filter(|reader| reader.lazy).count();
     let name = "downstreams";
     text.metric(name, "gauge", "Sessions that are sent the journal; pages and tools are viewers");
-    for kind in Kind::ALL {
+    for kind in ReaderKind::ALL {
         let count = downstreams.iter().filter(|reader| reader.kind == kind).count();
         text.sample(name, &[("kind", &kind.name())], count);
     }
@@ -106,7 +106,7 @@ pub fn write_downstreams(text: &mut MetricsText, downstreams: &[DownstreamStatus
 /// and left out.
 fn behind_by_name(downstreams: &[DownstreamStatus]) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> = BTreeMap::new();
-    let nodes = downstreams.iter().filter(|reader| reader.kind != Kind::Viewer);
+    let nodes = downstreams.iter().filter(|reader| reader.kind != ReaderKind::Viewer);
     for DownstreamStatus { node, behind, .. } in nodes {
         let mut name = name_of(node.as_deref());
         if all.len() >= MOST_NAMES && !all.contains_key(&name) {
@@ -137,7 +137,7 @@ mod tests {
         DownstreamStatus {
             address: "a:1".into(),
             node: node.map(str::to_owned),
-            kind: if node.is_some() { Kind::Node } else { Kind::Plain },
+            kind: if node.is_some() { ReaderKind::Node } else { ReaderKind::Plain },
             position: 0,
             behind,
             lazy: false,
@@ -154,7 +154,7 @@ mod tests {
             reader(None, 1),
             reader(Some("cairo"), 0),
             reader(None, 5),
-            DownstreamStatus { kind: Kind::Viewer, ..reader(None, 9) },
+            DownstreamStatus { kind: ReaderKind::Viewer, ..reader(None, 9) },
         ];
         let expected = [("", 5), ("berlin", 7), ("cairo", 0)];
         let expected = expected.map(|(name, behind)| (name.to_owned(), behind));
