@@ -1,4 +1,4 @@
-//! One live read: a part of the document and then its changes, as Server-Sent EventStreams (HTML, section 9.2).
+//! One live read: a part of the document and then its changes, as Server-Sent Events (HTML, section 9.2).
 //!
 //! ```text
 //! event: put                 event: patch                                   event: gone
@@ -18,7 +18,7 @@
 //! events. Those that are not slow hear of what is new at the same time, and share the event.
 
 mod event;
-mod output;
+mod sink;
 mod watches;
 
 use std::convert::Infallible;
@@ -42,8 +42,8 @@ use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
 use crate::stream::Stream;
 use event::{EventKind, GONE, PartChange};
-use output::{FAREWELL_LIMIT, Output, STALL_LIMIT};
-use watches::{Look, Watches, Watching, are_light, operations};
+use sink::{EventSink, FAREWELL_LIMIT, STALL_LIMIT};
+use watches::{ReaderNews, Watches, Watching, are_light, operations};
 
 /// What is sent if there was nothing to send for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -155,7 +155,7 @@ impl EventStream {
         let address = self.address;
         log::debug!("events to {address}: begin");
         let inside = AtomicBool::new(false);
-        let mut output = Output::new(stream, self.coding, &inside);
+        let mut output = EventSink::new(stream, self.coding, &inside);
         let stopped = async {
             let Err(async_channel::RecvError) = shutdown.recv().await;
             let limit = Instant::now() + FAREWELL_LIMIT;
@@ -172,7 +172,7 @@ impl EventStream {
         }
     }
 
-    async fn send(&self, output: &mut Output<'_>) -> EventStreamEnd {
+    async fn send(&self, output: &mut EventSink<'_>) -> EventStreamEnd {
         match self.send_all(output).await {
             Ok(never) => match never {},
             Err(end) => end,
@@ -180,7 +180,7 @@ impl EventStream {
     }
 
     /// Sends all that comes.
-    async fn send_all(&self, output: &mut Output<'_>) -> Result<Infallible, EventStreamEnd> {
+    async fn send_all(&self, output: &mut EventSink<'_>) -> Result<Infallible, EventStreamEnd> {
         let watching = self.events.watches.watch(&self.part, &self.handle);
         let beats = watching.subscribe();
         output.write(RETRY, "".into(), "").await?;
@@ -188,10 +188,10 @@ impl EventStream {
         let last = self.last.as_deref().and_then(|id| self.events.change(id));
         let last = last.filter(|change| *change <= edition.change());
         let known = last.unwrap_or(edition.change());
-        let mut reader = Reader { known, told: known, is_there: None, is_aligned: false };
+        let mut reader = EventReader { known, told: known, is_there: None, is_aligned: false };
         let mut sent = self.send_since(last, edition, output, &mut reader).await?;
         reader.is_aligned = watching.align(reader.known);
-        let mut silence = Silence::new(beats);
+        let mut silence = KeepAlive::new(beats);
         loop {
             if let Some(bytes) = sent {
                 reader.told = reader.known;
@@ -212,20 +212,20 @@ impl EventStream {
     /// many bytes that was.
     async fn send_news(
         &self,
-        output: &mut Output<'_>,
+        output: &mut EventSink<'_>,
         watching: &Watching<'_>,
-        reader: &mut Reader,
+        reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         if reader.is_aligned {
             match watching.look(reader.known) {
-                Look::Nothing => return Ok(None),
-                Look::News(news) => {
+                ReaderNews::Nothing => return Ok(None),
+                ReaderNews::News(news) => {
                     reader.learns(news.leads_to, news.is_there);
                     let part = news.event.part(self.coding);
                     output.write_coded(part).await?;
                     return Ok(Some(part.len() as u64));
                 }
-                Look::Missed => {}
+                ReaderNews::Missed => {}
             }
         }
         let edition = watching.edition();
@@ -243,8 +243,8 @@ impl EventStream {
         &self,
         known: Option<u64>,
         edition: Arc<Edition>,
-        output: &mut Output<'_>,
-        reader: &mut Reader,
+        output: &mut EventSink<'_>,
+        reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         let change = match known.and_then(|known| edition.since(known)) {
             Some(patches) if patches.is_empty() => PartChange::None,
@@ -271,7 +271,7 @@ impl EventStream {
         &self,
         edition: &Arc<Edition>,
         patches: Vec<Arc<str>>,
-        reader: &Reader,
+        reader: &EventReader,
     ) -> PartChange {
         let is_light = are_light(&patches);
         let (edition, part) = (edition.clone(), self.part.clone());
@@ -285,8 +285,8 @@ impl EventStream {
     async fn send_part(
         &self,
         edition: Arc<Edition>,
-        output: &mut Output<'_>,
-        reader: &mut Reader,
+        output: &mut EventSink<'_>,
+        reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         let (part, change) = if self.part.is_root() {
             // The text of the whole document is made for one version at a time, for all who want it.
@@ -314,9 +314,9 @@ impl EventStream {
     /// Sends an event with this line as its data; says how many bytes that was.
     async fn send_event(
         &self,
-        output: &mut Output<'_>,
+        output: &mut EventSink<'_>,
         kind: EventKind,
-        reader: &Reader,
+        reader: &EventReader,
         line: Body,
     ) -> Result<u64, EventStreamEnd> {
         let id = self.events.id(reader.known);
@@ -330,9 +330,9 @@ impl EventStream {
     /// the reader can go on from there.
     async fn keep_alive(
         &self,
-        output: &mut Output<'_>,
+        output: &mut EventSink<'_>,
         watching: &Watching<'_>,
-        reader: &mut Reader,
+        reader: &mut EventReader,
     ) -> Result<(), EventStreamEnd> {
         if reader.is_aligned {
             reader.known = watching.knows_up_to(reader.known);
@@ -346,7 +346,7 @@ impl EventStream {
 }
 
 /// What a reader has.
-struct Reader {
+struct EventReader {
     /// It knows the part as it is after this change.
     known: u64,
     /// The change of the last id that it was told.
@@ -357,14 +357,14 @@ struct Reader {
     is_aligned: bool,
 }
 
-impl Reader {
+impl EventReader {
     fn learns(&mut self, change: u64, is_there: bool) {
         (self.known, self.is_there) = (change, Some(is_there));
     }
 }
 
 /// Waits for something new, and has the reader hear something now and then until there is.
-struct Silence {
+struct KeepAlive {
     beats: Pin<Box<Receiver<()>>>,
     /// Since when nothing was sent.
     begins: Instant,
@@ -374,7 +374,7 @@ struct Silence {
     probe: Option<Duration>,
 }
 
-impl Silence {
+impl KeepAlive {
     fn new(beats: Receiver<()>) -> Self {
         let (beats, timer) = (Box::pin(beats), Timer::after(KEEP_ALIVE_INTERVAL));
         Self { beats, begins: Instant::now(), timer, probe: None }
@@ -386,7 +386,7 @@ impl Silence {
     }
 
     /// Waits until there is something new, in which case this is true, or the reader is to hear something.
-    async fn end(&mut self, output: &mut Output<'_>) -> Result<bool, EventStreamEnd> {
+    async fn end(&mut self, output: &mut EventSink<'_>) -> Result<bool, EventStreamEnd> {
         let is_new = poll_fn(|context| {
             if let Poll::Ready(beat) = self.beats.as_mut().poll_next(context) {
                 return Poll::Ready(beat.map(|()| true).ok_or(EventStreamEnd::Stopping));

@@ -41,7 +41,7 @@ use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstream, Downstreams};
 use crate::mesh::gossip::Gossip;
-use crate::mesh::tree::Process;
+use crate::mesh::tree::ProcessId;
 use crate::mesh::upstream::Peers;
 use crate::query::Query;
 use crate::source::Source;
@@ -292,7 +292,7 @@ impl Routes {
     }
 
     /// This process, with its present streams.
-    fn process(&self) -> Process {
+    fn process(&self) -> ProcessId {
         self.downstreams.neighbours.process(self.handle.generation())
     }
 

@@ -230,7 +230,7 @@ async fn converse<H: Handler>(
     client: AcceptedClient,
     handler: Arc<H>,
     is_reserved: bool,
-) -> Option<stream::Task> {
+) -> Option<stream::TakeoverTask> {
     let AcceptedClient { tcp, from, security, complaints, limits, shutdown, bodies } = client;
     let time = if is_reserved { RESERVED_TIME } else { limits.header_time };
     let accepted = security.accept(tcp, time);

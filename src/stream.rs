@@ -144,12 +144,12 @@ impl AsyncWrite for Stream {
 }
 
 /// What somebody does with a stream, until its end.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type TakeoverTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Who goes on with a stream when the HTTP conversation on it is over.
-pub struct Takeover(Box<Begin>);
+pub struct Takeover(Box<TakeoverFn>);
 
-type Begin = dyn FnOnce(Stream, Vec<u8>, Receiver<Infallible>) -> Task + Send;
+type TakeoverFn = dyn FnOnce(Stream, Vec<u8>, Receiver<Infallible>) -> TakeoverTask + Send;
 
 impl Takeover {
     /// Somebody who is given the stream, what was read ahead from it, and a channel that closes when the
@@ -173,7 +173,7 @@ impl Takeover {
         stream: Stream,
         read_ahead: Vec<u8>,
         shutdown: Receiver<Infallible>,
-    ) -> Task {
+    ) -> TakeoverTask {
         (self.0)(stream, read_ahead, shutdown)
     }
 }

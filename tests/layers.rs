@@ -151,7 +151,7 @@ const ROUTES_MAY_SHOW: [&str; 6] = [
     "mesh::downstream",
     "events",
     "mesh::upstream",
-    "mesh::tree::Process",
+    "mesh::tree::ProcessId",
     "mesh::gossip",
     "mesh::members::Report",
 ];

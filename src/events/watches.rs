@@ -25,13 +25,13 @@ const LIGHT_BYTES: usize = 256 << 10;
 
 /// The parts that are read.
 #[derive(Default)]
-pub struct Watches(Mutex<Tree>);
+pub struct Watches(Mutex<WatchTree>);
 
 /// Invariant: every reader that is [aligned](Watching::align) knows its part as it was at a beat, and was woken
 /// for each beat at which it was another one.
 #[derive(Default)]
-struct Tree {
-    root: Branch,
+struct WatchTree {
+    root: WatchBranch,
     /// The document at the last beat, as long as somebody reads.
     edition: Option<Arc<Edition>>,
     /// Those of which the last beat has left an event.
@@ -42,10 +42,10 @@ struct Tree {
 
 /// What is read at a place and below.
 #[derive(Default)]
-struct Branch {
+struct WatchBranch {
     watch: Option<Arc<Watch>>,
     /// By pointers of one token.
-    kids: BTreeMap<PointerBuf, Branch>,
+    kids: BTreeMap<PointerBuf, WatchBranch>,
 }
 
 /// A part that is read.
@@ -78,7 +78,7 @@ pub struct News {
 }
 
 /// What there is for a reader.
-pub enum Look {
+pub enum ReaderNews {
     /// Nothing: it knows the part as it is, or was at the last beat.
     Nothing,
     /// This.
@@ -132,7 +132,7 @@ impl Watches {
         tree.edition = Some(Arc::new(now));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tree> {
+    fn lock(&self) -> MutexGuard<'_, WatchTree> {
         lock(&self.0)
     }
 }
@@ -160,7 +160,7 @@ struct Beat<'a> {
 
 impl Beat<'_> {
     /// Wakes who reads what has changed. Gives those for whom an event was made.
-    fn tell(&self, root: &Branch) -> Vec<Weak<Watch>> {
+    fn tell(&self, root: &WatchBranch) -> Vec<Weak<Watch>> {
         let (before, after) = (Some(self.before.root()), Some(self.now.root()));
         let mut changes = Vec::new();
         root.changes(before, after, &mut changes);
@@ -218,7 +218,7 @@ struct ChangedPart<'a> {
     after: Option<&'a Value>,
 }
 
-impl Branch {
+impl WatchBranch {
     /// Finds what has changed here and below, the part here first. No deeper than the document.
     fn changes<'a>(
         &'a self,
@@ -292,12 +292,14 @@ impl Watching<'_> {
     }
 
     /// What there is for an aligned reader that knows the part as it was after the change `known`.
-    pub fn look(&self, known: u64) -> Look {
+    pub fn look(&self, known: u64) -> ReaderNews {
         let latest = lock(&self.watch.latest);
         match &latest.news {
-            _ if known >= latest.changed => Look::Nothing,
-            Some(news) if (news.since..=news.until).contains(&known) => Look::News(news.clone()),
-            _ => Look::Missed,
+            _ if known >= latest.changed => ReaderNews::Nothing,
+            Some(news) if (news.since..=news.until).contains(&known) => {
+                ReaderNews::News(news.clone())
+            }
+            _ => ReaderNews::Missed,
         }
     }
 

@@ -14,14 +14,15 @@ use smol::future::FutureExt;
 use crate::config::{Remote, authority};
 use crate::journal::StoredBase;
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
-use crate::mesh::websocket::{Limits, Note, SILENCE_LIMIT, Socket};
+use crate::mesh::websocket::{Note, SILENCE_LIMIT, Socket, SocketLimits};
 use crate::remote::connect;
 use crate::transaction::{MAX_ENCODED_BYTES, Record, Transaction};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
-const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 64 << 10 };
+const LIMITS: SocketLimits =
+    SocketLimits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 64 << 10 };
 
 /// What a node sends.
 pub struct Stream {

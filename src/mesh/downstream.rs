@@ -12,11 +12,11 @@
 
 mod announcements;
 mod course;
+mod document_parts;
+mod downstreams;
 mod following;
 mod frames;
-pub mod plain;
 mod sending;
-mod status;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -31,17 +31,17 @@ use smol::future::FutureExt;
 use crate::clock::VectorClock;
 use crate::manager::Handle;
 use crate::mesh::named::Named;
-use crate::mesh::tree::Process;
-use crate::mesh::websocket::{DIAL_AGAIN, Fault, Limits, SILENCE_LIMIT, Socket};
+use crate::mesh::tree::ProcessId;
+use crate::mesh::websocket::{DIAL_AGAIN, SILENCE_LIMIT, Socket, SocketFault, SocketLimits};
 use crate::source::Source;
 use crate::stream::Stream;
 use course::Course;
 use sending::Sending;
 
-pub use status::{DownstreamStatus, Downstreams, ReaderKind, UNREAD};
+pub use downstreams::{DownstreamStatus, Downstreams, ReaderKind, UNREAD};
 
 /// Little is heard here: pongs, pings with an order, and a close.
-const LIMITS: Limits = Limits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
+const LIMITS: SocketLimits = SocketLimits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
 
 /// A session that has been agreed on and not yet begun.
 pub struct Downstream {
@@ -69,7 +69,7 @@ pub struct Hello {
     /// Its source.
     pub node: Option<Source>,
     /// Its process; none if it does not say, and then it is always sent all.
-    pub process: Option<Process>,
+    pub process: Option<ProcessId>,
 }
 
 impl Hello {
@@ -107,7 +107,7 @@ enum SendingEnd {
     /// The reader says what it cannot say, and what is wrong with it.
     BadOrder(String),
     /// The stream failed.
-    Failed(Fault),
+    Failed(SocketFault),
     /// The journal could not be read.
     Journal(std::io::Error),
 }
@@ -133,10 +133,10 @@ impl fmt::Display for SendingEnd {
     }
 }
 
-impl From<Fault> for SendingEnd {
-    fn from(fault: Fault) -> Self {
+impl From<SocketFault> for SendingEnd {
+    fn from(fault: SocketFault) -> Self {
         match fault {
-            Fault::Gone => Self::Closed,
+            SocketFault::Gone => Self::Closed,
             fault => Self::Failed(fault),
         }
     }
@@ -170,7 +170,7 @@ impl Downstream {
                 socket.close(CloseCode::Error, &end.to_string()).await;
             }
             SendingEnd::Failed(fault) => {
-                if matches!(fault, Fault::Unread) {
+                if matches!(fault, SocketFault::Unread) {
                     log::warn!("downstream {reader}: {end}; it is closed");
                 }
                 if let Some((code, reason)) = fault.farewell() {

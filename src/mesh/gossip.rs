@@ -12,7 +12,9 @@ use smol::future::FutureExt;
 use crate::clock::Time;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::downstream::Downstreams;
-use crate::mesh::members::{MOST_READS, Read, Report, Told, told_address, told_number};
+use crate::mesh::members::{
+    MOST_READS, Report, ReportedPeer, ToldReport, told_address, told_number,
+};
 use crate::mesh::roster::Roster;
 use crate::mesh::upstream::{Peers, UpstreamStatus};
 
@@ -71,7 +73,7 @@ impl Gossip {
     }
 
     /// What the others have told, by their names.
-    pub fn others(&self) -> Vec<Told> {
+    pub fn others(&self) -> Vec<ToldReport> {
         self.roster().others()
     }
 
@@ -133,9 +135,9 @@ impl Gossip {
 }
 
 /// What is told of a peer.
-fn read(peer: &UpstreamStatus, now: Time) -> Read {
+fn read(peer: &UpstreamStatus, now: Time) -> ReportedPeer {
     let ms_since = |time: Time| now.micros_after(time) / 1000;
-    Read {
+    ReportedPeer {
         address: told_address(&peer.address),
         node: peer.node.as_ref().and_then(|node| node.parse().ok()),
         state: peer.state,
@@ -169,7 +171,7 @@ mod tests {
             viewers: 0,
             reads,
         };
-        let told = Told { number: 1, told_ms: 0, report: Arc::new(report) };
+        let told = ToldReport { number: 1, told_ms: 0, report: Arc::new(report) };
         let text = serde_json::to_string(&Reports::new(vec![told])).unwrap();
         assert!(serde_json::from_str::<Reports>(&text).is_ok(), "{text}");
     }

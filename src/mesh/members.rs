@@ -18,12 +18,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::MAX_SAFE_INTEGER;
-use crate::mesh::tree::Process;
+use crate::mesh::tree::ProcessId;
 use crate::mesh::upstream::PeerState;
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::source::Source;
 
-pub use report::{MOST_READS, Read, Report, Reports, Told, told_address, told_number};
+pub use report::{
+    MOST_READS, Report, ReportedPeer, Reports, ToldReport, told_address, told_number,
+};
 
 /// Of how many nodes the report is kept.
 pub const MOST_NODES: usize = 256;
@@ -50,13 +52,13 @@ pub struct Members {
     own: Option<Source>,
     /// The greatest number that it has given to a report, or is said to have given.
     number: u64,
-    members: BTreeMap<Source, Member>,
+    members: BTreeMap<Source, KeptReport>,
     /// How many reports were kept in all.
     version: u64,
 }
 
 #[derive(Debug)]
-struct Member {
+struct KeptReport {
     number: u64,
     /// How old the report was when it came, and when that was.
     age: Duration,
@@ -64,24 +66,24 @@ struct Member {
     /// What the version was when it came.
     version: u64,
     /// Who passed it on; none for the node's own.
-    from: Option<Process>,
+    from: Option<ProcessId>,
     report: Arc<Report>,
 }
 
-impl Member {
+impl KeptReport {
     fn age(&self, now: Instant) -> Duration {
         self.age + now.saturating_duration_since(self.came)
     }
 
     /// Whether a reader has passed it on itself. Its own from before it began again it is told: to go on from there.
-    fn is_from(&self, reader: Option<Process>) -> bool {
-        let number = |process: Process| process.number;
+    fn is_from(&self, reader: Option<ProcessId>) -> bool {
+        let number = |process: ProcessId| process.number;
         self.from.is_some() && self.from.map(number) == reader.map(number)
     }
 
-    fn told(&self, now: Instant) -> Told {
+    fn told(&self, now: Instant) -> ToldReport {
         let told_ms = self.age(now).as_millis() as u64;
-        Told { number: self.number, told_ms, report: self.report.clone() }
+        ToldReport { number: self.number, told_ms, report: self.report.clone() }
     }
 }
 
@@ -115,11 +117,11 @@ impl Members {
         let known = self.members.get(&report.node).map_or(0, |member| member.number);
         let number = micros.max(self.number.max(known) + 1).min(MAX_SAFE_INTEGER);
         self.number = number;
-        self.keep(Told { number, told_ms: 0, report: Arc::new(report) }, None, now);
+        self.keep(ToldReport { number, told_ms: 0, report: Arc::new(report) }, None, now);
     }
 
     /// A peer's process passes reports on. Says whether one of them is news; `micros` is what the wall clock says.
-    pub fn hear(&mut self, reports: Reports, from: Process, micros: u64, now: Instant) -> bool {
+    pub fn hear(&mut self, reports: Reports, from: ProcessId, micros: u64, now: Instant) -> bool {
         let before = self.version;
         for told in reports.into_iter() {
             let node = &told.report.node;
@@ -160,12 +162,12 @@ impl Members {
         true
     }
 
-    fn keep(&mut self, told: Told, from: Option<Process>, now: Instant) {
+    fn keep(&mut self, told: ToldReport, from: Option<ProcessId>, now: Instant) {
         self.version += 1;
         let (version, age) = (self.version, told.age());
-        let Told { number, report, .. } = told;
+        let ToldReport { number, report, .. } = told;
         let node = report.node.clone();
-        self.members.insert(node, Member { number, age, came: now, version, from, report });
+        self.members.insert(node, KeptReport { number, age, came: now, version, from, report });
     }
 
     /// Forgets what was told long ago, and a silent node if another life of it is there.
@@ -179,7 +181,7 @@ impl Members {
             let name = node.life_name().filter(|_| !is_everywhere(address));
             (name.unwrap_or(node.as_str()).to_owned(), address.clone())
         };
-        for Member { number, report, .. } in self.members.values() {
+        for KeptReport { number, report, .. } in self.members.values() {
             let greatest = last.entry(place(report)).or_default();
             *greatest = (*greatest).max(*number);
         }
@@ -193,7 +195,12 @@ impl Members {
 
     /// What a reader is to be told next, if it was told all up to `version`: what goes into one message, and up to
     /// which version it was told all then. Nothing if it knows the rest.
-    pub fn since(&self, version: u64, reader: &Reader<'_>, now: Instant) -> (Vec<Told>, u64) {
+    pub fn since(
+        &self,
+        version: u64,
+        reader: &GossipReader<'_>,
+        now: Instant,
+    ) -> (Vec<ToldReport>, u64) {
         let mut members: Vec<_> =
             self.members.values().filter(|member| member.version > version).collect();
         members.sort_by_key(|member| member.version);
@@ -215,7 +222,7 @@ impl Members {
 
     /// The nodes that a reader reads itself, as far as it has told: it hears of them from them. So in a mesh in which
     /// each node reads each other one a report crosses a link once, and not once for each node.
-    fn read_by(&self, reader: &Reader<'_>) -> Vec<&Source> {
+    fn read_by(&self, reader: &GossipReader<'_>) -> Vec<&Source> {
         let member = reader.node.and_then(|node| self.members.get(node));
         let reads = member.into_iter().flat_map(|member| &member.report.reads);
         let reads = reads.filter(|read| read.state == PeerState::Connected);
@@ -223,7 +230,7 @@ impl Members {
     }
 
     /// What all nodes but this one have told, by their names.
-    pub fn others(&mut self, now: Instant) -> Vec<Told> {
+    pub fn others(&mut self, now: Instant) -> Vec<ToldReport> {
         self.forget(now);
         let others = self.members.iter().filter(|(node, _)| self.own.as_ref() != Some(node));
         others.map(|(_, member)| member.told(now)).collect()
@@ -232,11 +239,11 @@ impl Members {
 
 /// Who is to be told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reader<'a> {
+pub struct GossipReader<'a> {
     /// Its source.
     pub node: Option<&'a Source>,
     /// Its process.
-    pub process: Option<Process>,
+    pub process: Option<ProcessId>,
 }
 
 #[cfg(test)]

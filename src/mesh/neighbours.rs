@@ -17,7 +17,7 @@ use smol::stream::Stream as _;
 use crate::manager::Handle;
 use crate::mesh::members::Reports;
 use crate::mesh::roster::Roster;
-use crate::mesh::tree::{LinkId, Order, Ping, Process, Summary, Tree};
+use crate::mesh::tree::{BroadcastTree, HaveSummary, LinkId, LinkOrder, Ping, ProcessId};
 use crate::source::Source;
 
 /// The streams of one process.
@@ -31,14 +31,14 @@ pub struct Neighbours {
 
 #[derive(Debug)]
 struct Links {
-    tree: Tree,
+    tree: BroadcastTree,
     /// Who is woken when the peer of a link is to be told something.
     wakes: BTreeMap<LinkId, Sender<()>>,
 }
 
 impl Links {
     /// Does something to the tree, and wakes those whose peers are to be told something then.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Tree) -> T) -> T {
+    fn change<T>(&mut self, change: impl FnOnce(&mut BroadcastTree) -> T) -> T {
         let changed = change(&mut self.tree);
         for id in self.tree.ordered() {
             if let Some(wake) = self.wakes.get(&id) {
@@ -53,7 +53,7 @@ impl Links {
 impl Neighbours {
     /// Of a process that begins; with a random number that no other process has.
     pub fn new(number: u64) -> Self {
-        let tree = Tree::new(fastrand::Rng::with_seed(number));
+        let tree = BroadcastTree::new(fastrand::Rng::with_seed(number));
         Self {
             roster: Roster::default(),
             number,
@@ -62,35 +62,35 @@ impl Neighbours {
     }
 
     /// This process, while the node's streams have begun anew so often.
-    pub fn process(&self, generation: u64) -> Process {
-        Process { number: self.number, generation }
+    pub fn process(&self, generation: u64) -> ProcessId {
+        ProcessId { number: self.number, generation }
     }
 
     /// A stream from a peer begins, of which this process is the one that sends.
-    pub fn begin(self: &Arc<Self>, process: Process, handle: Handle) -> Branch {
+    pub fn begin(self: &Arc<Self>, process: ProcessId, handle: Handle) -> PeerLink {
         let (wake, woken) = async_channel::bounded(1);
         let mut links = self.lock();
         let id = links.tree.begin(Some(process));
         links.wakes.insert(id, wake);
         drop(links);
         let (neighbours, woken) = (self.clone(), Box::pin(woken));
-        Branch { neighbours, handle, id, process, woken, has_ping: true, look: Timer::never() }
+        PeerLink { neighbours, handle, id, process, woken, has_ping: true, look: Timer::never() }
     }
 
     /// A process begins to read this node, and has said what it has.
-    pub fn is_read_by(&self, process: &Process) {
+    pub fn is_read_by(&self, process: &ProcessId) {
         self.lock().change(|tree| tree.is_read_by(process));
     }
 
     /// A process that reads this node has given it an order.
-    pub fn mirror(&self, process: &Process, order: Order) {
+    pub fn mirror(&self, process: &ProcessId, order: LinkOrder) {
         self.lock().change(|tree| tree.mirror(process, order, Instant::now()));
     }
 
     /// Which of these, by their order, a process that reads this node is known to have.
     pub fn known_of<'a>(
         &self,
-        process: &Process,
+        process: &ProcessId,
         stamps: impl Iterator<Item = (&'a Source, u64)>,
     ) -> Vec<usize> {
         let links = self.lock();
@@ -106,12 +106,12 @@ impl Neighbours {
 }
 
 /// The stream from one peer. It ends when this is dropped.
-pub struct Branch {
+pub struct PeerLink {
     neighbours: Arc<Neighbours>,
     handle: Handle,
     id: LinkId,
     /// The process that sends.
-    process: Process,
+    process: ProcessId,
     woken: Pin<Box<Receiver<()>>>,
     /// Whether the peer may have to be told something.
     has_ping: bool,
@@ -119,7 +119,7 @@ pub struct Branch {
     look: Timer,
 }
 
-impl Branch {
+impl PeerLink {
     /// The stream was read to its end, and what came is settled.
     pub fn reaches_end(&self) {
         self.neighbours.lock().tree.reaches_end(self.id);
@@ -138,10 +138,10 @@ impl Branch {
     }
 
     /// The peer says what it has.
-    pub fn hear(&mut self, summary: Summary) {
+    pub fn hear(&mut self, summary: HaveSummary) {
         let (id, state) = (self.id, self.handle.last_state());
         let now = Instant::now();
-        let hear = |tree: &mut Tree| tree.hear(id, summary, state.stamps(), now);
+        let hear = |tree: &mut BroadcastTree| tree.hear(id, summary, state.stamps(), now);
         let look = self.neighbours.lock().change(hear);
         self.look_at(look);
     }
@@ -162,7 +162,7 @@ impl Branch {
             // A timer that is set anew has to be polled, or nobody is woken by it.
             while self.look.poll(context).is_ready() {
                 let (id, state) = (self.id, self.handle.last_state());
-                let look = |tree: &mut Tree| tree.look(id, state.stamps(), Instant::now());
+                let look = |tree: &mut BroadcastTree| tree.look(id, state.stamps(), Instant::now());
                 let look = self.neighbours.lock().change(look);
                 self.look_at(look);
             }
@@ -186,7 +186,7 @@ impl Branch {
     }
 }
 
-impl Drop for Branch {
+impl Drop for PeerLink {
     fn drop(&mut self) {
         let state = self.handle.last_state();
         let mut links = self.neighbours.lock();
@@ -204,8 +204,8 @@ mod tests {
     use crate::manager::Manager;
 
     /// The stream from a process, which was read to its end.
-    fn begin(neighbours: &Arc<Neighbours>, handle: &Handle, number: u64) -> (Branch, Process) {
-        let process = Process { number, generation: 0 };
+    fn begin(neighbours: &Arc<Neighbours>, handle: &Handle, number: u64) -> (PeerLink, ProcessId) {
+        let process = ProcessId { number, generation: 0 };
         let branch = neighbours.begin(process, handle.clone());
         branch.reaches_end();
         (branch, process)
@@ -217,7 +217,7 @@ mod tests {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());
             let neighbours = Arc::new(Neighbours::new(7));
-            assert_eq!(neighbours.process(3), Process { number: 7, generation: 3 });
+            assert_eq!(neighbours.process(3), ProcessId { number: 7, generation: 3 });
             let begin = |number| begin(&neighbours, &handle, number);
             let ((one, first), (mut other, second)) = (begin(1), begin(2));
             let source = "b~00000000".parse().unwrap();
@@ -228,15 +228,15 @@ mod tests {
             assert_eq!(neighbours.known_of(&first, stamps.into_iter()), [1, 3]);
             neighbours.is_read_by(&first);
             assert!(neighbours.known_of(&first, stamps.into_iter()).is_empty());
-            neighbours.mirror(&second, Order::Lazy);
+            neighbours.mirror(&second, LinkOrder::Lazy);
             let ping = poll_fn(|context| other.poll_ping(context)).await;
-            assert_eq!(ping, Ping::Order(Order::Lazy));
+            assert_eq!(ping, Ping::Order(LinkOrder::Lazy));
             let again =
                 smol::spawn(async move { poll_fn(|context| other.poll_ping(context)).await });
             drop(one);
             let stamps = [(&source, 2)];
             assert!(neighbours.known_of(&first, stamps.into_iter()).is_empty());
-            assert_eq!(again.await, Ping::Order(Order::Eager(None)), "it is the only one left");
+            assert_eq!(again.await, Ping::Order(LinkOrder::Eager(None)), "it is the only one left");
         });
     }
 
@@ -248,13 +248,13 @@ mod tests {
             let neighbours = Arc::new(Neighbours::new(7));
             let begin = |number| begin(&neighbours, &handle, number);
             let ((_one, _), (mut other, second)) = (begin(1), begin(2));
-            neighbours.mirror(&second, Order::Lazy);
+            neighbours.mirror(&second, LinkOrder::Lazy);
             let mut next = async || poll_fn(|context| other.poll_ping(context)).await;
-            assert_eq!(next().await, Ping::Order(Order::Lazy));
+            assert_eq!(next().await, Ping::Order(LinkOrder::Lazy));
             assert_eq!(next().await, Ping::Proof(0));
             let summary = |source: &str, from| {
                 let have = [(source.parse().unwrap(), 2)].into_iter().collect();
-                Summary { have, from, to: from + 1 }
+                HaveSummary { have, from, to: from + 1 }
             };
             other.hear(summary("a~00000000", 0));
             // Most of the time that the first one has.
@@ -267,7 +267,7 @@ mod tests {
             };
             let begin = Instant::now();
             let ping = poll_fn(|context| other.poll_ping(context)).or(late).await;
-            assert_eq!(ping, Ping::Order(Order::Eager(Some(1))));
+            assert_eq!(ping, Ping::Order(LinkOrder::Eager(Some(1))));
             // Else it was seen only since somebody else woke the task.
             assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
         });

@@ -8,8 +8,8 @@ use async_channel::{Receiver, Sender};
 
 use crate::fanout::Fanout;
 use crate::manager::wall_clock;
-use crate::mesh::members::{Members, Reader, Report, Reports, Told};
-use crate::mesh::tree::Process;
+use crate::mesh::members::{GossipReader, Members, Report, Reports, ToldReport};
+use crate::mesh::tree::ProcessId;
 use crate::mesh::websocket::Note;
 use crate::source::Source;
 
@@ -36,7 +36,7 @@ impl Default for Roster {
 
 impl Roster {
     /// A peer's process passes reports on.
-    pub fn hear(&self, reports: Reports, from: Process) {
+    pub fn hear(&self, reports: Reports, from: ProcessId) {
         let micros = wall_clock().as_micros();
         if self.lock().hear(reports, from, micros, Instant::now()) {
             self.stir();
@@ -75,7 +75,7 @@ impl Roster {
     }
 
     /// What all nodes but this one have told, by their names.
-    pub fn others(&self) -> Vec<Told> {
+    pub fn others(&self) -> Vec<ToldReport> {
         self.lock().others(Instant::now())
     }
 
@@ -108,7 +108,7 @@ impl Roster {
 
     /// The message for a reader that was told all up to `version`, if there is something for it, and the version up
     /// to which it was told all then.
-    pub fn message(&self, version: u64, reader: &Reader<'_>) -> (Option<String>, u64) {
+    pub fn message(&self, version: u64, reader: &GossipReader<'_>) -> (Option<String>, u64) {
         let (told, version) = self.lock().since(version, reader, Instant::now());
         let text = (!told.is_empty()).then(|| Note::Members(Reports::new(told)).encode());
         (text, version)

@@ -6,7 +6,7 @@
 //! link *eager* again (Leitao, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007). Links are never
 //! closed for that.
 //!
-//! This is pure logic: time and randomness are arguments. [`Tree`] is what a node's upstreams decide by,
+//! This is pure logic: time and randomness are arguments. [`BroadcastTree`] is what a node's upstreams decide by,
 //! [`Herald`] makes the summaries that all downstreams of a node share, and [`Flow`] is where one downstream
 //! stands.
 //!
@@ -20,8 +20,8 @@
 //!   than that.
 //! - *No echo.* A downstream leaves out what its reader's process sent to this node. Whatever a node sends, or
 //!   says that it has, is counted by its clock, and so is all before it of the same source; and as long as it
-//!   takes no base, a clock does not go back. So [`Tree`] keeps a clock of what each neighbour is known to have,
-//!   under the [`Process`] that said so: a random number, and how often that process began anew. Another process
+//!   takes no base, a clock does not go back. So [`BroadcastTree`] keeps a clock of what each neighbour is known to have,
+//!   under the [`ProcessId`] that said so: a random number, and how often that process began anew. Another process
 //!   on an old copy of the same directory is another one. But a process may be put back to what it was earlier,
 //!   with all its memory, as virtual machines are. It has to dial again then, and what was heard of it before, or
 //!   was on its way, does not count. So what comes on a link counts from the pong of a ping on that was sent when
@@ -32,24 +32,24 @@
 //! - The last eager link of a node stays eager, and one that is still being read to its end is eager.
 
 mod flow;
+mod have;
 mod herald;
 mod link;
-mod order;
-mod process;
-mod summary;
+mod ping;
+mod process_id;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::clock::VectorClock;
 use crate::source::Source;
-use link::{Link, Standing};
+use link::{LinkMode, LinkState};
 
 pub use flow::{Flow, Said, UnknownPosition};
-pub use herald::{Beat, Herald};
-pub use order::{Order, Ping};
-pub use process::Process;
-pub use summary::Summary;
+pub use have::HaveSummary;
+pub use herald::{Announcement, Herald};
+pub use ping::{LinkOrder, Ping};
+pub use process_id::ProcessId;
 
 /// A link that brought so many transactions in a row, none of them new, becomes lazy.
 const KNOWN_IN_A_ROW: u64 = 16;
@@ -74,8 +74,8 @@ pub struct LinkId(u64);
 
 /// The links of one node to the peers that it reads.
 #[derive(Debug)]
-pub struct Tree {
-    links: BTreeMap<LinkId, Link>,
+pub struct BroadcastTree {
+    links: BTreeMap<LinkId, LinkState>,
     next: u64,
     /// What is to come since a link was made eager.
     promises: Vec<Promise>,
@@ -92,7 +92,7 @@ struct Promise {
     until: Instant,
 }
 
-impl Tree {
+impl BroadcastTree {
     /// No links yet.
     pub fn new(random: fastrand::Rng) -> Self {
         let (links, promises, ordered) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -100,10 +100,10 @@ impl Tree {
     }
 
     /// A stream begins, which brings all that this node lacks. Its peer says which process it is, if it does.
-    pub fn begin(&mut self, process: Option<Process>) -> LinkId {
+    pub fn begin(&mut self, process: Option<ProcessId>) -> LinkId {
         let id = LinkId(self.next);
         self.next += 1;
-        self.links.insert(id, Link::new(process));
+        self.links.insert(id, LinkState::new(process));
         self.ordered.push(id);
         id
     }
@@ -111,9 +111,9 @@ impl Tree {
     /// A stream was read to its end once, so that it may become lazy.
     pub fn reaches_end(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id)
-            && link.standing == Standing::Begun
+            && link.standing == LinkMode::Begun
         {
-            link.standing = Standing::Eager;
+            link.standing = LinkMode::Eager;
         }
     }
 
@@ -121,7 +121,7 @@ impl Tree {
     pub fn end(&mut self, id: LinkId, settled: &VectorClock, now: Instant) {
         self.promises.retain(|promise| promise.link != id);
         let Some(link) = self.links.remove(&id) else { return };
-        if link.standing == Standing::Lazy {
+        if link.standing == LinkMode::Lazy {
             return;
         }
         let lazy: Vec<_> = self.lazy().collect();
@@ -168,7 +168,7 @@ impl Tree {
             && let Some(least) = self.least()
         {
             self.make_lazy(least);
-            self.links.values_mut().for_each(Link::count_anew);
+            self.links.values_mut().for_each(LinkState::count_anew);
         }
     }
 
@@ -176,7 +176,7 @@ impl Tree {
     pub fn hear(
         &mut self,
         id: LinkId,
-        summary: Summary,
+        summary: HaveSummary,
         settled: &VectorClock,
         now: Instant,
     ) -> Option<Instant> {
@@ -188,7 +188,7 @@ impl Tree {
     /// Makes a lazy link eager if it has had for long what is lacking here. Says when to look again.
     pub fn look(&mut self, id: LinkId, settled: &VectorClock, now: Instant) -> Option<Instant> {
         self.promises.retain(|promise| promise.until > now);
-        let link = self.links.get_mut(&id).filter(|link| link.standing == Standing::Lazy)?;
+        let link = self.links.get_mut(&id).filter(|link| link.standing == LinkMode::Lazy)?;
         link.forget(settled);
         let Some(due) = self.links[&id].lack(&self.had(settled, now)) else {
             // What another link is to bring may not come.
@@ -204,7 +204,7 @@ impl Tree {
 
     /// This node is read by a process from now on, which has told what it has: what was known of it before does
     /// not count.
-    pub fn is_read_by(&mut self, process: &Process) {
+    pub fn is_read_by(&mut self, process: &ProcessId) {
         for (id, link) in self.links.iter_mut().filter(|(_, link)| link.is_of(process)) {
             link.is_to_prove();
             self.ordered.push(*id);
@@ -212,20 +212,20 @@ impl Tree {
     }
 
     /// How far a process that reads this node is known to have the sources; none if nothing is known of it.
-    pub fn known_of(&self, process: &Process) -> Option<&VectorClock> {
+    pub fn known_of(&self, process: &ProcessId) -> Option<&VectorClock> {
         let link = self.links.values().rev().find(|link| link.is_of(process))?;
         Some(&link.theirs)
     }
 
     /// A process that reads this node has given it an order: the link to that process, if there is one, goes the
     /// same way.
-    pub fn mirror(&mut self, process: &Process, order: Order, now: Instant) {
+    pub fn mirror(&mut self, process: &ProcessId, order: LinkOrder, now: Instant) {
         let links = self.links.iter().filter(|(_, link)| link.is_of(process));
         let Some((id, link)) = links.map(|(id, link)| (*id, link)).next_back() else { return };
-        let (may_be_lazy, is_lazy) = (link.may_be_lazy(), link.standing == Standing::Lazy);
+        let (may_be_lazy, is_lazy) = (link.may_be_lazy(), link.standing == LinkMode::Lazy);
         match order {
-            Order::Lazy if may_be_lazy && self.eager().nth(1).is_some() => self.make_lazy(id),
-            Order::Eager(_) if is_lazy => self.graft(id, now),
+            LinkOrder::Lazy if may_be_lazy && self.eager().nth(1).is_some() => self.make_lazy(id),
+            LinkOrder::Eager(_) if is_lazy => self.graft(id, now),
             _ => (),
         }
     }
@@ -233,7 +233,7 @@ impl Tree {
     /// Whether a link is lazy.
     #[cfg(feature = "internals")]
     pub fn is_lazy(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(|link| link.standing == Standing::Lazy)
+        self.links.get(&id).is_some_and(|link| link.standing == LinkMode::Lazy)
     }
 
     /// A pong came on a link.
@@ -253,17 +253,17 @@ impl Tree {
         self.links.get_mut(&id)?.ping()
     }
 
-    fn of(&self, standing: Standing) -> impl Iterator<Item = LinkId> {
+    fn of(&self, standing: LinkMode) -> impl Iterator<Item = LinkId> {
         let links = self.links.iter().filter(move |(_, link)| link.standing == standing);
         links.map(|(id, _)| *id)
     }
 
     fn eager(&self) -> impl Iterator<Item = LinkId> {
-        self.of(Standing::Eager)
+        self.of(LinkMode::Eager)
     }
 
     fn lazy(&self) -> impl Iterator<Item = LinkId> {
-        self.of(Standing::Lazy)
+        self.of(LinkMode::Lazy)
     }
 
     /// Of the links that bring little new, the one that brings least.
@@ -272,7 +272,7 @@ impl Tree {
             .links
             .iter()
             .filter(|(_, link)| link.may_be_lazy() && link.brings_little_new_so_far());
-        let share = |link: &Link| link.news as f64 / (link.news + link.known).max(1) as f64;
+        let share = |link: &LinkState| link.news as f64 / (link.news + link.known).max(1) as f64;
         links.min_by(|(_, one), (_, other)| share(one).total_cmp(&share(other))).map(|(id, _)| *id)
     }
 

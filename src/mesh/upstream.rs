@@ -11,18 +11,18 @@
 mod backlog;
 mod batch;
 mod comparison;
-mod dial;
+mod dialers;
 mod end;
+mod handshake;
 mod hearing;
 mod incoming;
 mod joining;
 mod membership;
-mod peers;
-mod plain;
+mod plain_peer;
 mod receiving;
 mod since;
-mod status;
 mod trouble;
+mod upstream_status;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -42,19 +42,19 @@ use crate::query::Query;
 use crate::source::Source;
 use crate::stream::Security;
 use crate::tokens::Tokens;
-use dial::{DialRequest, Welcome, dial};
 use end::ReceivingEnd;
+use handshake::{DialRequest, Welcome, dial};
 use joining::Joining;
-use plain::Memory;
+use plain_peer::Memory;
 use receiving::Receiving;
-use status::Changing;
 use trouble::PeerTrouble;
+use upstream_status::Changing;
 
+pub use dialers::{Dialers, Done, Means, NotDone, PeerChange, Peers, kept};
 pub use hearing::hearing;
 pub use joining::Room;
 pub use membership::{MOST_PEERS, Membership, UnfitPeer};
-pub use peers::{Dialers, Done, Means, NotDone, PeerChange, Peers, kept};
-pub use status::{Divergence, PeerState, UpstreamStatus};
+pub use upstream_status::{Divergence, PeerState, UpstreamStatus};
 
 /// How long finding, connecting and shaking hands may take in all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);

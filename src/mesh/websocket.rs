@@ -4,7 +4,7 @@
 //!
 //! - A turn of its task ends after so many bytes, calls and messages: `Turns`, `MESSAGES_A_TURN`.
 //! - Pongs that the other side does not read wait up to `MAX_PONG_BYTES`.
-//! - A message and the read buffer are no larger than [`Limits`] says.
+//! - A message and the read buffer are no larger than [`SocketLimits`] says.
 //! - Closing takes no longer than `CLOSE_LIMIT`.
 
 mod note;
@@ -37,7 +37,7 @@ use turns::Turns;
 
 pub use note::Note;
 pub use pulse::Pulse;
-pub use silence::{SILENCE_LIMIT, Silence, TICK};
+pub use silence::{PeerSilence, SILENCE_LIMIT, TICK};
 pub use turns::Readiness;
 
 /// How much is read in one turn, in read buffers.
@@ -63,14 +63,14 @@ pub const DIAL_AGAIN: CloseCode = CloseCode::Library(4000);
 
 /// What one end takes in.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct SocketLimits {
     /// The largest message.
     pub message_bytes: usize,
     /// How much is read at once. It is held, and cleared before each read, as long as the stream lives.
     pub read_buffer_bytes: usize,
 }
 
-impl Limits {
+impl SocketLimits {
     fn turns<S>(self, stream: S) -> Turns<S> {
         Turns::new(stream, BUFFERS_A_TURN * self.read_buffer_bytes)
     }
@@ -100,7 +100,7 @@ pub struct Socket<S = Stream> {
 
 /// Why nothing more is heard of the other side.
 #[derive(Debug)]
-pub enum Fault {
+pub enum SocketFault {
     /// It is gone without a close.
     Gone,
     /// It pings, and does not read the pongs.
@@ -115,7 +115,7 @@ pub enum Fault {
     Broken(Error),
 }
 
-impl Fault {
+impl SocketFault {
     /// What the other side is told, if it can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, &'static str)> {
         match self {
@@ -127,7 +127,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SocketFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("closed by the other side"),
@@ -140,13 +140,13 @@ impl fmt::Display for Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for SocketFault {
     fn from(error: io::Error) -> Self {
         Self::Broken(error.into())
     }
 }
 
-impl From<Error> for Fault {
+impl From<Error> for SocketFault {
     fn from(error: Error) -> Self {
         match error {
             Error::ConnectionClosed | Error::AlreadyClosed => Self::Gone,
@@ -160,7 +160,7 @@ impl From<Error> for Fault {
 
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
     /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
-    pub async fn accept(stream: S, read_ahead: Vec<u8>, limits: Limits) -> Self {
+    pub async fn accept(stream: S, read_ahead: Vec<u8>, limits: SocketLimits) -> Self {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let socket =
             WebSocketStream::from_partially_read(stream, read_ahead, Role::Server, config).await;
@@ -174,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
     pub async fn dial(
         request: Request,
         stream: S,
-        limits: Limits,
+        limits: SocketLimits,
     ) -> Result<(Self, Response), Error> {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let (socket, response) = client_async_with_config(request, stream, config).await?;
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
 
     /// The next message. Pings are answered. When the turn is over, there is none until the task is
     /// polled again, which it then is by itself.
-    pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
+    pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, SocketFault>> {
         if self.has_heard_all && self.stream.get_mut().poll_readable(context)?.is_pending() {
             return Poll::Pending;
         }
@@ -222,12 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         self.has_heard_all
     }
 
-    fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, Fault> {
+    fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<Message, SocketFault> {
         match message {
             Some(Ok(Message::Ping(payload))) => {
                 self.pong_bytes += PONG_HEADER_BYTES + payload.len();
                 if self.pong_bytes > MAX_PONG_BYTES {
-                    return Err(Fault::Unread);
+                    return Err(SocketFault::Unread);
                 }
                 Ok(Message::Ping(payload))
             }
@@ -236,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
                 self.is_lost = true;
                 Err(error.into())
             }
-            None => Err(Fault::Gone),
+            None => Err(SocketFault::Gone),
         }
     }
 
@@ -244,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
     ///
     /// # Errors
     /// If the connection is broken.
-    pub fn queue(&mut self, message: Message) -> Result<(), Fault> {
+    pub fn queue(&mut self, message: Message) -> Result<(), SocketFault> {
         self.has_queued = true;
         Ok(Pin::new(&mut self.stream).start_send(message)?)
     }
@@ -255,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
     }
 
     /// Whether all that waited is written.
-    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
         ready!(self.stream.get_mut().poll_put(context))?;
         if self.has_queued || self.pong_bytes > 0 {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
@@ -264,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// A number that changes whenever the other side shows that it lives: see [`Silence`].
+    /// A number that changes whenever the other side shows that it lives: see [`PeerSilence`].
     pub fn signs_of_life(&self) -> u64 {
         self.stream.get_ref().signs_of_life()
     }

@@ -6,7 +6,7 @@ use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::{HttpVersion, Request, Response};
 use crate::mesh::downstream::Hello;
-use crate::mesh::tree::Process;
+use crate::mesh::tree::ProcessId;
 use crate::source::Source;
 
 /// The length of a key: 16 bytes in base64.
@@ -20,7 +20,7 @@ const VERSION: u64 = 2;
 pub fn agree(
     request: &Request,
     source: &Source,
-    process: &Process,
+    process: &ProcessId,
 ) -> Result<(Response, Hello), Response> {
     let wants_upgrade = request.method() == "GET"
         && request.version() == HttpVersion::Http11
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::http::tests::request;
 
-    const PROCESS: Process = Process { number: 17, generation: 3 };
+    const PROCESS: ProcessId = ProcessId { number: 17, generation: 3 };
 
     const HEAD: &str = "Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -20,7 +20,7 @@ use crate::http::{
     HttpVersion, Limits, Phase, ReadBuffer, Request, Response,
 };
 use crate::routes::Answer;
-use crate::stream::{Stream, Takeover, Task};
+use crate::stream::{Stream, Takeover, TakeoverTask};
 
 /// Answers to pipelined requests are gathered up to this size before they are written.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -86,7 +86,7 @@ pub(super) enum ConnectionEnd {
     /// The node shuts down.
     ShutDown,
     /// This task has taken the connection over, and is to be run.
-    TakenOver(Task),
+    TakenOver(TakeoverTask),
 }
 
 /// How a wait for the client ended.

@@ -51,7 +51,7 @@ enum Event {
         link: usize,
         stream: u64,
     },
-    Beat {
+    Announce {
         node: usize,
     },
     Dial {
@@ -72,21 +72,21 @@ enum Event {
 enum Message {
     Transactions(Vec<(Written, u32)>),
     End,
-    Summary(Summary),
+    Summary(HaveSummary),
     Pong(Ping),
 }
 
 /// One node.
 struct Node {
     source: Source,
-    process: Process,
+    process: ProcessId,
     /// What it has, in the order in which it came, and over how many links.
     journal: Vec<(Written, u32)>,
     clock: VectorClock,
     next: u64,
-    tree: Tree,
+    tree: BroadcastTree,
     herald: Herald,
-    /// Whether a beat is to come, since something is new.
+    /// Whether an announcement is to come, since something is new.
     beat_is_due: bool,
     last_beat: u64,
     frozen: bool,
@@ -103,7 +103,7 @@ struct Node {
 pub struct Copy {
     journal: Vec<(Written, u32)>,
     clock: VectorClock,
-    process: Process,
+    process: ProcessId,
 }
 
 /// One link, from a reader to the node that it dials.
@@ -180,11 +180,11 @@ impl World {
     pub fn new(nodes: usize, pairs: &[(usize, usize)], mut random: fastrand::Rng) -> Self {
         let node = |number: usize| Node {
             source: format!("n{number:04}~00000000").parse().unwrap(),
-            process: Process { number: number as u64, generation: 0 },
+            process: ProcessId { number: number as u64, generation: 0 },
             journal: Vec::new(),
             clock: VectorClock::default(),
             next: 0,
-            tree: Tree::new(fastrand::Rng::with_seed(random.u64(..))),
+            tree: BroadcastTree::new(fastrand::Rng::with_seed(random.u64(..))),
             herald: Herald::new(VectorClock::default(), 0),
             beat_is_due: false,
             last_beat: 0,
@@ -279,7 +279,7 @@ impl World {
         links.into_iter().for_each(|link| self.break_stream(link));
         let random = fastrand::Rng::with_seed(self.random.u64(..));
         let node = &mut self.nodes[node];
-        node.tree = Tree::new(random);
+        node.tree = BroadcastTree::new(random);
         node.herald = Herald::new(node.clock.clone(), node.journal.len() as u64);
         node.process.number += 1_000_000;
     }
@@ -381,7 +381,7 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let (node, link) = match &event {
-            Event::Write { node } | Event::Beat { node } => (*node, None),
+            Event::Write { node } | Event::Announce { node } => (*node, None),
             Event::Arrive { link, stream, .. }
             | Event::Settle { link, stream, .. }
             | Event::Look { link, stream }
@@ -418,7 +418,7 @@ impl World {
         }
         match event {
             Event::Write { node } => self.writes(node),
-            Event::Beat { node } => self.beats(node),
+            Event::Announce { node } => self.announces(node),
             Event::Dial { link } => self.dials(link),
             Event::Arrive { link, message, .. } => self.arrives(link, message),
             Event::Settle { link, transactions, .. } => self.settles(link, transactions),
@@ -463,7 +463,7 @@ impl World {
             node.beat_is_due = true;
             let interval = Herald::interval(lazy).as_micros() as u64;
             let after = (node.last_beat + interval).saturating_sub(self.now);
-            self.put(after, Event::Beat { node: number });
+            self.put(after, Event::Announce { node: number });
         }
     }
 
@@ -514,25 +514,25 @@ impl World {
         }
     }
 
-    fn beats(&mut self, number: usize) {
+    fn announces(&mut self, number: usize) {
         let now = self.now;
         let node = &mut self.nodes[number];
         node.beat_is_due = false;
         node.last_beat = now;
-        let beat = node.herald.beat(&node.clock, node.journal.len() as u64).clone();
+        let announcement = node.herald.announce(&node.clock, node.journal.len() as u64).clone();
         for link in node.is_read_over.clone() {
-            self.summarizes(link, &beat);
+            self.summarizes(link, &announcement);
         }
     }
 
-    fn summarizes(&mut self, number: usize, beat: &Arc<Beat>) {
+    fn summarizes(&mut self, number: usize, announcement: &Arc<Announcement>) {
         let link = &mut self.links[number];
         if !link.is_up || link.is_dead {
             return;
         }
-        let summary = match link.flow.summary(link.position as u64, beat) {
+        let summary = match link.flow.summary(link.position as u64, announcement) {
             None => return,
-            Some(Said::Shared) => beat.summary.clone(),
+            Some(Said::Shared) => announcement.summary.clone(),
             Some(Said::Own(summary)) => summary,
         };
         self.send(number, Message::Summary(summary));
@@ -673,13 +673,13 @@ impl World {
         }
     }
 
-    fn is_told(&mut self, number: usize, order: Order) {
+    fn is_told(&mut self, number: usize, order: LinkOrder) {
         let now = self.instant();
         let link = &mut self.links[number];
         let (sender, process) = (link.sender, self.nodes[link.reader].process);
         let node = &mut self.nodes[sender];
-        let beat = node.herald.beat(&node.clock, node.journal.len() as u64);
-        let position = link.flow.follow(order, link.position as u64, beat);
+        let announcement = node.herald.announce(&node.clock, node.journal.len() as u64);
+        let position = link.flow.follow(order, link.position as u64, announcement);
         link.position = position.expect("the order fits") as usize;
         node.tree.mirror(&process, order, now);
         self.feed(number);

@@ -10,7 +10,7 @@ use smol::future::FutureExt;
 use super::frames::frame;
 use crate::fanout::Fanout;
 use crate::manager::{Handle, State};
-use crate::mesh::tree::{Beat, Herald};
+use crate::mesh::tree::{Announcement, Herald};
 use crate::mesh::websocket::Note;
 
 /// The last announcement, and those who read them.
@@ -22,40 +22,40 @@ pub struct Announcements {
 
 #[derive(Default)]
 struct LastAnnouncement {
-    /// What makes the beats, and how often streams had begun anew when its first one was made.
+    /// What makes the announcements, and how often streams had begun anew when its first one was made.
     herald: Option<(Herald, u64)>,
-    /// What is new in a beat, as it is sent.
-    frame: Option<(Arc<Beat>, Arc<[u8]>)>,
+    /// What is new in an announcement, as it is sent.
+    frame: Option<(Arc<Announcement>, Arc<[u8]>)>,
 }
 
 impl Announcements {
-    /// The beat of now.
-    pub fn beat(&self, handle: &Handle) -> Arc<Beat> {
+    /// The announcement of now.
+    pub fn announce(&self, handle: &Handle) -> Arc<Announcement> {
         let mut last = self.lock();
         // Of two that are taken here the later one is the later state.
         let state = handle.last_state();
-        last.beat(&state).clone()
+        last.announce(&state).clone()
     }
 
-    /// The last beat.
-    pub fn last(&self) -> Option<Arc<Beat>> {
+    /// The last announcement.
+    pub fn last(&self) -> Option<Arc<Announcement>> {
         self.lock().herald.as_ref().map(|(herald, _)| herald.last().clone())
     }
 
-    /// What is new in a beat, which is mostly the last one.
-    pub fn frame(&self, beat: &Arc<Beat>) -> Arc<[u8]> {
+    /// What is new in an announcement, which is mostly the last one.
+    pub fn frame(&self, announcement: &Arc<Announcement>) -> Arc<[u8]> {
         let mut last = self.lock();
         if let Some((of, frame)) = &last.frame
-            && Arc::ptr_eq(of, beat)
+            && Arc::ptr_eq(of, announcement)
         {
             return frame.clone();
         }
-        let frame = frame(&Note::Have(beat.summary.clone()).encode());
-        last.frame = Some((beat.clone(), frame.clone()));
+        let frame = frame(&Note::Have(announcement.summary.clone()).encode());
+        last.frame = Some((announcement.clone(), frame.clone()));
         frame
     }
 
-    /// A channel that has something in it if there was another beat since it was last emptied, or before.
+    /// A channel that has something in it if there was another announcement since it was last emptied, or before.
     pub fn subscribe(&self) -> Receiver<()> {
         self.readers.subscribe()
     }
@@ -79,7 +79,7 @@ impl Announcements {
     fn tell(&self, handle: &Handle) -> usize {
         let readers = self.readers.count();
         if readers > 0 {
-            self.lock().beat(&handle.last_state());
+            self.lock().announce(&handle.last_state());
             self.readers.wake();
         }
         readers
@@ -91,7 +91,7 @@ impl Announcements {
 }
 
 impl LastAnnouncement {
-    fn beat(&mut self, state: &State) -> &Arc<Beat> {
+    fn announce(&mut self, state: &State) -> &Arc<Announcement> {
         let (clock, length, generation) =
             (state.stamps(), state.journal_length(), state.generation());
         let first = || (Herald::new(clock.clone(), length), generation);
@@ -100,6 +100,6 @@ impl LastAnnouncement {
             // The readers of before have to dial again.
             (*herald, *of) = first();
         }
-        herald.beat(clock, length)
+        herald.announce(clock, length)
     }
 }

@@ -9,7 +9,7 @@ use crate::mesh::websocket::transfer::Notes;
 use crate::transaction::{Name, Place, Record};
 
 use super::Hello;
-use super::plain::{Parts, nothing_before};
+use super::document_parts::{Parts, nothing_before};
 
 /// What comes before the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

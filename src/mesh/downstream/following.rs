@@ -6,7 +6,7 @@ use std::task::Context;
 use async_channel::Receiver;
 use smol::stream::Stream as _;
 
-use crate::mesh::members::Reader;
+use crate::mesh::members::GossipReader;
 use crate::mesh::roster::Roster;
 
 /// How far a reader is told what nodes tell of themselves.
@@ -46,7 +46,7 @@ impl Following {
     }
 
     /// What it is to be told next; none if it knows all.
-    pub fn message(&mut self, roster: &Roster, reader: &Reader<'_>) -> Option<String> {
+    pub fn message(&mut self, roster: &Roster, reader: &GossipReader<'_>) -> Option<String> {
         let (text, told) = roster.message(self.told, reader);
         // What came after the last wake waits for the next one: else reports that come as fast as they are sent would
         // have no end.
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::mesh::members::Reports;
-    use crate::mesh::tree::Process;
+    use crate::mesh::tree::ProcessId;
 
     #[derive(Default)]
     struct Wakes(AtomicUsize);
@@ -82,7 +82,7 @@ mod tests {
             "hash": {"clock": hash, "state": hash}, "viewers": 0, "reads": [],
         }}]);
         let reports: Reports = serde_json::from_value(reports).unwrap();
-        roster.hear(reports, Process { number: 1, generation: 0 });
+        roster.hear(reports, ProcessId { number: 1, generation: 0 });
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
         let roster = Roster::default();
         let mut following = Following::begin(&roster);
         let mut context = Context::from_waker(Waker::noop());
-        let reader = Reader::default();
+        let reader = GossipReader::default();
         let mut told = 0;
         for number in 1..10 {
             hear(&roster, number);
@@ -116,7 +116,7 @@ mod tests {
         following.seen = Some(roster.version());
         for number in 1..4 {
             assert!(following.has_news(&roster, &mut context));
-            following.message(&roster, &Reader::default());
+            following.message(&roster, &GossipReader::default());
             assert!(!following.has_news(&roster, &mut context));
             hear(&roster, number);
             roster.wake();

@@ -32,14 +32,14 @@ use smol::Timer;
 use smol::stream::Stream as _;
 
 use super::course::Course;
+use super::downstreams::SendingProgress;
 use super::following::Following;
 use super::frames::{Frames, frame};
-use super::status::SendingProgress;
 use super::{Downstream, SendingEnd};
 use crate::manager::{Handle, StateHash};
-use crate::mesh::members::Reader;
-use crate::mesh::tree::{Flow, Order, Process, Said};
-use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
+use crate::mesh::members::GossipReader;
+use crate::mesh::tree::{Flow, LinkOrder, ProcessId, Said};
+use crate::mesh::websocket::{Note, PeerSilence, Pulse, Socket, SocketFault, TICK};
 
 /// How many batches are written in one turn of a session.
 const BATCHES_A_TURN: u32 = 4;
@@ -69,16 +69,16 @@ pub(super) struct Sending<'a> {
     is_told_of_end: bool,
     flow: Flow,
     /// When there is something to tell a lazy reader.
-    beats: Option<Pin<Box<Receiver<()>>>>,
+    announced: Option<Pin<Box<Receiver<()>>>>,
     /// What it is told of other nodes; none if it does not want to be.
     following: Option<Following>,
     /// Whether it was told of them just now: then it is the journal's turn.
     has_told: bool,
     /// The process that reads, of which it may be known what it has.
-    reader: Option<Process>,
+    reader: Option<ProcessId>,
     ping: PingState,
     ticks: Timer,
-    silence: Silence,
+    silence: PeerSilence,
     shutdown: Pin<Box<Receiver<Infallible>>>,
 }
 
@@ -95,7 +95,7 @@ enum PingState {
 /// What happens to a session.
 enum SendingEvent {
     /// A message came, or the stream failed.
-    Heard(Result<Message, Fault>),
+    Heard(Result<Message, SocketFault>),
     /// What came before is written, and what comes next has to be got.
     Written(NextToGet),
     /// The state hash for the next ping is there, if there is any.
@@ -130,7 +130,7 @@ impl<'a> Sending<'a> {
             is_behind,
             is_told_of_end,
             flow: Flow::default(),
-            beats: None,
+            announced: None,
             following,
             has_told: false,
             reader,
@@ -138,7 +138,7 @@ impl<'a> Sending<'a> {
             // something.
             ping: PingState::hashing(&session.handle),
             ticks: Timer::interval(TICK),
-            silence: Silence::default(),
+            silence: PeerSilence::default(),
             shutdown: Box::pin(shutdown),
         }
     }
@@ -189,8 +189,10 @@ impl<'a> Sending<'a> {
                 let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                 Err(SendingEnd::Closing { too_large })
             }
-            Message::Ping(payload) if self.session.hello.takes_notes() => Order::decode(&payload)
-                .map_or(Ok(()), |order| self.obey(order.map_err(SendingEnd::BadOrder)?)),
+            Message::Ping(payload) if self.session.hello.takes_notes() => {
+                LinkOrder::decode(&payload)
+                    .map_or(Ok(()), |order| self.obey(order.map_err(SendingEnd::BadOrder)?))
+            }
             _ => Ok(()),
         }
     }
@@ -249,7 +251,7 @@ impl<'a> Sending<'a> {
     /// Tells of other nodes what the reader was not told.
     fn tell_news(&mut self) -> Result<(), SendingEnd> {
         let Downstream { downstreams, hello, .. } = self.session;
-        let reader = Reader { node: hello.node.as_ref(), process: hello.process };
+        let reader = GossipReader { node: hello.node.as_ref(), process: hello.process };
         let Some(following) = &mut self.following else { return Ok(()) };
         match following.message(&downstreams.neighbours.roster, &reader) {
             Some(text) => Ok(self.socket.queue(Message::text(text))?),
@@ -258,8 +260,8 @@ impl<'a> Sending<'a> {
     }
 
     fn poll_growth(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let next = match &mut self.beats {
-            Some(beats) => beats,
+        let next = match &mut self.announced {
+            Some(announced) => announced,
             None => &mut self.grown,
         };
         // When the channel is closed the node is stopping, and there is another one for that.
@@ -318,24 +320,24 @@ impl<'a> Sending<'a> {
     /// Tells a lazy reader what it was not told yet.
     fn say_what_there_is(&mut self, position: u64) {
         let announcements = &self.session.downstreams.announcements;
-        let Some(beat) = announcements.last() else { return };
-        match self.flow.summary(position, &beat) {
+        let Some(announcement) = announcements.last() else { return };
+        match self.flow.summary(position, &announcement) {
             None => (),
-            Some(Said::Shared) => self.socket.put(announcements.frame(&beat)),
+            Some(Said::Shared) => self.socket.put(announcements.frame(&announcement)),
             Some(Said::Own(summary)) => self.socket.put(frame(&Note::Have(summary).encode())),
         }
     }
 
     /// Goes on as the reader says.
-    fn obey(&mut self, order: Order) -> Result<(), SendingEnd> {
+    fn obey(&mut self, order: LinkOrder) -> Result<(), SendingEnd> {
         let Downstream { handle, downstreams, hello, .. } = self.session;
-        let beat = downstreams.announcements.beat(handle);
-        let followed = self.flow.follow(order, self.position(), &beat);
+        let announcement = downstreams.announcements.announce(handle);
+        let followed = self.flow.follow(order, self.position(), &announcement);
         let position = followed.map_err(|unfit| SendingEnd::BadOrder(unfit.to_string()))?;
         self.progress.position.store(position, Ordering::Relaxed);
         let is_lazy = self.flow.is_lazy();
         self.progress.lazy.store(is_lazy, Ordering::Relaxed);
-        self.beats = is_lazy.then(|| Box::pin(downstreams.announcements.subscribe()));
+        self.announced = is_lazy.then(|| Box::pin(downstreams.announcements.subscribe()));
         self.is_behind = true;
         if let Some(process) = &hello.process {
             downstreams.neighbours.mirror(process, order);

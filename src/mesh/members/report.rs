@@ -39,12 +39,12 @@ pub struct Report {
     /// How many pages and tools read it.
     pub viewers: u64,
     /// The peers that it reads: the first [`MOST_READS`].
-    pub reads: Vec<Read>,
+    pub reads: Vec<ReportedPeer>,
 }
 
 /// How it stands with a peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Read {
+pub struct ReportedPeer {
     /// The peer that is dialed.
     pub address: String,
     /// The source of the node that answered last; none if it has not said who it is.
@@ -67,7 +67,7 @@ pub struct Read {
 
 /// A report as it travels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Told {
+pub struct ToldReport {
     /// Later ones of a node have greater numbers.
     pub number: u64,
     /// How old it is.
@@ -78,14 +78,14 @@ pub struct Told {
 
 /// Reports as they come in one message, each of them as it has to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Told>")]
-pub struct Reports(Vec<Told>);
+#[serde(try_from = "Vec<ToldReport>")]
+pub struct Reports(Vec<ToldReport>);
 
 impl Report {
     /// How many bytes its text has at most.
     pub fn most_bytes(&self) -> usize {
         // A quotation mark and a backslash take two, and there are no control characters.
-        let read = |Read { address, node, .. }: &Read| {
+        let read = |ReportedPeer { address, node, .. }: &ReportedPeer| {
             READ_BYTES + 2 * (address.len() + node.as_ref().map_or(0, |node| node.as_str().len()))
         };
         let own = REPORT_BYTES + 2 * (self.address.len() + self.node.as_str().len());
@@ -151,7 +151,7 @@ pub fn told_number(number: u64) -> u64 {
     number.min(MAX_SAFE_INTEGER)
 }
 
-impl Told {
+impl ToldReport {
     /// How old it is.
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.told_ms)
@@ -160,31 +160,31 @@ impl Told {
 
 impl Reports {
     /// What a node passes on.
-    pub fn new(reports: Vec<Told>) -> Self {
+    pub fn new(reports: Vec<ToldReport>) -> Self {
         Self(reports)
     }
 }
 
 impl IntoIterator for Reports {
-    type Item = Told;
-    type IntoIter = std::vec::IntoIter<Told>;
+    type Item = ToldReport;
+    type IntoIter = std::vec::IntoIter<ToldReport>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
 }
 
-impl TryFrom<Vec<Told>> for Reports {
+impl TryFrom<Vec<ToldReport>> for Reports {
     type Error = String;
 
-    fn try_from(reports: Vec<Told>) -> Result<Self, String> {
+    fn try_from(reports: Vec<ToldReport>) -> Result<Self, String> {
         if reports.len() > MOST_NODES {
             return Err(format!(
                 "{} reports, and at most {MOST_NODES} are passed on",
                 reports.len()
             ));
         }
-        for Told { number, told_ms, report } in &reports {
+        for ToldReport { number, told_ms, report } in &reports {
             check_number(
                 [*number, *told_ms].into_iter().find(|number| *number > MAX_SAFE_INTEGER),
             )?;

@@ -16,8 +16,8 @@ fn report(node: &str) -> Report {
     }
 }
 
-fn read(node: &str) -> Read {
-    Read {
+fn read(node: &str) -> ReportedPeer {
+    ReportedPeer {
         address: "a:1".into(),
         node: Some(node.parse().unwrap()),
         state: PeerState::Connected,
@@ -30,12 +30,12 @@ fn read(node: &str) -> Read {
     }
 }
 
-fn told(node: &str, number: u64, age: Duration) -> Told {
-    Told { number, told_ms: age.as_millis() as u64, report: Arc::new(report(node)) }
+fn told(node: &str, number: u64, age: Duration) -> ToldReport {
+    ToldReport { number, told_ms: age.as_millis() as u64, report: Arc::new(report(node)) }
 }
 
-fn process(number: u64) -> Process {
-    Process { number, generation: 0 }
+fn process(number: u64) -> ProcessId {
+    ProcessId { number, generation: 0 }
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -106,7 +106,7 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
     let now = Instant::now();
     let (mut other, mut first) = (Members::default(), Members::default());
     let pass = |from: &Members, to: &mut Members| {
-        let (reports, _) = from.since(0, &Reader::default(), now);
+        let (reports, _) = from.since(0, &GossipReader::default(), now);
         to.hear(Reports::new(reports), process(1), MICROS, now)
     };
     for number in [MICROS, MICROS + 1, MICROS + 2] {
@@ -123,7 +123,7 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
     assert!(pass(&second, &mut other));
     // As another life it tells nothing of the one before.
     second.tell(report("a~11111111"), MICROS, now);
-    let (told, _) = second.since(0, &Reader::default(), now);
+    let (told, _) = second.since(0, &GossipReader::default(), now);
     assert_eq!(told.len(), 1);
 }
 
@@ -137,7 +137,7 @@ fn a_process_of_which_the_clock_went_back_far_goes_on_from_what_it_is_said_to_ha
         let reports = Reports::new(vec![told("a~00000000", number, seconds(0))]);
         assert!(!members.hear(reports, process(1), micros, now));
         members.tell(report("a~00000000"), micros, now);
-        let (told, _) = members.since(0, &Reader::default(), now);
+        let (told, _) = members.since(0, &GossipReader::default(), now);
         assert_eq!(told.iter().map(|told| told.number).collect::<Vec<_>>(), [expected]);
     }
 }
@@ -170,7 +170,7 @@ fn a_reader_is_told_once_what_it_does_not_know() {
     }
     let names = |version: u64, reader: u64, members: &Members| {
         let node = "reader~00000000".parse().unwrap();
-        let reader = Reader { node: Some(&node), process: Some(process(reader)) };
+        let reader = GossipReader { node: Some(&node), process: Some(process(reader)) };
         let (told, next) = members.since(version, &reader, now);
         assert_eq!(next, members.version());
         told.iter().map(|told| told.report.node.life_name().unwrap()).collect::<Vec<_>>().join(" ")
@@ -189,7 +189,7 @@ fn a_reader_is_told_once_what_it_does_not_know() {
     Arc::make_mut(&mut reader.report).reads = vec![
         read("own~00000000"),
         read("a~00000000"),
-        Read { state: PeerState::Waiting, ..read("b~00000000") },
+        ReportedPeer { state: PeerState::Waiting, ..read("b~00000000") },
     ];
     members.hear(Reports::new(vec![reader]), process(9), MICROS, now);
     for node in ["a~00000000", "b~00000000"] {
@@ -207,7 +207,7 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
     members.tell(report("own~00000000"), MICROS, begin);
     for number in 0..2 * MOST_NODES as u64 {
         let mut told = told(&format!("n{number:03}~00000000"), number, seconds(0));
-        let read = Read { address: "x".repeat(512), ..read("a~00000000") };
+        let read = ReportedPeer { address: "x".repeat(512), ..read("a~00000000") };
         Arc::make_mut(&mut told.report).reads = vec![read; MOST_READS];
         let now = begin + Duration::from_millis(number);
         members.hear(Reports::new(vec![told]), process(1), MICROS, now);
@@ -227,7 +227,7 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
     assert_eq!(members.interval(), LONGEST_INTERVAL);
     let (mut version, mut count) = (0, 0);
     while version < members.version() {
-        let (told, next) = members.since(version, &Reader::default(), now);
+        let (told, next) = members.since(version, &GossipReader::default(), now);
         let text = serde_json::to_string(&Reports::new(told.clone())).unwrap();
         assert!(text.len() < 1 << 18, "{}", text.len());
         assert!(serde_json::from_str::<Reports>(&text).is_ok());
@@ -265,7 +265,7 @@ impl Mesh {
     fn cross(&mut self, link: usize) {
         let (from, to, version) = self.links[link];
         let node = Self::name(to).parse().unwrap();
-        let reader = Reader { node: Some(&node), process: Some(process(self.processes[to])) };
+        let reader = GossipReader { node: Some(&node), process: Some(process(self.processes[to])) };
         let (told, version) = self.nodes[from].since(version, &reader, self.now);
         for told in &told {
             let key = (from, to, told.report.node.clone(), told.number);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Beat, Order, Summary};
+use super::{Announcement, HaveSummary, LinkOrder};
 
 /// What a downstream sends.
 #[derive(Debug, Default)]
@@ -13,10 +13,10 @@ pub enum Flow {
     Eager,
     /// The journal as far as it went when this was asked for, and then summaries.
     Lazy {
-        /// The beat then.
-        first: Arc<Beat>,
-        /// The beat that the reader was told of last.
-        last: Arc<Beat>,
+        /// The announcement then.
+        first: Arc<Announcement>,
+        /// The announcement that the reader was told of last.
+        last: Arc<Announcement>,
     },
 }
 
@@ -48,22 +48,22 @@ impl Flow {
         }
     }
 
-    /// Does as the reader says, if so much of the journal was sent and `beat` is of now. Says from which position
+    /// Does as the reader says, if so much of the journal was sent and `announcement` is of now. Says from which position
     /// on the journal is sent.
     ///
     /// # Errors
     /// If the reader asks for what it was not told of.
     pub fn follow(
         &mut self,
-        order: Order,
+        order: LinkOrder,
         position: u64,
-        beat: &Arc<Beat>,
+        announcement: &Arc<Announcement>,
     ) -> Result<u64, UnknownPosition> {
         match (order, &*self) {
-            (Order::Lazy, Self::Eager) => {
-                *self = Self::Lazy { first: beat.clone(), last: beat.clone() };
+            (LinkOrder::Lazy, Self::Eager) => {
+                *self = Self::Lazy { first: announcement.clone(), last: announcement.clone() };
             }
-            (Order::Eager(from), Self::Lazy { last, .. }) => {
+            (LinkOrder::Eager(from), Self::Lazy { last, .. }) => {
                 let (from, told) = (from.unwrap_or_default(), last.length());
                 if from > told {
                     return Err(UnknownPosition { from, told });
@@ -73,23 +73,27 @@ impl Flow {
                 *self = Self::Eager;
                 return Ok(begin);
             }
-            (Order::Lazy, Self::Lazy { .. }) | (Order::Eager(_), Self::Eager) => (),
+            (LinkOrder::Lazy, Self::Lazy { .. }) | (LinkOrder::Eager(_), Self::Eager) => (),
         }
         Ok(position)
     }
 
     /// What the reader is to be told in place of the journal, if so much of that was sent; none if nothing is new,
     /// or the journal is sent.
-    pub fn summary(&mut self, position: u64, beat: &Arc<Beat>) -> Option<Said> {
+    pub fn summary(&mut self, position: u64, announcement: &Arc<Announcement>) -> Option<Said> {
         if self.sends(position) {
             return None;
         }
         let Self::Lazy { last, .. } = self else { return None };
-        if beat.length() <= last.length() {
+        if announcement.length() <= last.length() {
             return None;
         }
-        let said = if beat.is_after(last) { Said::Shared } else { Said::Own(beat.since(last)) };
-        *last = beat.clone();
+        let said = if announcement.is_after(last) {
+            Said::Shared
+        } else {
+            Said::Own(announcement.since(last))
+        };
+        *last = announcement.clone();
         Some(said)
     }
 }
@@ -97,8 +101,8 @@ impl Flow {
 /// A summary for one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// That of the beat.
+    /// That of the announcement.
     Shared,
-    /// One of its own, since it was not told of each beat.
-    Own(Summary),
+    /// One of its own, since it was not told of each announcement.
+    Own(HaveSummary),
 }

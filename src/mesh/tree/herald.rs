@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Summary;
+use super::HaveSummary;
 use crate::clock::VectorClock;
 
-/// The least and the greatest time between two beats.
+/// The least and the greatest time between two announcements.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 const GREATEST_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -15,19 +15,19 @@ const READERS: usize = 6;
 
 /// What a node had at one moment.
 #[derive(Debug)]
-pub struct Beat {
+pub struct Announcement {
     number: u64,
     length: u64,
     clock: VectorClock,
-    /// What is new since the beat before.
-    pub summary: Summary,
+    /// What is new since the announcement before.
+    pub summary: HaveSummary,
 }
 
-/// The last beat of a node.
+/// The last announcement of a node.
 #[derive(Debug)]
-pub struct Herald(Arc<Beat>);
+pub struct Herald(Arc<Announcement>);
 
-impl Beat {
+impl Announcement {
     /// Up to which position of the journal it says what there is.
     pub fn length(&self) -> u64 {
         self.length
@@ -39,40 +39,41 @@ impl Beat {
     }
 
     /// What is new in it since `other`.
-    pub fn since(&self, other: &Self) -> Summary {
+    pub fn since(&self, other: &Self) -> HaveSummary {
         let new = self.clock.iter().filter(|(source, next)| other.clock.next_id(source) < *next);
         let have = new.map(|(source, next)| (source.clone(), next)).collect();
-        Summary { have, from: other.length, to: self.length }
+        HaveSummary { have, from: other.length, to: self.length }
     }
 }
 
 impl Herald {
-    /// The first beat, of a node whose journal has `length` transactions, which `clock` counts.
+    /// The first announcement, of a node whose journal has `length` transactions, which `clock` counts.
     pub fn new(clock: VectorClock, length: u64) -> Self {
-        let summary = Summary { from: length, to: length, ..Summary::default() };
-        Self(Arc::new(Beat { number: 0, length, clock, summary }))
+        let summary = HaveSummary { from: length, to: length, ..HaveSummary::default() };
+        Self(Arc::new(Announcement { number: 0, length, clock, summary }))
     }
 
-    /// How long after one beat the next one is, if there are so many readers.
+    /// How long after one announcement the next one is, if there are so many readers.
     pub fn interval(readers: usize) -> Duration {
         let interval = LEAST_INTERVAL.mul_f64(readers as f64 / READERS as f64);
         interval.clamp(LEAST_INTERVAL, GREATEST_INTERVAL)
     }
 
-    /// The last beat, which is one of now: clock and length are those of one state, and no older one than that of
-    /// the beat before.
-    pub fn beat(&mut self, clock: &VectorClock, length: u64) -> &Arc<Beat> {
+    /// The last announcement, which is one of now: clock and length are those of one state, and no older one than that of
+    /// the announcement before.
+    pub fn announce(&mut self, clock: &VectorClock, length: u64) -> &Arc<Announcement> {
         if length > self.0.length {
             let (number, clock) = (self.0.number + 1, clock.clone());
-            let mut beat = Beat { number, length, clock, summary: Summary::default() };
-            beat.summary = beat.since(&self.0);
-            self.0 = Arc::new(beat);
+            let mut announcement =
+                Announcement { number, length, clock, summary: HaveSummary::default() };
+            announcement.summary = announcement.since(&self.0);
+            self.0 = Arc::new(announcement);
         }
         &self.0
     }
 
-    /// The last beat.
-    pub fn last(&self) -> &Arc<Beat> {
+    /// The last announcement.
+    pub fn last(&self) -> &Arc<Announcement> {
         &self.0
     }
 }

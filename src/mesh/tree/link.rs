@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{KNOWN_IN_A_ROW, MOST_DOUBLINGS, Order, Ping, Process, Summary, WINDOW, WINDOWS};
+use super::{
+    HaveSummary, KNOWN_IN_A_ROW, LinkOrder, MOST_DOUBLINGS, Ping, ProcessId, WINDOW, WINDOWS,
+};
 use crate::clock::VectorClock;
 use crate::source::Source;
 
@@ -15,7 +17,7 @@ const MOST_SOURCES: usize = 1 << 16;
 
 /// How it stands with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LinkMode {
     /// Its stream has begun, and was not read to its end yet: it is eager, whatever it brings.
     Begun,
     /// It brings transactions.
@@ -26,18 +28,18 @@ pub enum Standing {
 
 /// A summary of what is not settled here.
 #[derive(Debug)]
-struct Heard {
-    summary: Summary,
+struct HeardSummary {
+    summary: HaveSummary,
     /// From when on it is too long that something of it is lacking.
     due: Instant,
 }
 
 /// One link.
 #[derive(Debug)]
-pub struct Link {
-    process: Option<Process>,
-    pub standing: Standing,
-    pub order: Option<Order>,
+pub struct LinkState {
+    process: Option<ProcessId>,
+    pub standing: LinkMode,
+    pub order: Option<LinkOrder>,
     /// What has come and is not settled.
     pub received: VectorClock,
     /// What the peer's process is known to have, and whether what comes counts for that.
@@ -52,18 +54,18 @@ pub struct Link {
     pub known: u64,
     /// How often it had to be made eager again.
     doublings: u32,
-    heard: VecDeque<Heard>,
+    heard: VecDeque<HeardSummary>,
     /// Up to which position of the peer's journal all is settled, as far as it is known.
     position: Option<u64>,
     /// When a summary came last.
     pub said: Option<Instant>,
 }
 
-impl Link {
-    pub fn new(process: Option<Process>) -> Self {
+impl LinkState {
+    pub fn new(process: Option<ProcessId>) -> Self {
         Self {
             process,
-            standing: Standing::Begun,
+            standing: LinkMode::Begun,
             order: None,
             received: VectorClock::default(),
             theirs: VectorClock::default(),
@@ -80,7 +82,7 @@ impl Link {
         }
     }
 
-    pub fn is_of(&self, process: &Process) -> bool {
+    pub fn is_of(&self, process: &ProcessId) -> bool {
         self.process.as_ref() == Some(process)
     }
 
@@ -137,7 +139,7 @@ impl Link {
 
     /// Whether it may become lazy. If its peer is still to be told to be eager, from a position, that goes before.
     pub fn may_be_lazy(&self) -> bool {
-        self.standing == Standing::Eager && self.order.is_none()
+        self.standing == LinkMode::Eager && self.order.is_none()
     }
 
     fn window(&self) -> u64 {
@@ -145,8 +147,8 @@ impl Link {
     }
 
     pub fn make_lazy(&mut self) {
-        self.standing = Standing::Lazy;
-        self.order = Some(Order::Lazy);
+        self.standing = LinkMode::Lazy;
+        self.order = Some(LinkOrder::Lazy);
         self.position = None;
         self.count_anew();
     }
@@ -154,19 +156,25 @@ impl Link {
     /// Makes it eager. Says what it is to bring.
     pub fn make_eager(&mut self) -> VectorClock {
         let from = self.heard.front().map(|heard| heard.summary.from).or(self.position);
-        self.standing = Standing::Eager;
+        self.standing = LinkMode::Eager;
         // Who was not told to be lazy is eager.
-        let was_told = self.order != Some(Order::Lazy);
-        self.order = was_told.then_some(Order::Eager(from));
+        let was_told = self.order != Some(LinkOrder::Lazy);
+        self.order = was_told.then_some(LinkOrder::Eager(from));
         self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
         self.count_anew();
-        let mut clock = Summary::default();
+        let mut clock = HaveSummary::default();
         self.heard.drain(..).for_each(|heard| clock.join(&heard.summary));
         clock.have
     }
 
     /// Takes note of a summary. What is lacking of it at `due` is lacking for too long.
-    pub fn hear(&mut self, summary: Summary, settled: &VectorClock, now: Instant, due: Instant) {
+    pub fn hear(
+        &mut self,
+        summary: HaveSummary,
+        settled: &VectorClock,
+        now: Instant,
+        due: Instant,
+    ) {
         // Of sources of which this node has nothing there is nothing that could be sent back. So the peer
         // cannot have this node keep whatever it thinks of.
         let is_known = |source: &Source| settled.next_id(source) > 0;
@@ -176,14 +184,14 @@ impl Link {
             }
         }
         // It was told to be eager, and has not read that yet.
-        if self.standing != Standing::Lazy {
+        if self.standing != LinkMode::Lazy {
             return;
         }
         self.said = Some(now);
         if let Some(last) = self.heard.get_mut(MOST_HEARD - 1) {
             last.summary.join(&summary);
         } else {
-            self.heard.push_back(Heard { summary, due });
+            self.heard.push_back(HeardSummary { summary, due });
         }
         let sources = self.heard.iter().map(|heard| heard.summary.have.iter().count());
         if sources.sum::<usize>() > MOST_SOURCES {
@@ -204,8 +212,9 @@ impl Link {
 
     /// From when on something is lacking here for too long that the peer has; none if nothing is.
     pub fn lack(&self, had: &impl Fn(&Source) -> u64) -> Option<Instant> {
-        let lacks =
-            |heard: &&Heard| heard.summary.have.iter().any(|(source, next)| had(source) < next);
+        let lacks = |heard: &&HeardSummary| {
+            heard.summary.have.iter().any(|(source, next)| had(source) < next)
+        };
         self.heard.iter().find(lacks).map(|heard| heard.due)
     }
 }

@@ -9,17 +9,17 @@ fn clock(text: &str) -> VectorClock {
     entries.map(|(source, next)| (source.parse().unwrap(), next.parse().unwrap())).collect()
 }
 
-fn process(number: u64) -> Process {
-    Process { number, generation: 0 }
+fn process(number: u64) -> ProcessId {
+    ProcessId { number, generation: 0 }
 }
 
-fn summary(have: &str, from: u64, to: u64) -> Summary {
-    Summary { have: clock(have), from, to }
+fn summary(have: &str, from: u64, to: u64) -> HaveSummary {
+    HaveSummary { have: clock(have), from, to }
 }
 
 /// A tree of so many links that were read to their end, each to the process of its number.
-fn tree(links: u64) -> (Tree, Vec<LinkId>) {
-    let mut tree = Tree::new(fastrand::Rng::with_seed(1));
+fn tree(links: u64) -> (BroadcastTree, Vec<LinkId>) {
+    let mut tree = BroadcastTree::new(fastrand::Rng::with_seed(1));
     let ids: Vec<_> = (0..links).map(|number| tree.begin(Some(process(number)))).collect();
     ids.iter().for_each(|id| tree.reaches_end(*id));
     orders(&mut tree);
@@ -27,14 +27,14 @@ fn tree(links: u64) -> (Tree, Vec<LinkId>) {
 }
 
 /// What the peers are to be told, by the numbers of their links.
-fn pings(tree: &mut Tree) -> Vec<(u64, String)> {
+fn pings(tree: &mut BroadcastTree) -> Vec<(u64, String)> {
     let ordered = tree.ordered();
     let pings = ordered.into_iter().filter_map(|id| Some((id.0, tree.ping(id)?.to_string())));
     pings.collect()
 }
 
 /// The orders among them.
-fn orders(tree: &mut Tree) -> Vec<(u64, String)> {
+fn orders(tree: &mut BroadcastTree) -> Vec<(u64, String)> {
     pings(tree).into_iter().filter(|(_, ping)| !ping.starts_with("proof")).collect()
 }
 
@@ -64,7 +64,7 @@ fn links_that_bring_nothing_new_become_lazy_but_for_the_last_one() {
 #[test]
 fn of_links_that_bring_little_new_the_least_becomes_lazy_one_at_a_time() {
     let (mut tree, ids) = tree(4);
-    let settle = |tree: &mut Tree, id, news, known| {
+    let settle = |tree: &mut BroadcastTree, id, news, known| {
         tree.settle(id, news, known, true);
         // News come now and then.
         tree.settle(id, 1, 0, true);
@@ -120,7 +120,7 @@ fn a_peer_that_says_more_than_can_be_kept_is_to_send_it() {
     let (now, settled) = (Instant::now(), clock(""));
     for note in 0..70_u64 {
         let have = (0..1000).map(|n| (format!("s{note}-{n}").parse().unwrap(), 2)).collect();
-        let due = tree.hear(ids[1], Summary { have, from: note, to: note + 1 }, &settled, now);
+        let due = tree.hear(ids[1], HaveSummary { have, from: note, to: note + 1 }, &settled, now);
         if due.is_none() {
             assert_eq!(note, 65);
             assert_eq!(orders(&mut tree), [(1, "eager 0".into())]);
@@ -158,20 +158,20 @@ fn a_link_that_ends_is_replaced_at_once() {
 fn links_between_two_nodes_go_the_same_way() {
     let now = Instant::now();
     let (mut tree, ids) = tree(2);
-    tree.mirror(&process(7), Order::Lazy, now);
-    tree.mirror(&process(1), Order::Lazy, now);
+    tree.mirror(&process(7), LinkOrder::Lazy, now);
+    tree.mirror(&process(1), LinkOrder::Lazy, now);
     assert_eq!(orders(&mut tree), [(1, "lazy".into())]);
-    tree.mirror(&process(1), Order::Lazy, now);
-    tree.mirror(&process(0), Order::Lazy, now);
+    tree.mirror(&process(1), LinkOrder::Lazy, now);
+    tree.mirror(&process(0), LinkOrder::Lazy, now);
     assert_eq!(orders(&mut tree), [], "the last one stays eager");
     tree.hear(ids[1], summary("a:5", 3, 4), &clock("a:5"), now);
-    tree.mirror(&process(1), Order::Eager(Some(17)), now);
+    tree.mirror(&process(1), LinkOrder::Eager(Some(17)), now);
     // From where it goes on must be said before anything else.
-    tree.mirror(&process(1), Order::Lazy, now);
+    tree.mirror(&process(1), LinkOrder::Lazy, now);
     tree.settle(ids[1], 0, 10 * KNOWN_IN_A_ROW, true);
     assert_eq!(orders(&mut tree), [(1, "eager 4".into())]);
-    tree.mirror(&process(1), Order::Lazy, now);
-    tree.mirror(&process(1), Order::Eager(None), now);
+    tree.mirror(&process(1), LinkOrder::Lazy, now);
+    tree.mirror(&process(1), LinkOrder::Eager(None), now);
     assert_eq!(orders(&mut tree), [], "it was not told to be lazy");
 }
 
@@ -179,7 +179,7 @@ fn links_between_two_nodes_go_the_same_way() {
 fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there() {
     let (mut tree, ids) = tree(2);
     let source: Source = "a".parse().unwrap();
-    let known = |tree: &Tree, number| tree.known_of(&process(number)).cloned();
+    let known = |tree: &BroadcastTree, number| tree.known_of(&process(number)).cloned();
     tree.sent(ids[0], &source, 5);
     tree.pong(ids[0], b"proof 1");
     tree.sent(ids[0], &source, 5);
@@ -198,7 +198,7 @@ fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there(
     tree.sent(ids[0], &source, 7);
     tree.hear(ids[0], summary("b:3 c:9", 0, 1), &clock("b:1"), Instant::now());
     assert_eq!(known(&tree, 0), Some(clock("a:8 b:3")), "of what is known here");
-    let again = Process { generation: 1, ..process(0) };
+    let again = ProcessId { generation: 1, ..process(0) };
     assert_eq!(tree.known_of(&again), None);
     tree.end(ids[0], &clock(""), Instant::now());
     assert_eq!(known(&tree, 0), None);
@@ -208,27 +208,31 @@ fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there(
 fn a_downstream_goes_on_from_where_nothing_is_left_out() {
     let mut herald = Herald::new(clock("a:5"), 10);
     let mut flow = Flow::default();
-    assert_eq!(flow.follow(Order::Eager(Some(99)), 7, herald.last()), Ok(7), "it is eager");
-    assert_eq!(flow.follow(Order::Lazy, 7, herald.last()), Ok(7));
+    assert_eq!(flow.follow(LinkOrder::Eager(Some(99)), 7, herald.last()), Ok(7), "it is eager");
+    assert_eq!(flow.follow(LinkOrder::Lazy, 7, herald.last()), Ok(7));
     assert!(flow.is_lazy() && flow.sends(7) && !flow.sends(10));
-    let beat = herald.beat(&clock("a:5 b:2"), 12).clone();
-    assert_eq!(flow.summary(7, &beat), None, "the journal is sent up to where it became lazy");
-    assert_eq!(flow.summary(10, &beat), Some(Said::Shared));
-    assert_eq!(beat.summary, summary("b:2", 10, 12));
-    assert_eq!(flow.summary(10, &beat), None);
-    herald.beat(&clock("a:6 b:2"), 13);
-    let beat = herald.beat(&clock("a:6 b:3"), 15).clone();
-    assert_eq!(flow.summary(10, &beat), Some(Said::Own(summary("a:6 b:3", 12, 15))));
-    let unfit = flow.follow(Order::Eager(Some(16)), 10, &beat).unwrap_err();
+    let announcement = herald.announce(&clock("a:5 b:2"), 12).clone();
+    assert_eq!(
+        flow.summary(7, &announcement),
+        None,
+        "the journal is sent up to where it became lazy"
+    );
+    assert_eq!(flow.summary(10, &announcement), Some(Said::Shared));
+    assert_eq!(announcement.summary, summary("b:2", 10, 12));
+    assert_eq!(flow.summary(10, &announcement), None);
+    herald.announce(&clock("a:6 b:2"), 13);
+    let announcement = herald.announce(&clock("a:6 b:3"), 15).clone();
+    assert_eq!(flow.summary(10, &announcement), Some(Said::Own(summary("a:6 b:3", 12, 15))));
+    let unfit = flow.follow(LinkOrder::Eager(Some(16)), 10, &announcement).unwrap_err();
     assert_eq!(unfit.to_string(), "eager 16: it was told of what is before position 15");
-    assert_eq!(flow.follow(Order::Eager(Some(12)), 10, &beat), Ok(12));
-    assert_eq!(flow.follow(Order::Lazy, 12, &beat), Ok(12));
+    assert_eq!(flow.follow(LinkOrder::Eager(Some(12)), 10, &announcement), Ok(12));
+    assert_eq!(flow.follow(LinkOrder::Lazy, 12, &announcement), Ok(12));
     // What is before 15 is not sent yet, and the reader names what it heard before it was to become lazy.
-    assert_eq!(flow.follow(Order::Eager(Some(15)), 12, &beat), Ok(12));
-    assert_eq!(flow.follow(Order::Lazy, 15, &beat), Ok(15));
-    assert_eq!(flow.follow(Order::Eager(None), 15, &beat), Ok(15));
-    assert_eq!(flow.follow(Order::Lazy, 15, &beat), Ok(15));
-    assert_eq!(flow.follow(Order::Eager(Some(3)), 15, &beat), Ok(15), "that was sent");
+    assert_eq!(flow.follow(LinkOrder::Eager(Some(15)), 12, &announcement), Ok(12));
+    assert_eq!(flow.follow(LinkOrder::Lazy, 15, &announcement), Ok(15));
+    assert_eq!(flow.follow(LinkOrder::Eager(None), 15, &announcement), Ok(15));
+    assert_eq!(flow.follow(LinkOrder::Lazy, 15, &announcement), Ok(15));
+    assert_eq!(flow.follow(LinkOrder::Eager(Some(3)), 15, &announcement), Ok(15), "that was sent");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::plain::SubmittedFresh;
+use super::plain_peer::SubmittedFresh;
 use crate::manager::{Handle, Stopped, Submitted};
 use crate::transaction::Transaction;
 

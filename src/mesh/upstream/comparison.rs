@@ -1,7 +1,7 @@
 //! Whether a peer that counts the same transactions has the same document.
 
 use super::end::ReceivingEnd;
-use super::status::Divergence;
+use super::upstream_status::Divergence;
 use super::{MAX_PEER_SOURCES, Upstream};
 use crate::manager::StateHash;
 

@@ -11,7 +11,7 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::DIAL_LIMIT;
 use crate::foreign::visible;
 use crate::manager::Stopped;
-use crate::mesh::websocket::{DIAL_AGAIN, Fault, SILENCE_LIMIT};
+use crate::mesh::websocket::{DIAL_AGAIN, SILENCE_LIMIT, SocketFault};
 use crate::replica::Refusal;
 use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
 
@@ -47,7 +47,7 @@ pub enum ReceivingEnd {
     /// A message over the limit.
     TooLarge,
     /// The stream failed otherwise.
-    Failed(Fault),
+    Failed(SocketFault),
     /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
     Early(u64),
     /// The peer has the same transactions and another document. It may know other ones under this node's
@@ -158,12 +158,12 @@ pub fn shown(text: &str) -> String {
     visible(text, MOST_BYTES)
 }
 
-impl From<Fault> for ReceivingEnd {
-    fn from(fault: Fault) -> Self {
+impl From<SocketFault> for ReceivingEnd {
+    fn from(fault: SocketFault) -> Self {
         match fault {
-            Fault::Gone => Self::Closed(None),
-            Fault::TooLarge => Self::TooLarge,
-            Fault::Broken(error) => Self::Broken(error.to_string()),
+            SocketFault::Gone => Self::Closed(None),
+            SocketFault::TooLarge => Self::TooLarge,
+            SocketFault::Broken(error) => Self::Broken(error.to_string()),
             fault => Self::Failed(fault),
         }
     }

@@ -1,6 +1,6 @@
 //! Of which peers this node has read all that they had.
 
-use super::status::UpstreamStatus;
+use super::upstream_status::UpstreamStatus;
 use crate::commit::Heard;
 use crate::manager::Hearing;
 

@@ -3,7 +3,7 @@
 use async_tungstenite::tungstenite::{Bytes, Message};
 
 use super::end::ReceivingEnd;
-use crate::mesh::websocket::{Fault, Note, Pulse};
+use crate::mesh::websocket::{Note, Pulse, SocketFault};
 use crate::transaction::Transaction;
 
 /// A message that came from a peer.
@@ -24,7 +24,10 @@ pub enum Incoming {
 ///
 /// # Errors
 /// If the stream has failed or is closed, or the message is not one that a peer may send.
-pub fn read(message: Result<Message, Fault>, sends_notes: bool) -> Result<Incoming, ReceivingEnd> {
+pub fn read(
+    message: Result<Message, SocketFault>,
+    sends_notes: bool,
+) -> Result<Incoming, ReceivingEnd> {
     let message = match message? {
         Message::Text(text) => text.into(),
         // Some plain nodes send the text as binary.

@@ -34,19 +34,19 @@ use smol::stream::Stream as _;
 
 use super::backlog::Backlog;
 use super::batch::{Gathered, PeerBatch};
-use super::dial::Welcome;
 use super::end::ReceivingEnd;
+use super::handshake::Welcome;
 use super::incoming::{Incoming, read};
 use super::joining::{Joining, Taking};
-use super::plain::{Account, Memory, PlainVerdict, SubmittedFresh};
-use super::status::Changing;
+use super::plain_peer::{Account, Memory, PlainVerdict, SubmittedFresh};
 use super::trouble::PeerTrouble;
+use super::upstream_status::Changing;
 use super::{Dialed, ITSELF, MAX_PEER_SOURCES, Upstream};
 use crate::clock::Time;
 use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
-use crate::mesh::neighbours::Branch;
-use crate::mesh::tree::{Order, Ping};
-use crate::mesh::websocket::{Fault, Note, Pulse, Silence, Socket, TICK};
+use crate::mesh::neighbours::PeerLink;
+use crate::mesh::tree::{LinkOrder, Ping};
+use crate::mesh::websocket::{Note, PeerSilence, Pulse, Socket, SocketFault, TICK};
 use crate::replica::Refusal;
 use crate::source::Source;
 use crate::transaction::Transaction;
@@ -65,7 +65,7 @@ pub struct Receiving<'a> {
     is_patchmesh: bool,
     is_itself: bool,
     /// The stream's place in the broadcast tree; none if the peer cannot be told to be lazy.
-    branch: Option<Branch>,
+    branch: Option<PeerLink>,
     gathered: Gathered,
     intake: Intake,
     /// Why the stream is ending; none if it is open.
@@ -77,7 +77,7 @@ pub struct Receiving<'a> {
     has_heard_all: bool,
     long_work: Timer,
     ticks: Timer,
-    silence: Silence,
+    silence: PeerSilence,
     /// Whether the peer pings. A plain node never does, so that its silence says nothing.
     pings: bool,
     signs_of_life_at_begin: u64,
@@ -102,7 +102,7 @@ enum ReceivingEvent {
     /// The manager is done with the base.
     Taken(Result<Taken, ReceivingEnd>),
     /// A message came, or the stream failed.
-    Heard(Result<Message, Fault>),
+    Heard(Result<Message, SocketFault>),
     /// The peer is to be told something.
     Told(Ping),
     /// [`LONG_WORK`] has passed since a batch was submitted.
@@ -156,7 +156,7 @@ impl<'a> Receiving<'a> {
             has_heard_all: true,
             long_work: Timer::never(),
             ticks: Timer::interval(TICK),
-            silence: Silence::default(),
+            silence: PeerSilence::default(),
             pings: is_patchmesh,
             signs_of_life_at_begin,
         };
@@ -296,7 +296,7 @@ impl<'a> Receiving<'a> {
     ///
     /// # Errors
     /// If the stream is to end at once.
-    async fn hear(&mut self, message: Result<Message, Fault>) -> Result<(), ReceivingEnd> {
+    async fn hear(&mut self, message: Result<Message, SocketFault>) -> Result<(), ReceivingEnd> {
         let incoming = match read(message, self.is_patchmesh) {
             Ok(incoming) => incoming,
             Err(end) => {
@@ -374,12 +374,12 @@ impl<'a> Receiving<'a> {
         self.socket.queue(Message::Ping(ping.to_string().into()))?;
         let Ping::Order(order) = ping else { return Ok(()) };
         log::debug!("peer {}: is told to be {order}", self.upstream.peer);
-        if order == Order::Lazy {
+        if order == LinkOrder::Lazy {
             // What it has is to come from others.
             self.backlog.told(0, self.waiting());
         }
         let mut status = self.status();
-        status.lazy = order == Order::Lazy;
+        status.lazy = order == LinkOrder::Lazy;
         if status.lazy {
             status.behind = self.backlog.lacking(self.waiting());
         }

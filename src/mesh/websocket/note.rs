@@ -27,7 +27,7 @@ pub enum Note {
     Members(Reports),
     /// What is new: `{"Have":{"a~k3x9q2pd":7},"From":17,"To":19}`.
     #[serde(skip)]
-    Have(tree::Summary),
+    Have(tree::HaveSummary),
 }
 
 /// The name of the first member of a summary.
@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(Note::decode(note.encode().as_bytes()), Some(Ok(note)));
         }
         let have = [("a~00000000".parse().unwrap(), 7)].into_iter().collect();
-        let have = Note::Have(tree::Summary { have, from: 17, to: 19 });
+        let have = Note::Have(tree::HaveSummary { have, from: 17, to: 19 });
         let text = r#"{"Have":{"a~00000000":7},"From":17,"To":19}"#;
         assert_eq!((have.encode(), Note::decode(text.as_bytes())), (text.into(), Some(Ok(have))));
         assert_eq!(Note::decode(b" {\n\"End\" : 17} "), Some(Ok(Note::End(17))));

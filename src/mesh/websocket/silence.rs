@@ -10,12 +10,12 @@ pub const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Notices that nothing was heard for [`SILENCE_LIMIT`], and at most a [`TICK`] more.
 #[derive(Debug, Default)]
-pub struct Silence {
+pub struct PeerSilence {
     signs_of_life: u64,
     ticks: u32,
 }
 
-impl Silence {
+impl PeerSilence {
     /// Another [`TICK`] has passed. `signs_of_life` differs from what it was at the last one if
     /// something was heard since. Says whether the other side is to be given up.
     #[must_use]
@@ -46,7 +46,7 @@ mod tests {
 
     /// At which tick a stream is given up that was heard in those before which these are.
     fn given_up_at(heard: &[u32]) -> u32 {
-        let mut silence = Silence::default();
+        let mut silence = PeerSilence::default();
         let mut signs_of_life = 0;
         let is_silent = |tick: &u32| {
             signs_of_life += u64::from(heard.contains(tick));
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn what_is_forgiven_does_not_count() {
-        let mut silence = Silence::default();
+        let mut silence = PeerSilence::default();
         for _ in 0..10 {
             assert!(!silence.tick(0) && !silence.tick(0));
             silence.forgive();

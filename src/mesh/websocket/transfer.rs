@@ -101,14 +101,14 @@ pub struct Assembler(Option<Begun>);
 
 /// A base that has not come completely.
 struct Begun {
-    head: Head,
+    head: BaseHead,
     text: String,
     /// How many bytes the text will have.
     bytes: usize,
     sha256: Sha256,
 }
 
-enum Head {
+enum BaseHead {
     /// There may be more of it.
     Open(Summary),
     /// It is complete, and has no document yet.
@@ -144,7 +144,7 @@ impl Assembler {
                 return Err("a part of a Base without its beginning".into());
             }
             (Note::More(more), Some(mut begun)) => {
-                let Head::Open(summary) = &mut begun.head else {
+                let BaseHead::Open(summary) = &mut begun.head else {
                     return Err("More of a Base after its first Piece".into());
                 };
                 if summary.entries() + more.entries() > MAX_ENTRIES {
@@ -170,7 +170,7 @@ impl Begun {
         let bytes = usize::try_from(bytes).map_err(|_| no_room())?;
         let mut text = String::new();
         text.try_reserve_exact(bytes).map_err(|_| no_room())?;
-        Ok(Self { head: Head::Open(summary), text, bytes, sha256: Sha256::new() })
+        Ok(Self { head: BaseHead::Open(summary), text, bytes, sha256: Sha256::new() })
     }
 
     fn add(mut self, piece: &str) -> Result<Self, String> {
@@ -182,7 +182,7 @@ impl Begun {
         }
         self.text.push_str(piece);
         self.sha256.update(piece);
-        let head = Head::Closed(self.head.close()?);
+        let head = BaseHead::Closed(self.head.close()?);
         Ok(Self { head, ..self })
     }
 
@@ -199,7 +199,7 @@ impl Begun {
     }
 }
 
-impl Head {
+impl BaseHead {
     fn close(self) -> Result<Base, String> {
         match self {
             Self::Open(summary) => summary.base(),

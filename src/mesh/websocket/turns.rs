@@ -201,9 +201,9 @@ mod tests {
     }
 
     /// What never ends, and how often it was asked whether there is something.
-    struct Endless(usize);
+    struct EndlessInput(usize);
 
-    impl AsyncRead for Endless {
+    impl AsyncRead for EndlessInput {
         fn poll_read(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    impl Readiness for Endless {
+    impl Readiness for EndlessInput {
         fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             self.0 += 1;
             Poll::Ready(Ok(()))
@@ -221,7 +221,7 @@ mod tests {
     }
 
     /// Reads what never ends, so many bytes at a time; says how many reads made the turn.
-    fn a_turn(stream: &mut Turns<Endless>, bytes: usize) -> usize {
+    fn a_turn(stream: &mut Turns<EndlessInput>, bytes: usize) -> usize {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let mut context = Context::from_waker(&waker);
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_after_so_many_bytes_or_reads() {
-        let mut stream = Turns::new(Endless(0), 64 << 10);
+        let mut stream = Turns::new(EndlessInput(0), 64 << 10);
         for (bytes, reads) in [(1, 32), (100, 32), (4096, 16), (16 << 10, 4), (1 << 20, 1)] {
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes}");
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes} again");

@@ -25,7 +25,7 @@ const STALL_BYTES: usize = 64 << 10;
 pub(super) const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where the events go. What the reader says is of no interest, only that it is there.
-pub(super) struct Output<'a> {
+pub(super) struct EventSink<'a> {
     stream: Stream,
     coding: Coding,
     /// Whether a part is being written.
@@ -36,7 +36,7 @@ pub(super) struct Output<'a> {
     may_have_said: bool,
 }
 
-impl<'a> Output<'a> {
+impl<'a> EventSink<'a> {
     /// `inside` says whether a part is being written.
     pub fn new(stream: Stream, coding: Coding, inside: &'a AtomicBool) -> Self {
         Self { stream, coding, inside, is_silent: false, may_have_said: true }

@@ -8,20 +8,20 @@ use std::str::FromStr;
 ///
 /// A source does not say that: it is the same for a copy of a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Process {
+pub struct ProcessId {
     /// The random number.
     pub number: u64,
     /// How often it began anew.
     pub generation: u64,
 }
 
-impl fmt::Display for Process {
+impl fmt::Display for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}.{}", self.number, self.generation)
     }
 }
 
-impl FromStr for Process {
+impl FromStr for ProcessId {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -41,13 +41,13 @@ mod tests {
     #[test]
     fn a_process_is_read_as_it_is_written() {
         for process in
-            [Process { number: 0, generation: 0 }, Process { number: u64::MAX, generation: 17 }]
+            [ProcessId { number: 0, generation: 0 }, ProcessId { number: u64::MAX, generation: 17 }]
         {
             assert_eq!(process.to_string().parse(), Ok(process));
         }
         for text in ["", "0", "0.0", "00000000000000000", "+000000000000000.0", "0000000000000000."]
         {
-            assert!(text.parse::<Process>().is_err(), "{text}");
+            assert!(text.parse::<ProcessId>().is_err(), "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use smol::future::FutureExt;
 use smol::{Executor, Task, Timer};
 
 use super::membership::{Membership, UnfitPeer};
-use super::status::UpstreamStatus;
+use super::upstream_status::UpstreamStatus;
 use super::{Room, Upstream};
 use crate::config::Peer;
 use crate::journal::PeerList;

@@ -13,8 +13,8 @@ use super::end::{ReceivingEnd, shown};
 use super::since::{encoded, since};
 use crate::clock::VectorClock;
 use crate::config::{Peer, authority};
-use crate::mesh::tree::Process;
-use crate::mesh::websocket::{Limits, SILENCE_LIMIT, Socket, TICK};
+use crate::mesh::tree::ProcessId;
+use crate::mesh::websocket::{SILENCE_LIMIT, Socket, SocketLimits, TICK};
 use crate::source::Source;
 use crate::stream::{DialError, Security, is_of_tls};
 use crate::transaction::MAX_ENCODED_BYTES;
@@ -22,7 +22,8 @@ use crate::transaction::MAX_ENCODED_BYTES;
 /// How many lost probes of the system's show that a peer is gone.
 const KEEP_ALIVE_PROBES: u32 = 3;
 
-const LIMITS: Limits = Limits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 16 << 10 };
+const LIMITS: SocketLimits =
+    SocketLimits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 16 << 10 };
 
 /// What this node says of itself.
 pub struct DialRequest<'a> {
@@ -35,7 +36,7 @@ pub struct DialRequest<'a> {
     /// Its source.
     pub source: &'a Source,
     /// Its process; none if it is to be sent all that it does not say to have seen.
-    pub process: Option<Process>,
+    pub process: Option<ProcessId>,
     /// What peers want to be presented.
     pub token: Option<&'a str>,
 }
@@ -48,7 +49,7 @@ pub struct Welcome {
     /// Its source.
     pub node: Option<Source>,
     /// Its process; none if it cannot be told to be lazy.
-    pub process: Option<Process>,
+    pub process: Option<ProcessId>,
 }
 
 /// Dials a peer.

@@ -6,21 +6,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ping {
     /// How the downstream is to go on.
-    Order(Order),
+    Order(LinkOrder),
     /// Nothing: its pong shows that the process at the other end is there now.
     Proof(u64),
 }
 
 /// How a downstream is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum LinkOrder {
     /// With summaries.
     Lazy,
     /// With transactions: from this position of its journal on, or from where it stands.
     Eager(Option<u64>),
 }
 
-impl Order {
+impl LinkOrder {
     /// Reads a ping's payload; none if it is no order.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl fmt::Display for Ping {
     }
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for LinkOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lazy => f.write_str("lazy"),
@@ -66,16 +66,19 @@ mod tests {
 
     #[test]
     fn an_order_is_what_it_was() {
-        for order in
-            [Order::Lazy, Order::Eager(None), Order::Eager(Some(0)), Order::Eager(Some(17))]
-        {
-            assert_eq!(Order::decode(order.to_string().as_bytes()), Some(Ok(order)));
+        for order in [
+            LinkOrder::Lazy,
+            LinkOrder::Eager(None),
+            LinkOrder::Eager(Some(0)),
+            LinkOrder::Eager(Some(17)),
+        ] {
+            assert_eq!(LinkOrder::decode(order.to_string().as_bytes()), Some(Ok(order)));
         }
         for payload in ["", "proof 1", "lazy 1", "0f3a", "eagerly", "Lazy"] {
-            assert_eq!(Order::decode(payload.as_bytes()), None, "{payload}");
+            assert_eq!(LinkOrder::decode(payload.as_bytes()), None, "{payload}");
         }
         for payload in ["eager ", "eager -1", "eager +1", "eager x", "eager 18446744073709551616"] {
-            assert!(Order::decode(payload.as_bytes()).unwrap().is_err(), "{payload}");
+            assert!(LinkOrder::decode(payload.as_bytes()).unwrap().is_err(), "{payload}");
         }
     }
 }

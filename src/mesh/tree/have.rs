@@ -7,7 +7,7 @@ use crate::clock::VectorClock;
 /// What a node has that is new since the last summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Summary {
+pub struct HaveSummary {
     /// The sources that changed, and the Id expected next of each.
     pub have: VectorClock,
     /// The position of the node's journal at which that begins.
@@ -16,7 +16,7 @@ pub struct Summary {
     pub to: u64,
 }
 
-impl Summary {
+impl HaveSummary {
     /// This one and the next one in one.
     pub fn join(&mut self, next: &Self) {
         for (source, id) in next.have.iter().filter(|(_, id)| *id > 0) {
