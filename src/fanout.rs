@@ -1,11 +1,10 @@
-//! A fan-out: one says that something happened, and each of many hears of it once, however often it was said
-//! since it listened last.
+//! A fan-out: wakes many listeners, each of them once for all events since it last listened.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_channel::{Receiver, Sender, TrySendError};
 
-/// Those who listen; none if nothing will be said any more.
+/// The listeners. `None` if there will be no more events.
 pub struct Fanout(Mutex<Option<Vec<Sender<()>>>>);
 
 impl Default for Fanout {
@@ -15,21 +14,21 @@ impl Default for Fanout {
 }
 
 impl Fanout {
-    /// A channel that has something in it if something happened since it was last emptied, or before: also now.
-    /// It is closed when nothing will happen any more.
+    /// A channel that has an item if there was an event since it was last emptied, and at first. It is closed
+    /// when there will be no more events.
     pub fn subscribe(&self) -> Receiver<()> {
         let (wake, woken) = async_channel::bounded(1);
-        // It may have happened just before.
+        // There may have been an event just before.
         wake.try_send(()).ok();
         if let Some(subscribers) = &mut *self.lock() {
-            // If nothing happens, those that left are not noticed otherwise.
+            // Without an event, listeners that are gone are not noticed otherwise.
             subscribers.retain(|subscriber| !subscriber.is_closed());
             subscribers.push(wake);
         }
         woken
     }
 
-    /// How many listen.
+    /// How many listeners there are.
     pub fn count(&self) -> usize {
         self.lock().as_mut().map_or(0, |subscribers| {
             subscribers.retain(|subscriber| !subscriber.is_closed());
@@ -37,14 +36,14 @@ impl Fanout {
         })
     }
 
-    /// Something has happened.
+    /// There was an event: wakes all listeners.
     pub fn wake(&self) {
         if let Some(subscribers) = &mut *self.lock() {
             subscribers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Closed(()))));
         }
     }
 
-    /// Nothing will happen any more.
+    /// There will be no more events.
     pub fn close(&self) {
         *self.lock() = None;
     }

@@ -1,10 +1,11 @@
 //! How nodes reach each other.
 //!
-//! A [`downstream`] sends this node's journal to whoever connects and only sends; an [`upstream`] dials a peer,
-//! receives its journal and only receives. Neither knows the other. [`tree`] decides which of many links bring
-//! transactions, by what all streams of a node tell its [`neighbours`]. [`websocket`] is what both ends do alike, and
-//! [`named`] how both name each other in the log. What nodes tell of themselves is [`gossip`] of the [`members`], which
-//! a [`roster`] has for all streams.
+//! A [`downstream`] sends this node's journal to a reader. An [`upstream`] dials a peer and receives its
+//! journal. Neither knows the other. The broadcast [`tree`] decides which of many links bring transactions;
+//! all streams of a node report to it through the [`neighbours`]. [`websocket`] is what both ends of a stream
+//! share, and [`named`] is how both name each other in the log. Nodes also send reports about themselves:
+//! [`gossip`] makes them, [`members`] keeps the latest one of each node, and the [`roster`] shares these
+//! between all streams.
 
 pub mod downstream;
 pub mod gossip;

@@ -1,14 +1,14 @@
-//! One session on `/ws`: sends this node's journal to whoever connects, and only sends.
+//! One downstream, the handler of `/ws`: sends this node's journal to a reader. It only sends.
 //!
-//! A session is a cursor over the journal. It holds no queue: it reads the next batch when the last one
-//! is written, and waits for the journal to grow where it ends. So a slow reader costs the node
-//! nothing and loses nothing. What arrives shows that the other side lives; the pings of a patchmesh node also say
-//! whether it wants transactions, or only to know what there is (`lazy`, `eager`).
+//! A downstream is a cursor over the journal. It holds no queue: it reads the next batch when the last one is
+//! written, and at the end of the journal it waits for more. So a slow reader costs the node nothing and
+//! loses nothing. Messages from the reader show that it lives. The pings of a patchmesh node also say whether
+//! it wants transactions (`eager`) or only summaries (`lazy`).
 //!
-//! If what a reader lacks was folded away, it first gets what stands for that, if it can be given: a patchmesh
-//! node a base, a plain node the document as transactions. A node that knows that what it has is wrong asks for a
-//! base by `heal=1` in its query. If a cursor's place goes from the journal, or the node takes a base itself, the
-//! session ends with [`DIAL_AGAIN`].
+//! If a part of the journal that a reader lacks was folded away, it first gets something in its place, if
+//! this node has it: a patchmesh node gets a base, a plain node gets the document as transactions. A node
+//! that knows that its own document is wrong asks for a base by `heal=1` in its query. If the cursor's place
+//! goes from the journal, or if this node takes a base itself, the downstream ends with [`DIAL_AGAIN`].
 
 mod announcements;
 mod course;
@@ -40,45 +40,45 @@ use sending::Sending;
 
 pub use downstreams::{DownstreamStatus, Downstreams, ReaderKind, UNREAD};
 
-/// Little is heard here: pongs, pings with an order, and a close.
+/// A reader sends little: pongs, pings with an order, and a close.
 const LIMITS: SocketLimits = SocketLimits { message_bytes: 64 << 10, read_buffer_bytes: 4 << 10 };
 
-/// A session that has been agreed on and not yet begun.
+/// A downstream that is agreed on and has not begun yet.
 pub struct Downstream {
-    /// To read the journal from.
+    /// Access to the manager and the journal.
     pub handle: Handle,
-    /// Where sessions are listed.
+    /// The list of all downstreams.
     pub downstreams: Arc<Downstreams>,
-    /// Who connected.
+    /// The reader's address.
     pub address: SocketAddr,
-    /// What they say of themselves.
+    /// The reader's query.
     pub hello: Hello,
 }
 
-/// What whoever connects says of itself in the request's query.
+/// What a reader says about itself in the query of its request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
-    /// What it has seen; none if it does not say, as plain nodes do not.
+    /// Its vector clock. `None` if it does not say: plain nodes do not.
     pub since: Option<VectorClock>,
-    /// Which version of the wire it speaks; 1 is that of plain nodes, who do not say.
+    /// The version of the wire that it speaks. It is 1 for plain nodes, which do not say.
     pub version: u64,
-    /// Whether it needs a base, whatever it has seen.
+    /// Whether it needs a base, whatever its clock says.
     pub heals: bool,
-    /// Whether it wants to hear what nodes tell of themselves.
+    /// Whether it wants the reports that nodes make about themselves.
     pub wants_members: bool,
     /// Its source.
     pub node: Option<Source>,
-    /// Its process; none if it does not say, and then it is always sent all.
+    /// Its process. `None` if it does not say; then nothing is left out for what it has sent.
     pub process: Option<ProcessId>,
 }
 
 impl Hello {
-    /// Whether it understands messages that are no transactions.
+    /// Whether it understands messages that are not transactions.
     fn takes_notes(&self) -> bool {
         self.version >= 2
     }
 
-    /// What it is.
+    /// What kind of reader it is.
     fn kind(&self) -> ReaderKind {
         match self {
             Self { node: Some(_), .. } => ReaderKind::Node,
@@ -88,23 +88,23 @@ impl Hello {
     }
 }
 
-/// Why a session ended.
+/// Why a downstream ended.
 enum SendingEnd {
-    /// The other side closes, maybe since a message was too large for it.
+    /// The reader closes, maybe because a message was too large for it.
     Closing { too_large: bool },
-    /// The other side is gone.
+    /// The reader is gone.
     Closed,
-    /// It was silent for [`SILENCE_LIMIT`].
+    /// The reader was silent for [`SILENCE_LIMIT`].
     Silent,
     /// The node is stopping.
     Stopping,
-    /// What the reader needs to begin with cannot be given now.
+    /// This node cannot give now what the reader needs first.
     Unknown,
-    /// What comes next was folded away.
+    /// The next part of the journal was folded away.
     Folded,
-    /// The journal is a part of something else than before.
+    /// This node has taken a base, or follows another primary.
     Replaced,
-    /// The reader says what it cannot say, and what is wrong with it.
+    /// An order of the reader is not valid.
     BadOrder(String),
     /// The stream failed.
     Failed(SocketFault),
@@ -143,8 +143,8 @@ impl From<SocketFault> for SendingEnd {
 }
 
 impl Downstream {
-    /// Sends the journal, from its start and then as it grows, until the other side goes or
-    /// `shutdown` closes. `read_ahead` is what was read from the stream after the handshake.
+    /// Sends the journal, from its start and then as it grows, until the reader goes or `shutdown` closes.
+    /// `read_ahead` are the bytes that were read after the handshake.
     pub async fn run(self, stream: Stream, read_ahead: Vec<u8>, shutdown: Receiver<Infallible>) {
         let node = self.hello.node.as_ref().map(Source::as_str);
         let reader = Named { node, address: self.address };
@@ -166,7 +166,7 @@ impl Downstream {
             }
             SendingEnd::BadOrder(_) => socket.close(CloseCode::Policy, &end.to_string()).await,
             SendingEnd::Journal(_) => {
-                // The journal's reader has told it once.
+                // The reader of the journal has logged it already.
                 socket.close(CloseCode::Error, &end.to_string()).await;
             }
             SendingEnd::Failed(fault) => {
@@ -212,7 +212,7 @@ impl Downstream {
         Sending::new(self, socket, course, progress, grown, shutdown).run().await
     }
 
-    /// Has a plain node wait that found a message too large when it was here last.
+    /// Lets a plain node wait if it found a message too large on its last visit.
     async fn pause(&self, shutdown: &Receiver<Infallible>) -> Result<(), SendingEnd> {
         if self.hello.since.is_some() {
             return Ok(());
@@ -225,7 +225,7 @@ impl Downstream {
         stopping(shutdown).or(over).await
     }
 
-    /// What is sent.
+    /// Decides what to send.
     async fn course(&self, shutdown: &Receiver<Infallible>) -> Result<Course, SendingEnd> {
         let course = async {
             let course =

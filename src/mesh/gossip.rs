@@ -1,4 +1,4 @@
-//! Tells the mesh how this node is, and has its readers told what is heard of others.
+//! Makes this node's reports about itself, and has them and those of other nodes sent to its readers.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,26 +18,26 @@ use crate::mesh::members::{
 use crate::mesh::roster::Roster;
 use crate::mesh::upstream::{Peers, UpstreamStatus};
 
-/// What happens within so long is told together: no peer has this node talk without end.
+/// Events within this time share one report, so that no peer can make this node report without end.
 const PACE: Duration = Duration::from_millis(200);
 
-/// What a node tells is made of these.
+/// The sources of a report.
 pub struct Gossip {
     handle: Handle,
     peers: Arc<Peers>,
     downstreams: Arc<Downstreams>,
-    /// Where the node listens.
+    /// The address at which the node listens.
     address: String,
 }
 
-/// What was told last.
+/// The report that was made last.
 struct LastReport {
     at: Instant,
     gist: u64,
 }
 
 impl Gossip {
-    /// Of a node that listens at `address`.
+    /// The gossip of a node that listens at `address`.
     pub fn new(
         handle: Handle,
         peers: Arc<Peers>,
@@ -48,7 +48,7 @@ impl Gossip {
         Self { handle, peers, downstreams, address: told_address(address) }
     }
 
-    /// How this node is now.
+    /// A report about this node as it is now.
     pub async fn report(&self) -> Report {
         let hash = self.handle.state_hash().await;
         let (node, state, now) = (self.handle.source(), self.handle.last_state(), wall_clock());
@@ -72,12 +72,12 @@ impl Gossip {
         }
     }
 
-    /// What the others have told, by their names.
+    /// The reports of all other nodes, in the order of their names.
     pub fn others(&self) -> Vec<ToldReport> {
         self.roster().others()
     }
 
-    /// Tells how this node is and passes on what is heard, until `shutdown` closes.
+    /// Reports, and passes on reports of others, until `shutdown` closes.
     pub async fn run(&self, shutdown: Receiver<Infallible>) {
         let stopping = async {
             shutdown.recv().await.ok();
@@ -100,7 +100,7 @@ impl Gossip {
                 Timer::after(rest).await;
             }
             begin = Instant::now();
-            // With nobody to tell it would be made for nothing.
+            // Without readers the report would be made for nothing.
             if self.roster().readers() > 0 {
                 self.tell(&mut last).await;
                 self.roster().wake();
@@ -110,7 +110,7 @@ impl Gossip {
         }
     }
 
-    /// Tells how this node is, if the last time was long ago or something has happened since.
+    /// Makes a report if the last one is old, or if something has happened since.
     async fn tell(&self, last: &mut Option<LastReport>) {
         let gist = self.gist();
         let is_told =
@@ -122,7 +122,7 @@ impl Gossip {
         *last = Some(LastReport { at: Instant::now(), gist });
     }
 
-    /// A hash of what others are to hear of soon.
+    /// A hash of what must be reported soon if it changes.
     fn gist(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.peers.each(|peer| (&peer.address, peer.gist()).hash(&mut hasher));
@@ -134,7 +134,7 @@ impl Gossip {
     }
 }
 
-/// What is told of a peer.
+/// What a report says about a peer.
 fn read(peer: &UpstreamStatus, now: Time) -> ReportedPeer {
     let ms_since = |time: Time| now.micros_after(time) / 1000;
     ReportedPeer {

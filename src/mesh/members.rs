@@ -1,12 +1,13 @@
-//! What the nodes of a mesh tell of themselves, as far as it is known here.
+//! The nodes of a mesh, as far as this node knows them by their reports.
 //!
-//! Each node tells how it is in a [`Report`], and passes on what others tell. Of each node the latest report is kept:
-//! a process gives its reports numbers that grow, by the wall clock, so that those of a new process are later ones. How
-//! old a report is travels with it, and grows while it rests somewhere, since the clocks of nodes differ.
+//! Each node makes [`Report`]s about itself and passes on those of others. The latest one of each node is
+//! kept. A process numbers its reports by the wall clock, so that those of a later process have greater
+//! numbers. Since the clocks of nodes differ, a report carries its age, which grows with the time that it
+//! rests in a node.
 //!
-//! A peer can say of a third node what it likes, as it can of itself. What it cannot do is have more kept than
-//! [`MOST_NODES`] reports of bounded size, or keep a node for longer than [`FORGOTTEN_AFTER`] after that has told
-//! something last.
+//! A peer can report anything about a third node, as it can about itself. But it can have no more kept than
+//! [`MOST_NODES`] reports of bounded size, and keep no node longer than [`FORGOTTEN_AFTER`] after that node's
+//! last report.
 //!
 //! Pure: no I/O, and time is an argument.
 
@@ -27,20 +28,20 @@ pub use report::{
     MOST_READS, Report, ReportedPeer, Reports, ToldReport, told_address, told_number,
 };
 
-/// Of how many nodes the report is kept.
+/// How many nodes are kept.
 pub const MOST_NODES: usize = 256;
 
-/// A node that has told nothing for so long is taken to be silent.
+/// After this time without a report a node counts as silent.
 pub const SILENT_AFTER: Duration = Duration::from_secs(60);
 
-/// What a node told so long ago is forgotten.
+/// After this time without a report a node is forgotten.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// About how many bytes of reports go into one message: much less than a reader takes.
 const MESSAGE_BYTES: usize = 64 << 10;
 
-/// How often a node tells how it is, if nothing happens: in a mesh of many nodes less often, so that what a link
-/// carries of this stays about a report a second.
+/// How often a node makes a report if nothing happens. In a mesh of many nodes less often, so that a link
+/// carries about one report a second.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 const INTERVAL_A_NODE: Duration = Duration::from_secs(1);
@@ -48,9 +49,9 @@ const INTERVAL_A_NODE: Duration = Duration::from_secs(1);
 /// The latest report of each node.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// The node that keeps them, if it has said who it is.
+    /// The source of this node, once it is set.
     own: Option<Source>,
-    /// The greatest number that it has given to a report, or is said to have given.
+    /// The greatest number that this node has given to a report, or is said to have given.
     number: u64,
     members: BTreeMap<Source, KeptReport>,
     /// How many reports were kept in all.
@@ -60,12 +61,12 @@ pub struct Members {
 #[derive(Debug)]
 struct KeptReport {
     number: u64,
-    /// How old the report was when it came, and when that was.
+    /// How old the report was when it came, and when it came.
     age: Duration,
     came: Instant,
-    /// What the version was when it came.
+    /// The version with which it was kept.
     version: u64,
-    /// Who passed it on; none for the node's own.
+    /// The process that passed it on. `None` for the reports of this node.
     from: Option<ProcessId>,
     report: Arc<Report>,
 }
@@ -75,7 +76,8 @@ impl KeptReport {
         self.age + now.saturating_duration_since(self.came)
     }
 
-    /// Whether a reader has passed it on itself. Its own from before it began again it is told: to go on from there.
+    /// Whether this reader has passed the report on itself. A node's own report is sent back to a later
+    /// process of it, which then goes on from its number.
     fn is_from(&self, reader: Option<ProcessId>) -> bool {
         let number = |process: ProcessId| process.number;
         self.from.is_some() && self.from.map(number) == reader.map(number)
@@ -88,45 +90,48 @@ impl KeptReport {
 }
 
 impl Members {
-    /// How many reports were kept in all: who has seen those of one version lacks the later ones.
+    /// How many reports were kept in all. A reader that knows one version lacks those of later ones.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// How long after its last report the node tells how it is, if nothing happens.
+    /// How long after its last report this node makes another one, if nothing happens.
     pub fn interval(&self) -> Duration {
         let nodes = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
         INTERVAL_A_NODE.saturating_mul(nodes).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
     }
 
-    /// This node says who it is, before it hears what others know of a process before this one.
+    /// Sets the source of this node, before it hears reports of an earlier process of it.
     pub fn begin(&mut self, node: Source) {
         self.own = Some(node);
     }
 
-    /// This node tells how it is; `micros` is what its wall clock says.
+    /// Keeps a report of this node. `micros` is the time of its wall clock.
     pub fn tell(&mut self, report: Report, micros: u64, now: Instant) {
         self.forget(now);
         if let Some(before) = self.own.replace(report.node.clone())
             && before != report.node
         {
-            // It goes on as another life.
+            // The node goes on under another life.
             self.members.remove(&before);
         }
-        // Maybe of a process before this one, of which it heard before it told anything itself.
+        // An earlier process of this node may have made it, and this one has heard it before its own first
+        // report.
         let known = self.members.get(&report.node).map_or(0, |member| member.number);
         let number = micros.max(self.number.max(known) + 1).min(MAX_SAFE_INTEGER);
         self.number = number;
         self.keep(ToldReport { number, told_ms: 0, report: Arc::new(report) }, None, now);
     }
 
-    /// A peer's process passes reports on. Says whether one of them is news; `micros` is what the wall clock says.
+    /// Takes in reports from a process of a peer. Returns whether one of them is news. `micros` is the time
+    /// of the wall clock.
     pub fn hear(&mut self, reports: Reports, from: ProcessId, micros: u64, now: Instant) -> bool {
         let before = self.version;
         for told in reports.into_iter() {
             let node = &told.report.node;
             if Some(node) == self.own.as_ref() {
-                // A process before this one, if the clock went back, or somebody who pretends: this one goes on from there.
+                // It is from an earlier process of this node, if the clock went back, or it is forged. The
+                // numbers go on from there.
                 self.number = self.number.max(told.number);
                 continue;
             }
@@ -146,8 +151,8 @@ impl Members {
         self.version > before
     }
 
-    /// Whether there is room for another node, of which the report is so old: that which was told longest ago
-    /// goes for it.
+    /// Whether there is room for another node with a report of this age. If all places are taken, the node
+    /// with the oldest report goes.
     fn has_room(&mut self, age: Duration, now: Instant) -> bool {
         if self.members.len() < MOST_NODES {
             return true;
@@ -170,10 +175,11 @@ impl Members {
         self.members.insert(node, KeptReport { number, age, came: now, version, from, report });
     }
 
-    /// Forgets what was told long ago, and a silent node if another life of it is there.
+    /// Forgets old reports, and silent nodes of which there is another life.
     pub fn forget(&mut self, now: Instant) {
         let mut last: BTreeMap<(String, String), u64> = BTreeMap::new();
-        // Many listen at all addresses, in containers, and have one name: these may be nodes of their own.
+        // In containers many nodes listen at all addresses and have the same name, so these may be different
+        // nodes.
         let is_everywhere = |address: &str| {
             address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified())
         };
@@ -193,8 +199,8 @@ impl Members {
         });
     }
 
-    /// What a reader is to be told next, if it was told all up to `version`: what goes into one message, and up to
-    /// which version it was told all then. Nothing if it knows the rest.
+    /// The next reports for a reader that was sent all up to `version`: as many as fit into one message, and
+    /// the version up to which it then has all.
     pub fn since(
         &self,
         version: u64,
@@ -220,8 +226,8 @@ impl Members {
         (told, self.version)
     }
 
-    /// The nodes that a reader reads itself, as far as it has told: it hears of them from them. So in a mesh in which
-    /// each node reads each other one a report crosses a link once, and not once for each node.
+    /// The nodes that a reader reads itself, by its own report: it hears of them directly. So in a mesh in
+    /// which each node reads each other node, a report crosses a link once, and not once for each node.
     fn read_by(&self, reader: &GossipReader<'_>) -> Vec<&Source> {
         let member = reader.node.and_then(|node| self.members.get(node));
         let reads = member.into_iter().flat_map(|member| &member.report.reads);
@@ -229,7 +235,7 @@ impl Members {
         reads.filter_map(|read| read.node.as_ref()).collect()
     }
 
-    /// What all nodes but this one have told, by their names.
+    /// The reports of all nodes but this one, in the order of their names.
     pub fn others(&mut self, now: Instant) -> Vec<ToldReport> {
         self.forget(now);
         let others = self.members.iter().filter(|(node, _)| self.own.as_ref() != Some(node));
@@ -237,7 +243,7 @@ impl Members {
     }
 }
 
-/// Who is to be told.
+/// A reader of reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GossipReader<'a> {
     /// Its source.

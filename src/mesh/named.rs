@@ -1,15 +1,15 @@
-//! How the log names who is at the other end of a stream.
+//! How the log names the other end of a stream.
 
 use std::fmt;
 
-/// `berlin~k3x9q2pd at 10.0.0.2:8080`; only the address of who does not say who it is.
+/// `berlin~k3x9q2pd at 10.0.0.2:8080`, or only the address if the node has not named itself.
 ///
-/// A source has no control characters, but may have others that a terminal obeys, such as those that turn the
-/// direction of writing. They are escaped.
+/// A source has no control characters, but may have others that a terminal obeys, such as those that reverse
+/// the direction of text. They are escaped.
 pub struct Named<'a, A> {
     /// The source of the node.
     pub node: Option<&'a str>,
-    /// Where it is.
+    /// Its address.
     pub address: A,
 }
 

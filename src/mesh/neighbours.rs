@@ -1,7 +1,8 @@
-//! What the streams of a node share: the tree of which the peers that it reads are the branches.
+//! What the streams of a node share: the broadcast tree, whose links are the streams of the peers.
 //!
-//! Upstreams tell it what comes, and are told what their peers are to do. Downstreams ask it what their readers
-//! have, and say what these want, so that both links between two nodes become lazy or eager together.
+//! An upstream reports what its peer sends, and is given pings for the peer. A downstream asks what its
+//! reader is known to have, and passes on the reader's orders, so that both links between two nodes become
+//! lazy or eager together.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -22,9 +23,9 @@ use crate::source::Source;
 
 /// The streams of one process.
 pub struct Neighbours {
-    /// What nodes tell of themselves.
+    /// The reports that nodes make about themselves.
     pub roster: Roster,
-    /// By which others tell this process from another one.
+    /// The random number by which others tell this process from another one.
     number: u64,
     links: Mutex<Links>,
 }
@@ -32,17 +33,17 @@ pub struct Neighbours {
 #[derive(Debug)]
 struct Links {
     tree: BroadcastTree,
-    /// Who is woken when the peer of a link is to be told something.
+    /// Wakes the upstream of a link that has a ping for its peer.
     wakes: BTreeMap<LinkId, Sender<()>>,
 }
 
 impl Links {
-    /// Does something to the tree, and wakes those whose peers are to be told something then.
+    /// Changes the tree, and wakes the upstreams that have a ping then.
     fn change<T>(&mut self, change: impl FnOnce(&mut BroadcastTree) -> T) -> T {
         let changed = change(&mut self.tree);
         for id in self.tree.ordered() {
             if let Some(wake) = self.wakes.get(&id) {
-                // If it is full, it is woken already.
+                // If it is full, the task is woken already.
                 wake.try_send(()).ok();
             }
         }
@@ -51,7 +52,7 @@ impl Links {
 }
 
 impl Neighbours {
-    /// Of a process that begins; with a random number that no other process has.
+    /// The streams of a process. `number` is random, so that no other process has it.
     pub fn new(number: u64) -> Self {
         let tree = BroadcastTree::new(fastrand::Rng::with_seed(number));
         Self {
@@ -61,12 +62,12 @@ impl Neighbours {
         }
     }
 
-    /// This process, while the node's streams have begun anew so often.
+    /// This process, with the generation of its state.
     pub fn process(&self, generation: u64) -> ProcessId {
         ProcessId { number: self.number, generation }
     }
 
-    /// A stream from a peer begins, of which this process is the one that sends.
+    /// A stream from a peer begins. `process` is that of the peer.
     pub fn begin(self: &Arc<Self>, process: ProcessId, handle: Handle) -> PeerLink {
         let (wake, woken) = async_channel::bounded(1);
         let mut links = self.lock();
@@ -77,17 +78,17 @@ impl Neighbours {
         PeerLink { neighbours, handle, id, process, woken, has_ping: true, look: Timer::never() }
     }
 
-    /// A process begins to read this node, and has said what it has.
+    /// A process begins to read this node, and has sent its clock.
     pub fn is_read_by(&self, process: &ProcessId) {
         self.lock().change(|tree| tree.is_read_by(process));
     }
 
-    /// A process that reads this node has given it an order.
+    /// A process that reads this node has sent an order.
     pub fn mirror(&self, process: &ProcessId, order: LinkOrder) {
         self.lock().change(|tree| tree.mirror(process, order, Instant::now()));
     }
 
-    /// Which of these, by their order, a process that reads this node is known to have.
+    /// The indices of the stamps that a process which reads this node is known to have.
     pub fn known_of<'a>(
         &self,
         process: &ProcessId,
@@ -105,39 +106,40 @@ impl Neighbours {
     }
 }
 
-/// The stream from one peer. It ends when this is dropped.
+/// The link of one peer. It ends when this is dropped.
 pub struct PeerLink {
     neighbours: Arc<Neighbours>,
     handle: Handle,
     id: LinkId,
-    /// The process that sends.
+    /// The peer's process.
     process: ProcessId,
     woken: Pin<Box<Receiver<()>>>,
-    /// Whether the peer may have to be told something.
+    /// Whether there may be a ping for the peer.
     has_ping: bool,
-    /// When to see whether something is lacking for too long.
+    /// Goes off when to check for a lack.
     look: Timer,
 }
 
 impl PeerLink {
-    /// The stream was read to its end, and what came is settled.
+    /// The stream was read to its end, and all that came is settled.
     pub fn reaches_end(&self) {
         self.neighbours.lock().tree.reaches_end(self.id);
     }
 
-    /// A transaction came, by its stamp, that is to be settled.
+    /// A transaction with this stamp has come. It is not settled yet.
     pub fn receive(&self, (source, id): (&Source, u64)) {
         let tree = &mut self.neighbours.lock().tree;
         tree.sent(self.id, source, id);
         tree.receive(self.id, source, id);
     }
 
-    /// So many transactions that came were new, and so many known; whether all that came is settled.
+    /// Of the transactions that came, `news` were new and `known` were not. `is_all`: all that came is
+    /// settled.
     pub fn settle(&self, news: u64, known: u64, is_all: bool) {
         self.neighbours.lock().change(|tree| tree.settle(self.id, news, known, is_all));
     }
 
-    /// The peer says what it has.
+    /// The peer has sent a summary.
     pub fn hear(&mut self, summary: HaveSummary) {
         let (id, state) = (self.id, self.handle.last_state());
         let now = Instant::now();
@@ -146,20 +148,20 @@ impl PeerLink {
         self.look_at(look);
     }
 
-    /// The peer passes on what nodes tell of themselves.
+    /// The peer has sent reports.
     pub fn hear_of_members(&self, reports: Reports) {
         self.neighbours.roster.hear(reports, self.process);
     }
 
-    /// A pong came.
+    /// The peer has sent a pong.
     pub fn pong(&self, payload: &[u8]) {
         self.neighbours.lock().tree.pong(self.id, payload);
     }
 
-    /// What the peer is to be told next.
+    /// The next ping for the peer.
     pub fn poll_ping(&mut self, context: &mut Context<'_>) -> Poll<Ping> {
         loop {
-            // A timer that is set anew has to be polled, or nobody is woken by it.
+            // A timer that is set must be polled, or it wakes nobody.
             while self.look.poll(context).is_ready() {
                 let (id, state) = (self.id, self.handle.last_state());
                 let look = |tree: &mut BroadcastTree| tree.look(id, state.stamps(), Instant::now());
@@ -172,7 +174,7 @@ impl PeerLink {
                 return Poll::Ready(ping);
             }
             self.has_ping = false;
-            // The sender is there for as long as the stream is.
+            // The sender lives as long as the stream.
             ready!(self.woken.as_mut().poll_next(context));
             self.has_ping = true;
         }
@@ -203,7 +205,7 @@ mod tests {
     use super::*;
     use crate::manager::Manager;
 
-    /// The stream from a process, which was read to its end.
+    /// A stream that was read to its end.
     fn begin(neighbours: &Arc<Neighbours>, handle: &Handle, number: u64) -> (PeerLink, ProcessId) {
         let process = ProcessId { number, generation: 0 };
         let branch = neighbours.begin(process, handle.clone());
@@ -257,7 +259,7 @@ mod tests {
                 HaveSummary { have, from, to: from + 1 }
             };
             other.hear(summary("a~00000000", 0));
-            // Most of the time that the first one has.
+            // Most of the time limit of the first summary.
             Timer::after(Duration::from_millis(100)).await;
             other.hear(summary("b~00000000", 1));
             handle.create("[]", None).await.unwrap();
@@ -268,7 +270,7 @@ mod tests {
             let begin = Instant::now();
             let ping = poll_fn(|context| other.poll_ping(context)).or(late).await;
             assert_eq!(ping, Ping::Order(LinkOrder::Eager(Some(1))));
-            // Else it was seen only since somebody else woke the task.
+            // If it took longer, it was noticed only because the task was woken for another reason.
             assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
         });
     }

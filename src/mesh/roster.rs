@@ -1,4 +1,5 @@
-//! What nodes tell of themselves, as the streams of this node share it: upstreams bring it, downstreams pass it on.
+//! The reports of nodes about themselves, shared by all streams of this node: upstreams bring them,
+//! downstreams send them on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,13 +14,13 @@ use crate::mesh::tree::ProcessId;
 use crate::mesh::websocket::Note;
 use crate::source::Source;
 
-/// The members of the mesh, and who is told of them.
+/// The reports, and the readers to wake.
 pub struct Roster {
     members: Mutex<Members>,
-    /// The version of which readers were told that it is there.
+    /// The version of the reports for which readers were last woken.
     version: AtomicU64,
     readers: Fanout,
-    /// Whether something has happened.
+    /// A channel with one item if something must be reported.
     news: (Sender<()>, Receiver<()>),
 }
 
@@ -35,7 +36,7 @@ impl Default for Roster {
 }
 
 impl Roster {
-    /// A peer's process passes reports on.
+    /// A peer's process has sent reports.
     pub fn hear(&self, reports: Reports, from: ProcessId) {
         let micros = wall_clock().as_micros();
         if self.lock().hear(reports, from, micros, Instant::now()) {
@@ -43,13 +44,13 @@ impl Roster {
         }
     }
 
-    /// This node says who it is: see [`Members::begin`].
+    /// Sets the source of this node: see [`Members::begin`].
     pub fn begin(&self, node: Source) {
         self.lock().begin(node);
     }
 
-    /// This node tells how it is, unless others would close its streams for that: its source may be of an older
-    /// build, which took other names.
+    /// Keeps a report of this node. Not if others would close its streams for that: the source may be of an
+    /// older build, which allowed other names.
     pub fn tell(&self, report: Report) {
         if let Err(error) = report.check() {
             return log::debug!("this node cannot tell others how it is: {error}");
@@ -57,34 +58,34 @@ impl Roster {
         self.lock().tell(report, wall_clock().as_micros(), Instant::now());
     }
 
-    /// How long after its last report the node tells how it is, if nothing happens.
+    /// How long after its last report the node makes another one, if nothing happens.
     pub fn interval(&self) -> Duration {
         self.lock().interval()
     }
 
-    /// Something has happened of which others may have to hear soon.
+    /// Something has happened that must be reported soon.
     pub fn stir(&self) {
-        // If it is full, that is known.
+        // If it is full, that is known already.
         self.news.0.try_send(()).ok();
     }
 
     /// Waits until something happens.
     pub async fn is_stirred(&self) {
-        // The sender is there as long as this is.
+        // The sender lives as long as `self`.
         self.news.1.recv().await.ok();
     }
 
-    /// What all nodes but this one have told, by their names.
+    /// The reports of all nodes but this one, in the order of their names.
     pub fn others(&self) -> Vec<ToldReport> {
         self.lock().others(Instant::now())
     }
 
-    /// How many readers want to be told.
+    /// How many readers want reports.
     pub fn readers(&self) -> usize {
         self.readers.count()
     }
 
-    /// Wakes the readers if there is something that they were not told.
+    /// Wakes the readers if there are reports that they were not sent.
     pub fn wake(&self) {
         let version = self.lock().version();
         if self.version.swap(version, Ordering::Relaxed) != version {
@@ -92,22 +93,22 @@ impl Roster {
         }
     }
 
-    /// A channel that has something in it if there is another [version](Self::version) since it was last emptied,
-    /// or before.
+    /// A channel that has an item if there was another [version](Self::version) since it was last emptied,
+    /// and at first.
     pub fn subscribe(&self) -> Receiver<()> {
         let woken = self.readers.subscribe();
-        // It may be the first.
+        // This may be the first reader.
         self.stir();
         woken
     }
 
-    /// The version of which readers were woken. Costs next to nothing.
+    /// The version for which readers were last woken. This costs next to nothing.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// The message for a reader that was told all up to `version`, if there is something for it, and the version up
-    /// to which it was told all then.
+    /// The next message for a reader that was sent all up to `version`, if there is one; and the version up
+    /// to which it then has all.
     pub fn message(&self, version: u64, reader: &GossipReader<'_>) -> (Option<String>, u64) {
         let (told, version) = self.lock().since(version, reader, Instant::now());
         let text = (!told.is_empty()).then(|| Note::Members(Reports::new(told)).encode());

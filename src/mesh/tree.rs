@@ -1,35 +1,31 @@
-//! The broadcast tree: which links bring transactions, and which only say what there is.
+//! The broadcast tree: which links bring transactions, and which bring only summaries of what the peer has.
 //!
-//! If nodes name many peers, each transaction would come to each node from every neighbour. So an upstream
-//! tells a peer that only brings what is known to be *lazy*: its downstream then sends summaries, what it has,
-//! in place of transactions. An upstream that sees by a summary that it lacks something for a while makes that
-//! link *eager* again (Leitao, Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007). Links are never
-//! closed for that.
+//! If nodes name many peers, each transaction would come to each node from every neighbour. So an upstream tells a peer
+//! that brings only known transactions to be *lazy*: the peer's downstream then sends summaries in place of transactions.
+//! If an upstream sees by a summary that it has lacked something for a while, it makes that link *eager* again (Leitao,
+//! Pereira, Rodrigues, "Epidemic Broadcast Trees", SRDS 2007). No link is ever closed for that.
 //!
-//! This is pure logic: time and randomness are arguments. [`BroadcastTree`] is what a node's upstreams decide by,
-//! [`Herald`] makes the summaries that all downstreams of a node share, and [`Flow`] is where one downstream
-//! stands.
+//! This is pure logic: time and randomness are arguments. [`BroadcastTree`] decides for the upstreams of a node,
+//! [`Herald`] makes the summaries that all its downstreams share, and [`Flow`] is what one downstream sends.
 //!
-//! # What holds
+//! # Rules
 //!
-//! - *No stream leaves out a transaction and goes on after it.* All in a downstream's journal before its cursor
-//!   was sent; or its reader's clock counted it when the reader dialed, or when it asked to go on from a
-//!   position behind it; or its reader's process is known to have it, see below. So an upstream names a
-//!   position only if its *settled* clock, that of the last published state, has all that was said to be before
-//!   it. What has only been received may yet be lost; it keeps an upstream from asking for more, and no more
-//!   than that.
-//! - *No echo.* A downstream leaves out what its reader's process sent to this node. Whatever a node sends, or
-//!   says that it has, is counted by its clock, and so is all before it of the same source; and as long as it
-//!   takes no base, a clock does not go back. So [`BroadcastTree`] keeps a clock of what each neighbour is known to have,
-//!   under the [`ProcessId`] that said so: a random number, and how often that process began anew. Another process
-//!   on an old copy of the same directory is another one. But a process may be put back to what it was earlier,
-//!   with all its memory, as virtual machines are. It has to dial again then, and what was heard of it before, or
-//!   was on its way, does not count. So what comes on a link counts from the pong of a ping on that was sent when
-//!   both streams had begun: nobody answers that any more who was put back since. And nothing counts when the
-//!   stream that it was heard on has ended.
-//! - *A tree needs links that carry both ways.* If two nodes read each other, both links become lazy or eager
-//!   together, as far as that leaves a node one eager link.
-//! - The last eager link of a node stays eager, and one that is still being read to its end is eager.
+//! - *No stream leaves out a transaction and goes on after it.* All of a downstream's journal before its cursor was sent;
+//!   or the reader's clock counted it when the reader dialed, or when it asked to go on from a later position; or the
+//!   reader's process is known to have it, see below. So an upstream names a position only if its *settled* clock, that
+//!   of the last published state, has all that was announced before that position. Transactions that were only received
+//!   may still be lost. They only keep an upstream from asking for them again.
+//! - *No echo.* A downstream leaves out what its reader's process has sent to this node. What a node sends or announces
+//!   is counted by its clock, and so is all before it of the same source; and as long as it takes no base, a clock never
+//!   goes back. So [`BroadcastTree`] keeps a clock of what each neighbour is known to have, under its [`ProcessId`]: a
+//!   random number, and the generation of its state. Another process on an old copy of the same directory has another
+//!   number. But a process may be put back to an earlier state with all its memory, as virtual machines are. It must
+//!   dial again then, and what was heard of it before, or was on its way, must not count. So what comes on a link counts
+//!   only after the pong of a ping that was sent when both streams had begun: a process that was put back since cannot
+//!   answer it. And nothing counts any more when the stream on which it was heard has ended.
+//! - *A tree needs links that carry both ways.* If two nodes read each other, both links become lazy or eager together,
+//!   if that leaves each node an eager link.
+//! - The last eager link of a node stays eager, and so does one that is not read to its end yet.
 
 mod flow;
 mod have;
@@ -45,30 +41,30 @@ use crate::clock::VectorClock;
 use crate::source::Source;
 use link::{LinkMode, LinkState};
 
-pub use flow::{Flow, Said, UnknownPosition};
+pub use flow::{Flow, ReaderSummary, UnknownPosition};
 pub use have::HaveSummary;
 pub use herald::{Announcement, Herald};
 pub use ping::{LinkOrder, Ping};
 pub use process_id::ProcessId;
 
-/// A link that brought so many transactions in a row, none of them new, becomes lazy.
+/// A link becomes lazy after this many known transactions in a row.
 const KNOWN_IN_A_ROW: u64 = 16;
 
-/// Of so many transactions at least it is judged which part of them was new.
+/// The share of new transactions is judged over at least this many.
 const WINDOW: u64 = 64;
 
-/// The window of a link is begun anew, by half of its counts, when it is so many times as long.
+/// When a window has grown to this multiple, its counts are halved.
 const WINDOWS: u64 = 4;
 
-/// How often the two above double, at most: each time that a link had to be made eager again.
+/// How many times the two limits above may double. They double each time the link is made eager again.
 const MOST_DOUBLINGS: u32 = 4;
 
-/// How long something may be lacking that another node has: a round trip and a little. Each time a part of the
-/// second is added by chance, so that not all neighbours of one gap fill it at once.
+/// How long this node may lack something that another node has: a round trip and a little. A random part of
+/// the second value is added, so that not all neighbours fill one gap at once.
 const PATIENCE: Duration = Duration::from_millis(150);
 const PATIENCE_CHANCE: Duration = Duration::from_millis(150);
 
-/// One link of a node to a peer that it reads.
+/// A link of a node to a peer that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(u64);
 
@@ -77,14 +73,14 @@ pub struct LinkId(u64);
 pub struct BroadcastTree {
     links: BTreeMap<LinkId, LinkState>,
     next: u64,
-    /// What is to come since a link was made eager.
+    /// What links that were made eager still have to bring.
     promises: Vec<Promise>,
-    /// Links whose peers are to be told something.
+    /// Links that have a ping for their peers.
     ordered: Vec<LinkId>,
     random: fastrand::Rng,
 }
 
-/// What a link that was made eager is to bring, and until when it has time.
+/// What a link that was made eager has to bring, and its time limit.
 #[derive(Debug)]
 struct Promise {
     link: LinkId,
@@ -93,13 +89,13 @@ struct Promise {
 }
 
 impl BroadcastTree {
-    /// No links yet.
+    /// A tree without links.
     pub fn new(random: fastrand::Rng) -> Self {
         let (links, promises, ordered) = (BTreeMap::new(), Vec::new(), Vec::new());
         Self { links, next: 0, promises, ordered, random }
     }
 
-    /// A stream begins, which brings all that this node lacks. Its peer says which process it is, if it does.
+    /// A stream begins. `process` is that of the peer, if it says so.
     pub fn begin(&mut self, process: Option<ProcessId>) -> LinkId {
         let id = LinkId(self.next);
         self.next += 1;
@@ -108,7 +104,7 @@ impl BroadcastTree {
         id
     }
 
-    /// A stream was read to its end once, so that it may become lazy.
+    /// A stream was read to its end, so it may become lazy.
     pub fn reaches_end(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id)
             && link.standing == LinkMode::Begun
@@ -137,21 +133,21 @@ impl BroadcastTree {
         }
     }
 
-    /// A transaction came that is not settled yet.
+    /// A transaction has come. It is not settled yet.
     pub fn receive(&mut self, id: LinkId, source: &Source, transaction: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.received.advance(source, transaction);
         }
     }
 
-    /// The peer sent a transaction, known or not: so it has it.
+    /// The peer has sent a transaction, known or not: so it has it.
     pub fn sent(&mut self, id: LinkId, source: &Source, transaction: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.sent(source, transaction);
         }
     }
 
-    /// So many transactions of a link were new, and so many were known; whether none is left that came and is not
+    /// Of the transactions of a link, `news` were new and `known` were not. `is_all`: all that came is
     /// settled.
     pub fn settle(&mut self, id: LinkId, news: u64, known: u64, is_all: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -172,7 +168,7 @@ impl BroadcastTree {
         }
     }
 
-    /// A lazy link's peer says what it has. Says when to [look](Self::look) whether it came.
+    /// The peer of a lazy link has sent a summary. Returns when to [look](Self::look) for a lack.
     pub fn hear(
         &mut self,
         id: LinkId,
@@ -185,13 +181,14 @@ impl BroadcastTree {
         self.look(id, settled, now)
     }
 
-    /// Makes a lazy link eager if it has had for long what is lacking here. Says when to look again.
+    /// Makes a lazy link eager if this node has lacked for too long what the peer has. Returns when to look
+    /// again.
     pub fn look(&mut self, id: LinkId, settled: &VectorClock, now: Instant) -> Option<Instant> {
         self.promises.retain(|promise| promise.until > now);
         let link = self.links.get_mut(&id).filter(|link| link.standing == LinkMode::Lazy)?;
         link.forget(settled);
         let Some(due) = self.links[&id].lack(&self.had(settled, now)) else {
-            // What another link is to bring may not come.
+            // Another link has promised it, and may not bring it.
             let lacks = self.links[&id].lack(&|source: &Source| settled.next_id(source)).is_some();
             return self.promises.iter().map(|promise| promise.until).min().filter(|_| lacks);
         };
@@ -202,8 +199,7 @@ impl BroadcastTree {
         None
     }
 
-    /// This node is read by a process from now on, which has told what it has: what was known of it before does
-    /// not count.
+    /// A process begins to read this node and has sent its clock. What was known of it before does not count.
     pub fn is_read_by(&mut self, process: &ProcessId) {
         for (id, link) in self.links.iter_mut().filter(|(_, link)| link.is_of(process)) {
             link.is_to_prove();
@@ -211,14 +207,14 @@ impl BroadcastTree {
         }
     }
 
-    /// How far a process that reads this node is known to have the sources; none if nothing is known of it.
+    /// The clock of what a process that reads this node is known to have. `None` if nothing is known.
     pub fn known_of(&self, process: &ProcessId) -> Option<&VectorClock> {
         let link = self.links.values().rev().find(|link| link.is_of(process))?;
         Some(&link.theirs)
     }
 
-    /// A process that reads this node has given it an order: the link to that process, if there is one, goes the
-    /// same way.
+    /// A process that reads this node has sent an order. The link to that process, if there is one, follows
+    /// it.
     pub fn mirror(&mut self, process: &ProcessId, order: LinkOrder, now: Instant) {
         let links = self.links.iter().filter(|(_, link)| link.is_of(process));
         let Some((id, link)) = links.map(|(id, link)| (*id, link)).next_back() else { return };
@@ -236,19 +232,19 @@ impl BroadcastTree {
         self.links.get(&id).is_some_and(|link| link.standing == LinkMode::Lazy)
     }
 
-    /// A pong came on a link.
+    /// The peer of a link has sent a pong.
     pub fn pong(&mut self, id: LinkId, payload: &[u8]) {
         if let Some(link) = self.links.get_mut(&id) {
             link.pong(payload);
         }
     }
 
-    /// The links whose peers are to be told something since this was last asked.
+    /// Takes the links that have a ping for their peers.
     pub fn ordered(&mut self) -> Vec<LinkId> {
         std::mem::take(&mut self.ordered)
     }
 
-    /// What the peer of a link is to be told next.
+    /// The next ping for a link's peer.
     pub fn ping(&mut self, id: LinkId) -> Option<Ping> {
         self.links.get_mut(&id)?.ping()
     }
@@ -276,7 +272,7 @@ impl BroadcastTree {
         links.min_by(|(_, one), (_, other)| share(one).total_cmp(&share(other))).map(|(id, _)| *id)
     }
 
-    /// What is settled, has come on a link, or is to come soon.
+    /// What is settled, has come on a link, or is promised.
     fn had<'a>(&'a self, settled: &'a VectorClock, now: Instant) -> impl Fn(&Source) -> u64 + 'a {
         move |source| {
             let received = self.links.values().map(|link| link.received.next_id(source));

@@ -1,12 +1,12 @@
-//! One task a peer: dials it, reads its `/ws`, submits what comes, and dials again. Only receives.
+//! One task a peer: dials it, reads its `/ws`, submits the transactions, and dials again. It only receives.
 //!
-//! Streams may break, repeat and overlap in any way: the manager drops what is known. What a stream
-//! may not do is leave out a transaction and go on after it, since the vector clock would then hide
-//! the gap for ever. So the task submits in the order of arrival, and ends the stream at the first
-//! transaction that is not kept.
+//! Streams may break, repeat and overlap in any way: the manager drops what is known. But a stream must never
+//! leave out a transaction and go on after it, since the vector clock would then hide the gap forever. So the
+//! task submits in the order of arrival, and ends the stream at the first transaction that is not kept.
 //!
-//! A peer that has folded away what this node lacks sends a base first, or if this node asks for one. Then, and
-//! when another primary begins an epoch, what this node said when it dialed holds no more, and it dials anew.
+//! If a peer has folded away something that this node lacks, or if this node asks for it, the peer sends a
+//! base first. Then the state that this node sent when it dialed is no longer right, and it dials again. The
+//! same happens when another primary begins an epoch.
 
 mod backlog;
 mod batch;
@@ -56,17 +56,17 @@ pub use joining::Room;
 pub use membership::{MOST_PEERS, Membership, UnfitPeer};
 pub use upstream_status::{Divergence, PeerState, UpstreamStatus};
 
-/// How long finding, connecting and shaking hands may take in all.
+/// How long name resolution, connection and handshake may take together.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
-// A stream that lives to see itself looked at was a good one.
+// A stream that lives until the first tick was a good one.
 const _: () = assert!(TICK.as_secs() == GOOD.as_secs());
 
 /// What is wrong with a stream from this node's own source.
 const ITSELF: &str = "the peer has this node's own source: it is this node itself, and should not be \
     among its peers; or a copy of its data directory is in use";
 
-/// Of how many sources it is noted what a peer has seen.
+/// For how many sources this node notes what a peer has seen.
 const MAX_PEER_SOURCES: usize = 1024;
 
 /// The task of one peer.
@@ -81,17 +81,17 @@ pub struct Upstream {
     status: Arc<Mutex<UpstreamStatus>>,
 }
 
-/// What this node said when it dialed.
+/// The state that this node sent when it dialed.
 #[derive(Clone, Copy)]
 struct Dialed {
-    /// The generation of its state.
+    /// Its generation.
     generation: u64,
     /// Whether it asked for a base.
     heals: bool,
 }
 
 impl Upstream {
-    /// The task for `peer`, and where its status can be read.
+    /// The task for `peer`, and its status for others to read.
     pub fn new(peer: Peer, means: &Means, room: Room) -> (Self, Arc<Mutex<UpstreamStatus>>) {
         let status = UpstreamStatus::new(peer.to_string(), wall_clock());
         let status = Arc::new(Mutex::new(status));
@@ -114,7 +114,7 @@ impl Upstream {
         let mut backoff = Backoff::default();
         let mut trouble = PeerTrouble::new(self.peer.clone());
         let mut memory = Memory::default();
-        // Whether the peer is to send also what this node has created, to be compared.
+        // Whether the peer should also send what this node has created, for comparison.
         let mut compares_own = false;
         loop {
             let (end, lasted) = match self.dial(compares_own).or(stopping(&shutdown)).await {
@@ -128,7 +128,7 @@ impl Upstream {
                 return;
             }
             compares_own = matches!(end, ReceivingEnd::Diverged);
-            if end.is_of_now() {
+            if end.wants_redial() {
                 self.status().forget_comparison();
                 if backoff.may_be_at_once(lasted) {
                     trouble.goes_on(&end);
@@ -152,7 +152,7 @@ impl Upstream {
         }
     }
 
-    /// Receives a stream and closes it. Says why it ended, and after how long.
+    /// Receives a stream and closes it. Returns why it ended, and how long it lasted.
     async fn receive(
         &self,
         (mut socket, welcome, dialed): (Socket, Welcome, Dialed),
@@ -184,7 +184,7 @@ impl Upstream {
         Changing::begin(&self.status, &self.neighbours.roster)
     }
 
-    /// How the log names the peer, as which this node has answered.
+    /// How the log names the peer. `node` is the source with which it has answered.
     fn named(&self, node: Option<&Source>) -> String {
         Named { node: node.map(Source::as_str), address: &self.peer }.to_string()
     }
@@ -205,14 +205,14 @@ impl Upstream {
             if compares_own {
                 vclock.restore(&source, 0);
             }
-            // Those that were read of late.
+            // The tokens may have been read again since the last dial.
             let token = self.tokens.of_peers();
             let hello = DialRequest {
                 vclock: &vclock,
                 commits: commits.as_ref(),
                 heals: dialed.heals,
                 source: &source,
-                // What is compared must not be left out since this node sent it.
+                // The peer must send all of it, also what this process has sent to it.
                 process: (!compares_own).then(|| self.neighbours.process(generation)),
                 token: token.as_deref(),
             };

@@ -1,11 +1,11 @@
-//! One end of a replication stream's WebSocket: what both ends do alike.
+//! One end of the WebSocket of a replication stream: what both ends share.
 //!
-//! What a stream costs is bounded here, whatever the other side sends, and whether or not it reads:
+//! Whatever the other side sends, and whether or not it reads, the cost of a stream is bounded here:
 //!
-//! - A turn of its task ends after so many bytes, calls and messages: `Turns`, `MESSAGES_A_TURN`.
-//! - Pongs that the other side does not read wait up to `MAX_PONG_BYTES`.
-//! - A message and the read buffer are no larger than [`SocketLimits`] says.
-//! - Closing takes no longer than `CLOSE_LIMIT`.
+//! - A turn of its task ends after some bytes, calls and messages: `Turns`, `MESSAGES_A_TURN`.
+//! - Pongs that the other side does not read take at most `MAX_PONG_BYTES`.
+//! - Messages and the read buffer are no larger than [`SocketLimits`] says.
+//! - Closing takes at most `CLOSE_LIMIT`.
 
 mod note;
 mod pulse;
@@ -40,33 +40,33 @@ pub use pulse::Pulse;
 pub use silence::{PeerSilence, SILENCE_LIMIT, TICK};
 pub use turns::Readiness;
 
-/// How much is read in one turn, in read buffers.
+/// How many read buffers are read in one turn.
 const BUFFERS_A_TURN: usize = 2;
 
 /// How many messages are heard in one turn.
 const MESSAGES_A_TURN: u32 = 256;
 
-/// How many bytes of pongs may wait for the other side to read. More than one turn's pings make.
+/// How many bytes of pongs may wait for the other side to read. This is more than the pongs of one turn.
 const MAX_PONG_BYTES: usize = 256 << 10;
 
-/// What a pong takes beside its payload (RFC 6455 section 5.2).
+/// The size of a pong without its payload (RFC 6455 section 5.2).
 const PONG_HEADER_BYTES: usize = 6;
 
-/// How long a close handshake may take: plain nodes never answer one.
+/// How long a close handshake may take. Plain nodes never answer one.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The longest reason of a close frame: 125 bytes less the code (RFC 6455 section 5.5).
 const MAX_REASON_BYTES: usize = 123;
 
-/// Closes a stream that can be had again at once, by another `since` or from another place in the journal.
+/// Closes a stream whose reader should dial again at once, with another `since`.
 pub const DIAL_AGAIN: CloseCode = CloseCode::Library(4000);
 
-/// What one end takes in.
+/// The limits of one end.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketLimits {
     /// The largest message.
     pub message_bytes: usize,
-    /// How much is read at once. It is held, and cleared before each read, as long as the stream lives.
+    /// How much is read at once. The buffer lives as long as the stream, and is cleared before each read.
     pub read_buffer_bytes: usize,
 }
 
@@ -88,17 +88,17 @@ pub struct Socket<S = Stream> {
     stream: WebSocketStream<Turns<S>>,
     /// How many messages were heard in this turn.
     messages: u32,
-    /// At most so many bytes of pongs are not written yet.
+    /// An upper bound of the bytes of pongs that are not written yet.
     pong_bytes: usize,
     /// Whether a message waits to be written.
     has_queued: bool,
-    /// Whether all that came was heard, so that nothing is to be heard before there is something to read.
+    /// Whether all that came was heard. Then nothing is heard until the stream is readable again.
     has_heard_all: bool,
-    /// Whether what comes is no WebSocket any more.
+    /// Whether the bytes that come are no longer WebSocket.
     is_lost: bool,
 }
 
-/// Why nothing more is heard of the other side.
+/// Why nothing more can be heard from the other side.
 #[derive(Debug)]
 pub enum SocketFault {
     /// It is gone without a close.
@@ -116,7 +116,7 @@ pub enum SocketFault {
 }
 
 impl SocketFault {
-    /// What the other side is told, if it can still be told.
+    /// The close code and reason for the other side, if it can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, &'static str)> {
         match self {
             Self::Gone | Self::Unread | Self::Broken(_) => None,
@@ -159,7 +159,7 @@ impl From<Error> for SocketFault {
 }
 
 impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
-    /// The end of whoever was dialed. `read_ahead` is what was read behind the handshake.
+    /// The end that was dialed. `read_ahead` are the bytes that were read after the handshake.
     pub async fn accept(stream: S, read_ahead: Vec<u8>, limits: SocketLimits) -> Self {
         let (stream, config) = (limits.turns(stream), Some(limits.config()));
         let socket =
@@ -167,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Self::new(socket)
     }
 
-    /// The end of whoever dials: shakes hands.
+    /// The end that dials: makes the handshake.
     ///
     /// # Errors
     /// If the other side does not agree.
@@ -192,8 +192,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         }
     }
 
-    /// The next message. Pings are answered. When the turn is over, there is none until the task is
-    /// polled again, which it then is by itself.
+    /// The next message. Pings are answered. When the turn is over, this is pending, and the task is woken to
+    /// be polled again.
     pub fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, SocketFault>> {
         if self.has_heard_all && self.stream.get_mut().poll_readable(context)?.is_pending() {
             return Poll::Pending;
@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Poll::Pending
     }
 
-    /// Whether all that came was heard when it was last looked for.
+    /// Whether all that came was heard at the last poll.
     pub fn has_heard_all(&self) -> bool {
         self.has_heard_all
     }
@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         }
     }
 
-    /// Puts a message behind those that wait to be written, however many these are.
+    /// Queues a message behind those that wait, however many these are.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -249,12 +249,12 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Ok(Pin::new(&mut self.stream).start_send(message)?)
     }
 
-    /// Has whole frames be written next. All that waited must be written.
+    /// Writes whole frames next. All that waited must be written.
     pub fn put(&mut self, frames: Arc<[u8]>) {
         self.stream.get_mut().put(frames);
     }
 
-    /// Whether all that waited is written.
+    /// Ready when all that waited is written.
     pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketFault>> {
         ready!(self.stream.get_mut().poll_put(context))?;
         if self.has_queued || self.pong_bytes > 0 {
@@ -264,17 +264,17 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// A number that changes whenever the other side shows that it lives: see [`PeerSilence`].
+    /// A number that changes with each sign of life of the other side: see [`PeerSilence`].
     pub fn signs_of_life(&self) -> u64 {
         self.stream.get_ref().signs_of_life()
     }
 
-    /// Closes the stream and says why, and waits a little for the other side to close too.
+    /// Closes the stream with a reason, and waits a little for the other side to close too.
     pub async fn close(mut self, code: CloseCode, reason: &str) {
         let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
         let frame = CloseFrame { code, reason: reason.into() };
         let handshake = async {
-            // If the frame cannot be written, the other side is gone, and there is nobody to wait for.
+            // If the frame cannot be written, the other side is gone.
             if self.stream.close(Some(frame)).await.is_err() {
                 return;
             }
@@ -296,8 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Readiness + Unpin> Socket<S> {
         while poll_fn(|context| self.poll_heard(context)).await.is_ok() {}
     }
 
-    /// Lets the other side read the close: closing a socket in which something is unread resets the
-    /// connection, and a reset takes away what the other side had not read yet.
+    /// Lets the other side read the close. If a socket is closed while something is unread, the connection is
+    /// reset, and a reset takes away what the other side has not read yet.
     async fn drop_what_comes(&mut self) {
         let stream = self.stream.get_mut();
         if AsyncWriteExt::close(stream).await.is_err() {

@@ -532,8 +532,8 @@ impl World {
         }
         let summary = match link.flow.summary(link.position as u64, announcement) {
             None => return,
-            Some(Said::Shared) => announcement.summary.clone(),
-            Some(Said::Own(summary)) => summary,
+            Some(ReaderSummary::Shared) => announcement.summary.clone(),
+            Some(ReaderSummary::Own(summary)) => summary,
         };
         self.send(number, Message::Summary(summary));
     }

@@ -31,7 +31,12 @@ const ELSEWHERE: [(&str, &str, &str, &[&str]); 7] = [
             "the certificate of this node {what}: others refuse it; start it with a new one",
         ],
     ),
-    ("node.rs", "{UNREAD}", "mesh/downstream/downstreams.rs", &["no other patchmesh node has read it"]),
+    (
+        "node.rs",
+        "{UNREAD}",
+        "mesh/downstream/downstreams.rs",
+        &["no other patchmesh node has read it"],
+    ),
     (
         "mesh/upstream/trouble.rs",
         "peer {}: {ITSELF}",

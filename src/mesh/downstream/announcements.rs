@@ -1,4 +1,4 @@
-//! What a node has that is new, said to all lazy readers alike.
+//! Announces to all lazy readers alike what is new at this node.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::manager::{Handle, State};
 use crate::mesh::tree::{Announcement, Herald};
 use crate::mesh::websocket::Note;
 
-/// The last announcement, and those who read them.
+/// The last announcement, and the readers to wake.
 #[derive(Default)]
 pub struct Announcements {
     last: Mutex<LastAnnouncement>,
@@ -22,17 +22,17 @@ pub struct Announcements {
 
 #[derive(Default)]
 struct LastAnnouncement {
-    /// What makes the announcements, and how often streams had begun anew when its first one was made.
+    /// The maker of announcements, and the generation of the node's state for which it began.
     herald: Option<(Herald, u64)>,
-    /// What is new in an announcement, as it is sent.
+    /// An announcement, and its frame as it is sent.
     frame: Option<(Arc<Announcement>, Arc<[u8]>)>,
 }
 
 impl Announcements {
-    /// The announcement of now.
+    /// Makes an announcement of the current state.
     pub fn announce(&self, handle: &Handle) -> Arc<Announcement> {
         let mut last = self.lock();
-        // Of two that are taken here the later one is the later state.
+        // The lock is held, so that a later call sees a later state.
         let state = handle.last_state();
         last.announce(&state).clone()
     }
@@ -42,7 +42,7 @@ impl Announcements {
         self.lock().herald.as_ref().map(|(herald, _)| herald.last().clone())
     }
 
-    /// What is new in an announcement, which is mostly the last one.
+    /// The frame of an announcement, which in most cases is the last one.
     pub fn frame(&self, announcement: &Arc<Announcement>) -> Arc<[u8]> {
         let mut last = self.lock();
         if let Some((of, frame)) = &last.frame
@@ -55,12 +55,12 @@ impl Announcements {
         frame
     }
 
-    /// A channel that has something in it if there was another announcement since it was last emptied, or before.
+    /// A channel that has an item if there was an announcement since it was last emptied, and at first.
     pub fn subscribe(&self) -> Receiver<()> {
         self.readers.subscribe()
     }
 
-    /// Has lazy readers told what is new, as often as they should be, until `shutdown` closes.
+    /// Tells lazy readers what is new, at the right interval, until `shutdown` closes.
     pub async fn run(&self, handle: Handle, shutdown: Receiver<Infallible>) {
         let grown = handle.subscribe();
         let next = async {
@@ -75,7 +75,7 @@ impl Announcements {
         next.or(stopping).await;
     }
 
-    /// Tells those who are there, and says how many they are.
+    /// Tells the readers. Returns how many there are.
     fn tell(&self, handle: &Handle) -> usize {
         let readers = self.readers.count();
         if readers > 0 {
@@ -97,7 +97,7 @@ impl LastAnnouncement {
         let first = || (Herald::new(clock.clone(), length), generation);
         let (herald, of) = self.herald.get_or_insert_with(first);
         if *of != generation {
-            // The readers of before have to dial again.
+            // All earlier readers have to dial again.
             (*herald, *of) = first();
         }
         herald.announce(clock, length)

@@ -1,4 +1,5 @@
-//! What a session sends: what stands for what was folded away, if its reader lacks that, and then the journal.
+//! What a downstream sends: first something in place of what was folded away, if the reader lacks that; then
+//! the journal.
 
 use std::io;
 
@@ -18,50 +19,50 @@ enum BeforeJournal {
     Nothing,
     /// A base.
     Base,
-    /// The document that the journal stands on, for a plain node.
+    /// The document on which the journal builds, for a plain node.
     Document,
-    /// That there is none, for a plain node.
+    /// A note for a plain node that there is no such document.
     NoDocument,
-    /// What is needed cannot be given now.
+    /// The reader needs something that this node cannot give now.
     Unknown,
 }
 
-/// What a node has to begin a stream with.
+/// What this node has for the beginning of a stream.
 #[derive(Clone, Copy, Debug)]
 struct Ground<'a> {
     /// The commit up to which the journal was folded away.
     folded: Option<&'a Name>,
     /// Whether it has a base that it knows to be right.
     has_base: bool,
-    /// Whether it needs one itself.
+    /// Whether it needs a base itself.
     is_healing: bool,
 }
 
-/// The texts of messages, each made when it is asked for.
+/// The texts of messages, each made when it is needed.
 type Texts = Box<dyn Iterator<Item = String> + Send>;
 
-/// What a session sends.
+/// What to send to one reader.
 pub struct Course {
-    /// The texts of what comes before the journal.
+    /// The messages before the journal.
     pub before: Texts,
-    /// Whether all of that was made.
+    /// Whether all of those were made.
     pub is_begun: bool,
-    /// The position in the journal from which on it is sent.
+    /// The position in the journal at which to begin.
     pub begin: u64,
-    /// What of it is left out.
+    /// What to leave out of the journal.
     pub seen: SeenByReader,
-    /// Whether a base comes before it: what the reader has then is not what it had.
+    /// Whether a base comes first. Then what the reader had before does not count.
     pub has_base: bool,
-    /// What the journal is a part of: another one is another stream.
+    /// The generation of the node's state. Another one needs another stream.
     pub generation: u64,
 }
 
-/// What a reader has.
+/// What a reader has seen.
 #[derive(Clone, Debug, Default)]
 pub struct SeenByReader {
-    /// How far it has the sources.
+    /// Its vector clock.
     clock: Option<VectorClock>,
-    /// All before this time that the clock does not count is covered, or void.
+    /// What the clock does not count and is before this time is covered or void.
     floor: Time,
 }
 
@@ -89,10 +90,10 @@ impl BeforeJournal {
 }
 
 impl Course {
-    /// What whoever says `hello` is sent; none if that is not known now.
+    /// What to send to the reader that says `hello`. `None` if that cannot be given now.
     ///
     /// # Errors
-    /// If the journal had to be read and could not be.
+    /// If the journal cannot be read.
     pub async fn of(hello: &Hello, handle: &Handle) -> io::Result<Option<Self>> {
         let state = handle.state();
         let (folded, base) = (state.folded(), state.base());
@@ -105,22 +106,22 @@ impl Course {
             BeforeJournal::NoDocument => {
                 (Box::new(std::iter::once(nothing_before().encode())), since)
             }
-            // What the reader has seen does not count any more: some of it may go when it takes the base.
+            // The clock of the reader does not count any more: the base may replace some of what it counts.
             BeforeJournal::Base => {
                 let Some(base) = base else { return Ok(None) };
                 let seen = SeenByReader::of(&base.committed);
-                // To measure a large document takes a while.
+                // Measuring a large document takes a while.
                 let notes = smol::unblock(move || Notes::new(base)).await;
                 (Box::new(notes.map(|note| note.encode())), seen)
             }
-            // The journal's, and no later one: a plain node that is connected again passes over it, and
-            // needs all that the journal has.
+            // The journal's document, and no later one: a plain node that is connected again passes over it,
+            // and needs all that the journal has.
             BeforeJournal::Document => {
                 let index = state.begin().index;
                 let Some(basis) = state.basis(index) else { return Ok(None) };
                 let past = handle.past().clone();
                 let document = smol::unblock(move || basis.document(index, &past)).await?;
-                // It may have come from where the next base is by now.
+                // The journal may have been folded again meanwhile.
                 if handle.state().folded().commit != folded.commit {
                     return Ok(None);
                 }
@@ -143,12 +144,12 @@ impl SeenByReader {
         Self { clock: Some(clock), floor: base.floor }
     }
 
-    /// What it has, as far as a clock can say it.
+    /// Its vector clock.
     pub fn clock(&self) -> Option<&VectorClock> {
         self.clock.as_ref()
     }
 
-    /// Whether the reader has a transaction, or is not to have it.
+    /// Whether the reader has a transaction, or must not get it.
     pub fn has(&self, record: &Record) -> bool {
         let Place { time, source, id } = &record.place;
         self.clock.as_ref().is_some_and(|clock| clock.has_seen(source, *id))
@@ -173,8 +174,8 @@ mod tests {
         let new = Hello { version: 2, ..Hello::default() };
         let far = [("other~00000000^1".parse().unwrap(), 99)].into_iter().collect();
         let other = Hello { since: Some(far), ..new.clone() };
-        // Who connects, up to which commit the journal is folded away, whether there is a base, whether this
-        // node needs one, and what comes first.
+        // The reader, the commit up to which the journal is folded away, whether there is a base, whether
+        // this node is healing, and what comes first.
         let table = [
             (&plain, None, false, false, BeforeJournal::NoDocument),
             (&plain, None, true, true, BeforeJournal::NoDocument),

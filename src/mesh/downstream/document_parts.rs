@@ -1,8 +1,8 @@
-//! A document for those who know nothing but transactions: plain nodes.
+//! A document as transactions, for plain nodes, which understand nothing else.
 //!
-//! They get it as transactions of a source that no node has, `~base`, each of which adds a part: first `{}` for
-//! all of it, then what is in it, container by container. The last one has an Id that is the same for
-//! all documents. Who has seen that, and is connected again, passes over all of it: it has a document.
+//! The transactions are of the source `~base`, which no node has, and each adds a part of the document: first
+//! `{}` as a whole, then its content, container by container. The last one has the same Id for all documents.
+//! A node that has seen it, and is connected again, passes over all of them: it has a document.
 
 use std::iter::Peekable;
 
@@ -11,30 +11,29 @@ use crate::patch::{Cut, Document, PointerBuf};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::Transaction;
 
-/// The Id of the last transaction. There are not as many parts in any document.
+/// The Id of the last transaction. No document has as many parts.
 const LAST_ID: u64 = 1 << 31;
 
-/// The longest payload, but for one that adds a single value which is longer: a string, or one with long names
-/// around it. Plain nodes in Go take messages of 32,768 bytes, and in that a quote of the payload is two.
+/// The longest payload. Only a single longer value may exceed it: a string, or one inside of long names.
+/// Plain nodes in Go take messages of 32,768 bytes, in which each quotation mark of the payload takes two.
 const MOST_PAYLOAD_BYTES: usize = (16 << 10) - 128;
 
-/// With which nothing is left of what was there before.
+/// Removes all that was there before.
 const FIRST: &str = r#"[{"op":"add","path":"","value":{}}]"#;
 
-/// What is sent if nothing was folded, so that a document that is sent later is passed over.
+/// What a plain node gets if nothing was folded. It then passes over a document that it is sent later.
 pub fn nothing_before() -> Transaction {
     Transaction::fresh(Source::base(), LAST_ID, "[]")
 }
 
-/// The transactions that a document is sent as. Each is made when it is asked for.
+/// The transactions of a document, each made when it is needed.
 pub struct Parts {
-    /// What comes after the first.
+    /// The payloads after the first.
     rest: Peekable<Cut>,
     id: u64,
 }
 
 impl Parts {
-    /// The transactions of a document.
     pub fn new(document: &Document) -> Self {
         let (root, at) = (document.root().clone(), PointerBuf::new());
         let rest = match root.kind() {
@@ -92,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The transactions of a document; it has been looked at them, and they make it.
+    /// The transactions of a document, checked: together they make it.
     fn parts(root: serde_json::Value) -> Vec<Transaction> {
         let document = Document::new(root.clone()).unwrap();
         let parts: Vec<_> = Parts::new(&document).collect();

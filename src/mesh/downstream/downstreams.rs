@@ -1,4 +1,4 @@
-//! What is known of all sessions, and what `/peers` shows of them.
+//! The list of all downstreams, and what `/peers` shows of them.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,20 +19,20 @@ use crate::mesh::neighbours::Neighbours;
 use crate::mesh::websocket::TICK;
 use crate::source::Source;
 
-/// How long a plain node that found a message too large has to wait when it comes again, as it
-/// would come at once, get the same messages and go, for ever.
+/// How long a plain node must wait when it comes again after a message was too large for it. It would dial at
+/// once, get the same message and close, forever.
 const TOO_LARGE_PAUSE: Duration = Duration::from_secs(10);
 
-/// How many addresses that found a message too large are remembered.
+/// How many addresses of such nodes are kept.
 const TOO_LARGE_ADDRESSES: usize = 1024;
 
-/// What is said of a node with peers of which [`Downstreams::were_read`] is not so.
+/// The warning for a node with peers for which [`Downstreams::were_read`] is false.
 pub const UNREAD: &str = "this node has peers, and no other patchmesh node has read it since it started: what is \
                           written here gets no further until another node names it as its peer";
 
-/// What is known of all sessions.
+/// All downstreams of a node.
 pub struct Downstreams {
-    /// What the node's streams share.
+    /// What all streams of the node share.
     pub neighbours: Arc<Neighbours>,
     pub(super) announcements: Announcements,
     open: Mutex<Vec<Weak<SendingProgress>>>,
@@ -41,20 +41,20 @@ pub struct Downstreams {
     pub(super) latest: LatestFrames,
 }
 
-/// What reads a node.
+/// A kind of reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReaderKind {
-    /// A node that says who it is.
+    /// A node that names itself.
     Node,
-    /// Something that knows the first version of the wire only, as plain nodes do.
+    /// A reader that knows only the first version of the wire, such as a plain node.
     Plain,
-    /// A page or a tool: it knows the wire, and says that it is no node.
+    /// A page or a tool: it knows the wire, and is not a node.
     Viewer,
 }
 
 impl ReaderKind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Node, Self::Plain, Self::Viewer];
 
     /// As it is shown.
@@ -67,48 +67,48 @@ impl ReaderKind {
     }
 }
 
-/// How far one session is.
+/// The progress of one downstream.
 #[derive(Debug)]
 pub(super) struct SendingProgress {
     address: SocketAddr,
     node: Option<Source>,
     kind: ReaderKind,
     pub position: AtomicU64,
-    /// How many transactions the journal had when the session began.
+    /// How many transactions the journal had when the downstream began.
     pub length_at_begin: u64,
-    /// Whether the reader wants to be told what there is, not the transactions.
+    /// Whether the reader wants summaries, not transactions.
     pub lazy: AtomicBool,
     /// What is left out.
     pub seen: SeenByReader,
     since: Time,
-    /// When the reader has last shown that it lives, in microseconds.
+    /// When the reader last gave a sign of life, in microseconds.
     heard: AtomicU64,
 }
 
-/// One session as `/peers` shows it.
+/// One downstream as `/peers` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct DownstreamStatus {
-    /// Whom the journal is sent to.
+    /// The reader's address.
     pub address: String,
-    /// The source of the node that reads; none if it does not say, as plain nodes do not.
+    /// The source of the node that reads. `None` if it does not say: plain nodes do not.
     pub node: Option<String>,
-    /// What it is.
+    /// What kind of reader it is.
     pub kind: ReaderKind,
     /// The position in the journal of the next transaction to send.
     pub position: u64,
-    /// How many transactions its reader has not been sent yet and is to be: at most, if it has some of them; none
+    /// How many transactions are still to be sent. An upper bound, since the reader may have some of them. 0
     /// if it is lazy.
     pub behind: u64,
-    /// Whether it is sent only what there is, not the transactions: they come from others.
+    /// Whether the reader gets summaries, not transactions, since those come from others.
     pub lazy: bool,
-    /// When the session began.
+    /// When the downstream began.
     pub since: Time,
-    /// When its reader has last shown that it lives: it answers pings, and takes what it is sent.
+    /// When the reader last gave a sign of life: it answers pings, and takes what it is sent.
     pub heard: Time,
 }
 
 impl SendingProgress {
-    /// How many transactions are still to be sent. Reads nothing.
+    /// How many transactions are still to be sent. This reads nothing from the journal.
     pub fn behind(&self, handle: &Handle) -> u64 {
         // What a lazy reader lacks comes from others.
         if self.lazy.load(Ordering::Relaxed) {
@@ -121,12 +121,12 @@ impl SendingProgress {
         }
     }
 
-    /// The reader has said something.
+    /// The reader has sent something.
     pub fn hear(&self) {
         self.hear_since(wall_clock());
     }
 
-    /// The reader has shown that it lives within the last [`TICK`], maybe by no more than taking what it is sent.
+    /// The reader has given a sign of life within the last [`TICK`], maybe only by taking what it is sent.
     pub fn hear_within_tick(&self) {
         self.hear_since(wall_clock().minus_micros(TICK.as_micros() as u64));
     }
@@ -154,7 +154,7 @@ impl SendingProgress {
 }
 
 impl Downstreams {
-    /// None yet, of a node with these neighbours.
+    /// An empty list.
     pub fn new(neighbours: Arc<Neighbours>) -> Self {
         Self {
             neighbours,
@@ -166,12 +166,12 @@ impl Downstreams {
         }
     }
 
-    /// Tells lazy readers what there is, until `shutdown` closes.
+    /// Announces to lazy readers what is new, until `shutdown` closes.
     pub async fn announce(self: Arc<Self>, handle: Handle, shutdown: Receiver<Infallible>) {
         self.announcements.run(handle, shutdown).await;
     }
 
-    /// The open sessions, by address.
+    /// The open downstreams, by address.
     pub fn status(&self, handle: &Handle) -> Vec<DownstreamStatus> {
         let open: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
         let mut list: Vec<_> = open.iter().map(|progress| progress.shown(handle)).collect();
@@ -191,12 +191,13 @@ impl Downstreams {
         self.were_read.load(Ordering::Relaxed)
     }
 
-    /// The other end of a session is another patchmesh node.
+    /// Another patchmesh node reads this one.
     pub(super) fn are_read(&self) {
         self.were_read.store(true, Ordering::Relaxed);
     }
 
-    /// A session begins at `position` of a journal of so many transactions, and leaves out what was `seen`.
+    /// A downstream begins at `position`. The journal has `length_at_begin` transactions, and those in `seen`
+    /// are left out.
     pub(super) fn begin(
         &self,
         (address, node, kind): (SocketAddr, Option<Source>, ReaderKind),

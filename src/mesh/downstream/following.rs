@@ -1,4 +1,4 @@
-//! What one reader was told of other nodes.
+//! Which reports of other nodes one reader was sent.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -9,31 +9,31 @@ use smol::stream::Stream as _;
 use crate::mesh::members::GossipReader;
 use crate::mesh::roster::Roster;
 
-/// How far a reader is told what nodes tell of themselves.
+/// How far a reader knows the reports in this node's roster.
 pub struct Following {
     woken: Pin<Box<Receiver<()>>>,
-    /// Up to which version it was told all.
+    /// The version up to which it was sent all.
     told: u64,
-    /// The version that was there when its task last asked to be woken; none if it has not.
+    /// The version at the time when the task last asked to be woken. `None` if it has not asked.
     seen: Option<u64>,
-    /// Whether the last message may not have been all.
+    /// Whether the last message had no room for all.
     has_more: bool,
 }
 
 impl Following {
-    /// It was told nothing yet.
+    /// A reader that was sent nothing yet.
     pub fn begin(roster: &Roster) -> Self {
         Self { woken: Box::pin(roster.subscribe()), told: 0, seen: None, has_more: false }
     }
 
-    /// Whether there may be something to tell; else the task is woken when there is. This is asked with each
-    /// delivery: if nothing was told since, it is one number that is read.
+    /// Whether there may be a new report. If not, the task is woken when there is. This is called with each
+    /// delivery: if nothing is new, it reads one number.
     pub fn has_news(&mut self, roster: &Roster, context: &mut Context<'_>) -> bool {
         if self.has_more {
             return true;
         }
         let version = roster.version();
-        // The channel is filled a little after there is another version: that may have been seen before.
+        // The channel is filled a little after the version grows, so this version may have been seen before.
         if self.seen == Some(version) && self.woken.is_empty() {
             return false;
         }
@@ -45,11 +45,11 @@ impl Following {
         false
     }
 
-    /// What it is to be told next; none if it knows all.
+    /// The next message. `None` if the reader knows all.
     pub fn message(&mut self, roster: &Roster, reader: &GossipReader<'_>) -> Option<String> {
         let (text, told) = roster.message(self.told, reader);
-        // What came after the last wake waits for the next one: else reports that come as fast as they are sent would
-        // have no end.
+        // Reports that came after the last wake-up wait for the next one. If reports come as fast as they are
+        // sent, there would be no end otherwise.
         (self.told, self.has_more) = (told, told < roster.version());
         text
     }

@@ -1,4 +1,4 @@
-//! Records as they are sent, made once for all readers at the end of the journal.
+//! Records in the form in which they are sent, made once for all readers at the end of the journal.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,19 +6,19 @@ use crate::manager::Handle;
 use crate::source::Source;
 use crate::transaction::Record;
 
-/// How many records, and about how many bytes of them, are written in one go.
+/// How many records, and about how many bytes, are written together.
 const BATCH_RECORDS: usize = 1024;
 const BATCH_BYTES: usize = 256 << 10;
 
-/// The first byte of a frame that is a whole text (RFC 6455 section 5.2).
+/// The first byte of a frame with a whole text message (RFC 6455 section 5.2).
 const WHOLE_TEXT: u8 = 0x81;
 
-/// The longest payload whose length is one byte of a frame, and the marks of lengths of two and of eight bytes.
+/// The longest payload whose length fits into one byte, and the marks of lengths in two and in eight bytes.
 const SHORT: usize = 125;
 const TWO_BYTES: u8 = 126;
 const EIGHT_BYTES: u8 = 127;
 
-/// Records that follow one another in the journal, and a frame of each (RFC 6455 section 5.2).
+/// Consecutive records of the journal, and a frame for each (RFC 6455 section 5.2).
 #[derive(Debug)]
 pub struct Frames {
     begin: u64,
@@ -32,7 +32,7 @@ impl Frames {
         Self { begin, records, bytes }
     }
 
-    /// The records from `position` on; none in them if the journal ends there.
+    /// The records from `position` on. There are none if the journal ends there.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -51,7 +51,7 @@ impl Frames {
         self.records.iter().map(|record| (&record.place.source, record.place.id))
     }
 
-    /// The frames of those records, of which this is the number and the record, that a reader does not have.
+    /// The frames of the records, except those that a reader has. `has` gets the index and the record.
     pub fn but(&self, has: impl Fn(usize, &Record) -> bool) -> Arc<[u8]> {
         let mut records = self.records.iter().enumerate();
         let Some((first, _)) = records.find(|(at, record)| has(*at, record)) else {
@@ -67,7 +67,7 @@ impl Frames {
 pub struct LatestFrames(Mutex<Option<Arc<Frames>>>);
 
 impl LatestFrames {
-    /// The frames of the records from `position` on; none if they are not in memory.
+    /// The frames of the records from `position` on. `None` if the records are not in memory.
     pub fn frames(&self, handle: &Handle, position: u64) -> Option<Arc<Frames>> {
         let journal = handle.journal();
         let length = journal.length();
@@ -78,7 +78,7 @@ impl LatestFrames {
         }
         let records = journal.read_at_hand(position, BATCH_RECORDS, BATCH_BYTES)?;
         let frames = Arc::new(Frames::new(position, records));
-        // Others are where this one is only if that is the end.
+        // Only at the end of the journal are other readers likely to be at the same position.
         if frames.end() >= length {
             *self.lock() = Some(frames.clone());
         }
@@ -177,7 +177,7 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &latest.frames(&handle, 0).unwrap()));
             let all = first.but(|_, _| false);
             assert!(Arc::ptr_eq(&all, &first.but(|_, _| false)));
-            // One who lacks less has its own.
+            // A reader that lacks less has its own frames.
             let late = latest.frames(&handle, 1).unwrap();
             assert_eq!((first.end(), late.end()), (2, 2));
             assert!(all.ends_with(&late.but(|_, _| false)));

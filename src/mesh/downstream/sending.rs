@@ -1,22 +1,22 @@
-//! How a session sends, at its reader's pace, until the stream ends.
+//! How a downstream sends, at the pace of its reader, until the stream ends.
 //!
-//! What is sent is a base or a document if the reader needs one, then the journal, and summaries in place of the
-//! journal if the reader is lazy:
+//! It sends a base or a document if the reader needs one, then the journal; to a lazy reader it sends summaries in
+//! place of the journal:
 //!
 //! ```text
-//!              all of it is made             the reader says "lazy", and the journal
-//!                                            up to its end of then is sent
+//!              all of it is sent             the reader says "lazy", and what the
+//!                                            journal had then is sent
 //!   Beginning -------------------> Journal ------------------------------------------> Summaries
 //!   (a base or a document)            ^                                                    |
 //!                                     +--------------- the reader says "eager" ------------+
 //! ```
 //!
-//! In each state the next batch is made when the one before it is written. What is at hand is sent at once. What is
-//! not is got by [`Sending::get`]: see [`NextToGet`]. If there is nothing to send, the session waits until the journal
-//! grows, or until there is another summary. Between two batches it tells what it has heard of other nodes.
+//! In each state the next batch is made when the last one is written. If the batch is in memory, it is sent at once; if
+//! not, [`Sending::get`] gets it: see [`NextToGet`]. If there is nothing to send, the downstream waits until the journal
+//! grows, or until there is another summary. Between two batches it sends reports about other nodes.
 //!
-//! Beside that a ping is sent each [`TICK`], see [`PingState`]. The session ends in any state if the reader closes or
-//! is silent, if the node stops, and if what comes next cannot be sent any more.
+//! A ping is sent each [`TICK`], see [`PingState`]. The downstream ends in any state if the reader closes or is silent,
+//! if the node stops, and if the next batch cannot be sent any more.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -38,43 +38,43 @@ use super::frames::{Frames, frame};
 use super::{Downstream, SendingEnd};
 use crate::manager::{Handle, StateHash};
 use crate::mesh::members::GossipReader;
-use crate::mesh::tree::{Flow, LinkOrder, ProcessId, Said};
+use crate::mesh::tree::{Flow, LinkOrder, ProcessId, ReaderSummary};
 use crate::mesh::websocket::{Note, PeerSilence, Pulse, Socket, SocketFault, TICK};
 
-/// How many batches are written in one turn of a session.
+/// How many batches are written in one turn of a downstream.
 const BATCHES_A_TURN: u32 = 4;
 
-/// How many bytes of what comes before the journal are made in one go.
+/// About how many bytes before the journal are made together.
 const BEFORE_BYTES: usize = 256 << 10;
 
-/// What comes next, if it is not at hand.
+/// The next batch, if it is not in memory.
 enum NextToGet {
     /// More of what comes before the journal.
     Beginning,
     /// A part of the journal that is not in memory.
     Journal,
-    /// The journal ends: its reader is to know that.
+    /// The note that the reader has reached the end of the journal.
     EndNote,
 }
 
-/// A session at work.
+/// A downstream at work.
 pub(super) struct Sending<'a> {
-    session: &'a Downstream,
+    downstream: &'a Downstream,
     socket: &'a mut Socket,
     course: Course,
     progress: Arc<SendingProgress>,
     grown: Pin<Box<Receiver<()>>>,
     /// Whether there may be something to send.
     is_behind: bool,
-    is_told_of_end: bool,
+    has_sent_end: bool,
     flow: Flow,
-    /// When there is something to tell a lazy reader.
+    /// Wakes the task when there is another summary, if the reader is lazy.
     announced: Option<Pin<Box<Receiver<()>>>>,
-    /// What it is told of other nodes; none if it does not want to be.
+    /// Which reports of other nodes the reader was sent. `None` if it wants none.
     following: Option<Following>,
-    /// Whether it was told of them just now: then it is the journal's turn.
-    has_told: bool,
-    /// The process that reads, of which it may be known what it has.
+    /// Whether the last message had such reports. Then it is the journal's turn.
+    has_sent_reports: bool,
+    /// The reader's process, if it is known and what it sends to this node may be left out.
     reader: Option<ProcessId>,
     ping: PingState,
     ticks: Timer,
@@ -82,23 +82,23 @@ pub(super) struct Sending<'a> {
     shutdown: Pin<Box<Receiver<Infallible>>>,
 }
 
-/// Where the ping of the last tick is.
+/// The state of the last ping.
 enum PingState {
-    /// The other side has it, or the system that sends it does. The next tick makes another one.
+    /// Handed to the system. The next tick makes another one.
     Written,
-    /// What it says is computed. The state hash of a large document takes a while.
+    /// Its content is being computed. The state hash of a large document takes a while.
     Hashing(Pin<Box<dyn Future<Output = Option<StateHash>> + Send>>),
-    /// It waits behind what is being written.
+    /// Queued behind the batch that is being written.
     Queued,
 }
 
-/// What happens to a session.
+/// An event of a downstream.
 enum SendingEvent {
-    /// A message came, or the stream failed.
+    /// A message has come, or the stream has failed.
     Heard(Result<Message, SocketFault>),
-    /// What came before is written, and what comes next has to be got.
+    /// All is written, and the next batch must be got.
     Written(NextToGet),
-    /// The state hash for the next ping is there, if there is any.
+    /// The state hash for the next ping is ready, if there is one.
     Hashed(Option<StateHash>),
     /// Another [`TICK`] has passed.
     Tick,
@@ -108,42 +108,41 @@ enum SendingEvent {
 
 impl<'a> Sending<'a> {
     pub fn new(
-        session: &'a Downstream,
+        downstream: &'a Downstream,
         socket: &'a mut Socket,
         course: Course,
         progress: Arc<SendingProgress>,
         grown: Receiver<()>,
         shutdown: Receiver<Infallible>,
     ) -> Self {
-        let (is_behind, is_told_of_end) = (true, !session.hello.takes_notes());
+        let (is_behind, has_sent_end) = (true, !downstream.hello.takes_notes());
         let grown = Box::pin(grown);
-        let wants_members = session.hello.wants_members && session.hello.takes_notes();
+        let wants_members = downstream.hello.wants_members && downstream.hello.takes_notes();
         let following =
-            wants_members.then(|| Following::begin(&session.downstreams.neighbours.roster));
-        let reader = session.hello.process.filter(|_| !course.has_base);
+            wants_members.then(|| Following::begin(&downstream.downstreams.neighbours.roster));
+        let reader = downstream.hello.process.filter(|_| !course.has_base);
         Self {
-            session,
+            downstream,
             socket,
             course,
             progress,
             grown,
             is_behind,
-            is_told_of_end,
+            has_sent_end,
             flow: Flow::default(),
             announced: None,
             following,
-            has_told: false,
+            has_sent_reports: false,
             reader,
-            // The first ping is sent at once, so that the other side knows from the start that silence means
-            // something.
-            ping: PingState::hashing(&session.handle),
+            // The first ping is sent at once, so that the reader knows from the start that this node pings.
+            ping: PingState::hashing(&downstream.handle),
             ticks: Timer::interval(TICK),
             silence: PeerSilence::default(),
             shutdown: Box::pin(shutdown),
         }
     }
 
-    /// Sends until the stream ends, which is always for a reason.
+    /// Sends until the stream ends.
     pub async fn run(mut self) -> Result<Infallible, SendingEnd> {
         loop {
             match poll_fn(|context| self.poll_event(context)).await? {
@@ -153,7 +152,7 @@ impl<'a> Sending<'a> {
                 }
                 SendingEvent::Written(next) => self.get(next).await?,
                 SendingEvent::Hashed(state) => {
-                    let behind = Some(self.progress.behind(&self.session.handle));
+                    let behind = Some(self.progress.behind(&self.downstream.handle));
                     let pulse = Pulse { state, behind };
                     self.socket.queue(Message::Ping(pulse.to_string().into()))?;
                     self.ping = PingState::Queued;
@@ -182,14 +181,14 @@ impl<'a> Sending<'a> {
         Pin::new(&mut self.ticks).poll_next(context).map(|_| Ok(SendingEvent::Tick))
     }
 
-    /// Takes in what the reader says: only closes, and the pings of a patchmesh node, have a meaning.
+    /// Takes in a message of the reader. Only closes and a patchmesh node's pings have a meaning.
     fn hear(&mut self, message: Message) -> Result<(), SendingEnd> {
         match message {
             Message::Close(frame) => {
                 let too_large = frame.is_some_and(|frame| frame.code == CloseCode::Size);
                 Err(SendingEnd::Closing { too_large })
             }
-            Message::Ping(payload) if self.session.hello.takes_notes() => {
+            Message::Ping(payload) if self.downstream.hello.takes_notes() => {
                 LinkOrder::decode(&payload)
                     .map_or(Ok(()), |order| self.obey(order.map_err(SendingEnd::BadOrder)?))
             }
@@ -197,7 +196,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Another [`TICK`] has passed: the reader is pinged, unless the ping before is still on its way.
+    /// Another [`TICK`] has passed: pings the reader, unless the last ping is still on its way.
     fn tick(&mut self) -> Result<(), SendingEnd> {
         if self.silence.tick(self.socket.signs_of_life()) {
             return Err(SendingEnd::Silent);
@@ -206,23 +205,24 @@ impl<'a> Sending<'a> {
             self.progress.hear_within_tick();
         }
         if let PingState::Written = self.ping {
-            self.ping = PingState::hashing(&self.session.handle);
+            self.ping = PingState::hashing(&self.downstream.handle);
         }
         Ok(())
     }
 
-    /// Sends what is at hand for as long as its turn lasts, and waits for more of it; says what is not at hand.
+    /// Sends all that is in memory until the turn is over or nothing is left. Returns a batch that is not in
+    /// memory.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<NextToGet, SendingEnd>> {
         for _ in 0..BATCHES_A_TURN {
             ready!(self.socket.poll_written(context))?;
             if let PingState::Queued = self.ping {
                 self.ping = PingState::Written;
             }
-            // However much there is to tell of other nodes, it does not hold up transactions.
-            let is_journals_turn = std::mem::take(&mut self.has_told);
-            if !is_journals_turn && self.has_news(context) {
-                self.tell_news()?;
-                self.has_told = true;
+            // However many reports there are, they do not hold up transactions.
+            let is_journals_turn = std::mem::take(&mut self.has_sent_reports);
+            if !is_journals_turn && self.has_reports(context) {
+                self.send_reports()?;
+                self.has_sent_reports = true;
                 continue;
             }
             if !self.is_behind && self.poll_growth(context).is_pending() {
@@ -235,22 +235,22 @@ impl<'a> Sending<'a> {
                 return Poll::Ready(Ok(next));
             }
         }
-        // Neither a reader that is never behind its socket nor a long run of transactions that
-        // were seen must keep other tasks waiting.
+        // Other tasks must not wait for a reader that always keeps up, or for a long run of transactions to
+        // leave out.
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Whether there may be something to tell of other nodes. Of a base and what is before it nothing is told.
-    fn has_news(&mut self, context: &mut Context<'_>) -> bool {
-        let roster = &self.session.downstreams.neighbours.roster;
+    /// Whether there may be reports to send. None are sent before the journal begins.
+    fn has_reports(&mut self, context: &mut Context<'_>) -> bool {
+        let roster = &self.downstream.downstreams.neighbours.roster;
         self.course.is_begun
             && self.following.as_mut().is_some_and(|following| following.has_news(roster, context))
     }
 
-    /// Tells of other nodes what the reader was not told.
-    fn tell_news(&mut self) -> Result<(), SendingEnd> {
-        let Downstream { downstreams, hello, .. } = self.session;
+    /// Sends reports that the reader does not know.
+    fn send_reports(&mut self) -> Result<(), SendingEnd> {
+        let Downstream { downstreams, hello, .. } = self.downstream;
         let reader = GossipReader { node: hello.node.as_ref(), process: hello.process };
         let Some(following) = &mut self.following else { return Ok(()) };
         match following.message(&downstreams.neighbours.roster, &reader) {
@@ -264,7 +264,7 @@ impl<'a> Sending<'a> {
             Some(announced) => announced,
             None => &mut self.grown,
         };
-        // When the channel is closed the node is stopping, and there is another one for that.
+        // If the channel is closed, the node is stopping, which `shutdown` tells.
         if ready!(next.as_mut().poll_next(context)).is_none() {
             return Poll::Pending;
         }
@@ -272,9 +272,9 @@ impl<'a> Sending<'a> {
         Poll::Ready(())
     }
 
-    /// Has the next batch written, if it is at hand; says what comes next, if it is not.
+    /// Writes the next batch if it is in memory. If not, returns what to get.
     fn send_at_hand(&mut self) -> Result<Option<NextToGet>, SendingEnd> {
-        let handle = &self.session.handle;
+        let handle = &self.downstream.handle;
         if self.course.generation != handle.generation() {
             return Err(SendingEnd::Replaced);
         }
@@ -289,23 +289,23 @@ impl<'a> Sending<'a> {
         }
         self.is_behind = is_sent && position < journal.length();
         if !is_sent {
-            self.say_what_there_is(position);
+            self.send_summary(position);
         }
         if self.is_behind {
-            let latest = &self.session.downstreams.latest;
+            let latest = &self.downstream.downstreams.latest;
             let Some(frames) = latest.frames(handle, position) else {
                 return Ok(Some(NextToGet::Journal));
             };
             self.put(&frames);
         }
-        if !self.is_behind && !self.is_told_of_end {
+        if !self.is_behind && !self.has_sent_end {
             return Ok(Some(NextToGet::EndNote));
         }
         Ok(None)
     }
 
     fn put(&mut self, frames: &Frames) {
-        let neighbours = &self.session.downstreams.neighbours;
+        let neighbours = &self.downstream.downstreams.neighbours;
         let known = self.reader.map(|reader| neighbours.known_of(&reader, frames.stamps()));
         let known = known.unwrap_or_default();
         let seen = &self.progress.seen;
@@ -314,23 +314,25 @@ impl<'a> Sending<'a> {
             self.socket.put(bytes);
         }
         self.progress.position.store(frames.end(), Ordering::Relaxed);
-        self.is_behind = frames.end() < self.session.handle.journal().length();
+        self.is_behind = frames.end() < self.downstream.handle.journal().length();
     }
 
-    /// Tells a lazy reader what it was not told yet.
-    fn say_what_there_is(&mut self, position: u64) {
-        let announcements = &self.session.downstreams.announcements;
+    /// Sends a lazy reader the next summary, if there is one.
+    fn send_summary(&mut self, position: u64) {
+        let announcements = &self.downstream.downstreams.announcements;
         let Some(announcement) = announcements.last() else { return };
         match self.flow.summary(position, &announcement) {
             None => (),
-            Some(Said::Shared) => self.socket.put(announcements.frame(&announcement)),
-            Some(Said::Own(summary)) => self.socket.put(frame(&Note::Have(summary).encode())),
+            Some(ReaderSummary::Shared) => self.socket.put(announcements.frame(&announcement)),
+            Some(ReaderSummary::Own(summary)) => {
+                self.socket.put(frame(&Note::Have(summary).encode()))
+            }
         }
     }
 
-    /// Goes on as the reader says.
+    /// Obeys an order of the reader.
     fn obey(&mut self, order: LinkOrder) -> Result<(), SendingEnd> {
-        let Downstream { handle, downstreams, hello, .. } = self.session;
+        let Downstream { handle, downstreams, hello, .. } = self.downstream;
         let announcement = downstreams.announcements.announce(handle);
         let followed = self.flow.follow(order, self.position(), &announcement);
         let position = followed.map_err(|unfit| SendingEnd::BadOrder(unfit.to_string()))?;
@@ -345,13 +347,13 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Where the reader is in the journal. What it has seen of that is passed over.
+    /// The reader's position in the journal, after all that it has seen.
     fn position(&self) -> u64 {
         let position = self.progress.position.load(Ordering::Relaxed);
-        // What came since the session began is not covered, or is soon read.
+        // What came after the downstream began is not covered, or is read soon.
         match self.progress.seen.clock() {
             Some(seen) if position < self.progress.length_at_begin => {
-                let position = self.session.handle.journal().next_uncovered(position, seen);
+                let position = self.downstream.handle.journal().next_uncovered(position, seen);
                 self.progress.position.store(position, Ordering::Relaxed);
                 position
             }
@@ -359,7 +361,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Gets what comes next, and has it written.
+    /// Gets the next batch and writes it.
     async fn get(&mut self, next: NextToGet) -> Result<(), SendingEnd> {
         match next {
             NextToGet::Beginning => {
@@ -374,7 +376,7 @@ impl<'a> Sending<'a> {
                 }
             }
             NextToGet::Journal => {
-                let (handle, position) = (&self.session.handle, self.position());
+                let (handle, position) = (&self.downstream.handle, self.position());
                 let frames = Frames::read(handle, position).await;
                 if position < handle.journal().begin() {
                     return Err(SendingEnd::Folded);
@@ -382,7 +384,7 @@ impl<'a> Sending<'a> {
                 self.put(&frames.map_err(SendingEnd::Journal)?);
             }
             NextToGet::EndNote => {
-                self.is_told_of_end = true;
+                self.has_sent_end = true;
                 self.socket.queue(Message::text(Note::End(self.position()).encode()))?;
             }
         }
@@ -391,8 +393,8 @@ impl<'a> Sending<'a> {
 }
 
 impl PingState {
-    /// Begins to compute what the next ping says: a peer that knows how compares the state's hash with its own, a
-    /// plain one just answers.
+    /// Begins to compute the next ping. A patchmesh node compares the state hash with its own; a plain node
+    /// just answers.
     fn hashing(handle: &Handle) -> Self {
         let handle = handle.clone();
         Self::Hashing(Box::pin(async move { handle.state_hash().await }))

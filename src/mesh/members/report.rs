@@ -1,4 +1,4 @@
-//! What a node tells of itself, and how it travels.
+//! The report of a node about itself, and its form on the wire.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use crate::manager::StateHash;
 use crate::mesh::upstream::PeerState;
 use crate::source::Source;
 
-/// Of how many peers a node tells.
+/// How many peers a report lists.
 pub const MOST_READS: usize = 64;
 
 /// The longest address.
 const MAX_ADDRESS_BYTES: usize = 512;
 
-/// What a report, and a read in it, take at most as text beside names and addresses.
+/// How many bytes a report, and a peer in it, take at most as text without names and addresses.
 const REPORT_BYTES: usize = 512;
 const READ_BYTES: usize = 256;
 
-/// How a node is, as it says itself.
+/// The report of a node about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Its source.
@@ -30,11 +30,11 @@ pub struct Report {
     pub address: String,
     /// How many transactions its history has.
     pub length: u64,
-    /// How many of them are final; none if it knows no primary.
+    /// How many of them are final. `None` if it knows no primary.
     pub committed: Option<u64>,
     /// Whether it is the primary.
     pub primary: bool,
-    /// By what it is compared with others; none if that was not at hand.
+    /// Its state hash, for comparison. `None` if it was not ready.
     pub hash: Option<StateHash>,
     /// How many pages and tools read it.
     pub viewers: u64,
@@ -42,41 +42,41 @@ pub struct Report {
     pub reads: Vec<ReportedPeer>,
 }
 
-/// How it stands with a peer.
+/// A peer in a report: see `UpstreamStatus`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReportedPeer {
     /// The peer that is dialed.
     pub address: String,
-    /// The source of the node that answered last; none if it has not said who it is.
+    /// The source of the node that answered last. `None` if it has not named itself.
     pub node: Option<Source>,
-    /// How it stands with it.
+    /// The state of the connection.
     pub state: PeerState,
-    /// For how long.
+    /// For how long it is in this state.
     pub since_ms: u64,
-    /// How long ago something was heard of it.
+    /// How long ago it gave the last sign of life.
     pub heard_ms: Option<u64>,
-    /// Whether it is told to send only what it has.
+    /// Whether it is told to send summaries only.
     pub lazy: bool,
-    /// How many of its transactions are lacking; none if it does not say, or is down.
+    /// How many of its transactions are lacking. `None` if it does not say, or is down.
     pub behind: Option<u64>,
     /// How old its last transaction was when it came.
     pub delay_ms: Option<u64>,
-    /// Whether it has the same document, as far as that could be told.
+    /// Whether it has the same document, as far as that is known.
     pub agrees: Option<bool>,
 }
 
-/// A report as it travels.
+/// A report on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToldReport {
-    /// Later ones of a node have greater numbers.
+    /// Later reports of a node have greater numbers.
     pub number: u64,
-    /// How old it is.
+    /// Its age.
     pub told_ms: u64,
-    /// What is told.
+    /// The report.
     pub report: Arc<Report>,
 }
 
-/// Reports as they come in one message, each of them as it has to be.
+/// The reports of one message. All of them are valid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<ToldReport>")]
 pub struct Reports(Vec<ToldReport>);
@@ -84,7 +84,7 @@ pub struct Reports(Vec<ToldReport>);
 impl Report {
     /// How many bytes its text has at most.
     pub fn most_bytes(&self) -> usize {
-        // A quotation mark and a backslash take two, and there are no control characters.
+        // A quotation mark and a backslash take two bytes, and there are no control characters.
         let read = |ReportedPeer { address, node, .. }: &ReportedPeer| {
             READ_BYTES + 2 * (address.len() + node.as_ref().map_or(0, |node| node.as_str().len()))
         };
@@ -92,7 +92,7 @@ impl Report {
         own + self.reads.iter().map(read).sum::<usize>()
     }
 
-    /// Whether others take it: they close the stream of who tells another one.
+    /// Whether others accept it. They close the stream of a node that sends another one.
     ///
     /// # Errors
     /// If they do not; why, for a person.
@@ -136,7 +136,8 @@ fn check_number(greater: Option<u64>) -> Result<(), String> {
     greater.map_or(Ok(()), |number| Err(format!("{number} is greater than {MAX_SAFE_INTEGER}")))
 }
 
-/// An address as it is told: one that is too long ends with `…`, and control characters are replaced.
+/// An address as it is reported: if it is too long, it is cut and ends with `…`, and control characters are
+/// replaced.
 pub fn told_address(address: &str) -> String {
     let address = address.replace(char::is_control, "\u{fffd}");
     if address.len() <= MAX_ADDRESS_BYTES {
@@ -146,20 +147,20 @@ pub fn told_address(address: &str) -> String {
     format!("{}…", &address[..end])
 }
 
-/// A number as it is told: others do not take a greater one.
+/// A number as it is reported: others accept no greater one.
 pub fn told_number(number: u64) -> u64 {
     number.min(MAX_SAFE_INTEGER)
 }
 
 impl ToldReport {
-    /// How old it is.
+    /// Its age.
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.told_ms)
     }
 }
 
 impl Reports {
-    /// What a node passes on.
+    /// Reports to pass on.
     pub fn new(reports: Vec<ToldReport>) -> Self {
         Self(reports)
     }
@@ -230,7 +231,7 @@ mod tests {
         let [told] = &reports.0[..] else { panic!("{reports:?}") };
         let bytes = serde_json::to_string(told).unwrap().len();
         assert!((bytes..bytes + REPORT_BYTES).contains(&told.report.most_bytes()), "{bytes}");
-        // Of a later version.
+        // From a later version.
         let mut later = valid();
         later[0]["report"]["color"] = json!("blue");
         assert_eq!(serde_json::from_value::<Reports>(later).unwrap(), reports);

@@ -42,7 +42,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The nodes that are listed, each with its number and its age in seconds.
+/// The nodes that are kept, each with its number and its age in seconds.
 fn shown(members: &mut Members, now: Instant) -> String {
     let others = members.others(now);
     let others = others
@@ -55,16 +55,16 @@ fn shown(members: &mut Members, now: Instant) -> String {
 fn of_each_node_the_latest_report_is_kept_and_grows_old() {
     let (mut members, begin) = (Members::default(), Instant::now());
     members.tell(report("own~00000000"), MICROS, begin);
-    // When, which report of which age comes, whether it is news, and what is known then.
+    // When; which report, of which age, comes; whether it is news; what is kept then.
     for (at, node, number, age, is_news, expected) in [
         (0, "b~00000000", 7, 3, true, "b~00000000 7 3"),
         (2, "b~00000000", 7, 0, false, "b~00000000 7 5"),
         (2, "b~00000000", 6, 0, false, "b~00000000 7 5"),
         (3, "a~00000000", 1, 0, true, "a~00000000 1 0, b~00000000 7 6"),
         (3, "b~00000000", 8, 1, true, "a~00000000 1 0, b~00000000 8 1"),
-        // This node knows how it is itself.
+        // It is about this node itself.
         (4, "own~00000000", 9, 0, false, "a~00000000 1 1, b~00000000 8 2"),
-        // From the future, and forgotten by others already.
+        // From the future; and too old.
         (
             4,
             "c~00000000",
@@ -87,7 +87,7 @@ fn of_each_node_the_latest_report_is_kept_and_grows_old() {
 #[test]
 fn another_life_takes_the_place_of_a_silent_one() {
     let (mut members, begin) = (Members::default(), Instant::now());
-    // Two that are there at once are two nodes, whatever they are called.
+    // Two nodes that are there at the same time stay two nodes, whatever their names are.
     for (at, node, number, expected) in [
         (0, "a~00000000", 1, "a~00000000 1 0"),
         (50, "a~11111111", 2, "a~00000000 1 50, a~11111111 2 0"),
@@ -117,11 +117,11 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
     let mut second = Members::default();
     second.tell(report("a~00000000"), MICROS - 1000, now);
     assert!(!pass(&second, &mut other));
-    // It hears what it is said to have told, and goes on from there.
+    // It hears of a report that it is said to have made, and goes on from there.
     assert!(!pass(&other, &mut second));
     second.tell(report("a~00000000"), MICROS - 1000, now);
     assert!(pass(&second, &mut other));
-    // As another life it tells nothing of the one before.
+    // The other life has no reports any more.
     second.tell(report("a~11111111"), MICROS, now);
     let (told, _) = second.since(0, &GossipReader::default(), now);
     assert_eq!(told.len(), 1);
@@ -175,16 +175,16 @@ fn a_reader_is_told_once_what_it_does_not_know() {
         assert_eq!(next, members.version());
         told.iter().map(|told| told.report.node.life_name().unwrap()).collect::<Vec<_>>().join(" ")
     };
-    // In the order in which it came.
+    // In the order of arrival.
     assert_eq!(names(0, 9, &members), "own a b c");
-    // Not what it has passed on itself.
+    // Not those that it has passed on itself.
     assert_eq!(names(0, 2, &members), "own a b");
     assert_eq!(names(0, 1, &members), "own c");
     assert_eq!(names(2, 9, &members), "b c");
     assert_eq!(names(members.version(), 9, &members), "");
     members.hear(Reports::new(vec![told("a~00000000", 8, seconds(0))]), process(2), MICROS, now);
     assert_eq!(names(4, 9, &members), "a");
-    // Nor, but for the beginning, what it hears from the node itself; nor that it does.
+    // Nor those of nodes that it reads itself, except at the beginning.
     let mut reader = told("reader~00000000", 7, seconds(0));
     Arc::make_mut(&mut reader.report).reads = vec![
         read("own~00000000"),
@@ -214,10 +214,10 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
         assert!(members.members.len() <= MOST_NODES);
     }
     let now = begin + seconds(1);
-    // Those that were told last are there, and this node.
+    // The nodes with the latest reports are kept, and this node.
     let first = format!("n{:03}~00000000", MOST_NODES + 1);
     assert!(shown(&mut members, now).starts_with(&first), "{}", shown(&mut members, now));
-    // One that was told before all of them finds no room.
+    // There is no room for an older report.
     assert!(!members.hear(
         Reports::new(vec![told("o~00000000", 1, seconds(9))]),
         process(1),
@@ -236,16 +236,16 @@ fn what_is_kept_and_what_is_told_at_once_is_bounded() {
     assert_eq!(count, MOST_NODES);
 }
 
-/// A mesh in memory, of which the links bring what was told since in their time.
+/// A mesh in memory, whose links carry new reports now and then.
 struct Mesh {
     nodes: Vec<Members>,
-    /// From which node to which one, and up to which version that was told.
+    /// From which node, to which node, and up to which version all was sent.
     links: Vec<(usize, usize, u64)>,
     clocks: Vec<u64>,
     /// The number of the process of each node.
     processes: Vec<u64>,
     now: Instant,
-    /// How often each report crossed each link.
+    /// How many times each report crossed each link.
     crossed: BTreeMap<(usize, usize, Source, u64), u32>,
 }
 
@@ -284,7 +284,7 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (count, goes_back) = (random.usize(2..8), random.bool());
-        // A ring, so that all are reached, and some more.
+        // A ring, so that all nodes are reached, and some more links.
         let mut links: Vec<_> = (0..count).map(|node| (node, (node + 1) % count, 0)).collect();
         for _ in 0..random.usize(..12) {
             let (from, to) = (random.usize(..count), random.usize(..count));
@@ -302,7 +302,7 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
             mesh.now += Duration::from_millis(random.u64(..20));
             let node = random.usize(..count);
             match random.u32(..20) {
-                // It begins again, maybe with a clock that went back, and so do its streams.
+                // A node restarts, maybe with a clock that went back, and its streams begin again.
                 0 => {
                     mesh.nodes[node] = Members::default();
                     mesh.processes[node] += 100;
@@ -328,7 +328,7 @@ fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
                 (0..mesh.links.len()).for_each(|link| mesh.cross(link));
             }
         };
-        // Then what stands in the way is told to who began again, or is forgotten at last.
+        // Then a restarted node is sent the report that has a greater number, or that one is forgotten.
         if goes_back {
             settle(&mut mesh);
             mesh.now += FORGOTTEN_AFTER;

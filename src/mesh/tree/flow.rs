@@ -1,4 +1,4 @@
-//! Where one downstream stands: whether it sends transactions or summaries.
+//! What one downstream sends: transactions or summaries.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ pub enum Flow {
     /// Each transaction of the journal.
     #[default]
     Eager,
-    /// The journal as far as it went when this was asked for, and then summaries.
+    /// The journal up to its end at the time of the order, then summaries.
     Lazy {
-        /// The announcement then.
+        /// The announcement at the time of the order.
         first: Arc<Announcement>,
-        /// The announcement that the reader was told of last.
+        /// The last announcement of which the reader was told.
         last: Arc<Announcement>,
     },
 }
 
-/// A reader asks to go on from where it cannot.
+/// The reader asks to go on from a position that it cannot know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownPosition {
     from: u64,
@@ -40,7 +40,7 @@ impl Flow {
         matches!(self, Self::Lazy { .. })
     }
 
-    /// Whether the journal is sent if so much of it was.
+    /// Whether the journal is sent at this position.
     pub fn sends(&self, position: u64) -> bool {
         match self {
             Self::Eager => true,
@@ -48,11 +48,11 @@ impl Flow {
         }
     }
 
-    /// Does as the reader says, if so much of the journal was sent and `announcement` is of now. Says from which position
-    /// on the journal is sent.
+    /// Follows an order of the reader at `position`; `announcement` is the current one. Returns the position
+    /// at which to go on.
     ///
     /// # Errors
-    /// If the reader asks for what it was not told of.
+    /// If the reader names a position of which it was not told.
     pub fn follow(
         &mut self,
         order: LinkOrder,
@@ -68,7 +68,8 @@ impl Flow {
                 if from > told {
                     return Err(UnknownPosition { from, told });
                 }
-                // What was on its way to the reader when it became lazy is not what it counts as settled.
+                // The reader may name a position before it has settled what was on its way when it became
+                // lazy.
                 let begin = if self.sends(position) { position } else { position.max(from) };
                 *self = Self::Eager;
                 return Ok(begin);
@@ -78,9 +79,13 @@ impl Flow {
         Ok(position)
     }
 
-    /// What the reader is to be told in place of the journal, if so much of that was sent; none if nothing is new,
-    /// or the journal is sent.
-    pub fn summary(&mut self, position: u64, announcement: &Arc<Announcement>) -> Option<Said> {
+    /// The next summary for the reader at `position`. `None` if nothing is new, or if the journal is sent
+    /// there.
+    pub fn summary(
+        &mut self,
+        position: u64,
+        announcement: &Arc<Announcement>,
+    ) -> Option<ReaderSummary> {
         if self.sends(position) {
             return None;
         }
@@ -89,9 +94,9 @@ impl Flow {
             return None;
         }
         let said = if announcement.is_after(last) {
-            Said::Shared
+            ReaderSummary::Shared
         } else {
-            Said::Own(announcement.since(last))
+            ReaderSummary::Own(announcement.since(last))
         };
         *last = announcement.clone();
         Some(said)
@@ -100,9 +105,9 @@ impl Flow {
 
 /// A summary for one reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// That of the announcement.
+pub enum ReaderSummary {
+    /// The one of the announcement.
     Shared,
-    /// One of its own, since it was not told of each announcement.
+    /// Its own one, since it was not told of each announcement.
     Own(HaveSummary),
 }

@@ -1,4 +1,4 @@
-//! Makes the summaries of a node, the same for all its lazy downstreams.
+//! Makes the announcements of a node, the same for all its lazy readers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,35 +10,35 @@ use crate::clock::VectorClock;
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 const GREATEST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// With more readers than this the interval grows: they hear the same from others as well.
+/// With more readers the interval grows, since they hear the same from others too.
 const READERS: usize = 6;
 
-/// What a node had at one moment.
+/// What a node has at one moment.
 #[derive(Debug)]
 pub struct Announcement {
     number: u64,
     length: u64,
     clock: VectorClock,
-    /// What is new since the announcement before.
+    /// What is new since the last announcement.
     pub summary: HaveSummary,
 }
 
-/// The last announcement of a node.
+/// The maker of announcements, with the last one.
 #[derive(Debug)]
 pub struct Herald(Arc<Announcement>);
 
 impl Announcement {
-    /// Up to which position of the journal it says what there is.
+    /// The length of the journal at that moment.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Whether it is the one after `other`.
+    /// Whether it comes directly after `other`.
     pub fn is_after(&self, other: &Self) -> bool {
         self.number == other.number + 1
     }
 
-    /// What is new in it since `other`.
+    /// What is new since `other`.
     pub fn since(&self, other: &Self) -> HaveSummary {
         let new = self.clock.iter().filter(|(source, next)| other.clock.next_id(source) < *next);
         let have = new.map(|(source, next)| (source.clone(), next)).collect();
@@ -47,20 +47,20 @@ impl Announcement {
 }
 
 impl Herald {
-    /// The first announcement, of a node whose journal has `length` transactions, which `clock` counts.
+    /// Begins with a journal of `length` transactions, which `clock` counts.
     pub fn new(clock: VectorClock, length: u64) -> Self {
         let summary = HaveSummary { from: length, to: length, ..HaveSummary::default() };
         Self(Arc::new(Announcement { number: 0, length, clock, summary }))
     }
 
-    /// How long after one announcement the next one is, if there are so many readers.
+    /// The time between two announcements with this many readers.
     pub fn interval(readers: usize) -> Duration {
         let interval = LEAST_INTERVAL.mul_f64(readers as f64 / READERS as f64);
         interval.clamp(LEAST_INTERVAL, GREATEST_INTERVAL)
     }
 
-    /// The last announcement, which is one of now: clock and length are those of one state, and no older one than that of
-    /// the announcement before.
+    /// Makes an announcement if the journal has grown, and returns the last one. Clock and length are those
+    /// of one state, which is not older than that of the last call.
     pub fn announce(&mut self, clock: &VectorClock, length: u64) -> &Arc<Announcement> {
         if length > self.0.length {
             let (number, clock) = (self.0.number + 1, clock.clone());

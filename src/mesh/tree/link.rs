@@ -1,4 +1,4 @@
-//! What is known of one link.
+//! The state of one link.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,32 +9,32 @@ use super::{
 use crate::clock::VectorClock;
 use crate::source::Source;
 
-/// How many summaries of one link are kept apart; later ones are joined to the last.
+/// How many summaries of one link are kept apart. Later ones are joined to the last.
 const MOST_HEARD: usize = 8;
 
-/// Of how many sources summaries of one link are kept, about.
+/// About how many sources are kept of the summaries of one link.
 const MOST_SOURCES: usize = 1 << 16;
 
-/// How it stands with a link.
+/// What a link brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkMode {
-    /// Its stream has begun, and was not read to its end yet: it is eager, whatever it brings.
+    /// Transactions, in a stream that has begun and is not read to its end yet. It cannot become lazy.
     Begun,
-    /// It brings transactions.
+    /// Transactions.
     Eager,
-    /// It brings summaries.
+    /// Summaries.
     Lazy,
 }
 
-/// A summary of what is not settled here.
+/// A summary that is not settled yet.
 #[derive(Debug)]
 struct HeardSummary {
     summary: HaveSummary,
-    /// From when on it is too long that something of it is lacking.
+    /// From this time on a lack lasts too long.
     due: Instant,
 }
 
-/// One link.
+/// The state of one link.
 #[derive(Debug)]
 pub struct LinkState {
     process: Option<ProcessId>,
@@ -42,22 +42,22 @@ pub struct LinkState {
     pub order: Option<LinkOrder>,
     /// What has come and is not settled.
     pub received: VectorClock,
-    /// What the peer's process is known to have, and whether what comes counts for that.
+    /// What the peer's process is known to have, and whether what comes counts as such.
     pub theirs: VectorClock,
     is_proven: bool,
-    /// How often it was to be proven, and whether the peer is to be asked.
+    /// How many times the process had to prove itself, and whether a ping for that must be sent.
     proofs: u64,
     asks_for_proof: bool,
-    /// How many transactions came last, none of which was new.
+    /// How many known transactions came in a row.
     in_a_row: u64,
     pub news: u64,
     pub known: u64,
-    /// How often it had to be made eager again.
+    /// How many times it had to be made eager again.
     doublings: u32,
     heard: VecDeque<HeardSummary>,
-    /// Up to which position of the peer's journal all is settled, as far as it is known.
+    /// Up to which position of the peer's journal all is known to be settled.
     position: Option<u64>,
-    /// When a summary came last.
+    /// When the last summary came.
     pub said: Option<Instant>,
 }
 
@@ -86,7 +86,7 @@ impl LinkState {
         self.process.as_ref() == Some(process)
     }
 
-    /// The peer's process has dialed this node: it may be one that was put back.
+    /// The peer's process has dialed this node, so it may be one that was put back.
     pub fn is_to_prove(&mut self) {
         self.theirs = VectorClock::default();
         self.proofs += 1;
@@ -97,14 +97,14 @@ impl LinkState {
         self.is_proven |= payload == Ping::Proof(self.proofs).to_string().as_bytes();
     }
 
-    /// The peer has this transaction.
+    /// The peer has sent this transaction.
     pub fn sent(&mut self, source: &Source, transaction: u64) {
         if self.is_proven {
             self.theirs.advance(source, transaction);
         }
     }
 
-    /// What the peer is to be told next.
+    /// The next ping for the peer.
     pub fn ping(&mut self) -> Option<Ping> {
         let order = self.order.take().map(Ping::Order);
         let proof = || std::mem::take(&mut self.asks_for_proof).then_some(Ping::Proof(self.proofs));
@@ -132,12 +132,12 @@ impl LinkState {
         self.news + self.known >= self.window() && self.brings_little_new_so_far()
     }
 
-    /// As far as can be said if there is no more of it.
+    /// The same for a window that is not full.
     pub fn brings_little_new_so_far(&self) -> bool {
         self.known > self.news
     }
 
-    /// Whether it may become lazy. If its peer is still to be told to be eager, from a position, that goes before.
+    /// Whether it may become lazy. If an order to be eager waits to be sent, that order goes first.
     pub fn may_be_lazy(&self) -> bool {
         self.standing == LinkMode::Eager && self.order.is_none()
     }
@@ -153,11 +153,11 @@ impl LinkState {
         self.count_anew();
     }
 
-    /// Makes it eager. Says what it is to bring.
+    /// Makes it eager. Returns what the peer has to bring.
     pub fn make_eager(&mut self) -> VectorClock {
         let from = self.heard.front().map(|heard| heard.summary.from).or(self.position);
         self.standing = LinkMode::Eager;
-        // Who was not told to be lazy is eager.
+        // A peer that was not told to be lazy is eager.
         let was_told = self.order != Some(LinkOrder::Lazy);
         self.order = was_told.then_some(LinkOrder::Eager(from));
         self.doublings = (self.doublings + 1).min(MOST_DOUBLINGS);
@@ -167,7 +167,7 @@ impl LinkState {
         clock.have
     }
 
-    /// Takes note of a summary. What is lacking of it at `due` is lacking for too long.
+    /// Takes in a summary. From `due` on a lack of something in it lasts too long.
     pub fn hear(
         &mut self,
         summary: HaveSummary,
@@ -175,15 +175,15 @@ impl LinkState {
         now: Instant,
         due: Instant,
     ) {
-        // Of sources of which this node has nothing there is nothing that could be sent back. So the peer
-        // cannot have this node keep whatever it thinks of.
+        // A peer must not be able to have any source kept. And of sources that this node does not have,
+        // nothing could be sent back.
         let is_known = |source: &Source| settled.next_id(source) > 0;
         for (source, next) in summary.have.iter() {
             if next > 0 && is_known(source) {
                 self.sent(source, next - 1);
             }
         }
-        // It was told to be eager, and has not read that yet.
+        // It was told to be eager and has not read that yet.
         if self.standing != LinkMode::Lazy {
             return;
         }
@@ -195,12 +195,12 @@ impl LinkState {
         }
         let sources = self.heard.iter().map(|heard| heard.summary.have.iter().count());
         if sources.sum::<usize>() > MOST_SOURCES {
-            // Then the peer is to send it, rather than that more of it is kept.
+            // The peer must send the transactions now, so that no more summaries are kept.
             self.heard.iter_mut().for_each(|heard| heard.due = now);
         }
     }
 
-    /// Forgets what is settled.
+    /// Forgets summaries that are settled.
     pub fn forget(&mut self, settled: &VectorClock) {
         while let Some(heard) = self.heard.front()
             && settled.covers(&heard.summary.have)
@@ -210,7 +210,7 @@ impl LinkState {
         }
     }
 
-    /// From when on something is lacking here for too long that the peer has; none if nothing is.
+    /// From when on a lack of something that the peer has lasts too long. `None` if nothing is lacking.
     pub fn lack(&self, had: &impl Fn(&Source) -> u64) -> Option<Instant> {
         let lacks = |heard: &&HeardSummary| {
             heard.summary.have.iter().any(|(source, next)| had(source) < next)

@@ -1,30 +1,30 @@
-//! What an upstream tells its peer, as the payload of a ping.
+//! What an upstream tells its peer in the payload of a ping.
 
 use std::fmt;
 
-/// What one ping says.
+/// The content of a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ping {
-    /// How the downstream is to go on.
+    /// An order to the downstream.
     Order(LinkOrder),
-    /// Nothing: its pong shows that the process at the other end is there now.
+    /// A number. Its pong shows that the process at the other end is there now.
     Proof(u64),
 }
 
-/// How a downstream is to go on.
+/// An order to a downstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkOrder {
-    /// With summaries.
+    /// Send summaries.
     Lazy,
-    /// With transactions: from this position of its journal on, or from where it stands.
+    /// Send transactions, from this position of the journal on, or from the current one.
     Eager(Option<u64>),
 }
 
 impl LinkOrder {
-    /// Reads a ping's payload; none if it is no order.
+    /// Reads the payload of a ping. `None` if it is not an order.
     ///
     /// # Errors
-    /// If it is one but not as it has to be: what is wrong, for a person.
+    /// If it is an order that is not valid; why, for a person.
     pub fn decode(payload: &[u8]) -> Option<Result<Self, String>> {
         match payload {
             b"lazy" => Some(Ok(Self::Lazy)),

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A process of a node, as long as what it has only grows: a random number that it chose when it started, and
-/// how often its streams have had to begin anew since.
+/// A process of a node in a time in which it loses nothing: a random number that it chose at its start, and a
+/// generation.
 ///
-/// A source does not say that: it is the same for a copy of a data directory.
+/// A source does not tell that: a copy of a data directory has the same source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessId {
     /// The random number.
     pub number: u64,
-    /// How often it began anew.
+    /// How many times its streams had to begin again.
     pub generation: u64,
 }
 

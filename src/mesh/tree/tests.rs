@@ -17,7 +17,7 @@ fn summary(have: &str, from: u64, to: u64) -> HaveSummary {
     HaveSummary { have: clock(have), from, to }
 }
 
-/// A tree of so many links that were read to their end, each to the process of its number.
+/// A tree of links that were read to their end, each to the process of its number.
 fn tree(links: u64) -> (BroadcastTree, Vec<LinkId>) {
     let mut tree = BroadcastTree::new(fastrand::Rng::with_seed(1));
     let ids: Vec<_> = (0..links).map(|number| tree.begin(Some(process(number)))).collect();
@@ -26,7 +26,7 @@ fn tree(links: u64) -> (BroadcastTree, Vec<LinkId>) {
     (tree, ids)
 }
 
-/// What the peers are to be told, by the numbers of their links.
+/// The pings for the peers, by the numbers of their links.
 fn pings(tree: &mut BroadcastTree) -> Vec<(u64, String)> {
     let ordered = tree.ordered();
     let pings = ordered.into_iter().filter_map(|id| Some((id.0, tree.ping(id)?.to_string())));
@@ -51,7 +51,7 @@ fn links_that_bring_nothing_new_become_lazy_but_for_the_last_one() {
     tree.settle(ids[0], 0, 10 * KNOWN_IN_A_ROW, true);
     assert_eq!(orders(&mut tree), []);
     assert!(!tree.is_lazy(ids[0]) && tree.is_lazy(ids[1]));
-    // One that is not read to its end is none that a node can rely on, and never lazy.
+    // A link that is not read to its end does not count as eager, and is never made lazy.
     let begun = tree.begin(None);
     tree.settle(begun, 0, 10 * KNOWN_IN_A_ROW, true);
     tree.settle(ids[0], 0, KNOWN_IN_A_ROW, true);
@@ -66,7 +66,7 @@ fn of_links_that_bring_little_new_the_least_becomes_lazy_one_at_a_time() {
     let (mut tree, ids) = tree(4);
     let settle = |tree: &mut BroadcastTree, id, news, known| {
         tree.settle(id, news, known, true);
-        // News come now and then.
+        // Something new comes now and then.
         tree.settle(id, 1, 0, true);
     };
     settle(&mut tree, ids[0], 40, 10);
@@ -87,7 +87,7 @@ fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
     ids[1..].iter().for_each(|id| tree.settle(*id, 0, KNOWN_IN_A_ROW, true));
     orders(&mut tree);
     let (begin, settled) = (Instant::now(), clock("a:5"));
-    // What is settled is no lack, and what has come on another link is none either.
+    // What is settled is not lacking, nor what has come on another link.
     assert_eq!(tree.hear(ids[1], summary("a:5", 0, 7), &settled, begin), None);
     tree.receive(ids[0], &"a".parse().unwrap(), 7);
     assert_eq!(tree.hear(ids[1], summary("a:8", 7, 10), &settled, begin), None);
@@ -99,9 +99,10 @@ fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
     assert_eq!(orders(&mut tree), []);
     let due = due.max(other).max(third);
     assert_eq!(tree.look(ids[1], &settled, due), None);
-    // What has only been received may be lost.
+    // Transactions that were only received may still be lost.
     assert_eq!(orders(&mut tree), [(1, "eager 7".into())]);
-    // It is to bring that, but not what it does not have. If it does not, the next one is asked.
+    // The link has to bring that, but not what its peer does not have. If it does not bring it, the next link
+    // is asked.
     let promised = due + PATIENCE + PATIENCE_CHANCE;
     assert_eq!(tree.look(ids[2], &settled, due), Some(promised));
     assert_eq!(orders(&mut tree), []);
@@ -133,7 +134,7 @@ fn a_peer_that_says_more_than_can_be_kept_is_to_send_it() {
 #[test]
 fn a_link_that_ends_is_replaced_at_once() {
     let now = Instant::now();
-    // What the two lazy links said, and what they are told if the eager one ends, with `a:5` settled.
+    // What the two lazy links have announced, and their pings if the eager one ends, with `a:5` settled.
     for (first, second, expected) in [
         ("a:6", "", vec![(1, "eager 0".to_owned())]),
         ("", "a:6", vec![(2, "eager 0".to_owned())]),
@@ -166,7 +167,7 @@ fn links_between_two_nodes_go_the_same_way() {
     assert_eq!(orders(&mut tree), [], "the last one stays eager");
     tree.hear(ids[1], summary("a:5", 3, 4), &clock("a:5"), now);
     tree.mirror(&process(1), LinkOrder::Eager(Some(17)), now);
-    // From where it goes on must be said before anything else.
+    // The order with the position goes first.
     tree.mirror(&process(1), LinkOrder::Lazy, now);
     tree.settle(ids[1], 0, 10 * KNOWN_IN_A_ROW, true);
     assert_eq!(orders(&mut tree), [(1, "eager 4".into())]);
@@ -187,7 +188,7 @@ fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there(
     tree.pong(ids[0], b"proof 0");
     tree.sent(ids[0], &source, 6);
     assert_eq!((known(&tree, 0), known(&tree, 1)), (Some(clock("a:7")), Some(clock(""))));
-    // What comes until the next pong may be of before.
+    // What comes until the next pong may be from before.
     tree.is_read_by(&process(0));
     assert_eq!(pings(&mut tree), [(0, "proof 1".into())]);
     tree.sent(ids[0], &source, 7);
@@ -217,17 +218,20 @@ fn a_downstream_goes_on_from_where_nothing_is_left_out() {
         None,
         "the journal is sent up to where it became lazy"
     );
-    assert_eq!(flow.summary(10, &announcement), Some(Said::Shared));
+    assert_eq!(flow.summary(10, &announcement), Some(ReaderSummary::Shared));
     assert_eq!(announcement.summary, summary("b:2", 10, 12));
     assert_eq!(flow.summary(10, &announcement), None);
     herald.announce(&clock("a:6 b:2"), 13);
     let announcement = herald.announce(&clock("a:6 b:3"), 15).clone();
-    assert_eq!(flow.summary(10, &announcement), Some(Said::Own(summary("a:6 b:3", 12, 15))));
+    assert_eq!(
+        flow.summary(10, &announcement),
+        Some(ReaderSummary::Own(summary("a:6 b:3", 12, 15)))
+    );
     let unfit = flow.follow(LinkOrder::Eager(Some(16)), 10, &announcement).unwrap_err();
     assert_eq!(unfit.to_string(), "eager 16: it was told of what is before position 15");
     assert_eq!(flow.follow(LinkOrder::Eager(Some(12)), 10, &announcement), Ok(12));
     assert_eq!(flow.follow(LinkOrder::Lazy, 12, &announcement), Ok(12));
-    // What is before 15 is not sent yet, and the reader names what it heard before it was to become lazy.
+    // What is before 15 is not sent yet. The reader names a position that it heard before it was made lazy.
     assert_eq!(flow.follow(LinkOrder::Eager(Some(15)), 12, &announcement), Ok(12));
     assert_eq!(flow.follow(LinkOrder::Lazy, 15, &announcement), Ok(15));
     assert_eq!(flow.follow(LinkOrder::Eager(None), 15, &announcement), Ok(15));

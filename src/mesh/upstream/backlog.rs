@@ -1,26 +1,28 @@
 //! How many transactions of a peer this node lacks.
 
-/// What a stream has still to bring, by what the peer says now and then, and by what was taken in since.
+/// How many transactions a stream still has to bring.
 ///
-/// It says how many it is going to send. What came before that and is not taken in yet is lacking too. So is what
-/// came after it, even if the peer has said nothing of that.
+/// The peer says now and then how many it is going to send. Transactions that came before that and are not
+/// settled yet are lacking too. So are those that come after it, even if the peer has not counted them.
 #[derive(Debug, Default)]
 pub struct Backlog {
     lacking: Option<u64>,
 }
 
 impl Backlog {
-    /// The peer says how many are to come after those, `waiting`, that came and are not taken in.
+    /// The peer says that `to_come` more will come, while `waiting` transactions have come and are not
+    /// settled.
     pub fn told(&mut self, to_come: u64, waiting: u64) {
         self.lacking = Some(to_come.saturating_add(waiting));
     }
 
-    /// So many were taken in.
+    /// `count` transactions were settled.
     pub fn settled(&mut self, count: u64) {
         self.lacking = self.lacking.map(|lacking| lacking.saturating_sub(count));
     }
 
-    /// How many this node lacks, if so many are `waiting`; none if the peer does not say, as plain nodes do not.
+    /// How many transactions this node lacks, if `waiting` have come and are not settled. `None` if the peer
+    /// does not say: plain nodes do not.
     pub fn lacking(&self, waiting: u64) -> Option<u64> {
         self.lacking.map(|lacking| lacking.max(waiting))
     }
@@ -32,7 +34,8 @@ mod tests {
 
     #[test]
     fn what_is_lacking_follows_from_what_is_told_comes_and_is_taken_in() {
-        // `t7` the peer says that 7 are to come, `c2` two come, `s2` two are taken in; what is lacking then.
+        // `t7`: the peer says that 7 are to come. `c2`: two come. `s2`: two are settled. Then how many are
+        // lacking.
         for (happens, expected) in [
             ("", None),
             ("c3 s1", None),
@@ -41,15 +44,15 @@ mod tests {
             ("t7 c2", Some(7)),
             ("t7 c2 s2", Some(5)),
             ("t7 c7 s7", Some(0)),
-            // What came before it was told.
+            // They came before the peer said so.
             ("c3 t7", Some(10)),
             ("c3 t7 s3 c7 s7", Some(0)),
             ("c3 t0 s2", Some(1)),
-            // What the peer got after it said so.
+            // The peer got them after it said so.
             ("t0 c5", Some(5)),
             ("t0 c5 s5", Some(0)),
             ("t2 c9 s5", Some(4)),
-            // It says so again.
+            // The peer says so again.
             ("t7 c2 s2 t9", Some(9)),
             ("t7 c7 s7 t0", Some(0)),
         ] {

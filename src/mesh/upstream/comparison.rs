@@ -1,4 +1,4 @@
-//! Whether a peer that counts the same transactions has the same document.
+//! Compares documents with a peer that counts the same transactions.
 
 use super::end::ReceivingEnd;
 use super::upstream_status::Divergence;
@@ -9,7 +9,7 @@ impl Upstream {
     /// Compares this node's state with the peer's.
     ///
     /// # Errors
-    /// If they differ, and did not when they were compared last.
+    /// If they differ now and did not differ at the last comparison.
     pub(super) async fn compare(&self, theirs: &StateHash) -> Result<(), ReceivingEnd> {
         let state = self.handle.state();
         let vclock = state.stamps();

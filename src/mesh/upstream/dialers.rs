@@ -1,7 +1,7 @@
-//! The one owner of the peers' tasks: starts them, and starts and ends others as the running node is told.
+//! The one owner of the peers' tasks. It starts and ends them, also at run time.
 //!
-//! A change is kept first, if there is a directory, and then made. A task that is ended says good-bye at its own
-//! pace; what it has submitted stays.
+//! A change is first stored, if there is a directory, and then made. A task that is ended closes its stream
+//! in its own time. What it has submitted stays.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,50 +24,50 @@ use crate::query::Query;
 use crate::stream::Security;
 use crate::tokens::Tokens;
 
-/// How many changes may wait for those before them.
+/// How many changes may wait in the queue.
 const MOST_WAITING: usize = 16;
 
-/// How long a change may take in all; it may wait for a disk.
+/// How long a change may take. It may wait for the disk.
 const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
 type Status = Arc<Mutex<UpstreamStatus>>;
 
-/// The peers, as everyone but their owner has them.
+/// The peers, for all but their owner.
 pub struct Peers {
     statuses: Mutex<Vec<Status>>,
-    /// How often those that are peers no more had another document: a counter never goes back.
+    /// How many times peers that are removed now had another document: a counter never goes back.
     divergences_before: AtomicU64,
     requests: Sender<ChangeRequest>,
 }
 
-/// What is to be done.
+/// A change of the set of peers.
 #[derive(Clone, Debug)]
 pub enum PeerChange {
-    /// Dial this one too.
+    /// Dial this peer too.
     Add(Peer),
-    /// Dial this one no more.
+    /// Stop dialing this peer.
     Remove(Peer),
 }
 
-/// What was done.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Whether it was not so before.
+    /// Whether the set has changed.
     pub is_new: bool,
-    /// Whether the node dials the peer after its next start, if its command line stays.
+    /// Whether the node dials the peer after its next start, with the same command line.
     pub is_kept: bool,
 }
 
-/// Why nothing was done.
+/// Why a change was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotDone {
     /// The peer cannot be added.
     Unfit(UnfitPeer),
-    /// The peer to be removed is none.
+    /// The peer to remove is not there.
     Absent,
-    /// It cannot be kept.
+    /// The change could not be stored.
     Unkept(String),
-    /// It takes long, and may be done yet.
+    /// It takes too long. It may still be made.
     Late,
     /// The node is stopping.
     Stopping,
@@ -95,29 +95,29 @@ struct ChangeRequest {
 }
 
 impl Peers {
-    /// How it stands with each of them now.
+    /// The current status of each peer.
     pub fn statuses(&self) -> Vec<UpstreamStatus> {
         let copy = |status: &Status| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.lock().iter().map(copy).collect()
     }
 
-    /// Looks at how it stands with each of them, and copies nothing.
+    /// Calls `look` with the status of each peer, without a copy.
     pub fn each(&self, mut look: impl FnMut(&UpstreamStatus)) {
         self.lock().iter().for_each(|status| {
             look(&status.lock().unwrap_or_else(PoisonError::into_inner));
         });
     }
 
-    /// How often one of them has come to have another document, also of those that are peers no more.
+    /// How many times a peer has turned out to have another document, removed peers included.
     pub fn divergences(&self) -> u64 {
         let now = self.statuses().iter().map(|status| status.divergences).sum::<u64>();
         self.divergences_before.load(Ordering::Relaxed) + now
     }
 
-    /// Adds or removes one.
+    /// Adds or removes a peer.
     ///
     /// # Errors
-    /// If that is not done, or not in time.
+    /// If the change is not made, or not in time.
     pub async fn change(&self, change: PeerChange) -> Result<Done, NotDone> {
         let (answer, answered) = async_channel::bounded(1);
         let done = async {
@@ -143,17 +143,17 @@ impl Peers {
     }
 }
 
-/// What each task gets.
+/// What each task needs.
 pub struct Means {
-    /// One of them is shown to peers.
+    /// One token is presented to peers.
     pub tokens: Tokens,
-    /// How streams are kept from others.
+    /// TLS, if there is any.
     pub security: Security,
-    /// To the manager.
+    /// Access to the manager.
     pub handle: Handle,
-    /// To the past.
+    /// Access to the past.
     pub query: Arc<Query>,
-    /// What the node's streams share.
+    /// What all streams of the node share.
     pub neighbours: Arc<Neighbours>,
 }
 
@@ -165,7 +165,7 @@ pub struct Dialers {
     room: Room,
     peers: Arc<Peers>,
     requests: Receiver<ChangeRequest>,
-    /// Those of the start, until they are run.
+    /// The tasks of the start, until they run.
     first: Vec<(Upstream, Status)>,
 }
 
@@ -178,8 +178,8 @@ struct Dialer {
 }
 
 impl Dialers {
-    /// The tasks of these peers, none of which runs yet, but all of which are known to [`Peers`]. What is added
-    /// is kept in `list`.
+    /// The tasks of these peers. None of them runs yet, but [`Peers`] lists them all. Added peers are stored
+    /// in `list`.
     pub fn new(membership: Membership, list: Option<PeerList>, means: Means) -> Self {
         let (sender, requests) = async_channel::bounded(MOST_WAITING);
         let statuses = Mutex::default();
@@ -194,12 +194,12 @@ impl Dialers {
         dialers
     }
 
-    /// For everyone else.
+    /// The view for all others.
     pub fn peers(&self) -> Arc<Peers> {
         self.peers.clone()
     }
 
-    /// Runs the tasks on `executor`, and makes changes, until `shutdown` closes and all have ended.
+    /// Runs the tasks on `executor` and makes changes, until `shutdown` closes and all tasks have ended.
     pub async fn run(mut self, executor: &Executor<'_>, shutdown: Receiver<Infallible>) {
         let first = std::mem::take(&mut self.first).into_iter();
         let peers = self.membership.current().iter().cloned();
@@ -232,7 +232,7 @@ impl Dialers {
                 }
                 _ => (),
             }
-            // Whoever asked may have gone.
+            // The caller may have stopped waiting.
             answer.try_send(done).ok();
         }
         for Dialer { stop, task, .. } in dialers {
@@ -251,7 +251,7 @@ impl Dialers {
         (upstream, status)
     }
 
-    /// Decides on a change, and keeps it.
+    /// Decides on a change, and stores it.
     async fn change(&mut self, change: &PeerChange) -> Result<Done, NotDone> {
         let mut changed = self.membership.clone();
         let (peer, is_new) = match change {
@@ -283,7 +283,7 @@ fn start(executor: &Executor<'_>, peer: Peer, (upstream, status): (Upstream, Sta
     Dialer { peer, status, stop, task: executor.spawn(upstream.run(stopped)) }
 }
 
-/// The peers that were added before and kept. A list that cannot be used is set aside, and the log says so: the
+/// The peers that were added before and stored. A list that cannot be read is set aside and logged, and the
 /// node goes on with those of the command line.
 pub fn kept(list: &PeerList) -> Vec<Peer> {
     let parse = |peers: Vec<String>| {

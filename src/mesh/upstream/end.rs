@@ -18,57 +18,57 @@ use crate::transaction::{DecodeError, MAX_ENCODED_BYTES};
 /// Why a stream ended, or did not begin.
 #[derive(Debug)]
 pub enum ReceivingEnd {
-    /// The node is stopping, or has been told to read this peer no more.
+    /// The node is stopping, or this peer was removed.
     Stopping,
-    /// The peer closed the stream in order, or is gone; with its code and reason, if it said any.
+    /// The peer closed the stream, or is gone. With its code and reason, if it gave any.
     Closed(Option<CloseFrame>),
     /// The host name or the address is not known.
     NoSuchHost(io::Error),
     /// Nothing listens there.
     Refused,
-    /// It took longer than [`DIAL_LIMIT`].
+    /// There was no stream within [`DIAL_LIMIT`].
     DialTimeout,
-    /// There is no TLS with the peer; why, and what to do.
+    /// TLS with the peer failed: why, and what to do.
     Tls(String),
-    /// The peer wants another token, or any.
+    /// The peer wants another token, or wants one and got none.
     WrongToken,
-    /// The peer refuses this node: its status and reason.
+    /// The peer refuses this node: status and reason.
     Rejected(StatusCode, String),
-    /// What answers is no WebSocket server.
+    /// The server at this address does not speak WebSocket.
     NotWebSocket(String),
     /// The connection broke.
     Broken(String),
-    /// Silent for [`SILENCE_LIMIT`], though it is one that pings.
+    /// Silent for [`SILENCE_LIMIT`], although the peer is one that pings.
     Silent,
-    /// A message that is no transaction.
+    /// A message is not a transaction.
     Garbage(DecodeError),
-    /// A message that is no transaction, but one of those of version 2, and not as it has to be.
+    /// A message looks like one of version 2 of the wire, but is not valid.
     BadNote(String),
     /// A message over the limit.
     TooLarge,
-    /// The stream failed otherwise.
+    /// The stream failed in another way.
     Failed(SocketFault),
-    /// A transaction's time is too far ahead of this node's clock, by so many microseconds.
+    /// A transaction's time is too far ahead of this node's clock, by this many microseconds.
     Early(u64),
-    /// The peer has the same transactions and another document. It may know other ones under this node's
-    /// Ids, and is dialed again so that it sends them.
+    /// The peer has the same transactions and another document. It may know other transactions under this
+    /// node's Ids, so it is dialed again and asked to send them.
     Diverged,
-    /// What should be a base is none, or is not complete.
+    /// The base is not valid, or not complete.
     BadBase(String),
-    /// This node does not take the peer's base; why.
+    /// This node refuses the peer's base.
     BaseRefused(Refusal),
-    /// This node could not take the peer's base; why.
+    /// This node could not take the peer's base.
     BaseUnkept(String),
-    /// Another peer's base is being taken.
+    /// This node is taking another peer's base.
     NoRoom,
-    /// What this node said when it dialed holds no more.
+    /// The state that this node sent when it dialed is no longer right.
     Outdated,
     /// This node cannot keep a transaction: see [`crate::manager::Submitted::Unkept`].
     Unkept(Arc<io::Error>),
 }
 
 impl ReceivingEnd {
-    /// What the peer is told, if something can still be told.
+    /// The close code and reason for the peer, if it can still be told.
     pub fn farewell(&self) -> Option<(CloseCode, String)> {
         match self {
             Self::Stopping => Some((CloseCode::Away, self.to_string())),
@@ -87,8 +87,8 @@ impl ReceivingEnd {
 }
 
 impl ReceivingEnd {
-    /// Whether the stream ended since it has to begin otherwise, and not since something is wrong.
-    pub fn is_of_now(&self) -> bool {
+    /// Whether nothing is wrong, and the peer should be dialed again at once.
+    pub fn wants_redial(&self) -> bool {
         match self {
             Self::Closed(Some(frame)) => frame.code == DIAL_AGAIN,
             Self::Outdated => true,
@@ -152,7 +152,7 @@ impl fmt::Display for ReceivingEnd {
     }
 }
 
-/// What a peer says, as it is logged and shown.
+/// A text from a peer as it is logged and shown.
 pub fn shown(text: &str) -> String {
     const MOST_BYTES: usize = 200;
     visible(text, MOST_BYTES)

@@ -1,4 +1,4 @@
-//! Connects to a peer, and shakes hands.
+//! Connects to a peer and makes the WebSocket handshake.
 
 use std::io;
 use std::net::TcpStream;
@@ -19,36 +19,36 @@ use crate::source::Source;
 use crate::stream::{DialError, Security, is_of_tls};
 use crate::transaction::MAX_ENCODED_BYTES;
 
-/// How many lost probes of the system's show that a peer is gone.
+/// After how many lost keep-alive probes the system takes a peer to be gone.
 const KEEP_ALIVE_PROBES: u32 = 3;
 
 const LIMITS: SocketLimits =
     SocketLimits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 16 << 10 };
 
-/// What this node says of itself.
+/// What this node says about itself when it dials.
 pub struct DialRequest<'a> {
-    /// What it has seen.
+    /// Its vector clock.
     pub vclock: &'a VectorClock,
     /// The source of the last commit that it knows.
     pub commits: Option<&'a Source>,
-    /// Whether it needs a base, whatever it has seen.
+    /// Whether it needs a base, whatever its clock says.
     pub heals: bool,
     /// Its source.
     pub source: &'a Source,
-    /// Its process; none if it is to be sent all that it does not say to have seen.
+    /// Its process. `None` if the peer should leave out only what the clock counts.
     pub process: Option<ProcessId>,
-    /// What peers want to be presented.
+    /// The token for the peer.
     pub token: Option<&'a str>,
 }
 
-/// What a peer says of itself.
+/// What a peer says about itself when it answers.
 #[derive(Debug, Default)]
 pub struct Welcome {
-    /// Whether it speaks version 2 of the wire, or a later one, which includes that.
+    /// Whether it speaks version 2 of the wire, or a later one, which includes version 2.
     pub is_patchmesh: bool,
     /// Its source.
     pub node: Option<Source>,
-    /// Its process; none if it cannot be told to be lazy.
+    /// Its process. `None` if it cannot be told to be lazy.
     pub process: Option<ProcessId>,
 }
 
@@ -83,7 +83,8 @@ pub async fn dial(
         Err(Error::Http(response)) => {
             Err(ReceivingEnd::Rejected(response.status(), problem_detail(&response)))
         }
-        // Whether its certificate is accepted, a dialer is told after the handshake (RFC 8446, section 4.4.2).
+        // A dialer hears whether its certificate is accepted only after the handshake (RFC 8446, section
+        // 4.4.2).
         Err(Error::Io(error)) if is_of_tls(&error) => Err(ReceivingEnd::Tls(error.to_string())),
         Err(Error::Io(error)) => Err(ReceivingEnd::Broken(error.to_string())),
         Err(error) => Err(ReceivingEnd::NotWebSocket(error.to_string())),
@@ -114,8 +115,8 @@ impl Welcome {
     }
 }
 
-/// Has the system find out whether the peer is still there. A plain node sends nothing unless there
-/// is a transaction, so that its silence says nothing.
+/// Lets the system check whether the peer is still there. A plain node sends nothing without a transaction,
+/// so its silence says nothing.
 fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, SILENCE_LIMIT)?;

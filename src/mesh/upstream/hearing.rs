@@ -1,12 +1,12 @@
-//! Of which peers this node has read all that they had.
+//! Which peers this node has read to the end of their journals.
 
 use super::upstream_status::UpstreamStatus;
 use crate::commit::Heard;
 use crate::manager::Hearing;
 
-/// What the statuses of all upstreams say of that. A peer counts unless it is plain or this node itself; of one that
-/// has not answered yet that is not known, so it counts. It can be reached if the last try that is over led to a
-/// stream, however that ended: one that is there and cannot be read to its end has something to say.
+/// What the statuses of all upstreams say about that. A peer counts unless it is plain or is this node
+/// itself. If it has not answered yet, that is not known, so it counts. A peer can be reached if the last
+/// completed try led to a stream, however that stream ended.
 pub fn hearing(upstreams: &[UpstreamStatus]) -> Hearing {
     let counted = || upstreams.iter().filter(|upstream| !upstream.is_left_aside);
     let unread = || counted().filter(|upstream| !upstream.read_to_end);
@@ -26,8 +26,9 @@ mod tests {
     use super::*;
     use crate::clock::Time;
 
-    /// A peer by what has happened, one character each: `x` a try failed, `c` a stream began, `p` one from a plain
-    /// node, `i` one from this node itself, `e` it was read to the end, `l` it was lost.
+    /// A peer after these events. `x`: a try failed. `c`: a stream began. `p`: a stream from a plain node
+    /// began. `i`: a stream from this node itself began. `e`: the journal was read to its end. `l`: the
+    /// stream was lost.
     fn peer(happened: &str) -> UpstreamStatus {
         let now = Time::from_micros(1).unwrap();
         let mut status = UpstreamStatus::new("a:1".into(), now);
@@ -55,21 +56,21 @@ mod tests {
             (&[], All, 0),
             (&["p", "pl", "i"], All, 0),
             (&["ce", "celx", "p"], All, 0),
-            // Not tried yet, although another one was read.
+            // Not tried yet, although another peer was read.
             (&[""], Less, 1),
             (&["ce", ""], Less, 1),
-            // Down, and nobody was read: one has to be, if there are any.
+            // All are down, and none was read: at least one must be, if there are any.
             (&["x"], Less, 1),
             (&["x", "x", "p"], Less, 2),
             (&["x", "i"], Less, 1),
             (&["ce", "x"], Reachable, 1),
             (&["celx", "xxx"], Reachable, 1),
             (&["ce", "x", "p"], Reachable, 1),
-            // There, and not read yet.
+            // Connected, and not read to the end yet.
             (&["c"], Less, 1),
             (&["ce", "c"], Less, 1),
             (&["ce", "xc"], Less, 1),
-            // Lost before it was read: it may be there still.
+            // Lost before it was read to the end: it may still be there.
             (&["ce", "cl"], Less, 1),
             (&["ce", "clx"], Reachable, 1),
             (&["ce", "clxc"], Less, 1),

@@ -1,4 +1,4 @@
-//! What a message means to the node that receives it.
+//! The messages of a peer.
 
 use async_tungstenite::tungstenite::{Bytes, Message};
 
@@ -6,24 +6,24 @@ use super::end::ReceivingEnd;
 use crate::mesh::websocket::{Note, Pulse, SocketFault};
 use crate::transaction::Transaction;
 
-/// A message that came from a peer.
+/// A message from a peer.
 pub enum Incoming {
     /// A transaction.
     Transaction(Transaction),
-    /// What a patchmesh node says beside its transactions.
+    /// A message of version 2 of the wire.
     Note(Note),
-    /// A ping, with what the peer says of itself in it.
+    /// A ping, with the peer's state in it.
     Ping(Pulse),
     /// A pong, with the payload of the ping that it answers.
     Pong(Bytes),
-    /// A message without a meaning here.
+    /// Any other message. It is ignored.
     Other,
 }
 
 /// Reads a message. Only a peer that `sends_notes` may send anything but transactions.
 ///
 /// # Errors
-/// If the stream has failed or is closed, or the message is not one that a peer may send.
+/// If the stream has failed or is closed, or the message is not valid.
 pub fn read(
     message: Result<Message, SocketFault>,
     sends_notes: bool,

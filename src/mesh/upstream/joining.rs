@@ -1,7 +1,7 @@
-//! A base that a peer sends, from its first note to what became of it.
+//! A base from a peer, from its first note until this node has taken it.
 //!
 //! A base is large, and several peers may send theirs at once to a node that lacks what they have folded
-//! away. One of them is enough: there is room for one.
+//! away. One is enough, so there is room for one.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,20 +24,20 @@ impl Default for Room {
     }
 }
 
-/// The bases of one stream.
+/// The bases that one stream brings.
 pub struct Joining {
     peer: String,
     room: Room,
     assembler: Assembler,
-    /// Held while a base is under way or being taken.
+    /// Held while a base arrives and is taken.
     place: Option<SemaphoreGuardArc>,
-    /// One that is complete and waits for the transactions before it.
+    /// A complete base that waits for the transactions before it to be settled.
     arrived: Option<Arrived>,
-    /// When something of it came.
+    /// When the last part of it came.
     heard: Instant,
 }
 
-/// A base that is being taken.
+/// The work of taking a base.
 pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, ReceivingEnd>> + Send>>;
 
 impl Joining {
@@ -53,17 +53,17 @@ impl Joining {
         }
     }
 
-    /// Whether a base has begun to come and is not complete.
+    /// Whether a base has begun to arrive and is not complete.
     pub fn is_under_way(&self) -> bool {
         self.assembler.is_under_way()
     }
 
-    /// Whether nothing has come of one that is under way for so long that others are to have its room.
+    /// Whether a base has not gone on for so long that other peers should get its room.
     pub fn is_stuck(&self) -> bool {
         self.is_under_way() && self.heard.elapsed() >= SILENCE_LIMIT
     }
 
-    /// Whether one is complete and waits.
+    /// Whether a complete base waits.
     pub fn has_arrived(&self) -> bool {
         self.arrived.is_some()
     }
@@ -71,7 +71,7 @@ impl Joining {
     /// Takes in a note.
     ///
     /// # Errors
-    /// If there is no room for a base, or what came is none.
+    /// If there is no room for a base, or the note is not valid here.
     pub fn take(&mut self, note: Note) -> Result<(), ReceivingEnd> {
         self.heard = Instant::now();
         if let Note::Base(summary) = &note
@@ -89,13 +89,13 @@ impl Joining {
         Ok(())
     }
 
-    /// Begins to take the base that has arrived, if one has.
+    /// Begins to take the complete base, if there is one.
     pub fn begin_taking(&mut self, handle: &Handle) -> Option<Taking> {
         let arrived = self.arrived.take()?;
         let (handle, peer, place) = (handle.clone(), self.peer.clone(), self.place.take());
         Some(Box::pin(async move {
             let _place = place;
-            // To read a large document takes a while.
+            // Reading a large document takes a while.
             let base =
                 smol::unblock(move || arrived.read()).await.map_err(ReceivingEnd::BadBase)?;
             Ok(handle.take_base(base, peer).await?)

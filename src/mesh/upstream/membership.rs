@@ -1,23 +1,23 @@
-//! Which nodes are dialed, and why: the command line names some, and the running node is told of others.
+//! Which nodes are dialed: those of the command line, and those added at run time.
 //!
-//! Only what was added to the running node is kept. So a peer of the command line that is removed is back after
-//! the next start.
+//! Only those added at run time are stored. So a peer of the command line that is removed comes back at the
+//! next start.
 
 use std::fmt;
 
 use crate::config::Peer;
 
-/// More peers than this are a mistake: each has a connection and a task.
+/// More peers than this are a mistake: each one costs a connection and a task.
 pub const MOST_PEERS: usize = 256;
 
-/// The set of peers. Pure: it dials nobody and keeps nothing.
+/// The set of peers. Pure: no I/O.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     /// The addresses of this node itself.
     own: Vec<String>,
-    /// What the command line names.
+    /// From the command line.
     given: Vec<Peer>,
-    /// What was added since, and is to be kept.
+    /// Added at run time, and stored.
     added: Vec<Peer>,
     current: Vec<Peer>,
 }
@@ -25,9 +25,9 @@ pub struct Membership {
 /// Why a peer cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnfitPeer {
-    /// It is this node.
+    /// The address is that of this node.
     Itself,
-    /// There are [`MOST_PEERS`].
+    /// There are [`MOST_PEERS`] already.
     TooMany,
 }
 
@@ -41,8 +41,8 @@ impl fmt::Display for UnfitPeer {
 }
 
 impl Membership {
-    /// The set at the start of a node with the addresses `own`: what the command line names, and what was added
-    /// before and kept.
+    /// The set at the start of a node whose addresses are `own`, from the command line and from the stored
+    /// list.
     pub fn new(own: Vec<String>, given: Vec<Peer>, added: Vec<Peer>) -> Self {
         let mut current: Vec<Peer> = Vec::new();
         for peer in given.iter().chain(&added) {
@@ -53,25 +53,25 @@ impl Membership {
         Self { own, given, added, current }
     }
 
-    /// The peers, in the order in which they came.
+    /// The peers, in the order in which they were added.
     pub fn current(&self) -> &[Peer] {
         &self.current
     }
 
-    /// Those that are to be kept.
+    /// The peers to store.
     pub fn added(&self) -> &[Peer] {
         &self.added
     }
 
-    /// Whether the command line names a peer.
+    /// Whether the command line names this peer.
     pub fn is_given(&self, peer: &Peer) -> bool {
         self.given.contains(peer)
     }
 
-    /// Adds a peer. Says whether it was not there.
+    /// Adds a peer. Returns whether it is new.
     ///
     /// # Errors
-    /// If it cannot be one.
+    /// If it may not be added.
     pub fn add(&mut self, peer: &Peer) -> Result<bool, UnfitPeer> {
         if self.own.contains(&peer.address) {
             return Err(UnfitPeer::Itself);
@@ -89,7 +89,7 @@ impl Membership {
         Ok(true)
     }
 
-    /// Removes a peer. Says whether it was there.
+    /// Removes a peer. Returns whether it was there.
     pub fn remove(&mut self, peer: &Peer) -> bool {
         let before = self.current.len();
         self.current.retain(|other| other != peer);
@@ -112,11 +112,11 @@ mod tests {
 
     #[test]
     fn what_is_dialed_and_kept_follows_from_what_was_given_and_told() {
-        // What the command line names, what was kept, what happens; what is dialed then, and what is kept.
+        // The command line, the stored list, what happens; then who is dialed, and what is stored.
         for (given, kept, happens, current, added) in [
             ("", "", "", "", ""),
             ("b:1", "c:1 b:1", "", "b:1 c:1", "c:1 b:1"),
-            // Kept at another address, and then started at this one.
+            // Stored by a node at another address, and then started at this one.
             ("b:1", "a:1", "", "b:1", "a:1"),
             ("b:1", "", "+c:1", "b:1 c:1", "c:1"),
             ("b:1", "", "=b:1 +c:1 =c:1", "b:1 c:1", "c:1"),

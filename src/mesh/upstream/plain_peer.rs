@@ -1,10 +1,10 @@
-//! What a stream without `Time` brings: that of a plain node.
+//! Transactions without `Time`: those of a plain node's stream.
 //!
-//! A plain node sends its whole journal with every connection, also what it has refused itself, and
-//! forwards what it has heard of others without their times. The manager knows by the names what it
-//! has. What it cannot know is kept here, for each peer: what was refused, so that it does not take
-//! effect with a later connection; and what the peer has brought, so that one that counts from the
-//! beginning again is noticed.
+//! A plain node sends its whole journal with every connection, also what it has refused itself, and it
+//! forwards transactions of other nodes without their `Time`. The manager knows by the names which ones it
+//! has. What it cannot know is kept here for each peer: which transactions were refused, so that they do not
+//! take effect with a later connection; and which ones the peer has brought, so that a source that begins to
+//! count again is noticed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,33 +13,33 @@ use crate::names::Names;
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 
-/// How many ranges of Ids are remembered of a peer. Beyond that all is forgotten: what it brings again
-/// is looked at anew.
+/// How many ranges of Ids are kept for a peer. Beyond that all are forgotten, and what it brings again is
+/// judged anew.
 const MAX_RANGES: usize = 1024;
 
-/// How many transactions of a stream that are known are compared to what is known.
+/// How many known transactions of a stream are compared with the journal's.
 const COMPARED: u32 = 8;
 
-/// What is remembered of a peer from stream to stream, as long as the process runs.
+/// What is kept for a peer from stream to stream, as long as the process runs.
 #[derive(Debug, Default)]
 pub struct Memory {
     brought: Names,
     refused: Names,
 }
 
-/// What is to be done with a transaction without `Time`.
+/// What to do with a transaction without `Time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainVerdict {
-    /// The manager is to look at it.
+    /// Submit it to the manager.
     Submit,
     /// It was refused before.
     RefusedBefore,
-    /// The peer has brought later ones of its source, and never this one.
+    /// The peer has brought later ones of this source, and never this one.
     OutOfOrder,
 }
 
 impl Memory {
-    /// What is to be done with the transaction of this name, which the peer brings.
+    /// What to do with a transaction of this name.
     pub fn judge(&mut self, source: &Source, id: u64) -> PlainVerdict {
         if self.refused.contains(source, id) {
             return PlainVerdict::RefusedBefore;
@@ -52,7 +52,7 @@ impl Memory {
         PlainVerdict::Submit
     }
 
-    /// Takes note that it was refused.
+    /// Notes that it was refused.
     pub fn refuse(&mut self, source: &Source, id: u64) {
         self.refused.insert(source, id);
         self.forget_if_large();
@@ -68,15 +68,14 @@ impl Memory {
 /// A transaction without `Time` that was submitted.
 #[derive(Debug)]
 pub struct SubmittedFresh {
-    /// Which one of the submission it is.
+    /// Its index in the batch.
     pub index: usize,
-    /// Its name.
     pub name: Name,
     payload: u64,
 }
 
 impl SubmittedFresh {
-    /// Takes note of those of a submission that have no `Time`.
+    /// The transactions of a batch that have no `Time`.
     pub fn of(transactions: &[Transaction]) -> Vec<Self> {
         let fresh = |(index, transaction): (usize, &Transaction)| {
             transaction.time.is_none().then(|| Self {
@@ -88,7 +87,7 @@ impl SubmittedFresh {
         transactions.iter().enumerate().filter_map(fresh).collect()
     }
 
-    /// Whether the transaction that is known under its name has the same payload.
+    /// Whether this transaction, known under the same name, has the same payload.
     pub fn is(&self, known: &Transaction) -> bool {
         self.payload == hash(&known.payload)
     }
@@ -100,33 +99,31 @@ fn hash(payload: &str) -> u64 {
     hasher.finish()
 }
 
-/// One stream's account of what is left out.
+/// What one stream brings, and leaves out.
 pub struct Account<'a> {
     /// How the log names the peer.
     peer: String,
-    /// What is remembered of the peer.
     pub memory: &'a mut Memory,
     refused: u64,
     left_out: u64,
     own: u64,
     compared: u32,
-    /// The source that begins anew.
+    /// The source that counts from the beginning again.
     beginner: Option<Source>,
 }
 
 impl<'a> Account<'a> {
-    /// Nothing is left out yet.
     pub fn new(peer: String, memory: &'a mut Memory) -> Self {
         Self { peer, memory, refused: 0, left_out: 0, own: 0, compared: 0, beginner: None }
     }
 
-    /// How many are left out since their author has lost the order, or begun anew.
+    /// How many were left out, since their author has lost the order or counts from the beginning again.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// Takes note of an answer. Says whether what is known is to be compared: only of few, as it has to
-    /// be read from the journal.
+    /// Notes an answer of the manager. Returns whether to compare the transaction with the journal's. Only a
+    /// few are compared, since that reads the journal.
     pub fn answer(&mut self, sent: &SubmittedFresh, answer: &Submitted) -> bool {
         let Name { source, id } = &sent.name;
         match answer {
@@ -155,13 +152,13 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// The transaction that is known under this name is another one.
+    /// The journal has another transaction under this name.
     pub fn differs(&mut self, Name { source, id }: &Name) {
         self.leave_out(source, *id);
         self.beginner = Some(source.clone());
     }
 
-    /// Leaves a transaction out that is not in order.
+    /// Leaves out a transaction that is not in order.
     pub fn leave_out(&mut self, source: &Source, id: u64) {
         self.left_out += 1;
         if self.left_out == 1 {
@@ -176,7 +173,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Leaves out a transaction of this node's own life, which it does not know.
+    /// Leaves out a transaction of this node's own life that this node does not know.
     pub fn leave_out_own(&mut self, name: &Name) {
         self.own += 1;
         if self.own == 1 {
@@ -200,7 +197,7 @@ mod tests {
     fn what_was_refused_stays_so_and_what_comes_after_later_ones_is_out_of_order() {
         use PlainVerdict::{OutOfOrder, RefusedBefore, Submit};
         let (mut memory, p): (_, Source) = (Memory::default(), "p".parse().unwrap());
-        // Its Ids may have gaps; and it sends all again with every connection.
+        // Its Ids may have gaps, and it sends all of them again with every connection.
         for round in 0..3 {
             for id in [0, 1, 4, 5] {
                 let refused = id == 4 && round > 0;

@@ -1,7 +1,7 @@
 //! One stream of a peer, from its handshake to its end.
 //!
-//! The stream brings messages, and the manager works on what they brought. Both go on at the same time. What the
-//! manager has to do for a stream is its [`Intake`]:
+//! The stream brings transactions, and the manager works on them. Both go on at the same time. What the manager does
+//! for a stream is the stream's [`Intake`]:
 //!
 //! ```text
 //!                 +--------------------------- Idle --------------------------+
@@ -11,16 +11,16 @@
 //!             Submitting --------------------+      +-------------------- TakingBase
 //! ```
 //!
-//! | intake | the stream is read |
+//! | intake | is the stream read? |
 //! | --- | --- |
 //! | `Idle` | yes |
 //! | `Submitting` | if there is room to gather more, and no complete base waits |
 //! | `TakingBase` | no |
 //!
-//! A stream is *open* until it fails, closes, or brings what it may not bring. Then it is *ending*: it is neither read
-//! nor written any more. What came before is still submitted, and when the intake is idle the reason is returned.
-//! Some things end a stream at once, in any state: a transaction or a base that was not kept, another document than
-//! the peer's, a silent peer, and a node whose clock is no longer what it said when it dialed.
+//! A stream is *open* until it fails, closes, or brings something that is not valid. Then it is *ending*: it is neither
+//! read nor written any more. What came before is still submitted, and when the intake is idle, the stream has ended.
+//! Some events end a stream at once, in any state: a transaction or a base is not kept, the peer has another document
+//! or is silent, or the state that this node sent when it dialed is no longer right.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -51,10 +51,10 @@ use crate::replica::Refusal;
 use crate::source::Source;
 use crate::transaction::Transaction;
 
-/// If the manager is at work on a batch for longer than this, more is gathered for the next one.
+/// If the manager works on a batch for longer than this, more is gathered for the next one.
 const LONG_WORK: Duration = Duration::from_millis(100);
 
-/// A stream that is read.
+/// A stream that is being read.
 pub struct Receiving<'a> {
     upstream: &'a Upstream,
     socket: &'a mut Socket,
@@ -64,21 +64,21 @@ pub struct Receiving<'a> {
     begun: Time,
     is_patchmesh: bool,
     is_itself: bool,
-    /// The stream's place in the broadcast tree; none if the peer cannot be told to be lazy.
+    /// The stream's link in the broadcast tree. `None` if the peer cannot be told to be lazy.
     branch: Option<PeerLink>,
     gathered: Gathered,
     intake: Intake,
-    /// Why the stream is ending; none if it is open.
+    /// Why the stream is ending. `None` if it is open.
     ending: Option<ReceivingEnd>,
     account: Account<'a>,
     backlog: Backlog,
     lag: Lag,
-    /// Whether all that came was heard at some time since the last batch was submitted.
+    /// Whether nothing was left to hear at some time since the last batch was submitted.
     has_heard_all: bool,
     long_work: Timer,
     ticks: Timer,
     silence: PeerSilence,
-    /// Whether the peer pings. A plain node never does, so that its silence says nothing.
+    /// Whether the peer pings. A plain node never does, so its silence says nothing.
     pings: bool,
     signs_of_life_at_begin: u64,
 }
@@ -86,24 +86,24 @@ pub struct Receiving<'a> {
 /// What the manager does for the stream.
 #[derive(Default)]
 enum Intake {
-    /// Nothing. It is given what was gathered, or else a base that is complete.
+    /// Nothing. The next work is the gathered transactions, or else a complete base.
     #[default]
     Idle,
     /// It works on transactions, until it has answered for all of them.
     Submitting(PeerBatch),
-    /// It takes a base, until it says what became of that.
+    /// It takes a base.
     TakingBase(Taking),
 }
 
-/// What happens to a stream.
+/// An event of a stream.
 enum ReceivingEvent {
     /// The manager has answered for the batch.
     Answered(Result<Vec<Submitted>, Stopped>),
-    /// The manager is done with the base.
+    /// The base was taken, or not.
     Taken(Result<Taken, ReceivingEnd>),
-    /// A message came, or the stream failed.
+    /// A message has come, or the stream has failed.
     Heard(Result<Message, SocketFault>),
-    /// The peer is to be told something.
+    /// The peer is to be sent this ping.
     Told(Ping),
     /// [`LONG_WORK`] has passed since a batch was submitted.
     LongWork,
@@ -112,7 +112,7 @@ enum ReceivingEvent {
 }
 
 impl<'a> Receiving<'a> {
-    /// A stream that begins with the peer's answer, `welcome`, to what this node said when it `dialed`.
+    /// Begins a stream. `dialed` is what this node has sent, `welcome` the peer's answer.
     pub fn begin(
         upstream: &'a Upstream,
         socket: &'a mut Socket,
@@ -166,7 +166,7 @@ impl<'a> Receiving<'a> {
         receiving
     }
 
-    /// Reads the stream until it ends, which is always for a reason.
+    /// Reads the stream until it ends.
     pub async fn run(mut self) -> Result<Infallible, ReceivingEnd> {
         loop {
             self.give_manager_work()?;
@@ -185,7 +185,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Gives the manager what has come, if it is idle.
+    /// Gives the manager its next work, if it is idle.
     ///
     /// # Errors
     /// If the stream is ending, and all that came before is settled.
@@ -222,7 +222,7 @@ impl<'a> Receiving<'a> {
         Pin::new(&mut self.ticks).poll_next(context).map(|_| ReceivingEvent::Tick)
     }
 
-    /// What happens on an open stream.
+    /// The next event of an open stream.
     fn poll_stream(&mut self, context: &mut Context<'_>) -> Poll<ReceivingEvent> {
         if self.has_room() && !self.joining.has_arrived() {
             if let Poll::Ready(message) = self.socket.poll_heard(context) {
@@ -253,7 +253,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// How many transactions came and are not settled.
+    /// How many transactions have come and are not settled.
     fn waiting(&self) -> u64 {
         let submitted = match &self.intake {
             Intake::Submitting(batch) => batch.count,
@@ -266,7 +266,7 @@ impl<'a> Receiving<'a> {
         self.upstream.status()
     }
 
-    /// The stream works: what was wrong with the peer before is over.
+    /// The stream works, so earlier trouble with the peer is over.
     fn works(&self) {
         let mut status = self.status();
         status.works(self.begun);
@@ -275,7 +275,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// The peer's journal was read to its end, and what came is settled.
+    /// The peer's journal was read to its end, and all that came is settled.
     fn reaches_end(&mut self) {
         self.status().read_to_end = true;
         if let Some(branch) = &self.branch {
@@ -286,16 +286,16 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Whether what this node said when it dialed still holds.
+    /// Fails if the state that this node sent when it dialed is no longer right.
     fn holds(&self) -> Result<(), ReceivingEnd> {
         let holds = self.upstream.handle.generation() == self.dialed.generation;
         if holds { Ok(()) } else { Err(ReceivingEnd::Outdated) }
     }
 
-    /// Takes in a message. One that ends the stream does so when all that came before it is settled.
+    /// Takes in a message. If it must end the stream, that happens when all that came before is settled.
     ///
     /// # Errors
-    /// If the stream is to end at once.
+    /// If the stream ends at once.
     async fn hear(&mut self, message: Result<Message, SocketFault>) -> Result<(), ReceivingEnd> {
         let incoming = match read(message, self.is_patchmesh) {
             Ok(incoming) => incoming,
@@ -367,15 +367,15 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Sends the peer a ping with what it is to be told.
+    /// Sends the peer a ping.
     fn tell(&mut self, ping: Ping) -> Result<(), ReceivingEnd> {
-        // What it has settled may not be what it has now.
+        // An order is right only for the state from which it was made.
         self.holds()?;
         self.socket.queue(Message::Ping(ping.to_string().into()))?;
         let Ping::Order(order) = ping else { return Ok(()) };
         log::debug!("peer {}: is told to be {order}", self.upstream.peer);
         if order == LinkOrder::Lazy {
-            // What it has is to come from others.
+            // The rest of its journal comes from other peers.
             self.backlog.told(0, self.waiting());
         }
         let mut status = self.status();
@@ -391,13 +391,13 @@ impl<'a> Receiving<'a> {
         if self.joining.is_stuck() {
             return Err(ReceivingEnd::BadBase("nothing more of it comes".into()));
         }
-        // While there is no room, the silence is this node's own.
+        // If there is no room, the silence is not the fault of the peer.
         if !self.has_room() {
             self.silence.forgive();
             return Ok(());
         }
         let signs_of_life = self.socket.signs_of_life();
-        // That a stream is there says nothing if its peer should have said something.
+        // That a connection exists proves nothing if the peer should have sent something.
         if !self.pings || signs_of_life > self.signs_of_life_at_begin {
             self.trouble.is_over();
             self.works();
@@ -412,19 +412,19 @@ impl<'a> Receiving<'a> {
         Ok(())
     }
 
-    /// Whether the manager is to look at a transaction: always if it has a `Time`.
+    /// Whether to submit a transaction. One with a `Time` always is.
     async fn is_wanted(&mut self, transaction: &Transaction) -> bool {
         if transaction.time.is_some() {
             return true;
         }
         let name = transaction.name();
-        // A plain node passes on what it got from another one without its `Time`: commits, or a document.
+        // A plain node forwards these without their `Time`: commits, or the parts of a document.
         if name.source.is_reserved() {
             return false;
         }
         let handle = &self.upstream.handle;
         if name.source == handle.source() {
-            // A node never stamps what it has created itself: it has it, or has lost it.
+            // A node never stamps its own transaction again: it has it, or has lost it.
             if handle.count_on_from(&name).await {
                 self.account.leave_out_own(&name);
             }
@@ -441,7 +441,7 @@ impl<'a> Receiving<'a> {
         }
     }
 
-    /// Submits what was gathered.
+    /// Submits the gathered transactions.
     fn submit(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
         {
@@ -462,12 +462,12 @@ impl<'a> Receiving<'a> {
         self.long_work.set_after(LONG_WORK);
     }
 
-    /// Looks at what became of a batch. Ends the stream if a transaction was not kept: what follows must not hide
-    /// that it is missing.
+    /// Takes in the answers for a batch. The stream ends if a transaction was not kept: what follows must not
+    /// hide that it is missing.
     async fn settle(&mut self, answers: Vec<Submitted>) -> Result<(), ReceivingEnd> {
         let Intake::Submitting(batch) = std::mem::take(&mut self.intake) else { return Ok(()) };
         let (news, known) = news_and_known(&answers);
-        self.settle_plain(&batch.plain, &answers).await;
+        self.settle_fresh(&batch.fresh, &answers).await;
         let now = wall_clock();
         for answer in answers {
             match answer {
@@ -493,10 +493,10 @@ impl<'a> Receiving<'a> {
         Ok(())
     }
 
-    /// Takes note of what became of the transactions without `Time`.
-    async fn settle_plain(&mut self, plain: &[SubmittedFresh], answers: &[Submitted]) {
+    /// Takes in the answers for the transactions without `Time`.
+    async fn settle_fresh(&mut self, fresh: &[SubmittedFresh], answers: &[Submitted]) {
         let before = self.account.left_out();
-        for sent in plain {
+        for sent in fresh {
             let Some(answer) = answers.get(sent.index) else { break };
             if self.account.answer(sent, answer)
                 && let Ok(Some((record, _))) = self.upstream.query.record(&sent.name).await
@@ -508,7 +508,7 @@ impl<'a> Receiving<'a> {
         self.status().left_out += self.account.left_out() - before;
     }
 
-    /// Looks at what became of a base.
+    /// Takes in the outcome of a base.
     fn settle_base(&mut self, taken: Taken) -> Result<(), ReceivingEnd> {
         self.intake = Intake::Idle;
         match taken {
@@ -518,11 +518,11 @@ impl<'a> Receiving<'a> {
                     status.bases += 1;
                     status.forget_comparison();
                 }
-                // What the peer sends now does not depend on what this node said.
+                // What the peer sends after its base does not depend on this node's state.
                 self.dialed.generation = self.upstream.handle.generation();
                 Ok(())
             }
-            // What the peer sends behind it is nevertheless all that it does not cover.
+            // What the peer sends after the base is still all that the base does not cover.
             Taken::Refused(Refusal::Needless) => Ok(()),
             Taken::Refused(refusal) => Err(ReceivingEnd::BaseRefused(refusal)),
             Taken::Failed(why) => Err(ReceivingEnd::BaseUnkept(why)),
@@ -531,7 +531,7 @@ impl<'a> Receiving<'a> {
 }
 
 impl Intake {
-    /// What the manager says, if it is at work.
+    /// The manager's answer, if it is at work.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<ReceivingEvent> {
         Poll::Ready(match self {
             Self::Idle => return Poll::Pending,
@@ -545,7 +545,7 @@ impl Intake {
     }
 }
 
-/// How many of these were new, and how many known.
+/// How many transactions were new, and how many known.
 fn news_and_known(answers: &[Submitted]) -> (u64, u64) {
     answers.iter().fold((0, 0), |(news, known), answer| match answer {
         Submitted::Accepted(_) => (news + 1, known),

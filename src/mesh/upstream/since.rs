@@ -1,4 +1,4 @@
-//! What a peer is told that this node has seen.
+//! This node's vector clock as a peer is told it.
 
 use std::cmp::Reverse;
 
@@ -7,20 +7,20 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::clock::VectorClock;
 use crate::source::Source;
 
-/// The longest `since`, percent-encoded: with the rest it fits the request line of any server.
+/// The longest `since`, percent-encoded. With the rest it fits into the request line of any server.
 const MAX_SINCE_BYTES: usize = 6 << 10;
 
-/// What need not be escaped in a query (RFC 3986 section 2.3, unreserved).
+/// Characters that need no escape in a query (RFC 3986 section 2.3, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A text as it stands in a query.
+/// A text as it is written in a query.
 pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }
 
-/// The clock as the query's `since`. If it is too long, the source of the last commit is named, without which
-/// the peer would send a base, and those with the most transactions: the peer then sends more than it would
-/// have to, which does no harm.
+/// The clock as the query's `since`. If it is too long, some sources are left out, and the peer sends more
+/// than necessary, which does no harm. The source of the last commit stays, since without it the peer would
+/// send a base, and then those with the most transactions.
 pub fn since(vclock: &VectorClock, commits: Option<&Source>) -> String {
     let encode = |clock: &VectorClock| {
         let text = serde_json::to_string(clock).expect("a vector clock always has a JSON text");

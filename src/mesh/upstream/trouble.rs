@@ -1,4 +1,4 @@
-//! What the log is told of one peer: a trouble once, not once a try, and again when it ends.
+//! What the log says about one peer: each trouble once, not at every try, and its end.
 
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
@@ -13,23 +13,22 @@ use crate::source::Source;
 /// The trouble with one peer.
 pub struct PeerTrouble {
     peer: Peer,
-    /// The kind that was told and has not ended yet.
+    /// The kind of trouble that was logged and has not ended yet.
     told: Option<Discriminant<ReceivingEnd>>,
-    /// Whether it ends with a connection. One that comes back as soon as there is a connection ends
-    /// only with one that lasts.
+    /// Whether it ends with a connection. If a stream failed soon after it began, only a stream that lasts
+    /// ends the trouble.
     ends_with_connection: bool,
-    /// Whether it ends when the peer's journal was read to its end. Not if the last stream failed
-    /// soon after that: so may the next.
+    /// Whether it ends when the peer's journal was read to its end. Not if the last stream failed soon after
+    /// that.
     ends_with_journal: bool,
     read_to_end: bool,
     connected_before: bool,
-    /// Who answered last.
+    /// The node that answered last.
     node: Option<Source>,
     told_itself: bool,
 }
 
 impl PeerTrouble {
-    /// No trouble yet.
     pub fn new(peer: Peer) -> Self {
         Self {
             peer,
@@ -43,8 +42,8 @@ impl PeerTrouble {
         }
     }
 
-    /// A connection was made, to a node that may say who it is. Says whether that ends the trouble, if
-    /// there was any.
+    /// A connection was made. `node` is the source of the peer, if it says so. Returns whether there is no
+    /// trouble now.
     pub fn connected(&mut self, node: Option<&Source>) -> bool {
         let is_over = self.told.is_none() || self.ends_with_connection;
         if is_over {
@@ -68,7 +67,7 @@ impl PeerTrouble {
         is_over
     }
 
-    /// The peer's journal was read to its end. Says whether that ends the trouble, if there was any.
+    /// The peer's journal was read to its end. Returns whether there is no trouble now.
     pub fn read_to_end(&mut self) -> bool {
         let is_over = self.told.is_none() || self.ends_with_journal;
         self.read_to_end = true;
@@ -78,7 +77,7 @@ impl PeerTrouble {
         is_over
     }
 
-    /// What was told has ended, if anything was.
+    /// The trouble has ended, if there was any.
     pub fn is_over(&mut self) {
         if self.told.take().is_some() && self.connected_before {
             log::info!("peer {}: connected again", self.named());
@@ -97,14 +96,14 @@ impl PeerTrouble {
         log::debug!("peer {}: {end}; dialed again at once", self.named());
     }
 
-    /// A stream ended after it had `lasted`, zero if there was none. The next try is after `wait`.
+    /// A stream ended after `lasted`, which is zero if there was none. The next try is after `wait`.
     pub fn ended(&mut self, end: &ReceivingEnd, lasted: Duration, wait: Duration) {
         let kind = discriminant(end);
-        // A peer that was silent may shake hands and be silent again.
+        // A peer that was silent may be silent again after the next handshake.
         let was_good = lasted >= GOOD && !matches!(end, ReceivingEnd::Silent);
         self.ends_with_connection = lasted == Duration::ZERO || was_good;
         self.ends_with_journal = lasted >= GOOD || (self.ends_with_journal && !self.read_to_end);
-        // That is how it should be, if several peers send their bases at once.
+        // That is normal if several peers send their bases at once.
         let is_told = matches!(end, ReceivingEnd::NoRoom) || self.told.replace(kind) == Some(kind);
         let peer = self.named();
         if is_told {
@@ -123,9 +122,9 @@ impl PeerTrouble {
 mod tests {
     use super::*;
 
-    /// What happens to the streams of a peer, one character each: whether each connection and each end
-    /// of the journal leaves no trouble, `+` or `-`, for every `c` and `e`. `x` is the end of a stream soon
-    /// after it began, `l` after long, `s` after a long silence, and `r` a try without one.
+    /// What happens to the streams of a peer, one character each. For every `c` and `e`, a connection and an
+    /// end of the journal: whether it leaves no trouble, `+` or `-`. `x`: a stream ends soon after it began;
+    /// `l`: after long; `s`: after a long silence. `r`: a try fails without a stream.
     fn told(happens: &str) -> String {
         let mut trouble = PeerTrouble::new("a:1".parse().unwrap());
         let mut told = String::new();
@@ -157,13 +156,13 @@ mod tests {
             ("rrc", "+"),
             ("clc", "++"),
             ("cscsce", "+--+"),
-            // Streams that fail at once, and with a journal that was read to its end in between.
+            // Streams that fail soon; then some that were read to the end before.
             ("cxcxcx", "+--"),
             ("cxce", "+-+"),
             ("cxcexce", "+-+--"),
             ("cexcexce", "++----"),
             ("cexcelce", "++--++"),
-            // A peer that is started anew soon after it was.
+            // A peer that is restarted twice within a short time.
             ("cexrrce", "++++"),
         ] {
             assert_eq!(told(happens), expected, "{happens}");

@@ -9,16 +9,15 @@ use crate::clock::{Time, VectorClock};
 use crate::mesh::named::Named;
 use crate::mesh::roster::Roster;
 
-/// How it stands with a peer.
+/// The state of the connection to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerState {
-    /// It is dialed for the first time.
+    /// The peer is dialed for the first time.
     Connecting,
-    /// Its journal is received, and nothing says that this will not go on.
+    /// Its journal is received, and nothing is known to be wrong.
     Connected,
-    /// It is down: the last stream failed or there was none, and whatever was tried since has not
-    /// shown yet that it works.
+    /// It is down: the last stream failed, or there was none, and no later try has turned out to work.
     Waiting,
 }
 
@@ -27,61 +26,61 @@ pub enum PeerState {
 pub struct UpstreamStatus {
     /// The peer that is dialed.
     pub address: String,
-    /// The source of the node that answered last; none if it does not say, as plain nodes do not.
+    /// The source of the node that answered last. `None` if it does not say: plain nodes do not.
     pub node: Option<String>,
-    /// How it stands with it.
+    /// The state of the connection.
     pub state: PeerState,
-    /// Since when.
+    /// Since when it is in this state.
     pub since: Time,
-    /// When something was last heard of it.
+    /// When it last gave a sign of life.
     pub heard: Option<Time>,
-    /// Why the last stream ended, or what is wrong with this one; none if all is well.
+    /// Why the last stream ended, or what is wrong with this one. `None` if all is well.
     pub error: Option<String>,
-    /// How many tries have failed since it is down.
+    /// How many tries have failed since it went down.
     pub failures: u64,
     /// How far its times are ahead of this node's clock, in milliseconds, if that is why it is down.
     pub ahead_ms: Option<u64>,
-    /// Whether the peer is told to send only what it has, not the transactions: they come from others.
+    /// Whether the peer is told to send summaries, not transactions, since those come from others.
     pub lazy: bool,
-    /// Whether it was read to the end of its journal since this node has started; only a patchmesh
-    /// node says so.
+    /// Whether its journal was read to the end since this node started. Only a patchmesh node tells where
+    /// that is.
     pub read_to_end: bool,
-    /// Whether the last try that is over led to a stream; none if none is over since this node has started.
+    /// Whether the last completed try led to a stream. `None` if no try is completed since this node started.
     #[serde(skip)]
     pub is_reached: Option<bool>,
-    /// Whether it is no patchmesh node, or this node itself, as far as is known: then it is not asked what was
-    /// committed.
+    /// Whether it is known to be a plain node, or this node itself. Then it is not asked for commits.
     #[serde(skip)]
     pub is_left_aside: bool,
-    /// How many transactions came, known ones among them.
+    /// How many transactions have come, known ones included.
     pub received: u64,
-    /// How many of them were left out, since their author has lost their order or begun to count anew.
+    /// How many of them were left out, since their author has lost the order or counts from the beginning
+    /// again.
     pub left_out: u64,
     /// How many of its bases this node has taken.
     pub bases: u64,
-    /// How many of its bases broke off, or were not as they should be.
+    /// How many of its bases broke off or were not valid.
     pub torn_bases: u64,
-    /// How many transactions that it has this node lacks, as far as the peer has said, every ten seconds, how many
-    /// it has still to send; at most, if some of them have come from others. None if it does not say, as plain
-    /// nodes do not, or is down.
+    /// How many of its transactions this node lacks, at most, since some of them may come from others. The
+    /// peer says every ten seconds how many it still has to send. `None` if the peer does not say (plain
+    /// nodes do not), or is down.
     pub behind: Option<u64>,
-    /// How old the last transaction was when it came, in milliseconds; none if it had no `Time`.
+    /// How old the last transaction was when it came, in milliseconds. `None` if it had no `Time`.
     pub delay_ms: Option<u64>,
-    /// Whether the peer has the same document, as far as could be told when both had last accepted
-    /// the same transactions; none if that was not so yet.
+    /// Whether the peer had the same document when both nodes last counted the same transactions. `None` if
+    /// that has not happened yet.
     pub agrees: Option<bool>,
-    /// The state hashes of this node and of the peer, if they differ though both nodes have
-    /// accepted the same transactions.
+    /// The state hashes of this node and of the peer, if they differ although both count the same
+    /// transactions.
     pub divergence: Option<Divergence>,
-    /// What the peer has seen of each source, as far as it is known: from what it sent on this
-    /// connection, and from its state hash if that is this node's. None if nothing is.
+    /// What the peer has seen of each source, as far as it is known: from its transactions on this
+    /// connection, and from its state hash if that equals this node's.
     pub vclock: Option<VectorClock>,
-    /// How often that began.
+    /// How many times that has begun.
     #[serde(skip)]
     pub divergences: u64,
 }
 
-/// What others are to hear of soon if it changes.
+/// The part of a status whose changes are reported to the mesh within about a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gist {
     state: PeerState,
@@ -89,7 +88,7 @@ pub struct Gist {
     differs: bool,
 }
 
-/// A status that is being changed. If others are to hear of that soon, it is said when this is dropped.
+/// A status that is being changed. On drop it has a report made, if its gist has changed.
 pub struct Changing<'a> {
     status: MutexGuard<'a, UpstreamStatus>,
     before: Gist,
@@ -97,7 +96,7 @@ pub struct Changing<'a> {
 }
 
 impl<'a> Changing<'a> {
-    /// Of one that is in the mesh of this roster.
+    /// Begins to change a status.
     pub fn begin(status: &'a Mutex<UpstreamStatus>, roster: &'a Roster) -> Self {
         let status = status.lock().unwrap_or_else(PoisonError::into_inner);
         Self { before: status.gist(), status, roster }
@@ -127,12 +126,12 @@ impl Drop for Changing<'_> {
 }
 
 impl UpstreamStatus {
-    /// What others are to hear of soon if it changes.
+    /// The part whose changes are reported soon.
     pub fn gist(&self) -> Gist {
         Gist { state: self.state, lazy: self.lazy, differs: self.agrees == Some(false) }
     }
 
-    /// Of a peer that is about to be dialed for the first time.
+    /// The status before the peer is dialed for the first time.
     pub fn new(address: String, now: Time) -> Self {
         Self {
             address,
@@ -160,28 +159,28 @@ impl UpstreamStatus {
         }
     }
 
-    /// How it is named to a person: its node, if it has said who it is, and its address.
+    /// Its name for people: the node, if it is known, and the address.
     pub fn named(&self) -> Named<'_, &str> {
         Named { node: self.node.as_deref(), address: &self.address }
     }
 
-    /// A stream has begun. That alone does not say that it works.
+    /// A stream has begun. Whether it works is not known yet.
     pub(super) fn begin(&mut self, node: Option<String>, now: Time) {
         self.node = node;
         self.is_reached = Some(true);
         self.heard = Some(now);
-        // Every stream begins with the transactions, and has yet to say how many.
+        // Every stream begins eager, and its peer has yet to say how many transactions it will send.
         (self.lazy, self.behind) = (false, None);
-        // The peer may have lost its journal since.
+        // The peer may have lost its journal since the last stream.
         self.vclock = None;
     }
 
-    /// What was compared with the peer was another document than this node has now.
+    /// Forgets the last comparison, since this node has another document now.
     pub(super) fn forget_comparison(&mut self) {
         (self.agrees, self.divergence) = (None, None);
     }
 
-    /// The stream that began then works.
+    /// The stream that began at `begun` works.
     pub(super) fn works(&mut self, begun: Time) {
         if self.state != PeerState::Connected {
             (self.state, self.since) = (PeerState::Connected, begun);
@@ -189,12 +188,12 @@ impl UpstreamStatus {
         }
     }
 
-    /// Something has come at `time` or later, maybe a part of a message only.
+    /// Something came at `time` or later, maybe only a part of a message.
     pub(super) fn hear_since(&mut self, time: Time) {
         self.heard = self.heard.max(Some(time));
     }
 
-    /// A stream has failed, or a try for one.
+    /// A stream has failed, or a try to dial.
     pub(super) fn fail(&mut self, error: String, ahead_ms: Option<u64>, now: Time) {
         (self.lazy, self.behind) = (false, None);
         if self.state != PeerState::Waiting {
@@ -205,17 +204,17 @@ impl UpstreamStatus {
     }
 }
 
-/// Two hashes that must never differ.
+/// Two state hashes that should be equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Divergence {
-    /// This node's.
+    /// That of this node.
     pub here: String,
-    /// The peer's.
+    /// That of the peer.
     pub there: String,
 }
 
 impl Divergence {
-    /// What most likely led to it, and what to do.
+    /// The most likely cause, and what to do.
     pub const CURE: &str = "With a primary, the next commit tells which of the two is wrong, and that one takes the \
         right document by itself. Without one: if the directory of one of the two was put back to an old copy and written to \
         before it met its peers, stop that node, and mend its directory: patchmesh verify DIR \

@@ -1,4 +1,4 @@
-//! What a downstream says beside its transactions, to those only who know version 2 of the wire.
+//! What a downstream sends besides transactions, only to readers that know version 2 of the wire.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,26 @@ use crate::mesh::members::Reports;
 use crate::mesh::tree;
 use crate::replica::base::{More, Summary};
 
-/// A message that is no transaction: an object whose first member says what it is, such as `{"End":17}`.
+/// A message that is not a transaction: an object whose first member names its kind, such as `{"End":17}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Note {
-    /// All before this position of the journal was sent, or was covered by `since`.
+    /// All of the journal before this position was sent, or counted by the reader's clock.
     End(u64),
-    /// A base follows: what it says besides the document, or the first part of that.
+    /// A base follows. This has all of it but the document, or the first part of that.
     Base(Box<Summary>),
-    /// More of that.
+    /// Another part of that.
     More(More),
     /// A part of the text of the base's document.
     Piece(String),
-    /// That was all of the base.
+    /// The base is complete.
     #[serde(rename_all = "PascalCase")]
     BaseEnd {
         /// The hash of the document's text, in hexadecimal digits.
         sha256: String,
     },
-    /// What nodes tell of themselves, to who says that it wants to know: `{"Members":[...]}`.
+    /// Reports of nodes about themselves, for readers that want them: `{"Members":[...]}`.
     Members(Reports),
-    /// What is new: `{"Have":{"a~k3x9q2pd":7},"From":17,"To":19}`.
+    /// What is new, for a lazy reader: `{"Have":{"a~k3x9q2pd":7},"From":17,"To":19}`.
     #[serde(skip)]
     Have(tree::HaveSummary),
 }
@@ -43,10 +43,10 @@ impl Note {
         text.expect("a note always has a JSON text")
     }
 
-    /// Reads a message; none if it is no note.
+    /// Reads a message. `None` if it is not a note.
     ///
     /// # Errors
-    /// If it is one of these notes but not as it has to be: what is wrong and where, for a person.
+    /// If it is a note that is not valid; what is wrong and where, for a person.
     pub fn decode(text: &[u8]) -> Option<Result<Self, String>> {
         let note = match name(text)? {
             HAVE => serde_json::from_slice(text).map(Self::Have),
@@ -56,7 +56,7 @@ impl Note {
     }
 }
 
-/// The name of the first member, as it stands there.
+/// The name of the first member, without unescaping.
 fn name(text: &[u8]) -> Option<&[u8]> {
     let member = text.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
     member.strip_prefix(b"\"")?.split(|byte| *byte == b'"').next()

@@ -1,26 +1,26 @@
 //! What a downstream says with each ping.
 //!
-//! Who does not know it answers with a pong and no more. The words and their order are a part of the wire: what
-//! comes behind those that are known is left for later versions.
+//! A reader that does not understand it just answers with a pong. The words and their order are a part of the
+//! wire. Later versions may add words at the end.
 
 use std::fmt;
 
 use crate::manager::StateHash;
 
-/// What comes before the number of transactions.
+/// The word before the number of transactions.
 const BEHIND: &str = "behind";
 
-/// The payload of a ping: `patchmesh-state CLOCK STATE behind 17`, which fits its 125 bytes.
+/// The payload of a ping: `patchmesh-state CLOCK STATE behind 17`. It fits into 125 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulse {
-    /// What the node has; none if that is not at hand, or is not said.
+    /// The node's state hash. `None` if it is not known or not said.
     pub state: Option<StateHash>,
-    /// How many transactions are still to be sent on this stream; none if that is not said.
+    /// How many transactions are still to be sent on this stream. `None` if it is not said.
     pub behind: Option<u64>,
 }
 
 impl Pulse {
-    /// Reads a payload. What is not understood is not said.
+    /// Reads a payload. Words that are not understood are ignored.
     pub fn read(payload: &[u8]) -> Self {
         let text = std::str::from_utf8(payload).unwrap_or_default();
         let mut words = text.split(' ').skip_while(|word| *word != BEHIND).skip(1);
@@ -53,7 +53,7 @@ mod tests {
                 let text = pulse.to_string();
                 assert!(text.len() <= 125, "{text}");
                 assert_eq!(Pulse::read(text.as_bytes()), pulse, "{text}");
-                // Who knows only the state finds it; and who knows this, what a later version says.
+                // An earlier version finds the state, and this one reads what a later version sends.
                 assert_eq!(text.parse().ok(), state);
                 assert_eq!(Pulse::read(format!("{text} more 3").as_bytes()), pulse);
             }

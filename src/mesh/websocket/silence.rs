@@ -1,14 +1,14 @@
-//! When the other side is taken to be gone.
+//! When the other side counts as gone.
 
 use std::time::Duration;
 
-/// How often a stream is looked at: its downstream pings then, its upstream has heard that.
+/// How often a stream is checked. Its downstream pings then, which its upstream hears.
 pub const TICK: Duration = Duration::from_secs(10);
 
-/// How long the other side may be silent before it is given up.
+/// How long the other side may be silent before the stream is closed.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Notices that nothing was heard for [`SILENCE_LIMIT`], and at most a [`TICK`] more.
+/// Notices that nothing was heard for [`SILENCE_LIMIT`], at most a [`TICK`] late.
 #[derive(Debug, Default)]
 pub struct PeerSilence {
     signs_of_life: u64,
@@ -16,8 +16,8 @@ pub struct PeerSilence {
 }
 
 impl PeerSilence {
-    /// Another [`TICK`] has passed. `signs_of_life` differs from what it was at the last one if
-    /// something was heard since. Says whether the other side is to be given up.
+    /// Another [`TICK`] has passed. `signs_of_life` is another number than at the last one if something was
+    /// heard since. Returns whether the other side counts as gone.
     #[must_use]
     pub fn tick(&mut self, signs_of_life: u64) -> bool {
         if signs_of_life == self.signs_of_life {
@@ -34,7 +34,7 @@ impl PeerSilence {
         self.ticks == 0
     }
 
-    /// The silence up to now was not the other side's.
+    /// The silence until now was not the fault of the other side.
     pub fn forgive(&mut self) {
         self.ticks = 0;
     }
@@ -44,7 +44,7 @@ impl PeerSilence {
 mod tests {
     use super::*;
 
-    /// At which tick a stream is given up that was heard in those before which these are.
+    /// The tick at which a stream is given up, if something was heard before each tick in `heard`.
     fn given_up_at(heard: &[u32]) -> u32 {
         let mut silence = PeerSilence::default();
         let mut signs_of_life = 0;

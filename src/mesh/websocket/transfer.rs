@@ -1,15 +1,15 @@
-//! A base on its way from one node to another: as notes, and together again.
+//! A base on the wire: taken apart into notes, and put together again.
 //!
 //! ```text
 //! {"Base":{...,"Bytes":600000}}
-//! {"More":{"Clock":{...},"Names":{...}}}     as many as it takes, mostly none
+//! {"More":{"Clock":{...},"Names":{...}}}     as many as necessary, in most cases none
 //! {"Piece":"..."}                            the text of the document
 //! {"BaseEnd":{"Sha256":"..."}}
 //! ```
 //!
-//! Neither end has more of the document's text than it needs: who sends makes a piece when the one before it is
-//! written, and who receives takes no more than was announced. Nothing is taken for a base that is not complete
-//! and as it was sent.
+//! Neither end holds more of the document's text than it needs. The sender makes a piece when the last one is written.
+//! The receiver takes no more bytes than the base has announced, and accepts no base that is not complete or not equal
+//! to the one that was sent.
 
 use sha2::{Digest, Sha256};
 
@@ -22,21 +22,21 @@ use crate::replica::base::{Summary, Written};
 /// The most bytes of the document's text in one note.
 pub const MAX_PIECE_BYTES: usize = 256 << 10;
 
-/// A piece is as long as it has to be and a little more: a number, or the ends of some containers.
+/// Where a piece is cut. It may be a little longer: by a number, or by the ends of some containers.
 const PIECE_BYTES: usize = MAX_PIECE_BYTES - (1 << 10);
 
-/// How many entries of the clock and ranges of names are in one note: with the longest sources that is about
-/// as much as a piece.
+/// How many entries of the clock and ranges of names are in one note. With the longest sources they are about
+/// as large as a piece.
 const ENTRIES: usize = 1024;
 
-/// How many of them a base may have in all. In memory that is about half a gigabyte.
+/// How many of them a base may have. In memory they take about half a gigabyte.
 const MAX_ENTRIES: usize = 1 << 22;
 
-/// The longest text of a document: a byte of a string weighs at least 1, and becomes at most `\u0000`; what
-/// else there is in a text is shorter for its weight.
+/// The longest text of a document. A byte of a string weighs at least 1 and becomes at most `\u0000`. All
+/// else in a text is shorter for its weight.
 const MAX_TEXT_BYTES: u64 = 6 * MAX_WEIGHT;
 
-/// The notes that a base is sent as.
+/// The notes of a base.
 pub struct Notes {
     base: Base,
     written: Written,
@@ -45,10 +45,10 @@ pub struct Notes {
     stage: Stage,
 }
 
-/// What the next note is.
+/// The next note.
 enum Stage {
     Base {
-        /// How many bytes the document's text has.
+        /// The length of the document's text.
         bytes: u64,
     },
     More,
@@ -57,7 +57,7 @@ enum Stage {
 }
 
 impl Notes {
-    /// The notes of a base. Goes over the text of its document once, to measure it.
+    /// The notes of a base. This goes once over the document's text to measure it.
     pub fn new(base: Base) -> Self {
         let root = base.document.root();
         let bytes = root.pieces().map(|piece| piece.len() as u64).sum();
@@ -95,11 +95,11 @@ impl Iterator for Notes {
     }
 }
 
-/// Puts together what [`Notes`] took apart.
+/// Puts [`Notes`] together again.
 #[derive(Default)]
 pub struct Assembler(Option<Begun>);
 
-/// A base that has not come completely.
+/// A base that is not complete yet.
 struct Begun {
     head: BaseHead,
     text: String,
@@ -109,28 +109,33 @@ struct Begun {
 }
 
 enum BaseHead {
-    /// There may be more of it.
+    /// More of it may come.
     Open(Summary),
-    /// It is complete, and has no document yet.
+    /// It is complete except for the document.
     Closed(Base),
 }
 
-/// A base that has come completely.
+/// A complete base, whose document is still a text.
 pub struct Arrived {
     base: Base,
     text: String,
 }
 
 impl Assembler {
-    /// Whether a base has begun to come and is not complete.
+    /// Whether a base has begun and is not complete.
     pub fn is_under_way(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Takes in the next note. Gives back the base when it is complete.
+    /// How many bytes of the document's text have come, and how many it has.
+    pub fn progress(&self) -> (usize, usize) {
+        self.0.as_ref().map_or((0, 0), |begun| (begun.text.len(), begun.bytes))
+    }
+
+    /// Takes in the next note. Returns the base when it is complete.
     ///
     /// # Errors
-    /// If it is not what has to follow, and then nothing of the base is kept; in words.
+    /// If this note must not follow; why, for a person. Then nothing of the base is kept.
     pub fn take(&mut self, note: Note) -> Result<Option<Arrived>, String> {
         let begun = self.0.take();
         match (note, begun) {
@@ -209,10 +214,10 @@ impl BaseHead {
 }
 
 impl Arrived {
-    /// Reads the document, which takes a while if it is large.
+    /// Reads the document. This takes a while if it is large.
     ///
     /// # Errors
-    /// If its text is no document; in words.
+    /// If its text is not a valid document; why, for a person.
     pub fn read(self) -> Result<Base, String> {
         let Self { base, text } = self;
         let root: Value = serde_json::from_str(&text)

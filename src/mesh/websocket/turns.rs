@@ -1,4 +1,4 @@
-//! A stream whose reader cannot keep other tasks waiting.
+//! A stream that lets other tasks have their turn.
 
 use std::io;
 use std::pin::Pin;
@@ -7,36 +7,35 @@ use std::task::{Context, Poll, ready};
 
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// How many reads and writes make one turn, however few bytes they are. What is read may make its reader
-/// write: a ping does.
+/// How many reads and writes make one turn, however few bytes they are. Reads may cause writes: a ping does.
 const CALLS_A_TURN: u32 = 32;
 
-/// Ends its reader's turn when that has read enough: there is then nothing to read until the task is
-/// polled again, which happens when others have had their turn. What is read is not always something
-/// that ends a loop further up: a WebSocket's message may consist of any number of empty frames.
+/// Ends the turn of its reader after some bytes and calls: there is nothing to read then until the task is
+/// polled again, after others have had their turn. A loop in the reader might not end by itself: a WebSocket
+/// message may consist of any number of empty frames.
 #[derive(Debug)]
 pub struct Turns<S> {
     stream: S,
     bytes_a_turn: usize,
     bytes: usize,
     calls: u32,
-    /// Whether the other side has left no room for the last write.
+    /// Whether the last write found no room.
     blocked: bool,
     signs_of_life: u64,
-    /// Whether the last read took all there was.
+    /// Whether the last read took all that was there.
     drained: bool,
-    /// What is written before anything else, and how much of it was.
+    /// Frames to write before anything else, and how many of their bytes are written.
     frames: Option<(Arc<[u8]>, usize)>,
 }
 
-/// A stream that knows whether it is worth while to read from it.
+/// A stream that knows whether a read would find something.
 pub trait Readiness {
-    /// Whether there may be something to read. If not, the task is woken when there is.
+    /// Ready if there may be something to read. If not, the task is woken when there is.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 impl<S> Turns<S> {
-    /// Wraps a stream of which so many bytes are read in one turn.
+    /// Wraps a stream. A turn ends after `bytes_a_turn`.
     pub fn new(stream: S, bytes_a_turn: usize) -> Self {
         Self {
             stream,
@@ -50,30 +49,31 @@ impl<S> Turns<S> {
         }
     }
 
-    /// Grows when bytes have come, and when the other side has taken some for which there was no
-    /// room before. That there is room says nothing: the system takes bytes for a dead process too.
+    /// Grows when bytes have come, and when the other side has taken bytes for which there was no room
+    /// before. Room alone proves nothing: the system takes bytes for a dead process too.
     pub fn signs_of_life(&self) -> u64 {
         self.signs_of_life
     }
 
-    /// Whether this turn has had its share.
+    /// Whether this turn is over.
     pub fn is_spent(&self) -> bool {
         self.bytes >= self.bytes_a_turn || self.calls >= CALLS_A_TURN
     }
 
-    /// Whether the last read took all there was.
+    /// Whether the last read took all that was there.
     pub fn is_drained(&self) -> bool {
         self.drained
     }
 
-    /// Another turn begins: others have theirs before.
+    /// Begins another turn.
     pub fn begin_turn(&mut self) {
         (self.bytes, self.calls) = (0, 0);
     }
 }
 
 impl<S: Readiness> Turns<S> {
-    /// Whether there may be something to read; else the task is woken when there is. Costs no system call.
+    /// Ready if there may be something to read. If not, the task is woken when there is. This makes no system
+    /// call.
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.drained {
             ready!(self.stream.poll_readable(context))?;
@@ -84,17 +84,17 @@ impl<S: Readiness> Turns<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Turns<S> {
-    /// Has these be written before anything else. Those before them are.
+    /// Writes these frames before anything else. All earlier ones must be written.
     pub fn put(&mut self, frames: Arc<[u8]>) {
         assert!(self.frames.is_none(), "what was put before is written");
         self.frames = Some((frames, 0));
     }
 
-    /// Whether what was put is written.
+    /// Ready when the frames are written.
     pub fn poll_put(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((frames, written)) = self.frames.take() {
             if written == frames.len() {
-                // What a stream by TLS has taken it may not have sent.
+                // A TLS stream may hold bytes that it has taken.
                 let flushed = Pin::new(&mut self.stream).poll_flush(context);
                 if flushed.is_pending() {
                     self.frames = Some((frames, written));
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// What never ends, and how often it was asked whether there is something.
+    /// An input without end. It counts how many times its readiness was asked for.
     struct EndlessInput(usize);
 
     impl AsyncRead for EndlessInput {
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Reads what never ends, so many bytes at a time; says how many reads made the turn.
+    /// Reads from it, this many bytes at a time, until the turn ends. Returns the number of reads.
     fn a_turn(stream: &mut Turns<EndlessInput>, bytes: usize) -> usize {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
@@ -233,7 +233,7 @@ mod tests {
         reads
     }
 
-    /// Takes so many bytes of each write, and does so many times not take any.
+    /// Takes this many bytes of each write, the last number first. 0: it has no room.
     struct Narrow(Vec<usize>);
 
     impl AsyncWrite for Narrow {
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn room_made_by_the_other_side_is_a_sign_of_life() {
         let mut context = Context::from_waker(Waker::noop());
-        // What each write takes, the last one first; how many signs of life that gives.
+        // What each write takes, the last one first, and the signs of life.
         for (takes, signs_of_life) in [
             (vec![10, 10, 10], 0),
             (vec![0, 0, 10], 0),
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// Takes all, and sends it at the second flush.
+    /// Takes all bytes, and sends them at every second flush.
     #[derive(Default)]
     struct Holding {
         held: Vec<u8>,
