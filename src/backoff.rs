@@ -5,15 +5,14 @@ use std::time::Duration;
 /// The longest wait after the first failure.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest wait at all.
+/// The longest wait.
 const LAST: Duration = Duration::from_secs(10);
 
-/// A connection that lasted this long was a good one. A peer that accepts and closes at once must
-/// not be hammered.
+/// A connection that lasted this long was a good one. A peer that accepts and closes at once must not be
+/// dialed all the time.
 pub const GOOD: Duration = Duration::from_secs(10);
 
-/// So many connections in a row that did not last are followed by another one at once, if they have to begin
-/// otherwise.
+/// How many short connections in a row may be followed by another one at once.
 const AT_ONCE: u32 = 3;
 
 /// Exponential back-off with full jitter: a random part of a bound that doubles with every failure.
@@ -30,8 +29,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Whether a connection that lasted `lasted` and has to begin otherwise may be followed by another one at
-    /// once: not if many such were.
+    /// Whether a connection that lasted `lasted` and asked for another one may be followed by that at once.
+    /// Not if there were many such connections.
     pub fn may_be_at_once(&mut self, lasted: Duration) -> bool {
         if lasted >= GOOD {
             *self = Self::default();
@@ -40,8 +39,7 @@ impl Backoff {
         self.at_once <= AT_ONCE
     }
 
-    /// How long to wait after a connection that lasted `lasted`, zero if there was none. `random`
-    /// is in 0..1.
+    /// How long to wait after a connection that lasted `lasted`, zero if there was none. `random` is in 0..1.
     pub fn after(&mut self, lasted: Duration, random: f64) -> Duration {
         if lasted >= GOOD {
             *self = Self::default();

@@ -1,4 +1,4 @@
-//! One live read: a part of the document and then its changes, as Server-Sent Events (HTML, section 9.2).
+//! One event stream: a part of the document and then its changes, as Server-Sent Events (HTML, section 9.2).
 //!
 //! ```text
 //! event: put                 event: patch                                   event: gone
@@ -6,16 +6,15 @@
 //! data: {"a":1}              data: [{"op":"add","path":"/b","value":2}]     data: null
 //! ```
 //!
-//! The id says which process sent it, and the number of the document's change up to which the reader then
-//! knows the part. A `patch`, a JSON Patch relative to the part, makes the part of the event before it the one
-//! that the node has by then; it says what was done, which is more than what is different in the end if
-//! something late came in. If the part came anew as a whole, or too much was done since, there is a `put`
-//! again, or `gone` if there is nothing (any more). Of what is done elsewhere in the document a reader hears
-//! nothing.
+//! The id names the process that sent the event, and the number of the last change of the document that the event
+//! includes. A `patch` is a JSON Patch relative to the part. It leads from the part of the event before to the part that
+//! the node has now. It has all operations that were applied since then, which may be more than the difference, after a
+//! late arrival. If the part was replaced as a whole, or if the patch would be too long, there is another `put`, or
+//! `gone` if the part is not there (any more). Changes elsewhere in the document have no event.
 //!
-//! A session is a cursor like a downstream's: it holds no queue and no document, and looks for what is new
-//! when the last event is written. So a slow reader costs the node nothing, and gets fewer and larger
-//! events. Those that are not slow hear of what is new at the same time, and share the event.
+//! An event stream is a cursor, as a downstream is: it holds no queue and no document, and looks for what is new when
+//! the last event is written. So a slow reader costs the node nothing, and gets fewer and larger events. Readers that
+//! keep up are woken together and share one event.
 
 mod event;
 mod sink;
@@ -45,41 +44,41 @@ use event::{EventKind, GONE, PartChange};
 use sink::{EventSink, FAREWELL_LIMIT, STALL_LIMIT};
 use watches::{ReaderNews, Watches, Watching, are_light, operations};
 
-/// What is sent if there was nothing to send for this long, so that proxies keep the connection.
+/// What is sent if nothing else was sent for this long, so that proxies keep the connection.
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// A reader that says no more either listens on (it has closed its direction only) or is gone. A write
-/// tells: after the first one to somebody who is gone the next one fails. So there is one at once, one
-/// after this time, and then ever more seldom.
+/// A reader that closes its direction either still listens or is gone. Writes tell: after one to a reader
+/// that is gone, the next one fails. So there is a write at once, another one after this time, and then each
+/// after twice the time.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How soon a reader is to come again when the connection ended, in milliseconds.
+/// How soon a reader should dial again after the connection has ended, in milliseconds.
 const RETRY: &str = "retry: 1000\n\n";
 
-/// What comes within this time is sent together: all who read hear of it at once. That much longer a reader has
-/// to wait for each megabyte of an event.
+/// Changes within this time are sent together, to all readers at the same moment. After a large event its
+/// reader waits this long for each megabyte.
 const PACE: Duration = Duration::from_millis(20);
 
-/// A document that is being written is held as it was until about so many bytes of it have been replaced:
-/// together all that is held for slow readers takes no more than this and what a writer replaces within
+/// While a document is written piece by piece, the old version stays in memory until about this many bytes of
+/// it were replaced. So all slow readers together hold no more than this, and what writers replace within
 /// [`STALL_LIMIT`].
 const MOST_DISPLACED: u64 = 256 << 20;
 
-/// What all sessions share.
+/// What all event streams share.
 pub struct EventStreams {
-    /// Says which process this is.
+    /// The number of this process, for the ids.
     process: u64,
     watches: Watches,
 }
 
 impl EventStreams {
-    /// Those of the process of this number.
+    /// `process` is the number of this process.
     pub fn new(process: u64) -> Self {
         Self { process, watches: Watches::default() }
     }
 
-    /// Tells the sessions of what is new until `shutdown` closes: what comes within 20 ms at once.
+    /// Wakes the event streams at each change until `shutdown` closes. Changes within 20 ms make one beat.
     pub async fn run(&self, handle: Handle, shutdown: Receiver<Infallible>) {
         let grown = handle.subscribe();
         let beats = async {
@@ -92,12 +91,12 @@ impl EventStreams {
         beats.or(stopped).await;
     }
 
-    /// The id of the document as it is after a change.
+    /// The id of the document after a change.
     pub fn id(&self, change: u64) -> String {
         format!("{:016x}.{change}", self.process)
     }
 
-    /// The change that an id names; none if it is not of this process.
+    /// The change in an id. `None` if the id is of another process.
     fn change(&self, id: &str) -> Option<u64> {
         let (process, change) = id.split_once('.')?;
         let process = u64::from_str_radix(process, 16).ok()?;
@@ -105,29 +104,29 @@ impl EventStreams {
     }
 }
 
-/// A session that has been agreed on and not yet begun.
+/// An event stream that is agreed on and has not begun yet.
 pub struct EventStream {
-    /// To read the document from.
+    /// Access to the document.
     pub handle: Handle,
-    /// When to, and what others are sent.
+    /// What all event streams share.
     pub events: Arc<EventStreams>,
-    /// Bounds what is written at the same time.
+    /// Bounds the bytes that are being written.
     pub in_flight: InFlight,
-    /// Who asked.
+    /// The reader's address.
     pub address: SocketAddr,
-    /// What is read.
+    /// The part to read.
     pub part: PointerBuf,
-    /// The id of the last event that the reader has got before.
+    /// The id of the last event that the reader has.
     pub last: Option<String>,
-    /// How the answer is sent.
+    /// The coding of the answer.
     pub coding: Coding,
 }
 
-/// Why a session ended.
+/// Why an event stream ended.
 enum EventStreamEnd {
-    /// It took nothing for [`STALL_LIMIT`].
+    /// The reader took nothing for [`STALL_LIMIT`].
     Stalled,
-    /// There is no room for its next event. It comes again.
+    /// There is no room for the next event. The reader will dial again.
     Full,
     /// The node is stopping.
     Stopping,
@@ -155,7 +154,7 @@ impl EventStream {
         let address = self.address;
         log::debug!("events to {address}: begin");
         let inside = AtomicBool::new(false);
-        let mut output = EventSink::new(stream, self.coding, &inside);
+        let mut sink = EventSink::new(stream, self.coding, &inside);
         let stopped = async {
             let Err(async_channel::RecvError) = shutdown.recv().await;
             let limit = Instant::now() + FAREWELL_LIMIT;
@@ -164,55 +163,54 @@ impl EventStream {
             }
             EventStreamEnd::Stopping
         };
-        let end = self.send(&mut output).or(stopped).await;
-        output.finish().await;
+        let end = self.send(&mut sink).or(stopped).await;
+        sink.finish().await;
         match end {
             EventStreamEnd::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
             _ => log::debug!("events to {address}: {end}"),
         }
     }
 
-    async fn send(&self, output: &mut EventSink<'_>) -> EventStreamEnd {
-        match self.send_all(output).await {
+    async fn send(&self, sink: &mut EventSink<'_>) -> EventStreamEnd {
+        match self.send_all(sink).await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    /// Sends all that comes.
-    async fn send_all(&self, output: &mut EventSink<'_>) -> Result<Infallible, EventStreamEnd> {
+    /// Sends events until the stream ends.
+    async fn send_all(&self, sink: &mut EventSink<'_>) -> Result<Infallible, EventStreamEnd> {
         let watching = self.events.watches.watch(&self.part, &self.handle);
         let beats = watching.subscribe();
-        output.write(RETRY, "".into(), "").await?;
+        sink.write(RETRY, "".into(), "").await?;
         let edition = Arc::new(self.handle.state().edition());
         let last = self.last.as_deref().and_then(|id| self.events.change(id));
         let last = last.filter(|change| *change <= edition.change());
         let known = last.unwrap_or(edition.change());
         let mut reader = EventReader { known, told: known, is_there: None, is_aligned: false };
-        let mut sent = self.send_since(last, edition, output, &mut reader).await?;
+        let mut sent = self.send_since(last, edition, sink, &mut reader).await?;
         reader.is_aligned = watching.align(reader.known);
-        let mut silence = KeepAlive::new(beats);
+        let mut keep_alive = KeepAlive::new(beats);
         loop {
             if let Some(bytes) = sent {
                 reader.told = reader.known;
-                silence.begin();
+                keep_alive.sent();
                 if let Ok(megabytes @ 1..) = u32::try_from(bytes >> 20) {
                     Timer::after(PACE.saturating_mul(megabytes)).await;
                 }
             }
-            while !silence.end(output).await? {
-                self.keep_alive(output, &watching, &mut reader).await?;
-                silence.goes_on();
+            while !keep_alive.has_news(sink).await? {
+                self.keep_alive(sink, &watching, &mut reader).await?;
+                keep_alive.restart();
             }
-            sent = self.send_news(output, &watching, &mut reader).await?;
+            sent = self.send_news(sink, &watching, &mut reader).await?;
         }
     }
 
-    /// Sends what the reader does not know of what was there at the last beat, if there is something; says how
-    /// many bytes that was.
+    /// Sends what is new since the last event, up to the last beat. Returns how many bytes were sent, if any.
     async fn send_news(
         &self,
-        output: &mut EventSink<'_>,
+        sink: &mut EventSink<'_>,
         watching: &Watching<'_>,
         reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
@@ -222,7 +220,7 @@ impl EventStream {
                 ReaderNews::News(news) => {
                     reader.learns(news.leads_to, news.is_there);
                     let part = news.event.part(self.coding);
-                    output.write_coded(part).await?;
+                    sink.write_coded(part).await?;
                     return Ok(Some(part.len() as u64));
                 }
                 ReaderNews::Missed => {}
@@ -230,20 +228,20 @@ impl EventStream {
         }
         let edition = watching.edition();
         if edition.change() < reader.known {
-            // It is ahead of the last beat, and is woken by the next one.
+            // The reader knows a later change than the last beat, and is woken by the next one.
             return Ok(None);
         }
         reader.is_aligned = true;
-        self.send_since(Some(reader.known), edition, output, reader).await
+        self.send_since(Some(reader.known), edition, sink, reader).await
     }
 
-    /// Sends what a reader that knows the part as it was after the change `known`, if any, does not know of an
-    /// edition.
+    /// Sends what has changed between the change `known` and this edition, or the part as a whole if `known`
+    /// is too old or absent.
     async fn send_since(
         &self,
         known: Option<u64>,
         edition: Arc<Edition>,
-        output: &mut EventSink<'_>,
+        sink: &mut EventSink<'_>,
         reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         let change = match known.and_then(|known| edition.since(known)) {
@@ -258,15 +256,15 @@ impl EventStream {
             }
             PartChange::Patch(line) => {
                 reader.learns(edition.change(), true);
-                // While it is written, this need not be in memory.
+                // It need not stay in memory during the write.
                 drop(edition);
-                self.send_event(output, EventKind::Patch, reader, line.into()).await.map(Some)
+                self.send_event(sink, EventKind::Patch, reader, line.into()).await.map(Some)
             }
-            PartChange::Anew => self.send_part(edition, output, reader).await,
+            PartChange::Anew => self.send_part(edition, sink, reader).await,
         }
     }
 
-    /// What the reader is told of these patches, which led to this edition.
+    /// The event for these patches, which led to this edition.
     async fn change(
         &self,
         edition: &Arc<Edition>,
@@ -281,15 +279,15 @@ impl EventStream {
         if is_light { change() } else { smol::unblock(change).await }
     }
 
-    /// Sends what the part is now, or that it is not there if the reader does not know that.
+    /// Sends the part as a whole, or that it is not there, unless the reader knows that.
     async fn send_part(
         &self,
         edition: Arc<Edition>,
-        output: &mut EventSink<'_>,
+        sink: &mut EventSink<'_>,
         reader: &mut EventReader,
     ) -> Result<Option<u64>, EventStreamEnd> {
         let (part, change) = if self.part.is_root() {
-            // The text of the whole document is made for one version at a time, for all who want it.
+            // The text of the whole document is made once for all readers.
             let Reading { part, state } = self.handle.read(&self.part).await;
             (part, state.change())
         } else {
@@ -308,13 +306,13 @@ impl EventStream {
             None if is_known => return Ok(None),
             None => (EventKind::Gone, Body::from(GONE)),
         };
-        self.send_event(output, kind, reader, line).await.map(Some)
+        self.send_event(sink, kind, reader, line).await.map(Some)
     }
 
-    /// Sends an event with this line as its data; says how many bytes that was.
+    /// Sends an event with this line as its data. Returns the number of bytes.
     async fn send_event(
         &self,
-        output: &mut EventSink<'_>,
+        sink: &mut EventSink<'_>,
         kind: EventKind,
         reader: &EventReader,
         line: Body,
@@ -322,15 +320,15 @@ impl EventStream {
         let id = self.events.id(reader.known);
         let bytes = line.length();
         let line = self.in_flight.admit(line).map_err(|Full(_)| EventStreamEnd::Full)?;
-        output.write(&kind.head(&id), line, "\n").await?;
+        sink.write(&kind.head(&id), line, "\n").await?;
         Ok(bytes)
     }
 
-    /// Has the reader hear something. If the document has changed elsewhere, that is an id without an event:
-    /// the reader can go on from there.
+    /// Gives the reader a sign of life. If the document has changed elsewhere, it is a new id without an
+    /// event, from which the reader can go on.
     async fn keep_alive(
         &self,
-        output: &mut EventSink<'_>,
+        sink: &mut EventSink<'_>,
         watching: &Watching<'_>,
         reader: &mut EventReader,
     ) -> Result<(), EventStreamEnd> {
@@ -338,22 +336,22 @@ impl EventStream {
             reader.known = watching.knows_up_to(reader.known);
         }
         if reader.known == reader.told {
-            return output.write(KEEP_ALIVE, "".into(), "").await;
+            return sink.write(KEEP_ALIVE, "".into(), "").await;
         }
         reader.told = reader.known;
-        output.write(&format!("id: {}\n\n", self.events.id(reader.known)), "".into(), "").await
+        sink.write(&format!("id: {}\n\n", self.events.id(reader.known)), "".into(), "").await
     }
 }
 
-/// What a reader has.
+/// What a reader knows.
 struct EventReader {
-    /// It knows the part as it is after this change.
+    /// It knows the part as it was after this change.
     known: u64,
-    /// The change of the last id that it was told.
+    /// The change in the last id that it was sent.
     told: u64,
-    /// Whether the part is there then, if this is known here.
+    /// Whether the part was there then, if that is known here.
     is_there: Option<bool>,
-    /// Whether what it knows was so at a beat: see [`Watching::align`].
+    /// Whether it knows the part as it was at a beat: see [`Watching::align`].
     is_aligned: bool,
 }
 
@@ -363,14 +361,14 @@ impl EventReader {
     }
 }
 
-/// Waits for something new, and has the reader hear something now and then until there is.
+/// Waits for news, and tells when the reader should get a sign of life.
 struct KeepAlive {
     beats: Pin<Box<Receiver<()>>>,
-    /// Since when nothing was sent.
+    /// When something was last sent.
     begins: Instant,
-    /// Goes off when the reader has to hear something, or before.
+    /// Goes off when a sign of life is due, or before.
     timer: Timer,
-    /// How long after what was sent last the next probe is, if the reader says no more.
+    /// How long after the last write the next probe is, if the reader has closed its direction.
     probe: Option<Duration>,
 }
 
@@ -381,20 +379,20 @@ impl KeepAlive {
     }
 
     /// Something was sent. A timer that goes off too early costs less than one that is set for each event.
-    fn begin(&mut self) {
+    fn sent(&mut self) {
         self.begins = Instant::now();
     }
 
-    /// Waits until there is something new, in which case this is true, or the reader is to hear something.
-    async fn end(&mut self, output: &mut EventSink<'_>) -> Result<bool, EventStreamEnd> {
+    /// Waits until there is news, and returns true; or until a sign of life is due.
+    async fn has_news(&mut self, sink: &mut EventSink<'_>) -> Result<bool, EventStreamEnd> {
         let is_new = poll_fn(|context| {
             if let Poll::Ready(beat) = self.beats.as_mut().poll_next(context) {
                 return Poll::Ready(beat.map(|()| true).ok_or(EventStreamEnd::Stopping));
             }
-            if let Poll::Ready(silent) = output.poll_silent(context) {
+            if let Poll::Ready(silent) = sink.poll_silent(context) {
                 return Poll::Ready(silent.map(|()| false));
             }
-            if output.is_silent && self.probe.is_none() {
+            if sink.is_silent && self.probe.is_none() {
                 return Poll::Ready(Ok(false));
             }
             loop {
@@ -407,23 +405,23 @@ impl KeepAlive {
             }
         })
         .await?;
-        if !is_new && output.is_silent {
+        if !is_new && sink.is_silent {
             let longer = self.probe.map_or(PROBE_INTERVAL, |probe| probe * 2);
             self.probe = Some(longer.min(KEEP_ALIVE_INTERVAL));
         }
         Ok(is_new)
     }
 
-    /// The reader has heard something, and nothing new.
-    fn goes_on(&mut self) {
-        self.begin();
+    /// A sign of life was sent.
+    fn restart(&mut self) {
+        self.sent();
         self.timer.set_after(self.probe.unwrap_or(KEEP_ALIVE_INTERVAL));
     }
 }
 
-/// The text of the document or of a part, and a line feed, as the body of an answer or a part of one. If there
-/// is no room for the text that is kept, it is made anew while it is written, until the document as it was is
-/// too costly to hold.
+/// The body of an answer, or of a part of it, with the text of a part of the document and a line feed. If
+/// there is no room for the text in memory, it is made piece by piece while it is written, until the old
+/// version costs too much memory.
 pub fn body_of(representation: &Representation, handle: &Handle, in_flight: &InFlight) -> Body {
     let kept = representation.line().map(|line| in_flight.admit(Body::Shared(line.clone())));
     match kept {

@@ -1,5 +1,5 @@
-//! The streams of bytes between this node and others: one type for whatever carries them, and who goes on
-//! with a stream after the HTTP conversation on it.
+//! The connections between this node and others: one type for TCP and TLS, and how an HTTP connection is
+//! handed over to a task that uses it in another way.
 //!
 //! A stream belongs to one task. It remembers one waker for reading and one for writing.
 
@@ -26,29 +26,29 @@ use smol::io::{AsyncRead, AsyncWrite};
 pub use dial::DialError;
 pub use security::{Security, is_of_tls};
 
-/// A connection. To close it as a writer is to say that nothing more will be written; what the other side
-/// sends can still be read.
+/// A connection. Closing it says that nothing more will be written. The other side can still be read.
 #[derive(Debug)]
 pub enum Stream {
-    /// The bytes as they are.
+    /// TCP.
     Plain(Async<TcpStream>),
-    /// By TLS, after the handshake.
+    /// TLS, after the handshake.
     #[cfg(feature = "tls")]
     Tls(Box<tls::Tls>),
 }
 
-/// Why a connection that was accepted is not taken. Without TLS each is.
+/// Why an accepted connection is not used.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code))]
 pub enum Refused {
-    /// What comes is no TLS. Nothing of it was read.
+    /// The bytes that come are not TLS. None of them was read.
     NoTls(Stream),
-    /// The connection ended, or hands could not be shaken.
+    /// The connection ended, or the handshake failed.
     Failed(io::Error),
 }
 
 impl Stream {
-    /// The connection below, for its options. What is read from it or written to it is lost to the stream.
+    /// The TCP connection, for its options. Bytes that are read from it or written to it directly are lost to
+    /// the stream.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp.get_ref(),
@@ -57,8 +57,8 @@ impl Stream {
         }
     }
 
-    /// Whether there is something to read, or the stream is at its end. While there is not, it costs no call
-    /// of the system to ask again.
+    /// Ready if there is something to read, or the stream is at its end. Until then, asking again makes no
+    /// system call.
     ///
     /// # Errors
     /// If the system cannot tell.
@@ -70,8 +70,7 @@ impl Stream {
         }
     }
 
-    /// Whether there is room for what is to be written. It is pending once at least, so that others have their
-    /// turn.
+    /// Ready if there is room for a write. It is pending at least once, so that other tasks have their turn.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -143,24 +142,23 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// What somebody does with a stream, until its end.
+/// The task that goes on with a stream.
 pub type TakeoverTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Who goes on with a stream when the HTTP conversation on it is over.
+/// Goes on with a stream after the HTTP conversation on it.
 pub struct Takeover(Box<TakeoverFn>);
 
 type TakeoverFn = dyn FnOnce(Stream, Vec<u8>, Receiver<Infallible>) -> TakeoverTask + Send;
 
 impl Takeover {
-    /// Somebody who is given the stream, what was read ahead from it, and a channel that closes when the
-    /// node stops.
+    /// `run` gets the stream, the bytes that were read ahead, and a channel that closes when the node stops.
     pub fn new<F: Future<Output = ()> + Send + 'static>(
         run: impl FnOnce(Stream, Vec<u8>, Receiver<Infallible>) -> F + Send + 'static,
     ) -> Self {
         Self(Box::new(|stream, read_ahead, shutdown| Box::pin(run(stream, read_ahead, shutdown))))
     }
 
-    /// The same, who breaks off when that is over.
+    /// The same, but the task is dropped when `over` is ready.
     pub fn until(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Box::new(|stream, read_ahead, shutdown| {
             Box::pin(self.begin(stream, read_ahead, shutdown).or(over))

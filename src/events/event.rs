@@ -1,4 +1,4 @@
-//! One event, as it is written.
+//! One event in the form in which it is sent.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,23 +7,24 @@ use crate::document::Value;
 use crate::http::Coding;
 use crate::patch::{Operation, Patch, Pointer, find, within_part};
 
-/// The largest event that is made once for all who read the same, and the largest part that it has as a whole.
+/// The largest event that is made once for all readers of a part, and the heaviest part that such an event
+/// has as a whole.
 const MOST_SHARED_BYTES: usize = 64 << 10;
 
-/// More than this much of changes, and more than the part, is not worth sending.
+/// A patch that is longer than this, and than the part, is not sent: the part is sent as a whole.
 const MOST_CHANGES_BYTES: u64 = 64 << 10;
 
-/// What is in no event of a part has no data, and an event without any is not heard.
+/// The data of an event without a part. An event without data would be ignored.
 pub const GONE: &str = "null\n";
 
-/// What an event says.
+/// A kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The part is this, a value.
+    /// The part is this value.
     Put,
-    /// This, a JSON Patch, was done to the part.
+    /// This JSON Patch was applied to the part.
     Patch,
-    /// There is nothing (any more).
+    /// The part is not there (any more).
     Gone,
 }
 
@@ -36,25 +37,25 @@ impl EventKind {
         }
     }
 
-    /// What goes before an event's data.
+    /// The lines before the data.
     pub fn head(self, id: &str) -> String {
         format!("event: {}\nid: {id}\ndata: ", self.name())
     }
 }
 
-/// What a part's readers are told of what was done to the document.
+/// What a change of the document means for the readers of a part.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PartChange {
     /// Nothing.
     None,
-    /// This patch of the part, in one line with a line feed.
+    /// This patch, relative to the part, in one line with a line feed.
     Patch(Vec<u8>),
-    /// What it is now, or that it is not there.
+    /// The part as a whole, or that it is not there.
     Anew,
 }
 
 impl PartChange {
-    /// What these operations, which made the document what it is, did to the part at `pointer`.
+    /// The effect of `operations`, which led to `document`, on the part at `pointer`.
     pub fn of(
         operations: &[Operation],
         pointer: &Pointer,
@@ -64,7 +65,7 @@ impl PartChange {
         let Some(operations) = within_part(operations, pointer, document, was_there) else {
             return Self::Anew;
         };
-        // Whoever reads the whole document hears of every change of it.
+        // A reader of the whole document is sent each change of it.
         if operations.is_empty() && !pointer.is_root() {
             return Self::None;
         }
@@ -79,7 +80,7 @@ impl PartChange {
     }
 }
 
-/// An event that was made once for many.
+/// An event that was made once for many readers.
 #[derive(Clone, Debug)]
 pub struct Event {
     chunk: Arc<[u8]>,
@@ -87,7 +88,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event with this data, which ends in a line feed; none if it is too large.
+    /// An event with this data, which ends in a line feed. `None` if it is too large.
     pub fn new(kind: EventKind, id: &str, data: &[u8]) -> Option<Self> {
         if data.len() > MOST_SHARED_BYTES {
             return None;
@@ -99,7 +100,7 @@ impl Event {
         Some(Self { chunk, text: begin..begin + length })
     }
 
-    /// That a part is as it is now, or gone; none if it is too large.
+    /// An event with a part as a whole, or that it is not there. `None` if it is too large.
     pub fn anew(id: &str, part: Option<&Value>) -> Option<Self> {
         match part {
             None => Self::new(EventKind::Gone, id, GONE.as_bytes()),
@@ -112,7 +113,7 @@ impl Event {
         }
     }
 
-    /// The event as a part of an answer that is sent so.
+    /// The bytes of the event in this coding.
     pub fn part(&self, coding: Coding) -> &[u8] {
         match coding {
             Coding::Chunked => &self.chunk,

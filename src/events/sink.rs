@@ -1,4 +1,4 @@
-//! Where events go.
+//! How the bytes of an event stream are written.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,34 +15,34 @@ use super::EventStreamEnd;
 use crate::http::{Body, Coding, SMALL_BYTES};
 use crate::stream::Stream;
 
-/// How long a reader may take nothing of what is sent to it.
+/// How long a reader may take nothing.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// So many bytes have to be taken within that time.
+/// How many bytes it must take within that time.
 const STALL_BYTES: usize = 64 << 10;
 
 /// How long an event that is being written may still take when the node stops.
 pub(super) const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
-/// Where the events go. What the reader says is of no interest, only that it is there.
+/// The connection to the reader. What the reader sends is ignored; it only shows that the reader is there.
 pub(super) struct EventSink<'a> {
     stream: Stream,
     coding: Coding,
-    /// Whether a part is being written.
+    /// Whether an event is being written.
     inside: &'a AtomicBool,
-    /// Whether the reader says no more.
+    /// Whether the reader has closed its direction.
     pub is_silent: bool,
     /// Whether there may be something to read from it.
     may_have_said: bool,
 }
 
 impl<'a> EventSink<'a> {
-    /// `inside` says whether a part is being written.
+    /// `inside` says to others whether an event is being written.
     pub fn new(stream: Stream, coding: Coding, inside: &'a AtomicBool) -> Self {
         Self { stream, coding, inside, is_silent: false, may_have_said: true }
     }
 
-    /// Writes a part as it was coded.
+    /// Writes bytes that are coded already.
     pub async fn write_coded(&mut self, part: &[u8]) -> Result<(), EventStreamEnd> {
         self.inside.store(true, Ordering::Relaxed);
         self.write_bytes(part).await?;
@@ -51,7 +51,7 @@ impl<'a> EventSink<'a> {
         Ok(())
     }
 
-    /// Writes one part of the body of the answer: these, one behind the other.
+    /// Codes and writes these three texts as one part of the answer.
     pub async fn write(
         &mut self,
         before: &str,
@@ -66,8 +66,8 @@ impl<'a> EventSink<'a> {
         let length = (before.len() + behind.len()) as u64 + body.length();
         self.write_bytes((self.coding.before(length) + before).as_bytes()).await?;
         if let Body::Pieces(mut pieces) = body {
-            // Each is made when the one before it is written, and others have their turn in between: the
-            // executor looks for what has come in when all wait for the system.
+            // Each piece is made when the one before it is written. Other tasks have their turn in between:
+            // the executor looks for I/O only when all of them wait.
             while let Some(piece) = pieces.next_piece().map_err(EventStreamEnd::BrokenOff)? {
                 self.write_bytes(&piece).await?;
                 self.unless_stalled(|stream, context| stream.poll_writable(context)).await?;
@@ -97,7 +97,7 @@ impl<'a> EventSink<'a> {
         Ok(())
     }
 
-    /// Waits for the reader to take something, and sees meanwhile whether it is there.
+    /// Waits until the reader takes something, and notices meanwhile if it is gone.
     async fn unless_stalled(
         &mut self,
         mut taken: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<()>>,
@@ -117,13 +117,13 @@ impl<'a> EventSink<'a> {
         .await
     }
 
-    /// Whether the reader begins to say no more; it may still listen.
+    /// Ready when the reader closes its direction. It may still listen.
     pub fn poll_silent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), EventStreamEnd>> {
         if self.is_silent {
             return Poll::Pending;
         }
         if !self.may_have_said {
-            // Unlike a look for it, this costs no call of the system.
+            // Unlike a read, this makes no system call.
             ready!(self.stream.poll_readable(context)).map_err(EventStreamEnd::Failed)?;
             self.may_have_said = true;
         }
@@ -137,7 +137,7 @@ impl<'a> EventSink<'a> {
                 Poll::Ready(Ok(()))
             }
             Ok(_) => {
-                // Others have their turn before more is read.
+                // Other tasks have their turn before more is read.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -145,7 +145,7 @@ impl<'a> EventSink<'a> {
         }
     }
 
-    /// Ends the body, unless it breaks off inside a part.
+    /// Ends the answer, unless it breaks off inside an event.
     pub async fn finish(mut self) {
         let end = async {
             if !self.inside.load(Ordering::Relaxed) {
@@ -157,7 +157,7 @@ impl<'a> EventSink<'a> {
             Timer::after(FAREWELL_LIMIT).await;
             Ok(())
         };
-        // If it cannot be written, there is nobody to read it.
+        // If it cannot be written, the reader is gone.
         let _ = end.or(limit).await;
     }
 }

@@ -1,8 +1,8 @@
-//! Which parts of the document are read live, and what is new of each.
+//! The parts of the document that are read live, and what is new in each of them.
 //!
-//! At each beat the document is compared with what it was at the beat before, along the pointers that are
-//! read. What both share is not gone into, so a part costs nothing for as long as nothing around it changes.
-//! Of what did change the event is made once, for all who know the part as it was.
+//! At each beat the document is compared with that of the beat before, along the pointers that are read.
+//! Values that both documents share are not looked into, so a part costs nothing as long as nothing around it
+//! changes. If a part has changed, its event is made once, for all readers that know the part as it was.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -17,30 +17,30 @@ use crate::http::Coding;
 use crate::manager::{Edition, Handle};
 use crate::patch::{Operation, Patch, Pointer, PointerBuf, find, parse};
 
-/// So many bytes of events that were made for many are kept at most, until the next beat.
+/// How many bytes of shared events are kept until the next beat.
 const MOST_NEWS_BYTES: usize = 16 << 20;
 
-/// What was done is gone through where others wait for it if it has no more bytes.
+/// Up to this size patches are processed at once, while others wait.
 const LIGHT_BYTES: usize = 256 << 10;
 
 /// The parts that are read.
 #[derive(Default)]
 pub struct Watches(Mutex<WatchTree>);
 
-/// Invariant: every reader that is [aligned](Watching::align) knows its part as it was at a beat, and was woken
-/// for each beat at which it was another one.
+/// Invariant: each reader that is [aligned](Watching::align) knows its part as it was at some beat, and was
+/// woken at each later beat that changed it.
 #[derive(Default)]
 struct WatchTree {
     root: WatchBranch,
-    /// The document at the last beat, as long as somebody reads.
+    /// The document at the last beat, as long as there are readers.
     edition: Option<Arc<Edition>>,
-    /// Those of which the last beat has left an event.
+    /// Those for which the last beat has made an event.
     news: Vec<Weak<Watch>>,
-    /// Those that have a reader which knows more than the last beat had.
+    /// Those with a reader that knows a later change than the last beat.
     ahead: Vec<Weak<Watch>>,
 }
 
-/// What is read at a place and below.
+/// What is read at a pointer and below.
 #[derive(Default)]
 struct WatchBranch {
     watch: Option<Arc<Watch>>,
@@ -55,9 +55,9 @@ struct Watch {
     latest: Mutex<LatestNews>,
 }
 
-/// What is known of a part's changes.
+/// The last change of a part.
 struct LatestNews {
-    /// Behind this change there was none of this part, up to the last beat.
+    /// The number of the last change of this part, up to the last beat.
     changed: u64,
     news: Option<Arc<News>>,
 }
@@ -65,29 +65,29 @@ struct LatestNews {
 /// What was new at one beat.
 #[derive(Debug)]
 pub struct News {
-    /// It is for those who know the part as it was since this change,
+    /// For readers that know the part as it was after a change from this one
     since: u64,
-    /// up to this one,
+    /// up to this one.
     until: u64,
-    /// and leads them to this one.
+    /// The change after which they know it then.
     pub leads_to: u64,
     /// Whether the part is there then.
     pub is_there: bool,
-    /// What they are told.
+    /// The event for them.
     pub event: Event,
 }
 
-/// What there is for a reader.
+/// What is new for a reader.
 pub enum ReaderNews {
-    /// Nothing: it knows the part as it is, or was at the last beat.
+    /// Nothing since the last beat.
     Nothing,
-    /// This.
+    /// A shared event.
     News(Arc<News>),
-    /// Something, which is to be made for this reader.
+    /// Something for which there is no shared event that fits this reader.
     Missed,
 }
 
-/// A reader's place among those who read a part. It ends when this is dropped.
+/// One reader of a part. It ends when this is dropped.
 pub struct Watching<'a> {
     watches: &'a Watches,
     watch: Arc<Watch>,
@@ -113,7 +113,7 @@ impl Watches {
         Watching { watches: self, watch: watch.clone() }
     }
 
-    /// Wakes those who read a part that has changed since the last beat. `id` names a change.
+    /// Wakes the readers of parts that have changed since the last beat. `id` makes the id of a change.
     pub fn beat(&self, handle: &Handle, id: impl Fn(u64) -> String) {
         let mut tree = self.lock();
         let Some(before) = tree.edition.clone() else { return };
@@ -137,12 +137,13 @@ impl Watches {
     }
 }
 
-/// Whether it takes little time to go through what was done.
+/// Whether these patches may be processed at once, while others wait.
 pub fn are_light(patches: &[Arc<str>]) -> bool {
     patches.iter().map(|patch| patch.len()).sum::<usize>() <= LIGHT_BYTES
 }
 
-/// What was done, without what was only tested: it held, and not every reader compares numbers alike.
+/// The operations of the patches without `test`: it has succeeded here, and not all readers compare numbers
+/// in the same way.
 pub fn operations(patches: &[Arc<str>]) -> Vec<Operation> {
     let operations = patches.iter().flat_map(|patch| {
         let Patch(operations) = parse(patch).expect("a patch that was applied is one");
@@ -151,7 +152,7 @@ pub fn operations(patches: &[Arc<str>]) -> Vec<Operation> {
     operations.filter(|operation| !matches!(operation, Operation::Test { .. })).collect()
 }
 
-/// What is different between two beats.
+/// The difference between two beats.
 struct Beat<'a> {
     before: &'a Edition,
     now: &'a Edition,
@@ -159,7 +160,7 @@ struct Beat<'a> {
 }
 
 impl Beat<'_> {
-    /// Wakes who reads what has changed. Gives those for whom an event was made.
+    /// Wakes the readers of what has changed. Returns the watches for which an event was made.
     fn tell(&self, root: &WatchBranch) -> Vec<Weak<Watch>> {
         let (before, after) = (Some(self.before.root()), Some(self.now.root()));
         let mut changes = Vec::new();
@@ -167,14 +168,15 @@ impl Beat<'_> {
         if let Some(watch) = &root.watch
             && changes.first().is_none_or(|change| !change.watch.pointer.is_root())
         {
-            // Who reads the whole document hears of each change, also if it is as before.
+            // A reader of the whole document is sent each change, also if the document is equal to the one
+            // before.
             changes.push(ChangedPart { watch, before, after });
         }
         if changes.is_empty() {
             return Vec::new();
         }
         let patches = self.now.since(self.before.change());
-        // Much is left to the readers to go through.
+        // Large patches are left to the readers.
         let is_little = patches.as_deref().is_none_or(are_light);
         let operations = patches.filter(|_| is_little).map(|patches| operations(&patches));
         let (mut bytes, mut told) = (0, Vec::new());
@@ -198,7 +200,7 @@ impl Beat<'_> {
         told
     }
 
-    /// What the readers of a part that has changed are told; none if it is large.
+    /// The event for a changed part. `None` if it is large.
     fn event(&self, change: &ChangedPart, operations: Option<&[Operation]>) -> Option<Event> {
         let pointer = &change.watch.pointer;
         let told = operations.map_or(PartChange::Anew, |operations| {
@@ -211,7 +213,7 @@ impl Beat<'_> {
     }
 }
 
-/// A part that is not what it was.
+/// A part that has changed.
 struct ChangedPart<'a> {
     watch: &'a Arc<Watch>,
     before: Option<&'a Value>,
@@ -219,7 +221,7 @@ struct ChangedPart<'a> {
 }
 
 impl WatchBranch {
-    /// Finds what has changed here and below, the part here first. No deeper than the document.
+    /// Finds what has changed here and below, this part first. It goes no deeper than the document.
     fn changes<'a>(
         &'a self,
         before: Option<&'a Value>,
@@ -245,7 +247,7 @@ impl WatchBranch {
         }
     }
 
-    /// Takes a watch away, and the branches that lead only to it.
+    /// Removes a watch, and the branches that lead only to it.
     fn remove(&mut self, rest: &Pointer) {
         let Some((token, behind)) = rest.split_front() else {
             self.watch = None;
@@ -266,7 +268,7 @@ impl WatchBranch {
 }
 
 impl Watching<'_> {
-    /// A channel that has something in it when there may be something new, and at first.
+    /// A channel that has an item when there may be something new, and at first.
     pub fn subscribe(&self) -> Receiver<()> {
         self.watch.beats.subscribe()
     }
@@ -277,21 +279,21 @@ impl Watching<'_> {
         tree.edition.clone().expect("it is there as long as somebody reads")
     }
 
-    /// Whether a reader that knows the part as it was after the change `known` can go on with what the beats say.
-    /// If not, it is woken at the next one: what it knows may have been so between two beats only.
+    /// Whether a reader that knows the part as it was after the change `known` can go on with the news of the
+    /// beats. If not, it is woken at the next beat: what it knows may be a state between two beats.
     pub fn align(&self, known: u64) -> bool {
         let mut tree = self.watches.lock();
         let number = tree.edition.as_ref().map_or(0, |edition| edition.change());
         match known.cmp(&number) {
             Ordering::Equal => return true,
             Ordering::Greater => tree.ahead.push(Arc::downgrade(&self.watch)),
-            // One has passed meanwhile.
+            // There was a beat meanwhile.
             Ordering::Less => self.watch.beats.wake(),
         }
         false
     }
 
-    /// What there is for an aligned reader that knows the part as it was after the change `known`.
+    /// What is new for an aligned reader that knows the part as it was after the change `known`.
     pub fn look(&self, known: u64) -> ReaderNews {
         let latest = lock(&self.watch.latest);
         match &latest.news {
@@ -315,7 +317,7 @@ impl Watching<'_> {
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
         let mut tree = self.watches.lock();
-        // The tree holds it, too.
+        // One of the two is that of the tree.
         if Arc::strong_count(&self.watch) == 2 {
             tree.root.remove(&self.watch.pointer);
             if tree.root.is_empty() {

@@ -208,9 +208,9 @@ mod tests {
     /// A stream that was read to its end.
     fn begin(neighbours: &Arc<Neighbours>, handle: &Handle, number: u64) -> (PeerLink, ProcessId) {
         let process = ProcessId { number, generation: 0 };
-        let branch = neighbours.begin(process, handle.clone());
-        branch.reaches_end();
-        (branch, process)
+        let link = neighbours.begin(process, handle.clone());
+        link.reaches_end();
+        (link, process)
     }
 
     #[test]

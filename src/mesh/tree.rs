@@ -107,9 +107,9 @@ impl BroadcastTree {
     /// A stream was read to its end, so it may become lazy.
     pub fn reaches_end(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id)
-            && link.standing == LinkMode::Begun
+            && link.mode == LinkMode::Begun
         {
-            link.standing = LinkMode::Eager;
+            link.mode = LinkMode::Eager;
         }
     }
 
@@ -117,7 +117,7 @@ impl BroadcastTree {
     pub fn end(&mut self, id: LinkId, settled: &VectorClock, now: Instant) {
         self.promises.retain(|promise| promise.link != id);
         let Some(link) = self.links.remove(&id) else { return };
-        if link.standing == LinkMode::Lazy {
+        if link.mode == LinkMode::Lazy {
             return;
         }
         let lazy: Vec<_> = self.lazy().collect();
@@ -185,7 +185,7 @@ impl BroadcastTree {
     /// again.
     pub fn look(&mut self, id: LinkId, settled: &VectorClock, now: Instant) -> Option<Instant> {
         self.promises.retain(|promise| promise.until > now);
-        let link = self.links.get_mut(&id).filter(|link| link.standing == LinkMode::Lazy)?;
+        let link = self.links.get_mut(&id).filter(|link| link.mode == LinkMode::Lazy)?;
         link.forget(settled);
         let Some(due) = self.links[&id].lack(&self.had(settled, now)) else {
             // Another link has promised it, and may not bring it.
@@ -218,18 +218,12 @@ impl BroadcastTree {
     pub fn mirror(&mut self, process: &ProcessId, order: LinkOrder, now: Instant) {
         let links = self.links.iter().filter(|(_, link)| link.is_of(process));
         let Some((id, link)) = links.map(|(id, link)| (*id, link)).next_back() else { return };
-        let (may_be_lazy, is_lazy) = (link.may_be_lazy(), link.standing == LinkMode::Lazy);
+        let (may_be_lazy, is_lazy) = (link.may_be_lazy(), link.mode == LinkMode::Lazy);
         match order {
             LinkOrder::Lazy if may_be_lazy && self.eager().nth(1).is_some() => self.make_lazy(id),
             LinkOrder::Eager(_) if is_lazy => self.graft(id, now),
             _ => (),
         }
-    }
-
-    /// Whether a link is lazy.
-    #[cfg(feature = "internals")]
-    pub fn is_lazy(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(|link| link.standing == LinkMode::Lazy)
     }
 
     /// The peer of a link has sent a pong.
@@ -249,8 +243,8 @@ impl BroadcastTree {
         self.links.get_mut(&id)?.ping()
     }
 
-    fn of(&self, standing: LinkMode) -> impl Iterator<Item = LinkId> {
-        let links = self.links.iter().filter(move |(_, link)| link.standing == standing);
+    fn of(&self, mode: LinkMode) -> impl Iterator<Item = LinkId> {
+        let links = self.links.iter().filter(move |(_, link)| link.mode == mode);
         links.map(|(id, _)| *id)
     }
 

@@ -1,4 +1,4 @@
-//! The files of TLS: certificates and keys in PEM. What is wrong with one is said with its name.
+//! The files of TLS: certificates and keys in PEM. Errors name the file.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
 
 use crate::config::OwnFiles;
 
-/// What is shown of this side: its certificate, with the key that proves it.
+/// This side's certificate, with its key.
 pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let OwnFiles { certificate, key } = files;
     let wrong = |file: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
@@ -33,8 +33,8 @@ pub fn own(files: &OwnFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedK
     }
 }
 
-/// What others, who trust these, find wrong with a certificate at some time; if they are not known, only whether it
-/// is valid by then.
+/// What others that trust these CAs find wrong with the certificate at this time. If the CAs are not known,
+/// only its time of validity is checked.
 pub fn flaw(
     own: &CertifiedKey,
     authorities: Option<&Arc<RootCertStore>>,
@@ -61,7 +61,7 @@ fn is_of_time(flaw: &CertificateError) -> bool {
     matches!(flaw, ExpiredContext { .. } | NotValidYetContext { .. })
 }
 
-/// The CAs by which others are checked.
+/// The CAs that sign the certificates of others.
 pub fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for (number, certificate) in certificates(file)?.into_iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn authorities(file: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// The CAs that the system trusts. What cannot be read of them is passed over.
+/// The CAs that the system trusts. Those that cannot be read are left out.
 pub fn of_the_system() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -86,7 +86,7 @@ pub fn of_the_system() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// One certificate at least.
+/// At least one certificate.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {

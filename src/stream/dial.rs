@@ -1,7 +1,7 @@
-//! Finds a host and connects to it (RFC 8305).
+//! Resolves a host name and connects (RFC 8305).
 //!
-//! The system's resolver gives the addresses of both families at once, in the order of RFC 6724. So there is no
-//! delay for the resolution, and none begins anew.
+//! The resolver of the system returns the addresses of both families together, in the order of RFC 6724. So
+//! there is no delay for the resolution, and no second one.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,10 +15,10 @@ use smol::{Async, Timer};
 
 use crate::config::host_and_port;
 
-/// How long one address has to answer before the next one is tried beside it (RFC 8305 section 5).
+/// How long one address may take to answer before the next one is tried too (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// How many of a name's addresses are tried.
+/// How many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 16;
 
 /// Why there is no stream to a host.
@@ -28,10 +28,9 @@ pub enum DialError {
     NoSuchHost(io::Error),
     /// Nothing listens there.
     Refused,
-    /// It cannot be reached otherwise.
+    /// The connection failed in another way.
     Failed(io::Error),
-    /// It is reached, and there is no TLS with it; why, and what to do.
-    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    /// TLS with the host failed: why, and what to do.
     Tls(String),
 }
 
@@ -57,8 +56,8 @@ pub(super) async fn connect(address: &str) -> Result<Async<TcpStream>, DialError
     })
 }
 
-/// The addresses in the order in which they are tried: the first one's family and the other take
-/// turns, so that one that does not work here costs little (RFC 8305 section 4).
+/// The addresses in the order of the tries. The two families alternate, beginning with that of the first
+/// address, so that a family that does not work here costs little (RFC 8305 section 4).
 fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else { return Vec::new() };
     let (mut preferred, mut other): (Vec<_>, Vec<_>) =
@@ -72,8 +71,8 @@ fn alternating(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     order
 }
 
-/// Tries one address after the other, the next one as soon as one has failed or not answered for a
-/// while, and takes the first that connects.
+/// Tries one address after the other and takes the first one that connects. The next try begins when one has
+/// failed, or after a delay.
 async fn first_to_connect<T, F: Future<Output = io::Result<T>>>(
     addresses: &[SocketAddr],
     connect: impl Fn(SocketAddr) -> F,
@@ -143,8 +142,8 @@ mod tests {
         assert_eq!(alternating(&addresses(&["1.0.0.1"; 99])).len(), MAX_ADDRESSES);
     }
 
-    /// Addresses whose last byte says what becomes of an attempt: 0 never ends, 1 fails, 2 connects.
-    /// Says which one connected, which were tried, and after how many delays that was done.
+    /// The last byte of an address says what a try does. 0: it never ends; 1: it fails; 2: it connects.
+    /// Returns which one connected, which ones were tried, and how many delays that took.
     fn tried(last_bytes: &[u8]) -> (Option<u8>, Vec<u8>, u128) {
         let addresses: Vec<_> =
             last_bytes.iter().map(|last| SocketAddr::from(([1, 0, 0, *last], 80))).collect();

@@ -1,4 +1,4 @@
-//! In a build without TLS streams are kept from nobody.
+//! A build without TLS: the same interface, with TCP only.
 
 use std::io;
 use std::net::TcpStream;
@@ -10,17 +10,17 @@ use super::dial::{DialError, connect};
 use super::{Refused, Stream};
 use crate::config::TlsFiles;
 
-/// Whether an error of a stream is one of TLS. None is.
+/// Whether an error of a stream comes from TLS. It never does.
 pub fn is_of_tls(_: &io::Error) -> bool {
     false
 }
 
-/// What there is in place of TLS: nothing.
+/// Nothing, in place of TLS.
 #[derive(Clone, Debug, Default)]
 pub struct Security(());
 
 impl Security {
-    /// There are no files to read.
+    /// Nothing is read.
     ///
     /// # Errors
     /// None.
@@ -29,22 +29,22 @@ impl Security {
         Ok(Self(()))
     }
 
-    /// Whether who connects has to speak TLS.
+    /// Whether clients must speak TLS.
     pub fn is_tls(&self) -> bool {
         false
     }
 
-    /// Whether who connects has to show a certificate.
+    /// Whether clients must show a certificate.
     pub fn checks_clients(&self) -> bool {
         false
     }
 
-    /// What is wrong with what this side shows: it shows nothing.
+    /// What is wrong with the certificate of this side: it has none.
     pub fn trouble(&self, _: SystemTime) -> Option<String> {
         None
     }
 
-    /// Takes a connection as it is.
+    /// Accepts a connection.
     ///
     /// # Errors
     /// None.
@@ -55,7 +55,7 @@ impl Security {
     /// Connects to `address`, a `host:port`. The caller sets a time limit.
     ///
     /// # Errors
-    /// If nobody there can be reached.
+    /// If the host cannot be reached.
     pub async fn dial(&self, address: &str, is_tls: bool) -> Result<Stream, DialError> {
         debug_assert!(!is_tls, "the command line takes no such address");
         connect(address).await.map(Stream::Plain)

@@ -1,4 +1,4 @@
-//! How a program's streams are kept from others: by TLS, or not at all.
+//! How streams are protected: by TLS, or not at all.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -25,30 +25,30 @@ use super::tls::{Tls, date};
 use super::{Refused, Stream};
 use crate::config::{TlsFiles, host_and_port};
 
-/// How long who was refused may go on sending, so that it can read why.
+/// How long a refused client may go on sending, so that it can read why.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
-/// How much it may send in that time.
+/// How many bytes it may send in that time.
 const FAREWELL_BYTES: u64 = 1 << 20;
 
-/// How long before its certificate expires a node begins to say so.
+/// How long before its certificate expires a node begins to warn.
 const WARNING_TIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The type of the record with which a TLS client begins (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// What is shown to others, and by what they are checked. A clone is the same.
+/// The certificate of this side, and the CAs by which others are checked. A clone is the same.
 #[derive(Clone, Default)]
 pub struct Security(Arc<Rules>);
 
 #[derive(Default)]
 struct Rules {
-    /// For those who connect; none if that is without TLS.
+    /// For clients. `None` if they connect without TLS.
     server: Option<Arc<ServerConfig>>,
     own: Option<Arc<CertifiedKey>>,
-    /// None if those are trusted that the system trusts.
+    /// `None` if the CAs of the system are trusted.
     authorities: Option<Arc<RootCertStore>>,
-    /// For those who are dialed. It is made for the first one, since what the system trusts takes time and memory.
+    /// For dialing. It is made at the first dial, since reading the CAs of the system takes time and memory.
     client: OnceLock<Arc<ClientConfig>>,
 }
 
@@ -62,7 +62,7 @@ impl Security {
     /// Reads the files.
     ///
     /// # Errors
-    /// The first one that cannot be used, and why.
+    /// The first file that cannot be used, and why.
     pub fn load(files: &TlsFiles) -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let own = files.own.as_ref().map(|files| own(files, &provider)).transpose()?;
@@ -74,17 +74,17 @@ impl Security {
         Ok(Self(Arc::new(Rules { server, own, authorities, client: OnceLock::new() })))
     }
 
-    /// Whether who connects has to speak TLS.
+    /// Whether clients must speak TLS.
     pub fn is_tls(&self) -> bool {
         self.0.server.is_some()
     }
 
-    /// Whether who connects has to show a certificate.
+    /// Whether clients must show a certificate.
     pub fn checks_clients(&self) -> bool {
         self.is_tls() && self.0.authorities.is_some()
     }
 
-    /// What is wrong with what this side shows, or will be soon.
+    /// What is wrong with the certificate of this side, or will be soon.
     pub fn trouble(&self, now: SystemTime) -> Option<String> {
         let Rules { own, authorities, .. } = &*self.0;
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -116,10 +116,10 @@ impl Security {
         ))
     }
 
-    /// Shakes hands with who has connected, within a time limit.
+    /// Makes the handshake with a client, within a time limit.
     ///
     /// # Errors
-    /// If that is not possible. Whoever it is has been told then, as far as it listens.
+    /// If it fails. The client has been told why then, if it listens.
     pub async fn accept(&self, tcp: Async<TcpStream>, limit: Duration) -> Result<Stream, Refused> {
         let Some(server) = &self.0.server else { return Ok(Stream::Plain(tcp)) };
         let late = async {
@@ -144,10 +144,10 @@ impl Security {
         accepted.or(late).await
     }
 
-    /// Connects to `address`, a `host:port`, and shakes hands if that is to be by TLS. The caller sets a time limit.
+    /// Connects to `address`, a `host:port`, with a TLS handshake if `is_tls`. The caller sets a time limit.
     ///
     /// # Errors
-    /// If nobody there can be reached, or is who it should be.
+    /// If the host cannot be reached, or has not shown who it is.
     pub async fn dial(&self, address: &str, is_tls: bool) -> Result<Stream, DialError> {
         let tcp = connect(address).await?;
         if !is_tls {
@@ -221,8 +221,8 @@ async fn shake_hands(tcp: Async<TcpStream>, session: rustls::Connection) -> io::
     }
 }
 
-/// Lets the other side read why it is refused: closing a socket in which something is unread resets the
-/// connection, and a reset takes away what the other side had not read yet.
+/// Lets the other side read why it is refused. If a socket is closed while something is unread, the
+/// connection is reset, and a reset takes away what the other side has not read yet.
 async fn let_go(tls: &mut Tls) {
     let farewell = async {
         if poll_fn(|context| tls.poll_close(context)).await.is_ok() {

@@ -1,7 +1,7 @@
-//! A stream by TLS (RFC 8446), and what its errors mean for whoever runs a node.
+//! A TLS stream (RFC 8446), and what its errors mean for the operator of a node.
 //!
-//! The state machine is rustls's; this drives it over a socket. What is written waits in the machine until the
-//! socket takes it, at most what one write has given: the next one waits for that.
+//! The state machine is that of rustls. This drives it over a socket. Written bytes wait in the machine until
+//! the socket takes them: at most those of one write, since the next write waits for them.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,16 +13,16 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Connection, Error};
 use smol::Async;
 
-/// How many reads of the socket make one turn. A record may be empty, or no data.
+/// How many reads of the socket make one turn. A record may be empty, or have no data.
 const READS_A_TURN: u32 = 16;
 
-/// A connection, and the keys of its two directions.
+/// A connection with its TLS session.
 pub struct Tls {
     tcp: Async<TcpStream>,
     session: Connection,
     /// How many bytes are decrypted and not read.
     plaintext: usize,
-    /// Whether nothing more will come.
+    /// Whether the stream is at its end.
     is_at_end: bool,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Why there is no TLS on a connection, or no more.
+/// Why TLS on a connection failed.
 #[derive(Debug)]
 struct Broken(String);
 
@@ -44,7 +44,7 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// Whether an error of a stream is one of TLS.
+/// Whether an error of a stream comes from TLS.
 pub fn is_of_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Broken>())
 }
@@ -55,12 +55,12 @@ impl Tls {
         Self { tcp, session, plaintext: 0, is_at_end: false }
     }
 
-    /// The connection below.
+    /// The TCP connection.
     pub fn tcp(&self) -> &Async<TcpStream> {
         &self.tcp
     }
 
-    /// Shakes hands.
+    /// Makes the handshake.
     pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.is_handshaking() {
             ready!(self.poll_flush(context))?;
@@ -77,7 +77,7 @@ impl Tls {
         self.poll_flush(context)
     }
 
-    /// Whether there is something to read.
+    /// Ready if there is something to read.
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.plaintext > 0 || self.is_at_end {
             return Poll::Ready(Ok(()));
@@ -85,13 +85,13 @@ impl Tls {
         self.tcp.poll_readable(context)
     }
 
-    /// Whether there is room for what is to be written.
+    /// Ready if there is room for a write.
     pub fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(context))?;
         self.tcp.poll_writable(context)
     }
 
-    /// Reads what is decrypted.
+    /// Reads decrypted bytes.
     pub fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -124,14 +124,14 @@ impl Tls {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(context))?;
         let count = write(&mut self.session.writer())?;
-        // If that is pending, it is what the next write or flush begins with.
+        // If this is pending, the next write or flush goes on with it.
         if let Poll::Ready(Err(error)) = self.poll_flush(context) {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(count))
     }
 
-    /// Sends what is encrypted.
+    /// Sends the encrypted bytes.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.tcp.get_ref()) {
@@ -172,8 +172,8 @@ impl Tls {
             }
         }
         let processed = self.session.process_new_packets();
-        // It may have an answer, or an alert. If that cannot be sent now, the next write or flush does it; and
-        // if never, what is read tells.
+        // There may be an answer or an alert to send. If it cannot be sent now, the next write or flush sends
+        // it; if it can never be sent, the next read returns the error.
         let _ = self.poll_flush(context);
         match processed {
             Ok(state) => {
@@ -197,7 +197,7 @@ fn broken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, Broken(why.to_owned()))
 }
 
-/// What an error of TLS means, and what to do about it. `it` is the other side.
+/// What a TLS error means, and what to do about it. `it` is the other side.
 fn explained(error: &Error, is_handshaking: bool, is_dialer: bool) -> String {
     match error {
         Error::InvalidCertificate(error) => of_their_certificate(error, is_dialer),
@@ -215,7 +215,7 @@ fn explained(error: &Error, is_handshaking: bool, is_dialer: bool) -> String {
     }
 }
 
-/// What is wrong with the certificate that the other side shows.
+/// What is wrong with the other side's certificate.
 fn of_their_certificate(error: &CertificateError, is_dialer: bool) -> String {
     match error {
         CertificateError::NotValidForNameContext { expected, presented } => format!(
@@ -251,7 +251,7 @@ fn of_their_certificate(error: &CertificateError, is_dialer: bool) -> String {
     }
 }
 
-/// What the other side says by an alert.
+/// What an alert of the other side means.
 fn of_alert(alert: AlertDescription) -> String {
     let why = match alert {
         AlertDescription::CertificateRequired => {

@@ -38,7 +38,7 @@ struct HeardSummary {
 #[derive(Debug)]
 pub struct LinkState {
     process: Option<ProcessId>,
-    pub standing: LinkMode,
+    pub mode: LinkMode,
     pub order: Option<LinkOrder>,
     /// What has come and is not settled.
     pub received: VectorClock,
@@ -65,7 +65,7 @@ impl LinkState {
     pub fn new(process: Option<ProcessId>) -> Self {
         Self {
             process,
-            standing: LinkMode::Begun,
+            mode: LinkMode::Begun,
             order: None,
             received: VectorClock::default(),
             theirs: VectorClock::default(),
@@ -139,7 +139,7 @@ impl LinkState {
 
     /// Whether it may become lazy. If an order to be eager waits to be sent, that order goes first.
     pub fn may_be_lazy(&self) -> bool {
-        self.standing == LinkMode::Eager && self.order.is_none()
+        self.mode == LinkMode::Eager && self.order.is_none()
     }
 
     fn window(&self) -> u64 {
@@ -147,7 +147,7 @@ impl LinkState {
     }
 
     pub fn make_lazy(&mut self) {
-        self.standing = LinkMode::Lazy;
+        self.mode = LinkMode::Lazy;
         self.order = Some(LinkOrder::Lazy);
         self.position = None;
         self.count_anew();
@@ -156,7 +156,7 @@ impl LinkState {
     /// Makes it eager. Returns what the peer has to bring.
     pub fn make_eager(&mut self) -> VectorClock {
         let from = self.heard.front().map(|heard| heard.summary.from).or(self.position);
-        self.standing = LinkMode::Eager;
+        self.mode = LinkMode::Eager;
         // A peer that was not told to be lazy is eager.
         let was_told = self.order != Some(LinkOrder::Lazy);
         self.order = was_told.then_some(LinkOrder::Eager(from));
@@ -184,7 +184,7 @@ impl LinkState {
             }
         }
         // It was told to be eager and has not read that yet.
-        if self.standing != LinkMode::Lazy {
+        if self.mode != LinkMode::Lazy {
             return;
         }
         self.said = Some(now);

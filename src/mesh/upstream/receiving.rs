@@ -65,7 +65,7 @@ pub struct Receiving<'a> {
     is_patchmesh: bool,
     is_itself: bool,
     /// The stream's link in the broadcast tree. `None` if the peer cannot be told to be lazy.
-    branch: Option<PeerLink>,
+    link: Option<PeerLink>,
     gathered: Gathered,
     intake: Intake,
     /// Why the stream is ending. `None` if it is open.
@@ -135,7 +135,7 @@ impl<'a> Receiving<'a> {
             trouble.is_itself();
         }
         let process = welcome.process.filter(|_| is_patchmesh && !is_itself);
-        let branch = process.map(|process| upstream.neighbours.begin(process, handle.clone()));
+        let link = process.map(|process| upstream.neighbours.begin(process, handle.clone()));
         let signs_of_life_at_begin = socket.signs_of_life();
         let receiving = Self {
             upstream,
@@ -146,7 +146,7 @@ impl<'a> Receiving<'a> {
             begun,
             is_patchmesh,
             is_itself,
-            branch,
+            link,
             gathered: Gathered::default(),
             intake: Intake::Idle,
             ending: None,
@@ -233,8 +233,8 @@ impl<'a> Receiving<'a> {
                 self.lag.set(false);
             }
         }
-        if let Some(branch) = &mut self.branch
-            && let Poll::Ready(ping) = branch.poll_ping(context)
+        if let Some(link) = &mut self.link
+            && let Poll::Ready(ping) = link.poll_ping(context)
         {
             return Poll::Ready(ReceivingEvent::Told(ping));
         }
@@ -278,8 +278,8 @@ impl<'a> Receiving<'a> {
     /// The peer's journal was read to its end, and all that came is settled.
     fn reaches_end(&mut self) {
         self.status().read_to_end = true;
-        if let Some(branch) = &self.branch {
-            branch.reaches_end();
+        if let Some(link) = &self.link {
+            link.reaches_end();
         }
         if self.trouble.read_to_end() {
             self.works();
@@ -310,8 +310,8 @@ impl<'a> Receiving<'a> {
             }
             Incoming::Transaction(transaction) => {
                 if self.is_wanted(&transaction).await {
-                    if let Some(branch) = &self.branch {
-                        branch.receive(transaction.stamp());
+                    if let Some(link) = &self.link {
+                        link.receive(transaction.stamp());
                     }
                     self.gathered.push(transaction);
                 }
@@ -319,8 +319,8 @@ impl<'a> Receiving<'a> {
             Incoming::Note(note) => self.hear_note(note)?,
             Incoming::Ping(pulse) => self.hear_ping(pulse).await?,
             Incoming::Pong(payload) => {
-                if let Some(branch) = &self.branch {
-                    branch.pong(&payload);
+                if let Some(link) = &self.link {
+                    link.pong(&payload);
                 }
             }
             Incoming::Other => (),
@@ -333,13 +333,13 @@ impl<'a> Receiving<'a> {
         match note {
             Note::Have(summary) => {
                 self.holds()?;
-                if let Some(branch) = &mut self.branch {
-                    branch.hear(summary);
+                if let Some(link) = &mut self.link {
+                    link.hear(summary);
                 }
             }
             Note::Members(reports) if !self.joining.is_under_way() => {
-                if let Some(branch) = &self.branch {
-                    branch.hear_of_members(reports);
+                if let Some(link) = &self.link {
+                    link.hear_of_members(reports);
                 }
             }
             note => {
@@ -481,8 +481,8 @@ impl<'a> Receiving<'a> {
                 Submitted::Unkept(error) => return Err(ReceivingEnd::Unkept(error)),
             }
         }
-        if let Some(branch) = &self.branch {
-            branch.settle(news, known, self.gathered.transactions.is_empty());
+        if let Some(link) = &self.link {
+            link.settle(news, known, self.gathered.transactions.is_empty());
         }
         self.backlog.settled(batch.count);
         self.status().behind = self.backlog.lacking(self.waiting());
