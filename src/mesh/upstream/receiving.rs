@@ -22,6 +22,8 @@
 //! Some events end a stream at once, in any state: a transaction or a base is not kept, the peer has another document
 //! or is silent, or the state that this node sent when it dialed is no longer right.
 
+mod settling;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -38,18 +40,16 @@ use super::end::ReceivingEnd;
 use super::handshake::Welcome;
 use super::incoming::{Incoming, read};
 use super::joining::{Joining, Taking};
-use super::plain_peer::{Account, Memory, PlainVerdict, SubmittedFresh};
+use super::plain_peer::{Account, Memory};
 use super::trouble::PeerTrouble;
 use super::upstream_status::Changing;
-use super::{Dialed, ITSELF, MAX_PEER_SOURCES, Upstream};
+use super::{Dialed, ITSELF, Upstream};
 use crate::clock::Time;
 use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
 use crate::mesh::neighbours::PeerLink;
 use crate::mesh::tree::{LinkOrder, Ping};
 use crate::mesh::websocket::{Note, PeerSilence, Pulse, Socket, SocketFault, TICK};
-use crate::replica::Refusal;
 use crate::source::Source;
-use crate::transaction::Transaction;
 
 /// If the manager works on a batch for longer than this, more is gathered for the next one.
 const LONG_WORK: Duration = Duration::from_millis(100);
@@ -411,123 +411,6 @@ impl<'a> Receiving<'a> {
         }
         Ok(())
     }
-
-    /// Whether to submit a transaction. One with a `Time` always is.
-    async fn is_wanted(&mut self, transaction: &Transaction) -> bool {
-        if transaction.time.is_some() {
-            return true;
-        }
-        let name = transaction.name();
-        // A plain node forwards these without their `Time`: commits, or the parts of a document.
-        if name.source.is_reserved() {
-            return false;
-        }
-        let handle = &self.upstream.handle;
-        if name.source == handle.source() {
-            // A node never stamps its own transaction again: it has it, or has lost it.
-            if handle.count_on_from(&name).await {
-                self.account.leave_out_own(&name);
-            }
-            return false;
-        }
-        match self.account.memory.judge(&name.source, name.id) {
-            PlainVerdict::Submit => true,
-            PlainVerdict::RefusedBefore => false,
-            PlainVerdict::OutOfOrder => {
-                self.account.leave_out(&name.source, name.id);
-                self.status().left_out += 1;
-                false
-            }
-        }
-    }
-
-    /// Submits the gathered transactions.
-    fn submit(&mut self) {
-        let gathered = std::mem::take(&mut self.gathered);
-        {
-            let mut status = self.status();
-            status.heard = Some(wall_clock());
-            status.received += gathered.count();
-            let vclock = status.vclock.get_or_insert_default();
-            for (source, id) in gathered.transactions.iter().map(Transaction::stamp) {
-                if vclock.next_id(source) > 0 || vclock.sources() < MAX_PEER_SOURCES {
-                    vclock.advance(source, id);
-                }
-            }
-            let last = gathered.transactions.last().and_then(|transaction| transaction.time);
-            status.delay_ms = last.map(|time| wall_clock().micros_after(time) / 1000);
-        }
-        self.intake = Intake::Submitting(PeerBatch::submit(gathered, &self.upstream.handle));
-        self.lag.set(!std::mem::take(&mut self.has_heard_all));
-        self.long_work.set_after(LONG_WORK);
-    }
-
-    /// Takes in the answers for a batch. The stream ends if a transaction was not kept: what follows must not
-    /// hide that it is missing.
-    async fn settle(&mut self, answers: Vec<Submitted>) -> Result<(), ReceivingEnd> {
-        let Intake::Submitting(batch) = std::mem::take(&mut self.intake) else { return Ok(()) };
-        let (news, known) = news_and_known(&answers);
-        self.settle_fresh(&batch.fresh, &answers).await;
-        let now = wall_clock();
-        for answer in answers {
-            match answer {
-                Submitted::Accepted(record) => {
-                    let micros = now.micros_after(record.place.time);
-                    let delays = &self.upstream.handle.durations().delays;
-                    delays.observe(Duration::from_micros(micros));
-                }
-                Submitted::Known { .. } | Submitted::Refused(_) | Submitted::Void => (),
-                Submitted::Early { ahead_micros } => return Err(ReceivingEnd::Early(ahead_micros)),
-                Submitted::Unkept(error) => return Err(ReceivingEnd::Unkept(error)),
-            }
-        }
-        if let Some(link) = &self.link {
-            link.settle(news, known, self.gathered.transactions.is_empty());
-        }
-        self.backlog.settled(batch.count);
-        self.status().behind = self.backlog.lacking(self.waiting());
-        self.holds()?;
-        if batch.reaches_end {
-            self.reaches_end();
-        }
-        Ok(())
-    }
-
-    /// Takes in the answers for the transactions without `Time`.
-    async fn settle_fresh(&mut self, fresh: &[SubmittedFresh], answers: &[Submitted]) {
-        let before = self.account.left_out();
-        for sent in fresh {
-            let Some(answer) = answers.get(sent.index) else { break };
-            if self.account.answer(sent, answer)
-                && let Ok(Some((record, _))) = self.upstream.query.record(&sent.name).await
-                && record.transaction().is_ok_and(|known| !sent.is(&known))
-            {
-                self.account.differs(&sent.name);
-            }
-        }
-        self.status().left_out += self.account.left_out() - before;
-    }
-
-    /// Takes in the outcome of a base.
-    fn settle_base(&mut self, taken: Taken) -> Result<(), ReceivingEnd> {
-        self.intake = Intake::Idle;
-        match taken {
-            Taken::Taken => {
-                {
-                    let mut status = self.status();
-                    status.bases += 1;
-                    status.forget_comparison();
-                }
-                // What the peer sends after its base does not depend on this node's state.
-                self.dialed.generation = self.upstream.handle.generation();
-                Ok(())
-            }
-            // What the peer sends after the base is still all that the base does not cover.
-            Taken::Refused(Refusal::Needless) => Ok(()),
-            Taken::Refused(refusal) => Err(ReceivingEnd::BaseRefused(refusal)),
-            Taken::Failed(why) => Err(ReceivingEnd::BaseUnkept(why)),
-        }
-    }
 }
 
 impl Intake {
@@ -543,13 +426,4 @@ impl Intake {
             }
         })
     }
-}
-
-/// How many transactions were new, and how many known.
-fn news_and_known(answers: &[Submitted]) -> (u64, u64) {
-    answers.iter().fold((0, 0), |(news, known), answer| match answer {
-        Submitted::Accepted(_) => (news + 1, known),
-        Submitted::Known { .. } => (news, known + 1),
-        _ => (news, known),
-    })
 }
