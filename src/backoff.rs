@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_lasted_starts_it_anew() {
+    fn only_a_connection_that_lasted_resets_the_bound() {
         let mut backoff = Backoff::default();
         backoff.after(Duration::ZERO, 1.0);
         backoff.after(Duration::ZERO, 1.0);

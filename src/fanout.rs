@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_hears_once_of_what_happened_since_it_listened() {
+    fn each_listener_is_woken_once_for_all_events() {
         let fanout = Fanout::default();
         let first = fanout.subscribe();
         assert!(first.try_recv().is_ok() && first.try_recv().is_err());

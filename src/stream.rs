@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_was_told_to_be_readable() {
+    fn a_stream_is_readable_before_it_is_read() {
         let (mut here, mut there) = pair();
         smol::block_on(async {
             for text in ["one", "", "three"] {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_closed_still_reads() {
+    fn a_closed_stream_can_still_be_read() {
         let (mut here, mut there) = pair();
         smol::block_on(async {
             here.close().await.unwrap();

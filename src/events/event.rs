@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_by_whichever_is_shorter() {
+    fn a_change_is_sent_in_its_shorter_form() {
         let document = json!({"a": {"b": "x".repeat(10)}}).into();
         let operation = |path: &str, bytes: usize| {
             let patch = json!([{"op": "add", "path": path, "value": "x".repeat(bytes)}]);

@@ -156,7 +156,7 @@ mod tests {
     use crate::mesh::members::Reports;
 
     #[test]
-    fn whatever_a_peer_says_others_take_what_is_told_of_it() {
+    fn others_accept_a_report_whatever_a_peer_has_said() {
         let mut peer = UpstreamStatus::new("a\t:1".into(), Time::default());
         peer.node = Some("peer~00000000".into());
         (peer.behind, peer.delay_ms, peer.heard) = (Some(u64::MAX), Some(0), Some(Time::MAX));

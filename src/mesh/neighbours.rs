@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_peer_is_to_be_told_something_is_woken() {
+    fn an_upstream_with_a_ping_for_its_peer_is_woken() {
         smol::block_on(async {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lacking_behind_something_that_came_is_looked_for_in_its_turn() {
+    fn a_second_lack_is_found_after_its_own_time_limit() {
         smol::block_on(async {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());

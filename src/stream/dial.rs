@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_connects_to_whichever_of_its_addresses_listens() {
+    fn a_name_connects_to_an_address_that_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
         let nobody = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();

@@ -164,7 +164,7 @@ mod tests {
     use crate::source::Source;
 
     #[test]
-    fn a_reader_first_gets_what_it_needs_to_go_on_from() {
+    fn a_reader_first_gets_what_it_lacks() {
         let name = |id| Name::from(("main~00000000^1".parse().unwrap(), id));
         let plain = Hello::default();
         let node = |next, heals| {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_base_comes_only_what_it_does_not_cover() {
+    fn after_a_base_comes_only_what_it_does_not_cover() {
         let time = |micros| Time::from_micros(micros).unwrap();
         let source: Source = "a~00000000".parse().unwrap();
         let clock = [(source, Covered { next: 7, last: time(200) })].into();

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn large_documents_are_parts_as_large_as_may_be() {
+    fn large_documents_are_cut_into_the_largest_parts() {
         let list: Vec<_> = (0..20_000).map(|n| serde_json::json!({ "n": n })).collect();
         let parts = parts(serde_json::json!({ "a": { "list": list } }));
         let [_, full @ .., _] = &parts[..] else { panic!("there are many") };

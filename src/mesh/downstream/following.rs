@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_without_end_is_told_only_when_woken() {
+    fn reports_without_end_are_sent_only_after_a_wake_up() {
         let roster = Roster::default();
         let mut following = Following::begin(&roster);
         let mut context = Context::from_waker(Waker::noop());
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn no_wake_is_lost_to_one_who_looks_in_the_midst_of_it() {
+    fn no_wake_up_is_lost_if_the_version_is_seen_before_it() {
         let roster = Roster::default();
         let mut following = Following::begin(&roster);
         let wakes = Arc::new(Wakes::default());

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn all_at_the_end_share_what_is_sent() {
+    fn all_readers_at_the_end_share_frames() {
         smol::block_on(async {
             let (manager, handle) = Manager::in_memory("a~00000000".parse().unwrap());
             let _task = smol::spawn(manager.run());

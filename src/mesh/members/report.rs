@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_no_longer_than_it_is_said_to_be_at_most() {
+    fn no_report_is_longer_than_its_upper_bound() {
         let mut reports = valid();
         let report = &mut reports[0]["report"];
         let read = &mut report["reads"][0];
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_so() {
+    fn an_invalid_report_is_refused_with_a_reason() {
         let greater = json!(MAX_SAFE_INTEGER + 1);
         for (pointer, value, expected) in [
             ("/0/number", json!(-1), "invalid value"),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_as_others_take_it() {
+    fn an_address_is_reported_as_others_accept_it() {
         for address in ["a:1", &"x".repeat(MAX_ADDRESS_BYTES)] {
             assert_eq!(told_address(address), *address);
         }

@@ -102,7 +102,7 @@ fn another_life_takes_the_place_of_a_silent_one() {
 }
 
 #[test]
-fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
+fn a_restarted_process_is_heard_even_if_its_clock_went_back() {
     let now = Instant::now();
     let (mut other, mut first) = (Members::default(), Members::default());
     let pass = |from: &Members, to: &mut Members| {
@@ -128,7 +128,7 @@ fn a_process_that_begins_again_is_heard_even_if_its_clock_went_back() {
 }
 
 #[test]
-fn a_process_of_which_the_clock_went_back_far_goes_on_from_what_it_is_said_to_have_told() {
+fn a_process_goes_on_from_the_number_that_it_is_said_to_have_used() {
     let now = Instant::now();
     let micros = MICROS - 2 * MAX_AHEAD_MICROS;
     for (number, expected) in [(MICROS, MICROS + 1), (MAX_SAFE_INTEGER, MAX_SAFE_INTEGER)] {
@@ -143,7 +143,7 @@ fn a_process_of_which_the_clock_went_back_far_goes_on_from_what_it_is_said_to_ha
 }
 
 #[test]
-fn nodes_that_listen_everywhere_are_no_lives_of_one() {
+fn nodes_that_listen_at_all_addresses_are_different_nodes() {
     for (address, expected) in [
         ("10.0.0.7:8080", "a~11111111 2 60"),
         ("0.0.0.0:8080", "a~00000000 1 61, a~11111111 2 60"),
@@ -161,7 +161,7 @@ fn nodes_that_listen_everywhere_are_no_lives_of_one() {
 }
 
 #[test]
-fn a_reader_is_told_once_what_it_does_not_know() {
+fn a_reader_is_sent_each_report_once() {
     let (mut members, now) = (Members::default(), Instant::now());
     members.tell(report("own~00000000"), MICROS, now);
     for (from, node) in [(1, "a~00000000"), (1, "b~00000000"), (2, "c~00000000")] {
@@ -202,7 +202,7 @@ fn a_reader_is_told_once_what_it_does_not_know() {
 }
 
 #[test]
-fn what_is_kept_and_what_is_told_at_once_is_bounded() {
+fn the_kept_reports_and_each_message_are_bounded() {
     let (mut members, begin) = (Members::default(), Instant::now());
     members.tell(report("own~00000000"), MICROS, begin);
     for number in 0..2 * MOST_NODES as u64 {
@@ -280,7 +280,7 @@ impl Mesh {
 }
 
 #[test]
-fn in_any_mesh_each_node_comes_to_know_the_last_of_each_other_one() {
+fn in_any_mesh_each_node_gets_the_last_report_of_each_other() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (count, goes_back) = (random.usize(2..8), random.bool());

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_what_it_was() {
+    fn an_order_is_read_as_it_was_written() {
         for order in [
             LinkOrder::Lazy,
             LinkOrder::Eager(None),

@@ -85,7 +85,7 @@ fn of_links_that_bring_little_new_the_least_becomes_lazy_one_at_a_time() {
 }
 
 #[test]
-fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
+fn a_long_lack_is_asked_for_once_from_its_beginning() {
     let (mut tree, ids) = tree(4);
     ids[1..].iter().for_each(|id| tree.settle(*id, 0, KNOWN_IN_A_ROW, true));
     orders(&mut tree);
@@ -117,7 +117,7 @@ fn what_is_lacking_for_long_is_asked_for_once_from_where_it_begins() {
 }
 
 #[test]
-fn a_peer_that_says_more_than_can_be_kept_is_to_send_it() {
+fn a_peer_that_announces_too_much_must_send_it() {
     let (mut tree, ids) = tree(2);
     tree.settle(ids[1], 0, KNOWN_IN_A_ROW, true);
     orders(&mut tree);
@@ -180,7 +180,7 @@ fn links_between_two_nodes_go_the_same_way() {
 }
 
 #[test]
-fn what_a_process_has_is_known_from_what_it_sends_when_it_is_proven_to_be_there() {
+fn what_a_process_sends_counts_as_known_once_it_has_proven_itself() {
     let (mut tree, ids) = tree(2);
     let source: Source = "a".parse().unwrap();
     let known = |tree: &BroadcastTree, number| tree.known_of(&process(number)).cloned();
@@ -243,7 +243,7 @@ fn a_downstream_goes_on_from_where_nothing_is_left_out() {
 }
 
 #[test]
-fn beats_are_further_apart_if_many_hear_them() {
+fn announcements_are_rarer_if_there_are_many_readers() {
     for (readers, millis) in [(0, 100), (6, 100), (12, 200), (24, 400), (31, 500), (99, 500)] {
         assert_eq!(Herald::interval(readers).as_millis(), millis, "{readers}");
     }

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lacking_follows_from_what_is_told_comes_and_is_taken_in() {
+    fn the_backlog_follows_from_what_the_peer_says_and_brings() {
         // `t7`: the peer says that 7 are to come. `c2`: two come. `s2`: two are settled. Then how many are
         // lacking.
         for (happens, expected) in [

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_says_who_it_is() {
+    fn a_peer_names_itself_in_its_answer() {
         let read = |version: Option<&'static str>, node: Option<&[u8]>| {
             let mut headers = HeaderMap::new();
             if let Some(version) = version {

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_follows_from_what_happened_with_each_peer() {
+    fn hearing_follows_from_the_events_of_each_peer() {
         use Heard::{All, Less, Reachable};
         let table: [(&[&str], Heard, usize); 19] = [
             (&[], All, 0),

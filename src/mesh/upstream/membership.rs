@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dialed_and_kept_follows_from_what_was_given_and_told() {
+    fn peers_come_from_the_command_line_and_from_changes() {
         // The command line, the stored list, what happens; then who is dialed, and what is stored.
         for (given, kept, happens, current, added) in [
             ("", "", "", "", ""),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_peers_and_no_more() {
+    fn the_number_of_peers_is_bounded() {
         let mut membership = Membership::new(vec![], vec![], vec![]);
         let peer = |number: usize| format!("n{number}:1").parse().unwrap();
         for number in 0..MOST_PEERS {

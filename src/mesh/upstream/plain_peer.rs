@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_refused_stays_so_and_what_comes_after_later_ones_is_out_of_order() {
+    fn refused_transactions_stay_refused_and_late_ones_are_out_of_order() {
         use PlainVerdict::{OutOfOrder, RefusedBefore, Submit};
         let (mut memory, p): (_, Source) = (Memory::default(), "p".parse().unwrap());
         // Its Ids may have gaps, and it sends all of them again with every connection.

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_ends_with_what_has_not_failed_before() {
+    fn trouble_ends_with_an_event_that_did_not_fail_before() {
         for (happens, expected) in [
             ("c", "+"),
             ("ce", "++"),

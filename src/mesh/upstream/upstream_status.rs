@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_stream_goes_with_it() {
+    fn the_end_of_a_stream_resets_its_laziness_and_backlog() {
         let mut status = UpstreamStatus::new("a:1".into(), at(1));
         let ends: [fn(&mut UpstreamStatus); 2] = [
             |status| status.fail("lost".into(), None, Time::MAX),

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_is_told_from_a_bad_one() {
+    fn an_invalid_note_is_not_another_message() {
         for text in [r#"{"Other":1}"#, "{}", "17", "[]", "", "{", "\"End\"", r#"{"Id":1,"End":1}"#]
         {
             assert_eq!(Note::decode(text.as_bytes()), None, "{text}");

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pulse_says_nothing() {
+    fn other_payloads_are_an_empty_pulse() {
         for payload in ["", "hello", "behind", "behind -1", "behind x", "17", "behind 1e3"] {
             assert_eq!(Pulse::read(payload.as_bytes()), Pulse::default(), "{payload}");
         }

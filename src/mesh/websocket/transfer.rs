@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_it_was_sent_is_no_base() {
+    fn a_base_that_was_changed_on_the_way_is_refused() {
         let root = serde_json::json!({ "a": "x".repeat(2 * MAX_PIECE_BYTES) });
         let mut random = fastrand::Rng::with_seed(1);
         let base = random_base(&mut random, 100, Document::new(root).unwrap());
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_document_is_no_base() {
+    fn a_base_with_an_invalid_document_is_refused() {
         let base = random_base(&mut fastrand::Rng::with_seed(1), 1, Document::default());
         let deep = "[".repeat(128) + &"]".repeat(128);
         for (text, expected) in [("", "not JSON: EOF"), ("{}x", "not JSON"), (&deep, "not JSON")] {

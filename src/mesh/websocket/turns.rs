@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_is_written_when_it_is_sent() {
+    fn frames_are_written_when_they_are_flushed() {
         let mut context = Context::from_waker(Waker::noop());
         let mut stream = Turns::new(Holding::default(), 1);
         for _ in 0..2 {
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_ends_after_so_many_bytes_or_reads() {
+    fn a_turn_ends_after_some_bytes_or_reads() {
         let mut stream = Turns::new(EndlessInput(0), 64 << 10);
         for (bytes, reads) in [(1, 32), (100, 32), (4096, 16), (16 << 10, 4), (1 << 20, 1)] {
             assert_eq!(a_turn(&mut stream, bytes), reads, "{bytes}");
