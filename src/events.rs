@@ -87,7 +87,9 @@ impl EventStreams {
                 Timer::after(PACE).await;
             }
         };
-        let stopped = async { shutdown.recv().await.map_or((), |never| match never {}) };
+        let stopped = async {
+            let Err(_) = shutdown.recv().await;
+        };
         beats.or(stopped).await;
     }
 
@@ -161,9 +163,9 @@ impl EventStream {
             while inside.load(Ordering::Relaxed) && Instant::now() < limit {
                 Timer::after(PACE).await;
             }
-            EventStreamEnd::Stopping
+            Err(EventStreamEnd::Stopping)
         };
-        let end = self.send(&mut sink).or(stopped).await;
+        let Err(end) = self.send(&mut sink).or(stopped).await;
         sink.finish().await;
         match end {
             EventStreamEnd::BrokenOff(why) => log::log!(why.level(), "events to {address}: {end}"),
@@ -171,15 +173,8 @@ impl EventStream {
         }
     }
 
-    async fn send(&self, sink: &mut EventSink<'_>) -> EventStreamEnd {
-        match self.send_all(sink).await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        }
-    }
-
     /// Sends events until the stream ends.
-    async fn send_all(&self, sink: &mut EventSink<'_>) -> Result<Infallible, EventStreamEnd> {
+    async fn send(&self, sink: &mut EventSink<'_>) -> Result<Infallible, EventStreamEnd> {
         let watching = self.events.watches.watch(&self.part, &self.handle);
         let beats = watching.subscribe();
         sink.write(RETRY, "".into(), "").await?;

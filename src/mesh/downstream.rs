@@ -150,7 +150,7 @@ impl Downstream {
         let reader = Named { node, address: self.address };
         log::debug!("downstream {reader}: begins");
         let mut socket = Socket::accept(stream, read_ahead, LIMITS).await;
-        let end = self.send(&mut socket, shutdown).await;
+        let Err(end) = self.send(&mut socket, shutdown).await;
         match &end {
             SendingEnd::Closing { too_large } => {
                 if *too_large {
@@ -182,14 +182,7 @@ impl Downstream {
         log::debug!("downstream {reader}: {end}");
     }
 
-    async fn send(&self, socket: &mut Socket, shutdown: Receiver<Infallible>) -> SendingEnd {
-        match self.try_send(socket, shutdown).await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        }
-    }
-
-    async fn try_send(
+    async fn send(
         &self,
         socket: &mut Socket,
         shutdown: Receiver<Infallible>,
@@ -238,8 +231,6 @@ impl Downstream {
 
 /// Waits for `shutdown` to close.
 async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, SendingEnd> {
-    match shutdown.recv().await {
-        Ok(never) => match never {},
-        Err(_) => Err(SendingEnd::Stopping),
-    }
+    let Err(_) = shutdown.recv().await;
+    Err(SendingEnd::Stopping)
 }

@@ -81,15 +81,6 @@ pub struct Upstream {
     status: Arc<Mutex<UpstreamStatus>>,
 }
 
-/// The state that this node sent when it dialed.
-#[derive(Clone, Copy)]
-struct Dialed {
-    /// Its generation.
-    generation: u64,
-    /// Whether it asked for a base.
-    heals: bool,
-}
-
 impl Upstream {
     /// The task for `peer`, and its status for others to read.
     pub fn new(peer: Peer, means: &Means, room: Room) -> (Self, Arc<Mutex<UpstreamStatus>>) {
@@ -155,19 +146,16 @@ impl Upstream {
     /// Receives a stream and closes it. Returns why it ended, and how long it lasted.
     async fn receive(
         &self,
-        (mut socket, welcome, dialed): (Socket, Welcome, Dialed),
+        (mut socket, welcome, generation): (Socket, Welcome, u64),
         trouble: &mut PeerTrouble,
         memory: &mut Memory,
         shutdown: &Receiver<Infallible>,
     ) -> (ReceivingEnd, Duration) {
         let begin = Instant::now();
         let mut joining = Joining::new(self.named(welcome.node.as_ref()), self.room.clone());
-        let (welcome, joins) = ((&welcome, dialed), &mut joining);
+        let (welcome, joins) = ((&welcome, generation), &mut joining);
         let receiving = Receiving::begin(self, &mut socket, welcome, trouble, memory, joins);
-        let end = match receiving.run().or(stopping(shutdown)).await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        };
+        let Err(end) = receiving.run().or(stopping(shutdown)).await;
         if joining.is_under_way() || matches!(end, ReceivingEnd::BadBase(_)) {
             self.status().torn_bases += 1;
         }
@@ -189,7 +177,8 @@ impl Upstream {
         Named { node: node.map(Source::as_str), address: &self.peer }.to_string()
     }
 
-    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, Dialed), ReceivingEnd> {
+    /// Dials. Returns also the generation of the state that this node has sent.
+    async fn dial(&self, compares_own: bool) -> Result<(Socket, Welcome, u64), ReceivingEnd> {
         let timeout = async {
             Timer::after(DIAL_LIMIT).await;
             Err(ReceivingEnd::DialTimeout)
@@ -197,7 +186,6 @@ impl Upstream {
         let dialed = async {
             let state = self.handle.state();
             let (generation, heals) = (state.generation(), state.difference().is_some());
-            let dialed = Dialed { generation, heals };
             let mut vclock = state.stamps().clone();
             let (source, commits) =
                 (self.handle.source(), state.last_commit().map(|last| last.name.source));
@@ -210,14 +198,14 @@ impl Upstream {
             let hello = DialRequest {
                 vclock: &vclock,
                 commits: commits.as_ref(),
-                heals: dialed.heals,
+                heals,
                 source: &source,
                 // The peer must send all of it, also what this process has sent to it.
                 process: (!compares_own).then(|| self.neighbours.process(generation)),
                 token: token.as_deref(),
             };
             let (socket, welcome) = dial(&self.peer, &hello, &self.security).await?;
-            Ok((socket, welcome, dialed))
+            Ok((socket, welcome, generation))
         };
         dialed.or(timeout).await
     }
@@ -225,8 +213,6 @@ impl Upstream {
 
 /// Waits for `shutdown` to close.
 async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, ReceivingEnd> {
-    match shutdown.recv().await {
-        Ok(never) => match never {},
-        Err(_) => Err(ReceivingEnd::Stopping),
-    }
+    let Err(_) = shutdown.recv().await;
+    Err(ReceivingEnd::Stopping)
 }

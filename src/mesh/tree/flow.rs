@@ -48,7 +48,7 @@ impl Flow {
         }
     }
 
-    /// Follows an order of the reader at `position`; `announcement` is the current one. Returns the position
+    /// Follows an order of the reader at `position`; `now` is the current announcement. Returns the position
     /// at which to go on.
     ///
     /// # Errors
@@ -57,11 +57,11 @@ impl Flow {
         &mut self,
         order: LinkOrder,
         position: u64,
-        announcement: &Arc<Announcement>,
+        now: &Arc<Announcement>,
     ) -> Result<u64, UnknownPosition> {
         match (order, &*self) {
             (LinkOrder::Lazy, Self::Eager) => {
-                *self = Self::Lazy { first: announcement.clone(), last: announcement.clone() };
+                *self = Self::Lazy { first: now.clone(), last: now.clone() };
             }
             (LinkOrder::Eager(from), Self::Lazy { last, .. }) => {
                 let (from, told) = (from.unwrap_or_default(), last.length());
@@ -81,24 +81,20 @@ impl Flow {
 
     /// The next summary for the reader at `position`. `None` if nothing is new, or if the journal is sent
     /// there.
-    pub fn summary(
-        &mut self,
-        position: u64,
-        announcement: &Arc<Announcement>,
-    ) -> Option<ReaderSummary> {
+    pub fn summary(&mut self, position: u64, now: &Arc<Announcement>) -> Option<ReaderSummary> {
         if self.sends(position) {
             return None;
         }
         let Self::Lazy { last, .. } = self else { return None };
-        if announcement.length() <= last.length() {
+        if now.length() <= last.length() {
             return None;
         }
-        let said = if announcement.is_after(last) {
+        let said = if now.is_after(last) {
             ReaderSummary::Shared
         } else {
-            ReaderSummary::Own(announcement.since(last))
+            ReaderSummary::Own(now.since(last))
         };
-        *last = announcement.clone();
+        *last = now.clone();
         Some(said)
     }
 }

@@ -16,9 +16,10 @@ const MOST_HEARD: usize = 8;
 const MOST_SOURCES: usize = 1 << 16;
 
 /// What a link brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkMode {
     /// Transactions, in a stream that has begun and is not read to its end yet. It cannot become lazy.
+    #[default]
     Begun,
     /// Transactions.
     Eager,
@@ -35,7 +36,7 @@ struct HeardSummary {
 }
 
 /// The state of one link.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LinkState {
     process: Option<ProcessId>,
     pub mode: LinkMode,
@@ -63,23 +64,7 @@ pub struct LinkState {
 
 impl LinkState {
     pub fn new(process: Option<ProcessId>) -> Self {
-        Self {
-            process,
-            mode: LinkMode::Begun,
-            order: None,
-            received: VectorClock::default(),
-            theirs: VectorClock::default(),
-            is_proven: false,
-            proofs: 0,
-            asks_for_proof: true,
-            in_a_row: 0,
-            news: 0,
-            known: 0,
-            doublings: 0,
-            heard: VecDeque::new(),
-            position: None,
-            said: None,
-        }
+        Self { process, asks_for_proof: true, ..Self::default() }
     }
 
     pub fn is_of(&self, process: &ProcessId) -> bool {

@@ -43,7 +43,7 @@ use super::joining::{Joining, Taking};
 use super::plain_peer::{Account, Memory};
 use super::trouble::PeerTrouble;
 use super::upstream_status::Changing;
-use super::{Dialed, ITSELF, Upstream};
+use super::{ITSELF, Upstream};
 use crate::clock::Time;
 use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
 use crate::mesh::neighbours::PeerLink;
@@ -60,7 +60,8 @@ pub struct Receiving<'a> {
     socket: &'a mut Socket,
     trouble: &'a mut PeerTrouble,
     joining: &'a mut Joining,
-    dialed: Dialed,
+    /// The generation of the state that this node sent when it dialed.
+    generation: u64,
     begun: Time,
     is_patchmesh: bool,
     is_itself: bool,
@@ -112,11 +113,11 @@ enum ReceivingEvent {
 }
 
 impl<'a> Receiving<'a> {
-    /// Begins a stream. `dialed` is what this node has sent, `welcome` the peer's answer.
+    /// Begins a stream. `generation` is that of the state that this node has sent, `welcome` the peer's answer.
     pub fn begin(
         upstream: &'a Upstream,
         socket: &'a mut Socket,
-        (welcome, dialed): (&Welcome, Dialed),
+        (welcome, generation): (&Welcome, u64),
         trouble: &'a mut PeerTrouble,
         memory: &'a mut Memory,
         joining: &'a mut Joining,
@@ -142,7 +143,7 @@ impl<'a> Receiving<'a> {
             socket,
             trouble,
             joining,
-            dialed,
+            generation,
             begun,
             is_patchmesh,
             is_itself,
@@ -288,7 +289,7 @@ impl<'a> Receiving<'a> {
 
     /// Fails if the state that this node sent when it dialed is no longer right.
     fn holds(&self) -> Result<(), ReceivingEnd> {
-        let holds = self.upstream.handle.generation() == self.dialed.generation;
+        let holds = self.upstream.handle.generation() == self.generation;
         if holds { Ok(()) } else { Err(ReceivingEnd::Outdated) }
     }
 

@@ -10,10 +10,11 @@ use crate::mesh::named::Named;
 use crate::mesh::roster::Roster;
 
 /// The state of the connection to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerState {
     /// The peer is dialed for the first time.
+    #[default]
     Connecting,
     /// Its journal is received, and nothing is known to be wrong.
     Connected,
@@ -22,7 +23,7 @@ pub enum PeerState {
 }
 
 /// One upstream as `/peers` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct UpstreamStatus {
     /// The peer that is dialed.
     pub address: String,
@@ -133,30 +134,7 @@ impl UpstreamStatus {
 
     /// The status before the peer is dialed for the first time.
     pub fn new(address: String, now: Time) -> Self {
-        Self {
-            address,
-            node: None,
-            state: PeerState::Connecting,
-            since: now,
-            heard: None,
-            error: None,
-            failures: 0,
-            ahead_ms: None,
-            lazy: false,
-            read_to_end: false,
-            is_reached: None,
-            is_left_aside: false,
-            received: 0,
-            left_out: 0,
-            bases: 0,
-            torn_bases: 0,
-            behind: None,
-            delay_ms: None,
-            agrees: None,
-            divergence: None,
-            vclock: None,
-            divergences: 0,
-        }
+        Self { address, since: now, ..Self::default() }
     }
 
     /// Its name for people: the node, if it is known, and the address.

@@ -119,7 +119,7 @@ impl Receiving<'_> {
                     status.forget_comparison();
                 }
                 // What the peer sends after its base does not depend on this node's state.
-                self.dialed.generation = self.upstream.handle.generation();
+                self.generation = self.upstream.handle.generation();
                 Ok(())
             }
             // What the peer sends after the base is still all that the base does not cover.
