@@ -64,6 +64,7 @@ pub use past::JournalPast;
 pub use primary::{Hearing, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::Representation;
+pub use shares::Lag;
 pub use state::{Edition, LastCommit, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 

@@ -36,7 +36,7 @@ pub enum Stream {
     Tls(Box<tls::Tls>),
 }
 
-/// Why an accepted connection is not used.
+/// Why an accepted connection is not used. Without TLS each is used.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code))]
 pub enum Refused {

@@ -41,7 +41,7 @@ use crate::clock::VectorClock;
 use crate::source::Source;
 use link::{LinkMode, LinkState};
 
-pub use flow::{Flow, ReaderSummary, UnknownPosition};
+pub use flow::{Flow, ReaderSummary};
 pub use have::HaveSummary;
 pub use herald::{Announcement, Herald};
 pub use ping::{LinkOrder, Ping};

@@ -53,7 +53,7 @@ use upstream_status::Changing;
 pub use dialers::{Dialers, Done, Means, NotDone, PeerChange, Peers, kept};
 pub use hearing::hearing;
 pub use joining::Room;
-pub use membership::{MOST_PEERS, Membership, UnfitPeer};
+pub use membership::{Membership, UnfitPeer};
 pub use upstream_status::{Divergence, PeerState, UpstreamStatus};
 
 /// How long name resolution, connection and handshake may take together.

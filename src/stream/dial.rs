@@ -31,6 +31,7 @@ pub enum DialError {
     /// The connection failed in another way.
     Failed(io::Error),
     /// TLS with the host failed: why, and what to do.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
     Tls(String),
 }
 

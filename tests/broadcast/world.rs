@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use patchmesh::internals::clock::VectorClock;
 use patchmesh::internals::mesh::tree::{
-    Beat, Flow, Herald, LinkId, Order, Ping, Process, Said, Summary, Tree,
+    Announcement, BroadcastTree, Flow, HaveSummary, Herald, LinkId, LinkOrder, Ping, ProcessId,
+    ReaderSummary,
 };
 use patchmesh::internals::source::Source;
 

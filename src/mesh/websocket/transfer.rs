@@ -127,11 +127,6 @@ impl Assembler {
         self.0.is_some()
     }
 
-    /// How many bytes of the document's text have come, and how many it has.
-    pub fn progress(&self) -> (usize, usize) {
-        self.0.as_ref().map_or((0, 0), |begun| (begun.text.len(), begun.bytes))
-    }
-
     /// Takes in the next note. Returns the base when it is complete.
     ///
     /// # Errors

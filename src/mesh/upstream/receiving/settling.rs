@@ -112,7 +112,7 @@ impl Receiving<'_> {
     pub(super) fn settle_base(&mut self, taken: Taken) -> Result<(), ReceivingEnd> {
         self.intake = Intake::Idle;
         match taken {
-            Taken::Taken => {
+            Taken::InPlace => {
                 {
                     let mut status = self.status();
                     status.bases += 1;
