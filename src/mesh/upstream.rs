@@ -153,8 +153,9 @@ impl Upstream {
     ) -> (ReceivingEnd, Duration) {
         let begin = Instant::now();
         let mut joining = Joining::new(self.named(welcome.node.as_ref()), self.room.clone());
-        let (welcome, joins) = ((&welcome, generation), &mut joining);
-        let receiving = Receiving::begin(self, &mut socket, welcome, trouble, memory, joins);
+        let handshake = (&welcome, generation);
+        let receiving =
+            Receiving::begin(self, &mut socket, handshake, trouble, memory, &mut joining);
         let Err(end) = receiving.run().or(stopping(shutdown)).await;
         if joining.is_under_way() || matches!(end, ReceivingEnd::BadBase(_)) {
             self.status().torn_bases += 1;

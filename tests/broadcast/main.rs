@@ -1,8 +1,9 @@
 //! Every node of a mesh gets everything, once if nothing is wrong, and soon whatever is.
 //!
-//! A deterministic simulation of up to 1,000 nodes, each with the real
-//! [`BroadcastTree`](patchmesh::internals::mesh::tree::BroadcastTree), and of the links between them, each with a latency of its own. Links and nodes freeze (nobody is told), break and
-//! come back. No node ever accepts a transaction without those before it, and in the end each has all.
+//! A deterministic simulation of up to 1,000 nodes and of the links between them. Each node has the real
+//! [`BroadcastTree`](patchmesh::internals::mesh::tree::BroadcastTree), and each link a latency of its own. Links and nodes
+//! freeze (nobody is told), break and come back. No node ever accepts a transaction without those before it, and in
+//! the end each has all.
 //!
 //! `PATCHMESH_SEEDS=1000` runs so many seeds; where one fails, it is printed. The table of `docs/speed.md` is made by
 //! `cargo test --release --test broadcast -- --ignored --nocapture`.
