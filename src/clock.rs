@@ -41,7 +41,7 @@ impl Time {
         self.0.saturating_sub(other.0)
     }
 
-    /// The time so many microseconds before this one, but not before 1970.
+    /// The time this many microseconds before this one, but not before 1970.
     pub fn minus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_sub(micros))
     }

@@ -94,7 +94,7 @@ const CONTAINER_WEIGHT: u32 = 24;
 /// The additional weight of a name or a text that is not in place, besides its length.
 const LONG_WEIGHT: u32 = 16;
 
-/// The weight of a name of so many bytes.
+/// The weight of a name of this many bytes.
 fn name_weight(bytes: usize) -> u32 {
     VALUE_WEIGHT + long_weight(bytes)
 }

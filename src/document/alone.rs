@@ -5,8 +5,8 @@ use super::btree;
 use super::value::Repr;
 
 impl Value {
-    /// Whether more than `most` values in it are not shared, so that more than so many are freed if it is
-    /// dropped. This looks at no more than so many values.
+    /// Whether more than `most` values in it are not shared, and so are freed if it is dropped. This looks at
+    /// `most` values at most.
     pub fn has_alone_more_than(&self, most: usize) -> bool {
         let mut left = most;
         !self.all_alone(&mut left)

@@ -351,7 +351,7 @@ pub fn total<T: Item>(kids: &Kids<T>) -> (usize, Sum) {
     (kids.iter().map(|kid| kid.len as usize).sum(), sum)
 }
 
-/// Whether there are at most so many items.
+/// Whether there are at most this many items.
 pub fn is_at_most<T: Item>(kids: &Kids<T>, most: usize) -> bool {
     // No kid is empty.
     let mut left = if kids.len() > most { None } else { Some(most) };

@@ -149,7 +149,7 @@ impl<T: Item> Seek<T> for Nth {
     }
 }
 
-/// In a row of at most so many members all names are compared at once, and not one after the other, so that
+/// In a row of at most this many members all names are compared at once, and not one after the other, so that
 /// no branch depends on which one is found.
 const FEW: usize = 32;
 
@@ -167,7 +167,7 @@ impl WantedName<'_> {
     }
 }
 
-/// The last of so many places for which `holds` is true, if those come first; 0 if there is none. No branch
+/// The last of this many places for which `holds` is true, if those come first; 0 if there is none. No branch
 /// depends on what is found.
 #[inline]
 fn last_place(count: usize, holds: impl Fn(usize) -> bool) -> usize {

@@ -25,7 +25,7 @@ impl Value {
         self.pieces_of(PIECE_BYTES)
     }
 
-    /// Its JSON text in pieces of at least so many bytes each, except the last one.
+    /// Its JSON text in pieces of at least this many bytes each, except the last one.
     pub(crate) fn pieces_of(&self, bytes: usize) -> TextPieces {
         TextPieces { value: Some(self.clone()), from: TextPosition::new(), bytes }
     }

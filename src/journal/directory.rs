@@ -5,7 +5,7 @@
 //! journal                       the journal's first segment, see the format; held as well
 //! journal-0000000000070000      the segment that begins at this position; held as well
 //! base-0000000000150000         what stands for all before this position
-//! checkpoint-0000000000165536   the state after so many transactions, two of them at the most
+//! checkpoint-0000000000165536   the state after this many transactions; at most two are kept
 //! peers                         the peers that were added while the node ran, if any were
 //! ```
 //!

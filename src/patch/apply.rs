@@ -7,7 +7,7 @@ use super::operation::Patch;
 use super::pointer::resolve;
 use crate::document::Value;
 
-/// How many arrays and objects may lie in one another. With the value in the innermost one this
+/// How deep arrays and objects may be nested. With the value in the innermost one this
 /// makes 128 levels, the most that serde_json reads back.
 pub const MAX_DEPTH: usize = 127;
 

@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// Applies the patches, looks that none is longer than it may be, and says how many there are.
+    /// Applies the patches, checks that none is too long, and returns their number.
     fn applied(value: &Value, at: &str, most: usize) -> usize {
         let mut document = Document::new(json!({"before": 1, "list": [0, [2]], "a/b": 7})).unwrap();
         let at = PointerBuf::parse(at).unwrap();

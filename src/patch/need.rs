@@ -25,7 +25,7 @@ pub struct Requirement {
 enum Needed {
     /// The value.
     Value,
-    /// A container with room: an object, or an array of at least so many elements; none if no array will do.
+    /// A container with room: an object, or an array of at least this many elements; none if no array will do.
     Room(Option<usize>),
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-/// How many entries lie in one row at most.
+/// How many entries a row has at most.
 const ROW: usize = 64;
 
-/// A row with so many entries is left as it is if it has no free slot for the next one.
+/// A row with this many entries is left as it is if it has no free slot for the next one.
 const MANY: usize = ROW / 2;
 
 /// A row that has this many bytes takes no more entries, so that large entries are freed one by one.
@@ -107,7 +107,7 @@ impl<T: Clone> Sequence<T> {
         low
     }
 
-    /// Appends an entry of about so many bytes.
+    /// Appends an entry of about this many bytes.
     pub fn push(&mut self, entry: T, bytes: usize) {
         let free = self.rows.last().filter(|_| self.last_bytes < ROW_BYTES);
         let slot = free.and_then(|row| row.slots.get((self.end - row.start) as usize));

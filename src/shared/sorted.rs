@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// How many entries lie in one row at most.
+/// How many entries a row has at most.
 const ROW: usize = 128;
 
 /// Two neighbouring rows that have no more entries together are put into one.

@@ -100,7 +100,7 @@ impl Disk {
         Arc::new(DiskFile { disk: self.clone(), position })
     }
 
-    /// Appends so many records; the Id of each is its position.
+    /// Appends this many records; the Id of each is its position.
     fn append(&self, journal: &mut FileJournal, count: u64) {
         let begin = journal.reader().length();
         self.0.lock().unwrap().length[1] = begin + count;
