@@ -78,7 +78,7 @@ mod value;
 pub use digest::{Digest, Hash};
 pub use equality::equal;
 pub use to_text::TextPieces;
-pub use value::{Kind, Value};
+pub use value::{Value, ValueKind};
 
 use name::INLINE_BYTES;
 

@@ -1,7 +1,7 @@
 //! No patch makes the document deeper or heavier than the protocol's limits, nor the node work
 //! without bound; up to the limits everything applies. Every node refuses at the same place.
 
-use patchmesh::internals::document::{Kind, Value};
+use patchmesh::internals::document::{Value, ValueKind};
 use patchmesh::internals::patch::{
     Document, MAX_COPIED, MAX_DEPTH, MAX_WEIGHT, PatchError, Reason, parse,
 };
@@ -25,12 +25,12 @@ fn refused<T>(operation: usize, path: &str, reason: Reason) -> Result<T, PatchEr
 /// The value with the length in place of each long text: enough to compare a large document by.
 fn shape(value: &Value) -> serde_json::Value {
     match value.kind() {
-        Kind::String => match value.as_str().unwrap() {
+        ValueKind::String => match value.as_str().unwrap() {
             text if text.len() > 1000 => text.len().into(),
             text => text.into(),
         },
-        Kind::Array => value.elements().map(shape).collect(),
-        Kind::Object => {
+        ValueKind::Array => value.elements().map(shape).collect(),
+        ValueKind::Object => {
             value.members().map(|(name, value)| (name.to_owned(), shape(value))).collect()
         }
         _ => serde_json::to_value(value).unwrap(),
@@ -40,9 +40,9 @@ fn shape(value: &Value) -> serde_json::Value {
 /// The weight as the protocol defines it.
 fn weight(value: &Value) -> u64 {
     16 + match value.kind() {
-        Kind::String => long(value.as_str().unwrap()),
-        Kind::Array => 24 + value.elements().map(weight).sum::<u64>(),
-        Kind::Object => {
+        ValueKind::String => long(value.as_str().unwrap()),
+        ValueKind::Array => 24 + value.elements().map(weight).sum::<u64>(),
+        ValueKind::Object => {
             let members = value.members().map(|(name, value)| 16 + long(name) + weight(value));
             24 + members.sum::<u64>()
         }

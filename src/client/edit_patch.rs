@@ -1,6 +1,6 @@
 //! What was edited in a value, as a patch that does not apply if somebody else has changed the same.
 
-use crate::document::{Kind, Value};
+use crate::document::{Value, ValueKind};
 use crate::patch::{Operation, Patch, PointerBuf};
 
 /// An edit.
@@ -35,12 +35,14 @@ impl EditPatch {
             return;
         }
         match (old.kind(), new.kind()) {
-            (Kind::Object, Kind::Object) => self.compare_members(place, old, new, is_tested),
+            (ValueKind::Object, ValueKind::Object) => {
+                self.compare_members(place, old, new, is_tested)
+            }
             // An element has no name: another one may be at its index by now.
-            (Kind::Array, Kind::Array) if old.len() == new.len() => {
+            (ValueKind::Array, ValueKind::Array) if old.len() == new.len() => {
                 self.compare_elements(place, old, new, is_tested);
             }
-            (Kind::Array, Kind::Array) => {
+            (ValueKind::Array, ValueKind::Array) => {
                 if !is_tested {
                     self.test(place, old);
                 }

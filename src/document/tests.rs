@@ -1,7 +1,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Digest, Hash, Kind, TextPieces, Value};
+use super::{Digest, Hash, TextPieces, Value, ValueKind};
 
 fn read(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -146,8 +146,8 @@ fn as_deep_as_is_allowed_is_read_changed_written_and_dropped_on_a_small_stack() 
             let shared = value.clone();
             fn set(value: &mut Value) {
                 match value.kind() {
-                    Kind::Array => value.change_element(0, set).unwrap(),
-                    Kind::Object => value.change_member("a", set).unwrap(),
+                    ValueKind::Array => value.change_element(0, set).unwrap(),
+                    ValueKind::Object => value.change_member("a", set).unwrap(),
                     _ => *value = 2u64.into(),
                 }
             }

@@ -56,7 +56,7 @@ pub enum Repr {
 
 /// What kind of value it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -173,14 +173,14 @@ impl Value {
     }
 
     /// What kind of value it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ValueKind {
         match &self.0 {
-            Repr::Null => Kind::Null,
-            Repr::Bool(_) => Kind::Bool,
-            Repr::Int(_) | Repr::Uint(_) | Repr::Float(_) => Kind::Number,
-            Repr::Short(..) | Repr::Text(_) => Kind::String,
-            Repr::Array { .. } | Repr::LongArray { .. } => Kind::Array,
-            Repr::Object { .. } | Repr::LongObject { .. } => Kind::Object,
+            Repr::Null => ValueKind::Null,
+            Repr::Bool(_) => ValueKind::Bool,
+            Repr::Int(_) | Repr::Uint(_) | Repr::Float(_) => ValueKind::Number,
+            Repr::Short(..) | Repr::Text(_) => ValueKind::String,
+            Repr::Array { .. } | Repr::LongArray { .. } => ValueKind::Array,
+            Repr::Object { .. } | Repr::LongObject { .. } => ValueKind::Object,
         }
     }
 

@@ -8,7 +8,7 @@ use super::pointer::{
     resolve,
 };
 use super::{Document, MAX_DEPTH, MAX_WEIGHT, PointerBuf};
-use crate::document::{Kind, Value, equal};
+use crate::document::{Value, ValueKind, equal};
 
 /// How much of a value an error shows, in bytes.
 const EXCERPT_BYTES: usize = 64;
@@ -228,9 +228,9 @@ fn put(root: &mut Value, path: &str, value: &mut Value) -> Lookup<PutTarget> {
         return Ok(PutTarget::Value);
     };
     change(root, parent, |container| match container.kind() {
-        Kind::Object if container.swap_member(&token.name(), value) => Ok(PutTarget::Value),
-        Kind::Object => Ok(PutTarget::Gap),
-        Kind::Array => {
+        ValueKind::Object if container.swap_member(&token.name(), value) => Ok(PutTarget::Value),
+        ValueKind::Object => Ok(PutTarget::Gap),
+        ValueKind::Array => {
             let length = container.len();
             let index = match token.text {
                 "-" => length,
@@ -247,12 +247,12 @@ fn put(root: &mut Value, path: &str, value: &mut Value) -> Lookup<PutTarget> {
 fn take(root: &mut Value, path: &str, taken: &mut Value) -> Lookup<()> {
     let (parent, token) = Token::split_last(path).ok_or(Reason::RemoveWhole)?;
     change(root, parent, |container| match container.kind() {
-        Kind::Object => {
+        ValueKind::Object => {
             let name = token.name();
             let is_there = container.take_member(&name, taken);
             if is_there { Ok(()) } else { Err(no_member(name)) }
         }
-        Kind::Array => {
+        ValueKind::Array => {
             let length = container.len();
             let index = token.index(length, length)?;
             let is_there = container.take_element(index, taken);

@@ -4,7 +4,7 @@
 //! is used, so that plain nodes can apply the patches too.
 
 use super::Pointer;
-use crate::document::{Kind, Value};
+use crate::document::{Value, ValueKind};
 
 /// The length of the brackets around the operations of a patch.
 const BRACKETS: usize = 2;
@@ -118,8 +118,8 @@ impl Operations {
         };
         let is_split = beginning.len() > room && !value.is_empty();
         let text = match value.kind() {
-            Kind::Array if is_split => b"[]".to_vec(),
-            Kind::Object if is_split => b"{}".to_vec(),
+            ValueKind::Array if is_split => b"[]".to_vec(),
+            ValueKind::Object if is_split => b"{}".to_vec(),
             _ if beginning.len() > room => value.to_text(),
             _ => beginning,
         };
@@ -138,7 +138,7 @@ impl Container {
     fn take_next(&mut self) -> Option<(String, Value)> {
         let index = self.next;
         self.next += 1;
-        if self.value.kind() == Kind::Array {
+        if self.value.kind() == ValueKind::Array {
             return self.value.element(index).map(|element| (index.to_string(), element.clone()));
         }
         let member = self.value.members_from(index).next();

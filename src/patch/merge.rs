@@ -2,7 +2,7 @@
 
 use super::PointerBuf;
 use super::operation::{Operation, Patch};
-use crate::document::{Kind, Value};
+use crate::document::{Value, ValueKind};
 
 /// The patch that does to `target` what the merge patch `wanted` says.
 ///
@@ -10,7 +10,7 @@ use crate::document::{Kind, Value};
 /// they were, and applies after a late arrival too. Only what is removed has to be there.
 pub fn merge(target: &Value, wanted: Value) -> Patch {
     let mut operations = Vec::new();
-    if (target.kind(), wanted.kind()) == (Kind::Object, Kind::Object) {
+    if (target.kind(), wanted.kind()) == (ValueKind::Object, ValueKind::Object) {
         merge_members(target, &wanted, &mut PointerBuf::new(), &mut operations);
     } else {
         let (path, value) = (PointerBuf::new(), without_nulls(wanted));
@@ -29,9 +29,11 @@ fn merge_members(
         let found = target.member(name);
         place.push_back(name);
         match (found.map(Value::kind), wanted.kind()) {
-            (None, Kind::Null) => (),
-            (Some(_), Kind::Null) => operations.push(Operation::Remove { path: place.clone() }),
-            (Some(Kind::Object), Kind::Object) => {
+            (None, ValueKind::Null) => (),
+            (Some(_), ValueKind::Null) => {
+                operations.push(Operation::Remove { path: place.clone() })
+            }
+            (Some(ValueKind::Object), ValueKind::Object) => {
                 found.into_iter().for_each(|found| merge_members(found, wanted, place, operations));
             }
             _ => {
@@ -45,13 +47,13 @@ fn merge_members(
 
 /// The value that a merge patch makes of nothing: its nulls remove nothing, and are left out.
 pub(super) fn without_nulls(mut wanted: Value) -> Value {
-    if wanted.kind() != Kind::Object {
+    if wanted.kind() != ValueKind::Object {
         return wanted;
     }
     for (name, value) in wanted.clone().members() {
         match value.kind() {
-            Kind::Null => _ = wanted.remove_member(name),
-            Kind::Object => _ = wanted.set_member(name, without_nulls(value.clone())),
+            ValueKind::Null => _ = wanted.remove_member(name),
+            ValueKind::Object => _ = wanted.set_member(name, without_nulls(value.clone())),
             _ => (),
         }
     }

@@ -4,7 +4,7 @@ use super::error::{PatchError, Reason};
 use super::operation::{Operation, Patch};
 use super::pointer::below;
 use super::{Document, PointerBuf, find};
-use crate::document::{Kind, Value, equal};
+use crate::document::{Value, ValueKind, equal};
 
 /// How many operations of a patch are tried, if their paths do not say which one it was: each may take a
 /// comparison of large values.
@@ -77,7 +77,7 @@ impl PatchStep {
 /// Which element of which array is at a path, if one is: `-` is the last one.
 fn element(path: &PointerBuf, document: &Document) -> Option<(PointerBuf, usize)> {
     let (array, token) = path.split_back()?;
-    let found = find(document.root(), array).filter(|value| value.kind() == Kind::Array)?;
+    let found = find(document.root(), array).filter(|value| value.kind() == ValueKind::Array)?;
     let index = match token.encoded() {
         "-" => found.len().checked_sub(1),
         index => index_of(index),
@@ -208,8 +208,8 @@ impl Requirement {
         let Some(value) = find(document.root(), &self.pointer) else { return Finding::Nothing };
         match (self.what, value.kind()) {
             (Needed::Value, _) => Finding::Value(value.clone()),
-            (Needed::Room(_), Kind::Object) => Finding::Object,
-            (Needed::Room(least), Kind::Array) => {
+            (Needed::Room(_), ValueKind::Object) => Finding::Object,
+            (Needed::Room(least), ValueKind::Array) => {
                 Finding::Array(least.is_some_and(|least| value.len() >= least))
             }
             (Needed::Room(_), _) => Finding::NoContainer,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use memchr::{memchr2, memrchr2};
 
 use super::error::Reason;
-use crate::document::{Kind, Value};
+use crate::document::{Value, ValueKind};
 
 /// What was found, or why nothing was. An error is rare, so it takes little room.
 pub type Lookup<T> = Result<T, Box<Reason>>;
@@ -19,11 +19,11 @@ pub fn resolve<'a>(root: &'a Value, mut pointer: &str) -> Lookup<&'a Value> {
     let mut value = root;
     while let Some((token, rest)) = Token::split_first(pointer) {
         value = match value.kind() {
-            Kind::Object => {
+            ValueKind::Object => {
                 let name = token.name();
                 value.member(&name).ok_or_else(|| no_member(name))?
             }
-            Kind::Array => {
+            ValueKind::Array => {
                 let length = value.len();
                 let index = token.index(length, length)?;
                 value.element(index).ok_or_else(|| no_element(token, length))?
@@ -43,12 +43,12 @@ pub fn change<R>(
 ) -> Lookup<R> {
     let Some((token, rest)) = Token::split_first(pointer) else { return change_it(value) };
     match value.kind() {
-        Kind::Object => {
+        ValueKind::Object => {
             let name = token.name();
             let changed = value.change_member(&name, |member| change(member, rest, change_it));
             changed.unwrap_or_else(|| Err(no_member(name)))
         }
-        Kind::Array => {
+        ValueKind::Array => {
             let length = value.len();
             let index = token.index(length, length)?;
             let changed = value.change_element(index, |element| change(element, rest, change_it));
@@ -161,12 +161,12 @@ pub fn no_element(token: Token, length: usize) -> Box<Reason> {
 #[cold]
 pub fn not_a_container(value: &Value, token: Token) -> Box<Reason> {
     let kind = match value.kind() {
-        Kind::Null => "null",
-        Kind::Bool => "a boolean",
-        Kind::Number => "a number",
-        Kind::String => "a string",
-        Kind::Array => "an array",
-        Kind::Object => "an object",
+        ValueKind::Null => "null",
+        ValueKind::Bool => "a boolean",
+        ValueKind::Number => "a number",
+        ValueKind::String => "a string",
+        ValueKind::Array => "an array",
+        ValueKind::Object => "an object",
     };
     Reason::NotAContainer { kind: kind.into(), token: token.name().into_owned() }.into()
 }

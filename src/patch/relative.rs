@@ -3,7 +3,7 @@
 use super::operation::Operation;
 use super::pointer::below;
 use super::{Pointer, PointerBuf, find};
-use crate::document::{Kind, Value};
+use crate::document::{Value, ValueKind};
 
 /// What `operations` did to a part, as operations on that part alone; `document` is the whole document after
 /// them. None if only the part's new value, if it has one, can say what happened: the part was put there or
@@ -109,7 +109,7 @@ impl Part<'_> {
         let Some(own) = below(self.pointer, parent) else { return false };
         let parent = Pointer::parse(parent).expect("it is the beginning of a pointer, up to a /");
         // If this was an array before, an operation has replaced it, and the part with it.
-        if find(self.document, parent).is_some_and(|parent| parent.kind() != Kind::Array) {
+        if find(self.document, parent).is_some_and(|parent| parent.kind() != ValueKind::Array) {
             return false;
         }
         let own = own.split('/').nth(1).unwrap_or_default();

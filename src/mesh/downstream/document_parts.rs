@@ -6,7 +6,7 @@
 
 use std::iter::Peekable;
 
-use crate::document::Kind;
+use crate::document::ValueKind;
 use crate::patch::{Cut, Document, PointerBuf};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::Transaction;
@@ -37,7 +37,7 @@ impl Parts {
     pub fn new(document: &Document) -> Self {
         let (root, at) = (document.root().clone(), PointerBuf::new());
         let rest = match root.kind() {
-            Kind::Object => Cut::inside(root, &at, MOST_PAYLOAD_BYTES),
+            ValueKind::Object => Cut::inside(root, &at, MOST_PAYLOAD_BYTES),
             _ => Cut::whole(root, &at, MOST_PAYLOAD_BYTES),
         };
         Self { rest: rest.peekable(), id: FIRST_ID }
