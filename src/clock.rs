@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_covers_what_has_seen_no_more() {
+    fn a_clock_covers_clocks_that_have_seen_no_more() {
         let clock = |entries: &[(&str, u64)]| -> VectorClock {
             entries.iter().map(|(source, next)| (source.parse().unwrap(), *next)).collect()
         };

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_heavy_is_dropped_on_one_thread_and_what_is_light_here() {
+    fn heavy_values_are_dropped_on_one_thread_and_light_ones_here() {
         let (tell, told) = channel();
         let here = thread::current().id();
         let mut threads = Vec::new();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_where_the_queue_is_full_or_there_is_no_thread() {
+    fn a_value_is_dropped_here_if_the_queue_is_full_or_there_is_no_thread() {
         let drops = Drops::start(2);
         let (tell, told) = channel();
         let new = |go_on| Box::new(DropProbe { tell: tell.clone(), go_on });

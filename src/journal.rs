@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_in_memory_is_gone_by_chunks() {
+    fn records_in_memory_are_dropped_by_chunks() {
         smol::block_on(async {
             let mut journal = Journal::in_memory();
             let reader = journal.reader();

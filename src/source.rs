@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_a_source_says_what_it_is_for() {
+    fn the_form_of_a_source_says_its_kind() {
         // A source, its name if it has the form of a life, and whether it is reserved.
         let table = [
             ("a~00000000", Some("a"), false),

@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn what_plain_nodes_write_is_read() {
+    fn transactions_of_plain_nodes_are_read() {
         let expected = Transaction { payload: "[]".into(), ..transaction(None) };
         for text in [
             "{\"Payload\":\"[]\",\"Id\":7,\"Source\":\"a~1\"}\n",

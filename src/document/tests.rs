@@ -251,7 +251,7 @@ impl Range for Map<String, Json> {
 }
 
 #[test]
-fn random_changes_lead_to_what_serde_json_has() {
+fn random_changes_lead_to_the_value_of_serde_json() {
     let rounds = std::env::var("PATCHMESH_RANDOM_ROUNDS").ok();
     let rounds: u64 = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(6);
     for seed in 0..rounds {
@@ -363,7 +363,7 @@ fn a_digest_is_that_of_the_text() {
 }
 
 #[test]
-fn what_nobody_else_holds_is_counted() {
+fn values_that_are_not_shared_are_counted() {
     let small = r#"{"a":[1,[2,"a text that is longer"],{}],"b":{"c":null}}"#;
     let large: Vec<u64> = (0..10_000).collect();
     let large = json!({"list": large, "members": (0..5000).map(|n| (n.to_string(), json!(n))).collect::<Map<_, _>>()});

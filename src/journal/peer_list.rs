@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_what_is_not_ours_is_set_aside() {
+    fn a_list_is_read_back_and_an_unknown_file_is_set_aside() {
         let directory = std::env::temp_dir().join(format!("peer-list-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let list = PeerList::of(&directory);

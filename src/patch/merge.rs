@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_rfc_7396_give_what_it_says() {
+    fn the_examples_of_rfc_7396_give_its_results() {
         let table = [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_touched() {
+    fn a_merge_touches_only_the_members_that_it_names() {
         let target: Value =
             json!({"a": {"b/c": 1, "~": 2, "": 3}, "list": [{"x": null}], "z": 1}).into();
         let wanted = json!({"a": {"b/c": 7, "~": null, "gone": null}, "z": 1, "new": {"n": null}});

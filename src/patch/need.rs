@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operation_needs_is_where_it_looks_for_it() {
+    fn an_operation_needs_a_value_or_room_at_a_place() {
         let own = |pointer: &str| Err(NoRequirement::Own(PointerBuf::parse(pointer).unwrap()));
         let at = |pointer: &str| Ok((pointer.to_owned(), Needed::Value));
         let room = |pointer: &str, least| Ok((pointer.to_owned(), Needed::Room(least)));
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_changes_only_by_what_matters() {
+    fn a_finding_changes_only_if_the_need_does() {
         let need = |pointer: &str, what| Requirement {
             pointer: PointerBuf::parse(pointer).unwrap(),
             what,
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_tell_what_cannot_have_changed_it() {
+    fn operations_are_ruled_out_by_their_paths() {
         for (pointer, patch, expected) in [
             ("/a/b", r#"[{"op":"add","path":"/a","value":1}]"#, true),
             ("/a/b", r#"[{"op":"add","path":"/a/b/c","value":1}]"#, true),

@@ -149,7 +149,7 @@ mod tests {
     use crate::patch::parse;
 
     #[test]
-    fn what_others_hand_us_is_what_its_text_says() {
+    fn a_patch_of_json_patch_becomes_that_of_its_text() {
         let text = r#"[{"op":"add","path":"/a","value":[1.5,null]},{"op":"remove","path":"/b"},{"op":"replace","path":"","value":{}},{"op":"move","from":"/a","path":"/c/-"},{"op":"copy","from":"/c","path":"/~1"},{"op":"test","path":"/x","value":"y"}]"#;
         let patch = parse(text).unwrap();
         let theirs: json_patch::Patch = serde_json::from_str(text).unwrap();

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_has_what_is_done_in_it() {
+    fn operations_in_a_part_are_found() {
         let document =
             json!({"a": {"b": 1, "ab": {}}, "ab": 2, "l": [[1], [2], [3]], "o": {"1": 1, "2": 2}});
         let same = "[]";
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn who_applies_what_is_within_has_the_part() {
+    fn the_operations_within_a_part_lead_to_its_new_value() {
         let mut random = fastrand::Rng::with_seed(11);
         let (mut within, mut changed, mut anew) = (0, 0, 0);
         for _ in 0..20_000 {

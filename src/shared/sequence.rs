@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_copies_nothing() {
+    fn an_append_copies_nothing() {
         let mut sequence = Sequence::default();
         (0..10).for_each(|number| sequence.push(number, 1));
         let earlier = sequence.clone();

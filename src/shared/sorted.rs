@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_at_its_end_or_shrinks_has_few_rows() {
+    fn a_list_that_grows_at_its_end_or_shrinks_has_few_rows() {
         let mut list = Sorted::default();
         for number in 0..10 * ROW {
             list.insert(list.partition_point(|_| true), number);

@@ -13,7 +13,7 @@ fn stamped(source: &Source, id: u64) -> Ids<'_> {
 }
 
 #[test]
-fn what_a_clock_covers_is_left_out_by_whole_blocks() {
+fn whole_blocks_that_a_clock_covers_are_skipped() {
     let (a, b) = (source("a"), source("b"));
     let mut index = BlockIndex::default();
     assert_eq!(index.next_uncovered(0, &clock(&[])), 0);
@@ -45,7 +45,7 @@ fn what_a_clock_covers_is_left_out_by_whole_blocks() {
 }
 
 #[test]
-fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
+fn lacking_records_are_counted_exactly_unless_ids_have_gaps() {
     let (a, b) = (source("a"), source("b"));
     let mut index = BlockIndex::default();
     // Three blocks of a, and the beginning of a fourth, in which every other one is of b; and named ones.
@@ -98,7 +98,7 @@ fn what_a_clock_lacks_is_counted_without_gaps_and_at_most_with_them() {
 }
 
 #[test]
-fn a_transaction_is_looked_for_where_it_may_be() {
+fn a_transaction_is_looked_for_only_in_likely_blocks() {
     let (a, b) = (source("a"), source("b"));
     let mut index = BlockIndex::after(0, 4 * BLOCK);
     for id in 0..BLOCK + 20 {

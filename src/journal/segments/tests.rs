@@ -292,7 +292,7 @@ fn readers_see_one_journal_whichever_files_it_has() {
 }
 
 #[test]
-fn what_is_dropped_while_it_is_read_is_no_damage() {
+fn a_part_dropped_while_it_is_read_is_no_damage() {
     for checks in [false, true] {
         // After a start nothing is in memory.
         let disk = Disk::of(&four_files().0.files());
@@ -431,7 +431,7 @@ fn a_last_batch_that_is_torn_is_cut_off_in_the_last_file_only() {
 }
 
 #[test]
-fn a_long_file_is_followed_by_another_and_what_cannot_be_begun_is_begun_later() {
+fn a_long_file_is_followed_by_another_which_may_be_begun_later() {
     let disk = Disk::new();
     let (mut journal, _) = disk.open().unwrap();
     let megabyte = |id: u64| {
@@ -456,7 +456,7 @@ fn a_long_file_is_followed_by_another_and_what_cannot_be_begun_is_begun_later() 
 }
 
 #[test]
-fn memory_is_bounded_by_what_is_there() {
+fn dropped_parts_take_no_memory() {
     let disk = Disk::new();
     let (mut journal, _) = disk.open().unwrap();
     let reader = journal.reader();
