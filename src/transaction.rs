@@ -176,27 +176,25 @@ impl Record {
     /// Encodes the transaction at `place`, with its name if that is not its stamp, and the hash of the
     /// request that made it.
     pub fn of(place: Place, named: Option<Name>, payload: &str, request: Option<&str>) -> Self {
-        let Place { time, source, id } = &place;
-        let time = Some(*time);
-        let (by, commit) = (None, None);
-        let line = Encoding { source, id: *id, payload, time, by, request, commit };
-        let line = match &named {
-            None => line,
-            Some(name) => {
-                Encoding { source: &name.source, id: name.id, by: Some((source, *id)), ..line }
-            }
-        };
-        let line = line.text().into();
-        Self { place, named: named.map(Box::new), line }
+        Self::encoded(place, named, payload, request, None)
     }
 
     /// Encodes the commit at `place`.
     pub fn commit(place: Place, commit: &Commit) -> Self {
-        let Place { time, source, id } = &place;
-        let (payload, time) = (COMMIT_PAYLOAD, Some(*time));
-        let (by, request, commit) = (None, None, Some(commit));
-        let line = Encoding { source, id: *id, payload, time, by, request, commit }.text().into();
-        Self { place, named: None, line }
+        Self::encoded(place, None, COMMIT_PAYLOAD, None, Some(commit))
+    }
+
+    fn encoded(
+        place: Place,
+        named: Option<Name>,
+        payload: &str,
+        request: Option<&str>,
+        commit: Option<&Commit>,
+    ) -> Self {
+        let (time, by) = (Some(place.time), by(&place, named.as_ref()));
+        let (source, id) = name(&place, named.as_ref());
+        let line = Encoding { source, id, payload, time, by, request, commit }.text().into();
+        Self { place, named: named.map(Box::new), line }
     }
 
     /// The record whose line a journal has; none if the line has no `Time`.
