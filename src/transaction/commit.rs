@@ -14,8 +14,7 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use serde::ser::{SerializeStruct, Serializer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{MemberName, Name};
 use crate::clock::{MAX_SAFE_INTEGER, Time};
@@ -25,11 +24,13 @@ use crate::source::{MAX_EPOCH, Source};
 const HASH_DIGITS: usize = 32;
 
 /// Says which part of the history is final.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct Commit {
     /// The epoch, from 1 to [`MAX_EPOCH`]: it decides which of several chains of commits counts.
     pub epoch: u64,
     /// The last commit that the primary knew, of a lesser epoch, when it began this one.
+    #[serde(serialize_with = "serialize_after")]
     pub after: Option<Name>,
     /// The greatest time in the primary's journal two seconds before, or the least time of what this commit
     /// leaves out, if that is less: a transaction that reaches the primary in time never becomes void.
@@ -39,6 +40,7 @@ pub struct Commit {
     /// How long before `until` the floor is, in seconds, at least 1.
     pub horizon: u64,
     /// The hash of the document at the commit: 32 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<Box<str>>,
 }
 
@@ -54,21 +56,9 @@ impl Commit {
     }
 }
 
-impl Serialize for Commit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { epoch, after, until, clock, horizon, hash } = self;
-        let mut members = serializer.serialize_struct("Commit", 6)?;
-        members.serialize_field("Epoch", epoch)?;
-        members.serialize_field("After", &after.as_ref().map(AfterMembers::from))?;
-        members.serialize_field("Until", until)?;
-        members.serialize_field("Clock", clock)?;
-        members.serialize_field("Horizon", horizon)?;
-        match hash {
-            Some(hash) => members.serialize_field("Hash", hash)?,
-            None => members.skip_field("Hash")?,
-        }
-        members.end()
-    }
+fn serialize_after<S: Serializer>(after: &Option<Name>, serializer: S) -> Result<S::Ok, S::Error> {
+    let after = after.as_ref().map(|Name { source, id }| AfterMembers { source, id: *id });
+    after.serialize(serializer)
 }
 
 /// A name as an object: elsewhere it is an array.
@@ -77,12 +67,6 @@ impl Serialize for Commit {
 struct AfterMembers<'a> {
     source: &'a Source,
     id: u64,
-}
-
-impl<'a> From<&'a Name> for AfterMembers<'a> {
-    fn from(Name { source, id }: &'a Name) -> Self {
-        Self { source, id: *id }
-    }
 }
 
 impl<'de> Deserialize<'de> for Commit {
