@@ -309,7 +309,7 @@ pub fn push_life(out: &mut Vec<u8>, life: &Source, batch: u64) {
 /// Reads a line, without its line feed.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not a valid line.
 pub fn read_line(line: &[u8]) -> Result<SealedLine<'_>, LineError> {
     let (sealed, seal, checksum) = split(line).ok_or(LineError::Unsealed)?;
     if crc32fast::hash(sealed) != checksum {
@@ -330,7 +330,7 @@ pub fn read_seal(text: &[u8]) -> Option<Seal> {
 /// [`MAX_SEAL_BYTES`] bytes at least, or the whole line; `sum` is the checksum of what is before that.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not a valid line.
 pub fn check_end(mut sum: crc32fast::Hasher, end: &[u8]) -> Result<Seal, LineError> {
     let (sealed, seal, checksum) = split(end).ok_or(LineError::Unsealed)?;
     sum.update(sealed);

@@ -23,7 +23,7 @@ pub const BLOCK: u64 = 256;
 /// as lacking.
 const COUNTED_BLOCKS: usize = 4096;
 
-/// What a record is found by.
+/// Time, stamp and name of a record, by which it is found.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids<'a> {
     /// Its time.

@@ -1,4 +1,4 @@
-//! The files beside the journal, with which not all of it has to be read: checkpoints and bases.
+//! The files beside the journal that spare a start from reading all of it: checkpoints and bases.
 //!
 //! Each is a file of three lines in the journal's format, all of batch 0: a header for the journal, a summary
 //! for the replica, and the document.

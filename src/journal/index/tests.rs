@@ -141,8 +141,8 @@ fn ids_that_are_far_apart_cover_nothing_and_hide_nothing() {
 /// A record by the numbers of its sources, and its Ids.
 type Numbers = (usize, u64, Option<(usize, u64)>, Time);
 
-/// Whatever was noted in whatever order: nothing that a clock lacks is left out, and nothing that
-/// is there is not found.
+/// In whatever order blocks are noted: nothing that a clock lacks is skipped, and all that is there
+/// is found.
 #[test]
 fn random_journals_are_never_short_of_a_transaction() {
     for seed in 0..50 {

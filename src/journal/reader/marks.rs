@@ -1,4 +1,4 @@
-//! Where lines begin.
+//! Marks: where in the text lines begin.
 
 use std::collections::VecDeque;
 
