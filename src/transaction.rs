@@ -319,7 +319,7 @@ impl Encoding<'_> {
             serde_json::to_writer(&mut out, commit).expect("a commit always has a JSON text");
         }
         out.push(b'}');
-        String::from_utf8(out).expect("what strings have is taken over, or replaced by ASCII")
+        String::from_utf8(out).expect("strings are copied, and escapes are ASCII")
     }
 }
 

@@ -1,5 +1,8 @@
 use super::*;
 
+/// A position, the entries of a clock, and the position or the number expected.
+type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
+
 fn source(name: &str) -> Source {
     name.parse().unwrap()
 }
@@ -24,7 +27,6 @@ fn whole_blocks_that_a_clock_covers_are_skipped() {
     }
     let length = 3 * BLOCK + 10;
     // A position; the clock; the position to go on from.
-    type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
     let table: [Case; 12] = [
         (0, &[], 0),
         (17, &[], 17),
@@ -59,7 +61,6 @@ fn lacking_records_are_counted_exactly_unless_ids_have_gaps() {
     }
     let length = 3 * BLOCK + 20;
     // A position; the clock; how many it lacks from there on.
-    type Case<'a> = (u64, &'a [(&'a str, u64)], u64);
     let table: [Case; 13] = [
         (0, &[], length),
         (17, &[], length - 17),
