@@ -89,7 +89,8 @@ fn http(bytes: &[u8]) -> Answer {
         None if header(head, b"transfer-encoding: ").is_some() => body.ends_with(b"0\r\n\r\n"),
         None => true,
     };
-    if complete { if_good(head.starts_with(b"HTTP/1.1 200")) } else { Answer::Incomplete }
+    let is_success = [b"HTTP/1.1 200", b"HTTP/1.1 204"].iter().any(|line| head.starts_with(*line));
+    if complete { if_good(is_success) } else { Answer::Incomplete }
 }
 
 /// The value of the first header with this lower-case beginning.
@@ -122,11 +123,16 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// A request over HTTP.
 pub fn http_request(method: &str, path: &str, body: &str) -> Vec<u8> {
+    http_request_with("", method, path, body)
+}
+
+/// The same with these lines in its header.
+pub fn http_request_with(lines: &str, method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = match method {
         "GET" => String::new(),
         _ => format!("Content-Length: {}\r\n", body.len()),
     };
-    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n{body}").into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}{length}\r\n{body}").into_bytes()
 }
 
 /// A command to Redis.
