@@ -8,7 +8,7 @@
 //! A second table says how many bytes more a document takes for a write while somebody holds it as it was:
 //! a thousand writes spread over it.
 //!
-//! With `--check` it fails where [`MOST`] or [`MOST_BESIDE`] is exceeded.
+//! With `--check` it fails if [`MOST`] or [`MOST_BESIDE`] is exceeded.
 
 #[path = "apply/cases.rs"]
 mod cases;
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     if exceeded { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// How often a transaction allocates: applied, from text, by json_patch, and where it is only read.
+/// How often a transaction allocates: applied, from text, by json_patch, and if it is only read.
 /// Whether it applies does not matter here.
 fn count(kind: &Kind, (value, records): &(Value, usize)) -> [f64; 4] {
     let payloads = kind.payloads(*records);

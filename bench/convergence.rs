@@ -1,5 +1,5 @@
-//! What convergence costs: the usual path, where transactions come at the end of the history, and the
-//! rare one, where they come late and what is after them is taken back and applied again.
+//! What convergence costs: the usual path, on which transactions come at the end of the history, and
+//! late arrivals, for which all that is after them is taken back and applied again.
 //!
 //! All transactions are of one kind, 100 bytes that replace a record's name, and all of them apply. A
 //! replica takes in some 40,000 before it is measured, so that its history has its full length. Only
@@ -55,7 +55,7 @@ const TAKEN_BACK: [u64; 3] = [1, 100, 10_000];
 const WRITERS_BATCHES: [u64; 4] = [1, 10, 100, 1000];
 
 /// How many of a peer's transactions come at once after it was cut off, and of how many batches only
-/// some are measured, where all would take minutes.
+/// some are measured, since all would take minutes.
 const CATCH_UP_BATCHES: [(u64, Option<u64>); 3] =
     [(1024, Some(6)), (65_536, None), (262_144, None)];
 
@@ -121,7 +121,7 @@ impl Payloads {
 /// A replica and its journal.
 struct Node {
     replica: Replica,
-    /// Kept only where a replay may need it.
+    /// Kept only if a replay may need it.
     journal: Option<Journal>,
     payloads: Payloads,
     /// The time of the last transaction. That of the nth one in order is n.
@@ -129,7 +129,7 @@ struct Node {
     next_id: u64,
 }
 
-/// The writers. The one whose transactions are late is before the other where times are equal.
+/// The writers. The one whose transactions are late is before the other if times are equal.
 const LATE: &str = "a~late";
 const USUAL: &str = "b~usual";
 
@@ -150,7 +150,7 @@ impl Node {
         node
     }
 
-    /// The same where the recent part of the history has its full length.
+    /// The same, once the recent part of the history has its full length.
     fn settled(bytes: usize) -> Self {
         let mut node = Self::new(bytes, None);
         node.append(SETTLED, BATCH);
@@ -298,7 +298,7 @@ impl Past for Journal {
     }
 }
 
-/// What is left of a transaction where nothing can come late and nothing is undone: its payload is
+/// What is left of a transaction if nothing can come late and nothing is undone: its payload is
 /// read and applied.
 struct Bare {
     document: Document,
@@ -481,7 +481,7 @@ fn late_batches(history: u64) -> [Row; 2] {
     [row(grouped(2 * count), &near), row("half".into(), &deep)]
 }
 
-/// The earliest transaction of all, where a primary has made all final but what was written of late.
+/// The earliest transaction of all, if a primary has made all final but what was written of late.
 fn earliest(history: u64) -> Row {
     let (size, bytes) = SIZES[0];
     let mut node = Node::new(bytes, Some(Journal::default()));
@@ -504,7 +504,7 @@ fn earliest(history: u64) -> Row {
 }
 
 /// A node and its peer each wrote so many, all the time, and did not hear each other. Now the peer's
-/// come, `batch` at once. Where `samples` says so only that many batches are measured, at equal
+/// come, `batch` at once. If `samples` says so, only that many batches are measured, at equal
 /// distances, and stand for all.
 fn catch_up(count: u64, batch: u64, samples: Option<u64>) -> Row {
     let (size, bytes) = SIZES[0];

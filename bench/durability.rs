@@ -67,7 +67,7 @@ fn writers(size: &Size, directory: &Path) {
     }
 }
 
-/// Transactions a second where a batch of all writers' lines is written and synced in a loop.
+/// Transactions a second if a batch of all writers' lines is written and synced in a loop.
 fn disk_limit(writers: u64, round: Duration, directory: &Path) -> f64 {
     let path = directory.join("limit");
     let file = File::create(&path).expect("a file can be made");

@@ -64,7 +64,7 @@ enum Change {
 /// What goes wrong once.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Trouble {
-    /// There is no room for the next write, not even where the file has bytes already.
+    /// There is no room for the next write, not even over bytes that the file has already.
     Full(io::ErrorKind),
     /// The next write stops half way.
     Write,
@@ -133,7 +133,7 @@ impl State {
         self.pending.push(change);
     }
 
-    /// Burns the fuse down: true where it ends with this operation. With dull ones it rarely ends.
+    /// Burns the fuse down: true if it ends with this operation. With dull ones it rarely ends.
     fn burn(&mut self, is_dull: bool) -> io::Result<bool> {
         if self.ended {
             return Err(io::Error::other(POWER_IS_GONE));
@@ -489,11 +489,11 @@ struct Run<'a> {
     disk: Arc<Disk>,
     truth: Truth,
     tally: &'a Tally,
-    /// What happened, for who has to understand a failure.
+    /// What happened, to understand a failure by.
     story: Vec<String>,
     /// How many bytes a line had beside its object, when it was last seen.
     seal_bytes: usize,
-    /// How much room there is where there is room. Where it is less than the journal reserves, a seed
+    /// How much room there is if there is room. If it is less than the journal reserves, a seed
     /// takes much less time.
     most_room: usize,
 }
@@ -702,7 +702,7 @@ impl<'a> Run<'a> {
         self.truth.batches.push(batch);
     }
 
-    /// Opens the journal, and checks what it has. None where it cannot be opened because the power
+    /// Opens the journal, and checks what it has. None if it cannot be opened because the power
     /// goes, or the disk fails.
     fn open(&mut self) -> Option<FileJournal> {
         let with_marks = self.random.u8(..3) == 0;

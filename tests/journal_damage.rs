@@ -113,7 +113,7 @@ impl Journal {
         Self { text, transactions, batches: starts, lines }
     }
 
-    /// The start of the line that has the byte at `offset`; the end of the text where none has.
+    /// The start of the line that has the byte at `offset`; the end of the text if none has.
     fn line_at(&self, offset: usize) -> usize {
         let line = self.lines.iter().find(|(_, end, _)| offset < *end);
         line.map_or(self.text.len(), |(start, _, _)| *start)
@@ -234,7 +234,7 @@ fn with_reserve(text: &[u8], reserve: usize) -> Vec<u8> {
     bytes
 }
 
-/// Changes each byte of the text in each way, where `reserve` bytes are reserved after it.
+/// Changes each byte of the text in each way, with `reserve` bytes reserved after it.
 fn change_each_byte(journal: &Journal, reserve: usize) {
     let good = with_reserve(&journal.text, reserve);
     let end = journal.text.len();

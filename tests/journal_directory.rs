@@ -1,5 +1,5 @@
-//! The data directory: made where there is none, held by one process only, refused in one clear line,
-//! opened from a checkpoint where there is a good one and to the same state where there is none, and
+//! The data directory: made if there is none, held by one process only, refused in one clear line,
+//! opened from a checkpoint if there is a good one and to the same state if there is none, and
 //! read by others while it is written.
 
 use std::cell::RefCell;
@@ -277,7 +277,7 @@ fn run(data: &Path) -> Output {
     ended(Command::new(env!("CARGO_BIN_EXE_patchmesh")).args(["127.0.0.1:0", "--data"]).arg(data))
 }
 
-/// The same where this may be the superuser, whom no permissions hold up: it is run as nobody then,
+/// The same if this may be the superuser, whom no permissions hold up: it is run as nobody then,
 /// from where nobody can read it.
 fn run_with_permissions(data: &Path) -> Output {
     if !rustix::process::geteuid().is_root() {

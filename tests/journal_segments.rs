@@ -207,7 +207,7 @@ fn whatever_a_crash_leaves_of_a_fold_opens() {
         for position in &gone {
             fs::remove_file(copy.join(&segment(*position))).expect("it is there");
         }
-        // Who only looks changes nothing.
+        // Looking at it changes nothing.
         let before = names(&copy.0);
         let directory = Directory::open(&copy.0, false).expect("it is good");
         let segments = directory.journal(false).expect("it is good").expect("it is there");

@@ -1,4 +1,4 @@
-//! Who may use whom. The core knows no I/O; the parts around it meet in the manager's handle.
+//! Which module may use which. The core knows no I/O; the parts around it meet in the manager's handle.
 
 #[path = "layers/paths.rs"]
 mod paths;

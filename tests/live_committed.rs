@@ -276,7 +276,7 @@ fn what_is_older_than_a_horizon_is_void() {
     let conflicts = node.get("/conflicts").json();
     assert_eq!((&conflicts["count"], &conflicts["void"]), (&json!(1), &json!(1)));
     assert_eq!(conflicts["skipped"][0]["kind"], "void");
-    // It is no part of the history: who hears of it now never has it.
+    // It is no part of the history: a node that hears of it now never has it.
     assert_eq!((told.get("index"), node.get("/history").lines().len()), (None, 1));
     assert_eq!(node.get("/get").json(), json!({"a": 1}));
     // And what comes then is not taken in at all.

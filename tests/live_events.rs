@@ -1,4 +1,4 @@
-//! Live reads: whoever applies the events has the document that the node has.
+//! Live reads: a reader that applies the events has the document that the node has.
 
 mod live;
 

@@ -134,7 +134,7 @@ fn each_form_is_of_the_same_content_and_has_a_tag_of_its_own() {
                 tags.push(answer.etag().to_owned());
             }
         }
-        // Who has it as it is need not have it compressed; who cannot decompress it has nothing.
+        // A client that has it as it is need not have it compressed; one that cannot decompress it has nothing.
         let asked = |headers: &str, tag: &str| {
             ask(
                 &node,

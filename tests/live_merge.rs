@@ -104,7 +104,7 @@ fn a_part_is_written_on_conditions_of_its_own() {
     let begun = patch("/get/a", none, add("", 2));
     let etag = node.get("/get/a").header("ETag").expect("an ETag").to_owned();
     assert_eq!((begun.status, begun.header("ETag")), (412, Some(etag.as_str())));
-    // What others do elsewhere does not matter.
+    // What others do in other parts does not matter.
     node.post(&add("/b", 1));
     let wanted = format!("If-Match: {etag}\r\n");
     assert_eq!(patch("/get/a", &wanted, add("", 2)).status, 200);
@@ -130,7 +130,7 @@ fn a_write_that_wants_another_document_is_refused() {
     }
     assert_eq!(patch(&node, &format!("If-Match: W/{now}\r\n"), &add("/b", 1)).status, 412);
     assert_eq!(patch(&node, "If-Match: *\r\n", &add("/b", 1)).status, 200);
-    // What does not apply is told so where the document is the right one.
+    // A patch that does not apply is told so if the document is the right one.
     let now = node.get("/get").header("ETag").expect("an ETag").to_owned();
     let fails = json!([{"op": "test", "path": "/a", "value": 2}]);
     assert_eq!(patch(&node, &format!("If-Match: {now}\r\n"), &fails).status, 409);

@@ -120,7 +120,7 @@ fn what_is_far_back_is_reached_from_a_checkpoint_and_the_journal() {
         assert_eq!(node.get("/get/q?at=501").json(), json!(1));
     };
     check(&node);
-    // After a start little is known of where what is.
+    // After a start little is known of which transaction is where.
     node.stop();
     drop(node);
     let node = Node::start(&["--data", data.to_str().expect("a plain path")]);

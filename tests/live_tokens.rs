@@ -1,4 +1,4 @@
-//! A file of tokens: each has a right, the file is read again at SIGHUP, and who lost a right is let in no more.
+//! A file of tokens: each has a right, the file is read again at SIGHUP, and a client that lost its right is let in no more.
 
 mod live;
 

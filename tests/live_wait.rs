@@ -123,7 +123,7 @@ fn a_part_is_waited_for_to_be_another() {
     assert_eq!((unmoved.status, unmoved.header("ETag")), (304, Some(etag.as_str())));
     let mut waiting = node.send("GET", "/get/a?wait=30s", &headers, "");
     let gone = node.send("GET", "/get/a?wait=30s", "If-None-Match: *\r\n", "");
-    // What happens elsewhere does not wake it.
+    // A change of another part does not wake it.
     waiting.set_read_timeout(Some(Duration::from_millis(300))).expect("not zero");
     node.post(&add("/b", 1));
     node.post(&add("/a", 1));
@@ -135,7 +135,7 @@ fn a_part_is_waited_for_to_be_another() {
     assert_eq!(answer.header("ETag"), node.get("/get/a").header("ETag"));
     node.post(&json!([{"op": "remove", "path": "/a"}]));
     assert_eq!(Answer::read(gone).status, 404);
-    // Who does not know that it is gone is told; who does waits until it is there.
+    // A client that does not know that it is gone is told; one that does waits until it is there.
     assert_eq!(node.ask("GET", "/get/a?wait=30s", &headers, "").status, 404);
     assert_eq!(node.ask("GET", "/get/a?wait=50ms", "If-Match: *\r\n", "").status, 404);
     let there = node.send("GET", "/get/a?wait=30s", "If-Match: *\r\n", "");
@@ -163,7 +163,7 @@ fn a_length_serves_where_a_clock_would() {
     node.post(&json!([]));
     let answer = Answer::read(waiting);
     assert_eq!((answer.status, answer.header("Patchmesh-Length")), (200, Some("2")));
-    // Also where it is less: this node may be another one, or have begun anew.
+    // Also if it is less: this node may be another one, or have begun anew.
     for other in ["0", "1", "700"] {
         assert_eq!(Answer::read(ask(other, "30s")).status, 200, "{other}");
     }

@@ -153,7 +153,7 @@ fn a_text_nested_without_end_is_refused_and_not_followed() {
     assert!(parse(&deep).unwrap_err().is_malformed());
     let value = format!(r#"[{{"op":"add","path":"/a","value":{deep}"#);
     assert_eq!(parse(&value).unwrap_err().operation, Some(0));
-    // Even where nobody looks at it.
+    // Even if nobody looks at it.
     let ignored = format!(r#"[{{"op":"remove","path":"/a","x":{deep}"#);
     assert_eq!(parse(&ignored).unwrap_err().operation, Some(0));
 

@@ -194,7 +194,7 @@ fn the_pointers_of_rfc_6901_section_5_name_what_it_says() {
         let test = json!([{"op": "test", "path": pointer, "value": value}]).to_string();
         assert_eq!(patched(&document, &test), Ok(document.to_string()), "{pointer:?}");
 
-        // A pointer names the same place where something is written.
+        // A pointer names the same place for writing.
         let patch = json!([
             {"op": "replace", "path": pointer, "value": "new"},
             {"op": "test", "path": pointer, "value": "new"},

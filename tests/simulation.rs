@@ -11,7 +11,7 @@
 //! Where a seed fails, it is printed. Two variables choose what is run:
 //! - `PATCHMESH_SEED=123` runs this seed alone and prints what happens in it:
 //!   `PATCHMESH_SEED=123 cargo test --test simulation`
-//! - `PATCHMESH_SEEDS=1000000` runs so many, from 1 on, or from `PATCHMESH_SEED` on where that is set
+//! - `PATCHMESH_SEEDS=1000000` runs so many, from 1 on, or from `PATCHMESH_SEED` on if that is set
 //!   too: `PATCHMESH_SEEDS=1000000 cargo test --release --test simulation`
 
 #[path = "simulation/definition.rs"]
@@ -90,7 +90,7 @@ fn nodes_that_have_heard_the_same_are_the_same() {
     }
 }
 
-/// What the scripts print is written into them where `PATCHMESH_REWRITE` is set.
+/// What the scripts print is written into them if `PATCHMESH_REWRITE` is set.
 #[test]
 fn histories_end_as_their_scripts_say() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulation");

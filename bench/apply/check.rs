@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 4;
 const TURN: Duration = Duration::from_millis(8);
 const ROUNDS: usize = 9;
 
-/// Measures everything, says what it found, and fails where a bound is exceeded.
+/// Measures everything, says what it found, and fails if a bound is exceeded.
 pub fn check() -> ExitCode {
     let mut exceeded = false;
     for (size, bytes) in SIZES {

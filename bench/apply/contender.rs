@@ -1,4 +1,4 @@
-//! Who does the transactions, and how long that takes.
+//! The contenders, which apply the transactions, and how long that takes them.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -29,7 +29,7 @@
 //! take turns.
 //!
 //! `cargo bench --bench apply -- --check` measures for some seconds the ratios that do not depend on the
-//! machine, and fails where one is worse than it was. How often transactions allocate is counted by
+//! machine, and fails if one is worse than it was. How often transactions allocate is counted by
 //! `cargo bench --bench allocations`: a counting allocator would favour here who allocates less.
 
 mod cases;

@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// How many writers make full speed, in all; at least one a node that is written to.
 const WRITERS: usize = 8;
 
-/// Who writes, and how fast.
+/// The nodes that write, and how fast.
 #[derive(Clone, Copy)]
 struct Pace {
     by_all: bool,

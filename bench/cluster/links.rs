@@ -1,6 +1,6 @@
 //! Which nodes of a mesh dial which: for each node the numbers of those that it dials.
 
-/// How many nodes each dials where that is by chance, and the chance's seed.
+/// How many nodes each dials if that is by chance, and the chance's seed.
 const DEGREE: usize = 3;
 const SEED: u64 = 1;
 

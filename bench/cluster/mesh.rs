@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long that may take.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
-/// Which nodes dial which, and who writes.
+/// Which nodes dial which, and which nodes write.
 struct Shape {
     name: String,
     /// For each node those that it dials.

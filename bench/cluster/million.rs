@@ -13,7 +13,7 @@ use crate::memory::memory;
 use crate::process::Process;
 use patchmesh::internals::journal::Directory;
 
-/// How long the one who asks the serving node pauses.
+/// How long the client of the serving node pauses between requests.
 const PAUSE: Duration = Duration::from_millis(2);
 
 const MIB: f64 = (1 << 20) as f64;

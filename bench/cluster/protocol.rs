@@ -104,7 +104,7 @@ fn header<'a>(head: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
 
 /// `MSG subject sid length`, or with a reply-to before the length, and then so many bytes.
 fn nats(bytes: &[u8]) -> Answer {
-    // The first ping comes whatever the interval is, and need not be answered where that is long.
+    // The first ping comes whatever the interval is, and need not be answered if that is long.
     let bytes = bytes.strip_prefix(b"PING\r\n").unwrap_or(bytes);
     let Some(end) = find(bytes, b"\r\n") else { return Answer::Incomplete };
     let (line, rest) = bytes.split_at(end);

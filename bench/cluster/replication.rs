@@ -111,7 +111,7 @@ fn written(answer: &str) -> (String, u64) {
     (source, transaction["Id"].as_u64().expect("an Id"))
 }
 
-/// A WebSocket to somebody who sends back what comes.
+/// A WebSocket to a server that sends each message back.
 struct Echo {
     socket: tungstenite::WebSocket<TcpStream>,
     _process: Process,

@@ -83,7 +83,7 @@ fn own_ceiling(size: Size) {
     );
 }
 
-/// Writes to a node, or to who answers like one.
+/// Writes to a node, or to a server that answers like one.
 pub fn writes(address: SocketAddr) -> Target {
     let request = |number| http_request("POST", "/replace", &payload(number as u64));
     Target { address, protocol: Protocol::Http, requests: (0..MEMBERS).map(request).collect() }

@@ -6,7 +6,7 @@
 //!   done beside a clone. How much one write copies at most is counted by `cargo bench --bench allocations`.
 //!
 //! Ratios are the median over rounds in which both take turns. `cargo bench --bench document -- --check`
-//! measures for some seconds what does not depend on the machine, and fails where a goal is missed by more
+//! measures for some seconds what does not depend on the machine, and fails if a goal is missed by more
 //! than the slack. Names of sections (`text`, `replacing`, `elements`, `sharing`, `memory`) as arguments measure
 //! only these.
 

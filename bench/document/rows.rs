@@ -56,7 +56,7 @@ impl Row {
     }
 }
 
-/// The middle time of each of two who take turns, so that a slow moment of the machine meets both, and how
+/// The middle time of each of two contenders that take turns, so that a slow moment of the machine meets both, and how
 /// many times as long the one takes as the other, in the middle of all turns. Times are in any unit.
 pub fn turns(
     rounds: usize,

@@ -37,7 +37,7 @@ fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
     let mut buffer = ReadBuffer::new();
     let mut requests: Vec<Request> = Vec::new();
     for part in parts {
-        // As a connection does it: what there is room for is read, and then looked at.
+        // As a connection does it: it reads as much as there is room for, and then looks at that.
         let mut rest = part;
         while !rest.is_empty() {
             let space = buffer.space();

@@ -2,7 +2,7 @@
 //! and batches they came, whatever could not be kept and however often they were loaded again; and the document
 //! is the one that its definition says.
 //!
-//! The input are the choices of who does what, and of the patches.
+//! The input chooses which node does what, and the patches.
 
 #![no_main]
 
@@ -134,7 +134,7 @@ impl Node {
         self.replica.snapshot().root().to_string()
     }
 
-    /// All that has to be equal where the transactions are. Why one is skipped is not, nor since when.
+    /// All that has to be equal if the transactions are. Why one is skipped need not be, nor since when.
     fn state(&self) -> impl PartialEq + std::fmt::Debug {
         let history = self.replica.history();
         let skipped: Vec<_> = history.skipped().iter().map(|(place, _)| place.clone()).collect();

@@ -5,7 +5,7 @@
 //! freeze (nobody is told), break and come back. No node ever accepts a transaction without those before it, and in
 //! the end each has all.
 //!
-//! `PATCHMESH_SEEDS=1000` runs so many seeds; where one fails, it is printed. The table of `docs/speed.md` is made by
+//! `PATCHMESH_SEEDS=1000` runs so many seeds; if one fails, it is printed. The table of `docs/speed.md` is made by
 //! `cargo test --release --test broadcast -- --ignored --nocapture`.
 
 mod shapes;

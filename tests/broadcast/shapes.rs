@@ -1,4 +1,4 @@
-//! Who reads whom.
+//! Shapes of meshes: which node reads which.
 
 /// Each pair is a reader and the node that it dials.
 pub type Pairs = Vec<(usize, usize)>;

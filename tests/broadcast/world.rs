@@ -12,7 +12,7 @@ use patchmesh::internals::mesh::tree::{
 };
 use patchmesh::internals::source::Source;
 
-/// How long a node takes to settle what came, to append it and publish: mostly, and at most.
+/// How long a node takes to settle a batch, which is to append and publish it: mostly, and at most.
 const SETTLES_MICROS: u64 = 300;
 const SETTLES_LATE_MICROS: u64 = 60_000;
 
@@ -150,7 +150,7 @@ pub struct World {
     links: Vec<Link>,
     pub random: fastrand::Rng,
     pub spread: Vec<Vec<Spread>>,
-    /// Of so many times that a node settles what came, one takes long and one fails; none if it is 0.
+    /// Of so many batches that a node settles, one takes long and one fails; none if it is 0.
     pub troubles: u64,
 }
 
@@ -297,7 +297,7 @@ impl World {
 
     /// It is put back to that. What it wrote since would be another's: so it is one that does not write.
     pub fn put_back_node(&mut self, number: usize, copy: Copy) {
-        // Who reads it does not know that yet.
+        // Its readers do not know that yet.
         let streams = std::mem::take(&mut self.nodes[number].is_read_over);
         for link in &streams {
             self.links[*link].is_dead = self.links[*link].is_up;
@@ -607,7 +607,7 @@ impl World {
         self.troubles > 0 && self.random.u64(..self.troubles) == 0
     }
 
-    /// When what comes now is settled: after what came before.
+    /// When a batch that comes now is settled: after the ones before it.
     fn settles_at(&mut self, link: usize) -> u64 {
         let is_late = self.is_trouble();
         let micros = if is_late { self.random.u64(..SETTLES_LATE_MICROS) } else { SETTLES_MICROS };

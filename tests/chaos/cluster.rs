@@ -14,7 +14,7 @@ use crate::scratch::Scratch;
 
 pub struct Cluster {
     pub members: Vec<Member>,
-    /// Each with who dials whom.
+    /// Each with the pairs of nodes that dial each other.
     pub links: Vec<(usize, usize, Link)>,
     _scratch: Scratch,
 }
@@ -23,7 +23,7 @@ pub struct Cluster {
 pub struct Member {
     pub port: Port,
     pub node: Option<Node>,
-    /// Where its journal is; none where that is in memory.
+    /// Where its journal is; none if that is in memory.
     data: Option<PathBuf>,
     name: String,
     peers: Vec<SocketAddr>,
@@ -33,7 +33,7 @@ pub struct Member {
 
 impl Cluster {
     /// Starts a node for each letter of `kinds`, `d` for one with a data directory and `m` for one
-    /// in memory, which dial each other where `pairs` says so.
+    /// in memory, which dial each other if `pairs` says so.
     pub fn start(kinds: &str, pairs: &[(usize, usize)]) -> Self {
         let scratch = Scratch::new();
         let mut members: Vec<Member> = kinds

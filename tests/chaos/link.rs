@@ -99,7 +99,7 @@ impl Drop for Link {
         state.cut();
         drop(state);
         self.wire.changed.notify_all();
-        // Wakes who accepts.
+        // Wakes the thread that accepts.
         TcpStream::connect(self.address).ok();
     }
 }
@@ -137,7 +137,7 @@ fn connect(wire: &Arc<Wire>, near: TcpStream) {
     if state.down {
         return;
     }
-    // Where the target is gone, so is the one who came.
+    // If the target is gone, the caller is dropped as well.
     let Ok(far) = TcpStream::connect(wire.target) else { return };
     for stream in [&near, &far] {
         stream.set_nodelay(true).unwrap();

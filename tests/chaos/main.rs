@@ -1,7 +1,7 @@
 //! Three real nodes whose links break and hang, which are frozen, killed and started again while
 //! everyone writes; and at the end, equality.
 //!
-//! The environment variable `PATCHMESH_CHAOS_SECONDS` says how long a storm lasts (6 where it is not
+//! The environment variable `PATCHMESH_CHAOS_SECONDS` says how long a storm lasts (6 if it is not
 //! set), `PATCHMESH_SEED` with which seed; a failure prints the seed. What happens follows from the
 //! seed; when exactly, and so what becomes of it, also from the machine.
 

@@ -50,7 +50,7 @@ fn a_transaction_is_skipped_and_applied_again_as_earlier_ones_turn_up_and_all_ar
     }
     assert_eq!(b.document(), r#"{"b":true,"n":1,"owner":"none"}"#);
 
-    // The two meet: what came second no longer applies.
+    // The two meet: the second of the writes no longer applies.
     cluster.between(0, 1).for_each(Link::heal);
     wait_for("the two to be equal", || (a.vclock() == b.vclock()).then_some(()));
     for node in [a, b] {

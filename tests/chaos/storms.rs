@@ -14,7 +14,7 @@ use crate::fold::Fold;
 use crate::harness::{percent_encoded, wait_for};
 use crate::writer::{Told, Writer};
 
-/// How long a storm lasts where the environment does not say.
+/// How long a storm lasts if the environment does not say.
 const SECONDS: u64 = 6;
 
 const WRITERS_A_NODE: usize = 2;
@@ -27,7 +27,7 @@ fn environment(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-/// Prints the seed where a test fails.
+/// Prints the seed if a test fails.
 struct Seed(u64);
 
 impl Drop for Seed {

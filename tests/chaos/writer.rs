@@ -10,7 +10,7 @@ use fastrand::Rng;
 
 use crate::client::Wire;
 
-/// One who writes to a node, whatever becomes of it, until told to stop.
+/// Writes to a node, whatever becomes of it, until told to stop.
 pub struct Writer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Told>,

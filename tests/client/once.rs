@@ -66,7 +66,7 @@ fn answering(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<Vec<S
             }
             stream.read_exact(&mut vec![0; length]).unwrap();
             let body = "{\"detail\":\"told\"}\n";
-            // Who takes it repeats its name.
+            // The node that takes it repeats its name.
             let named = if status.starts_with('2') { repeated.as_str() } else { "" };
             let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n{named}");
             let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());

@@ -48,7 +48,7 @@ pub fn fails<const N: usize>(arguments: [&str; N], status: i32, part: &str) {
     assert!(said.err.starts_with("patchmesh: ") && said.err.contains(part), "{}", said.err);
 }
 
-/// The URL of whoever listens there.
+/// The URL of a node or a proxy that listens there.
 pub fn url(address: impl Display) -> String {
     format!("http://{address}")
 }

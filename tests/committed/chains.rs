@@ -182,7 +182,7 @@ fn a_chain_after_a_base_goes_on_as_if_there_was_none() {
                     Segment::Commit(commit) if commit < begin as u64 => Segment::Base,
                     other => other,
                 };
-                // A source that left the clock of the base is nowhere any more.
+                // A source that left the clock of the base is in none any more.
                 let is_forgotten = !folded.base().clock.contains_key(&place.source);
                 if expected != Segment::Base || !is_forgotten {
                     assert_eq!(in_folded, expected, "seed {seed}: {place:?}");

@@ -56,7 +56,7 @@ pub struct World {
     now: u64,
     lives: u64,
     nodes: Vec<Node>,
-    /// Who dials whom.
+    /// Which nodes dial which.
     links: Vec<(usize, usize)>,
     cut: BTreeSet<(usize, usize)>,
     clients: Vec<Client>,

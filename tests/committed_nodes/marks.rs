@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::client::Wire;
 use crate::harness::{Node, PATIENCE};
 
-/// One who writes until told to stop. What is not answered is asked again under the same name, at any node.
+/// A client that writes until told to stop. A write without an answer is sent again under the same name, to any node.
 pub struct Writer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Told>,
@@ -33,7 +33,7 @@ pub struct Told {
     pub repeated: usize,
 }
 
-/// Makes the list, before all who write.
+/// Makes the list, before all writers begin.
 #[track_caller]
 pub fn begin(node: &Node) {
     node.post_patch(r#"[{"op":"add","path":"/marks","value":[]}]"#);

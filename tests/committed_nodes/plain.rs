@@ -10,7 +10,7 @@ use crate::marks;
 use crate::mesh::{Member, settle, wait_until_final, wait_until_folded};
 use crate::scratch::Scratch;
 
-/// Has a plain author send what it has to whoever dials it, until something is so. Each time it is dialed it begins
+/// Has a plain author send what it has to each node that dials it, until something is so. Each time it is dialed it begins
 /// anew, as plain nodes do.
 #[track_caller]
 fn send_until(
@@ -21,7 +21,7 @@ fn send_until(
 ) {
     let send = |visit: &mut Visit| {
         let sent = lines.iter().try_for_each(|line| visit.socket.send(Message::text(line)));
-        // Whoever has dialed may have gone.
+        // The node that has dialed may have gone.
         sent.ok();
     };
     send(visit);

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-/// Prints the seed where a test fails.
+/// Prints the seed if a test fails.
 pub struct Seed(u64);
 
 impl Seed {

@@ -1,4 +1,4 @@
-//! What is asked of a node, also where it may end in the middle of an answer.
+//! Requests to a node that may end in the middle of an answer.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -105,13 +105,13 @@ impl Wire {
         Some(Self { stream: BufReader::new(stream), host: address })
     }
 
-    /// Posts a patch. None where the answer does not come whole: whether the patch was accepted is
+    /// Posts a patch. None if the answer does not come whole: whether the patch was accepted is
     /// not known then.
     pub fn post(&mut self, patch: &str) -> Option<(u16, String)> {
         self.request("POST", "/replace", patch)
     }
 
-    /// Sends a request. None where the answer does not come whole.
+    /// Sends a request. None if the answer does not come whole.
     pub fn request(&mut self, method: &str, target: &str, body: &str) -> Option<(u16, String)> {
         self.request_with(method, target, "", body)
     }

@@ -12,7 +12,7 @@ use crate::process::Process;
 use crate::scratch::{Scratch, has_strace, skip};
 
 /// The command that runs another one some of whose system calls are answered as `inject` says; none
-/// where that is not possible.
+/// if that is not possible.
 fn strace(inject: &str) -> Option<Vec<String>> {
     if !has_strace() {
         skip("there is no strace, or it may not trace");

@@ -16,7 +16,7 @@ use crate::scratch::Scratch;
 
 const WRITERS: usize = 16;
 
-/// How often nodes are killed where the environment does not say.
+/// How often nodes are killed if the environment does not say.
 const KILLS: usize = 30;
 
 /// The number in an environment variable.
@@ -25,7 +25,7 @@ fn environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-/// Prints the seed where a test fails.
+/// Prints the seed if a test fails.
 struct Seed(u64);
 
 impl Seed {

@@ -112,7 +112,7 @@ impl Ledger {
     }
 }
 
-/// Writes to a node until it ends, or until the one who counts what is acknowledged has gone; and not
+/// Writes to a node until it ends, or until the receiver of what is acknowledged has gone; and not
 /// for ever.
 pub fn write_to_the_end(node: SocketAddr, writer: usize, seed: u64, count: Sender<()>) -> Ledger {
     let mut random = Rng::with_seed(seed);

@@ -1,9 +1,9 @@
 //! Tests of what README promises under "Durability", on real processes, files and file systems: one
 //! file a family of claims, each test one claim.
 //!
-//! The environment variable `PATCHMESH_KILLS` says how often nodes are killed (15 where it is not
+//! The environment variable `PATCHMESH_KILLS` says how often nodes are killed (15 if it is not
 //! set), `PATCHMESH_SEED` with which seed; a failure prints the seed. Tests that need root, `mount`,
-//! `chattr` or `strace` say so and pass where they cannot have them.
+//! `chattr` or `strace` say so and pass if they cannot have them.
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
 #[path = "../node"]

@@ -232,7 +232,7 @@ fn a_backup_of_a_directory_is_restored_as_a_new_life_with_the_same_document() {
     assert!(line.starts_with(&format!(r#"{{"Source":"{}","Id":1,"#, sources[1])), "{line}");
     client::wait_until_equal(original, copy);
     assert_eq!(client::length(original), log.len() as u64 + 2);
-    // Under another name, where one is given.
+    // Under another name, if one is given.
     let named = scratch.path("named");
     let (status, said, _) = run(&["restore", text(&backup), text(&named), "--source", "new"]);
     assert_eq!(status, Some(0));

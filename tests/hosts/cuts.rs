@@ -1,4 +1,4 @@
-//! Links that are cut one way, where only one side's packets are lost, and both ways.
+//! Links that are cut one way, so that only one side's packets are lost, and both ways.
 
 use std::time::{Duration, Instant, SystemTime};
 

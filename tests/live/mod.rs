@@ -169,7 +169,7 @@ impl Peer {
         self.commit_within(id, micros, clock, 2_592_000);
     }
 
-    /// The same, where nothing counts that is older by so many seconds.
+    /// The same, if nothing counts that is older by so many seconds.
     pub fn commit_within(&mut self, id: u64, micros: u64, clock: &Value, horizon: u64) {
         let commit =
             json!({"Epoch": 1, "After": null, "Until": micros, "Clock": clock, "Horizon": horizon});

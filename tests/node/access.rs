@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Which clients may come in.
 
 use crate::harness::{
     Client, Node, Port, Setup, Stream, node, percent_encoded, wait_for, wait_until_equal,

@@ -242,7 +242,7 @@ fn it_listens_on_ipv6_and_on_names() {
 #[test]
 #[cfg(unix)]
 fn nobody_has_to_read_what_it_says() {
-    // Where a reader has gone, writing fails; where a stream was never open, so does every use of it.
+    // If a reader has gone, writing fails; if a stream was never open, so does every use of it.
     for redirection in ["", ">&-", "2>&-", ">&- 2>&-"] {
         let (port, nobody) = (Port::reserve(), Port::reserve());
         let (reader, writer) = std::io::pipe().unwrap();

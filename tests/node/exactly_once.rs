@@ -107,7 +107,7 @@ fn a_retry_at_a_node_that_is_cut_off_has_one_effect_in_the_end() {
 #[test]
 fn a_client_that_goes_on_at_another_node_loses_nothing() {
     // Number 5 at one node, and number 6 at another one that is cut off from it: no clock of the
-    // client's own numbers could say who has what.
+    // client's own numbers could say which node has what.
     let far = node().start();
     let relay = Relay::to(far.address);
     relay.go_down();

@@ -154,7 +154,7 @@ fn what_a_peer_tells_is_checked_and_passed_on_to_who_asks() {
     }
     wait_for("the last", || names().contains(&"n599~00000000".to_owned()).then_some(()));
     assert_eq!(names().len(), 255);
-    // Who has not asked hears nothing of all that.
+    // A reader that has not asked for it hears nothing of all that.
     let posted = node.post_patch("[]");
     assert_eq!(other.next(), posted);
     let bad = json!({"Members": [report("not a node", 1)]});

@@ -3,10 +3,10 @@
 //!
 //! The rules:
 //!
-//! - Ports are free ones: 0, or a [`Port`] that is held where it must be named before its node runs.
-//! - Every wait has a time limit, [`PATIENCE`], and ends at the event that it waits for. Where nothing
+//! - Ports are free ones: 0, or a [`Port`] that is held if it must be named before its node runs.
+//! - Every wait has a time limit, [`PATIENCE`], and ends at the event that it waits for. If nothing
 //!   tells of the event, [`wait_for`] asks again and again.
-//! - Whatever is started is stopped on drop. The log of a node is printed where its test fails.
+//! - Whatever is started is stopped on drop. The log of a node is printed if its test fails.
 
 mod frame;
 mod http;

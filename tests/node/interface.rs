@@ -84,7 +84,7 @@ fn every_path_has_its_status_and_content_type() {
             if status != 405 {
                 assert_eq!(head.status, status, "HEAD {target}");
                 for name in names {
-                    // These two count what came since.
+                    // These two count the requests since.
                     if !(name == "Content-Length" && ["/metrics", "/peers"].contains(&path)) {
                         assert_eq!(head.header(name), got.header(name), "{name} of {target}");
                     }
@@ -552,7 +552,7 @@ fn peers_are_shown_both_ways() {
     assert_eq!(downstream["node"], second.source.as_str());
     assert_eq!(downstream["position"], 1);
     assert_eq!(downstream["behind"], 0);
-    // Who has gone is not shown any more.
+    // A reader that has gone is not shown any more.
     drop(second);
     wait_for("the end of the stream", || {
         first.peers()["downstreams"].as_array().unwrap().is_empty().then_some(())

@@ -87,7 +87,7 @@ fn folding(name: &str) -> (Node, Data) {
 /// Waits until the first so many transactions of a node are folded away there.
 #[track_caller]
 fn wait_until_folded(node: &Node, count: u64) {
-    // Who says that it has the commits gets the journal from where it begins.
+    // A reader that says that it has the commits gets the journal from where it begins.
     let since = json!({ format!("{}^1", node.source): 1_u64 << 53 }).to_string();
     let target = format!("/ws?v=2&since={}", percent_encoded(&since));
     wait_for(format!("{count} transactions to be folded away"), || {
@@ -172,7 +172,7 @@ fn who_asks_for_a_base_gets_one_and_then_what_it_does_not_cover() {
     assert_eq!(end["BaseEnd"]["Sha256"].as_str().unwrap().len(), 64);
     assert_eq!(stream.next()["Id"], 3, "what the base covers is left out");
     assert_eq!(stream.next(), json!({"End": 4}));
-    // Who does not ask gets all, since nothing was folded away.
+    // A reader that does not ask gets all, since nothing was folded away.
     let mut stream = Stream::open(&node, "/ws?v=2");
     for id in [1, 2, 1, 3] {
         assert_eq!(stream.next()["Id"], id);

@@ -272,7 +272,7 @@ fn what_is_no_peer_is_refused() {
     }
     assert_eq!(remove(&node, "b:1").status, 404);
     assert_eq!(remove(&node, "b").status, 404);
-    // Who may not write may not do this.
+    // A client that may not write may not do this.
     let ask = |method: &str, target: &str, headers: &[(&str, String)]| {
         let body = json!({"address": "b:1"}).to_string();
         Client::connect(own).request(method, target, headers, body.as_bytes()).status

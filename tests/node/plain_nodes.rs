@@ -274,7 +274,7 @@ fn a_peer_may_serve_its_stream_elsewhere() {
 fn garbage_is_closed_with_1008_and_a_reason_and_told_once() {
     let too_long = format!(r#"{{"Source":"a","Id":1,"Payload":"{}"}}"#, " ".repeat((1 << 20) + 1));
     let negative = r#"{"Source":"a","Id":-1,"Payload":"[]"}"#;
-    // Only who has said that it speaks version 2 may send what is no transaction.
+    // Only a node that has said that it speaks version 2 may send what is no transaction.
     let garbage = ["hello", "", "{}", "[]", r#"{"End":0}"#, negative, &too_long];
     let peers = garbage.map(|_| PlainNode::listen());
     let node = peers.iter().fold(node(), |setup, peer| setup.peer(peer.address())).start();

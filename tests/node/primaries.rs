@@ -1,4 +1,4 @@
-//! Primaries: who makes the history final, and who does not.
+//! Primaries: which node makes the history final, and which do not.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,7 +237,7 @@ fn another_node_takes_the_place_of_a_primary_that_is_gone() {
     let (status, printed, error) = promote(&new);
     assert_eq!((status, printed.as_str()), (Some(1), ""));
     assert!(error.contains("409, this node is the primary"), "{error}");
-    // Who was away for that finds out.
+    // A node that was away for that finds out.
     let first = old().start();
     first.wait_for_log("there are two primaries");
     let transaction = write(&first, "late");

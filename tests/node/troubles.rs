@@ -23,7 +23,7 @@ fn wait_for_failures(node: &Node, upstream: usize, count: u64) {
 /// The lines in the log about a peer, when there is one.
 #[track_caller]
 fn told_of(node: &Node, peer: &str) -> Vec<String> {
-    // Before the address there is the node, if it has said who it is.
+    // Before the address there is the node's source, if it has told it.
     node.told(&format!("{peer}: "))
 }
 

@@ -36,7 +36,7 @@ for _ in $(seq 100); do
 done
 [ -n "$url" ] || { cat "$scratch/log"; exit 1; }
 
-# /ws is no request and answer; event streams are only there for who asks for them.
+# /ws is no request and answer; event streams are only there for clients that ask for them.
 # With more workers than one, CPython 3.11 itself fails now and then (its issue 106905).
 cd "$scratch"
 "$st" run "$url/openapi.json" --no-color --seed "$seed" --generation-database none --warnings off \

@@ -6,9 +6,9 @@
 //! same, and takes its choices from an input.
 //!
 //! Patches come in histories: a random document, and patches applied to it one after the other. Each
-//! history has a seed, which is printed where something fails. Two variables choose what is run:
-//! - `PATCHMESH_PATCHES`: how many patches; 200,000 where it is not set.
-//! - `PATCHMESH_SEED`: the first history's seed, 1 where it is not set; the next one's is one more.
+//! history has a seed, which is printed if something fails. Two variables choose what is run:
+//! - `PATCHMESH_PATCHES`: how many patches; 200,000 if it is not set.
+//! - `PATCHMESH_SEED`: the first history's seed, 1 if it is not set; the next one's is one more.
 
 mod check;
 mod naive;

@@ -3,7 +3,7 @@
 
 use serde_json::{Number, Value};
 
-/// The document after the operation; none where that does not apply.
+/// The document after the operation; none if that does not apply.
 pub fn step(document: &Value, operation: &Value) -> Option<Value> {
     let path = operation["path"].as_str()?;
     let from = operation["from"].as_str();

@@ -1,8 +1,8 @@
 //! What a document is by definition: `{}` with the patches of a set of transactions applied in the
-//! order of (`Time`, `Source`, `Id`), where a patch that does not apply is skipped whole, and of several of
+//! order of (`Time`, `Source`, `Id`): a patch that does not apply is skipped whole, and of several of
 //! one name only the first counts.
 //!
-//! Nothing is taken back here: a patch is applied to a copy, and the copy is dropped where it fails. The order is
+//! Nothing is taken back here: a patch is applied to a copy, and the copy is dropped if it fails. The order is
 //! written out, not taken from the library. As all nodes of a simulation go through much the same
 //! documents, each application is done once and remembered.
 

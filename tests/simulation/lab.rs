@@ -23,7 +23,7 @@ impl Lab {
         Self { book, rng, tally, traced }
     }
 
-    /// Prints an event where a trace is wanted.
+    /// Prints an event if a trace is wanted.
     pub fn note(&self, event: impl FnOnce(&Book) -> String) {
         if self.traced {
             println!("{}", event(&self.book));

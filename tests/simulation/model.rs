@@ -105,7 +105,7 @@ impl Model {
         self.history.partition_point(|member| order(book.place(member.number), place).is_lt())
     }
 
-    /// Takes submissions in, the ordered transactions before the fresh ones, where the wall clock says
+    /// Takes submissions in, the ordered transactions before the fresh ones, when the wall clock says
     /// `now`.
     pub fn accept(
         &mut self,

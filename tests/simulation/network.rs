@@ -1,4 +1,4 @@
-//! Who hears whom: topologies, and streams that are cursors over a journal.
+//! Which node hears which: topologies, and streams that are cursors over a journal.
 
 use fastrand::Rng;
 use patchmesh::internals::clock::VectorClock;
@@ -19,7 +19,7 @@ pub struct Link {
     pub stream: Option<Stream>,
 }
 
-/// Who sends a journal.
+/// The sender of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A node.
@@ -30,11 +30,11 @@ pub enum Origin {
 
 /// A journal being sent. What is between two of the positions is on its way.
 pub struct Stream {
-    /// What the receiver has seen, so that it is left out; none where it did not say.
+    /// What the receiver has seen, so that it is left out; none if it did not say.
     pub since: Option<VectorClock>,
     /// How far the sender is.
     pub sent: usize,
-    /// Up to where the receiver has submitted what came, and has no answer yet.
+    /// Up to where the receiver has submitted, and has no answer yet.
     pub submitted: Option<usize>,
     /// Up to where the receiver has got answers.
     pub answered: usize,

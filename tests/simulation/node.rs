@@ -141,7 +141,7 @@ impl Node {
         self.next_id = self.model.next_id(&self.source, &lab.book);
     }
 
-    /// Takes submissions in where the wall clock says `now`, and compares all that can be seen to the
+    /// Takes submissions in when the wall clock says `now`, and compares all that can be seen to the
     /// model.
     pub fn accept(
         &mut self,

@@ -10,7 +10,7 @@ use crate::definition::Book;
 use crate::journal::{Disk, JournalPast};
 use crate::lab::Lab;
 
-/// Somebody who keeps a copy of the document by the changes alone.
+/// A reader that keeps a copy of the document by the changes alone.
 pub struct Follower {
     /// The number of the document's last change that it has.
     change: u64,

@@ -58,7 +58,7 @@ fn node<'a>(nodes: &'a mut BTreeMap<String, Node>, name: &str) -> Option<&'a mut
     nodes.get_mut(name)
 }
 
-/// Runs a command; none where it is none.
+/// Runs a command; none if it is none.
 fn run(nodes: &mut BTreeMap<String, Node>, command: &str) -> Option<String> {
     if let Some((names, rest)) = command.split_once(" at ") {
         let (time, rest) = rest.split_at(rest.find([':', ',']).unwrap_or(rest.len()));

@@ -1,4 +1,4 @@
-//! What has happened in the simulations: where something never does, it is not tested.
+//! What has happened in the simulations: what never happens is not tested.
 
 use patchmesh::internals::replica::{Acceptance, Outcome};
 

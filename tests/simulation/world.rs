@@ -63,7 +63,7 @@ struct Stranger {
 enum Kind {
     /// It gives its transactions their times.
     Ordering,
-    /// It leaves the time to whoever hears it, as plain nodes do, and mostly counts up. It may restart, and
+    /// It leaves the time to the node that hears it, as plain nodes do, and mostly counts up. It may restart, and
     /// count from the beginning again.
     Plain,
     /// The same, but its Ids come in any order.

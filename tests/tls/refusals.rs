@@ -1,11 +1,11 @@
-//! Who is refused, and what both sides say about it.
+//! Peers that are refused, and what both sides say about it.
 
 use crate::certificates::{Authority, Own, checked_by, expired, for_servers, parameters};
 use crate::client::Client;
 use crate::harness::{Client as Plain, node, wait_for};
 
 /// A node whose one peer is a node that shows `shown`. The first one trusts `authority`, and has itself
-/// a certificate of it. Returns what it says of the peer, and what the peer's log says of who is refused.
+/// a certificate of it. Returns what it says of the peer, and what the peer's log says of the refused side.
 fn dialed(authority: &Authority, shown: &Own, host: &str) -> (String, String) {
     let peer = shown.shown_by(node()).start();
     let own = authority.sign_loopback();

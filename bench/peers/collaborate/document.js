@@ -49,7 +49,7 @@ export function mark(phase, writer) {
 export class Marks {
 	#tail = Buffer.alloc(0);
 	#latest = new Map();
-	// The phase whose end is awaited, the writers whose last value of it has been heard, and who wants to know.
+	// The phase whose end is awaited, the writers whose last value of it has been heard, and what to call then.
 	#phase = 0;
 	#ended = new Set();
 	#wanted = 0;

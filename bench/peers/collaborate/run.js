@@ -39,7 +39,7 @@ function quantile(numbers, share) {
 	return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }
 
-// How long one who comes new takes until it has the whole document, in milliseconds.
+// How long a new reader takes until it has the whole document, in milliseconds.
 async function newcomer(product, port, phase) {
 	const times = [];
 	for (let number = 0; number < NEWCOMERS; number += 1) {

@@ -121,7 +121,7 @@ fn shake_hands(stream: TcpStream, headers: &[(&'static str, HeaderValue)], visit
         }
         Ok(response)
     };
-    // Who comes and goes again is no visit.
+    // A caller that goes again at once is no visit.
     if let Ok(socket) = tungstenite::accept_hdr(stream, agree) {
         visits.send(Visit { target, socket }).ok();
     }

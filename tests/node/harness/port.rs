@@ -11,7 +11,7 @@ use rustix::net::{
 /// A port of this machine that a node can listen on, now or later and again.
 ///
 /// It is held by a socket that is bound and does not listen: the system gives such a port to nobody who
-/// asks for any, a node that asks for this one gets it (Linux allows that where both allow the reuse of
+/// asks for any, a node that asks for this one gets it (Linux allows that if both allow the reuse of
 /// the address, as Rust's listeners do), and until then connections to it are refused.
 pub struct Port {
     pub address: SocketAddr,

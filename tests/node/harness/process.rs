@@ -388,7 +388,7 @@ impl Lines {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first line that contains `text`; an empty one where there is none in time, or ever.
+    /// The first line that contains `text`; an empty one if there is none in time, or ever.
     fn wait_for(&self, text: &str) -> String {
         let begin = Instant::now();
         let mut found = self.read();

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Passes bytes between whoever connects to it and a target.
+/// Passes bytes between each client that connects to it and a target.
 pub struct Relay {
     pub address: SocketAddr,
     wires: Arc<Wires>,
@@ -91,7 +91,7 @@ impl Wires {
         if self.down.load(Ordering::Relaxed) {
             return;
         }
-        // Where the target is gone, so is the one who came.
+        // If the target is gone, the client is dropped as well.
         let Ok(far) = TcpStream::connect(self.target) else { return };
         for stream in [&near, &far] {
             stream.set_nodelay(true).unwrap();

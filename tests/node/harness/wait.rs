@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long the tests wait for anything. Long, for machines that have much else to do: it passes only
-/// where a test fails.
+/// if a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(1);

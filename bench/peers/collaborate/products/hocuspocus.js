@@ -30,7 +30,7 @@ async function open(port) {
 		url: `ws://${HOST}:${port}`,
 		WebSocketPolyfill: WebSocket,
 	});
-	// Who else is there is no part of what is measured.
+	// The list of those who are there is no part of what is measured.
 	const provider = new HocuspocusProvider({ websocketProvider, name: NAME, awareness: null });
 	provider.attach();
 	await new Promise(resolve => provider.on('synced', resolve));

@@ -20,7 +20,7 @@ export async function serve(port) {
 	const sockets = new WebSocketServer({ server });
 	sockets.on('connection', socket => {
 		const stream = new WebSocketJSONStream(socket);
-		// A message to one who has just gone would end the process.
+		// A message to a client that has just gone would end the process.
 		stream.on('error', () => {});
 		backend.listen(stream);
 	});
