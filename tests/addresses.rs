@@ -3,22 +3,13 @@
 //! without root, these tests say that they are skipped.
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "node"]
-mod node {
-    pub mod harness;
-}
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "durable"]
-mod durable {
-    pub mod scratch;
-}
+mod harness;
 
 use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use durable::scratch::{Borrowed, skip};
-use node::harness::{node, wait_until_equal};
+use harness::{Borrowed, node, skip, wait_until_equal};
 
 /// A namespace, and a link that joins this one and that one.
 struct Link {

@@ -5,22 +5,13 @@
 //! (a turn more, a thread that wakes another), and fail if a delivery costs twice as much as it does.
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "node"]
-mod node {
-    pub mod harness;
-}
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "durable"]
-mod durable {
-    pub mod scratch;
-}
+mod harness;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use durable::scratch::{has_strace, skip};
-use node::harness::{Client, Node, PATIENCE, node};
+use harness::{Client, Node, PATIENCE, has_strace, node, skip};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How many readers are few, and how many are many.

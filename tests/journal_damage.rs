@@ -4,10 +4,14 @@
 //! What a crash can leave behind is an exception: what is missing at the end of the file, or in whole
 //! sectors of the last batch, was never acknowledged, and is cut off.
 
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "harness/temporary.rs"]
+mod temporary;
+
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +21,7 @@ use patchmesh::internals::journal::{
 };
 use patchmesh::internals::manager::Manager;
 use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
+use temporary::TemporaryDirectory;
 
 const SECTOR: usize = 512;
 
@@ -556,24 +561,6 @@ fn a_sector_in_the_place_of_another_one_is_told() {
                 Opening::Refused(offset) => assert!(offset < (to + 1) * SECTOR),
             }
         }
-    }
-}
-
-/// A directory that is removed in the end.
-struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory can be made");
-        Self(path)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 

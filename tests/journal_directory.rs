@@ -2,6 +2,9 @@
 //! opened from a checkpoint if there is a good one and to the same state if there is none, and
 //! read by others while it is written.
 
+#[path = "harness/temporary.rs"]
+mod temporary;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,35 +24,13 @@ use patchmesh::internals::journal::{
 use patchmesh::internals::manager::{Handle, Manager, Submitted};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
+use temporary::TemporaryDirectory;
 
 /// How many transactions make a node keep a checkpoint when it stops.
 const WORTHWHILE: u64 = 1000;
 
 /// Every so many positions a checkpoint can have a node read on from.
 const STRIDE: u64 = 256;
-
-/// A directory that is removed in the end.
-struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory can be made");
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("it is ours");
-        Self(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 thread_local! {
     /// What this thread has logged: a test opens its directories itself.

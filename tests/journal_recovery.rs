@@ -5,12 +5,16 @@
 //! What it should be is worked out anew from the definition: the patches of all transactions applied
 //! in the order of their places. `PATCHMESH_SEEDS=1000` runs as many seeds, `PATCHMESH_SEED=7` that one.
 
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "harness/temporary.rs"]
+mod temporary;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,6 +26,7 @@ use patchmesh::internals::manager::{Handle, Manager, Submitted};
 use patchmesh::internals::patch::{Document, parse};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Transaction};
+use temporary::TemporaryDirectory;
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 8;
@@ -37,24 +42,6 @@ const SPACING: usize = 1 << 16;
 
 /// When the first transaction of the peers was made.
 const BEGIN: u64 = 1_700_000_000_000_000;
-
-/// A directory that is removed in the end.
-struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory can be made");
-        Self(path)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 thread_local! {
     /// What this thread has logged: a test opens its directories itself.

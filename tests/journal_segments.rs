@@ -1,6 +1,9 @@
 //! The journal of a directory in several files: one file goes on in others, a base stands for those that went,
 //! whatever a crash left of the two opens, and what is missing is named.
 
+#[path = "harness/temporary.rs"]
+mod temporary;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,29 +19,7 @@ use patchmesh::internals::maintenance;
 use patchmesh::internals::manager::{Handle, Manager};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record};
-
-/// A directory that is removed in the end.
-struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    fn new(name: &str) -> Self {
-        let name = format!("patchmesh-segments-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::remove_dir_all(&path).ok();
-        fs::create_dir_all(&path).expect("a directory can be made");
-        Self(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
+use temporary::TemporaryDirectory;
 
 fn source() -> Source {
     "node~1".parse().expect("a source")

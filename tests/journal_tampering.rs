@@ -4,8 +4,12 @@
 //! The environment variable `PATCHMESH_SEEDS` says how many histories there are, and `PATCHMESH_SEED`
 //! runs one of them.
 
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "harness/temporary.rs"]
+mod temporary;
+
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
@@ -13,6 +17,7 @@ use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::DirectoryError;
 use patchmesh::internals::manager::{Handle, Manager, Submitted};
 use patchmesh::internals::transaction::Transaction;
+use temporary::TemporaryDirectory;
 
 const SEEDS: u64 = 30;
 
@@ -20,26 +25,6 @@ const SEEDS: u64 = 30;
 const OLD: u64 = 1100;
 
 const BEGIN: u64 = 1_763_888_400_000_000;
-
-/// A directory that is removed in the end.
-struct TemporaryDirectory(PathBuf);
-
-impl TemporaryDirectory {
-    fn new(seed: u64) -> Self {
-        let thread = std::thread::current().id();
-        let name = format!("patchmesh-tampering-{seed}-{thread:?}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::remove_dir_all(&path).ok();
-        fs::DirBuilder::new().mode(0o700).create(&path).expect("a directory can be made");
-        Self(path)
-    }
-}
-
-impl Drop for TemporaryDirectory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn transaction(source: &str, id: u64, micros: u64, value: u64) -> Transaction {
     let payload = format!(r#"[{{"op":"add","path":"/member{}","value":{value}}}]"#, value % 50);
@@ -151,7 +136,8 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let directory = TemporaryDirectory::new(seed);
+        let thread = std::thread::current().id();
+        let directory = TemporaryDirectory::new(&format!("tampering-{seed}-{thread:?}"));
         let random = Rng::with_seed(seed);
         Self { directory, random, acknowledged: Vec::new(), next_late: 1, story: Vec::new() }
     }

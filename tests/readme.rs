@@ -6,7 +6,7 @@
 //! first line is waited for when it begins, and the others at the end. A command that only reads is run again
 //! until it prints what it should, since what was written at another node may be on its way.
 
-#[path = "node/harness/port.rs"]
+#[path = "harness/port.rs"]
 mod port;
 
 use std::fs::File;

@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use crate::client;
 use crate::fold::Fold;
-use crate::harness::{Node, Port, node, wait_for};
+use crate::harness::{Node, Port, Scratch, node, wait_for};
 use crate::link::Link;
-use crate::scratch::Scratch;
 
 pub struct Cluster {
     pub members: Vec<Member>,

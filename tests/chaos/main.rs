@@ -5,19 +5,12 @@
 //! set), `PATCHMESH_SEED` with which seed; a failure prints the seed. What happens follows from the
 //! seed; when exactly, and so what becomes of it, also from the machine.
 
-#[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "../node"]
-mod node {
-    pub mod harness;
-}
 #[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "../durable"]
-mod durable {
-    pub mod client;
-    pub mod scratch;
-}
-use durable::{client, scratch};
-use node::harness;
+#[path = "../durable/client.rs"]
+mod client;
+#[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod cluster;
 mod fold;

@@ -7,8 +7,7 @@ use std::process::Command;
 use patchmesh::internals::document::Value;
 use serde_json::json;
 
-use crate::harness::{Port, Relay, node, wait_for};
-use crate::scratch::Scratch;
+use crate::harness::{Port, Relay, Scratch, node, wait_for};
 use crate::shell::{Running, Said, done, fails, say, url, with_input};
 
 /// A document of some megabytes, with something of everything.

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Nonsense, Relay, node, pair, wait_for, wait_until_equal};
-use crate::scratch::Scratch;
+use crate::harness::{Nonsense, Relay, Scratch, node, pair, wait_for, wait_until_equal};
 use crate::shell::{Running, done, fails, say, url, wait_for_document};
 
 const APPEND: &str = r#"[{"op":"add","path":"/list/-","value":1}]"#;

@@ -1,7 +1,6 @@
 //! `wait`, and what is final.
 
-use crate::harness::{Port, node, pair};
-use crate::scratch::Scratch;
+use crate::harness::{Port, Scratch, node, pair};
 use crate::shell::{Running, done, fails, url};
 
 #[test]

@@ -3,11 +3,10 @@
 use patchmesh::internals::journal::{StoredBase, read_any_base};
 use serde_json::Value;
 
-use crate::harness::wait_for;
+use crate::harness::{Scratch, wait_for};
 use crate::link::Link;
 use crate::marks;
 use crate::mesh::{Member, settle, wait_until_folded};
-use crate::scratch::Scratch;
 
 /// Replaces a text in the documents of all bases that a member has, as nobody should, and makes their checksums right.
 #[track_caller]

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::client::Wire;
-use crate::harness::{PlainNode, Visit};
+use crate::harness::{PlainNode, Scratch, Visit};
 use crate::mesh::{Member, wait_until_folded};
-use crate::scratch::Scratch;
 
 /// What a primary has at one moment.
 #[derive(Debug)]

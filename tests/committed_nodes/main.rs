@@ -4,25 +4,15 @@
 //! The environment variable `PATCHMESH_SEED` says with which seed; a failure prints the seed. What happens follows
 //! from the seed; when exactly, and so what becomes of it, also from the machine.
 
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "../durable/client.rs"]
+mod client;
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "../node"]
-mod node {
-    pub mod harness;
-}
+#[path = "../harness/mod.rs"]
+mod harness;
 #[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "../durable"]
-mod durable {
-    pub mod client;
-    pub mod scratch;
-}
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "../chaos"]
-mod chaos {
-    pub mod link;
-}
-use chaos::link;
-use durable::{client, scratch};
-use node::harness;
+#[path = "../chaos/link.rs"]
+mod link;
 
 mod absence;
 mod healing;

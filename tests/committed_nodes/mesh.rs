@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Node, PATIENCE, Port, binary, node, run, wait_for};
-use crate::scratch::Scratch;
+use crate::harness::{Node, PATIENCE, Port, Scratch, binary, node, run, wait_for};
 
 /// A node in all its lives.
 pub struct Member {

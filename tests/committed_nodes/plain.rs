@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::harness::{Node, PlainNode, PlainReader, Visit, wait_for};
+use crate::harness::{Node, PlainNode, PlainReader, Scratch, Visit, wait_for};
 use crate::marks;
 use crate::mesh::{Member, settle, wait_until_final, wait_until_folded};
-use crate::scratch::Scratch;
 
 /// Has a plain author send what it has to each node that dials it, until something is so. Each time it is dialed it begins
 /// anew, as plain nodes do.

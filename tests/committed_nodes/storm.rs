@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::harness::wait_for;
+use crate::harness::{Scratch, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{Member, check_metrics, settle, tentative_and_begin};
-use crate::scratch::Scratch;
 use crate::seed::Seed;
 
 /// How long a storm lasts if the environment does not say.

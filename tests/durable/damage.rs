@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use patchmesh::internals::journal::{Header, SegmentBegin, push_batch};
 
 use crate::client;
-use crate::harness::{PlainNode, Port, wait_for};
+use crate::harness::{PlainNode, Port, Scratch, wait_for};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
-use crate::scratch::Scratch;
 
 /// How many transactions there are before a test begins.
 const OLD: u64 = 6000;

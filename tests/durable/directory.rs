@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::client;
+use crate::harness::{Borrowed, Scratch, skip};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
-use crate::scratch::{Borrowed, Scratch, skip};
 
 /// A node cannot start with this directory, and says so in one line.
 #[track_caller]

@@ -6,10 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{self, request};
-use crate::harness::{PATIENCE, Port, wait_for};
+use crate::harness::{PATIENCE, Port, Scratch, has_strace, skip, wait_for};
 use crate::ledger::{Ledger, next_mark, patch, write_to_the_end};
 use crate::process::Process;
-use crate::scratch::{Scratch, has_strace, skip};
 
 /// The command that runs another one some of whose system calls are answered as `inject` says; none
 /// if that is not possible.

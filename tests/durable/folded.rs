@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::client;
-use crate::harness::wait_for;
+use crate::harness::{Scratch, wait_for};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
-use crate::scratch::Scratch;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

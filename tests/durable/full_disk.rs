@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::client::{self, request};
-use crate::harness::{Answer, Port, wait_for};
+use crate::harness::{Answer, Borrowed, Port, Scratch, skip, wait_for};
 use crate::ledger::{Ledger, next_mark, patch};
 use crate::process::{Process, run};
-use crate::scratch::{Borrowed, Scratch, skip};
 
 /// Writes until there is no room, and returns the answer that says so.
 #[track_caller]

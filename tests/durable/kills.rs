@@ -9,10 +9,9 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::client;
-use crate::harness::{PATIENCE, Port};
+use crate::harness::{PATIENCE, Port, Scratch};
 use crate::ledger::{Ledger, next_mark, patch, write_to_the_end};
 use crate::process::Process;
-use crate::scratch::Scratch;
 
 const WRITERS: usize = 16;
 

@@ -6,11 +6,8 @@
 //! `chattr` or `strace` say so and pass if they cannot have them.
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "../node"]
-mod node {
-    pub mod harness;
-}
-use node::harness;
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod client;
 mod damage;
@@ -24,5 +21,4 @@ mod maintenance;
 mod old_copy;
 mod process;
 mod recovery;
-mod scratch;
 mod wrong_clock;

@@ -7,10 +7,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use crate::client;
-use crate::harness::{Client, PATIENCE, Port};
+use crate::harness::{Client, PATIENCE, Port, Scratch};
 use crate::ledger::{Ledger, next_mark, patch, write_to_the_end};
 use crate::process::{Process, run};
-use crate::scratch::Scratch;
 
 /// Has a node accept so many transactions.
 #[track_caller]

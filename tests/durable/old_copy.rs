@@ -5,9 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::client::{get, length, post, request, wait_until_equal};
-use crate::harness::{Port, wait_for};
+use crate::harness::{Port, Scratch, wait_for};
 use crate::process::Process;
-use crate::scratch::Scratch;
 
 fn write(node: SocketAddr, names: &str, count: u32) {
     for number in 0..count {

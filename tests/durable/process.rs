@@ -9,8 +9,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client;
-use crate::harness::{self, Port, wait_for};
-use crate::scratch::Scratch;
+use crate::harness::{self, Port, Scratch, wait_for};
 
 /// A process whose output goes to files, so that it can be read whatever becomes of it.
 pub struct Process {

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use patchmesh::internals::journal::{Header, push_batch};
 use rustix::process::Signal;
 
-use crate::harness::wait_for;
+use crate::harness::{Scratch, wait_for};
 use crate::process::{Process, run};
-use crate::scratch::Scratch;
 
 const PROGRESS: &str = "reading the journal back: ";
 

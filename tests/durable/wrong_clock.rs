@@ -10,8 +10,8 @@ use patchmesh::internals::transaction::Transaction;
 use serde_json::json;
 
 use crate::client::{document, get, length, request};
+use crate::harness::Scratch;
 use crate::process::Process;
-use crate::scratch::Scratch;
 
 const HOUR_MICROS: u64 = 3_600_000_000;
 const SET: &str = r#"[{"op":"add","path":"/a","value":1}]"#;

@@ -3,24 +3,14 @@
 //! The recordings, and how to make those of a new version: [README.md](README.md).
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "../node"]
-mod node {
-    pub mod harness;
-}
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "../durable"]
-mod durable {
-    pub mod scratch;
-}
-use durable::scratch;
-use node::harness;
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod record;
 mod recording;
 
-use harness::{PlainNode, PlainReader, binary, node, run, wait_for};
+use harness::{PlainNode, PlainReader, Scratch, binary, node, run, wait_for};
 use recording::Recording;
-use scratch::Scratch;
 
 #[test]
 fn a_directory_of_each_version_says_what_it_said_and_goes_on() {

@@ -9,11 +9,10 @@ use serde_json::{Map, Value, json};
 use tungstenite::Message;
 
 use crate::harness::{
-    Client, Node, PlainNode, PlainReader, Setup, Stream, binary, node, percent_encoded, run,
-    wait_for, wait_until_equal,
+    Client, Node, PlainNode, PlainReader, Scratch, Setup, Stream, binary, node, percent_encoded,
+    run, wait_for, wait_until_equal,
 };
 use crate::recording::{NAMES, answer, copy_files, folder};
-use crate::scratch::Scratch;
 
 /// How many transactions are folded: so many that a node which stops keeps a checkpoint.
 const FOLDED: u64 = 1000;

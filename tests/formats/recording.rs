@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tungstenite::Message;
 
-use crate::harness::{Node, Visit};
-use crate::scratch::Scratch;
+use crate::harness::{Node, Scratch, Visit};
 
 /// The nodes that are recorded of each version, by their names.
 pub const NAMES: [&str; 3] = ["patches", "whole", "folded"];

@@ -3,17 +3,8 @@
 //! that they are skipped.
 
 #[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
-#[path = "../node"]
-mod node {
-    pub mod harness;
-}
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "../durable"]
-mod durable {
-    pub mod scratch;
-}
-use durable::scratch;
-use node::harness;
+#[path = "../harness/mod.rs"]
+mod harness;
 
 mod cuts;
 mod frozen;

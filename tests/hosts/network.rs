@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::harness::{Node, Setup, node};
-use crate::scratch::{Borrowed, skip};
+use crate::harness::{Borrowed, Node, Setup, node, skip};
 
 /// The port of every node: each host has nothing else.
 const PORT: u16 = 7001;

@@ -9,6 +9,8 @@ mod finality;
 mod floods;
 mod frames;
 mod gossip;
+#[allow(dead_code, unused_imports, reason = "each test target needs a part of it")]
+#[path = "../harness/mod.rs"]
 mod harness;
 mod interface;
 mod joining;

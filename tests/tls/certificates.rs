@@ -7,8 +7,7 @@ use rcgen::{
     Issuer, KeyPair, date_time_ymd,
 };
 
-use crate::harness::Setup;
-use crate::scratch::Scratch;
+use crate::harness::{Scratch, Setup};
 
 /// A CA, whose files live as long as it does.
 pub struct Authority {
