@@ -37,8 +37,8 @@ mod coverage;
 mod primary;
 
 pub use crate::transaction::Commit;
-pub use chain::{Chain, Change, PlacedCommit, Segment};
+pub use chain::{Chain, ChainChange, PlacedCommit, Segment};
 pub use committed::{Committed, Covered, Forgotten};
 #[cfg(feature = "internals")]
 pub use primary::COMMIT_INTERVAL_MICROS;
-pub use primary::{Heard, LAG_MICROS, Primary, Silence, hash_is_due};
+pub use primary::{PeersHeard, LAG_MICROS, Primary, NoCommit, hash_is_due};

@@ -5,10 +5,10 @@
 //! time, that rest as long as they work, and given up after a time limit. Every answer is a page that is
 //! bounded in number and in bytes.
 
-mod because;
 mod budget;
-mod history;
-mod transaction;
+mod conflicts;
+mod lookup;
+mod replay;
 
 use std::io;
 
@@ -17,9 +17,9 @@ use crate::manager::{Handle, Stopped};
 use crate::transaction::Record;
 use budget::Budget;
 
-pub use because::Conflicts;
-pub use history::Page;
-pub use transaction::Told;
+pub use conflicts::Conflicts;
+pub use lookup::FoundTransaction;
+pub use replay::HistoryPage;
 
 /// About how many bytes a page has; one entry at least.
 pub const PAGE_BYTES: usize = 1 << 20;

@@ -21,7 +21,7 @@ pub mod history;
 mod life;
 mod past;
 mod placed;
-mod primary;
+mod prepared;
 mod rebase;
 mod saved;
 mod suffix;
@@ -36,7 +36,7 @@ use crate::transaction::{Name, Place, Record, Transaction};
 use equivocation::LeastIds;
 use history::changes::Changes;
 use history::{Committing, Contradiction, FateChanges, History, Insertion};
-use past::{Extended, New};
+use past::{ExtendedJournal, NewRecords};
 
 pub use base::Base;
 pub use bounds::Bounds;
@@ -45,7 +45,7 @@ pub use equivocation::Equivocation;
 pub use life::Life;
 pub use past::{Past, PastPlace, Stretch};
 pub use placed::Placed;
-pub use primary::Prepared;
+pub use prepared::Prepared;
 pub use rebase::{Rebase, Refusal};
 
 pub use saved::{Resume, Saved};
@@ -115,7 +115,7 @@ pub struct Acceptance {
 
 /// What it takes to accept some submissions.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub struct Effort {
     /// Whether one of them is late: see [`Replica::is_late`].
     pub is_late: bool,
     /// How many there are.
@@ -215,11 +215,11 @@ impl Replica {
     }
 
     /// What [`accept`](Self::accept) will have to do for these.
-    pub fn work(&self, submissions: &[Vec<Transaction>]) -> Work {
+    pub fn work(&self, submissions: &[Vec<Transaction>]) -> Effort {
         let ordered = submissions.iter().flat_map(|some| self.up_to_end(some));
         let first = ordered.filter_map(|ordered| self.late_place(ordered)).min();
         let new = submissions.iter().map(Vec::len).sum::<usize>();
-        Work { is_late: first.is_some(), new, again: self.history.rework(first.as_ref()) }
+        Effort { is_late: first.is_some(), new, again: self.history.rework(first.as_ref()) }
     }
 
     /// Those that do not come later than the history's end by their times, if that is tentative.
@@ -300,7 +300,8 @@ impl Replica {
     ) -> io::Result<()> {
         self.merge(turn, past)?;
         let records = std::mem::take(&mut turn.acceptance.records);
-        let past = Extended { past, length: turn.journal_length, new: &New(&records) };
+        let past =
+            ExtendedJournal { past, length: turn.journal_length, new: &NewRecords(&records) };
         let (new, now) = (turn.journal_length, turn.now);
         let committing = self.commit(commit, new, now, &past)?;
         turn.acceptance.records = records;
@@ -437,7 +438,7 @@ impl Replica {
         (turn.merged, turn.least_ids) = (self.vclock.clone(), LeastIds::default());
         let new = turn.journal_length;
         let records = std::mem::take(&mut turn.acceptance.records);
-        let past = Extended { past, length: new, new: &New(&records) };
+        let past = ExtendedJournal { past, length: new, new: &NewRecords(&records) };
         let Insertion { changes, contradictions } = self.put_in(ordered, new, turn.now, &past)?;
         turn.acceptance.records = records;
         turn.acceptance.changes.extend(changes);

@@ -41,7 +41,7 @@ pub struct Rank<'a> {
 
 /// What a commit that became known changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChainChange {
     /// Nothing: it is known, or void for now.
     Nothing,
     /// It is the chain's new end; what was committed stays as it was.
@@ -61,7 +61,7 @@ struct Branch(BTreeMap<u64, Arc<PlacedCommit>>);
 
 /// A branch that the chain goes through, and up to which Id if another one comes after it. It may be unknown
 /// yet.
-type Link = (Source, Option<u64>);
+type ChainLink = (Source, Option<u64>);
 
 /// All commits that are known after a base, and which of them count.
 ///
@@ -75,7 +75,7 @@ pub struct Chain {
     /// The chain's commits after the base, in their order.
     commits: Vec<Arc<PlacedCommit>>,
     /// The way back, from the end.
-    links: Vec<Link>,
+    links: Vec<ChainLink>,
     coverage: Coverage,
     /// The floor at each of `commits`.
     floors: Vec<Time>,
@@ -149,27 +149,27 @@ impl Chain {
     }
 
     /// Takes note of a commit, in whatever order they come.
-    pub fn add(&mut self, added: PlacedCommit) -> Change {
+    pub fn add(&mut self, added: PlacedCommit) -> ChainChange {
         let Place { source, id, .. } = &added.place;
         let (source, id) = (source.clone(), *id);
         let is_in_base = |base: &Name| base.source == source && id <= base.id;
         if self.base.commit.as_ref().is_some_and(is_in_base) {
-            return Change::Nothing;
+            return ChainChange::Nothing;
         }
         let branch = self.branches.entry(source.clone()).or_default();
         if branch.0.contains_key(&id) {
-            return Change::Nothing;
+            return ChainChange::Nothing;
         }
         let added = Arc::new(added);
         branch.0.insert(id, added.clone());
         let is_end = |end: &Arc<PlacedCommit>| end.place.source == source && end.place.id < id;
         if self.tip() == Some(&source) && self.commits.last().is_some_and(is_end) {
             self.push(added);
-            return Change::Extended;
+            return ChainChange::Extended;
         }
-        let is_way = |(way, upto): &Link| *way == source && upto.is_none_or(|upto| id <= upto);
+        let is_way = |(way, upto): &ChainLink| *way == source && upto.is_none_or(|upto| id <= upto);
         if self.tip() == self.winner() && !self.links.iter().any(is_way) {
-            return Change::Nothing;
+            return ChainChange::Nothing;
         }
         let (tip, before) = (self.tip().cloned(), std::mem::take(&mut self.commits));
         self.rebuild();
@@ -177,9 +177,9 @@ impl Chain {
         let kept = before.iter().zip(&self.commits).take_while(same).count();
         let tip_changed = tip.as_ref() != self.tip();
         if kept == before.len() && kept == self.commits.len() && !tip_changed {
-            return Change::Nothing;
+            return ChainChange::Nothing;
         }
-        Change::Rewritten { kept: self.folded + kept as u64, tip_changed }
+        ChainChange::Rewritten { kept: self.folded + kept as u64, tip_changed }
     }
 
     /// Replaces all up to one of its commits by a base, which is what [`Committed::advance`] came to there. What

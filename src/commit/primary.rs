@@ -30,7 +30,7 @@ const MAX_SOURCES: usize = 1 << 14;
 
 /// Of which peers a node has read all that they had, since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Heard {
+pub enum PeersHeard {
     /// Not of all that it can reach, or of none although it has peers.
     Less,
     /// Of all that it can reach, and at least one if it has any.
@@ -41,7 +41,7 @@ pub enum Heard {
 
 /// Why there is no commit now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Silence {
+pub enum NoCommit {
     /// This node is no primary.
     NotPrimary,
     /// The chain is another one's, with this source: somebody else began a greater epoch, or there are two
@@ -67,7 +67,7 @@ pub struct Primary {
     is_promoted: bool,
     horizon: u64,
     /// Those of the last [`LAG_MICROS`], and one before.
-    ends: VecDeque<End>,
+    ends: VecDeque<JournalEnd>,
     committed_at: Option<u64>,
     /// The last one with a hash.
     hashed_at: Option<u64>,
@@ -77,14 +77,14 @@ pub struct Primary {
 
 /// What the journal's end was for a moment.
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct JournalEnd {
     begun_micros: u64,
     /// When it came to have the greatest time.
     at_micros: u64,
     greatest: Time,
 }
 
-impl End {
+impl JournalEnd {
     /// When it counts.
     fn moment(&self) -> u64 {
         self.at_micros.saturating_add(LAG_MICROS)
@@ -134,7 +134,7 @@ impl Primary {
             Some(end) if at_micros < end.begun_micros.saturating_add(NOTE_INTERVAL_MICROS) => {
                 (end.at_micros, end.greatest) = (at_micros, greatest);
             }
-            _ => self.ends.push_back(End { begun_micros: at_micros, at_micros, greatest }),
+            _ => self.ends.push_back(JournalEnd { begun_micros: at_micros, at_micros, greatest }),
         }
         while self.ends.get(1).is_some_and(|end| end.moment() <= at_micros) {
             self.ends.pop_front();
@@ -148,7 +148,7 @@ impl Primary {
         if at_micros < rested {
             return Some(rested);
         }
-        let ends = self.ends.iter().map(End::moment).find(|moment| at_micros < *moment);
+        let ends = self.ends.iter().map(JournalEnd::moment).find(|moment| at_micros < *moment);
         let hash = self.hash_moment().filter(|moment| at_micros < *moment);
         ends.into_iter().chain(hash).min()
     }
@@ -189,23 +189,23 @@ impl Primary {
     pub fn next<'a>(
         &self,
         at_micros: u64,
-        heard: Heard,
+        heard: PeersHeard,
         chain: &Chain,
         tentative: impl Iterator<Item = &'a Place> + Clone,
-    ) -> Result<(Name, Commit), Silence> {
+    ) -> Result<(Name, Commit), NoCommit> {
         let Aim { source, epoch, begins } = self.aim(chain, heard)?;
         let is_soon = |at: u64| at_micros < at.saturating_add(COMMIT_INTERVAL_MICROS);
         if self.committed_at.is_some_and(is_soon) {
-            return Err(Silence::Idle);
+            return Err(NoCommit::Idle);
         }
-        let until = self.until(at_micros).ok_or(Silence::Idle)?;
+        let until = self.until(at_micros).ok_or(NoCommit::Idle)?;
         let after = chain.last().filter(|_| begins);
         let (clock, is_worthwhile) = prefixes(chain, tentative.clone(), until);
         let until = until.min(least_left(chain, tentative, &clock));
         // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
         let is_for_hash = self.hash_moment().is_some_and(|moment| moment <= at_micros);
         if !is_worthwhile && !is_for_hash && after.is_none() {
-            return Err(Silence::Idle);
+            return Err(NoCommit::Idle);
         }
         let id = chain.next_id(&source);
         let commit = Commit { epoch, after, until, clock, horizon: self.horizon, hash: None };
@@ -217,10 +217,10 @@ impl Primary {
         life == Some(self.life.as_str())
     }
 
-    fn aim(&self, chain: &Chain, heard: Heard) -> Result<Aim, Silence> {
+    fn aim(&self, chain: &Chain, heard: PeersHeard) -> Result<Aim, NoCommit> {
         // If nobody else has what counts any more, a promotion has its base count again.
         if chain.is_outside() && !self.is_promoted {
-            return Err(Silence::Outside);
+            return Err(NoCommit::Outside);
         }
         let tip = chain.tip().and_then(|tip| Some((tip, tip.epoch()?)));
         let is_known = chain.has_life(&self.life);
@@ -238,19 +238,19 @@ impl Primary {
                 self.begin(epoch.number + 1)?
             }
             Some((tip, _)) if self.is_appointed || is_known => {
-                return Err(Silence::Overtaken(tip.clone()));
+                return Err(NoCommit::Overtaken(tip.clone()));
             }
-            _ => return Err(Silence::NotPrimary),
+            _ => return Err(NoCommit::NotPrimary),
         };
         // A promotion is for when not all can be heard.
         let is_by_itself = aim.begins && !self.is_promoted;
-        let needed = if is_by_itself { Heard::All } else { Heard::Reachable };
-        if heard < needed { Err(Silence::Unheard) } else { Ok(aim) }
+        let needed = if is_by_itself { PeersHeard::All } else { PeersHeard::Reachable };
+        if heard < needed { Err(NoCommit::Unheard) } else { Ok(aim) }
     }
 
-    fn begin(&self, epoch: u64) -> Result<Aim, Silence> {
+    fn begin(&self, epoch: u64) -> Result<Aim, NoCommit> {
         let source = self.life.committer(epoch).ok().filter(|_| epoch <= MAX_EPOCH);
-        source.map(|source| Aim { source, epoch, begins: true }).ok_or(Silence::UsedUp)
+        source.map(|source| Aim { source, epoch, begins: true }).ok_or(NoCommit::UsedUp)
     }
 }
 

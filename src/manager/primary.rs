@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::away::Away;
 use super::{JournalPast, Manager, Submitted, wall_clock};
 use crate::clock::Time;
-use crate::commit::{self, Chain, Heard, Silence};
+use crate::commit::{self, Chain, NoCommit, PeersHeard};
 use crate::replica::{Prepared, Replica};
 use crate::source::{FIRST_ID, MAX_EPOCH, Source};
 use crate::transaction::Name;
@@ -37,7 +37,7 @@ const UNHEARD_MICROS: u64 = 10_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hearing {
     /// How much that is.
-    pub heard: Heard,
+    pub heard: PeersHeard,
     /// The peers that it has not read to their end.
     pub unread: Vec<String>,
 }
@@ -88,7 +88,7 @@ struct Work {
 }
 
 /// What came of it.
-pub type Next = io::Result<Result<Prepared, Silence>>;
+pub type Next = io::Result<Result<Prepared, NoCommit>>;
 
 /// On what it depends whether a node commits at all, besides what was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,11 +216,11 @@ impl Committer {
     }
 
     /// Takes note of why there is no commit.
-    fn rest(&mut self, at: u64, silence: &Silence, hearing: &Hearing, standing: Standing) {
+    fn rest(&mut self, at: u64, silence: &NoCommit, hearing: &Hearing, standing: Standing) {
         self.look_at = match silence {
-            Silence::Idle => self.next_moment(at),
-            Silence::Unheard | Silence::Outside => Some(at + RETRY_MICROS),
-            Silence::NotPrimary | Silence::Overtaken(_) | Silence::UsedUp => {
+            NoCommit::Idle => self.next_moment(at),
+            NoCommit::Unheard | NoCommit::Outside => Some(at + RETRY_MICROS),
+            NoCommit::NotPrimary | NoCommit::Overtaken(_) | NoCommit::UsedUp => {
                 self.silent_at = Some(standing);
                 None
             }
@@ -251,7 +251,7 @@ impl Committer {
     fn promote(&mut self, chain: &Chain) -> Promotion {
         let Hearing { heard, unread } = (self.listen)();
         let epoch = chain.tip().and_then(|tip| tip.epoch()).map_or(0, |epoch| epoch.number) + 1;
-        if heard < Heard::Reachable {
+        if heard < PeersHeard::Reachable {
             return Promotion::Unheard(unread);
         }
         if !self.primary.promote(chain) {
@@ -321,7 +321,7 @@ impl Manager {
             Ok(Err(silence)) => {
                 committer.rest(work.at, &silence, &work.hearing, work.standing);
                 let is_appointed = committer.told.is_appointed;
-                let two_primaries = is_appointed && matches!(silence, Silence::Overtaken(_));
+                let two_primaries = is_appointed && matches!(silence, NoCommit::Overtaken(_));
                 if self.counters.two_primaries != two_primaries {
                     self.counters.two_primaries = two_primaries;
                     self.publisher.publish(&self.replica, self.counters);
@@ -378,16 +378,16 @@ impl Told {
     fn silence(
         &mut self,
         at: u64,
-        silence: &Silence,
+        silence: &NoCommit,
         hearing: &Hearing,
         life: &Source,
     ) -> Option<(Level, String)> {
-        if *silence != Silence::Unheard {
+        if *silence != NoCommit::Unheard {
             self.unheard_since = None;
             self.is_unheard = false;
         }
         match silence {
-            Silence::Overtaken(by) if self.by.as_ref() != Some(by) => {
+            NoCommit::Overtaken(by) if self.by.as_ref() != Some(by) => {
                 self.by = Some(by.clone());
                 let (life, by) = (life.as_str().escape_debug(), by.as_str().escape_debug());
                 if self.is_appointed {
@@ -404,18 +404,18 @@ impl Told {
                     (Level::Warn, format!("this node, {life}, is the primary no more: {by} is"))
                 })
             }
-            Silence::UsedUp if !self.is_used_up => {
+            NoCommit::UsedUp if !self.is_used_up => {
                 self.is_used_up = true;
                 Some((Level::Error, "there is no further epoch: nothing is made final".to_owned()))
             }
-            Silence::Unheard => {
+            NoCommit::Unheard => {
                 let since = *self.unheard_since.get_or_insert(at);
                 if self.is_unheard || at < since.saturating_add(UNHEARD_MICROS) {
                     return None;
                 }
                 self.is_unheard = true;
                 let unread = hearing.unread.join(", ");
-                let line = if hearing.heard == Heard::Reachable {
+                let line = if hearing.heard == PeersHeard::Reachable {
                     format!(
                         "this node makes nothing final before it has read all its peers to their end, since \
                          it has to begin an epoch; not read yet: {unread}. If these are gone for good, have \
@@ -464,11 +464,11 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn hearing(heard: Heard) -> Hearing {
+    fn hearing(heard: PeersHeard) -> Hearing {
         Hearing { heard, unread: vec!["a:1".into(), "b:1".into()] }
     }
 
-    fn committer(is_appointed: bool, heard: Heard) -> Committer {
+    fn committer(is_appointed: bool, heard: PeersHeard) -> Committer {
         let listen = Box::new(move || hearing(heard));
         Committer::new(source("me~00000000"), is_appointed, Duration::from_secs(60), listen)
     }
@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn who_is_no_primary_looks_once_and_then_only_if_something_else_is_the_case() {
-        let mut node = committer(false, Heard::All);
+        let mut node = committer(false, PeersHeard::All);
         assert_eq!(node.look_at, Some(0));
         assert!(look(&mut node, 0, 1, false));
         for at in 1..50 {
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn an_idle_primary_has_no_reason_to_look() {
-        let mut node = committer(true, Heard::All);
+        let mut node = committer(true, PeersHeard::All);
         assert!(look(&mut node, 0, 1, false));
         let mut looks = 0;
         while let Some(at) = node.look_at {
@@ -528,13 +528,13 @@ mod tests {
 
     #[test]
     fn what_comes_late_is_a_reason_to_look_too() {
-        let mut node = committer(true, Heard::All);
+        let mut node = committer(true, PeersHeard::All);
         let (life, chain) = (node.life.clone(), Chain::default());
         let look_at = |node: &mut Committer, at, length| {
             let is_time = node.look(at, &life, &chain, (length, time(7)), false);
             if is_time {
                 let standing = Standing::new(&life, &chain);
-                node.rest(at, &Silence::Idle, &hearing(Heard::All), standing);
+                node.rest(at, &NoCommit::Idle, &hearing(PeersHeard::All), standing);
             }
             is_time
         };
@@ -550,7 +550,7 @@ mod tests {
 
     #[test]
     fn who_lags_lets_others_go_first_for_a_while() {
-        let mut node = committer(true, Heard::All);
+        let mut node = committer(true, PeersHeard::All);
         for tenth in 0..100 {
             let at = tenth * RESTRAINT_MICROS;
             assert!(!look(&mut node, at, 1, true), "{tenth}");
@@ -567,7 +567,7 @@ mod tests {
 
     #[test]
     fn who_is_not_heard_enough_tries_again_and_is_not_promoted() {
-        let mut node = committer(true, Heard::Less);
+        let mut node = committer(true, PeersHeard::Less);
         for second in 0..20 {
             assert!(look(&mut node, second * SECOND, 1, false));
             assert_eq!(node.look_at, Some((second + 1) * SECOND));
@@ -578,9 +578,9 @@ mod tests {
 
     #[test]
     fn the_log_is_told_of_a_trouble_once() {
-        let (all, reachable, less) = (Heard::All, Heard::Reachable, Heard::Less);
-        let by = |text: &str| Silence::Overtaken(source(text));
-        let (unheard, idle) = (Silence::Unheard, Silence::Idle);
+        let (all, reachable, less) = (PeersHeard::All, PeersHeard::Reachable, PeersHeard::Less);
+        let by = |text: &str| NoCommit::Overtaken(source(text));
+        let (unheard, idle) = (NoCommit::Unheard, NoCommit::Idle);
         // When, whether it was appointed, why it is silent, what it has heard, and what the log is told.
         let table = [
             (
@@ -611,9 +611,9 @@ mod tests {
                 reachable,
                 Some((Level::Warn, "a:1, b:1. If these are gone")),
             ),
-            (27, true, Silence::UsedUp, all, Some((Level::Error, "no further epoch"))),
-            (28, true, Silence::UsedUp, all, None),
-            (29, true, Silence::NotPrimary, all, None),
+            (27, true, NoCommit::UsedUp, all, Some((Level::Error, "no further epoch"))),
+            (28, true, NoCommit::UsedUp, all, None),
+            (29, true, NoCommit::NotPrimary, all, None),
             (30, false, by("a~00000000^2"), all, None),
             (31, false, by("b~00000000^3"), all, Some((Level::Warn, "the primary no more: b~"))),
         ];

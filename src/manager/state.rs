@@ -22,10 +22,10 @@ use crate::commit::Committed;
 use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::patch::{Document, PatchError, PointerBuf};
-use crate::replica::history::at::{Basis, Before, Window};
+use crate::replica::history::at::{Basis, PartialIndex, Window};
 use crate::replica::history::cause::Because;
 use crate::replica::history::changes::Changes;
-use crate::replica::history::{Begin, Fate, History, Reason};
+use crate::replica::history::{Fate, History, HistoryBegin, PlacedSkip};
 use crate::replica::{Base, Difference, Past, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Place};
@@ -104,7 +104,7 @@ pub struct SkippedPage {
     /// How many are skipped before those that are listed here.
     pub from: u64,
     /// These, and why.
-    pub skipped: Vec<Reason>,
+    pub skipped: Vec<PlacedSkip>,
 }
 
 /// The last commit that counts.
@@ -182,7 +182,7 @@ impl State {
     }
 
     /// What the history begins with.
-    pub fn begin(&self) -> Begin {
+    pub fn begin(&self) -> HistoryBegin {
         self.history().begin()
     }
 
@@ -318,7 +318,7 @@ impl State {
 
     /// What is known of how many transactions are before `place`, which is before the recent part; none if no
     /// commit is known, so that this follows from the journal alone.
-    pub fn before(&self, place: &Place) -> Option<Before> {
+    pub fn before(&self, place: &Place) -> Option<PartialIndex> {
         self.history().before(place)
     }
 
@@ -368,7 +368,7 @@ impl State {
         if self.history().chain().floor() == Time::default() {
             return 0;
         }
-        let is_void = |(_, skip): &&Reason| skip.error == PatchError::VOID;
+        let is_void = |(_, skip): &&PlacedSkip| skip.error == PatchError::VOID;
         self.history().skipped().iter().filter(is_void).count() as u64
     }
 

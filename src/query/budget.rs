@@ -51,7 +51,7 @@ impl Budget {
         prepared: impl Future<Output = Result<W, Untold>>,
     ) -> Result<T, Untold>
     where
-        W: FnOnce(&Pace) -> io::Result<T> + Send + 'static,
+        W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
     {
         spend(&self.lookups, prepared).await
     }
@@ -65,7 +65,7 @@ impl Budget {
         prepared: impl Future<Output = Result<W, Untold>>,
     ) -> Result<T, Untold>
     where
-        W: FnOnce(&Pace) -> io::Result<T> + Send + 'static,
+        W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
     {
         spend(&self.replays, prepared).await
     }
@@ -76,7 +76,7 @@ async fn spend<T: Send + 'static, W>(
     prepared: impl Future<Output = Result<W, Untold>>,
 ) -> Result<T, Untold>
 where
-    W: FnOnce(&Pace) -> io::Result<T> + Send + 'static,
+    W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
 {
     let done = async {
         let permit = permits.acquire_arc().await;
@@ -85,10 +85,10 @@ where
         let (_wanted, unwanted) = async_channel::bounded(1);
         let done = smol::unblock(move || {
             let _permit = permit;
-            let pace = Pace { unwanted, begun: Cell::new(Instant::now()) };
-            let done = work(&pace);
+            let throttle = Throttle { unwanted, begun: Cell::new(Instant::now()) };
+            let done = work(&throttle);
             // The next one has its turn after this one's last rest.
-            pace.rest();
+            throttle.rest();
             done
         });
         Ok(done.await?)
@@ -101,13 +101,13 @@ where
 }
 
 /// Keeps one thread from working all the time, and from working for nobody.
-pub struct Pace {
+pub struct Throttle {
     unwanted: Receiver<Infallible>,
     /// When it began to work after its last rest.
     begun: Cell<Instant>,
 }
 
-impl Pace {
+impl Throttle {
     /// Is to be called after every stretch of work, of some milliseconds.
     ///
     /// # Errors
@@ -138,11 +138,11 @@ mod tests {
         let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let replay = || async {
             let (at_work, most) = (at_work.clone(), most.clone());
-            let work = move |pace: &Pace| {
+            let work = move |throttle: &Throttle| {
                 most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let begin = Instant::now();
                 std::thread::sleep(WORK);
-                pace.step()?;
+                throttle.step()?;
                 let took = begin.elapsed();
                 at_work.fetch_sub(1, Ordering::SeqCst);
                 Ok(took)
@@ -168,9 +168,9 @@ mod tests {
             let budget = Budget::default();
             let (begun, begin) = async_channel::bounded(1);
             let (given_up, end) = async_channel::bounded(1);
-            let work = move |pace: &Pace| {
+            let work = move |throttle: &Throttle| {
                 begun.send_blocking(()).unwrap();
-                while pace.step().is_ok() {
+                while throttle.step().is_ok() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 given_up.send_blocking(()).unwrap();
@@ -181,7 +181,7 @@ mod tests {
             asked.or(async { begin.recv().await.unwrap() }).await;
             end.recv().await.unwrap();
             // The next one has its turn.
-            budget.lookup(async { Ok(|_: &Pace| Ok(())) }).await.unwrap();
+            budget.lookup(async { Ok(|_: &Throttle| Ok(())) }).await.unwrap();
         });
     }
 }

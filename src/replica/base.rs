@@ -14,7 +14,7 @@ use crate::names::Names;
 use crate::patch::Document;
 use crate::source::Source;
 
-pub use summary::{More, Summary};
+pub use summary::{BaseSummary, More};
 
 /// What stands for the history up to and with a commit.
 ///
@@ -50,7 +50,7 @@ impl Written {
 }
 
 impl Base {
-    /// All but the document, as JSON: a [`Summary`].
+    /// All but the document, as JSON: a [`BaseSummary`].
     ///
     /// # Panics
     /// If there is no commit.
@@ -89,7 +89,8 @@ impl Base {
     /// # Errors
     /// If this is no summary, or one that no base can have: what is wrong and where, for a person.
     pub fn read(summary: &str, document: Document) -> Result<Self, String> {
-        let summary: Summary = serde_json::from_str(summary).map_err(|error| error.to_string())?;
+        let summary: BaseSummary =
+            serde_json::from_str(summary).map_err(|error| error.to_string())?;
         Ok(Self { document, ..summary.base()? })
     }
 
@@ -97,10 +98,10 @@ impl Base {
     ///
     /// # Panics
     /// If there is no commit.
-    pub fn begin_summary(&self, written: &mut Written, most: usize) -> Summary {
+    pub fn begin_summary(&self, written: &mut Written, most: usize) -> BaseSummary {
         let Self { committed, length, .. } = self;
         let commit = committed.commit.clone().expect("a base has a commit");
-        Summary::new(commit, committed, *length, self.entries(written, most))
+        BaseSummary::new(commit, committed, *length, self.entries(written, most))
     }
 
     /// So many more of the entries and ranges; none if all are written.

@@ -44,7 +44,7 @@ use crate::transaction::Place;
 use changes::Changes;
 
 pub use commits::{Check, Committing};
-pub use skips::{Bits, Fate, Reason, Skip, Skips};
+pub use skips::{Bits, Fate, PlacedSkip, Skip, Skips};
 
 /// A transaction whose fate changed because another one came in before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +135,7 @@ struct Entry {
 
 /// How far the chain is passed, and what is left there.
 #[derive(Clone, Debug, Default)]
-struct Progress {
+struct ChainProgress {
     /// The commits before this number are passed.
     passed: u64,
     committed: Arc<Committed>,
@@ -143,7 +143,7 @@ struct Progress {
 
 /// What there is at the base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Begin {
+pub struct HistoryBegin {
     /// How many transactions the base stands for.
     pub index: u64,
     /// All others are in the journal from here on.
@@ -163,7 +163,7 @@ pub struct Begin {
 pub struct History {
     bounds: Bounds,
     chain: Arc<Chain>,
-    begin: Begin,
+    begin: HistoryBegin,
     /// None if it is stored elsewhere: it is read if a replay goes back so far.
     base: Option<Arc<Floor>>,
     committed: Arc<Floor>,
@@ -171,7 +171,7 @@ pub struct History {
     verified: Option<Arc<Floor>>,
     /// What the next commit is likely to find, since it was tried.
     expected: Option<Arc<Floor>>,
-    progress: Progress,
+    progress: ChainProgress,
     /// Which names were forgotten at which of the chain's commits after the base.
     forgotten: Arc<BTreeMap<u64, Vec<Source>>>,
     document: Document,
@@ -204,7 +204,7 @@ impl History {
     /// A history of which nothing but a base is known, and the chain after that.
     pub fn after(bounds: Bounds, base: Arc<Floor>, chain: Arc<Chain>) -> Self {
         let Counted { skipped, repeated, .. } = base.counted;
-        let begin = Begin { index: base.index, position: base.position, skipped, repeated };
+        let begin = HistoryBegin { index: base.index, position: base.position, skipped, repeated };
         let mut history = Self {
             bounds,
             chain,
@@ -213,7 +213,7 @@ impl History {
             verified: base.committed.commit.is_some().then(|| base.clone()),
             expected: None,
             base: None,
-            progress: Progress::default(),
+            progress: ChainProgress::default(),
             forgotten: Arc::default(),
             document: Document::default(),
             recent: Sequence::default(),
@@ -242,7 +242,7 @@ impl History {
     }
 
     /// The same history, whose base is another one that is stored elsewhere.
-    pub fn stored(mut self, begin: Begin, skips: Skips, is_verified: bool) -> Self {
+    pub fn stored(mut self, begin: HistoryBegin, skips: Skips, is_verified: bool) -> Self {
         (self.begin, self.skips, self.base) = (begin, skips, None);
         self.verified = self.verified.filter(|_| is_verified);
         self
@@ -253,7 +253,7 @@ impl History {
         let Floor { end, index, counted, passed, committed, document, .. } = floor.clone();
         (self.past_end, self.past_length, self.counted) = (end, index, counted);
         self.document = document;
-        self.progress = Progress { passed, committed };
+        self.progress = ChainProgress { passed, committed };
         self.recent = Sequence::default();
         self.recent_bytes = 0;
     }
@@ -276,7 +276,7 @@ impl History {
     }
 
     /// What there is at the base.
-    pub fn begin(&self) -> Begin {
+    pub fn begin(&self) -> HistoryBegin {
         self.begin
     }
 
@@ -332,7 +332,7 @@ impl History {
     }
 
     /// The skipped transactions, void ones included, or the [`Bounds::skipped_listed`] latest of them, and why they are.
-    pub fn skipped(&self) -> &Sorted<Reason> {
+    pub fn skipped(&self) -> &Sorted<PlacedSkip> {
         self.skips.reasons()
     }
 
@@ -493,7 +493,7 @@ impl History {
 
     /// The end as a floor. All that comes after it is in the journal from `position` on.
     fn as_floor(&self, position: u64) -> Floor {
-        let Progress { passed, committed } = self.progress.clone();
+        let ChainProgress { passed, committed } = self.progress.clone();
         let index = self.length();
         Floor {
             end: self.end().cloned(),

@@ -44,7 +44,7 @@ pub trait Past {
 }
 
 /// A journal, and what is about to be appended to it.
-pub struct Extended<'a> {
+pub struct ExtendedJournal<'a> {
     /// The journal.
     pub past: &'a dyn Past,
     /// How many records it has.
@@ -53,7 +53,7 @@ pub struct Extended<'a> {
     pub new: &'a dyn Past,
 }
 
-impl Past for Extended<'_> {
+impl Past for ExtendedJournal<'_> {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         match position.checked_sub(self.length) {
             Some(position) => self.new.places(position),
@@ -82,12 +82,12 @@ impl Past for Extended<'_> {
 }
 
 /// Records that were made here.
-pub struct New<'a>(pub &'a [Record]);
+pub struct NewRecords<'a>(pub &'a [Record]);
 
 /// How many of what is in memory are handed out at once.
 const STRETCH: usize = 1024;
 
-impl Past for New<'_> {
+impl Past for NewRecords<'_> {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         Ok(rest.take(STRETCH).cloned().map(PastPlace::from).collect())
@@ -104,18 +104,18 @@ impl Past for New<'_> {
 /// A journal that is wholly at hand.
 impl Past for Vec<Transaction> {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
-        Read(self).places(position)
+        ReadTransactions(self).places(position)
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
-        Read(self).payloads(position, most)
+        ReadTransactions(self).payloads(position, most)
     }
 }
 
 /// Transactions that were read.
-pub struct Read<'a>(pub &'a [Transaction]);
+pub struct ReadTransactions<'a>(pub &'a [Transaction]);
 
-impl Past for Read<'_> {
+impl Past for ReadTransactions<'_> {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         let place = |transaction: &Transaction| {

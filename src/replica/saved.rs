@@ -10,8 +10,8 @@ use super::base::Base;
 use super::bounds::Bounds;
 use super::difference::Difference;
 use super::floor::{Counted, Floor};
-use super::history::{Begin, Bits, History, Reason, Skips};
-use super::past::{Extended, Past, Read};
+use super::history::{Bits, History, HistoryBegin, PlacedSkip, Skips};
+use super::past::{ExtendedJournal, Past, ReadTransactions};
 use super::placed::Placed;
 use super::{Life, Replica, Turn};
 use crate::clock::{HybridClock, Time, VectorClock};
@@ -51,7 +51,7 @@ pub struct Resume {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Summary {
+struct SavedSummary {
     /// The floor that it goes on from: its last transaction, how many there are up to it, and where in the
     /// journal all others are.
     end: Option<Place>,
@@ -67,7 +67,7 @@ struct Summary {
     skipped_positions: Vec<u64>,
     repeated_positions: Vec<u64>,
     /// Why the latest skipped ones are.
-    reasons: Vec<Reason>,
+    reasons: Vec<PlacedSkip>,
     vclock: VectorClock,
     own: VectorClock,
     /// What there is of commits; none if none is known.
@@ -76,7 +76,7 @@ struct Summary {
 
 #[derive(Serialize, Deserialize)]
 struct Commits {
-    begin: Begin,
+    begin: HistoryBegin,
     base: Committed,
     /// All that are known after the base.
     held: Vec<(Place, u64, Commit)>,
@@ -110,7 +110,7 @@ impl Replica {
             difference: self.difference.clone(),
         });
         let Counted { names, skipped: skipped_count, repeated: repeated_count } = floor.counted;
-        let summary = Summary {
+        let summary = SavedSummary {
             end: floor.end,
             index: floor.index,
             position: floor.position,
@@ -143,10 +143,11 @@ impl Replica {
         document: &[u8],
         bounds: Bounds,
     ) -> Result<(Self, Resume), String> {
-        let summary: Summary = serde_json::from_str(summary).map_err(|error| error.to_string())?;
+        let summary: SavedSummary =
+            serde_json::from_str(summary).map_err(|error| error.to_string())?;
         let root: Value = serde_json::from_slice(document).map_err(|error| error.to_string())?;
         let document = Document::new(root).ok_or("the document is too large")?;
-        let Summary { end, index, position, length, vclock, own, .. } = summary;
+        let SavedSummary { end, index, position, length, vclock, own, .. } = summary;
         let counted = Counted {
             names: summary.names,
             skipped: summary.skipped_count,
@@ -251,8 +252,8 @@ impl Replica {
             if let Some(commit) = &transaction.commit {
                 // What comes after the commit is not there yet.
                 let count = usize::try_from(position - length).unwrap_or(usize::MAX);
-                let new = &Read(&transactions[..=count]);
-                let past = Extended { past, length, new };
+                let new = &ReadTransactions(&transactions[..=count]);
+                let past = ExtendedJournal { past, length, new };
                 self.recover_all(&mut turn, resume, &past)?;
                 let commit = PlacedCommit { place, position, commit: Commit::clone(commit) };
                 self.commit(commit, turn.journal_length, now, &past)?;
@@ -264,7 +265,7 @@ impl Replica {
             let payload = transaction.payload.clone();
             turn.ordered.push(Placed { place, named, position, payload });
         }
-        let past = Extended { past, length, new: &Read(&transactions) };
+        let past = ExtendedJournal { past, length, new: &ReadTransactions(&transactions) };
         self.recover_all(&mut turn, resume, &past)?;
         self.length = position + transactions.len() as u64;
         // What was saved may count transactions that come only after these.

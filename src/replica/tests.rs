@@ -11,19 +11,19 @@ const NOW: u64 = 1_000_000;
 const ME: &str = "me~00000000";
 
 /// A replica with its journal.
-struct Node {
+struct TestNode {
     replica: Replica,
     journal: Vec<Transaction>,
 }
 
-impl Default for Node {
+impl Default for TestNode {
     fn default() -> Self {
         let life = Life::new(ME.parse().unwrap()).unwrap();
         Self { replica: Replica::new(life, Bounds::default()), journal: Vec::new() }
     }
 }
 
-impl Node {
+impl TestNode {
     fn accept(&mut self, transactions: &[Transaction]) -> Acceptance {
         let now = Time::from_micros(NOW).unwrap();
         let submissions = vec![transactions.to_vec()];
@@ -58,7 +58,7 @@ const REMOVE_B: &str = r#"[{"op":"remove","path":"/b"}]"#;
 
 #[test]
 fn a_fresh_transaction_is_stamped_and_applied() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
     assert_eq!(outcome, accepted(&transaction(ME, 1, SET_A, Some(NOW))));
     assert_eq!(node.text(), r#"{"a":1}"#);
@@ -66,7 +66,7 @@ fn a_fresh_transaction_is_stamped_and_applied() {
 
 #[test]
 fn of_somebody_else_it_is_stamped_with_an_id_of_this_node() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     for (source, id, stamp_id) in [("x", 0, 1), ("c~00000000", 9, 2), ("x", 7, 3), ("x", 5, 4)] {
         let fresh =
             Transaction { request: Some("hash".into()), ..transaction(source, id, "[]", None) };
@@ -83,7 +83,7 @@ fn of_somebody_else_it_is_stamped_with_an_id_of_this_node() {
 
 #[test]
 fn a_known_transaction_is_dropped() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     node.accept_one(transaction(ME, 4, SET_A, None));
     for id in 0..=4 {
         let outcome = node.accept_one(transaction(ME, id, "[]", None));
@@ -111,7 +111,7 @@ fn of_one_name_the_first_in_the_history_counts() {
         transaction("x", 5, SET_A, Some(30)),
         Transaction { id: 6, ..stamped("a~00000000^s", 2, SET_B, 40) },
     ];
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     node.accept(&[second.clone(), third.clone()]);
     assert_eq!(node.text(), r#"{"a":1}"#);
     assert_eq!(node.replica.history().repeated_count(), 1);
@@ -134,7 +134,7 @@ fn of_one_name_the_first_in_the_history_counts() {
 
 #[test]
 fn a_submission_of_fresh_and_ordered_ones_of_one_source_loses_none() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let acceptance =
         node.accept(&[transaction("x", 1, SET_A, None), transaction("x", 2, SET_B, Some(NOW))]);
     assert_eq!(acceptance.records.len(), 2);
@@ -143,7 +143,7 @@ fn a_submission_of_fresh_and_ordered_ones_of_one_source_loses_none() {
 
 #[test]
 fn while_the_clock_is_far_ahead_nothing_fresh_is_stamped() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     node.accept(&[transaction("x", 1, "[]", Some(NOW + MAX_AHEAD_MICROS))]);
     let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
     assert_eq!(outcome, Outcome::Early { ahead_micros: MAX_AHEAD_MICROS + 1 });
@@ -152,7 +152,7 @@ fn while_the_clock_is_far_ahead_nothing_fresh_is_stamped() {
 
 #[test]
 fn a_life_ends_and_another_one_goes_on() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let last = transaction(ME, MAX_SAFE_INTEGER, SET_A, Some(10));
     assert!(!node.replica.is_used_up());
     assert_eq!(node.accept_one(last.clone()), accepted(&last));
@@ -169,7 +169,7 @@ fn a_life_ends_and_another_one_goes_on() {
 
 #[test]
 fn a_refused_transaction_leaves_no_trace() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     for payload in [REMOVE_B, "no patch"] {
         let outcome = node.accept_one(transaction(ME, 1, payload, None));
         assert!(matches!(outcome, Outcome::Refused(_)));
@@ -182,13 +182,13 @@ fn a_refused_transaction_leaves_no_trace() {
 #[test]
 fn a_commit_is_passed_on_with_what_it_says() {
     let text = r#"{"Source":"main~00000000^1","Id":1,"Payload":"[]","Time":9,"Commit":{"Epoch":1,"After":null,"Until":5,"Clock":{"a~1":3},"Horizon":60}}"#;
-    let acceptance = Node::default().accept(&[Transaction::decode(text.as_bytes()).unwrap()]);
+    let acceptance = TestNode::default().accept(&[Transaction::decode(text.as_bytes()).unwrap()]);
     assert_eq!(&*acceptance.records[0].line, text);
 }
 
 #[test]
 fn an_ordered_transaction_is_accepted_even_where_it_does_not_apply() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     for (id, payload) in [(1, REMOVE_B), (2, "no patch")] {
         let ordered = transaction("x", id, payload, Some(id));
         assert_eq!(node.accept_one(ordered.clone()), accepted(&ordered));
@@ -199,7 +199,7 @@ fn an_ordered_transaction_is_accepted_even_where_it_does_not_apply() {
 
 #[test]
 fn a_stamp_is_later_than_all_that_was_seen() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     node.accept_one(transaction("x", 1, SET_A, Some(NOW + 500)));
     let outcome = node.accept_one(transaction(ME, 1, SET_A, None));
     assert_eq!(outcome, accepted(&transaction(ME, 1, SET_A, Some(NOW + 501))));
@@ -221,7 +221,7 @@ fn the_document_follows_from_the_times_and_not_from_the_arrivals() {
         if order.iter().position(|at| *at == 0) > order.iter().position(|at| *at == 2) {
             continue;
         }
-        let (mut one_by_one, mut together) = (Node::default(), Node::default());
+        let (mut one_by_one, mut together) = (TestNode::default(), TestNode::default());
         for transaction in &in_order {
             one_by_one.accept_one(transaction.clone());
         }
@@ -235,7 +235,7 @@ fn the_document_follows_from_the_times_and_not_from_the_arrivals() {
 
 #[test]
 fn a_late_arrival_can_change_the_fate_of_others_and_change_it_back() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let fates = |acceptance: Acceptance| -> Vec<(String, bool)> {
         let changes = acceptance.changes.listed.into_iter();
         changes.map(|change| (change.place.source.to_string(), change.skipped.is_some())).collect()
@@ -250,7 +250,7 @@ fn a_late_arrival_can_change_the_fate_of_others_and_change_it_back() {
 
 #[test]
 fn a_time_of_more_than_an_hour_ahead_is_not_accepted_yet() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let latest = NOW + MAX_AHEAD_MICROS;
     let acceptance = node.accept(&[
         transaction("x", 1, SET_A, Some(latest)),
@@ -269,7 +269,7 @@ fn a_time_of_more_than_an_hour_ahead_is_not_accepted_yet() {
 /// What this node creates comes last in the history, which it could not after the last time.
 #[test]
 fn the_last_time_that_there_is_is_not_given_out() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let mut accept = |transaction, now| {
         let submissions = vec![vec![transaction]];
         let mut acceptance = node.replica.accept(submissions, now, &node.journal).unwrap();
@@ -292,7 +292,7 @@ fn the_last_time_that_there_is_is_not_given_out() {
 #[test]
 fn a_clone_from_before_has_no_trace_of_what_came_since() {
     let now = Time::from_micros(NOW).unwrap();
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     node.accept(&[transaction("x", 1, SET_A, Some(10)), transaction("y", 1, REMOVE_A, Some(50))]);
     let (text, vclock) = (node.text(), node.replica.vclock().clone());
     let submissions = vec![
@@ -310,7 +310,7 @@ fn a_clone_from_before_has_no_trace_of_what_came_since() {
 
 #[test]
 fn the_same_id_with_another_content_is_told_and_dropped() {
-    let mut node = Node::default();
+    let mut node = TestNode::default();
     let known = transaction("x", 1, SET_A, Some(10));
     node.accept(&[known.clone(), transaction("y", 1, SET_B, Some(20))]);
     assert_eq!(node.accept(std::slice::from_ref(&known)).equivocations, []);
@@ -341,7 +341,7 @@ fn what_is_void_in_a_chain_that_loses_counts_again() {
     const SECOND: u64 = 1_000_000;
     let bounds = Bounds { checkpoint_spacing: 1, ..Bounds::default() };
     let life = Life::new(ME.parse().unwrap()).unwrap();
-    let mut node = Node { replica: Replica::new(life, bounds), journal: Vec::new() };
+    let mut node = TestNode { replica: Replica::new(life, bounds), journal: Vec::new() };
     let first = commit("p~00000000^1", None, ("a~00000000", 3), 30 * SECOND);
     let after = Some(first.name());
     node.accept(&[

@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::http::{Request, Response};
 use crate::manager::SkippedPage;
 use crate::patch::PatchError;
-use crate::query::{self, Query, Told};
+use crate::query::{self, FoundTransaction, Query};
 use crate::replica::history::{Fate, Skip};
 use crate::source::Source;
 use crate::transaction::Place;
@@ -74,7 +74,7 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
         let detail = format!("this node has no transaction {id} of {source}");
         return Err(Response::problem(404, detail));
     };
-    let Told { record, index, standing } = &told;
+    let FoundTransaction { record, index, standing } = &told;
     let (place, (source, id)) = (&record.place, record.name());
     let by = record.by();
     let (state, reason) = match &standing.fate {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use patchmesh::internals::clock::Time;
-use patchmesh::internals::commit::{Chain, Change, Commit, Committed, PlacedCommit, Segment};
+use patchmesh::internals::commit::{Chain, ChainChange, Commit, Committed, PlacedCommit, Segment};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Name, Place};
 
@@ -109,22 +109,22 @@ fn a_chain_is_the_same_in_whatever_order_its_commits_come() {
             let kept = before.iter().zip(&after).take_while(|(was, is)| was == is).count();
             let tip_changed = tip.as_ref() != chain.tip();
             match change {
-                Change::Nothing => assert!(before == after && !tip_changed, "seed {seed}"),
-                Change::Extended => {
+                ChainChange::Nothing => assert!(before == after && !tip_changed, "seed {seed}"),
+                ChainChange::Extended => {
                     assert!(after.len() == kept + 1 && before.len() == kept && !tip_changed);
                 }
                 change => {
                     let kept = kept as u64;
-                    assert_eq!(change, Change::Rewritten { kept, tip_changed });
+                    assert_eq!(change, ChainChange::Rewritten { kept, tip_changed });
                 }
             }
             *match change {
-                Change::Nothing => &mut void,
-                Change::Extended => &mut extended,
-                Change::Rewritten { .. } => &mut rewritten,
+                ChainChange::Nothing => &mut void,
+                ChainChange::Extended => &mut extended,
+                ChainChange::Rewritten { .. } => &mut rewritten,
             } += 1;
             check(&chain, &commits[..known], seed);
-            assert_eq!(chain.add(at(&place, &commit)), Change::Nothing, "it is known");
+            assert_eq!(chain.add(at(&place, &commit)), ChainChange::Nothing, "it is known");
         }
     }
     let least = extended.min(rewritten).min(void);

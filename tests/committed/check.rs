@@ -142,7 +142,7 @@ pub fn compare_reads(
     let (from, most) = (random.u64(begin..=history.length()), random.usize(..12));
     let listed = match history.window(from, most, usize::MAX) {
         Window::Recent(list) => list.into_iter().map(|listed| listed.placed).collect(),
-        Window::Past(floor) => {
+        Window::Floor(floor) => {
             let list = floor.list(from, most, usize::MAX, journal);
             list.unwrap()
         }

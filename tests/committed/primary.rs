@@ -2,8 +2,8 @@
 
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::commit::{
-    COMMIT_INTERVAL_MICROS, Chain, Change, Commit, Heard, LAG_MICROS, PlacedCommit, Primary,
-    Segment, Silence, hash_is_due,
+    COMMIT_INTERVAL_MICROS, Chain, ChainChange, Commit, PeersHeard, LAG_MICROS, PlacedCommit, Primary,
+    Segment, NoCommit, hash_is_due,
 };
 use patchmesh::internals::source::{MAX_EPOCH, Source};
 use patchmesh::internals::transaction::{Name, Place};
@@ -29,11 +29,11 @@ fn primary(is_appointed: bool, until: u64) -> Primary {
     primary
 }
 
-fn next(primary: &Primary, chain: &Chain, places: &[Place]) -> Result<(Name, Commit), Silence> {
-    primary.next(LAG_MICROS, Heard::All, chain, places.iter())
+fn next(primary: &Primary, chain: &Chain, places: &[Place]) -> Result<(Name, Commit), NoCommit> {
+    primary.next(LAG_MICROS, PeersHeard::All, chain, places.iter())
 }
 
-fn add(chain: &mut Chain, place: Place, commit: Commit) -> Change {
+fn add(chain: &mut Chain, place: Place, commit: Commit) -> ChainChange {
     chain.add(PlacedCommit { place, position: 0, commit })
 }
 
@@ -119,20 +119,20 @@ fn what_a_commit_leaves_is_not_void_after_it() {
 fn an_idle_mesh_is_silent() {
     let mut primary = primary(true, 30);
     let places = [place("a~00000000", 1, 10)];
-    assert_eq!(next(&primary, &Chain::default(), &[]), Err(Silence::Idle));
+    assert_eq!(next(&primary, &Chain::default(), &[]), Err(NoCommit::Idle));
     let late = [place("a~00000000", 1, 31)];
-    assert_eq!(next(&primary, &Chain::default(), &late), Err(Silence::Idle));
+    assert_eq!(next(&primary, &Chain::default(), &late), Err(NoCommit::Idle));
     // Commits alone are no reason for one.
     let (own, other) = (chain("me~00000000^1", 1), [place("b~00000000^1", 1, 20)]);
-    assert_eq!(next(&primary, &own, &other), Err(Silence::Idle));
+    assert_eq!(next(&primary, &own, &other), Err(NoCommit::Idle));
     // Before two seconds have passed since it started, and since the last one.
-    let early = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
-    assert_eq!(early(LAG_MICROS - 1), Err(Silence::Idle));
+    let early = |at| primary.next(at, PeersHeard::All, &Chain::default(), places.iter());
+    assert_eq!(early(LAG_MICROS - 1), Err(NoCommit::Idle));
     assert!(early(LAG_MICROS).is_ok());
     primary.note_commit(LAG_MICROS, true);
     let then = LAG_MICROS + COMMIT_INTERVAL_MICROS;
-    let after = |at| primary.next(at, Heard::All, &Chain::default(), places.iter());
-    assert_eq!(after(then - 1), Err(Silence::Idle));
+    let after = |at| primary.next(at, PeersHeard::All, &Chain::default(), places.iter());
+    assert_eq!(after(then - 1), Err(NoCommit::Idle));
     assert!(after(then).is_ok());
 }
 
@@ -142,14 +142,14 @@ fn a_commit_without_a_hash_is_followed_by_one_with_it() {
     let own = chain("me~00000000^1", 1);
     primary.note_commit(0, true);
     primary.note_commit(2 * SECOND, false);
-    let next = |primary: &Primary, at| primary.next(at, Heard::All, &own, [].iter());
-    assert_eq!(next(&primary, 30 * SECOND - 1), Err(Silence::Idle));
+    let next = |primary: &Primary, at| primary.next(at, PeersHeard::All, &own, [].iter());
+    assert_eq!(next(&primary, 30 * SECOND - 1), Err(NoCommit::Idle));
     assert_eq!(primary.next_moment(20 * SECOND), Some(30 * SECOND));
     let (name, commit) = next(&primary, 30 * SECOND).unwrap();
     assert_eq!((name.id, commit.clock.len()), (2, 0));
     assert!(hash_is_due(&name, u64::MAX, primary.hashed_micros(30 * SECOND)));
     primary.note_commit(30 * SECOND, true);
-    assert_eq!(next(&primary, 90 * SECOND), Err(Silence::Idle), "and then it is silent");
+    assert_eq!(next(&primary, 90 * SECOND), Err(NoCommit::Idle), "and then it is silent");
     assert_eq!(primary.next_moment(90 * SECOND), None);
 }
 
@@ -160,7 +160,7 @@ fn a_primary_is_two_seconds_behind_its_journal() {
     for number in 0..600 {
         let at = number * SECOND / 50;
         primary.note_end(at, time(number));
-        let next = primary.next(at, Heard::All, &Chain::default(), places.iter());
+        let next = primary.next(at, PeersHeard::All, &Chain::default(), places.iter());
         // What the journal was within a tenth of a second is one note.
         let noted_every = 5;
         let two_seconds_ago = 100;
@@ -194,7 +194,7 @@ fn who_asks_when_told_to_commits_as_early_as_may_be_and_then_rests() {
         asked += 1;
         let tentative =
             || places.iter().filter(|place| chain.segment_of(place) == Segment::Tentative);
-        if let Ok((name, commit)) = primary.next(at, Heard::All, &chain, tentative()) {
+        if let Ok((name, commit)) = primary.next(at, PeersHeard::All, &chain, tentative()) {
             committed.push((at, commit.clock[&source("a~00000000")]));
             greatest = time(at + 1);
             add(&mut chain, place(name.source.as_str(), name.id, greatest.as_micros()), commit);
@@ -220,27 +220,27 @@ fn who_asks_when_told_to_commits_as_early_as_may_be_and_then_rests() {
 
 #[test]
 fn who_commits_follows_from_the_chain_and_from_what_was_heard() {
-    let (less, reachable, all) = (Heard::Less, Heard::Reachable, Heard::All);
-    let by = |text: &str| Err(Silence::Overtaken(source(text)));
+    let (less, reachable, all) = (PeersHeard::Less, PeersHeard::Reachable, PeersHeard::All);
+    let by = |text: &str| Err(NoCommit::Overtaken(source(text)));
     let goes = |text: &str| Ok(source(text));
     // The source of the chain's end, whether the node was set up, whether it was promoted, what it has heard, and by
     // which source it commits.
     let table = [
-        (None, false, false, all, Err(Silence::NotPrimary)),
-        (None, true, false, reachable, Err(Silence::Unheard)),
+        (None, false, false, all, Err(NoCommit::NotPrimary)),
+        (None, true, false, reachable, Err(NoCommit::Unheard)),
         (None, true, false, all, goes("me~00000000^1")),
         (None, false, true, reachable, goes("me~00000000^1")),
-        (None, false, true, less, Err(Silence::Unheard)),
+        (None, false, true, less, Err(NoCommit::Unheard)),
         (Some("me~00000000^3"), false, false, reachable, goes("me~00000000^3")),
-        (Some("me~00000000^3"), false, false, less, Err(Silence::Unheard)),
+        (Some("me~00000000^3"), false, false, less, Err(NoCommit::Unheard)),
         (Some("me~00000000^3"), true, true, reachable, goes("me~00000000^3")),
         (Some("me~11111111^3"), true, false, all, goes("me~00000000^4")),
-        (Some("me~11111111^3"), true, false, reachable, Err(Silence::Unheard)),
-        (Some("me~11111111^3"), false, false, all, Err(Silence::NotPrimary)),
+        (Some("me~11111111^3"), true, false, reachable, Err(NoCommit::Unheard)),
+        (Some("me~11111111^3"), false, false, all, Err(NoCommit::NotPrimary)),
         (Some("you~00000000^1"), true, false, all, by("you~00000000^1")),
-        (Some("you~00000000^1"), false, false, all, Err(Silence::NotPrimary)),
+        (Some("you~00000000^1"), false, false, all, Err(NoCommit::NotPrimary)),
         (Some("you~00000000^1"), false, true, reachable, goes("me~00000000^2")),
-        (Some("you~00000000^999999"), false, true, all, Err(Silence::UsedUp)),
+        (Some("you~00000000^999999"), false, true, all, Err(NoCommit::UsedUp)),
     ];
     assert_eq!(MAX_EPOCH, 999_999);
     let places = [place("b~00000000", 1, 10)];
@@ -272,7 +272,7 @@ fn an_epoch_is_begun_once_in_a_life_and_said_at_once() {
     assert_eq!(chain.tip(), Some(&source("me~00000000^2")));
     let other = Commit { epoch: 3, ..chain.commits()[0].commit.clone() };
     add(&mut chain, place("me~11111111^3", 1, 70), other);
-    let overtaken = Err(Silence::Overtaken(source("me~11111111^3")));
+    let overtaken = Err(NoCommit::Overtaken(source("me~11111111^3")));
     assert_eq!(next(&primary, &chain, &[]), overtaken);
     primary.begin_life(source("me~22222222"));
     assert_eq!(next(&primary, &chain, &[]).unwrap().0.source, source("me~22222222^4"));
@@ -297,7 +297,7 @@ fn outside_of_the_chain_only_a_promotion_commits() {
     add(&mut chain, place("they~00000000^2", 1, 60), other);
     assert!(chain.is_outside());
     let mut primary = primary(true, 30);
-    assert_eq!(next(&primary, &chain, &[]), Err(Silence::Outside));
+    assert_eq!(next(&primary, &chain, &[]), Err(NoCommit::Outside));
     assert!(primary.promote(&chain));
     let (name, commit) = next(&primary, &chain, &[]).unwrap();
     assert_eq!(commit.after, Some(at("you~00000000^1", 5)));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use patchmesh::internals::clock::Time;
-use patchmesh::internals::commit::Heard;
+use patchmesh::internals::commit::PeersHeard;
 use patchmesh::internals::replica::{
     Acceptance, Base, Difference, MAX_AHEAD_MICROS, Outcome, Prepared, Refusal,
 };
@@ -643,20 +643,20 @@ impl World {
         }
     }
 
-    fn heard(&self, node: usize) -> Heard {
+    fn heard(&self, node: usize) -> PeersHeard {
         let (peers, heard) = (self.peers(node), &self.nodes[node].heard);
         let mut reachable = peers.iter().filter(|peer| !self.is_cut(node, **peer));
         if peers.iter().all(|peer| heard.contains(peer)) {
-            Heard::All
+            PeersHeard::All
         } else if !heard.is_empty() && reachable.all(|peer| heard.contains(peer)) {
-            Heard::Reachable
+            PeersHeard::Reachable
         } else {
-            Heard::Less
+            PeersHeard::Less
         }
     }
 
     /// Finds out what a node commits next.
-    fn prepare(&mut self, at: usize, heard: Heard) -> Option<Prepared> {
+    fn prepare(&mut self, at: usize, heard: PeersHeard) -> Option<Prepared> {
         let node = &self.nodes[at];
         let (clocks, wall) = ((self.now, None), node.wall(self.now));
         let next = node.replica.prepare_commit(&node.primary, clocks, heard, wall, &node.journal);

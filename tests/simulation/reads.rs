@@ -55,7 +55,7 @@ impl Node {
         let past = JournalPast::new(&self.journal, Disk::SOUND, lab);
         let list = match self.replica.history().window(from as u64, most, usize::MAX) {
             Window::Recent(list) => list,
-            Window::Past(base) => {
+            Window::Floor(base) => {
                 let list = base.list(from as u64, most, usize::MAX, &past);
                 let listed = |(index, placed): (u64, Placed)| {
                     let fate = self.replica.history().fate(&placed.place, placed.position);

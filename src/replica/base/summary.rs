@@ -32,11 +32,11 @@ use crate::transaction::Name;
 /// All of a base but its document, or the first part of it, as it stands there: not looked at yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Summary {
+pub struct BaseSummary {
     commit: CommitName,
     first: u64,
     clock: Map<Reach>,
-    names: Map<Known>,
+    names: Map<KnownNames>,
     floor: u64,
     length: u64,
     /// How many bytes the text of the document has, which follows; said on the wire only.
@@ -50,14 +50,14 @@ pub struct Summary {
 #[serde(rename_all = "PascalCase", default)]
 pub struct More {
     clock: Map<Reach>,
-    names: Map<Known>,
+    names: Map<KnownNames>,
 }
 
 /// How far a source is covered, and the time of the last commit that covers more of it: `[17,1763888400123400]`.
 type Reach = (u64, u64);
 
 /// The time of the last commit that covers one of a source's names first, and their ranges.
-type Known = (u64, Vec<(u64, u64)>);
+type KnownNames = (u64, Vec<(u64, u64)>);
 
 /// A name as an object: elsewhere it is an array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ struct CommitName {
 #[derive(Clone, Debug, PartialEq)]
 struct Map<T>(BTreeMap<Source, T>);
 
-impl Summary {
+impl BaseSummary {
     /// What a base says besides the document, with a part of its sources and names.
     pub(super) fn new(commit: Name, committed: &Committed, length: u64, part: More) -> Self {
         let Name { source, id } = commit;
@@ -173,7 +173,7 @@ impl More {
 }
 
 /// A source without ranges, which is wrong, counts too.
-fn entries(clock: &Map<Reach>, names: &Map<Known>) -> usize {
+fn entries(clock: &Map<Reach>, names: &Map<KnownNames>) -> usize {
     let ranges = names.0.values().map(|(_, ranges)| ranges.len().max(1));
     clock.0.len() + ranges.sum::<usize>()
 }
@@ -209,7 +209,7 @@ fn covered(source: &Source, (next, last): Reach, floor: Time) -> Result<Covered,
     Ok(Covered { next, last })
 }
 
-fn read_names(lists: Map<Known>) -> Result<(Names, BTreeMap<Source, Time>), String> {
+fn read_names(lists: Map<KnownNames>) -> Result<(Names, BTreeMap<Source, Time>), String> {
     let (mut names, mut times) = (Vec::new(), BTreeMap::new());
     for (source, (last, ranges)) in lists.0 {
         let whose = format_args!("Names, {:?}", source.as_str());

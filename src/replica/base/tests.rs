@@ -88,7 +88,7 @@ fn what_follows_says_nothing_again() {
         (r#"{"Names":{"a~k3x9q2pd":[3000,[[18,18]]]}}"#, "[18,18] is no range"),
         (r#"{"Names":{"a~k3x9q2pd":[3000,[[18,19]]],"b":[1,[[0,1]]]}}"#, ""),
     ] {
-        let mut summary: Summary = serde_json::from_str(SUMMARY).unwrap();
+        let mut summary: BaseSummary = serde_json::from_str(SUMMARY).unwrap();
         let added = summary.add(serde_json::from_str(more).unwrap());
         match added.and_then(|()| summary.base()) {
             Ok(base) => assert!(expected.is_empty() && base.names.ranges() == 5, "{more}"),

@@ -25,7 +25,7 @@ pub enum Basis {
     /// The document now, and what takes back all that comes after, one after the other.
     Now(Document, Vec<Patch>),
     /// An earlier place.
-    Past(PastFloor),
+    Floor(PastFloor),
 }
 
 /// A floor from which later places of the history are reached with the journal.
@@ -55,12 +55,12 @@ pub enum Window {
     /// These.
     Recent(Vec<Listed>),
     /// They are to be read from the journal.
-    Past(PastFloor),
+    Floor(PastFloor),
 }
 
 /// How many transactions are before a place of the history, as far as that is known without the journal.
 #[derive(Clone, Debug)]
-pub struct Before {
+pub struct PartialIndex {
     /// So many, of those up to a floor; the others have to be counted.
     pub index: u64,
     /// Where in the journal all of the others are.
@@ -71,7 +71,7 @@ pub struct Before {
     chain: Arc<Chain>,
 }
 
-impl Before {
+impl PartialIndex {
     /// Whether what the journal has at `place` is one of those to be counted.
     pub fn counts(&self, place: &Place) -> bool {
         let Self { after, place: end, chain, .. } = self;
@@ -87,7 +87,7 @@ impl Before {
 impl History {
     /// How many transactions are before `place`, which is in the history; none if no commit is known, so that this
     /// follows from the journal alone.
-    pub fn before(&self, place: &Place) -> Option<Before> {
+    pub fn before(&self, place: &Place) -> Option<PartialIndex> {
         let chain = self.chain.clone();
         chain.tip()?;
         let floor = self.last_floor_before(place);
@@ -100,7 +100,7 @@ impl History {
         };
         let positions = begin..end.unwrap_or(u64::MAX);
         let after = floor.and_then(|floor| floor.end.clone());
-        Some(Before { index, positions, after, place: place.clone(), chain })
+        Some(PartialIndex { index, positions, after, place: place.clone(), chain })
     }
 
     /// What the document after `count` transactions is made from; none if there are fewer, or the base stands for
@@ -110,7 +110,7 @@ impl History {
             return None;
         }
         let Some(kept) = count.checked_sub(self.past_length) else {
-            return Some(Basis::Past(self.past_floor(count)));
+            return Some(Basis::Floor(self.past_floor(count)));
         };
         let after = self.recent.iter_from(usize::try_from(kept).ok()?).rev();
         let inverse = |entry: &Entry| match &entry.effect {
@@ -124,7 +124,7 @@ impl History {
     /// passes `bytes` of payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         let Some(start) = from.checked_sub(self.past_length) else {
-            return Window::Past(self.past_floor(from));
+            return Window::Floor(self.past_floor(from));
         };
         let mut room = bytes;
         let entries = self.recent.iter_from(usize::try_from(start).unwrap_or(usize::MAX));
@@ -185,7 +185,7 @@ impl Basis {
                 inverses.into_iter().for_each(|inverse| document.revert(inverse));
                 Ok(document)
             }
-            Self::Past(floor) => {
+            Self::Floor(floor) => {
                 let passed = floor.chain.next_number();
                 let at = floor.floor(past)?;
                 let left = count.saturating_sub(at.index);
@@ -357,7 +357,7 @@ mod tests {
         let order = in_order(&journal);
         let list = |from, most, bytes| match history.window(from, most, bytes) {
             Window::Recent(list) => list,
-            Window::Past(base) => {
+            Window::Floor(base) => {
                 let list = base.list(from, most, bytes, &journal).unwrap();
                 let listed = |(index, placed): (u64, Placed)| {
                     let fate = history.fate(&placed.place, placed.position);

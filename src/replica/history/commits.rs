@@ -11,9 +11,9 @@ use super::super::floor::Floor;
 use super::super::past::{Past, Stretch};
 use super::at::PastFloor;
 use super::survey::{Met, Survey, walk};
-use super::{Begin, Counted, FateChanges, History, Progress};
+use super::{ChainProgress, Counted, FateChanges, History, HistoryBegin};
 use crate::clock::{Time, VectorClock};
-use crate::commit::{Change, Committed, Forgotten, PlacedCommit, Segment};
+use crate::commit::{ChainChange, Committed, Forgotten, PlacedCommit, Segment};
 use crate::source::Source;
 use crate::transaction::{Name, Place, name};
 
@@ -70,15 +70,15 @@ impl History {
         // With the first commit of all nothing that was said before is wrong.
         let had_end = self.chain.tip().is_some();
         let passed = match Arc::make_mut(&mut self.chain).add(commit) {
-            Change::Nothing => return Ok(committing),
-            Change::Extended => {
+            ChainChange::Nothing => return Ok(committing),
+            ChainChange::Extended => {
                 if let Some(forgotten) = self.pass_in_place(end, past)? {
                     committing.has_forgotten = !forgotten.sources.is_empty();
                     return Ok(committing);
                 }
                 self.progress.passed
             }
-            Change::Rewritten { kept, tip_changed } => {
+            ChainChange::Rewritten { kept, tip_changed } => {
                 committing.has_other_end = tip_changed && had_end;
                 self.expected = None;
                 kept
@@ -121,7 +121,7 @@ impl History {
             floor.counted.names.forget(source);
         }
         let after = self.chain.position_after(number).unwrap_or(u64::MAX);
-        let Progress { passed, committed } = self.progress.clone();
+        let ChainProgress { passed, committed } = self.progress.clone();
         let floor = Floor {
             end: last_covered.or_else(|| self.committed.end.clone()),
             position: position.min(after),
@@ -317,7 +317,7 @@ impl History {
         self.skips.fold(base.position, |place| chain.is_folded(place));
         let Counted { skipped, repeated, .. } = base.counted;
         let (index, position) = (base.index, base.position);
-        self.begin = Begin { index, position, skipped, repeated };
+        self.begin = HistoryBegin { index, position, skipped, repeated };
         self.base = Some(base);
         true
     }

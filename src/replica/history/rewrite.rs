@@ -8,8 +8,8 @@ use super::super::floor::Floor;
 use super::super::past::Past;
 use super::super::suffix::Suffix;
 use super::{
-    Appended, Begin, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
-    Insertion, NAME_SEARCH, Placed, Repetition,
+    Appended, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
+    HistoryBegin, Insertion, NAME_SEARCH, Placed, Repetition,
 };
 use crate::clock::Time;
 use crate::commit::Segment;
@@ -176,7 +176,7 @@ impl History {
             (Some(floor), _) => Ok(floor.clone()),
             (None, Some(base)) => Ok(Floor::clone(base)),
             (None, None) => {
-                let Begin { index, position, skipped, repeated } = self.begin;
+                let HistoryBegin { index, position, skipped, repeated } = self.begin;
                 let base = past.base()?;
                 let counted = Counted { skipped, repeated, ..base.counted };
                 Ok(Floor { index, position, counted, ..base })

@@ -46,7 +46,7 @@ pub enum Fate {
 }
 
 /// Where a transaction is skipped, and why.
-pub type Reason = (Place, Arc<Skip>);
+pub type PlacedSkip = (Place, Arc<Skip>);
 
 /// What becomes of the transactions of one history that are not applied.
 ///
@@ -56,18 +56,18 @@ pub type Reason = (Place, Arc<Skip>);
 pub struct Skips {
     skipped: Bits,
     repeated: Bits,
-    reasons: Sorted<Reason>,
+    reasons: Sorted<PlacedSkip>,
 }
 
 impl Skips {
     /// Those at these positions of the journal, and why the latest of the skipped ones are.
-    pub fn new(skipped: Bits, repeated: Bits, mut reasons: Vec<Reason>) -> Self {
+    pub fn new(skipped: Bits, repeated: Bits, mut reasons: Vec<PlacedSkip>) -> Self {
         reasons.sort_by(|(left, _), (right, _)| left.cmp(right));
         Self { skipped, repeated, reasons: reasons.into_iter().collect() }
     }
 
     /// Why the latest ones are skipped.
-    pub fn reasons(&self) -> &Sorted<Reason> {
+    pub fn reasons(&self) -> &Sorted<PlacedSkip> {
         &self.reasons
     }
 

@@ -194,9 +194,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// A journal of which each `.1` records in a row are known without being read.
-    struct Known<'a>(&'a Vec<Transaction>, usize);
+    struct KnownStretches<'a>(&'a Vec<Transaction>, usize);
 
-    impl Past for Known<'_> {
+    impl Past for KnownStretches<'_> {
         fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
             self.0.places(position)
         }
@@ -279,9 +279,10 @@ mod tests {
             let end = journal.len() as u64;
             for number in 0..chain.next_number() {
                 let from = random.u64(..=end) / 8 * 8;
-                let plain = Survey::make(&chain, number, from, end, &Known(&journal, 0)).unwrap();
+                let plain =
+                    Survey::make(&chain, number, from, end, &KnownStretches(&journal, 0)).unwrap();
                 for length in [1, 2, 4, 8] {
-                    let known = Known(&journal, length);
+                    let known = KnownStretches(&journal, length);
                     let quick = Survey::make(&chain, number, from, end, &known).unwrap();
                     assert_eq!(quick.position, plain.position, "{seed}");
                     assert_eq!(

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::budget::Pace;
+use super::budget::Throttle;
 use super::{PAGE_BYTES, Query, Untold, unless_folded};
 use crate::clock::Time;
 use crate::manager::{JournalPast, Representation, State};
@@ -16,7 +16,7 @@ use crate::replica::history::at::{Listed, Window};
 use crate::replica::{Past, PastPlace, Placed};
 
 /// Some of the history in its order.
-pub struct Page {
+pub struct HistoryPage {
     /// The transactions.
     pub lines: Vec<Listed>,
     /// The state in which they stand so.
@@ -29,7 +29,7 @@ impl Query {
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn history(&self, from: Option<u64>, most: usize) -> Result<Page, Untold> {
+    pub async fn history(&self, from: Option<u64>, most: usize) -> Result<HistoryPage, Untold> {
         let state = self.handle.state();
         let (end, begins) = (state.journal_length(), state.begin().index);
         let from = from.unwrap_or(begins);
@@ -37,19 +37,20 @@ impl Query {
             return Err(Untold::Folded(begins));
         }
         let base = match state.window(from, most, PAGE_BYTES) {
-            Window::Recent(lines) => return Ok(Page { lines, state }),
-            Window::Past(base) => base,
+            Window::Recent(lines) => return Ok(HistoryPage { lines, state }),
+            Window::Floor(base) => base,
         };
         let past = self.handle.past().clone();
-        let work =
-            move |pace: &Pace| base.list(from, most, PAGE_BYTES, &PastUntil::new(past, end, pace));
+        let work = move |throttle: &Throttle| {
+            base.list(from, most, PAGE_BYTES, &PastUntil::new(past, end, throttle))
+        };
         let list = self.budget.replay(async { Ok(work) }).await;
         let list: Vec<Placed> = list.map_err(|why| self.unless_begun_later(why))?;
         let listed = |(index, placed): (u64, Placed)| {
             let fate = state.standing(&placed.place, placed.position).fate;
             Listed { index, placed, fate }
         };
-        Ok(Page { lines: (from..).zip(list).map(listed).collect(), state })
+        Ok(HistoryPage { lines: (from..).zip(list).map(listed).collect(), state })
     }
 
     /// The document after the first `count` transactions of the history, or the part of it at `pointer`,
@@ -71,8 +72,8 @@ impl Query {
             }
             let basis = state.basis(count).ok_or(Untold::Beyond(length))?;
             let past = self.handle.past().clone();
-            Ok(move |pace: &Pace| {
-                let past = PastUntil::new(past, end, pace);
+            Ok(move |throttle: &Throttle| {
+                let past = PastUntil::new(past, end, throttle);
                 let document = basis.document(count, &past)?;
                 let part = document.get(&pointer).cloned();
                 let part = part.map(|part| Arc::new(Representation::of(part)));
@@ -92,17 +93,17 @@ impl Query {
 pub(super) struct PastUntil<'a> {
     past: JournalPast,
     length: u64,
-    pace: &'a Pace,
+    throttle: &'a Throttle,
 }
 
 impl<'a> PastUntil<'a> {
-    pub(super) fn new(past: JournalPast, length: u64, pace: &'a Pace) -> Self {
-        Self { past, length, pace }
+    pub(super) fn new(past: JournalPast, length: u64, throttle: &'a Throttle) -> Self {
+        Self { past, length, throttle }
     }
 
     /// How many transactions there were from `position` on.
     fn left(&self, position: u64) -> io::Result<usize> {
-        self.pace.step()?;
+        self.throttle.step()?;
         Ok(usize::try_from(self.length.saturating_sub(position)).unwrap_or(usize::MAX))
     }
 }

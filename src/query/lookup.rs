@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::budget::Pace;
+use super::budget::Throttle;
 use super::{Query, Untold};
 use crate::journal::{JournalReader, is_folded};
 use crate::manager::{Standing, State};
@@ -16,7 +16,7 @@ const STRETCH_BYTES: usize = 1 << 20;
 
 /// What is told of a transaction.
 #[derive(Debug)]
-pub struct Told {
+pub struct FoundTransaction {
     /// The transaction, as the journal has it.
     pub record: Record,
     /// How many transactions are before it in the history; none if it is void, and so no part of that.
@@ -31,7 +31,11 @@ impl Query {
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn transaction(&self, source: Source, id: u64) -> Result<Option<Told>, Untold> {
+    pub async fn transaction(
+        &self,
+        source: Source,
+        id: u64,
+    ) -> Result<Option<FoundTransaction>, Untold> {
         let name = Name { source, id };
         let Some((record, standing)) = self.record(&name).await? else { return Ok(None) };
         let index = match standing.index {
@@ -39,7 +43,7 @@ impl Query {
             Some(index) => Some(index),
             None => Some(self.index(&record.place).await?),
         };
-        Ok(Some(Told { record, index, standing }))
+        Ok(Some(FoundTransaction { record, index, standing }))
     }
 
     /// The same transaction as the journal has it, and where it stands.
@@ -51,7 +55,7 @@ impl Query {
             .look_up(|| {
                 let (state, journal) = (self.handle.state(), self.handle.journal().clone());
                 let name = name.clone();
-                move |pace: &Pace| find(&name, &state, &journal, pace)
+                move |throttle: &Throttle| find(&name, &state, &journal, throttle)
             })
             .await?;
         let state = self.handle.state();
@@ -68,7 +72,7 @@ impl Query {
         self.look_up(|| {
             let (state, journal) = (self.handle.state(), self.handle.journal().clone());
             let place = place.clone();
-            move |pace: &Pace| count(&place, &state, &journal, pace)
+            move |throttle: &Throttle| count(&place, &state, &journal, throttle)
         })
         .await
     }
@@ -76,7 +80,7 @@ impl Query {
     /// Has the journal looked through, anew if a part of it was folded away meanwhile.
     async fn look_up<T: Send + 'static, W>(&self, prepare: impl Fn() -> W) -> Result<T, Untold>
     where
-        W: FnOnce(&Pace) -> io::Result<T> + Send + 'static,
+        W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
     {
         loop {
             match self.budget.lookup(async { Ok(prepare()) }).await {
@@ -92,13 +96,13 @@ fn find(
     name: &Name,
     state: &State,
     journal: &JournalReader,
-    pace: &Pace,
+    throttle: &Throttle,
 ) -> io::Result<Option<(Record, u64)>> {
     let Name { source, id } = name;
     let mut found: Option<(Record, u64)> = None;
     // Those before this one may have read what was not known yet.
     for range in journal.candidates(source, *id) {
-        look_through(journal, range, pace, |position, record| {
+        look_through(journal, range, throttle, |position, record| {
             let Record { place, .. } = record;
             let is_it =
                 record.name() == (source, *id) || (&place.source, place.id) == (source, *id);
@@ -112,11 +116,16 @@ fn find(
 }
 
 /// How many transactions are before `place` in the history.
-fn count(place: &Place, state: &State, journal: &JournalReader, pace: &Pace) -> io::Result<u64> {
+fn count(
+    place: &Place,
+    state: &State,
+    journal: &JournalReader,
+    throttle: &Throttle,
+) -> io::Result<u64> {
     let Some(before) = state.before(place) else {
         let (mut count, unsettled) = journal.before(place.time);
         for range in unsettled {
-            look_through(journal, range, pace, |_, record| {
+            look_through(journal, range, throttle, |_, record| {
                 count += u64::from(record.place < *place);
             })?;
         }
@@ -124,7 +133,7 @@ fn count(place: &Place, state: &State, journal: &JournalReader, pace: &Pace) -> 
     };
     let Range { start, end } = before.positions;
     let mut count = before.index;
-    look_through(journal, start..end.min(journal.length()), pace, |_, record| {
+    look_through(journal, start..end.min(journal.length()), throttle, |_, record| {
         count += u64::from(before.counts(&record.place));
     })?;
     Ok(count)
@@ -134,7 +143,7 @@ fn count(place: &Place, state: &State, journal: &JournalReader, pace: &Pace) -> 
 fn look_through(
     journal: &JournalReader,
     mut range: Range<u64>,
-    pace: &Pace,
+    throttle: &Throttle,
     mut visit: impl FnMut(u64, &Record),
 ) -> io::Result<()> {
     while !range.is_empty() {
@@ -147,7 +156,7 @@ fn look_through(
             visit(range.start, record);
             range.start += 1;
         }
-        pace.step()?;
+        throttle.step()?;
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 use smol::future::FutureExt;
 
-use super::budget::Pace;
-use super::history::PastUntil;
-use super::{Query, Told, Untold};
+use super::budget::Throttle;
+use super::replay::PastUntil;
+use super::{FoundTransaction, Query, Untold};
 use crate::manager::{SkippedPage, State};
 use crate::patch::PatchError;
 use crate::replica::history::Fate;
@@ -53,12 +53,12 @@ impl Query {
             return Conflicts { page, because: BTreeMap::new(), state };
         }
         let (begun, history) = (Instant::now(), state.clone());
-        let work = move |pace: &Pace| {
+        let work = move |throttle: &Throttle| {
             let mut passed = 0u32;
             history.recent_winners(&sought, || {
                 passed = passed.wrapping_add(1);
                 if passed.is_multiple_of(STRETCH) {
-                    pace.step()?;
+                    throttle.step()?;
                 }
                 Ok(begun.elapsed() < PAGE_LIMIT)
             })
@@ -76,7 +76,10 @@ impl Query {
     ///
     /// # Errors
     /// If it cannot be told.
-    pub async fn because(&self, told: &Told) -> Option<Result<(Because, Arc<State>), Untold>> {
+    pub async fn because(
+        &self,
+        told: &FoundTransaction,
+    ) -> Option<Result<(Because, Arc<State>), Untold>> {
         if told.standing.is_void || !matches!(told.standing.fate, Fate::Skipped(_)) {
             return None;
         }
@@ -88,18 +91,18 @@ impl Query {
         Some(looked.or(too_long).await.map_err(|why| self.unless_begun_later(why)))
     }
 
-    async fn look_because(&self, told: &Told) -> Result<(Because, Arc<State>), Untold> {
+    async fn look_because(&self, told: &FoundTransaction) -> Result<(Because, Arc<State>), Untold> {
         let (place, position) = (told.record.place.clone(), told.standing.position);
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let payload = told.record.transaction().map_err(invalid)?.payload;
         let prepared = async {
             let (state, past) = (self.handle.state(), self.handle.past().clone());
-            Ok(move |pace: &Pace| {
-                let past = PastUntil::new(past, state.journal_length(), pace);
+            Ok(move |throttle: &Throttle| {
+                let past = PastUntil::new(past, state.journal_length(), throttle);
                 let mut passed = 0u32;
                 let because = state.winner(&place, position, &payload, &past, || {
                     passed = passed.wrapping_add(1);
-                    if passed.is_multiple_of(STRETCH) { pace.step() } else { Ok(()) }
+                    if passed.is_multiple_of(STRETCH) { throttle.step() } else { Ok(()) }
                 })?;
                 Ok((because, state))
             })

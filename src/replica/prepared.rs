@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::floor::Floor;
 use super::{Difference, Past, Replica};
 use crate::clock::Time;
-use crate::commit::{Heard, Primary, Silence, hash_is_due};
+use crate::commit::{NoCommit, PeersHeard, Primary, hash_is_due};
 use crate::transaction::Transaction;
 
 /// A document of so much weight is hashed to find out how long its text is. Mostly a byte of that is less than four of
@@ -37,17 +37,17 @@ impl Replica {
         &self,
         primary: &Primary,
         (at_micros, hashed_micros): (u64, Option<u64>),
-        heard: Heard,
+        heard: PeersHeard,
         now: Time,
         past: &dyn Past,
-    ) -> io::Result<Result<Prepared, Silence>> {
+    ) -> io::Result<Result<Prepared, NoCommit>> {
         if self.difference.as_ref().is_some_and(|it| !matches!(it, Difference::Outside(_))) {
-            return Ok(Err(Silence::Outside));
+            return Ok(Err(NoCommit::Outside));
         }
         let chain = self.history.chain();
         // What it says of a chain is known without looking at what is tentative.
         if let Err(silence) = primary.next(at_micros, heard, chain, [].iter())
-            && silence != Silence::Idle
+            && silence != NoCommit::Idle
         {
             return Ok(Err(silence));
         }
@@ -118,7 +118,8 @@ mod tests {
                 at += LAG_MICROS + COMMIT_INTERVAL_MICROS;
                 let hashes = [0, 30_000_000].map(|hashed_micros| {
                     let clocks = (at, Some(hashed_micros));
-                    let next = replica.prepare_commit(&primary, clocks, Heard::All, now, &journal);
+                    let next =
+                        replica.prepare_commit(&primary, clocks, PeersHeard::All, now, &journal);
                     let commit = next.unwrap().unwrap().transaction;
                     assert_eq!(commit.id, id);
                     commit
