@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use journal::{fill, from_memory, payload, record};
 use median::median;
 use mimalloc::MiMalloc;
-use patchmesh::internals::manager::{Manager, Submitted};
+use patchmesh::internals::manager::{Manager, Outcome};
 
 /// The same as a node's.
 #[global_allocator]
@@ -97,7 +97,7 @@ fn node(writers: u64, round: Duration, directory: &Path) -> f64 {
                 let mut number = writer;
                 while !stop.load(Ordering::Relaxed) {
                     let outcome = handle.create(&payload(number), None).await.expect("it runs");
-                    assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
+                    assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
                     count.fetch_add(1, Ordering::Relaxed);
                     number += writers;
                 }

@@ -14,7 +14,7 @@ use smol::Executor;
 
 use crate::config::{self, Command};
 use crate::document::Value;
-use crate::manager::{self, Submitted};
+use crate::manager::{self, Outcome};
 use crate::node;
 use crate::patch::{PatchError, Pointer, find};
 use crate::transaction::MAX_PAYLOAD_BYTES;
@@ -240,18 +240,18 @@ impl Handle {
             Reach::Stopped(_) => return Err(Error::Stopped),
         };
         match handle.create(patch, None).await? {
-            Submitted::Accepted(record) => {
+            Ok(Outcome::Accepted(record)) => {
                 let (source, id) = record.name();
                 Ok(format!("{source}/{id}"))
             }
-            Submitted::Refused(error) => Err(Error::Refused(error.to_string())),
-            Submitted::Void => Err(Error::Refused(PatchError::VOID.to_string())),
-            Submitted::Unkept(error) => Err(Error::Unavailable(error.to_string())),
-            Submitted::Known { .. } => {
+            Ok(Outcome::Refused(error)) => Err(Error::Refused(error.to_string())),
+            Ok(Outcome::Void) => Err(Error::Refused(PatchError::VOID.to_string())),
+            Err(error) => Err(Error::Unavailable(error.to_string())),
+            Ok(Outcome::Known { .. }) => {
                 let why = "peers are still sending this node its own earlier transactions";
                 Err(Error::Unavailable(why.to_owned()))
             }
-            Submitted::Early { ahead_micros } => {
+            Ok(Outcome::Early { ahead_micros }) => {
                 let minutes = ahead_micros / 60_000_000;
                 let why = format!("other nodes' clocks are {minutes} minutes ahead of this one's");
                 Err(Error::Unavailable(why))

@@ -57,6 +57,7 @@ use rest::Rest;
 use shares::Shares;
 use state::Publisher;
 
+pub use crate::replica::Outcome;
 pub use creation::ClientName;
 pub use handle::{Counters, Durations, Handle, Stopped, Submitted};
 pub use healing::Taken;
@@ -440,7 +441,7 @@ impl Manager {
         Ok(Ok(acceptance
             .outcomes
             .into_iter()
-            .map(|outcomes| outcomes.into_iter().map(Submitted::from).collect())
+            .map(|outcomes| outcomes.into_iter().map(Ok).collect())
             .collect()))
     }
 
@@ -500,7 +501,7 @@ impl Manager {
     fn all_unkept(&mut self, sizes: &[usize], error: io::Error) -> Vec<Vec<Submitted>> {
         let error = Arc::new(error);
         self.counters.unkept += sizes.iter().sum::<usize>() as u64;
-        sizes.iter().map(|size| vec![Submitted::Unkept(error.clone()); *size]).collect()
+        sizes.iter().map(|size| vec![Err(error.clone()); *size]).collect()
     }
 }
 

@@ -156,11 +156,9 @@ impl Replica {
         let mut fresh = Vec::new();
         for (submission, transactions) in submissions.into_iter().enumerate() {
             let mut outcomes = Vec::with_capacity(transactions.len());
-            for transaction in transactions {
+            for (index, transaction) in transactions.into_iter().enumerate() {
                 if transaction.time.is_none() {
-                    // Its outcome is put in here when its turn comes.
-                    fresh.push((submission, outcomes.len(), transaction));
-                    outcomes.push(Outcome::Known { next_id: 0 });
+                    fresh.push((submission, index, transaction));
                     continue;
                 }
                 let outcome = self.accept_ordered(transaction, &mut turn, past)?;
@@ -176,7 +174,8 @@ impl Replica {
         self.merge(&mut turn, past)?;
         for (submission, index, transaction) in fresh {
             let outcome = self.accept_fresh(transaction, &mut turn);
-            turn.acceptance.outcomes[submission][index] = outcome;
+            // Those of all before it are there by now.
+            turn.acceptance.outcomes[submission].insert(index, outcome);
         }
         self.length = turn.position();
         self.history.checkpoint_where_due(self.length);

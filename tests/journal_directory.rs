@@ -21,7 +21,7 @@ use patchmesh::internals::journal::{
     Directory, DirectoryError, FileJournal, FileReader, Header, Marks, Segments, read_checkpoint,
     read_through,
 };
-use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::manager::{Handle, Manager, Outcome};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
 use temporary::TemporaryDirectory;
@@ -132,7 +132,7 @@ impl Node {
     fn submit(&self, transactions: Vec<Transaction>) {
         let outcomes = smol::block_on(self.handle.submit(transactions)).expect("it runs");
         for outcome in outcomes {
-            assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
+            assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
         }
     }
 

@@ -22,7 +22,7 @@ use fastrand::Rng;
 use patchmesh::internals::clock::{Time, VectorClock};
 use patchmesh::internals::journal::Directory;
 use patchmesh::internals::maintenance::verify;
-use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::manager::{Handle, Manager, Outcome};
 use patchmesh::internals::patch::{Document, parse};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Transaction};
@@ -235,7 +235,7 @@ impl Run {
         for _ in 0..self.random.usize(..6) {
             let payload = self.payload();
             let made = smol::block_on(node.handle.create(&payload, None)).expect("it runs");
-            let Submitted::Accepted(record) = made else { continue };
+            let Ok(Outcome::Accepted(record)) = made else { continue };
             let place = record.place;
             assert!(Some(place.id) > last_id, "{place:?} is not after {last_id:?}");
             let end = self.transactions.last_key_value().map(|(end, _)| end);
@@ -290,7 +290,7 @@ impl Run {
     fn take(&mut self, node: &Node, transactions: Vec<Transaction>) {
         let submitted = smol::block_on(node.handle.submit(transactions.clone()));
         for (transaction, outcome) in transactions.into_iter().zip(submitted.expect("it runs")) {
-            assert!(matches!(outcome, Submitted::Accepted(_)), "{outcome:?}");
+            assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
             let place = transaction.place().expect("it has a time");
             self.transactions.insert(place, transaction.payload);
         }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use fastrand::Rng;
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::DirectoryError;
-use patchmesh::internals::manager::{Handle, Manager, Submitted};
+use patchmesh::internals::manager::{Handle, Manager, Outcome, Submitted};
 use patchmesh::internals::transaction::Transaction;
 use temporary::TemporaryDirectory;
 
@@ -146,11 +146,11 @@ impl Run {
         let answers = node.submit(transactions.clone());
         for (answer, mut transaction) in answers.into_iter().zip(transactions) {
             match answer {
-                Submitted::Accepted(record) => {
+                Ok(Outcome::Accepted(record)) => {
                     transaction.time = Some(record.place.time);
                     self.acknowledged.push(transaction);
                 }
-                Submitted::Unkept(error) => self.story.push(format!("unkept: {error}")),
+                Err(error) => self.story.push(format!("unkept: {error}")),
                 other => panic!("{other:?}"),
             }
         }

@@ -2,7 +2,7 @@
 
 use async_channel::Sender;
 
-use super::{Event, Handle, Stopped, Submitted};
+use super::{Event, Handle, Outcome, Stopped, Submitted};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::source::FIRST_ID;
 use crate::transaction::{Name, Transaction};
@@ -52,7 +52,7 @@ impl Handle {
             Event::Submit { transactions, reply }
         };
         let taken = |answers: &Vec<Submitted>| match answers.last() {
-            Some(Submitted::Known { next_id }) => Some(*next_id),
+            Some(Ok(Outcome::Known { next_id })) => Some(*next_id),
             _ => None,
         };
         self.with_next_name(event, taken).await?.pop().ok_or(Stopped)

@@ -23,30 +23,10 @@ use crate::replica::{Base, Outcome};
 use crate::source::Source;
 use crate::transaction::{Name, Record, Transaction};
 
-/// What became of a submitted transaction.
-#[derive(Clone, Debug)]
-pub enum Submitted {
-    /// It is in the journal.
-    Accepted(Record),
-    /// It is known, or only its own node may stamp it, and it is dropped.
-    Known {
-        /// The least Id that its source may use for another one.
-        next_id: u64,
-    },
-    /// It is fresh and does not apply: it left no trace.
-    Refused(PatchError),
-    /// It is older than all that may still come, and is dropped: skipped for ever, on all nodes.
-    Void,
-    /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
-    /// Neither it nor what came after it was taken in.
-    Early {
-        /// How far its time is ahead, in microseconds.
-        ahead_micros: u64,
-    },
-    /// It could not be kept, and left no trace: the journal cannot grow, or is not in its place, or the
-    /// part of it that a late arrival needs cannot be read. The error says which, in a sentence.
-    Unkept(Arc<io::Error>),
-}
+/// What became of a submitted transaction; an error if it could not be kept, and left no trace: the journal cannot
+/// grow, or is not in its place, or the part of it that a late arrival needs cannot be read. The error says which, in
+/// a sentence.
+pub type Submitted = Result<Outcome, Arc<io::Error>>;
 
 /// The manager has ended: the node is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,17 +233,5 @@ impl Handle {
 
     pub(super) async fn send(&self, event: Event) -> Result<(), Stopped> {
         self.inbox.send(event).await.map_err(|_| Stopped)
-    }
-}
-
-impl From<Outcome> for Submitted {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Accepted(record) => Self::Accepted(record),
-            Outcome::Known { next_id } => Self::Known { next_id },
-            Outcome::Refused(error) => Self::Refused(error),
-            Outcome::Void => Self::Void,
-            Outcome::Early { ahead_micros } => Self::Early { ahead_micros },
-        }
     }
 }

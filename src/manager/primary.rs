@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::away::Away;
-use super::{JournalPast, Manager, Submitted, wall_clock};
+use super::{JournalPast, Manager, Outcome, wall_clock};
 use crate::clock::Time;
 use crate::commit::{self, Chain, NoCommit, PeersHeard};
 use crate::replica::{Prepared, Replica};
@@ -343,8 +343,8 @@ impl Manager {
         let greatest = self.replica.greatest();
         let Some(committer) = &mut self.committer else { return Ok(()) };
         match answer {
-            Some(Submitted::Accepted(_)) => committer.commits(&name, has_hash, greatest),
-            Some(Submitted::Unkept(error)) => committer.fail(&error.to_string()),
+            Some(Ok(Outcome::Accepted(_))) => committer.commits(&name, has_hash, greatest),
+            Some(Err(error)) => committer.fail(&error.to_string()),
             other => committer.fail(&format!("{other:?}")),
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_channel::Sender;
 
 use super::representation::{Representation, is_light};
-use super::{ClientName, Event, Handle, Manager, Stopped, Submitted};
+use super::{ClientName, Event, Handle, Manager, Outcome, Stopped, Submitted};
 use crate::document::{Hash, Value};
 use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
@@ -104,7 +104,7 @@ impl Handle {
             return self.ask(|reply| event(name.clone(), reply)).await;
         }
         let taken = |decision: &Option<Decision>| match decision {
-            Some(Decision::Submitted(Submitted::Known { next_id })) => Some(*next_id),
+            Some(Decision::Submitted(Ok(Outcome::Known { next_id }))) => Some(*next_id),
             _ => None,
         };
         self.with_next_name(event, taken).await
@@ -131,7 +131,7 @@ impl Manager {
         // Who sends it again is told what became of it, whatever the document is by now.
         if self.replica.is_known(&source, id) {
             let next_id = self.replica.next_id(&source);
-            return Ok(Some(Decision::Submitted(Submitted::Known { next_id })));
+            return Ok(Some(Decision::Submitted(Ok(Outcome::Known { next_id }))));
         }
         if let Some(condition) = condition {
             let part = self.replica.snapshot().get(part);
@@ -187,7 +187,7 @@ mod tests {
 
     fn line(decision: Decision) -> serde_json::Value {
         match decision {
-            Decision::Submitted(Submitted::Accepted(record)) => {
+            Decision::Submitted(Ok(Outcome::Accepted(record))) => {
                 serde_json::from_str(&record.line).unwrap()
             }
             other => panic!("{other:?}"),
@@ -230,7 +230,7 @@ mod tests {
             let mut accepted = 0;
             for task in tasks {
                 match task.await.unwrap() {
-                    Decision::Submitted(Submitted::Accepted(_)) => accepted += 1,
+                    Decision::Submitted(Ok(Outcome::Accepted(_))) => accepted += 1,
                     Decision::Moved(now) => assert_ne!(now.unwrap().to_string(), hash),
                     other => panic!("{other:?}"),
                 }
@@ -286,7 +286,7 @@ mod tests {
             handle.create(&add("/other", "z"), None).await.unwrap();
             let wanted = Arc::new(proposal(reading.hash()));
             let decision = handle.propose_of(&wanted, Some(reading.clone())).await.unwrap();
-            assert!(matches!(decision, Some(Decision::Submitted(Submitted::Accepted(_)))));
+            assert!(matches!(decision, Some(Decision::Submitted(Ok(Outcome::Accepted(_))))));
             // It is another one now, and has to be hashed again.
             for hashed in [Some(reading.clone()), None] {
                 assert!(handle.propose_of(&wanted, hashed).await.unwrap().is_none());

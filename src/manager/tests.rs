@@ -23,7 +23,7 @@ async fn text(handle: &Handle, pointer: &str) -> Option<String> {
 fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
     smol::block_on(async {
         let (handle, _task) = start();
-        let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
+        let Ok(Outcome::Accepted(record)) = handle.create(&add("/a"), None).await.unwrap() else {
             panic!("it applies");
         };
         assert_eq!(record.place.id, 1);
@@ -41,9 +41,9 @@ fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
     smol::block_on(async {
         let (handle, _task) = start();
         let refused = handle.create(&add("/a/b"), None).await.unwrap();
-        assert!(matches!(refused, Submitted::Refused(_)));
+        assert!(matches!(refused, Ok(Outcome::Refused(_))));
         assert_eq!(handle.journal().length(), 0);
-        let Submitted::Accepted(record) = handle.create(&add("/a"), None).await.unwrap() else {
+        let Ok(Outcome::Accepted(record)) = handle.create(&add("/a"), None).await.unwrap() else {
             panic!("it applies");
         };
         assert_eq!(record.place.id, 2);
@@ -60,7 +60,7 @@ fn unknown_ids_of_the_own_source_are_taken_in_and_counted_on_from() {
             ..Transaction::fresh(handle.source(), 40, add("/old"))
         };
         handle.submit(vec![earlier]).await.unwrap();
-        let Submitted::Accepted(record) = handle.create(&add("/new"), None).await.unwrap() else {
+        let Ok(Outcome::Accepted(record)) = handle.create(&add("/new"), None).await.unwrap() else {
             panic!("it applies");
         };
         assert_eq!(record.place.id, 41);
@@ -79,7 +79,7 @@ fn requests_at_once_reach_the_journal_in_the_order_of_their_ids() {
             })
             .collect();
         for task in tasks {
-            assert!(matches!(task.await, Ok(Submitted::Accepted(_))));
+            assert!(matches!(task.await, Ok(Ok(Outcome::Accepted(_)))));
         }
         let records = handle.journal().read(0, 1000, usize::MAX).await.unwrap();
         assert!(records.iter().map(|record| record.place.id).eq(1..=200));
@@ -149,13 +149,13 @@ fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else
         let mut behind_them = Box::pin(handle.submit(vec![ordered("s~1", 1, 1001 + LENGTH)]));
         assert!(smol::future::poll_once(&mut behind_them).await.is_none());
         let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
-        assert!(matches!(known[..], [Submitted::Known { next_id }] if next_id == LENGTH + 1));
+        assert!(matches!(known[..], [Ok(Outcome::Known { next_id })] if next_id == LENGTH + 1));
         handle.create(&add("/fresh"), None).await.unwrap();
         let is_in_time = begin.elapsed() < took / 2;
         for late in late {
-            assert!(matches!(late.await.unwrap()[..], [Submitted::Accepted(_)]));
+            assert!(matches!(late.await.unwrap()[..], [Ok(Outcome::Accepted(_))]));
         }
-        assert!(matches!(behind_them.await.unwrap()[..], [Submitted::Accepted(_)]));
+        assert!(matches!(behind_them.await.unwrap()[..], [Ok(Outcome::Accepted(_))]));
         let records = handle.journal().read(LENGTH, 10, usize::MAX).await.unwrap();
         let ids = records.iter().map(|record| (record.place.source.as_str(), record.place.id));
         let mut ids: Vec<_> = ids.collect();
@@ -228,7 +228,7 @@ fn what_peers_say_of_ids_and_times_does_not_stop_writes_here() {
         let name = Name { source: "other~00000000^1".parse().unwrap(), id: 1 };
         handle.submit(vec![Transaction::commit(name.clone(), until, commit)]).await.unwrap();
         let written = handle.create(&add("/b"), None).await.unwrap();
-        assert!(matches!(written, Submitted::Accepted(_)), "{written:?}");
+        assert!(matches!(written, Ok(Outcome::Accepted(_))), "{written:?}");
         assert_ne!(handle.source(), me);
         // A base whose times are still to come would have all that is written here wait for them.
         let last = Time::from_micros(until.as_micros() + 2 * 3_600_000_000).unwrap();
@@ -242,6 +242,6 @@ fn what_peers_say_of_ids_and_times_does_not_stop_writes_here() {
         let Taken::Failed(why) = taken else { panic!("{taken:?}") };
         assert!(why.contains("ahead of this node's clock"), "{why}");
         let written = handle.create(&add("/c"), None).await.unwrap();
-        assert!(matches!(written, Submitted::Accepted(_)), "{written:?}");
+        assert!(matches!(written, Ok(Outcome::Accepted(_))), "{written:?}");
     });
 }

@@ -9,7 +9,9 @@ use super::preconditions::{self, PreconditionVerdict, Preconditions};
 use super::{Answer, Routes, bad_request, client_name};
 use crate::document::{Hash, Value};
 use crate::http::{Problem, Request, Response};
-use crate::manager::{ClientName, Condition, Content, Decision, Handle, Proposal, Submitted};
+use crate::manager::{
+    ClientName, Condition, Content, Decision, Handle, Outcome, Proposal, Submitted,
+};
 use crate::patch::{PatchError, PointerBuf, of_part, parse};
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::transaction::{MAX_PAYLOAD_BYTES, Record};
@@ -99,29 +101,29 @@ async fn answer<'a>(
     finality: Option<Finality>,
 ) -> Result<Answer<'a>, Response> {
     match submitted {
-        Submitted::Accepted(record) => {
+        Ok(Outcome::Accepted(record)) => {
             if let Some(finality) = finality {
                 return Ok(finality.outcome(routes, record, client));
             }
             Ok(accepted(&record).into())
         }
-        Submitted::Refused(error) => Err(patch_problem(&error).into()),
+        Ok(Outcome::Refused(error)) => Err(patch_problem(&error).into()),
         // A new transaction is later than everything that is final.
-        Submitted::Void => Err(patch_problem(&PatchError::VOID).into()),
-        Submitted::Unkept(error) => {
+        Ok(Outcome::Void) => Err(patch_problem(&PatchError::VOID).into()),
+        Err(error) => {
             let is_full = error.kind() == std::io::ErrorKind::StorageFull;
             let status = if is_full { 507 } else { 503 };
             Err(Response::problem(status, format!("{error}; nothing was changed")))
         }
-        Submitted::Early { ahead_micros } => Err(too_early(ahead_micros)),
-        Submitted::Known { .. } if let Some(client) = client => {
+        Ok(Outcome::Early { ahead_micros }) => Err(too_early(ahead_micros)),
+        Ok(Outcome::Known { .. }) if let Some(client) = client => {
             let (first, standing) = client_name::first(&routes.query, &client).await?;
             match finality {
                 Some(finality) => Ok(finality.outcome(routes, first, Some(client))),
                 None => Ok(finality::settled(&first, &standing)?.into()),
             }
         }
-        Submitted::Known { .. } => {
+        Ok(Outcome::Known { .. }) => {
             let detail = "peers are still sending this node its own earlier transactions, or \
                           its source has no Ids left; nothing was changed";
             Err(Response::problem(503, detail))

@@ -63,7 +63,7 @@ pub enum ReceivingEnd {
     NoRoom,
     /// The state that this node sent when it dialed is no longer right.
     Outdated,
-    /// This node cannot keep a transaction: see [`crate::manager::Submitted::Unkept`].
+    /// This node cannot keep a transaction: see [`crate::manager::Submitted`].
     Unkept(Arc<io::Error>),
 }
 

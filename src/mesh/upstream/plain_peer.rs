@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::manager::Submitted;
+use crate::manager::{Outcome, Submitted};
 use crate::names::Names;
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
@@ -127,7 +127,7 @@ impl<'a> Account<'a> {
     pub fn answer(&mut self, sent: &SubmittedFresh, answer: &Submitted) -> bool {
         let Name { source, id } = &sent.name;
         match answer {
-            Submitted::Refused(error) => {
+            Ok(Outcome::Refused(error)) => {
                 self.memory.refuse(source, *id);
                 self.refused += 1;
                 if self.refused == 1 {
@@ -140,11 +140,11 @@ impl<'a> Account<'a> {
                 }
                 false
             }
-            Submitted::Known { .. } if self.beginner.as_ref() == Some(source) => {
+            Ok(Outcome::Known { .. }) if self.beginner.as_ref() == Some(source) => {
                 self.leave_out(source, *id);
                 false
             }
-            Submitted::Known { .. } if self.compared < COMPARED => {
+            Ok(Outcome::Known { .. }) if self.compared < COMPARED => {
                 self.compared += 1;
                 true
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Intake, LONG_WORK, Receiving};
-use crate::manager::{Submitted, Taken, wall_clock};
+use crate::manager::{Outcome, Submitted, Taken, wall_clock};
 use crate::mesh::upstream::MAX_PEER_SOURCES;
 use crate::mesh::upstream::batch::PeerBatch;
 use crate::mesh::upstream::end::ReceivingEnd;
@@ -71,14 +71,14 @@ impl Receiving<'_> {
         let now = wall_clock();
         for answer in answers {
             match answer {
-                Submitted::Accepted(record) => {
+                Ok(Outcome::Accepted(record)) => {
                     let micros = now.micros_after(record.place.time);
                     let delays = &self.upstream.handle.durations().delays;
                     delays.observe(Duration::from_micros(micros));
                 }
-                Submitted::Known { .. } | Submitted::Refused(_) | Submitted::Void => (),
-                Submitted::Early { ahead_micros } => return Err(ReceivingEnd::Early(ahead_micros)),
-                Submitted::Unkept(error) => return Err(ReceivingEnd::Unkept(error)),
+                Ok(Outcome::Known { .. } | Outcome::Refused(_) | Outcome::Void) => (),
+                Ok(Outcome::Early { ahead_micros }) => return Err(ReceivingEnd::Early(ahead_micros)),
+                Err(error) => return Err(ReceivingEnd::Unkept(error)),
             }
         }
         if let Some(link) = &self.link {
@@ -133,8 +133,8 @@ impl Receiving<'_> {
 /// How many transactions were new, and how many known.
 fn news_and_known(answers: &[Submitted]) -> (u64, u64) {
     answers.iter().fold((0, 0), |(news, known), answer| match answer {
-        Submitted::Accepted(_) => (news + 1, known),
-        Submitted::Known { .. } => (news, known + 1),
+        Ok(Outcome::Accepted(_)) => (news + 1, known),
+        Ok(Outcome::Known { .. }) => (news, known + 1),
         _ => (news, known),
     })
 }
