@@ -1,9 +1,9 @@
-//! All reading of the past: journal, history, what became of a transaction, the document as it was.
+//! All reading of the past: journal, history, the fate of a transaction, the document as it was.
 //!
-//! One door with one budget, so that no reader slows a writer down. What the manager has at hand, or the
-//! journal in memory, is told at once. All else is done by other threads, a bounded number of them at a
-//! time, that rest as long as they work, and given up after a time limit. Every answer is a page that is
-//! bounded in number and in bytes.
+//! There is one budget for all of it, so that no reader slows a writer down. What the manager or the journal has in
+//! memory is answered at once. All else is done by other threads, a bounded number of them at a time, which rest as
+//! long as they work, and it is given up after a time limit. Every answer is a page that is bounded in number and in
+//! bytes.
 
 mod budget;
 mod conflicts;
@@ -21,23 +21,23 @@ pub use conflicts::Conflicts;
 pub use lookup::FoundTransaction;
 pub use replay::HistoryPage;
 
-/// About how many bytes a page has; one entry at least.
+/// About how many bytes a page has at most; it has one entry at least.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// The door.
+/// Reads the past of one node.
 pub struct Query {
     handle: Handle,
     budget: Budget,
 }
 
-/// Why something of the past is not told.
+/// Why there is no answer.
 #[derive(Debug)]
 pub enum Untold {
     /// The history is not that long; this is its length.
     Beyond(u64),
     /// It is before what is kept, which begins here.
     Folded(u64),
-    /// It takes too long, or too many others ask.
+    /// It takes too long, or too many others read.
     TooLong,
     /// The journal cannot be read.
     Journal(io::Error),
@@ -57,7 +57,7 @@ impl From<io::Error> for Untold {
     }
 }
 
-/// What was not there any more when it was read is before what is kept, which `begins` there.
+/// If the journal was folded away meanwhile, says that what was wanted is before what is kept, which `begins` there.
 fn unless_folded(why: Untold, begins: impl FnOnce() -> u64) -> Untold {
     match why {
         Untold::Journal(error) if is_folded(&error) => Untold::Folded(begins()),
@@ -66,7 +66,7 @@ fn unless_folded(why: Untold, begins: impl FnOnce() -> u64) -> Untold {
 }
 
 impl Query {
-    /// The door to the past of the node that this handle is of.
+    /// Of the node of this handle.
     pub fn new(handle: Handle) -> Self {
         Self { handle, budget: Budget::default() }
     }
@@ -75,7 +75,7 @@ impl Query {
     /// transactions.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If it cannot be read.
     pub async fn log(&self, from: Option<u64>, most: usize) -> Result<Vec<Record>, Untold> {
         let journal = self.handle.journal().clone();
         let from = from.unwrap_or_else(|| journal.begin());

@@ -4,8 +4,8 @@
 //! wall clock and no randomness: the time is an argument, and so is the journal, as [`Past`].
 //!
 //! Replicas that have accepted the same ordered transactions have the same document, byte for byte,
-//! in whatever order and batches they came: the document is the fold of the [`history`], and the
-//! history is a set in an order that its members carry.
+//! in whatever order and batches these arrived: the document is the fold of the [`history`], and the
+//! history is a set whose members carry their order.
 //!
 //! Commits say which part of that order is final (see [`crate::commit`]). What is final can be replaced by a
 //! [`Base`].
@@ -53,7 +53,7 @@ pub use saved::{Resume, Saved};
 /// How far the time of a transaction may be ahead of this node's clock, in microseconds: an hour.
 pub const MAX_AHEAD_MICROS: u64 = 3_600_000_000;
 
-/// A life with no more Ids than this left is used up: so many may still be on their way.
+/// A life is used up if no more Ids than this are left: so many transactions may still be on their way.
 const LAST_IDS: u64 = 1 << 20;
 
 /// Life, vector clock, hybrid clock and history of one node. A clone takes next to no time, and shares what
@@ -61,15 +61,15 @@ const LAST_IDS: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Replica {
     life: Life,
-    /// Of the sources that stamp.
+    /// For each source that stamps, the next Id.
     vclock: VectorClock,
-    /// Of the sources by which this node stamps, which never leave here.
+    /// The same for the sources by which this node stamps. They never leave this clock.
     own: VectorClock,
     clock: HybridClock,
     history: History,
     /// How many records the journal has.
     length: u64,
-    /// Why this node has to take a base.
+    /// Why this node has to take a base, if it has to.
     difference: Option<Difference>,
 }
 
@@ -78,32 +78,32 @@ pub struct Replica {
 pub enum Outcome {
     /// It is part of the history now.
     Accepted(Record),
-    /// It is known, or only its own node may stamp it, and it is dropped.
+    /// It is dropped: it is known, or only its own node may stamp it.
     Known {
         /// The least Id that its source may use for another one.
         next_id: u64,
     },
-    /// It is fresh and does not apply: it left no trace.
+    /// It is fresh and does not apply. It left no trace.
     Refused(PatchError),
-    /// It is older than all that may still come, and is dropped: skipped for ever, on all nodes.
+    /// It is below the floor and is dropped: it is skipped for ever, on all nodes.
     Void,
     /// Its time is more than an hour ahead of this node's clock, or would be if it was stamped now.
-    /// Neither it nor what came after it was taken in.
+    /// Neither it nor those after it in its submission are accepted.
     Early {
         /// How far its time is ahead, in microseconds.
         ahead_micros: u64,
     },
 }
 
-/// What became of the transactions of some submissions.
+/// The result of [`Replica::accept`].
 #[derive(Debug, Default)]
 pub struct Acceptance {
-    /// For each submission what became of each of its transactions, in their order. Shorter than they
-    /// are if an ordered one is [`Outcome::Early`], which then is the last.
+    /// For each submission the outcomes of its transactions, in their order. If an ordered one is
+    /// [`Outcome::Early`], it is the last.
     pub outcomes: Vec<Vec<Outcome>>,
-    /// What the journal has to take in, in this order.
+    /// What is to be appended to the journal, in this order.
     pub records: Vec<Record>,
-    /// What changed for transactions that were there before.
+    /// The transactions of before whose fate changed.
     pub changes: FateChanges,
     /// Transactions that are known under the same stamp with another content.
     pub equivocations: Vec<Equivocation>,
@@ -113,14 +113,14 @@ pub struct Acceptance {
     pub has_other_chain: bool,
 }
 
-/// What it takes to accept some submissions.
+/// How much work it is to accept some submissions.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Whether one of them is late: see [`Replica::is_late`].
+    /// Whether a transaction of them is late: see [`Replica::is_late`].
     pub is_late: bool,
-    /// How many there are.
+    /// How many transactions there are.
     pub new: usize,
-    /// About how many of the recent part of the history will be applied again.
+    /// About how many transactions of the recent part of the history will be applied again.
     pub again: usize,
 }
 
@@ -138,14 +138,14 @@ impl Replica {
         }
     }
 
-    /// Takes transactions in; the wall clock says `now`, and `past` is the journal as it is.
-    /// All ordered ones are taken in first, in one pass, and then the fresh ones.
+    /// Accepts transactions, or refuses or drops them; the wall clock says `now`, and `past` is the journal.
+    /// All ordered ones come first, in one pass, and then the fresh ones.
     ///
     /// The records of all that is accepted are to be appended to the journal before this is called
     /// again. If that fails, go on with a clone from before.
     ///
     /// # Errors
-    /// If the journal had to be read and could not be. Go on with a clone from before then, too.
+    /// If the journal had to be read and could not be. Then, too, go on with a clone from before.
     pub fn accept(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
@@ -164,7 +164,7 @@ impl Replica {
                 let outcome = self.accept_ordered(transaction, &mut turn, past)?;
                 let is_early = matches!(outcome, Outcome::Early { .. });
                 outcomes.push(outcome);
-                // What comes after an early one in its stream must not hide that it is missing.
+                // Later ones of its stream must not hide that it is missing.
                 if is_early {
                     break;
                 }
@@ -221,12 +221,12 @@ impl Replica {
         Effort { is_late: first.is_some(), new, again: self.history.rework(first.as_ref()) }
     }
 
-    /// Those that do not come later than the history's end by their times, if that is tentative.
+    /// The ordered transactions whose times are not later than that of the history's end, if the end is tentative.
     fn up_to_end<'a>(
         &self,
         submission: &'a [Transaction],
     ) -> impl Iterator<Item = &'a Transaction> {
-        // Of fresh ones nothing has to be looked up.
+        // For fresh ones nothing has to be looked up.
         let is_ordered = submission.iter().any(|transaction| transaction.time.is_some());
         let has_tentative = self.history.length() > self.history.committed().index;
         let end = self.history.end().filter(|_| is_ordered && has_tentative).map(|end| end.time);
@@ -258,7 +258,7 @@ impl Replica {
         };
         if self.vclock.has_seen(&place.source, place.id) {
             let next_id = self.vclock.next_id(&place.source);
-            // What came in this turn by another stream is not in the history yet.
+            // If it arrived in this turn by another stream, it is not in the history yet.
             if turn.merged.has_seen(&place.source, place.id) {
                 let equivocation = self.equivocation(&place, transaction, &mut turn.least_ids);
                 turn.acceptance.equivocations.extend(equivocation);
@@ -290,7 +290,7 @@ impl Replica {
         Ok(Outcome::Accepted(record))
     }
 
-    /// Takes a commit in, which is the last of the turn's records, when all before it is in the history.
+    /// Passes a commit, which is the last of the turn's records, after all before it is put into the history.
     fn accept_commit(
         &mut self,
         commit: PlacedCommit,
@@ -309,7 +309,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Passes a commit, which `past` can read; what is there from the position `new` on came with it.
+    /// Passes a commit, which `past` can read. The records from the position `new` on arrived with it.
     fn commit(
         &mut self,
         commit: PlacedCommit,
@@ -348,7 +348,7 @@ impl Replica {
             (Place { time, source: stamper, id: stamp_id }, Some(Name { source, id }))
         };
         if place.id > MAX_SAFE_INTEGER {
-            // The manager begins a new life before it comes to that.
+            // The manager begins a new life before this can happen.
             return Outcome::Known { next_id: place.id };
         }
         let inverse = match self.history.apply(&payload) {
@@ -368,7 +368,7 @@ impl Replica {
     /// Whether a transaction is known by this name.
     pub fn is_known(&self, source: &Source, id: u64) -> bool {
         let is_own = source == self.life.source();
-        // Of its own Ids a node has used all up to the last one, also those that were refused.
+        // A node has used all of its own Ids up to the last one, also for those that were refused.
         (is_own && self.next_id(source) > id) || self.history.names().contains(source, id)
     }
 
@@ -384,12 +384,12 @@ impl Replica {
         is_used_up(self.life.source()) || is_used_up(self.life.stamper())
     }
 
-    /// How far this node has counted by the sources of which it stamps. They may have left the vector clock.
+    /// The next Ids of the sources by which this node stamps. They may have left the vector clock.
     pub fn own(&self) -> &VectorClock {
         &self.own
     }
 
-    /// Goes on counting from where this node has come, which a base does not say.
+    /// Sets the next Ids of the sources by which this node stamps, which a base does not say.
     pub fn count_on_from(&mut self, own: VectorClock) {
         self.own = own;
     }
@@ -407,14 +407,14 @@ impl Replica {
         self.life.begin(source)
     }
 
-    /// The greatest time of what has come.
+    /// The greatest time of all transactions so far.
     pub fn greatest(&self) -> Time {
         self.clock.greatest()
     }
 
     /// How far the times of fresh transactions are ahead of the wall clock, which says `now`, in
-    /// microseconds. Nothing could come after the last time that there is, so it is never given out: it is
-    /// too far ahead of every wall clock.
+    /// microseconds. Nothing could come after the greatest possible time, so it is never given out: it
+    /// counts as too far ahead of every wall clock.
     pub fn ahead_micros(&self, now: Time) -> u64 {
         let time = self.clock.next(now);
         let ahead_micros = time.micros_after(now);
@@ -445,7 +445,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Puts ordered transactions where they belong, which mostly is the end.
+    /// Puts ordered transactions to their places, mostly at the end.
     fn put_in(
         &mut self,
         ordered: Vec<Placed>,
@@ -454,7 +454,7 @@ impl Replica {
         past: &dyn Past,
     ) -> io::Result<Insertion> {
         let is_in_order = ordered.is_sorted_by(|left, right| left.place < right.place);
-        // What a commit covers that came before it is late in any case.
+        // If a commit that is here already covers it, it is late in any case.
         let is_committed = |placed: &Placed| self.history.is_committed(&placed.place);
         let is_at_end = !ordered.iter().any(is_committed)
             && ordered.first().is_none_or(|first| self.history.is_at_end(&first.place));
@@ -470,12 +470,12 @@ impl Replica {
         self.history.document()
     }
 
-    /// What was seen of every source that stamps.
+    /// The next Id of every source that stamps.
     pub fn vclock(&self) -> &VectorClock {
         &self.vclock
     }
 
-    /// The same, and of every plain source the Id that is expected next.
+    /// The same, and the next Id of every plain source.
     pub fn whole_vclock(&self) -> VectorClock {
         let mut vclock = self.vclock.clone();
         for (source, next_id) in self.history.names().next_ids() {
@@ -486,12 +486,12 @@ impl Replica {
         vclock
     }
 
-    /// What was done to the document of late.
+    /// The last steps that led to the document.
     pub fn changes(&self) -> &Changes {
         self.history.changes()
     }
 
-    /// Takes note that somebody reads what is done to the document.
+    /// Notes the steps from now on, since somebody reads them.
     pub fn want_changes(&mut self) {
         self.history.want_changes();
     }
@@ -514,7 +514,7 @@ struct Turn {
     acceptance: Acceptance,
     /// Ordered transactions that are accepted and not yet in the history.
     ordered: Vec<Placed>,
-    /// What was seen of each source when those before were put there.
+    /// The vector clock when the last ones were put there.
     merged: VectorClock,
     least_ids: LeastIds,
 }

@@ -10,18 +10,18 @@ use crate::clock::{Time, VectorClock};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Commit, Name, Place};
 
-/// A commit and its places.
+/// A commit, and its places in history and journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedCommit {
     /// Its place, which has its name.
     pub place: Place,
-    /// Where it is in this node's journal: behind all that it covers, but for what is void.
+    /// Where it is in this node's journal: behind all that it covers, except void transactions.
     pub position: u64,
-    /// What it says.
+    /// The commit.
     pub commit: Commit,
 }
 
-/// Where in the history a transaction stands, before its time counts.
+/// The part of the history in which a transaction is; within a part its time decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     /// The base covers it.
@@ -32,17 +32,17 @@ pub enum Segment {
     Tentative,
 }
 
-/// What decides which of several branches a chain ends with: the greatest.
+/// The rank of a branch: a chain ends with the branch of the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank<'a> {
     epoch: u64,
     first: Reverse<(Time, &'a Source)>,
 }
 
-/// What a commit that became known changed.
+/// How a commit that became known has changed the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChainChange {
-    /// Nothing: it is known, or void for now.
+    /// Not at all: it is known, or void for now.
     Nothing,
     /// It is the chain's new end; what was committed stays as it was.
     Extended,
@@ -50,7 +50,7 @@ pub enum ChainChange {
     Rewritten {
         /// The commits before this number count as before, and those from it on do not.
         kept: u64,
-        /// Whether the source of the chain's end is another: then streams have to be dialed anew.
+        /// Whether the chain ends with another source: then streams have to be dialed anew.
         tip_changed: bool,
     },
 }
@@ -59,13 +59,13 @@ pub enum ChainChange {
 #[derive(Clone, Debug, Default)]
 struct Branch(BTreeMap<u64, Arc<PlacedCommit>>);
 
-/// A branch that the chain goes through, and up to which Id if another one comes after it. It may be unknown
-/// yet.
+/// A branch that the chain goes through, and up to which Id, if another branch comes after it. It may be still
+/// unknown.
 type ChainLink = (Source, Option<u64>);
 
 /// All commits that are known after a base, and which of them count.
 ///
-/// Invariant: all that follows `branches` is what the rule makes of `base` and `branches`.
+/// Invariant: all fields after `branches` follow from `base` and `branches` by the rule.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     base: Committed,
@@ -74,7 +74,7 @@ pub struct Chain {
     folded: u64,
     /// The chain's commits after the base, in their order.
     commits: Vec<Arc<PlacedCommit>>,
-    /// The way back, from the end.
+    /// The branches of the chain, from the end back.
     links: Vec<ChainLink>,
     coverage: Coverage,
     /// The floor at each of `commits`.
@@ -105,7 +105,7 @@ impl PlacedCommit {
         self.place.source == name.source && self.place.id == name.id
     }
 
-    /// Says what it covers, in no order: sources, and the Ids up to which (exclusive) they are covered.
+    /// Calls `each` for what it covers, in no order: sources, and the Ids up to which (exclusive) they are covered.
     pub fn for_each_covered(&self, mut each: impl FnMut(&Source, u64)) {
         for (source, next) in &self.commit.clock {
             each(source, *next);
@@ -116,8 +116,8 @@ impl PlacedCommit {
         }
     }
 
-    /// Whether a node with this clock has all that it covers, as far as a clock can tell. One that has not when
-    /// the commit arrives, and the commit counts, must take a base.
+    /// Whether a node with this clock has all that it covers, as far as a clock can tell. If not when the commit
+    /// arrives, and the commit counts, the node must take a base.
     pub fn is_backed_by(&self, clock: &VectorClock) -> bool {
         // Commits that do not count have no effect, and a fold forgets them.
         let mut covered = self.commit.clock.iter().filter(|(source, _)| source.epoch().is_none());
@@ -148,7 +148,7 @@ impl Chain {
         chain
     }
 
-    /// Takes note of a commit, in whatever order they come.
+    /// Adds a commit. They may come in any order.
     pub fn add(&mut self, added: PlacedCommit) -> ChainChange {
         let Place { source, id, .. } = &added.place;
         let (source, id) = (source.clone(), *id);
@@ -182,8 +182,8 @@ impl Chain {
         ChainChange::Rewritten { kept: self.folded + kept as u64, tip_changed }
     }
 
-    /// Replaces all up to one of its commits by a base, which is what [`Committed::advance`] came to there. What
-    /// counts after it, now and later, is the same as without.
+    /// Replaces all up to one of its commits by a base: the result of [`Committed::advance`] there. What counts after
+    /// it, now and later, stays the same.
     pub fn fold(&mut self, base: Committed) {
         let Some(name) = &base.commit else { return };
         let Name { source, id } = name;
@@ -225,7 +225,7 @@ impl Chain {
         self.folded + self.commits.len() as u64
     }
 
-    /// The least position of a commit that is behind this number in the chain, or that none up to it covers.
+    /// The least position of a commit that is after this number in the chain, or that no commit up to it covers.
     pub fn position_after(&self, number: u64) -> Option<u64> {
         let next = self.commit(number + 1).map(|next| next.position);
         let is_loose = |source: &Source, id: u64| {
@@ -300,8 +300,8 @@ impl Chain {
         branch.map_or(0, |id| id + 1).max(base).max(FIRST_ID)
     }
 
-    /// Where the transaction with this place stands. Not to be asked for what the base covers, if its source may
-    /// have left the clock: nothing here knows it any more.
+    /// The segment of the transaction with this place. It must not be one that the base covers and whose source may
+    /// have left the clock: that is not known here any more.
     pub fn segment_of(&self, place: &Place) -> Segment {
         self.segment_of_stamp(&place.source, place.id)
     }
@@ -315,23 +315,23 @@ impl Chain {
         first.map_or(Segment::Tentative, |index| Segment::Commit(self.folded + index as u64))
     }
 
-    /// Where in the history the transaction with this place is: this orders it.
+    /// The key by which the history is ordered, of the transaction with this place.
     pub fn order<'a>(&self, place: &'a Place) -> (Segment, &'a Place) {
         (self.segment_of(place), place)
     }
 
-    /// Whether a transaction that the base does not cover by its stamp is behind it all the same: its source has
-    /// left the clock, or it is void for good, whatever commit covers it later.
+    /// Whether a transaction whose stamp the base does not cover does not count after it all the same: its source has
+    /// left the clock, or it is void for ever, whatever commit covers it later.
     pub fn is_behind_base(&self, place: &Place) -> bool {
         place.time < self.base.floor && place.source.epoch().is_none()
     }
 
-    /// Whether the base stands for the transaction with this place, or it is void for good behind it.
+    /// Whether the base stands for the transaction with this place, or that is void for ever after it.
     pub fn is_folded(&self, place: &Place) -> bool {
         self.is_folded_in(self.segment_of(place), place)
     }
 
-    /// The same if it is known where it stands.
+    /// The same if the segment is known.
     pub fn is_folded_in(&self, segment: Segment, place: &Place) -> bool {
         segment == Segment::Base || self.is_behind_base(place)
     }
@@ -348,12 +348,12 @@ impl Chain {
         before.copied().unwrap_or(self.base.floor)
     }
 
-    /// Whether the transaction with this place is skipped for its time, whatever its patch.
+    /// Whether the transaction with this place is skipped because of its time, whatever its patch is.
     pub fn is_void(&self, place: &Place) -> bool {
         self.is_void_in(self.segment_of(place), place)
     }
 
-    /// The same if it is known where it stands.
+    /// The same if the segment is known.
     pub fn is_void_in(&self, segment: Segment, place: &Place) -> bool {
         let floor = match segment {
             Segment::Base => return false,
@@ -369,7 +369,7 @@ impl Chain {
         place.time < self.floor() && place.source.epoch().is_none()
     }
 
-    /// The rank of the branch with which the chain ends. No base is to be taken from a node with a lesser one.
+    /// The rank of the branch with which the chain ends. No base is taken from a node with a lesser one.
     pub fn rank(&self) -> Option<Rank<'_>> {
         let base = self.base.rank();
         let others = self
@@ -385,7 +385,7 @@ impl Chain {
         self.rank().map(Rank::source)
     }
 
-    /// Goes back from the end, and derives all from what that finds.
+    /// Goes back from the end through the branches, and derives all else from them.
     fn rebuild(&mut self) {
         let base = self.base.commit.clone();
         let (mut parts, mut links) = (Vec::new(), Vec::new());

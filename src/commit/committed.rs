@@ -1,4 +1,4 @@
-//! What a commit leaves of the history up to it, besides the document.
+//! What remains of the past at a commit, besides the document.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use crate::clock::Time;
 use crate::source::Source;
 use crate::transaction::Name;
 
-/// What is known at a commit of all that it and those before it cover: what a base says besides the document and
-/// the names. The default is the beginning, where there is no commit.
+/// What remains at a commit of all that it and those before it cover: what a base has besides the document and
+/// the names. The default is the beginning, before any commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// The commit; none at the beginning.
     pub commit: Option<Name>,
     /// The time of the first commit of its source.
     pub first: Time,
-    /// What is covered, of the sources that have not left.
+    /// How far each source is covered, of those that have not left.
     pub clock: BTreeMap<Source, Covered>,
-    /// The time of the last commit that covers something of this name first that is not void; of the sources
-    /// whose names are known.
+    /// For each source whose names are known, the time of the last commit that was the first to cover one of them
+    /// that is not void.
     pub names: BTreeMap<Source, Time>,
-    /// What is below this time and is not covered is void.
+    /// What has an earlier time and is not covered is void.
     pub floor: Time,
 }
 
 /// How far a source is covered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covered {
-    /// The Id up to which, exclusive.
+    /// The Id up to which it is covered, exclusive.
     pub next: u64,
-    /// The time of the last commit that covers more of it than those before: what it covers is earlier.
+    /// The time of the last commit that covers more of it than those before. All that is covered is earlier.
     pub last: Time,
 }
 
@@ -40,19 +40,19 @@ pub struct Covered {
 pub struct Forgotten {
     /// The sources that leave the clock.
     pub sources: Vec<Source>,
-    /// The sources whose names go. Of a plain one, which may repeat its Ids for ever, all below the next Id are
-    /// known from then on; it is said again at each commit.
+    /// The sources whose names are forgotten. Of a plain one, which may repeat its Ids for ever, all below the next Id
+    /// are known from then on; it is in this list at each later commit again.
     pub names: Vec<Source>,
 }
 
 impl Committed {
-    /// The rank of the branch in which the commit is; none at the beginning.
+    /// The rank of the commit's branch; none at the beginning.
     pub fn rank(&self) -> Option<Rank<'_>> {
         self.commit.as_ref().map(|commit| Rank::new(&commit.source, self.first))
     }
 
-    /// Goes on to the next commit of the chain. `names` are the sources of the names of what it covers first, but
-    /// for commits and what is void.
+    /// Goes on to the next commit of the chain. `names` are the sources of the names of the transactions that it is the
+    /// first to cover, without commits and void ones.
     pub fn advance<'a>(
         &mut self,
         next: &PlacedCommit,
@@ -77,7 +77,7 @@ impl Committed {
         self.forget(commit.horizon_micros())
     }
 
-    /// Commits stay known for ever: a node that was away tells by them what it lacks.
+    /// Sources of commits stay for ever: by them a node that was away finds out what it lacks.
     fn forget(&mut self, horizon_micros: u64) -> Forgotten {
         let floor = self.floor;
         let leaves = |source: &Source, covered: &mut Covered| {

@@ -1,10 +1,10 @@
-//! Which commit of a chain covers a stamp first.
+//! The commit of a chain that covers a stamp first.
 
 use std::collections::BTreeMap;
 
 use crate::source::Source;
 
-/// For each source, up to which Id it is covered at which commit.
+/// For each source, up to which Id it is covered by which commit.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage(BTreeMap<Source, Vec<Step>>);
 
@@ -16,7 +16,7 @@ struct Step {
 }
 
 impl Coverage {
-    /// Takes note that `commit`, none of which is before those noted, covers the Ids of `source` below `next`.
+    /// Notes that `commit` covers the Ids of `source` below `next`. Commits are to be noted in their order.
     pub fn add(&mut self, commit: usize, source: &Source, next: u64) {
         let step = Step { next, commit };
         let Some(steps) = self.0.get_mut(source) else {

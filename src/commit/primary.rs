@@ -1,7 +1,7 @@
-//! What a primary says is final next.
+//! The next commit of a primary.
 //!
-//! It has no clock of its own: the time is an argument, in microseconds since any moment, by a clock that does
-//! not go back. Nor does it keep what follows from the chain: which epoch it is in and what it has begun.
+//! A primary has no clock of its own: the time is an argument, in microseconds since any moment, by a clock that does
+//! not go back. Nor does it keep what follows from the chain: which epoch it is, and whether it has begun it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,26 +16,26 @@ pub const LAG_MICROS: u64 = 2_000_000;
 /// The least time between two commits.
 pub const COMMIT_INTERVAL_MICROS: u64 = 2_000_000;
 
-/// What the journal's end was within so long is one note.
+/// The journal's ends within so long are one note.
 const NOTE_INTERVAL_MICROS: u64 = 100_000;
 
 /// A document whose text has at most so many bytes is hashed at each commit.
 const HASHED_ALWAYS_BYTES: u64 = 4 << 20;
 
-/// The least time between two hashes of a larger one.
+/// The least time between two hashes of a larger document.
 const HASH_INTERVAL_MICROS: u64 = 30_000_000;
 
 /// The most sources in one commit, so that its encoding is not too long.
 const MAX_SOURCES: usize = 1 << 14;
 
-/// Of which peers a node has read all that they had, since it started.
+/// Which of its peers a node has read to their end since it started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PeersHeard {
-    /// Not of all that it can reach, or of none although it has peers.
+    /// Not all that it can reach, or none although it has peers.
     Less,
-    /// Of all that it can reach, and at least one if it has any.
+    /// All that it can reach, and at least one if it has any.
     Reachable,
-    /// Of all.
+    /// All.
     All,
 }
 
@@ -47,55 +47,55 @@ pub enum NoCommit {
     /// The chain is another one's, with this source: somebody else began a greater epoch, or there are two
     /// primaries.
     Overtaken(Source),
-    /// It has not heard enough of its peers.
+    /// It has not read enough of its peers.
     Unheard,
     /// Its base is outside the chain.
     Outside,
-    /// There is nothing new, or the last commit was a moment ago.
+    /// There is nothing new, or the last commit is too recent.
     Idle,
-    /// There is no further epoch.
+    /// There is no greater epoch.
     UsedUp,
 }
 
-/// A node that commits, or may be asked to.
+/// A node that commits, or may be promoted.
 #[derive(Clone, Debug)]
 pub struct Primary {
     life: Source,
     /// Whether it was set up as the primary.
     is_appointed: bool,
-    /// Whether it was asked to begin the next epoch.
+    /// Whether it has been told to begin the next epoch.
     is_promoted: bool,
     horizon: u64,
-    /// Those of the last [`LAG_MICROS`], and one before.
+    /// The journal's ends of the last [`LAG_MICROS`], and one before.
     ends: VecDeque<JournalEnd>,
     committed_at: Option<u64>,
-    /// The last one with a hash.
+    /// When the last commit with a hash was.
     hashed_at: Option<u64>,
-    /// Whether the last commit has none.
+    /// Whether the last commit has no hash.
     lacks_hash: bool,
 }
 
-/// What the journal's end was for a moment.
+/// The journal's end at a moment.
 #[derive(Clone, Copy, Debug)]
 struct JournalEnd {
     begun_micros: u64,
-    /// When it came to have the greatest time.
+    /// When the journal first had this greatest time.
     at_micros: u64,
     greatest: Time,
 }
 
 impl JournalEnd {
-    /// When it counts.
+    /// From when on it counts.
     fn moment(&self) -> u64 {
         self.at_micros.saturating_add(LAG_MICROS)
     }
 }
 
-/// Which branch a commit goes on with.
+/// The branch that a commit belongs to.
 struct Aim {
     source: Source,
     epoch: u64,
-    /// Whether it begins it.
+    /// Whether the commit is its first.
     begins: bool,
 }
 
@@ -119,15 +119,15 @@ impl Primary {
         self.life = life;
     }
 
-    /// Asks it to begin the next epoch as soon as it may. Says whether it will: not if the chain is its own.
-    /// That is forgotten when the process ends.
+    /// Makes it begin the next epoch as soon as it may. Returns whether it will: not if the chain is its own. This
+    /// is forgotten when the process ends.
     pub fn promote(&mut self, chain: &Chain) -> bool {
         self.is_promoted = !self.is_own(chain.tip());
         self.is_promoted
     }
 
-    /// Takes note that at a moment `greatest` is the greatest time of the journal. To be called whenever the journal
-    /// has grown, and before each [`next`](Self::next).
+    /// Notes that at this moment `greatest` is the greatest time of the journal. To be called whenever the journal has
+    /// grown, and before each [`next`](Self::next).
     pub fn note_end(&mut self, at_micros: u64, greatest: Time) {
         match self.ends.back_mut() {
             Some(end) if end.greatest >= greatest => (),
@@ -141,8 +141,8 @@ impl Primary {
         }
     }
 
-    /// When to ask for the [`next`](Self::next) commit again, if it was said a moment ago that this is not the time
-    /// and the journal does not grow meanwhile; none if time alone will change nothing.
+    /// When to ask for the [`next`](Self::next) commit again, if there was none now and the journal does not grow
+    /// meanwhile; none if time alone will change nothing.
     pub fn next_moment(&self, at_micros: u64) -> Option<u64> {
         let rested = self.committed_at.map_or(0, |at| at.saturating_add(COMMIT_INTERVAL_MICROS));
         if at_micros < rested {
@@ -153,7 +153,7 @@ impl Primary {
         ends.into_iter().chain(hash).min()
     }
 
-    /// Takes note that what [`next`](Self::next) said is in the journal, and in the chain, with a hash or without.
+    /// Notes that the commit from [`next`](Self::next) is in the journal and in the chain, with a hash or without.
     pub fn note_commit(&mut self, at_micros: u64, has_hash: bool) {
         self.committed_at = Some(at_micros);
         self.is_promoted = false;
@@ -168,14 +168,15 @@ impl Primary {
         self.hashed_at.map(|hashed_at| at_micros.saturating_sub(hashed_at))
     }
 
-    /// When there is to be a commit for the hash alone, since the last one has none: nobody makes a base before.
+    /// When there is to be a commit for its hash alone, since the last one has none: without a hash no node makes a
+    /// base.
     fn hash_moment(&self) -> Option<u64> {
         let hashed_at = self.hashed_at.unwrap_or_default();
         self.lacks_hash.then(|| hashed_at.saturating_add(HASH_INTERVAL_MICROS))
     }
 
-    /// The greatest time of the journal as it was so long ago that most of what is up to there has arrived; none if
-    /// it is not known.
+    /// The greatest time that the journal had [`LAG_MICROS`] ago, so that most of what is earlier has arrived; none
+    /// if it is not known.
     pub fn until(&self, at_micros: u64) -> Option<Time> {
         let mut past = self.ends.iter().rev().filter(|end| end.moment() <= at_micros);
         past.next().map(|end| end.greatest)
@@ -202,7 +203,7 @@ impl Primary {
         let after = chain.last().filter(|_| begins);
         let (clock, is_worthwhile) = prefixes(chain, tentative.clone(), until);
         let until = until.min(least_left(chain, tentative, &clock));
-        // Who begins an epoch says so at once: until then nobody knows that the old one has ended.
+        // An epoch begins at once: before its first commit nobody knows that the old one has ended.
         let is_for_hash = self.hash_moment().is_some_and(|moment| moment <= at_micros);
         if !is_worthwhile && !is_for_hash && after.is_none() {
             return Err(NoCommit::Idle);
@@ -218,7 +219,7 @@ impl Primary {
     }
 
     fn aim(&self, chain: &Chain, heard: PeersHeard) -> Result<Aim, NoCommit> {
-        // If nobody else has what counts any more, a promotion has its base count again.
+        // If no other node has a base in the chain any more, a promotion makes this one's base count again.
         if chain.is_outside() && !self.is_promoted {
             return Err(NoCommit::Outside);
         }
@@ -230,8 +231,8 @@ impl Primary {
             }
             Some((_, epoch)) if self.is_promoted => self.begin(epoch.number + 1)?,
             None if self.is_promoted || self.is_appointed => self.begin(1)?,
-            // It lost its journal, or began a new life. Only once in a life: two of one name would overtake
-            // one another for ever.
+            // It lost its journal, or began a new life. Only once in a life: else two nodes of one name would
+            // overtake one another for ever.
             Some((_, epoch))
                 if self.is_appointed && !is_known && Some(epoch.name) == self.life.life_name() =>
             {
@@ -242,7 +243,7 @@ impl Primary {
             }
             _ => return Err(NoCommit::NotPrimary),
         };
-        // A promotion is for when not all can be heard.
+        // A promotion is for the case that not all peers can be reached.
         let is_by_itself = aim.begins && !self.is_promoted;
         let needed = if is_by_itself { PeersHeard::All } else { PeersHeard::Reachable };
         if heard < needed { Err(NoCommit::Unheard) } else { Ok(aim) }
@@ -254,8 +255,8 @@ impl Primary {
     }
 }
 
-/// For each source with something new the Id up to which (exclusive) all has a time up to `until`, and whether
-/// there is anything but commits among it. What is void is passed over.
+/// For each source with something new the Id up to which (exclusive) all have a time up to `until`, and whether
+/// not all of that is commits. Void transactions are left out.
 fn prefixes<'a>(
     chain: &Chain,
     tentative: impl Iterator<Item = &'a Place> + Clone,
@@ -281,8 +282,8 @@ fn prefixes<'a>(
     (clock, is_worthwhile)
 }
 
-/// The least time of what a commit with this clock leaves to the next one: the floor must not pass it. What is void
-/// already does not count.
+/// The least time of the transactions that a commit with this clock leaves to the next one: the floor must not pass
+/// it. Void ones do not count.
 fn least_left<'a>(
     chain: &Chain,
     tentative: impl Iterator<Item = &'a Place>,
@@ -295,8 +296,8 @@ fn least_left<'a>(
     tentative.filter(is_left).map(|place| place.time).min().unwrap_or(Time::MAX)
 }
 
-/// Whether a commit has to have the hash of the document, whose text has so many bytes: the last one that had is
-/// `since_micros` ago, and `name` is the commit's.
+/// Whether the commit of this name has to have the hash of the document, whose text has so many bytes. The last
+/// commit with a hash was `since_micros` ago.
 pub fn hash_is_due(name: &Name, text_bytes: u64, since_micros: Option<u64>) -> bool {
     name.id == FIRST_ID
         || text_bytes <= HASHED_ALWAYS_BYTES

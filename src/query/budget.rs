@@ -1,7 +1,7 @@
-//! What reading the past may cost.
+//! How much work reading the past may be.
 //!
-//! Nobody hurries who reads the past, and durable writers wait for the same processors and the same
-//! disk. So few threads read it at a time, and each rests as long as it has worked.
+//! A reader of the past can wait, and durable writers need the same processors and the same disk. So few threads
+//! read it at a time, and each rests as long as it has worked.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -16,16 +16,16 @@ use smol::lock::Semaphore;
 
 use super::Untold;
 
-/// How many replays there are at once; more wait. Each holds a document, so this bounds their memory.
+/// How many replays there are at once; others wait. Each holds a document, so this bounds their memory.
 const REPLAYS: usize = 2;
 
-/// How many lookups there are at once; more wait. They read a part of the journal, and hold little.
+/// How many lookups there are at once; others wait. They read a part of the journal, and hold little.
 const LOOKUPS: usize = 1;
 
-/// How long one may take, its wait included.
+/// How long one may take, with its wait.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// The longest rest at a time: who asked, and may be gone, is looked for after that.
+/// The longest rest at a time: after that it matters whether the reader still waits.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// The budget of one node.
@@ -42,7 +42,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Has another thread read the journal, as `prepared` says when its turn has come.
+    /// Lets another thread read the journal: `prepared` is awaited when its turn has come, and makes the work.
     ///
     /// # Errors
     /// If that takes too long, or fails.
@@ -56,7 +56,7 @@ impl Budget {
         spend(&self.lookups, prepared).await
     }
 
-    /// The same for a work that makes a part of the history, or of the document, anew.
+    /// The same for work that replays a part of the history.
     ///
     /// # Errors
     /// If that takes too long, or fails.
@@ -81,7 +81,7 @@ where
     let done = async {
         let permit = permits.acquire_arc().await;
         let work = prepared.await?;
-        // Closed when nobody waits for it any more.
+        // It is closed when nobody waits for the result any more.
         let (_wanted, unwanted) = async_channel::bounded(1);
         let done = smol::unblock(move || {
             let _permit = permit;
@@ -108,7 +108,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Is to be called after every stretch of work, of some milliseconds.
+    /// To be called after every stretch of work, of some milliseconds.
     ///
     /// # Errors
     /// If nobody waits for the result any more.

@@ -1,4 +1,4 @@
-//! Which transactions won against skipped ones.
+//! The transactions that won against skipped ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,27 +17,27 @@ use crate::replica::history::Fate;
 use crate::replica::history::cause::Because;
 use crate::transaction::Place;
 
-/// How long is looked back for a page of skipped transactions, and for a single one; the wait for a turn included. A
-/// client waits longer, so that it is told at least what has become of them.
+/// The time limits of a search for the winners of a page, and of one transaction, with the wait for a turn. The
+/// client's own limit is longer, so that it gets the page at least.
 const PAGE_LIMIT: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// After how many transactions that were taken back there is a rest.
+/// After so many transactions that are taken back there may be a rest.
 const STRETCH: u32 = 256;
 
 /// A page of skipped transactions, and what won against them.
 pub struct Conflicts {
     /// The page.
     pub page: SkippedPage,
-    /// What won, by who is skipped. What is missing was not looked for.
+    /// What won, by the place of the skipped one. What is missing was not searched.
     pub because: BTreeMap<Place, Because>,
-    /// The state in which all that is so.
+    /// The state of which all that is.
     pub state: Arc<State>,
 }
 
 impl Query {
-    /// A page of the transactions that are skipped now, in the order of the history: see [`SkippedPage`]. If it is
-    /// wanted because of what, that is looked for in the recent part of the history, as far as time allows.
+    /// A page of the transactions that are skipped now, in the order of the history: see [`SkippedPage`]. If
+    /// `is_because_wanted`, their winners are searched in the recent part of the history, as far as time allows.
     pub async fn conflicts(
         &self,
         from: Option<u64>,
@@ -75,7 +75,7 @@ impl Query {
     /// What won against a transaction; none if it is not skipped.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If it cannot be found out.
     pub async fn because(
         &self,
         told: &FoundTransaction,

@@ -1,4 +1,4 @@
-//! What became of one transaction, and where in the history it is.
+//! One transaction, its fate, and its index in the history.
 
 use std::io;
 use std::ops::Range;
@@ -14,23 +14,23 @@ use crate::transaction::{Name, Place, Record};
 const STRETCH_RECORDS: u64 = 1024;
 const STRETCH_BYTES: usize = 1 << 20;
 
-/// What is told of a transaction.
+/// A transaction that was found.
 #[derive(Debug)]
 pub struct FoundTransaction {
     /// The transaction, as the journal has it.
     pub record: Record,
-    /// How many transactions are before it in the history; none if it is void, and so no part of that.
+    /// How many transactions are before it in the history; none if it is void, and so not part of that.
     pub index: Option<u64>,
-    /// Where it stands.
+    /// Its fate, and whether that is final.
     pub standing: Standing,
 }
 
 impl Query {
-    /// What becomes of the transaction that is named or stamped by `source` and `id`; none if there is
-    /// none. Of several of one name, of the first in the history that is not void.
+    /// The transaction that is named or stamped by `source` and `id`, with its fate; none if there is none. Of several
+    /// of one name it is the first in the history that is not void.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If it cannot be found out.
     pub async fn transaction(
         &self,
         source: Source,
@@ -46,10 +46,10 @@ impl Query {
         Ok(Some(FoundTransaction { record, index, standing }))
     }
 
-    /// The same transaction as the journal has it, and where it stands.
+    /// The same without its index.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If it cannot be found out.
     pub async fn record(&self, name: &Name) -> Result<Option<(Record, Standing)>, Untold> {
         let found: Option<(Record, u64)> = self
             .look_up(|| {
@@ -77,7 +77,7 @@ impl Query {
         .await
     }
 
-    /// Has the journal looked through, anew if a part of it was folded away meanwhile.
+    /// Looks through the journal, and again if a part of it was folded away meanwhile.
     async fn look_up<T: Send + 'static, W>(&self, prepare: impl Fn() -> W) -> Result<T, Untold>
     where
         W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,

@@ -1,7 +1,7 @@
 //! The history in its order, and the document as it was after so many transactions.
 //!
-//! The manager hands out what the work needs, in little time: the document with the inverses of the recent
-//! part, or a checkpoint's document. If the journal has to be read, it is what came after the checkpoint.
+//! The manager's state has what an answer is made from: the document with the inverses of the recent part, or a
+//! checkpoint, after which the journal is read.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::replica::{Past, PastPlace, Placed};
 pub struct HistoryPage {
     /// The transactions.
     pub lines: Vec<Listed>,
-    /// The state in which they stand so.
+    /// The state of which they are.
     pub state: Arc<State>,
 }
 
@@ -28,7 +28,7 @@ impl Query {
     /// transactions.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If it cannot be read.
     pub async fn history(&self, from: Option<u64>, most: usize) -> Result<HistoryPage, Untold> {
         let state = self.handle.state();
         let (end, begins) = (state.journal_length(), state.begin().index);
@@ -57,7 +57,7 @@ impl Query {
     /// and how many transactions there are.
     ///
     /// # Errors
-    /// If there are fewer, or it cannot be told.
+    /// If there are fewer, or it cannot be made.
     pub async fn document_at(
         &self,
         count: u64,
@@ -83,7 +83,7 @@ impl Query {
         self.budget.replay(work).await.map_err(|why| self.unless_begun_later(why))
     }
 
-    /// The same, or that it is before what is kept now.
+    /// The same error; or that what was wanted is before what is kept now.
     pub(super) fn unless_begun_later(&self, why: Untold) -> Untold {
         unless_folded(why, || self.handle.state().begin().index)
     }

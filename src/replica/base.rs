@@ -1,4 +1,4 @@
-//! What stands for the history up to a commit: on disk, and on the way to another node.
+//! A base: what stands for the history up to a commit, on disk and on the way to another node.
 
 mod summary;
 #[cfg(test)]
@@ -21,11 +21,11 @@ pub use summary::{BaseSummary, More};
 /// Invariant: there is a commit, and a source has names if and only if `committed` has their last time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Base {
-    /// What is known at the commit of all that it and those before it cover.
+    /// What remains of the past at the commit, besides the names.
     pub committed: Committed,
     /// The names that are known at the commit.
     pub names: Names,
-    /// How many transactions of the history it stands for. Commits are not part of that.
+    /// How many transactions of the history it stands for, commits not counted.
     pub length: u64,
     /// The document at the commit.
     pub document: Document,
@@ -59,14 +59,14 @@ impl Base {
         serde_json::to_string(&summary).expect("a summary always has a JSON text")
     }
 
-    /// The greatest time that it says anything of.
+    /// The greatest time in it.
     pub fn greatest_time(&self) -> Time {
         let Committed { first, clock, names, floor, .. } = &self.committed;
         let lasts = clock.values().map(|covered| covered.last).chain(names.values().copied());
         lasts.max().unwrap_or_default().max(*first).max(*floor)
     }
 
-    /// What stands for the history up to a floor at a commit.
+    /// The base at a floor at a commit.
     pub fn of(floor: &Floor) -> Self {
         Self {
             committed: Committed::clone(&floor.committed),
@@ -76,7 +76,7 @@ impl Base {
         }
     }
 
-    /// Where what comes after it stands, if that is in the journal from `position` on.
+    /// The floor for what comes after it, which is in the journal from `position` on.
     pub fn floor(&self, position: u64) -> Floor {
         let Self { committed, names, length, document } = self.clone();
         let counted = Counted { names, ..Counted::default() };
@@ -87,7 +87,7 @@ impl Base {
     /// The base with this [`summary`](Self::summary) and document.
     ///
     /// # Errors
-    /// If this is no summary, or one that no base can have: what is wrong and where, for a person.
+    /// If this is no summary, or one that no base can have: for a person, what is wrong and where.
     pub fn read(summary: &str, document: Document) -> Result<Self, String> {
         let summary: BaseSummary =
             serde_json::from_str(summary).map_err(|error| error.to_string())?;
@@ -104,7 +104,7 @@ impl Base {
         BaseSummary::new(commit, committed, *length, self.entries(written, most))
     }
 
-    /// So many more of the entries and ranges; none if all are written.
+    /// At most so many more of the entries and ranges; none if all are written.
     pub fn more_summary(&self, written: &mut Written, most: usize) -> Option<More> {
         let more = self.entries(written, most);
         (more.entries() > 0).then_some(more)

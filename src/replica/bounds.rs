@@ -5,16 +5,15 @@
 pub struct Bounds {
     /// How many transactions the recent part has at most: those that can be taken back.
     pub recent_transactions: usize,
-    /// About how many bytes the recent part takes at most: payloads, inverses and what it needs for each.
+    /// About how many bytes the recent part takes at most: payloads, inverses and the entries themselves.
     pub recent_bytes: u64,
     /// How many checkpoints there are at most.
     pub checkpoints: usize,
-    /// About how many bytes all of them take at most besides what they share: names, and what has changed
-    /// since. The last one is kept in any case.
+    /// About how many bytes they take at most, without what they share. The last one is kept in any case.
     pub checkpoint_bytes: usize,
     /// How many transactions are between two checkpoints at least.
     pub checkpoint_spacing: u64,
-    /// How many skipped transactions are listed; beyond that the ones latest in the history are.
+    /// Of how many skipped transactions the reasons are kept: of the latest in the history.
     pub skipped_listed: usize,
 }
 

@@ -1,8 +1,7 @@
 //! Checkpoints: the document as it was at some places of the history before its recent part.
 //!
-//! They share with each other, and with the document as it is, what has not changed. They are bounded in
-//! number and in bytes. What has to go is the one that is least missed, which leaves many near the end and
-//! few far from it.
+//! They share with each other, and with the document as it is, what has not changed. They are bounded in number and
+//! in bytes. The one that is least missed goes first, so many are near the end and few far from it.
 
 use std::sync::Arc;
 
@@ -12,14 +11,14 @@ use crate::commit::Chain;
 use crate::source::Source;
 use crate::transaction::Place;
 
-/// How many transactions are between two at least, for each that has to be applied again.
+/// For each transaction that is applied again to take a checkpoint, so many come before the next one.
 const SPACING_REWORKS: u64 = 8;
 
-/// About how many bytes a transaction makes that what was before it and what is after it do not share.
+/// About how many bytes the documents before and after a transaction do not share.
 pub const CHANGED_BYTES: u64 = 4 << 10;
 
-/// About how many bytes a floor takes that no other one takes, if so many `later` transactions came before the
-/// next one.
+/// About how many bytes a floor takes that the next one does not share, if so many `later` transactions are between
+/// them.
 fn bytes(floor: &Floor, later: u64) -> u64 {
     let all = floor.document.weight() + floor.counted.names.bytes() as u64;
     later.saturating_mul(CHANGED_BYTES).min(all)
@@ -29,29 +28,29 @@ fn bytes(floor: &Floor, later: u64) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
     list: Arc<Vec<Floor>>,
-    /// How many transactions have come since one was last taken.
+    /// How many transactions were appended since the last one was taken.
     transactions: u64,
 }
 
 impl Checkpoints {
-    /// Takes note of a transaction that was appended.
+    /// Counts a transaction that was appended.
     pub fn count(&mut self) {
         self.transactions += 1;
     }
 
-    /// Whether enough has come since the last one, if taking it means to apply `rework`
-    /// transactions again.
+    /// Whether enough were appended since the last one, if `rework` transactions have to be applied again to
+    /// take one.
     pub fn is_due(&self, rework: usize, bounds: &Bounds) -> bool {
         self.transactions >= bounds.checkpoint_spacing + SPACING_REWORKS * rework as u64
     }
 
-    /// Adds one, unless there is one as far. It may be before others, since what was taken back and applied
-    /// again was counted again, and since what is committed is before what is not.
+    /// Adds one, unless there is one at that index. It may be before others: transactions that are applied again are
+    /// counted again, and the end of what is committed is before the end.
     pub fn add(&mut self, checkpoint: Floor, bounds: &Bounds) {
         self.transactions = 0;
         let at = self.list.partition_point(|other| other.index < checkpoint.index);
         if self.list.get(at).is_some_and(|other| other.index == checkpoint.index) {
-            // From one at a commit more can be made anew.
+            // More replays can begin at one at a commit.
             if checkpoint.is_boundary {
                 Arc::make_mut(&mut self.list)[at] = checkpoint;
             }
@@ -79,7 +78,7 @@ impl Checkpoints {
         }
     }
 
-    /// Drops those at `place` or after it: a transaction comes in there, and they lack it.
+    /// Drops those at `place` or after it: they lack a late arrival.
     pub fn invalidate(&mut self, chain: &Chain, place: &Place) {
         let count = self.before_count(chain, place);
         if count < self.list.len() {
@@ -95,7 +94,7 @@ impl Checkpoints {
         }
     }
 
-    /// Has those after a commit know that it was passed before them, and which names were forgotten there.
+    /// Notes in those after a commit that it is passed, and which names are forgotten there.
     pub fn pass(&mut self, passed: &Floor, forgotten: &[Source]) {
         let count = passed.index;
         if self.list.last().is_none_or(|last| last.index <= count) {
@@ -110,7 +109,7 @@ impl Checkpoints {
         }
     }
 
-    /// The last one before `place` at which the commits before number `passed` are passed and no more.
+    /// The last one before `place`, if just the commits before number `passed` are passed at it.
     pub fn before(&self, chain: &Chain, place: &Place, passed: u64) -> Option<&Floor> {
         self.last_before(chain, place).filter(|floor| floor.passed == passed)
     }
@@ -120,7 +119,7 @@ impl Checkpoints {
         self.list[..self.before_count(chain, place)].last()
     }
 
-    /// The last one at a commit, of those that have passed no more than the commits before number `passed`.
+    /// The last one at a commit at which no more than the commits before number `passed` are passed.
     pub fn at_commit(&self, passed: u64) -> Option<&Floor> {
         self.list.iter().rev().find(|floor| floor.is_boundary && floor.passed <= passed)
     }
@@ -131,7 +130,7 @@ impl Checkpoints {
             .partition_point(|floor| floor.end.as_ref().is_none_or(|end| chain.order(end) < order))
     }
 
-    /// The last one up to which at most `count` transactions count.
+    /// The last one at which at most `count` transactions count.
     pub fn up_to(&self, count: u64) -> Option<&Floor> {
         self.list[..self.list.partition_point(|checkpoint| checkpoint.index <= count)].last()
     }
@@ -151,8 +150,8 @@ impl Checkpoints {
         list.map(|(floor, next)| bytes(floor, next.saturating_sub(floor.index))).sum()
     }
 
-    /// The one without which a replay would be longer by the least part of itself: a replay that
-    /// would begin at it begins at the one before it instead.
+    /// The one without which replays get longer by the least factor: a replay that would begin at it begins
+    /// at the one before it instead.
     fn least_missed(&self, spacing: u64) -> usize {
         let end = self.list.last().map_or(0, |last| last.index) + spacing;
         let longer = |at: usize| {

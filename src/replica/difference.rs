@@ -6,22 +6,22 @@ use super::Replica;
 use super::history::Check;
 use crate::transaction::Name;
 
-/// A document of no more weight is compared with what a commit says at once.
+/// A document of at most this weight is hashed at once.
 const LIGHT_WEIGHT: u64 = 1 << 20;
 
-/// Why what a node holds cannot be what the chain says.
+/// Why a node does not hold what the chain says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Difference {
-    /// The document at this commit is another one than the commit says.
+    /// The document at this commit has another hash than the commit says.
     Hash(Name),
-    /// This commit covers something that was not there when it came.
+    /// This commit covers something that was not there when it arrived.
     Lacks(Name),
-    /// The commits that count do not contain this node's base. The last one of them that is known.
+    /// The commits that count do not contain this node's base; the last of them that is known.
     Outside(Option<Name>),
 }
 
 impl Difference {
-    /// The commit at which a base is needed, or later.
+    /// The commit at which, or after which, a base is needed.
     pub fn commit(&self) -> Option<&Name> {
         match self {
             Self::Hash(name) | Self::Lacks(name) => Some(name),
@@ -36,7 +36,7 @@ impl Replica {
         self.difference.as_ref()
     }
 
-    /// Looks for a difference after commits have come; `lacking` covers what was not there.
+    /// Looks for a difference after a commit; `lacking` is a commit that covers something that is not there.
     pub(super) fn find_difference(&mut self, lacking: Option<Name>) {
         let chain = self.history.chain();
         let is_kept = |difference: &Difference| match difference {
@@ -59,12 +59,12 @@ impl Replica {
         }
     }
 
-    /// A document that is to be compared with what a commit says, since it was too large to do that at once.
+    /// A document whose hash is still to be compared, since it was too large to do that at once.
     pub fn check(&self) -> Option<Check> {
         if self.difference.is_some() { None } else { self.history.check() }
     }
 
-    /// Takes note of what came of a check, unless its commit does not count any more.
+    /// Notes the result of a check, unless its commit does not count any more.
     pub fn note_check(&mut self, check: &Check, is_right: bool) {
         if self.difference.is_some() || !self.history.chain().counts(check.commit()) {
             return;

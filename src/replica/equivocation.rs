@@ -1,8 +1,8 @@
 //! Different transactions under one stamp.
 //!
-//! What comes by several links is known when it comes again, so that must be cheap to find out. The recent part of
-//! the history is searched for it only if it may be there at another place: those of one source are in the order
-//! of their Ids.
+//! A transaction that comes by several links is known the second time, so the comparison must be cheap. The recent
+//! part of the history is searched only if the stamp may be there at another place: those of one source are in the
+//! order of their Ids.
 
 use super::Replica;
 use super::history::History;
@@ -11,7 +11,7 @@ use crate::source::Source;
 use crate::transaction::{Place, Transaction};
 
 /// Two different transactions with the same stamp: a node goes on from an old copy of its journal, or
-/// somebody does not play by the rules.
+/// a node breaks the rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equivocation {
     /// The transaction that is part of the history.
@@ -28,7 +28,7 @@ impl Replica {
         transaction: Transaction,
         least_ids: &mut LeastIds,
     ) -> Option<Equivocation> {
-        // Of other sources it would be looked for too often: whoever sends all again sends them.
+        // For other sources the search would come too often: a peer that sends all again sends them.
         let is_own = [self.life.source(), self.life.stamper()].contains(&&place.source);
         if self.history.is_past(place) {
             let mut least = || least_ids.of(&place.source, &self.history);
@@ -38,7 +38,7 @@ impl Replica {
         }
         let known = match self.history.recent(place) {
             Some(known) => known,
-            // With another time it stands elsewhere; or it is before the recent part, or it never was.
+            // If it has another time, it has another place; or it is before the recent part, or was never there.
             None => self.history.recent_from_end().find(|recent| {
                 recent.place.id == place.id && recent.place.source == place.source
             })?,
@@ -50,12 +50,12 @@ impl Replica {
     }
 }
 
-/// The least Id that the recent part of the history has of each source that was asked for; none if it has none.
+/// The least Ids that the recent part of the history has of some sources, as found so far; none if it has none.
 #[derive(Default)]
 pub struct LeastIds(Vec<(Source, Option<u64>)>);
 
 impl LeastIds {
-    /// That of `source`.
+    /// The one of `source`.
     fn of(&mut self, source: &Source, history: &History) -> Option<u64> {
         if let Some((_, least)) = self.0.iter().find(|(known, _)| known == source) {
             return *least;

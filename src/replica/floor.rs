@@ -1,4 +1,4 @@
-//! Where a document of the past stands: the history up to there in one shape, whatever it is for.
+//! The history up to a place, in one shape for all uses.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::Place;
 
-/// The history up to a place, as far as what comes after it needs to know it.
+/// All of the history up to a place that is needed to go on from there.
 #[derive(Clone, Debug, Default)]
 pub struct Floor {
-    /// The last transaction that counts; none at the beginning and at a base, before which nothing is.
+    /// The last transaction that counts; none at the beginning and at a base.
     pub end: Option<Place>,
     /// How many transactions count.
     pub index: u64,
-    /// All transactions that do not count are in the journal from here on; some that do may be too.
+    /// All transactions that do not count are in the journal from here on, and perhaps some that do.
     pub position: u64,
     /// What is known of those that count.
     pub counted: Counted,
@@ -22,25 +22,25 @@ pub struct Floor {
     pub passed: u64,
     /// Whether the last one is passed just here, so that nothing of the next segment counts.
     pub is_boundary: bool,
-    /// What was left at the last one.
+    /// What remains of the past at the last one.
     pub committed: Arc<Committed>,
     /// The document.
     pub document: Document,
 }
 
-/// What is known of the transactions up to a place of the history.
+/// Names and numbers of the transactions up to a place of the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Their names, but for those that were forgotten.
     pub names: Names,
-    /// How many of them are skipped. What is void is none of them.
+    /// How many of them are skipped, without void ones.
     pub skipped: u64,
-    /// How many of them are repeated: one of the same name is before them.
+    /// How many of them are repeated: another one of the same name is before them.
     pub repeated: u64,
 }
 
 impl Floor {
-    /// The history where there is nothing.
+    /// The empty history.
     pub fn beginning() -> Self {
         Self { is_boundary: true, ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! The history: the same transactions as in the journal, in the order in which they count.
+//! The history: the transactions of the journal in the order in which they count.
 //!
 //! The document is, by definition, `{}` with the patches of the history applied in its order, where a
 //! patch that does not apply is skipped whole (Bayou; Terry et al., SOSP 1995). A transaction that
@@ -10,8 +10,8 @@
 //! read from the journal. So what a history takes in memory does not grow with its age.
 //!
 //! Commits order it further: see [`crate::commit`]. What is committed stays as it is, and a late arrival costs a
-//! replay of the tentative part at most. Commits themselves are none of the history, nor is what is void: who hears of
-//! that later than others never has it.
+//! replay of the tentative part at most. Commits themselves are not part of the history, and void transactions are
+//! not: a node that is told of one later than others never gets it.
 //!
 //! Two nodes may have stamped one and the same transaction, if a plain node or a client brought it to both.
 //! Of several of one name the first counts, whether or not it applies, and the others are repeated:
@@ -46,7 +46,7 @@ use changes::Changes;
 pub use commits::{Check, Committing};
 pub use skips::{Bits, Fate, PlacedSkip, Skip, Skips};
 
-/// A transaction whose fate changed because another one came in before it.
+/// A transaction whose fate changed because another one was put before it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FateChange {
     /// The transaction.
@@ -55,7 +55,7 @@ pub struct FateChange {
     pub skipped: Option<PatchError>,
 }
 
-/// The transactions whose fate changed because others came in before them.
+/// The transactions whose fate changed because others were put before them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FateChanges {
     /// How many were applied and are skipped now.
@@ -67,7 +67,7 @@ pub struct FateChanges {
 }
 
 impl FateChanges {
-    /// Adds what came after these.
+    /// Adds later ones.
     pub fn extend(&mut self, later: Self) {
         self.newly_skipped += later.newly_skipped;
         self.newly_applied += later.newly_applied;
@@ -75,7 +75,7 @@ impl FateChanges {
     }
 }
 
-/// How many of the latest transactions are looked through for the one before of a name.
+/// Among how many of the latest transactions an earlier one of the same name is searched.
 const NAME_SEARCH: usize = 4096;
 
 /// What a transaction did to the document.
@@ -94,7 +94,7 @@ enum Appended {
     Applied,
     Skipped(PatchError),
     Repeated(Repetition),
-    /// It is void, and is no part of the history.
+    /// It is void, and not part of the history.
     Void,
 }
 
@@ -102,7 +102,7 @@ enum Appended {
 #[derive(Debug)]
 struct Repetition {
     place: Place,
-    /// The one of the name before it, if that is near and has another payload.
+    /// The earlier one of its name, if that is near and has another payload.
     differs: Option<Placed>,
 }
 
@@ -115,12 +115,12 @@ pub struct Contradiction {
     pub repeated: Place,
 }
 
-/// What came of putting transactions where they belong.
+/// The result of putting transactions to their places.
 #[derive(Debug, Default)]
 pub struct Insertion {
-    /// Whose fate it changed.
+    /// The transactions whose fate changed.
     pub changes: FateChanges,
-    /// Which of them contradict others, or are contradicted.
+    /// The contradictions in which the new ones take part.
     pub contradictions: Vec<Contradiction>,
 }
 
@@ -133,15 +133,16 @@ struct Entry {
     bytes: u64,
 }
 
-/// How far the chain is passed, and what is left there.
+/// How far the chain is passed.
 #[derive(Clone, Debug, Default)]
 struct ChainProgress {
     /// The commits before this number are passed.
     passed: u64,
+    /// What remains of the past at the last of them.
     committed: Arc<Committed>,
 }
 
-/// What there is at the base.
+/// Where the history begins, after the base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryBegin {
     /// How many transactions the base stands for.
@@ -164,12 +165,12 @@ pub struct History {
     bounds: Bounds,
     chain: Arc<Chain>,
     begin: HistoryBegin,
-    /// None if it is stored elsewhere: it is read if a replay goes back so far.
+    /// None if it is stored elsewhere; a replay that goes back so far reads it.
     base: Option<Arc<Floor>>,
     committed: Arc<Floor>,
-    /// The last one of which a commit's hash was found to be right.
+    /// The last commit whose hash was found to be right.
     verified: Option<Arc<Floor>>,
-    /// What the next commit is likely to find, since it was tried.
+    /// The floor at the next commit, as a trial has found it.
     expected: Option<Arc<Floor>>,
     progress: ChainProgress,
     /// Which names were forgotten at which of the chain's commits after the base.
@@ -181,16 +182,16 @@ pub struct History {
     past_end: Option<Place>,
     /// How many transactions are before the recent part.
     past_length: u64,
-    /// The least number of transactions from which on it was made anew.
+    /// The least index of a floor from which it was replayed, or begun.
     made_from: u64,
     checkpoints: Checkpoints,
     skips: Skips,
     counted: Counted,
-    /// What was done to the document of late.
+    /// The last steps that led to the document.
     changes: Changes,
     /// About how many bytes of documents have been replaced by others.
     displaced: u64,
-    /// How far before the end transactions have come in of late; a checkpoint nearer to the end
+    /// How far before the end the late arrivals of the last time had their places; a checkpoint nearer to the end
     /// would not last.
     lateness: usize,
 }
@@ -248,7 +249,7 @@ impl History {
         self
     }
 
-    /// Has it that nothing comes after a floor.
+    /// Becomes the history up to a floor.
     fn go_to(&mut self, floor: &Floor) {
         let Floor { end, index, counted, passed, committed, document, .. } = floor.clone();
         (self.past_end, self.past_length, self.counted) = (end, index, counted);
@@ -263,7 +264,7 @@ impl History {
         self.bounds
     }
 
-    /// Takes over what readers know of another history, which this one replaces.
+    /// Takes over the numbers that readers have of another history, which this one replaces.
     pub fn go_on_from(&mut self, other: &Self) {
         self.changes = other.changes.clone();
         self.changes.cut();
@@ -275,7 +276,7 @@ impl History {
         &self.chain
     }
 
-    /// What there is at the base.
+    /// Where it begins, after the base.
     pub fn begin(&self) -> HistoryBegin {
         self.begin
     }
@@ -285,17 +286,17 @@ impl History {
         &self.committed
     }
 
-    /// Takes note of the floor that the next commit came to when it was tried.
+    /// Keeps the floor at which the next commit ended in a trial.
     pub fn expect(&mut self, floor: Arc<Floor>) {
         self.expected = Some(floor);
     }
 
-    /// The same up to the last one whose hash was found to be right, or to the base if it has a commit.
+    /// The history up to the last commit whose hash was found to be right, or to the base if it has a commit.
     pub fn verified(&self) -> Option<&Arc<Floor>> {
         self.verified.as_ref()
     }
 
-    /// The least number of transactions after which all was made anew since this began.
+    /// The least index of a floor from which it was replayed, or begun.
     pub fn made_from(&self) -> u64 {
         self.made_from
     }
@@ -321,17 +322,18 @@ impl History {
         self.recent.back().map(|entry| &entry.placed.place).or(self.past_end.as_ref())
     }
 
-    /// The last place before the recent part; none if all after the base is recent.
+    /// The last place before the recent part; none if the recent part begins at the base.
     pub fn past_end(&self) -> Option<&Place> {
         self.past_end.as_ref()
     }
 
-    /// What becomes of those that are not applied.
+    /// The fates of those that are not applied.
     pub fn skips(&self) -> &Skips {
         &self.skips
     }
 
-    /// The skipped transactions, void ones included, or the [`Bounds::skipped_listed`] latest of them, and why they are.
+    /// The skipped transactions, void ones included, and why each is skipped; at most the
+    /// [`Bounds::skipped_listed`] latest.
     pub fn skipped(&self) -> &Sorted<PlacedSkip> {
         self.skips.reasons()
     }
@@ -346,7 +348,7 @@ impl History {
         self.counted.repeated - self.begin.repeated
     }
 
-    /// What becomes of the transaction at `place`, which is in the journal at `position`.
+    /// The fate of the transaction at `place`, which is in the journal at `position`.
     pub fn fate(&self, place: &Place, position: u64) -> Fate {
         self.skips.fate(place, position)
     }
@@ -366,12 +368,12 @@ impl History {
         Ok(inverse)
     }
 
-    /// What was done to the document of late.
+    /// The last steps that led to the document.
     pub fn changes(&self) -> &Changes {
         &self.changes
     }
 
-    /// Takes note that somebody reads what is done to the document.
+    /// Notes the steps from now on, since somebody reads them.
     pub fn want_changes(&mut self) {
         self.changes.want();
     }
@@ -385,8 +387,8 @@ impl History {
         self.push(placed, Effect::Applied(inverse));
     }
 
-    /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and skipped if
-    /// its patch does not apply; then it is so `since` that time. If it is void, that is only taken note of.
+    /// Appends a transaction whose place is after all others. It is repeated if its name is not new, and skipped,
+    /// `since` that time, if its patch does not apply. If it is void, only that is noted.
     fn append(&mut self, placed: Placed, since: Option<Time>) -> Appended {
         // The floor never goes back: what is not below the last one is void nowhere.
         if placed.place.time < self.chain.floor() && self.chain.is_void(&placed.place) {
@@ -428,8 +430,8 @@ impl History {
         Repetition { place: placed.place.clone(), differs }
     }
 
-    /// Appends transactions in their order, whose places are after all others, and says which of them
-    /// contradict others.
+    /// Appends transactions in their order, whose places are after all others. Returns the contradictions
+    /// with earlier ones.
     pub fn append_all(&mut self, list: Vec<Placed>, now: Time) -> Vec<Contradiction> {
         let repetitions =
             list.into_iter().filter_map(|placed| match self.append(placed, Some(now)) {
@@ -472,7 +474,7 @@ impl History {
         self.lateness /= 2;
     }
 
-    /// A floor so far before the end that it is likely to last. `journal_length` is the position after all
+    /// The floor nearest to the end that late arrivals are likely to leave as it is. `journal_length` is the position after all
     /// transactions of the history.
     pub fn last_lasting(&self, journal_length: u64) -> Floor {
         let tentative = self.length() - self.committed.index;
@@ -486,7 +488,7 @@ impl History {
         history.as_floor(positions.min().unwrap_or(journal_length))
     }
 
-    /// How many of the last transactions are likely to be taken back once more.
+    /// How many of the last transactions late arrivals are likely to take back.
     fn likely_late(&self) -> usize {
         (2 * self.lateness).min(self.recent.len())
     }

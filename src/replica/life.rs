@@ -1,4 +1,4 @@
-//! By which sources a node stamps.
+//! The sources by which a node stamps.
 
 use crate::source::{Source, SourceError};
 
@@ -30,7 +30,7 @@ impl Life {
         Ok(())
     }
 
-    /// The source of what this node creates.
+    /// The source of the transactions that this node creates.
     pub fn source(&self) -> &Source {
         &self.source
     }
@@ -40,8 +40,8 @@ impl Life {
         &self.stamper
     }
 
-    /// Whether this node may stamp a transaction of `source`: not if only another node can have created
-    /// it with a time, nor if it was on its way when its life ended.
+    /// Whether this node may stamp a transaction of `source`: not if it can only have been created with a time, nor
+    /// if `source` is a former life of this node.
     pub fn may_stamp(&self, source: &Source) -> bool {
         !source.is_reserved() && !self.former.contains(source)
     }

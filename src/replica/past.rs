@@ -7,28 +7,28 @@ use crate::clock::Time;
 use crate::source::Source;
 use crate::transaction::{Name, Place, Record, Transaction};
 
-/// The journal as the core sees it: what was accepted, by position. All of it has a `Time`.
+/// The journal as the core reads it: accepted transactions by position. All have a `Time`.
 pub trait Past {
-    /// Where the transactions from `position` on belong in the history, and what they are called; as many
-    /// as is handy to read at once, none if the journal ends there.
+    /// The transactions from `position` on without their payloads: as many as are read at once, none if the journal
+    /// ends there.
     ///
     /// # Errors
     /// If the journal cannot be read.
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>>;
 
-    /// The first position at or after `position` that may have a transaction up to `time`, as far as that
-    /// is known.
+    /// The first position at or after `position` that may have a transaction up to `time`, as far as is known
+    /// without reading.
     fn next_up_to(&self, position: u64, _time: Time) -> u64 {
         position
     }
 
-    /// What is known without reading them of the records in a row that begin at `position`; none if nothing is.
+    /// What is known, without reading them, of records in a row that begin at `position`.
     fn stretch(&self, _position: u64) -> Option<Stretch> {
         None
     }
 
-    /// The payloads from `position` on, if there is one: at most `most`, and not more than is
-    /// handy to read at once.
+    /// The payloads from `position` on: at most `most`, and no more than are read at once; one at least, if there is
+    /// one.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -84,7 +84,7 @@ impl Past for ExtendedJournal<'_> {
 /// Records that were made here.
 pub struct NewRecords<'a>(pub &'a [Record]);
 
-/// How many of what is in memory are handed out at once.
+/// How many transactions in memory are returned at once.
 const STRETCH: usize = 1024;
 
 impl Past for NewRecords<'_> {
@@ -101,7 +101,7 @@ impl Past for NewRecords<'_> {
     }
 }
 
-/// A journal that is wholly at hand.
+/// A journal that is all in memory.
 impl Past for Vec<Transaction> {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         ReadTransactions(self).places(position)
@@ -132,7 +132,7 @@ impl Past for ReadTransactions<'_> {
     }
 }
 
-/// Some records of the journal in a row, of which this is known without reading them.
+/// Some records of the journal in a row, and what is known of them without reading them.
 #[derive(Clone, Debug)]
 pub struct Stretch {
     /// How many there are.

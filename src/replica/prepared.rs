@@ -9,8 +9,8 @@ use crate::clock::Time;
 use crate::commit::{NoCommit, PeersHeard, Primary, hash_is_due};
 use crate::transaction::Transaction;
 
-/// A document of so much weight is hashed to find out how long its text is. Mostly a byte of that is less than four of
-/// the weight.
+/// A document of at most this weight is hashed to find out how long its text is. Mostly the weight is less than four
+/// times as much.
 const LIGHT_WEIGHT: u64 = 16 << 20;
 
 /// A commit that is about to be made.
@@ -18,18 +18,18 @@ const LIGHT_WEIGHT: u64 = 16 << 20;
 pub struct Prepared {
     /// The commit.
     pub transaction: Transaction,
-    /// What the history comes to at it, if that had to be found out.
+    /// The floor at it, if a trial had to find that.
     pub floor: Option<Arc<Floor>>,
 }
 
 impl Replica {
-    /// Takes note of what the history comes to at the next commit.
+    /// Keeps the floor at the next commit, which a trial has found.
     pub fn expect(&mut self, floor: Arc<Floor>) {
         self.history.expect(floor);
     }
 
-    /// What a primary commits next; `at_micros` is the time by the primary's clock, and the wall clock says `now`.
-    /// The last commit with a hash was `hashed_micros` ago.
+    /// The next commit of a primary, or why there is none; `at_micros` is the time by the primary's clock, and the
+    /// wall clock says `now`. The last commit with a hash was `hashed_micros` ago.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -45,7 +45,7 @@ impl Replica {
             return Ok(Err(NoCommit::Outside));
         }
         let chain = self.history.chain();
-        // What it says of a chain is known without looking at what is tentative.
+        // Most reasons against a commit are known without reading the tentative places.
         if let Err(silence) = primary.next(at_micros, heard, chain, [].iter())
             && silence != NoCommit::Idle
         {

@@ -1,9 +1,9 @@
-//! Taking a base from a peer: what it covers goes, the rest stays.
+//! Taking a base from a peer: what the base covers goes, and the rest stays.
 //!
 //! What stays is written again, behind all that the journal has, and the base stands for all before that. If the
-//! base that is replaced had more of a source than the new one, a clock could not say what is held of that source:
-//! it is stamped anew then, by a new life, with its old names and times. Commits that are held come again, behind
-//! what they cover.
+//! old base had more of a source than the new one, a clock could not say what is held of that source. Then that is
+//! stamped anew, by a new life, with the old names and times, and commits are dropped: they come again, behind what
+//! they cover.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,9 +17,9 @@ use crate::transaction::{DecodeError, Name, Place, Record, Transaction};
 /// Why a base is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// All that it has is there.
+    /// This node has all that it covers.
     Needless,
-    /// It is of a chain that loses against the one that is known here.
+    /// Its chain loses against the one that is known here.
     Loses,
     /// It is before the commit at which this node differs.
     TooEarly,
@@ -29,21 +29,21 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Rebase {
     base: Base,
-    /// Where the journal has to be looked through from.
+    /// From which position on the journal has to be looked through.
     begin: u64,
-    /// For the sources of which the old base had more than the new one: up to which Id.
+    /// The sources of which the old base had more than the new one, and the Id up to which.
     holes: BTreeMap<Source, u64>,
-    /// What stays, in the order of the journal.
+    /// The records that stay, in the order of the journal.
     kept: Vec<Record>,
-    /// What is to be stamped anew.
+    /// The transactions that are to be stamped anew.
     unstamped: BTreeMap<Place, Transaction>,
     seen: BTreeSet<(Source, u64)>,
-    /// What goes although the base does not know its name, since it is below the floor.
+    /// The records that go since they are below the floor, although the base does not know their names.
     below_floor: Vec<Record>,
 }
 
-/// Transactions that are held nowhere any more: of this source those from the first Id on and before the second,
-/// but for those that are in the journal.
+/// Transactions that only the old base had: of this source those from the first Id up to the second, exclusive, that
+/// are not in the journal.
 pub type Lost = (Source, u64, u64);
 
 impl Replica {
@@ -74,7 +74,7 @@ impl Replica {
         let new = &base.committed;
         let before = chain.base().clock.iter().filter(|(source, covered)| {
             let next = new.clock.get(*source).map_or(0, |covered| covered.next);
-            // What has left the clock is below the floor.
+            // A source that has left the clock is below the floor.
             next < covered.next && (next > 0 || covered.last >= new.floor)
         });
         let holes = before.map(|(source, covered)| (source.clone(), covered.next)).collect();
@@ -84,11 +84,11 @@ impl Replica {
         Ok(Rebase { base, begin, holes, kept, unstamped, seen, below_floor })
     }
 
-    /// Takes note of what was written again at the journal's end, from `position` on, for a base that could not be kept
-    /// then: most of it is known, but not what was stamped anew.
+    /// Accepts what was written again at the journal's end, from `position` on, for a base that then could not be
+    /// kept: most of it is known, but not what was stamped anew.
     ///
     /// # Errors
-    /// If the journal had to be read and could not be. Go on with a clone from before then.
+    /// If the journal had to be read and could not be. Then go on with a clone from before.
     pub fn go_on_without(
         &mut self,
         kept: &[Record],
@@ -103,7 +103,7 @@ impl Replica {
     /// Goes on from a base; what stays is in the journal from `position` on, at its end.
     ///
     /// # Errors
-    /// If the journal had to be read and could not be. This replica is as before then.
+    /// If the journal had to be read and could not be. Then this replica is as before.
     pub fn enter(
         &mut self,
         base: Base,
@@ -131,12 +131,12 @@ fn is_behind(base: &Name, at: &Name) -> bool {
 }
 
 impl Rebase {
-    /// Where the journal has to be looked through from.
+    /// From which position on the journal has to be looked through.
     pub fn begin(&self) -> u64 {
         self.begin
     }
 
-    /// Whether something has to be stamped by a new life.
+    /// Whether a new life has to stamp something anew.
     pub fn needs_life(&self) -> bool {
         !self.holes.is_empty()
     }
@@ -151,7 +151,7 @@ impl Rebase {
         let is_commit = source.epoch().is_some();
         let is_covered = committed.clock.get(source).is_some_and(|covered| covered.next > *id);
         if !is_commit && *time < committed.floor {
-            // A clock counts also what is void between others of its source.
+            // A clock also counts void ones between others of their source.
             let (source, id) = record.name();
             if !self.base.names.contains(source, id) {
                 self.below_floor.push(record.clone());
@@ -172,14 +172,15 @@ impl Rebase {
         Ok(())
     }
 
-    /// What of the records is below the floor and was never final, as far as the base and this replica know.
+    /// The records below the floor that were never final, as far as the base and this replica know.
     pub fn take_void(&mut self, replica: &Replica) -> Vec<Record> {
         let mut void = std::mem::take(&mut self.below_floor);
         void.retain(|record| !replica.history().is_committed(&record.place));
         void
     }
 
-    /// The base, what is to be written again, and what is lost. `next` is the next Id by which `life` stamps.
+    /// The base, the records that are to be written again, and what is lost. `next` is the next Id by which `life`
+    /// stamps.
     pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
         let Self { base, holes, mut kept, unstamped, .. } = self;
         let held: BTreeSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();

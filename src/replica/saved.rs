@@ -1,4 +1,4 @@
-//! What a replica writes down to go on from after a restart.
+//! A replica as it is saved, to go on from after a restart.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,23 +21,23 @@ use crate::names::Names;
 use crate::patch::Document;
 use crate::transaction::{Place, Transaction};
 
-/// A replica as it was, but for what its journal has after that, and for its base.
+/// A replica at a floor, without its base, and without what the journal has after the floor.
 #[derive(Clone, Debug)]
 pub struct Saved {
     /// All that is not the document, as JSON.
     pub summary: String,
     /// The document at the floor that it goes on from.
     pub document: Document,
-    /// How much of the journal it takes note of.
+    /// Up to which position of the journal it counts.
     pub length: u64,
-    /// Where the journal has to be read on from.
+    /// From which position on the journal has to be read.
     pub position: u64,
 }
 
 /// Where the journal goes on after a [`Saved`] or a [`Base`].
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// The last transaction that counts, and how many do.
+    /// The last transaction that is counted, and how many are.
     end: Option<Place>,
     index: u64,
     /// Which commits counted.
@@ -46,14 +46,14 @@ pub struct Resume {
     pub length: u64,
     /// From here on the journal has to be read.
     pub position: u64,
-    /// What was taken in of what the journal had, which it may have twice.
+    /// Those that were accepted again of the ones that the journal had, which it may have twice.
     taken: BTreeSet<Place>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SavedSummary {
-    /// The floor that it goes on from: its last transaction, how many there are up to it, and where in the
-    /// journal all others are.
+    /// The floor that it goes on from: its last transaction, how many there are up to it, and from which position
+    /// on the journal has all others.
     end: Option<Place>,
     index: u64,
     position: u64,
@@ -61,16 +61,16 @@ struct SavedSummary {
     repeated_count: u64,
     /// The names of those up to there.
     names: Names,
-    /// How many records the journal had. Those that it has from `position` on may belong before the floor.
+    /// How many records the journal had. Those from `position` on may belong before the floor.
     length: u64,
-    /// Which ones are skipped and which are repeated, each as the runs of a set of positions.
+    /// The positions of the skipped and of the repeated ones, each as the runs of a set.
     skipped_positions: Vec<u64>,
     repeated_positions: Vec<u64>,
-    /// Why the latest skipped ones are.
+    /// The reasons of the latest skipped ones.
     reasons: Vec<PlacedSkip>,
     vclock: VectorClock,
     own: VectorClock,
-    /// What there is of commits; none if none is known.
+    /// The commits; none if none is known.
     commits: Option<Commits>,
 }
 
@@ -80,7 +80,7 @@ struct Commits {
     base: Committed,
     /// All that are known after the base.
     held: Vec<(Place, u64, Commit)>,
-    /// How many of the chain's commits are passed at the floor, and what is left there.
+    /// How many of the chain's commits are passed at the floor, and what remains of the past there.
     passed: u64,
     committed: Committed,
     is_verified: bool,
@@ -88,7 +88,7 @@ struct Commits {
 }
 
 impl Replica {
-    /// What to write down; none where there is nothing yet.
+    /// What is to be saved; none if there is nothing yet.
     pub fn save(&self) -> Option<Saved> {
         let (length, history) = (self.length, &self.history);
         let chain = history.chain();
@@ -133,10 +133,10 @@ impl Replica {
         })
     }
 
-    /// The replica as it was saved, and where to read on.
+    /// The replica as it was saved, and where the journal goes on.
     ///
     /// # Errors
-    /// Where this cannot have been saved; in words.
+    /// If this cannot have been saved; in words.
     pub fn load(
         life: Life,
         summary: &str,
@@ -169,7 +169,7 @@ impl Replica {
             None => (History::resume(bounds, floor, skips), None),
             Some(commits) => {
                 let Commits { begin, base, held, passed, committed, .. } = commits;
-                // Of what is folded only this is left to come after.
+                // This is all that is left of the times of what is folded.
                 for covered in base.clock.values().chain(committed.clock.values()) {
                     clock.observe(covered.last);
                 }
@@ -200,8 +200,8 @@ impl Replica {
         Ok((Self { life, vclock, own, clock, history, length, difference }, resume))
     }
 
-    /// The replica of which nothing but a base is known, which stands for all that the journal has before
-    /// `position`; and where to read on.
+    /// The replica that begins with a base, which stands for all that the journal has before `position`; and where
+    /// the journal goes on.
     pub fn after(life: Life, base: Base, position: u64, bounds: Bounds) -> (Self, Resume) {
         let chain = Arc::new(Chain::new(base.committed.clone()));
         let mut clock = HybridClock::default();
@@ -219,12 +219,12 @@ impl Replica {
         (Self { life, vclock, own, clock, history, length: position, difference }, resume)
     }
 
-    /// Takes in again what the journal has from `position` on. `resume` is where this replica was
-    /// loaded, if it was, and counts nothing more once all is made anew from before that. All of the journal
-    /// before has been taken in again already, and `past` can read it.
+    /// Accepts again what the journal has from `position` on. `resume` is from [`load`](Self::load) or
+    /// [`after`](Self::after), and counts nothing any more after a replay from before it. All of the journal
+    /// before was accepted again already, and `past` can read it.
     ///
     /// # Errors
-    /// Where the journal had to be read and could not be.
+    /// If the journal had to be read and could not be.
     pub fn recover(
         &mut self,
         position: u64,
@@ -250,7 +250,7 @@ impl Replica {
                 continue;
             }
             if let Some(commit) = &transaction.commit {
-                // What comes after the commit is not there yet.
+                // The transactions after the commit are not there yet.
                 let count = usize::try_from(position - length).unwrap_or(usize::MAX);
                 let new = &ReadTransactions(&transactions[..=count]);
                 let past = ExtendedJournal { past, length, new };
@@ -268,13 +268,13 @@ impl Replica {
         let past = ExtendedJournal { past, length, new: &ReadTransactions(&transactions) };
         self.recover_all(&mut turn, resume, &past)?;
         self.length = position + transactions.len() as u64;
-        // What was saved may count transactions that come only after these.
+        // The saved replica may count transactions that are read only after these.
         self.history.checkpoint_where_due(self.length);
         Ok(())
     }
 
-    /// What comes late may have all made anew from a floor before the saved one, of what has been read. What was saved
-    /// counts no more then.
+    /// A late arrival may cause a replay from a floor before the saved one, of what was read so far. Then what was
+    /// saved counts nothing any more.
     fn note_made_anew(&self, resume: &mut Option<Resume>) {
         if let Some(resume) = resume
             && self.history.made_from() < resume.index
@@ -283,7 +283,7 @@ impl Replica {
         }
     }
 
-    /// Puts in what was gathered.
+    /// Puts the gathered transactions to their places.
     fn recover_all(
         &mut self,
         turn: &mut Turn,
@@ -300,7 +300,7 @@ impl Replica {
 }
 
 impl Resume {
-    /// Whether what was saved counts a record that the journal had then.
+    /// Whether the saved replica counts a record that the journal had then.
     fn counts(&mut self, position: u64, transaction: &Transaction, place: &Place) -> bool {
         let Self { end, chain, taken, .. } = self;
         let is_behind = || end.as_ref().is_some_and(|end| chain.order(place) <= chain.order(end));

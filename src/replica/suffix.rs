@@ -10,8 +10,8 @@ use crate::commit::{Chain, Segment};
 use crate::transaction::Place;
 
 /// How many transactions, and about how many bytes of them, are read ahead in the order of the history.
-/// Those that wrote at the same time can have come long after one another, so in the journal they may
-/// be far apart; each part of it is read once however many such parts there are.
+/// What was written at the same time can have arrived at very different times, so that it is far apart in the
+/// journal; each part of that is read once, however many such parts there are.
 const AHEAD_TRANSACTIONS: usize = 8192;
 const AHEAD_BYTES: usize = 8 << 20;
 
@@ -19,11 +19,11 @@ const AHEAD_BYTES: usize = 8 << 20;
 ///
 /// First only their places are collected, and sorted; their payloads are read when their turn comes.
 pub struct Suffix {
-    /// What is left, the next one last.
+    /// The transactions that are left, the next one last.
     rest: Vec<Left>,
-    /// For each of the rest the least position of it and those after it, but for void ones.
+    /// For each of the rest the least position of it and of those after it, without void ones.
     least: Vec<u64>,
-    /// Those of the rest that are void, by how many are left with them.
+    /// The void ones of the rest: how many are left up to it and with it, its time, and its position.
     void: Vec<(usize, Time, u64)>,
     read: u64,
     /// The payloads of the next ones, the next one last.
@@ -44,13 +44,13 @@ impl Left {
 }
 
 impl Suffix {
-    /// What the journal has of the history after the floor, and what is void there.
+    /// All after the floor, void ones included.
     pub fn collect(past: &dyn Past, chain: &Chain, floor: &Floor) -> io::Result<Self> {
         Self::collect_if(past, chain, floor, u64::MAX, |_, _| true)
     }
 
-    /// What the journal has of the history after the floor, but only the first `most`. All of the journal that may be
-    /// so early is read for that, as any of it may be late; but only about so many places are held.
+    /// The first `most` after the floor. All of the journal that may be so early is read for that, since any of it may
+    /// be late; but only about so many places are kept.
     pub fn collect_first(
         past: &dyn Past,
         chain: &Chain,
@@ -61,7 +61,7 @@ impl Suffix {
         Self::collect_if(past, chain, floor, most, is_wanted)
     }
 
-    /// What the journal has of the history after the floor, up to `last`.
+    /// Those after the floor, up to `last`.
     pub fn collect_up_to(
         past: &dyn Past,
         chain: &Chain,
@@ -84,11 +84,11 @@ impl Suffix {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let position = floor.position;
         let after = floor.end.as_ref().map(|end| chain.order(end));
-        // What is in the journal behind the last commit is tentative.
+        // All that is behind the last commit in the journal is tentative.
         let last = chain.commits().last().map_or(0, |last| last.position);
         let mut rest: Vec<Left> = Vec::new();
         let mut read = 0;
-        // Nothing that is later belongs to them.
+        // What is later than this is not one of the first.
         let mut bound: Option<(Segment, Time)> = None;
         loop {
             if most == 0 {
@@ -162,8 +162,8 @@ impl Suffix {
         self.rest.last().map(|left| left.segment)
     }
 
-    /// The least position of what is left and not void for good at a place with this floor; none if there is
-    /// nothing.
+    /// The least position of the transactions that are left and are not below this floor and void; none if there are
+    /// none.
     pub fn least_position(&self, floor: Time) -> Option<u64> {
         let count = self.rest.len();
         let least = self.least.get(count.checked_sub(1)?).copied();
@@ -212,10 +212,10 @@ impl Suffix {
     }
 }
 
-/// Sorts what is left, and keeps the first `most`. What a journal has twice counts where it was first.
+/// Sorts the transactions, and keeps the first `most`. If a journal has one twice, the first counts.
 fn keep_first(rest: &mut Vec<Left>, most: usize) {
-    // A journal is made of stretches that are in order already, of which this sort makes use. What has the same place
-    // stays in the order of the journal.
+    // A journal consists of stretches that are in order already, and this sort makes use of that. Those of one place
+    // stay in the order of the journal.
     rest.sort_by(|left, right| left.order().cmp(&right.order()));
     rest.dedup_by(|again, first| again.order() == first.order());
     rest.truncate(most);

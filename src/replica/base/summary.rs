@@ -11,8 +11,8 @@
 //! covers more of it than those before; `Names` has for each source the time of the last commit that covers one of
 //! its names first, and the ranges of Ids, from the first to the one behind the last.
 //!
-//! The reader ignores members that it does not know. What it does know has to be right: from what is
-//! wrong here a node would go on for ever.
+//! The reader ignores members that it does not know, and refuses what is wrong in those that it knows: a node would
+//! go on with an error for ever.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -29,7 +29,7 @@ use crate::patch::Document;
 use crate::source::Source;
 use crate::transaction::Name;
 
-/// All of a base but its document, or the first part of it, as it stands there: not looked at yet.
+/// All of a base but its document, or the first part of that, as it was read: not checked yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct BaseSummary {
@@ -39,13 +39,12 @@ pub struct BaseSummary {
     names: Map<KnownNames>,
     floor: u64,
     length: u64,
-    /// How many bytes the text of the document has, which follows; said on the wire only.
+    /// How many bytes the text of the document has that follows; only on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 
-/// What is said of further sources and names: `{"Clock":{...},"Names":{...}}`. The names of one source may go on
-/// here.
+/// Further sources and names: `{"Clock":{...},"Names":{...}}`. The names of one source may be in several parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct More {
@@ -67,12 +66,12 @@ struct CommitName {
     id: u64,
 }
 
-/// An object of what is said of each source, no one of which is there twice.
+/// An object with a member for each source, none of which is there twice.
 #[derive(Clone, Debug, PartialEq)]
 struct Map<T>(BTreeMap<Source, T>);
 
 impl BaseSummary {
-    /// What a base says besides the document, with a part of its sources and names.
+    /// All of a base but the document, with a part of its sources and names.
     pub(super) fn new(commit: Name, committed: &Committed, length: u64, part: More) -> Self {
         let Name { source, id } = commit;
         let More { clock, names } = part;
@@ -92,10 +91,10 @@ impl BaseSummary {
         entries(&self.clock, &self.names)
     }
 
-    /// Takes in what follows it.
+    /// Adds a part that follows it.
     ///
     /// # Errors
-    /// If that says something again.
+    /// If that has something a second time.
     pub fn add(&mut self, more: More) -> Result<(), String> {
         for (source, reach) in more.clock.0 {
             match self.clock.0.entry(source) {
@@ -120,10 +119,10 @@ impl BaseSummary {
         Ok(())
     }
 
-    /// The base that it is of, with an empty document.
+    /// The base of which it is the summary, with an empty document.
     ///
     /// # Errors
-    /// If no base can have it: what is wrong and where, for a person.
+    /// If no base can have it: for a person, what is wrong and where.
     pub fn base(self) -> Result<Base, String> {
         let Self { commit, first, clock, names, floor, length, .. } = self;
         let commit = commit.read()?;
@@ -172,7 +171,7 @@ impl More {
     }
 }
 
-/// A source without ranges, which is wrong, counts too.
+/// The entries of the clock and the ranges of names. A source without ranges, which is wrong, counts as one.
 fn entries(clock: &Map<Reach>, names: &Map<KnownNames>) -> usize {
     let ranges = names.0.values().map(|(_, ranges)| ranges.len().max(1));
     clock.0.len() + ranges.sum::<usize>()
@@ -198,7 +197,7 @@ fn time(micros: u64, whose: impl fmt::Display) -> Result<Time, String> {
 
 fn covered(source: &Source, (next, last): Reach, floor: Time) -> Result<Covered, String> {
     let whose = format_args!("Clock, {:?}", source.as_str());
-    // One more than an Id, since it is not covered itself.
+    // It may be one more than an Id, since it is not covered itself.
     if !(1..=MAX_SAFE_INTEGER + 1).contains(&next) {
         return Err(format!("{whose}: the next Id is from 1 to 2^53, this one is {next}"));
     }

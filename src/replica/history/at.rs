@@ -1,9 +1,8 @@
 //! The history as it was after so many transactions, and its transactions in their order.
 //!
-//! Nothing here touches the document. What an answer is made from is handed out with little work
-//! ([`Basis`], [`Window`]), and making it is for whoever asks, away from the one who owns the history:
-//! from the document and the inverses of what comes after, for the recent part; from a checkpoint and
-//! the journal, for what is before.
+//! Nothing here changes the history. Its owner hands out a [`Basis`] or a [`Window`], which is little work, and the
+//! reader makes the answer from it in its own time: for the recent part from the document and the inverses of what
+//! comes after, and for what is before from a checkpoint and the journal.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,48 +21,48 @@ use crate::transaction::Place;
 /// What the document after so many transactions is made from.
 #[derive(Clone, Debug)]
 pub enum Basis {
-    /// The document now, and what takes back all that comes after, one after the other.
+    /// The document now, and the inverses that take back all that comes after, in their order.
     Now(Document, Vec<Patch>),
-    /// An earlier place.
+    /// A floor, after which the journal is read.
     Floor(PastFloor),
 }
 
 /// A floor from which later places of the history are reached with the journal.
 #[derive(Clone, Debug)]
 pub struct PastFloor {
-    /// None if it is the base, and that is stored elsewhere.
+    /// None if it is the base, which is stored elsewhere.
     pub(super) floor: Option<Floor>,
     pub(super) chain: Arc<Chain>,
     /// Which names are forgotten at which commits.
     pub(super) forgotten: Arc<BTreeMap<u64, Vec<Source>>>,
 }
 
-/// A transaction of the history, and what becomes of it.
+/// A transaction of the history, and its fate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
     /// How many are before it in the history.
     pub index: u64,
     /// The transaction.
     pub placed: Placed,
-    /// What becomes of it.
+    /// Its fate.
     pub fate: Fate,
 }
 
 /// Some transactions of the history in a row.
 #[derive(Clone, Debug)]
 pub enum Window {
-    /// These.
+    /// They are in the recent part.
     Recent(Vec<Listed>),
-    /// They are to be read from the journal.
+    /// They have to be read from the journal, after this floor.
     Floor(PastFloor),
 }
 
 /// How many transactions are before a place of the history, as far as that is known without the journal.
 #[derive(Clone, Debug)]
 pub struct PartialIndex {
-    /// So many, of those up to a floor; the others have to be counted.
+    /// How many are up to a floor; the others have to be counted.
     pub index: u64,
-    /// Where in the journal all of the others are.
+    /// Where in the journal the others are.
     pub positions: Range<u64>,
     /// The end of the floor.
     after: Option<Place>,
@@ -93,7 +92,7 @@ impl History {
         let floor = self.last_floor_before(place);
         let (index, begin) = floor
             .map_or((self.begin.index, self.begin.position), |floor| (floor.index, floor.position));
-        // What a commit covers is before it in the journal.
+        // All that a commit covers is before it in the journal.
         let end = match chain.segment_of(place) {
             Segment::Commit(number) => chain.commit(number).map(|commit| commit.position),
             Segment::Base | Segment::Tentative => None,
@@ -103,8 +102,7 @@ impl History {
         Some(PartialIndex { index, positions, after, place: place.clone(), chain })
     }
 
-    /// What the document after `count` transactions is made from; none if there are fewer, or the base stands for
-    /// more.
+    /// The basis of the document after `count` transactions; none if there are fewer, or the base stands for more.
     pub fn basis(&self, count: u64) -> Option<Basis> {
         if count > self.length() || count < self.begin.index {
             return None;
@@ -174,7 +172,7 @@ impl History {
 }
 
 impl Basis {
-    /// The document after `count` transactions, for which this is the basis. `past` is the journal as it
+    /// The document after the `count` transactions of which this is the basis. `past` is the journal as it
     /// was when the basis was taken.
     ///
     /// # Errors
@@ -201,15 +199,15 @@ impl PastFloor {
         self.floor.clone().map_or_else(|| past.base(), Ok)
     }
 
-    /// Document and names up to and with `last`. What is forgotten at the commits before number `passed` is forgotten.
+    /// The floor behind `last`, without the names that are forgotten at the commits before number `passed`.
     pub(super) fn up_to(self, last: &Place, passed: u64, past: &dyn Past) -> io::Result<Floor> {
         let floor = self.floor(past)?;
         let suffix = Suffix::collect_up_to(past, &self.chain, &floor, last)?;
         self.fold(floor, suffix, passed, past, |_, _, _| ())
     }
 
-    /// Document and names with what comes after a floor. What is forgotten at the commits before number `passed` is
-    /// forgotten. Each transaction that applies is shown to `visit` right after that, with what takes it back.
+    /// Applies to a floor the transactions after it, and forgets the names that are forgotten at the commits before
+    /// number `passed`. `visit` is called after each transaction that is applied, with its inverse.
     pub(super) fn fold(
         &self,
         mut floor: Floor,
@@ -239,7 +237,7 @@ impl PastFloor {
                 floor.counted.repeated += 1;
                 continue;
             }
-            // What does not apply is skipped whole, and leaves the document as it was.
+            // A patch that does not apply is skipped whole, and leaves the document as it was.
             match parse(&placed.payload).and_then(|patch| floor.document.apply(patch)) {
                 Ok(inverse) => visit(&floor, placed, inverse),
                 Err(_) => floor.counted.skipped += 1,
@@ -249,7 +247,7 @@ impl PastFloor {
         Ok(floor)
     }
 
-    /// At most `most` transactions from index `from` on, which is not before this place, and no more
+    /// At most `most` transactions from index `from` on, which is not before this floor, and no more
     /// than one that passes `bytes` of payload in all.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
-//! What won: which transaction changed what a skipped one needed.
+//! The winner: the transaction that changed what a skipped one needed.
 //!
-//! A skipped transaction has an operation that does not apply where it stands in the history, and that needed
-//! something there ([`Requirement`]). What won is the latest transaction before it that changed what is there. Nothing here
-//! touches the document, and the work is for whoever asks.
+//! A skipped transaction has an operation that does not apply at its place in the history, because it requires
+//! something of the document ([`Requirement`]). The winner is the latest transaction before it that changed that.
+//! Nothing here changes the history, and the reader does the work in its own time.
 //!
-//! The recent part is gone through from its end, each transaction taken back by its inverse, for many skipped ones at
-//! once. What is before that is reached from checkpoints, the last one first. In either case the paths of an inverse
-//! tell which transactions need a look: all others cannot have changed what is there.
+//! The recent part is searched from its end, each transaction taken back by its inverse, for many skipped ones at
+//! once. Before it the search goes from checkpoint to checkpoint, the last one first. In either case the paths of an
+//! inverse tell which transactions need a comparison: all others cannot have changed what is required.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,29 +26,29 @@ pub struct Winner {
     pub index: u64,
     /// The transaction.
     pub placed: Placed,
-    /// Which of its operations is the last that changed what is there.
+    /// The index of its last operation that changed what is required.
     pub operation: Option<usize>,
-    /// Where: the place of a value, or that of the container for one.
+    /// The path of the required value, or of the container for it.
     pub pointer: PointerBuf,
 }
 
-/// Why none has won.
+/// Why there is no winner.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoWinner {
-    /// It is not skipped, or void.
+    /// The transaction is not skipped, or it is void.
     NotSkipped,
-    /// Nothing in the document is to blame.
+    /// It does not fail because of something in the document.
     Needless(NoRequirement),
-    /// Nothing before it has changed what is there.
+    /// No transaction before it has changed what is required.
     Unchanged(PointerBuf),
-    /// Nothing that is kept has, and a document stands for what is before.
+    /// None that is kept has, and a base stands for those before.
     Folded(PointerBuf),
 }
 
-/// What a search came to.
+/// The result of a search.
 pub type Because = Result<Winner, NoWinner>;
 
-/// A skipped transaction of which it is known what it needed, and what is there.
+/// A skipped transaction, what it requires, and what the document has there.
 struct Sought {
     place: Place,
     need: Requirement,
@@ -56,7 +56,7 @@ struct Sought {
 }
 
 impl Sought {
-    /// The one at `place` with this patch, which does not apply to the document.
+    /// The transaction at `place` with this patch, which does not apply to the document.
     fn new(place: &Place, payload: &str, document: &Document) -> Result<Self, NoWinner> {
         let need = parse(payload).map_err(|_| NoRequirement::Never);
         let need =
@@ -68,7 +68,7 @@ impl Sought {
         inverse.0.iter().any(|operation| self.need.may_be_changed_by(operation))
     }
 
-    /// That it was `placed`, which came to the document `before` it.
+    /// Says that `placed` has won, which was applied to the document `before`.
     fn winner(&self, index: u64, placed: &Placed, before: &Document) -> Winner {
         let patch = parse(&placed.payload).ok();
         let operation = patch.and_then(|patch| self.need.changed_at(patch, before.clone()));
@@ -76,17 +76,17 @@ impl Sought {
     }
 }
 
-/// What the recent part tells of skipped transactions.
+/// The result of a search through the recent part.
 #[derive(Default)]
 struct Recent {
     found: BTreeMap<Place, Because>,
-    /// Those of which it tells what they needed, but not what won.
+    /// Those whose winner is before the recent part.
     left: Vec<Sought>,
 }
 
 impl History {
-    /// What won against the skipped transactions at these places, as far as the recent part tells. `go_on` is asked
-    /// after each transaction whether to look further back, and before each comparison.
+    /// What won against the skipped transactions at these places, as far as the recent part tells. `go_on` is called
+    /// for each transaction and before each comparison, and says whether to search further.
     ///
     /// # Errors
     /// Those of `go_on`.
@@ -98,15 +98,15 @@ impl History {
         let Recent { mut found, left } = self.look_back(wanted, go_on)?;
         if self.past_end.is_none() {
             let unchanged = |sought: Sought| (sought.place.clone(), Err(self.unchanged(&sought)));
-            // It was gone through to its beginning, unless that was not to be.
+            // It was searched to its beginning, unless `go_on` has ended that.
             found.extend(left.into_iter().map(unchanged));
         }
         Ok(found)
     }
 
     /// What won against the skipped transaction at `place`, which is in the journal at `position` and has this payload,
-    /// however far back that is. `past` is the journal as it was when this history was taken; `go_on` is called between
-    /// whiles.
+    /// however far back that is. `past` is the journal as it was when this history was taken; `go_on` is called again
+    /// and again, and its error ends the search.
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal had to be read and could not be.
@@ -156,7 +156,7 @@ impl History {
         if self.begin.index == 0 { NoWinner::Unchanged(pointer) } else { NoWinner::Folded(pointer) }
     }
 
-    /// Goes through the recent part from its end.
+    /// Searches the recent part from its end.
     fn look_back<E>(
         &self,
         wanted: &BTreeSet<Place>,
@@ -203,7 +203,7 @@ impl History {
 }
 
 impl Sought {
-    /// The last after the floor, up to and with `last`, that has changed what is there.
+    /// The last transaction after the floor, up to and with `last`, that has changed what is required.
     fn in_past(
         &self,
         from: &PastFloor,

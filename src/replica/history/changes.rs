@@ -1,9 +1,9 @@
-//! What was done to the document of late, for those who keep a copy of it.
+//! The last steps that led to the document, for readers that keep a copy of it.
 //!
-//! It is the very steps: every patch that was applied, and the inverse of every one that was taken back
-//! to put a late one before it. Whoever applies them to the document as it was then has the document
-//! as it is now. They are noted only while somebody reads them, and as many as the bounds allow; who is
-//! further behind starts with the document again.
+//! A step is a patch that was applied, or the inverse of one that was taken back for a late arrival. A copy of an
+//! earlier document to which the steps since then are applied is the document as it is now. Steps are noted only
+//! while somebody reads them, and as many as the bounds allow; a reader that is further behind starts with the
+//! document again.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Changes {
         }
     }
 
-    /// Takes note that the document was made anew, or changed unnoted.
+    /// Drops the steps: the document was made anew, or changed by a step that is not noted.
     pub fn cut(&mut self) {
         if !self.steps.is_empty() {
             self.clear();
@@ -63,7 +63,7 @@ impl Changes {
         self.bytes = 0;
     }
 
-    /// Takes note that somebody reads. From now on the changes are noted.
+    /// Notes steps from now on, since somebody reads them.
     pub fn want(&mut self) {
         self.noting = true;
         self.read_at = self.end;

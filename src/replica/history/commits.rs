@@ -1,7 +1,7 @@
-//! Passing commits: what was tentative comes to be committed.
+//! Passing commits: tentative transactions become committed.
 //!
-//! Mostly a commit covers exactly the oldest of what is tentative: then nothing has to be applied again, and it
-//! is enough to look through the places of what is tentative. Else all that is tentative is made anew.
+//! Mostly a commit covers exactly the first of the tentative ones. Then nothing has to be applied again, and it is
+//! enough to look through their places. Else all that is tentative is replayed.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,10 +17,10 @@ use crate::commit::{ChainChange, Committed, Forgotten, PlacedCommit, Segment};
 use crate::source::Source;
 use crate::transaction::{Name, Place, name};
 
-/// What came of a commit.
+/// The result of passing a commit.
 #[derive(Debug, Default)]
 pub struct Committing {
-    /// Whose fate changed.
+    /// The transactions whose fate changed.
     pub changes: FateChanges,
     /// Whether the vector clock has to be made anew: sources may have left it.
     pub has_forgotten: bool,
@@ -28,7 +28,7 @@ pub struct Committing {
     pub has_other_end: bool,
 }
 
-/// A document that a commit says the hash of.
+/// A document whose hash a commit says.
 #[derive(Clone, Debug)]
 pub struct Check {
     floor: Arc<Floor>,
@@ -42,7 +42,7 @@ impl Check {
         &self.commit
     }
 
-    /// How much the document weighs: hashing it takes that long.
+    /// The weight of the document, on which the time to hash it depends.
     pub fn weight(&self) -> u64 {
         self.floor.document.weight()
     }
@@ -54,7 +54,7 @@ impl Check {
 }
 
 impl History {
-    /// Takes in a commit, which `past` can read; what is there from the position `new` on came with it.
+    /// Passes a commit, which `past` can read. The records from the position `new` on arrived with it.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -67,7 +67,7 @@ impl History {
     ) -> io::Result<Committing> {
         let end = commit.position + 1;
         let mut committing = Committing::default();
-        // With the first commit of all nothing that was said before is wrong.
+        // With the first commit of all no stream is wrong.
         let had_end = self.chain.tip().is_some();
         let passed = match Arc::make_mut(&mut self.chain).add(commit) {
             ChainChange::Nothing => return Ok(committing),
@@ -90,8 +90,8 @@ impl History {
         Ok(committing)
     }
 
-    /// Passes the next commit if what it covers is just what comes next in the history; none if some of the
-    /// history has another order or another effect with it.
+    /// Passes the next commit if it covers just the first of the tentative transactions; none if with it some of
+    /// the history has another order or another effect.
     fn pass_in_place(&mut self, end: u64, past: &dyn Past) -> io::Result<Option<Forgotten>> {
         let (number, from) = (self.progress.passed, self.committed.position);
         let Survey { last_covered, names, first_left, position } =
@@ -112,7 +112,7 @@ impl History {
         self.forget(number, &forgotten);
         let tried = self.expected.take().filter(|tried| tried.passed == self.progress.passed);
         let mut floor = match (&last_covered, tried) {
-            // What is up to there was there when it was tried.
+            // A trial has found the floor there.
             (Some(last), Some(tried)) if tried.end.as_ref() == Some(last) => Floor::clone(&tried),
             (Some(last), _) => self.floor_up_to(last, past)?,
             (None, _) => Floor::clone(&self.committed),
@@ -163,7 +163,7 @@ impl History {
         }
     }
 
-    /// Whether something that this commit leaves is called by a name that is forgotten at it.
+    /// Whether a transaction that this commit leaves has a name that is forgotten at it.
     fn is_named_later(
         &self,
         number: u64,
@@ -188,7 +188,7 @@ impl History {
         Ok(is_named)
     }
 
-    /// Keeps the last commit as a checkpoint if that is due.
+    /// Keeps the floor at the last commit as a checkpoint, if one is due.
     pub(super) fn keep_commit(&mut self) {
         let committed = self.committed.clone();
         if self.checkpoints.is_commit_due(committed.index, self.bounds.checkpoint_spacing) {
@@ -196,7 +196,7 @@ impl History {
         }
     }
 
-    /// Document and names up to and with `last`, which is in the history after the last commit.
+    /// The floor behind `last`, which is in the history after the last commit.
     fn floor_up_to(&self, last: &Place, past: &dyn Past) -> io::Result<Floor> {
         if !self.is_past(last) {
             let mut history = Self { changes: super::Changes::default(), ..self.clone() };
@@ -210,7 +210,7 @@ impl History {
         PastFloor { floor: Some(floor), chain, forgotten }.up_to(last, self.progress.passed, past)
     }
 
-    /// What is to be compared with the last commit's hash, if it says one and that was not done yet.
+    /// The document that is to be compared with the last commit's hash, if it has one and that was not done yet.
     pub fn check(&self) -> Option<Check> {
         let last = self.chain.commits().last()?;
         let is_done = |verified: &Arc<Floor>| verified.passed >= self.committed.passed;
@@ -221,7 +221,7 @@ impl History {
         Some(Check { floor: self.committed.clone(), commit: last.name(), hash })
     }
 
-    /// Takes note that a hash was right.
+    /// Notes that a hash was right.
     pub fn note_right(&mut self, check: &Check) {
         let is_later = |verified: &Arc<Floor>| verified.passed >= check.floor.passed;
         if !self.verified.as_ref().is_some_and(is_later) {
@@ -229,7 +229,7 @@ impl History {
         }
     }
 
-    /// What was seen of every source that has not left: of what is committed, and of what is not and not void.
+    /// The vector clock of what is committed and of what is tentative and not void, without the sources that have left.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -244,14 +244,14 @@ impl History {
         Ok(clock)
     }
 
-    /// What was seen of every source as far as it is committed.
+    /// The vector clock of what is committed.
     pub fn committed_clock(&self) -> VectorClock {
         let committed = self.committed.committed.clock.iter();
         committed.map(|(source, covered)| (source.clone(), covered.next)).collect()
     }
 
-    /// Places of what no commit covers, commits that do not count included. Of what is in the journal in a row and
-    /// all up to the time `until`, or all after it, only the last and the first of each source are there.
+    /// Places that no commit covers, those of commits that do not count included. Of records in a row that are all up
+    /// to the time `until`, or all after it, only the first and the last of each source are returned.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -286,8 +286,8 @@ impl History {
         Ok(places)
     }
 
-    /// Replaces all up to a floor at a commit by that floor. Says whether it could: the commit must be one of the
-    /// chain's after the base.
+    /// Replaces all up to a floor at a commit by that floor. Returns whether it did: the commit must be one of the
+    /// chain after the base.
     pub fn fold(&mut self, floor: &Arc<Floor>) -> bool {
         let Some(name) = &floor.committed.commit else { return false };
         let number = floor.passed.checked_sub(1);

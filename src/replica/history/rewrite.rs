@@ -1,4 +1,4 @@
-//! Putting transactions where they belong, by taking back or by a replay.
+//! Late arrivals: what comes after them is taken back and applied again, or the history is replayed from a floor.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,16 +20,16 @@ use crate::transaction::Place;
 /// A transaction on its way back into the history.
 pub struct TakenBack {
     pub placed: Placed,
-    /// What became of it before; none if it was not there.
+    /// Its fate before; none if it is new.
     pub fate: Option<Fate>,
 }
 
 impl History {
-    /// Puts transactions where they belong, all in one pass, and says whose fate that changed. They are in the
-    /// journal from the position `new` on, which `past` can read already.
+    /// Puts transactions to their places, all in one pass. They are in the journal from the position `new` on, and
+    /// `past` can read them already.
     ///
     /// # Errors
-    /// If the journal cannot be read, for a place before the recent part.
+    /// If the journal has to be read, for a place before the recent part, and cannot be.
     pub fn insert(
         &mut self,
         mut late: Vec<Placed>,
@@ -59,7 +59,7 @@ impl History {
         Ok(Insertion { changes, contradictions: contradictions.filter(is_new).collect() })
     }
 
-    /// Takes back what is tentative and recent from `first` on, and puts it in again with those that came late.
+    /// Takes back the recent part from `first` on, and applies it again together with the late arrivals.
     fn merge(
         &mut self,
         first: &Place,
@@ -77,7 +77,7 @@ impl History {
         (changes, repetitions)
     }
 
-    /// Appends what was taken back, or came late, and takes note if its fate changed.
+    /// Appends a transaction that was taken back, or a late arrival, and notes a change of its fate.
     fn put(
         &mut self,
         taken: TakenBack,
@@ -113,8 +113,8 @@ impl History {
         None
     }
 
-    /// How many transactions of the recent part have to be applied again if one comes in at `place`, and
-    /// if a checkpoint is to be taken then.
+    /// How many transactions of the recent part have to be applied again for a late arrival at `place`, and for
+    /// the checkpoint after it, if one is due.
     pub fn rework(&self, place: Option<&Place>) -> usize {
         let late = place.map_or(0, |place| self.recent.len() - self.recent_before(place));
         let back = (2 * self.lateness.max(late)).min(self.recent.len());
@@ -153,8 +153,7 @@ impl History {
         self.counted.names.remove(source, id);
     }
 
-    /// A floor before `place` from which all that follows can be made anew: if it is before a commit, one at a
-    /// commit.
+    /// A floor before `place` for a replay: one at a commit, if a commit covers `place`.
     fn floor_before(&self, place: &Place, past: &dyn Past) -> io::Result<Floor> {
         match self.chain.segment_of(place) {
             Segment::Tentative => {
@@ -184,8 +183,8 @@ impl History {
         }
     }
 
-    /// Makes the history anew from a floor on, with what the journal has after that. Says whose fate that
-    /// changed, and which ones are repeated. Those from the position `new` on were not there before.
+    /// Replays the history from a floor on, with all that the journal has after it. Returns the changes of fate, and
+    /// which transactions are repeated. Those from the position `new` on are new.
     pub(super) fn replay(
         &mut self,
         floor: &Floor,
@@ -210,7 +209,8 @@ impl History {
                 let position = suffix.least_position(floor).unwrap_or(end);
                 history.pass(next, std::mem::take(&mut names), position);
             }
-            // What would only fall out of the recent part again is not kept there.
+            // Transactions that would leave the recent part again are not kept there, but for those that a
+            // repetition is compared with.
             let bounds = &mut history.bounds;
             bounds.recent_transactions = match self.bounds.recent_transactions {
                 most if suffix.left() > most => most.min(NAME_SEARCH),
@@ -227,8 +227,8 @@ impl History {
             let fate = (!is_new).then(|| self.fate(&placed.place, placed.position));
             repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
             if history.checkpoints.is_due(0, &history.bounds) {
-                // What comes after this place is in the journal from the least position of the rest
-                // on, or will be appended to it.
+                // All later places are in the journal from the least position of the rest on, or
+                // will be appended to it.
                 let position = suffix.least_position(history.progress.committed.floor);
                 let floor = history.as_floor(position.unwrap_or(end));
                 history.checkpoints.add(floor, &history.bounds);
@@ -240,8 +240,8 @@ impl History {
         Ok((changes, repetitions))
     }
 
-    /// Passes the commits before number `upto`; the first of them covers `names`, the others nothing. What comes
-    /// after that and is no commit is in the journal from `position` on.
+    /// Passes the commits before number `upto`; the first of them covers `names`, the others nothing. Later
+    /// transactions that are no commits are in the journal from `position` on.
     fn pass(&mut self, upto: u64, mut names: BTreeSet<Source>, position: u64) {
         while self.progress.passed < upto {
             self.pass_one(&std::mem::take(&mut names));
@@ -252,7 +252,7 @@ impl History {
         self.keep_commit();
     }
 
-    /// The history as it was at a floor. What becomes of the later ones stays noted until they are appended
+    /// The history as it was at a floor. The fates of later transactions stay noted until they are appended
     /// again.
     fn at(&self, floor: &Floor) -> Self {
         let mut history = self.clone();

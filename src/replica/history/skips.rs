@@ -1,8 +1,7 @@
 //! Which transactions are skipped, and why.
 //!
-//! That a transaction is skipped or repeated is kept for all of them, in one bit each, so that what is told
-//! of a transaction is true however far back it is. Why is kept for the skipped ones that are latest in the
-//! history.
+//! One bit for each transaction says whether it is skipped, and one whether it is repeated, so the answer is right
+//! however far back it is. The reason is kept for the skipped ones that are latest in the history.
 
 use std::sync::Arc;
 
@@ -34,12 +33,12 @@ impl Skip {
     }
 }
 
-/// What becomes of a transaction.
+/// The effect of a transaction of the history.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     /// It is applied.
     Applied,
-    /// It is skipped. Why is not known any more if too many later ones are skipped, too.
+    /// It is skipped. The reason is forgotten if too many later ones are skipped, too.
     Skipped(Option<Arc<Skip>>),
     /// It is repeated: one of the same name is before it.
     Repeated,
@@ -48,7 +47,7 @@ pub enum Fate {
 /// Where a transaction is skipped, and why.
 pub type PlacedSkip = (Place, Arc<Skip>);
 
-/// What becomes of the transactions of one history that are not applied.
+/// The transactions of one history that are not applied.
 ///
 /// Invariants: `skipped` and `repeated` have their positions in the journal. `reasons` has the latest
 /// skipped ones in the history, sorted by place.
@@ -60,13 +59,13 @@ pub struct Skips {
 }
 
 impl Skips {
-    /// Those at these positions of the journal, and why the latest of the skipped ones are.
+    /// The skipped and the repeated ones by their positions in the journal, and the reasons of the latest skipped ones.
     pub fn new(skipped: Bits, repeated: Bits, mut reasons: Vec<PlacedSkip>) -> Self {
         reasons.sort_by(|(left, _), (right, _)| left.cmp(right));
         Self { skipped, repeated, reasons: reasons.into_iter().collect() }
     }
 
-    /// Why the latest ones are skipped.
+    /// The latest skipped ones, each with its reason.
     pub fn reasons(&self) -> &Sorted<PlacedSkip> {
         &self.reasons
     }
@@ -76,7 +75,7 @@ impl Skips {
         (&self.skipped, &self.repeated)
     }
 
-    /// What becomes of the transaction at this place and position.
+    /// The fate of the transaction at this place and position.
     pub fn fate(&self, place: &Place, position: u64) -> Fate {
         if self.skipped.get(position) {
             Fate::Skipped(self.reason(place).map(|(_, skip)| skip))
@@ -87,12 +86,12 @@ impl Skips {
         }
     }
 
-    /// Takes note of one at the end of the history that is applied.
+    /// Notes that one at the end of the history is applied.
     pub fn push_applied(&mut self, placed: &Placed) {
         self.take_back(placed);
     }
 
-    /// Takes note of one at the end of the history that is skipped. The reasons of at most `most` are kept.
+    /// Notes that one at the end of the history is skipped. The reasons of at most `most` are kept.
     pub fn push_skipped(&mut self, placed: &Placed, skip: Arc<Skip>, most: usize) {
         self.take_back(placed);
         self.skipped.set(placed.position, true);
@@ -103,13 +102,13 @@ impl Skips {
         }
     }
 
-    /// Takes note of one at the end of the history that is repeated.
+    /// Notes that one at the end of the history is repeated.
     pub fn push_repeated(&mut self, placed: &Placed) {
         self.take_back(placed);
         self.repeated.set(placed.position, true);
     }
 
-    /// Forgets what became of one, and says it.
+    /// Forgets the fate of one, and returns it.
     pub fn take_back(&mut self, placed: &Placed) -> Fate {
         let (skipped, repeated) =
             (self.skipped.get(placed.position), self.repeated.get(placed.position));
@@ -127,7 +126,7 @@ impl Skips {
         }
     }
 
-    /// Forgets what the journal has before a position, and why those were skipped that are `gone`.
+    /// Forgets what the journal has before a position, and the reasons of those that are `gone`.
     pub fn fold(&mut self, position: u64, gone: impl Fn(&Place) -> bool) {
         self.skipped.drop_before(position);
         self.repeated.drop_before(position);

@@ -1,7 +1,7 @@
-//! What one more commit covers of what is tentative, and what it leaves.
+//! Which tentative transactions one more commit covers, and which it leaves.
 //!
-//! The journal's index knows the sources, Ids and times of records in a row. What is covered, or left, as a whole is
-//! not read.
+//! The journal's index knows the sources, Ids and times of records in a row: a stretch. A stretch that is covered as a
+//! whole, or left as a whole, is not read.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,19 +12,21 @@ use crate::replica::past::{Past, PastPlace, Stretch};
 use crate::source::Source;
 use crate::transaction::{Place, name};
 
-/// What one more commit covers, and what it leaves.
+/// What one more commit covers and leaves, apart from void transactions.
 pub struct Survey {
+    /// The last place that it covers.
     pub last_covered: Option<Place>,
+    /// The sources of the names that it covers.
     pub names: BTreeSet<Source>,
-    /// The first that is left.
+    /// The first place that it leaves.
     pub first_left: Option<Place>,
-    /// The least position of what is left and not void.
+    /// The least position of what it leaves.
     pub position: u64,
 }
 
 impl Survey {
-    /// Looks at what the commit of this number covers first and at what it leaves, from `position` to `end`, but for
-    /// what is void. Of what stands together only as much is read as has to be.
+    /// Looks at the journal from `position` to `end`, for the commit of this number. Of stretches only as many are read
+    /// as have to be.
     pub fn make(
         chain: &Chain,
         number: u64,
@@ -60,7 +62,7 @@ impl Survey {
             }
             true
         })?;
-        // What is last, and what is first, is found where they may be on both sides of one another.
+        // The last place that is covered and the first one that is left matter if they may be in the wrong order.
         let last = survey.last_covered.as_ref().map(|last| last.time);
         let last = covered.iter().map(|(_, last)| *last).chain(last).max();
         let (near, far): (Vec<_>, Vec<_>) =
@@ -78,7 +80,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Counts one of what is neither covered nor left as a whole.
+    /// Counts a record of a stretch that is neither covered nor left as a whole.
     fn count(&mut self, chain: &Chain, number: u64, position: u64, at: &PastPlace) -> bool {
         let PastPlace { place, named, .. } = at;
         let segment = chain.segment_of(place);
@@ -100,7 +102,7 @@ impl Survey {
         true
     }
 
-    /// Takes note of what is last of what is covered, and first of what is left, but for what is void.
+    /// Notes a place if it is the last that is covered, or the first that is left, so far.
     fn note(&mut self, chain: &Chain, number: u64, place: &Place) {
         if place.time < chain.floor_before(number) {
             return;
@@ -114,7 +116,7 @@ impl Survey {
         }
     }
 
-    /// Takes note of a stretch that was counted.
+    /// Notes the places of a stretch that was counted.
     fn read(
         &mut self,
         chain: &Chain,
@@ -136,14 +138,15 @@ impl Survey {
     }
 }
 
-/// What is met on a walk through the journal.
+/// A step of a walk through the journal.
 pub enum Met<'a> {
-    /// A stretch. Whether that is enough is asked; if not, its places follow.
+    /// A stretch. If the visitor says that this is not enough, its places follow.
     Stretch(&'a Stretch),
+    /// One record.
     Place(&'a PastPlace),
 }
 
-/// Walks through the journal from `position` on.
+/// Walks through the journal from `position` on. `meet` says of a stretch whether that is enough.
 pub fn walk(
     mut position: u64,
     past: &dyn Past,
@@ -170,7 +173,7 @@ pub fn walk(
     }
 }
 
-/// The first and the last segment of what is in a stretch; none if there are commits in it.
+/// The first and the last segment of the records of a stretch; none if there are commits among them.
 fn segments(chain: &Chain, stretch: &Stretch) -> Option<(Segment, Segment)> {
     let mut found: Option<(Segment, Segment)> = None;
     for (source, least, greatest) in &stretch.stamps {
