@@ -404,7 +404,7 @@ impl Manager {
         let now = wall_clock();
         let before = self.replica.clone();
         let is_alone = self.pace.is_alone(sizes.iter().sum());
-        let work = self.replica.work(&submissions);
+        let work = self.replica.effort(&submissions);
         let applied = work.new + work.again;
         let is_long = needs_past || applied > MOST_APPLIED_HERE;
         self.was_long |= is_long;

@@ -213,8 +213,8 @@ impl Replica {
         })
     }
 
-    /// What [`accept`](Self::accept) will have to do for these.
-    pub fn work(&self, submissions: &[Vec<Transaction>]) -> Effort {
+    /// How much work [`accept`](Self::accept) will be for these.
+    pub fn effort(&self, submissions: &[Vec<Transaction>]) -> Effort {
         let ordered = submissions.iter().flat_map(|some| self.up_to_end(some));
         let first = ordered.filter_map(|ordered| self.late_place(ordered)).min();
         let new = submissions.iter().map(Vec::len).sum::<usize>();

@@ -474,8 +474,8 @@ impl History {
         self.lateness /= 2;
     }
 
-    /// The floor nearest to the end that late arrivals are likely to leave as it is. `journal_length` is the position after all
-    /// transactions of the history.
+    /// The floor nearest to the end that late arrivals are likely to leave as it is. `journal_length` is the position
+    /// after all transactions of the history.
     pub fn last_lasting(&self, journal_length: u64) -> Floor {
         let tentative = self.length() - self.committed.index;
         let back = self.likely_late().min(usize::try_from(tentative).unwrap_or(usize::MAX));
