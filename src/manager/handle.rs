@@ -18,10 +18,10 @@ use super::state_hash::StateHash;
 use crate::document::Value;
 use crate::histogram::Histogram;
 use crate::journal::JournalReader;
-use crate::patch::{PatchError, PointerBuf};
+use crate::patch::PointerBuf;
 use crate::replica::{Base, Outcome};
 use crate::source::Source;
-use crate::transaction::{Name, Record, Transaction};
+use crate::transaction::{Name, Transaction};
 
 /// What became of a submitted transaction; an error if it could not be kept, and left no trace: the journal cannot
 /// grow, or is not in its place, or the part of it that a late arrival needs cannot be read. The error says which, in

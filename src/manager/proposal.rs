@@ -270,7 +270,7 @@ mod tests {
             let add = |path: &str, value: &str| -> Box<str> {
                 format!(r#"[{{"op":"add","path":"{path}","value":"{value}"}}]"#).into()
             };
-            handle.create(&add("/large", &"x".repeat(200_000)), None).await.unwrap();
+            handle.create(&add("/large", &"x".repeat(200_000)), None).await.unwrap().unwrap();
             let part = PointerBuf::parse("/large").unwrap();
             let reading = handle.read(&part).await.part.unwrap();
             let proposal = |wanted: &Hash| {
@@ -283,7 +283,7 @@ mod tests {
                 }
             };
             // What else changes does not matter.
-            handle.create(&add("/other", "z"), None).await.unwrap();
+            handle.create(&add("/other", "z"), None).await.unwrap().unwrap();
             let wanted = Arc::new(proposal(reading.hash()));
             let decision = handle.propose_of(&wanted, Some(reading.clone())).await.unwrap();
             assert!(matches!(decision, Some(Decision::Submitted(Ok(Outcome::Accepted(_))))));

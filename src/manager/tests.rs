@@ -92,7 +92,7 @@ fn growth_wakes_a_subscriber_once_however_much_there_was() {
         let (handle, _task) = start();
         let grown = handle.subscribe();
         for path in ["/a", "/b", "/c"] {
-            handle.create(&add(path), None).await.unwrap();
+            handle.create(&add(path), None).await.unwrap().unwrap();
         }
         assert_eq!(grown.recv().await, Ok(()));
         assert!(grown.try_recv().is_err());
@@ -115,7 +115,7 @@ fn who_writes_is_answered_before_others_are_sent_it() {
             says.try_send("sent").unwrap();
         });
         let writes = executor.spawn(async move {
-            handle.create(&add("/a"), None).await.unwrap();
+            handle.create(&add("/a"), None).await.unwrap().unwrap();
             say.try_send("answered").unwrap();
         });
         reads.await;
@@ -150,7 +150,7 @@ fn while_the_manager_rests_from_late_arrivals_more_of_them_wait_and_nothing_else
         assert!(smol::future::poll_once(&mut behind_them).await.is_none());
         let known = handle.submit(vec![ordered("p~1", 1, 1001)]).await.unwrap();
         assert!(matches!(known[..], [Ok(Outcome::Known { next_id })] if next_id == LENGTH + 1));
-        handle.create(&add("/fresh"), None).await.unwrap();
+        handle.create(&add("/fresh"), None).await.unwrap().unwrap();
         let is_in_time = begin.elapsed() < took / 2;
         for late in late {
             assert!(matches!(late.await.unwrap()[..], [Ok(Outcome::Accepted(_))]));
@@ -219,7 +219,7 @@ fn what_peers_say_of_ids_and_times_does_not_stop_writes_here() {
     smol::block_on(async {
         let (manager, handle) = Manager::in_memory("me~00000001".parse().unwrap());
         let _task = smol::spawn(manager.run());
-        handle.create(&add("/a"), None).await.unwrap();
+        handle.create(&add("/a"), None).await.unwrap().unwrap();
         let me = handle.source();
         // A commit that covers all Ids which this life could ever use: it goes on as another one.
         let until = wall_clock();

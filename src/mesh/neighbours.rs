@@ -262,7 +262,7 @@ mod tests {
             // Most of the time limit of the first summary.
             Timer::after(Duration::from_millis(100)).await;
             other.hear(summary("b~00000000", 1));
-            handle.create("[]", None).await.unwrap();
+            handle.create("[]", None).await.unwrap().unwrap();
             let late = async {
                 Timer::after(Duration::from_secs(5)).await;
                 panic!("nobody looks");

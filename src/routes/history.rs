@@ -8,7 +8,7 @@ use super::get::untold;
 use super::number;
 use crate::clock::Time;
 use crate::http::{Request, Response};
-use crate::query::{Page, Query};
+use crate::query::{HistoryPage, Query};
 use crate::replica::Placed;
 use crate::replica::history::Fate;
 use crate::replica::history::at::Listed;
@@ -67,7 +67,7 @@ pub async fn log(query: &Query, request: &Request) -> Result<Response, Response>
 pub async fn history(query: &Query, request: &Request) -> Result<Response, Response> {
     let from = number(request, "from")?;
     let limit = number(request, "limit")?.unwrap_or(LIMIT).min(MOST);
-    let Page { lines: listed, state } = query.history(from, limit).await.map_err(untold)?;
+    let HistoryPage { lines: listed, state } = query.history(from, limit).await.map_err(untold)?;
     let mut lines = Vec::new();
     for Listed { index, placed, fate } in listed {
         let repeated = fate == Fate::Repeated;

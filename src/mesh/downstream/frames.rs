@@ -171,7 +171,7 @@ mod tests {
             let _task = smol::spawn(manager.run());
             let latest = LatestFrames::default();
             for _ in 0..2 {
-                handle.create("[]", None).await.unwrap();
+                handle.create("[]", None).await.unwrap().unwrap();
             }
             let first = latest.frames(&handle, 0).unwrap();
             assert!(Arc::ptr_eq(&first, &latest.frames(&handle, 0).unwrap()));
@@ -181,7 +181,7 @@ mod tests {
             let late = latest.frames(&handle, 1).unwrap();
             assert_eq!((first.end(), late.end()), (2, 2));
             assert!(all.ends_with(&late.but(|_, _| false)));
-            handle.create("[]", None).await.unwrap();
+            handle.create("[]", None).await.unwrap().unwrap();
             assert_eq!(latest.frames(&handle, 0).unwrap().end(), 3);
             assert_eq!(latest.frames(&handle, 3).unwrap().end(), 3);
             assert!(latest.frames(&handle, 3).unwrap().but(|_, _| false).is_empty());

@@ -1,7 +1,7 @@
 //! Which peers this node has read to the end of their journals.
 
 use super::upstream_status::UpstreamStatus;
-use crate::commit::Heard;
+use crate::commit::PeersHeard;
 use crate::manager::Hearing;
 
 /// What the statuses of all upstreams say about that. A peer counts unless it is plain or is this node
@@ -12,11 +12,11 @@ pub fn hearing(upstreams: &[UpstreamStatus]) -> Hearing {
     let unread = || counted().filter(|upstream| !upstream.read_to_end);
     let is_one_read = counted().any(|upstream| upstream.read_to_end);
     let heard = if unread().next().is_none() {
-        Heard::All
+        PeersHeard::All
     } else if is_one_read && unread().all(|upstream| upstream.is_reached == Some(false)) {
-        Heard::Reachable
+        PeersHeard::Reachable
     } else {
-        Heard::Less
+        PeersHeard::Less
     };
     Hearing { heard, unread: unread().map(|upstream| upstream.named().to_string()).collect() }
 }
@@ -51,8 +51,8 @@ mod tests {
 
     #[test]
     fn hearing_follows_from_the_events_of_each_peer() {
-        use Heard::{All, Less, Reachable};
-        let table: [(&[&str], Heard, usize); 19] = [
+        use PeersHeard::{All, Less, Reachable};
+        let table: [(&[&str], PeersHeard, usize); 19] = [
             (&[], All, 0),
             (&["p", "pl", "i"], All, 0),
             (&["ce", "celx", "p"], All, 0),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::mesh::members::Reports;
 use crate::mesh::tree;
-use crate::replica::base::{More, Summary};
+use crate::replica::base::{BaseSummary, More};
 
 /// A message that is not a transaction: an object whose first member names its kind, such as `{"End":17}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub enum Note {
     /// All of the journal before this position was sent, or counted by the reader's clock.
     End(u64),
     /// A base follows. This has all of it but the document, or the first part of that.
-    Base(Box<Summary>),
+    Base(Box<BaseSummary>),
     /// Another part of that.
     More(More),
     /// A part of the text of the base's document.

@@ -17,7 +17,7 @@ use super::note::Note;
 use crate::document::{TextPieces, Value};
 use crate::patch::{Document, MAX_WEIGHT};
 use crate::replica::Base;
-use crate::replica::base::{Summary, Written};
+use crate::replica::base::{BaseSummary, Written};
 
 /// The most bytes of the document's text in one note.
 pub const MAX_PIECE_BYTES: usize = 256 << 10;
@@ -110,7 +110,7 @@ struct Begun {
 
 enum BaseHead {
     /// More of it may come.
-    Open(Summary),
+    Open(BaseSummary),
     /// It is complete except for the document.
     Closed(Base),
 }
@@ -161,7 +161,7 @@ impl Assembler {
 }
 
 impl Begun {
-    fn new(summary: Summary) -> Result<Self, String> {
+    fn new(summary: BaseSummary) -> Result<Self, String> {
         let bytes = summary.bytes.ok_or("a Base that does not say its Bytes")?;
         if bytes > MAX_TEXT_BYTES {
             return Err(format!("a Base of {bytes} Bytes: no document has over {MAX_TEXT_BYTES}"));
