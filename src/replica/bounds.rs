@@ -32,7 +32,7 @@ impl Default for Bounds {
 
 #[cfg(test)]
 impl Bounds {
-    /// Keeps next to nothing in memory, so that most of a history is past.
+    /// Keeps almost nothing in memory, so that most of a history is before the recent part.
     pub const TIGHT: Self = Self {
         recent_transactions: 7,
         recent_bytes: 1 << 20,

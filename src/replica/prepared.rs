@@ -46,16 +46,16 @@ impl Replica {
         }
         let chain = self.history.chain();
         // Most reasons against a commit are known without reading the tentative places.
-        if let Err(silence) = primary.next(at_micros, heard, chain, [].iter())
-            && silence != NoCommit::Idle
+        if let Err(why) = primary.next(at_micros, heard, chain, [].iter())
+            && why != NoCommit::Idle
         {
-            return Ok(Err(silence));
+            return Ok(Err(why));
         }
         let until = primary.until(at_micros).unwrap_or_default();
         let tentative = self.history.tentative(until, past)?;
         let (name, mut commit) = match primary.next(at_micros, heard, chain, tentative.iter()) {
             Ok(next) => next,
-            Err(silence) => return Ok(Err(silence)),
+            Err(why) => return Ok(Err(why)),
         };
         let time = self.clock.next(now);
         let first = Transaction::commit(name.clone(), time, commit.clone());

@@ -65,7 +65,7 @@ fn a_fresh_transaction_is_stamped_and_applied() {
 }
 
 #[test]
-fn of_somebody_else_it_is_stamped_with_an_id_of_this_node() {
+fn another_sources_transaction_is_stamped_with_an_id_of_this_node() {
     let mut node = TestNode::default();
     for (source, id, stamp_id) in [("x", 0, 1), ("c~00000000", 9, 2), ("x", 7, 3), ("x", 5, 4)] {
         let fresh =
@@ -104,7 +104,7 @@ fn of_one_name_the_first_in_the_history_counts() {
         by: Some(Name { source: by.parse().unwrap(), id }),
         ..transaction("x", 5, payload, Some(time))
     };
-    // By two nodes that heard the same one, by its own node, and of another name.
+    // The same one stamped by two nodes, and by its own node; and one of another name.
     let [first, second, third, other] = [
         stamped("b~00000000^s", 1, REMOVE_B, 10),
         stamped("a~00000000^s", 1, SET_A, 20),
@@ -120,7 +120,7 @@ fn of_one_name_the_first_in_the_history_counts() {
     assert_eq!((changes, node.replica.history().repeated_count()), (FateChanges::default(), 2));
     assert_eq!(contradictions.len(), 1, "{contradictions:?}");
     assert_eq!(Some(&contradictions[0].repeated), second.place().as_ref());
-    // If it is not kept, the others count again.
+    // Without it the others count again.
     let now = Time::from_micros(NOW).unwrap();
     let earliest = stamped("c~00000000^s", 1, SET_B, 5);
     let before = node.replica.clone();
@@ -187,7 +187,7 @@ fn a_commit_is_passed_on_with_what_it_says() {
 }
 
 #[test]
-fn an_ordered_transaction_is_accepted_even_where_it_does_not_apply() {
+fn an_ordered_transaction_is_accepted_even_if_it_does_not_apply() {
     let mut node = TestNode::default();
     for (id, payload) in [(1, REMOVE_B), (2, "no patch")] {
         let ordered = transaction("x", id, payload, Some(id));
@@ -217,7 +217,7 @@ fn the_document_follows_from_the_times_and_not_from_the_arrivals() {
         [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2], [3, 0, 1, 2], [1, 0, 2, 3]];
     for order in orders {
         let in_order = order.map(|index| transactions[index].clone());
-        // Of one source they come in the order of their Ids.
+        // Those of one source arrive in the order of their Ids.
         if order.iter().position(|at| *at == 0) > order.iter().position(|at| *at == 2) {
             continue;
         }
@@ -266,9 +266,9 @@ fn a_time_of_more_than_an_hour_ahead_is_not_accepted_yet() {
     assert_eq!(node.replica.vclock().next_id(&"x".parse().unwrap()), 2);
 }
 
-/// What this node creates comes last in the history, which it could not after the last time.
+/// What this node creates comes last in the history. Nothing could come after the greatest possible time.
 #[test]
-fn the_last_time_that_there_is_is_not_given_out() {
+fn the_greatest_possible_time_is_not_given_out() {
     let mut node = TestNode::default();
     let mut accept = |transaction, now| {
         let submissions = vec![vec![transaction]];
@@ -309,7 +309,7 @@ fn a_clone_from_before_has_no_trace_of_what_came_since() {
 }
 
 #[test]
-fn the_same_id_with_another_content_is_told_and_dropped() {
+fn the_same_id_with_another_content_is_reported_and_dropped() {
     let mut node = TestNode::default();
     let known = transaction("x", 1, SET_A, Some(10));
     node.accept(&[known.clone(), transaction("y", 1, SET_B, Some(20))]);
@@ -352,7 +352,7 @@ fn what_is_void_in_a_chain_that_loses_counts_again() {
         commit("p~00000000^2", after.clone(), ("b~00000000", 2), 200 * SECOND),
     ]);
     assert_eq!(node.text(), r#"{"b":2}"#, "what is below the floor is void");
-    // What the first one covers comes late, and all is made anew.
+    // What the first one covers arrives late, and all is replayed.
     node.accept(&[transaction("a~00000000", 2, "[]", Some(150 * SECOND))]);
     node.accept(&[commit("p~00000000^3", after, ("b~00000000", 2), 50 * SECOND)]);
     assert_eq!(node.text(), r#"{"a":1,"b":2}"#, "the floor is lower");

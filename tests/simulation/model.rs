@@ -117,13 +117,13 @@ impl Model {
         let mut fresh = Vec::new();
         for (submission, transactions) in submissions.iter().enumerate() {
             let mut outcomes = Vec::new();
-            for transaction in transactions {
-                let outcome = if transaction.time.is_some() {
-                    self.accept_ordered(transaction, now, book, &mut expectation.accepted)
-                } else {
-                    fresh.push((submission, outcomes.len(), transaction));
-                    Outcome::Known { next_id: 0 }
-                };
+            for (index, transaction) in transactions.iter().enumerate() {
+                if transaction.time.is_none() {
+                    fresh.push((submission, index, transaction));
+                    continue;
+                }
+                let outcome =
+                    self.accept_ordered(transaction, now, book, &mut expectation.accepted);
                 let early = matches!(outcome, Outcome::Early { .. });
                 outcomes.push(outcome);
                 if early {
@@ -136,7 +136,7 @@ impl Model {
         expectation.seen_micros = self.seen_micros;
         for (submission, index, transaction) in fresh {
             let outcome = self.accept_fresh(transaction, now, book, &mut expectation.accepted);
-            expectation.outcomes[submission][index] = outcome;
+            expectation.outcomes[submission].insert(index, outcome);
         }
         expectation
     }

@@ -1,4 +1,4 @@
-//! Bases at random, and what is said of them.
+//! Random bases and their summaries.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::clock::Time;
 use crate::document::Value;
 use crate::transaction::Name;
 
-/// A base at random, of at most so many sources, with this document.
+/// A random base of at most so many sources, with this document.
 pub fn random_base(random: &mut fastrand::Rng, sources: usize, document: Document) -> Base {
     let time =
         |random: &mut fastrand::Rng, from| Time::from_micros(random.u64(from..1 << 53)).unwrap();
@@ -80,7 +80,7 @@ fn a_summary_in_parts_is_the_same() {
 }
 
 #[test]
-fn what_follows_says_nothing_again() {
+fn a_part_repeats_nothing() {
     for (more, expected) in [
         (r#"{"Clock":{"a~k3x9q2pd":[18,3000]}}"#, "Clock: \"a~k3x9q2pd\" is there twice"),
         (r#"{"Names":{"plain":[1,[[9,10]]]}}"#, "Names, \"plain\": there are two last times"),
@@ -121,7 +121,7 @@ fn the_form_of_a_summary_is_that_of_the_wire() {
 
 #[test]
 fn what_is_no_summary_says_what_is_wrong_and_where() {
-    // What is replaced in the summary, by what, and what the error says.
+    // A part of the summary, its replacement, and a part of the error's text.
     let table = [
         (SUMMARY, "", "EOF"),
         (SUMMARY, "[]", "invalid"),

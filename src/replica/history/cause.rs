@@ -290,7 +290,7 @@ mod tests {
         (history, journal)
     }
 
-    /// What won against the transaction at `index`, by the words of the definition. `documents` has the one before each.
+    /// What won against the transaction at `index`, by the definition. `documents` has the one before each.
     fn defined(
         order: &[(u64, &Transaction)],
         documents: &[Document],
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_not_skipped_nothing_is_said_to_have_won() {
+    fn nothing_wins_against_what_is_not_skipped() {
         let (mut recent, mut past) = (0, 0);
         for seed in 0..20 {
             let (history, journal) = busy(Bounds::TIGHT, &mut fastrand::Rng::with_seed(seed));
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_looked_at_between_those_that_one_transaction_won_against() {
+    fn a_search_can_be_ended_between_two_comparisons() {
         let mut history = History::new(Bounds::default());
         let payloads = [r#"[{"op":"add","path":"/a","value":1}]"#]
             .into_iter()
@@ -408,7 +408,7 @@ mod tests {
         let placed: Vec<_> = placed.collect();
         let wanted = placed[1..].iter().map(|placed| placed.place.clone()).collect();
         history.append_all(placed, Time::from_micros(99).unwrap());
-        // Six of the looks are for the transactions.
+        // Six of the calls are for the transactions.
         for (looks, expected) in [(6, 0), (8, 2), (11, 5)] {
             let mut left = looks + 1;
             let go_on = || {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_document_stands_for_is_not_told() {
+    fn a_winner_before_the_base_is_not_known() {
         let document = Document::new(crate::document::Value::object()).unwrap();
         let base = Floor { index: 7, position: 3, document, ..Floor::beginning() };
         let mut history = History::after(Bounds::TIGHT, base.into(), Default::default());

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_too_far_behind_starts_again_and_where_nobody_reads_nothing_is_noted() {
+    fn a_reader_too_far_behind_starts_again_and_without_readers_nothing_is_noted() {
         let mut changes = Changes::default();
         let first = changes.last();
         changes.want();
@@ -131,8 +131,8 @@ mod tests {
         assert_ne!(changes.last(), first);
     }
 
-    /// Random histories with late arrivals near and far, what could not be kept after all, and
-    /// checkpoints; and readers that look at random moments.
+    /// Random histories with late arrivals near and far, transactions that are given up again, and checkpoints; and
+    /// readers that read at random moments.
     #[test]
     fn the_steps_since_any_version_lead_to_the_document() {
         use crate::clock::Time;

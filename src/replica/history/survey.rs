@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// A journal of some sources that are behind one another, with commits in it.
+    /// A journal of some sources, one after another, with commits in it.
     fn journal(random: &mut fastrand::Rng) -> (Vec<Transaction>, Chain) {
         let (mut journal, mut chain) = (Vec::new(), Chain::default());
         let committer: Source = "p~00000000^1".parse().unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_commit_covers_is_found_without_reading_what_stands_together() {
+    fn what_a_commit_covers_is_found_without_reading_whole_stretches() {
         let (mut covered, mut left) = (0, 0);
         for seed in 0..600 {
             let mut random = fastrand::Rng::with_seed(seed);
