@@ -83,7 +83,7 @@ impl Query {
             return Ok(records);
         }
         let read = move |_: &_| journal.read_blocking(from, most, PAGE_BYTES);
-        let read = self.budget.lookup(async { Ok(read) }).await;
+        let read = self.budget.lookups.spend(async { Ok(read) }).await;
         read.map_err(|why| unless_folded(why, || self.handle.journal().begin()))
     }
 }

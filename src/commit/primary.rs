@@ -67,7 +67,7 @@ pub struct Primary {
     is_promoted: bool,
     horizon: u64,
     /// The journal's ends of the last [`LAG_MICROS`], and one before.
-    ends: VecDeque<JournalEnd>,
+    ends: VecDeque<NotedEnd>,
     committed_at: Option<u64>,
     /// When the last commit with a hash was.
     hashed_at: Option<u64>,
@@ -77,14 +77,14 @@ pub struct Primary {
 
 /// The journal's end at a moment.
 #[derive(Clone, Copy, Debug)]
-struct JournalEnd {
+struct NotedEnd {
     begun_micros: u64,
     /// When the journal first had this greatest time.
     at_micros: u64,
     greatest: Time,
 }
 
-impl JournalEnd {
+impl NotedEnd {
     /// From when on it counts.
     fn moment(&self) -> u64 {
         self.at_micros.saturating_add(LAG_MICROS)
@@ -134,7 +134,7 @@ impl Primary {
             Some(end) if at_micros < end.begun_micros.saturating_add(NOTE_INTERVAL_MICROS) => {
                 (end.at_micros, end.greatest) = (at_micros, greatest);
             }
-            _ => self.ends.push_back(JournalEnd { begun_micros: at_micros, at_micros, greatest }),
+            _ => self.ends.push_back(NotedEnd { begun_micros: at_micros, at_micros, greatest }),
         }
         while self.ends.get(1).is_some_and(|end| end.moment() <= at_micros) {
             self.ends.pop_front();
@@ -148,7 +148,7 @@ impl Primary {
         if at_micros < rested {
             return Some(rested);
         }
-        let ends = self.ends.iter().map(JournalEnd::moment).find(|moment| at_micros < *moment);
+        let ends = self.ends.iter().map(NotedEnd::moment).find(|moment| at_micros < *moment);
         let hash = self.hash_moment().filter(|moment| at_micros < *moment);
         ends.into_iter().chain(hash).min()
     }

@@ -30,74 +30,55 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// The budget of one node.
 pub struct Budget {
-    replays: Arc<Semaphore>,
-    lookups: Arc<Semaphore>,
+    /// For work that replays a part of the history.
+    pub replays: Permits,
+    /// For work that reads a part of the journal.
+    pub lookups: Permits,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self { replays: semaphore(REPLAYS), lookups: semaphore(LOOKUPS) }
+        let permits = |count| Permits(Arc::new(Semaphore::new(count)));
+        Self { replays: permits(REPLAYS), lookups: permits(LOOKUPS) }
     }
 }
 
-impl Budget {
+/// How many of one kind may work at a time.
+pub struct Permits(Arc<Semaphore>);
+
+impl Permits {
     /// Lets another thread read the journal: `prepared` is awaited when its turn has come, and makes the work.
     ///
     /// # Errors
     /// If that takes too long, or fails.
-    pub async fn lookup<T: Send + 'static, W>(
+    pub async fn spend<T: Send + 'static, W>(
         &self,
         prepared: impl Future<Output = Result<W, Untold>>,
     ) -> Result<T, Untold>
     where
         W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
     {
-        spend(&self.lookups, prepared).await
+        let done = async {
+            let permit = self.0.acquire_arc().await;
+            let work = prepared.await?;
+            // It is closed when nobody waits for the result any more.
+            let (_wanted, unwanted) = async_channel::bounded(1);
+            let done = smol::unblock(move || {
+                let _permit = permit;
+                let throttle = Throttle { unwanted, begun: Cell::new(Instant::now()) };
+                let done = work(&throttle);
+                // The next one has its turn after this one's last rest.
+                throttle.rest();
+                done
+            });
+            Ok(done.await?)
+        };
+        let too_long = async {
+            Timer::after(TIME_LIMIT).await;
+            Err(Untold::TooLong)
+        };
+        done.or(too_long).await
     }
-
-    /// The same for work that replays a part of the history.
-    ///
-    /// # Errors
-    /// If that takes too long, or fails.
-    pub async fn replay<T: Send + 'static, W>(
-        &self,
-        prepared: impl Future<Output = Result<W, Untold>>,
-    ) -> Result<T, Untold>
-    where
-        W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
-    {
-        spend(&self.replays, prepared).await
-    }
-}
-
-async fn spend<T: Send + 'static, W>(
-    permits: &Arc<Semaphore>,
-    prepared: impl Future<Output = Result<W, Untold>>,
-) -> Result<T, Untold>
-where
-    W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
-{
-    let done = async {
-        let permit = permits.acquire_arc().await;
-        let work = prepared.await?;
-        // It is closed when nobody waits for the result any more.
-        let (_wanted, unwanted) = async_channel::bounded(1);
-        let done = smol::unblock(move || {
-            let _permit = permit;
-            let throttle = Throttle { unwanted, begun: Cell::new(Instant::now()) };
-            let done = work(&throttle);
-            // The next one has its turn after this one's last rest.
-            throttle.rest();
-            done
-        });
-        Ok(done.await?)
-    };
-    let too_long = async {
-        Timer::after(TIME_LIMIT).await;
-        Err(Untold::TooLong)
-    };
-    done.or(too_long).await
 }
 
 /// Keeps one thread from working all the time, and from working for nobody.
@@ -147,7 +128,7 @@ mod tests {
                 at_work.fetch_sub(1, Ordering::SeqCst);
                 Ok(took)
             };
-            budget.replay(async { Ok(work) }).await.unwrap()
+            budget.replays.spend(async { Ok(work) }).await.unwrap()
         };
         smol::block_on(async {
             let all = smol::Executor::new();
@@ -176,12 +157,12 @@ mod tests {
                 given_up.send_blocking(()).unwrap();
                 Ok(())
             };
-            let lookup = budget.lookup(async { Ok(work) });
+            let lookup = budget.lookups.spend(async { Ok(work) });
             let asked = async { lookup.await.unwrap() };
             asked.or(async { begin.recv().await.unwrap() }).await;
             end.recv().await.unwrap();
             // The next one has its turn.
-            budget.lookup(async { Ok(|_: &Throttle| Ok(())) }).await.unwrap();
+            budget.lookups.spend(async { Ok(|_: &Throttle| Ok(())) }).await.unwrap();
         });
     }
 }

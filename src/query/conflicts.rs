@@ -63,7 +63,8 @@ impl Query {
                 Ok(begun.elapsed() < PAGE_LIMIT)
             })
         };
-        let looked = async { self.budget.replay(async { Ok(work) }).await.unwrap_or_default() };
+        let looked =
+            async { self.budget.replays.spend(async { Ok(work) }).await.unwrap_or_default() };
         let too_long = async {
             Timer::after(PAGE_LIMIT + PAGE_LIMIT).await;
             BTreeMap::new()
@@ -107,6 +108,6 @@ impl Query {
                 Ok((because, state))
             })
         };
-        self.budget.replay(prepared).await
+        self.budget.replays.spend(prepared).await
     }
 }

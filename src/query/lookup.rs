@@ -83,7 +83,7 @@ impl Query {
         W: FnOnce(&Throttle) -> io::Result<T> + Send + 'static,
     {
         loop {
-            match self.budget.lookup(async { Ok(prepare()) }).await {
+            match self.budget.lookups.spend(async { Ok(prepare()) }).await {
                 Err(Untold::Journal(error)) if is_folded(&error) => {}
                 done => return done,
             }

@@ -44,7 +44,7 @@ impl Query {
         let work = move |throttle: &Throttle| {
             base.list(from, most, PAGE_BYTES, &PastUntil::new(past, end, throttle))
         };
-        let list = self.budget.replay(async { Ok(work) }).await;
+        let list = self.budget.replays.spend(async { Ok(work) }).await;
         let list: Vec<Placed> = list.map_err(|why| self.unless_begun_later(why))?;
         let listed = |(index, placed): (u64, Placed)| {
             let fate = state.standing(&placed.place, placed.position).fate;
@@ -80,7 +80,7 @@ impl Query {
                 Ok((part, length))
             })
         };
-        self.budget.replay(work).await.map_err(|why| self.unless_begun_later(why))
+        self.budget.replays.spend(work).await.map_err(|why| self.unless_begun_later(why))
     }
 
     /// The same error; or that what was wanted is before what is kept now.

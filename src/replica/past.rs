@@ -101,23 +101,10 @@ impl Past for NewRecords<'_> {
     }
 }
 
-/// A journal that is all in memory.
-impl Past for Vec<Transaction> {
+/// A journal that is all in memory, or a part of one.
+impl<T: AsRef<[Transaction]>> Past for T {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
-        ReadTransactions(self).places(position)
-    }
-
-    fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
-        ReadTransactions(self).payloads(position, most)
-    }
-}
-
-/// Transactions that were read.
-pub struct ReadTransactions<'a>(pub &'a [Transaction]);
-
-impl Past for ReadTransactions<'_> {
-    fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
-        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let rest = self.as_ref().iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         let place = |transaction: &Transaction| {
             let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
             let bytes = transaction.payload.len();
@@ -127,7 +114,7 @@ impl Past for ReadTransactions<'_> {
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
-        let rest = self.0.iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let rest = self.as_ref().iter().skip(usize::try_from(position).unwrap_or(usize::MAX));
         Ok(rest.take(most).map(|transaction| transaction.payload.clone()).collect())
     }
 }

@@ -11,7 +11,7 @@ use super::bounds::Bounds;
 use super::difference::Difference;
 use super::floor::{Counted, Floor};
 use super::history::{Bits, History, HistoryBegin, PlacedSkip, Skips};
-use super::past::{ExtendedJournal, Past, ReadTransactions};
+use super::past::{ExtendedJournal, Past};
 use super::placed::Placed;
 use super::{Life, Replica, Turn};
 use crate::clock::{HybridClock, Time, VectorClock};
@@ -252,8 +252,7 @@ impl Replica {
             if let Some(commit) = &transaction.commit {
                 // The transactions after the commit are not there yet.
                 let count = usize::try_from(position - length).unwrap_or(usize::MAX);
-                let new = &ReadTransactions(&transactions[..=count]);
-                let past = ExtendedJournal { past, length, new };
+                let past = ExtendedJournal { past, length, new: &&transactions[..=count] };
                 self.recover_all(&mut turn, resume, &past)?;
                 let commit = PlacedCommit { place, position, commit: Commit::clone(commit) };
                 self.commit(commit, turn.journal_length, now, &past)?;
@@ -265,7 +264,7 @@ impl Replica {
             let payload = transaction.payload.clone();
             turn.ordered.push(Placed { place, named, position, payload });
         }
-        let past = ExtendedJournal { past, length, new: &ReadTransactions(&transactions) };
+        let past = ExtendedJournal { past, length, new: &transactions };
         self.recover_all(&mut turn, resume, &past)?;
         self.length = position + transactions.len() as u64;
         // The saved replica may count transactions that are read only after these.
