@@ -41,4 +41,4 @@ pub use chain::{Chain, ChainChange, PlacedCommit, Segment};
 pub use committed::{Committed, Covered, Forgotten};
 #[cfg(feature = "internals")]
 pub use primary::COMMIT_INTERVAL_MICROS;
-pub use primary::{PeersHeard, LAG_MICROS, Primary, NoCommit, hash_is_due};
+pub use primary::{LAG_MICROS, NoCommit, PeersHeard, Primary, hash_is_due};

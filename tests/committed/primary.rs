@@ -2,8 +2,8 @@
 
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::commit::{
-    COMMIT_INTERVAL_MICROS, Chain, ChainChange, Commit, PeersHeard, LAG_MICROS, PlacedCommit, Primary,
-    Segment, NoCommit, hash_is_due,
+    COMMIT_INTERVAL_MICROS, Chain, ChainChange, Commit, LAG_MICROS, NoCommit, PeersHeard,
+    PlacedCommit, Primary, Segment, hash_is_due,
 };
 use patchmesh::internals::source::{MAX_EPOCH, Source};
 use patchmesh::internals::transaction::{Name, Place};

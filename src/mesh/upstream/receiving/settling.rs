@@ -77,7 +77,9 @@ impl Receiving<'_> {
                     delays.observe(Duration::from_micros(micros));
                 }
                 Ok(Outcome::Known { .. } | Outcome::Refused(_) | Outcome::Void) => (),
-                Ok(Outcome::Early { ahead_micros }) => return Err(ReceivingEnd::Early(ahead_micros)),
+                Ok(Outcome::Early { ahead_micros }) => {
+                    return Err(ReceivingEnd::Early(ahead_micros));
+                }
                 Err(error) => return Err(ReceivingEnd::Unkept(error)),
             }
         }
