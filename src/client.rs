@@ -25,13 +25,13 @@ use nodes::Nodes;
 
 pub use failure::CommandFailure;
 
-/// Runs a command. `told` gets what a person should know meanwhile.
+/// Runs a command. `tell` gets what a person should know meanwhile.
 ///
 /// # Errors
 /// Why it cannot be done.
 pub async fn run(
     command: &ClientCommand,
-    told: &mut dyn FnMut(&str),
+    tell: &mut dyn FnMut(&str),
 ) -> Result<(), CommandFailure> {
     let ClientCommand { nodes: remotes, order, timeout } = command;
     let mut nodes = Nodes::new(remotes, *timeout)?;
@@ -45,10 +45,10 @@ pub async fn run(
         }
         ClientOrder::Write(write) => change::write(&mut nodes, write).await,
         ClientOrder::Edit { pointer, is_committed } => {
-            edit::edit(&mut nodes, pointer, *is_committed, told).await
+            edit::edit(&mut nodes, pointer, *is_committed, tell).await
         }
         ClientOrder::Watch { pointer, form } => {
-            watch::watch(&mut nodes, pointer, *form, told).await
+            watch::watch(&mut nodes, pointer, *form, tell).await
         }
         ClientOrder::Import { pointer, input, is_committed } => {
             import::import(&mut nodes, pointer, input, *is_committed).await

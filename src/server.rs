@@ -13,9 +13,11 @@
 //!
 //! Left out on purpose: the server does not notice that a client left while its request is being answered.
 
+mod alarm;
 mod bodies;
 mod complaints;
 mod connection;
+mod connection_end;
 mod listeners;
 
 use std::convert::Infallible;
@@ -36,7 +38,8 @@ use crate::stream::{self, Refused, Security};
 
 use bodies::Bodies;
 use complaints::Complaints;
-use connection::{Connection, ConnectionEnd, RESERVED_TIME};
+use connection::{Connection, RESERVED_TIME};
+use connection_end::ConnectionEnd;
 
 pub use listeners::Listeners;
 

@@ -16,7 +16,7 @@ pub const TRIES: usize = 10;
 pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailure> {
     let Write { pointer, change, is_committed } = write;
     let mut writer = TransactionWriter::new();
-    let (is_committed, condition) = (*is_committed, None);
+    let is_committed = *is_committed;
     match change {
         PartChange::Set(input) => {
             let value = input::read(input)?.value()?;
@@ -24,36 +24,18 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailur
         }
         PartChange::Merge(input) => {
             let body = input::read(input)?.value()?.to_text();
-            let sent = WriteRequest {
-                pointer,
-                media_type: MERGE_PATCH,
-                body: &body,
-                is_committed,
-                condition,
-            };
-            writer.write(nodes, sent).await?;
+            let request = WriteRequest::new(pointer, MERGE_PATCH, &body, is_committed);
+            writer.write(nodes, request).await?;
         }
         PartChange::Patch(input) => {
             let body = input::read(input)?.patch()?;
-            let sent = WriteRequest {
-                pointer,
-                media_type: JSON_PATCH,
-                body: &body,
-                is_committed,
-                condition,
-            };
-            writer.write(nodes, sent).await?;
+            let request = WriteRequest::new(pointer, JSON_PATCH, &body, is_committed);
+            writer.write(nodes, request).await?;
         }
         PartChange::Remove => {
             let body = text_of(Operation::Remove { path: parsed(pointer)? });
-            let sent = WriteRequest {
-                pointer: "",
-                media_type: JSON_PATCH,
-                body: &body,
-                is_committed,
-                condition,
-            };
-            let answer = writer.send(nodes, sent).await?;
+            let request = WriteRequest::new("", JSON_PATCH, &body, is_committed);
+            let answer = writer.send(nodes, request).await?;
             if !matches!(answer.head.status, 200..=299) {
                 let mut failure = CommandFailure::of(nodes.node().address(), &answer);
                 // The only operation does not apply if there is nothing to remove.
@@ -87,15 +69,7 @@ async fn set(
     let last = pointer.rsplit('/').next().unwrap_or_default();
     if last.is_empty() || !last.bytes().all(|byte| byte.is_ascii_digit()) {
         let body = text_of(Operation::Add { path: parsed(pointer)?, value });
-        let condition = None;
-        let sent = WriteRequest {
-            pointer: "",
-            media_type: JSON_PATCH,
-            body: &body,
-            is_committed,
-            condition,
-        };
-        return writer.write(nodes, sent).await;
+        return writer.write(nodes, WriteRequest::new("", JSON_PATCH, &body, is_committed)).await;
     }
     let replace = Operation::Replace { path: parsed("")?, value: value.clone() };
     let ways = [
@@ -103,9 +77,9 @@ async fn set(
         (("If-None-Match", "*"), text_of(Operation::Add { path: parsed("")?, value })),
     ];
     for (condition, body) in ways.iter().cycle().take(ways.len() * TRIES) {
-        let condition = Some(*condition);
-        let sent = WriteRequest { pointer, media_type: JSON_PATCH, body, is_committed, condition };
-        let answer = writer.send(nodes, sent).await?;
+        let request = WriteRequest::new(pointer, JSON_PATCH, body, is_committed);
+        let request = WriteRequest { condition: Some(*condition), ..request };
+        let answer = writer.send(nodes, request).await?;
         match answer.head.status {
             200..=299 => return Ok(()),
             412 => {}

@@ -28,7 +28,7 @@ pub async fn edit(
     nodes: &mut Nodes,
     pointer: &str,
     is_committed: bool,
-    told: &mut dyn FnMut(&str),
+    tell: &mut dyn FnMut(&str),
 ) -> Result<(), CommandFailure> {
     let old = export::value(nodes, pointer).await?;
     let mut text = pretty(&old);
@@ -36,57 +36,66 @@ pub async fn edit(
     let mut file = Edited::new(&text)?;
     let edited = file.edit()?;
     if edited == text {
-        told("nothing was changed");
+        tell("nothing was changed");
         return Ok(());
     }
     file.is_kept = true;
     let new = input::value(&edited).map_err(|why| {
         CommandFailure::failed(format_args!(
             "{}; what was edited is {why}; nothing was sent",
-            file.told()
+            file.kept_notice()
         ))
     })?;
-    let EditPatch { patch, added } = edit_patch(&old, &new);
-    if patch == Patch::default() {
+    let edit = edit_patch(&old, &new);
+    if edit.patch == Patch::default() {
         file.is_kept = false;
-        told("nothing was changed");
+        tell("nothing was changed");
         return Ok(());
     }
-    let kept = |mut failure: CommandFailure| {
-        // The text of a node may be long, and is cut at its end.
-        failure.text = format!("{}; {}", file.told(), failure.text);
-        failure
-    };
-    let body = serde_json::to_vec(&patch).expect("a patch always has a JSON text");
     let mut writer = TransactionWriter::new();
+    let sent = send(nodes, &mut writer, pointer, &edit, is_committed).await;
+    sent.map_err(|mut failure| {
+        // The text of a node may be long, and is cut at its end.
+        failure.text = format!("{}; {}", file.kept_notice(), failure.text);
+        failure
+    })?;
+    file.is_kept = false;
+    print(&writer.name()).map(|_| ())
+}
+
+/// Sends an edit, on the condition that no member that it adds is there.
+async fn send(
+    nodes: &mut Nodes,
+    writer: &mut TransactionWriter,
+    pointer: &str,
+    EditPatch { patch, added }: &EditPatch,
+    is_committed: bool,
+) -> Result<(), CommandFailure> {
+    let body = serde_json::to_vec(patch).expect("a patch always has a JSON text");
     for _ in 0..TRIES {
         let mut tag = None;
         if !added.is_empty() {
-            let (now, seen) = export::tagged(nodes, pointer).await.map_err(kept)?;
+            let (now, seen) = export::tagged(nodes, pointer).await?;
             let now = Document::new(now);
             let is_there = |path: &_| now.as_ref().is_some_and(|now| now.get(path).is_some());
             if let Some(path) = added.iter().find(|path| is_there(path)) {
                 let text = format!("{pointer}{path} was added meanwhile; nothing was sent");
-                return Err(kept(CommandFailure::new(Exit::DoesNotApply, text)));
+                return Err(CommandFailure::new(Exit::DoesNotApply, text));
             }
             tag = Some(seen);
         }
         // A patch cannot test that nothing is there.
         let condition = tag.as_deref().map(|tag| ("If-Match", tag));
-        let sent =
-            WriteRequest { pointer, media_type: JSON_PATCH, body: &body, is_committed, condition };
-        let answer = writer.send(nodes, sent).await.map_err(kept)?;
+        let request = WriteRequest::new(pointer, JSON_PATCH, &body, is_committed);
+        let answer = writer.send(nodes, WriteRequest { condition, ..request }).await?;
         match answer.head.status {
-            200..=299 => {
-                file.is_kept = false;
-                return print(&writer.name()).map(|_| ());
-            }
+            200..=299 => return Ok(()),
             412 => {}
-            _ => return Err(kept(CommandFailure::of(nodes.node().address(), &answer))),
+            _ => return Err(CommandFailure::of(nodes.node().address(), &answer)),
         }
     }
     let text = format!("{pointer:?} changes too fast; nothing was changed");
-    Err(kept(CommandFailure::new(Exit::DoesNotApply, text)))
+    Err(CommandFailure::new(Exit::DoesNotApply, text))
 }
 
 /// The file that is edited. It is removed at the end, unless it is to be kept.
@@ -118,7 +127,7 @@ impl Edited {
             Err(error) => format!("the editor cannot be started: {error}"),
         };
         self.is_kept = after != before;
-        let kept = if self.is_kept { format!("{}; ", self.told()) } else { String::new() };
+        let kept = if self.is_kept { format!("{}; ", self.kept_notice()) } else { String::new() };
         Err(CommandFailure::failed(format_args!("{kept}{why}; nothing was sent")))
     }
 
@@ -144,7 +153,7 @@ impl Edited {
     }
 
     /// Says where the file is kept.
-    fn told(&self) -> String {
+    fn kept_notice(&self) -> String {
         format!("the edited text is kept in {}", self.path.display())
     }
 }

@@ -43,19 +43,14 @@ pub async fn import(
     let mut progress = Progress::new("import", Unit::Bytes).of(bytes);
     let mut writer = TransactionWriter::new();
     for (number, patch) in (1..).zip(Cut::whole(value, &at, PIECE_BYTES)) {
-        let sent = WriteRequest {
-            pointer: "",
-            media_type: JSON_PATCH,
-            body: patch.as_bytes(),
-            // All others are before the last one, and so final too.
-            is_committed: is_committed && number == count,
-            condition: None,
-        };
-        writer.write(nodes, sent).await.map_err(|mut failure| {
+        // All others are before the last one, and so final too.
+        let is_committed = is_committed && number == count;
+        let request = WriteRequest::new("", JSON_PATCH, patch.as_bytes(), is_committed);
+        writer.write(nodes, request).await.map_err(|mut failure| {
             if number > 1 {
                 let before = number - 1;
-                let told = format!("; {before} of {count} transactions are done: import it again");
-                failure.text.push_str(&told);
+                let done = format!("; {before} of {count} transactions are done: import it again");
+                failure.text.push_str(&done);
             }
             failure
         })?;

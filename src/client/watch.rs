@@ -27,20 +27,20 @@ pub async fn watch(
     nodes: &mut Nodes,
     pointer: &str,
     form: PrintForm,
-    told: &mut dyn FnMut(&str),
+    tell: &mut dyn FnMut(&str),
 ) -> Result<(), CommandFailure> {
     let unread = async {
         smol::unblock(hang_up).await;
         Ok(())
     };
-    watch_on(nodes, pointer, form, told).or(unread).await
+    watch_on(nodes, pointer, form, tell).or(unread).await
 }
 
 async fn watch_on(
     nodes: &mut Nodes,
     pointer: &str,
     form: PrintForm,
-    told: &mut dyn FnMut(&str),
+    tell: &mut dyn FnMut(&str),
 ) -> Result<(), CommandFailure> {
     let target = target(pointer, false);
     let (mut view, mut backoff) = (WatchedPart::default(), Backoff::default());
@@ -58,7 +58,7 @@ async fn watch_on(
         let mut show = |part: Option<&Document>| match part {
             Some(part) => print(&formatted(part.root(), form)),
             None => {
-                told(&format!("there is nothing at {pointer:?}"));
+                tell(&format!("there is nothing at {pointer:?}"));
                 Ok(ControlFlow::Continue(()))
             }
         };
@@ -66,7 +66,7 @@ async fn watch_on(
             ControlFlow::Continue(ended) => ended,
             ControlFlow::Break(()) => return Ok(()),
         };
-        told(&format!("{why}; trying again"));
+        tell(&format!("{why}; trying again"));
         // The same node continues where its stream ended. Another node may be behind it.
         if !has_come {
             nodes.turn();

@@ -40,6 +40,13 @@ pub struct WriteRequest<'a> {
     pub condition: Option<(&'a str, &'a str)>,
 }
 
+impl<'a> WriteRequest<'a> {
+    /// A write without a condition.
+    pub fn new(pointer: &'a str, media_type: &'a str, body: &'a [u8], is_committed: bool) -> Self {
+        Self { pointer, media_type, body, is_committed, condition: None }
+    }
+}
+
 /// The media type of a JSON Patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -65,9 +72,9 @@ impl TransactionWriter {
     pub async fn write(
         &mut self,
         nodes: &mut Nodes,
-        sent: WriteRequest<'_>,
+        request: WriteRequest<'_>,
     ) -> Result<(), CommandFailure> {
-        let answer = self.send(nodes, sent).await?;
+        let answer = self.send(nodes, request).await?;
         match answer.head.status {
             200..=299 => Ok(()),
             _ => Err(CommandFailure::of(nodes.node().address(), &answer)),
@@ -78,9 +85,9 @@ impl TransactionWriter {
     pub async fn send(
         &mut self,
         nodes: &mut Nodes,
-        sent: WriteRequest<'_>,
+        request: WriteRequest<'_>,
     ) -> Result<NodeAnswer, CommandFailure> {
-        let WriteRequest { pointer, media_type, body, is_committed, condition } = sent;
+        let WriteRequest { pointer, media_type, body, is_committed, condition } = request;
         if body.len() > MAX_PAYLOAD_BYTES {
             return Err(CommandFailure::failed(format_args!(
                 "this has {} bytes, and a transaction has at most {MAX_PAYLOAD_BYTES}; patchmesh import makes \

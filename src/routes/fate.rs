@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::get::untold;
+use super::winner::ShownBecause;
 use super::{bad_request, json, named_transaction, number, winner};
 use crate::clock::Time;
 use crate::http::{Request, Response};
@@ -56,14 +57,20 @@ struct ShownTransaction<'a> {
     /// How many transactions are before it in the history; none if it is void, and so not in the history.
     #[serde(rename = "index", skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
-    /// Whether this is final.
-    #[serde(rename = "committed")]
+    #[serde(flatten)]
+    outcome: ShownOutcome<'a>,
+}
+
+/// What both answers show of an outcome.
+#[derive(Serialize)]
+struct ShownOutcome<'a> {
+    /// Whether it is final.
     committed: bool,
     #[serde(flatten)]
     reason: ShownSkip,
-    /// The winner, if it is skipped.
-    #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
-    because: Option<winner::ShownBecause<'a>>,
+    /// The winner, if the transaction is skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<ShownBecause<'a>>,
 }
 
 /// Where in the history a transaction is, and whether it is applied.
@@ -89,10 +96,11 @@ pub async fn transaction(query: &Query, request: &Request) -> Result<Response, R
     let is_wanted = winner::is_wanted(request)?;
     let found = if is_wanted { query.because(&told).await } else { None };
     let because = found.as_ref().map(|found| match found {
-        Ok((because, state)) => winner::ShownBecause::of(Some(because), state),
-        Err(why) => winner::ShownBecause::untold(why),
+        Ok((because, state)) => ShownBecause::of(Some(because), state),
+        Err(why) => ShownBecause::untold(why),
     });
-    Ok(json(&ShownTransaction { source, id, time, by, state, index, committed, reason, because }))
+    let outcome = ShownOutcome { committed, reason, because };
+    Ok(json(&ShownTransaction { source, id, time, by, state, index, outcome }))
 }
 
 /// One skipped transaction in the answer of `/conflicts`.
@@ -104,13 +112,8 @@ struct ShownConflict<'a> {
     time: Time,
     #[serde(rename = "kind")]
     kind: &'static str,
-    /// Whether this is final.
-    #[serde(rename = "committed")]
-    committed: bool,
     #[serde(flatten)]
-    reason: ShownSkip,
-    #[serde(rename = "because", skip_serializing_if = "Option::is_none")]
-    because: Option<winner::ShownBecause<'a>>,
+    outcome: ShownOutcome<'a>,
 }
 
 /// A page of the transactions that are skipped now, in the order of the history: the last ones, unless `from`
@@ -138,10 +141,11 @@ pub async fn conflicts(query: &Query, request: &Request) -> Result<Response, Res
         let kind = if is_void { "void" } else { "skipped" };
         let (reason, committed) = (ShownSkip::from(&**skip), state.is_committed(place));
         let because = is_wanted.then(|| match because.get(place) {
-            _ if is_void => winner::ShownBecause::void(),
-            because => winner::ShownBecause::of(because, &state),
+            _ if is_void => ShownBecause::void(),
+            because => ShownBecause::of(because, &state),
         });
-        ShownConflict { source, id: *id, time: *time, kind, committed, reason, because }
+        let outcome = ShownOutcome { committed, reason, because };
+        ShownConflict { source, id: *id, time: *time, kind, outcome }
     });
     let (count, void, repeated, from) = (*count, *void, *repeated, *from);
     Ok(json(&ShownConflicts { count, void, repeated, from, skipped: skipped.collect() }))

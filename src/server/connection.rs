@@ -1,7 +1,6 @@
 //! One connection: reads requests, passes them to the handler, and writes the answers.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -10,17 +9,19 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Recv};
+use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
-use smol::{Timer, future};
 
 use super::Handler;
+use super::alarm::Alarm;
 use super::bodies::{Bodies, Held};
+use super::connection_end::ConnectionEnd;
 use crate::http::{
-    Body, BodyPieces, BrokenOff, CONTINUE, DateCache, Decoded, Decoder, Delivery, HttpError,
-    HttpVersion, Limits, Phase, ReadBuffer, Request, Response,
+    Body, BodyPieces, CONTINUE, DateCache, Decoded, Decoder, Delivery, HttpError, HttpVersion,
+    Limits, Phase, ReadBuffer, Request, Response,
 };
 use crate::routes::Answer;
-use crate::stream::{Stream, Takeover, TakeoverTask};
+use crate::stream::{Stream, Takeover};
 
 /// Answers to pipelined requests are gathered up to this size before they are written.
 const GATHER_BYTES: usize = 64 * 1024;
@@ -61,32 +62,6 @@ pub(super) struct Connection<'a> {
     is_reserved: bool,
     /// How many bytes the incomplete body holds.
     held: Held,
-}
-
-/// Why a conversation ended.
-pub(super) enum ConnectionEnd {
-    /// The client closed the connection after the last answer.
-    Left,
-    /// The client closed the connection in the middle of a request.
-    LeftInside,
-    /// The client asked for the end.
-    AskedFor,
-    /// Nothing came for too long.
-    Idle,
-    /// The client speaks TLS.
-    SpeaksTls,
-    /// A request was refused, or was not complete in time.
-    Refused(HttpError),
-    /// The client did not read its answer in time.
-    Unread,
-    /// The pieces of an answer broke off.
-    BrokenOff(BrokenOff),
-    /// The system says that the connection is broken.
-    Failed(io::Error),
-    /// The node shuts down.
-    ShutDown,
-    /// This task has taken the connection over, and is to be run.
-    TakenOver(TakeoverTask),
 }
 
 /// How a wait for the client ended.
@@ -439,59 +414,5 @@ fn problem<H: Handler>(error: &HttpError, decoder: &Decoder, handler: &H) -> Res
     match decoder.request() {
         Some(request) => handler.complete(request, problem),
         None => problem,
-    }
-}
-
-/// A timer whose deadline every request moves.
-///
-/// To set a timer costs a registration and a wake-up of the reactor, and most deadlines are moved long before
-/// they are reached. So the timer is set again only if it would ring too late. If it rings too early, it is set
-/// to the present deadline.
-struct Alarm {
-    timer: Timer,
-    rings_at: Option<Instant>,
-}
-
-impl Alarm {
-    fn new() -> Self {
-        Alarm { timer: Timer::never(), rings_at: None }
-    }
-
-    fn poll(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.rings_at.is_none_or(|rings_at| deadline < rings_at) {
-                self.timer.set_at(deadline);
-                self.rings_at = Some(deadline);
-            }
-            if Pin::new(&mut self.timer).poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            self.rings_at = None;
-            if Instant::now() >= deadline {
-                return Poll::Ready(());
-            }
-        }
-    }
-}
-
-impl fmt::Display for ConnectionEnd {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConnectionEnd::Left => formatter.write_str("closed by the client"),
-            ConnectionEnd::LeftInside => {
-                formatter.write_str("closed by the client inside a request")
-            }
-            ConnectionEnd::AskedFor => formatter.write_str("closed after the answer, as asked"),
-            ConnectionEnd::Idle => formatter.write_str("closed, nothing came any more"),
-            ConnectionEnd::SpeaksTls => formatter.write_str("closed, it speaks TLS"),
-            ConnectionEnd::Refused(error) => write!(formatter, "closed after {error}"),
-            ConnectionEnd::Unread => {
-                formatter.write_str("closed, the client does not read its answer")
-            }
-            ConnectionEnd::BrokenOff(why) => write!(formatter, "closed, {why}"),
-            ConnectionEnd::Failed(error) => write!(formatter, "broken: {error}"),
-            ConnectionEnd::ShutDown => formatter.write_str("closed by the shutdown"),
-            ConnectionEnd::TakenOver(_) => formatter.write_str("taken over"),
-        }
     }
 }
