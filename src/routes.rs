@@ -50,7 +50,7 @@ use crate::stream::Takeover;
 use form::Form;
 use metrics::Answering;
 use primary::CommitStatus;
-use table::{Action, Asked};
+use table::{Action, Routed};
 
 pub use access::Access;
 pub use cors::Cors;
@@ -116,15 +116,15 @@ impl From<Stopped> for Response {
 impl Routes {
     /// Answers `request`, which came from the address `from`.
     pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
-        let asked = Asked::of(request);
-        let answering = Answering::begin(request, asked);
+        let routed = Routed::of(request);
+        let answering = Answering::begin(request, routed);
         let is_read = matches!(request.method(), "GET" | "HEAD");
-        let common = self.common_headers(request, asked);
+        let common = self.common_headers(request, routed);
         let wanted = Form::of(request);
         // If the form is malformed, the answer is an error, which has the plain form.
         let form = wanted.as_ref().copied().unwrap_or_default();
         let is_head = request.method() == "HEAD";
-        let mut answer = match self.dispatch(request, from, asked, wanted).await {
+        let mut answer = match self.dispatch(request, from, routed, wanted).await {
             Ok(Answer::Response(response)) if is_read => {
                 preconditions::answer_to_read(request, form, form.name(response)).into()
             }
@@ -150,7 +150,7 @@ impl Routes {
                 }));
             }
         };
-        if !is_head && !is_vital(request, asked) {
+        if !is_head && !is_vital(request, routed) {
             let body = std::mem::replace(&mut response.body, Body::Static(b""));
             match self.in_flight.admit(body) {
                 Ok(body) => response.body = body,
@@ -175,17 +175,17 @@ impl Routes {
 
     /// The response with the headers that every answer to this request has.
     pub fn complete(&self, request: &Request, mut response: Response) -> Response {
-        response.headers.extend(self.common_headers(request, Asked::of(request)));
+        response.headers.extend(self.common_headers(request, Routed::of(request)));
         response
     }
 
     fn common_headers(
         &self,
         request: &Request,
-        asked: Asked<'_>,
+        routed: Routed<'_>,
     ) -> Vec<(&'static str, Cow<'static, str>)> {
         let mut headers = self.access.cors().headers(request);
-        let varies_by = match asked.action() {
+        let varies_by = match routed.action() {
             // The answer may be the document, or events.
             Some(Action::Document) => "Accept, Accept-Encoding",
             Some(Action::Stream) => "",
@@ -204,28 +204,28 @@ impl Routes {
     /// Whether the request is answered even if there are too many connections: health, metrics, and the streams
     /// of other nodes.
     pub fn is_vital(request: &Request) -> bool {
-        is_vital(request, Asked::of(request))
+        is_vital(request, Routed::of(request))
     }
 
     async fn dispatch<'a>(
         &'a self,
         request: &Request,
         from: SocketAddr,
-        asked: Asked<'_>,
+        routed: Routed<'_>,
         form: Result<Form, Response>,
     ) -> Result<Answer<'a>, Response> {
         let (method, path) = (request.method(), request.path());
         self.access.check_names(request)?;
         let is_options = method == "OPTIONS";
-        let allowed = || asked.route.map_or_else(table::all_methods, table::Route::methods);
+        let allowed = || routed.route.map_or_else(table::all_methods, table::Route::methods);
         if is_options && self.access.cors().is_preflight(request) {
             return Ok(cors::preflight(request, allowed()).into());
         }
-        self.access.check(request, asked.need)?;
-        if asked.route.is_none() && path != "*" {
+        self.access.check(request, routed.need)?;
+        if routed.route.is_none() && path != "*" {
             return Err(table::not_found(path));
         }
-        let Some(operation) = asked.operation else {
+        let Some(operation) = routed.operation else {
             let allowed = allowed();
             if is_options {
                 return Ok(Response::new(204).with_header("Allow", allowed).into());
@@ -235,7 +235,7 @@ impl Routes {
         };
         operation.parameters.check(request)?;
         form?;
-        self.act(operation.action, request, asked.rest, from).await
+        self.act(operation.action, request, routed.rest, from).await
     }
 
     /// Performs an action; `rest` is the parameter in the path.
@@ -353,8 +353,8 @@ impl Routes {
     }
 }
 
-fn is_vital(request: &Request, asked: Asked<'_>) -> bool {
-    match asked.action() {
+fn is_vital(request: &Request, routed: Routed<'_>) -> bool {
+    match routed.action() {
         Some(Action::Health | Action::Metrics) => true,
         Some(Action::Stream) => upgrade::is_of_a_node(request),
         _ => false,

@@ -40,7 +40,7 @@ pub enum Right {
 
 /// The hash of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashed([u8; 32]);
+pub struct TokenHash([u8; 32]);
 
 /// What is wrong with a file of tokens, and in which line; none if it is about the whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ struct TokenStore {
 /// Some tokens.
 #[derive(Default)]
 struct List {
-    tokens: Vec<(Hashed, Right)>,
+    tokens: Vec<(TokenHash, Right)>,
     /// The token that is shown to peers.
     of_peers: Option<Arc<str>>,
     /// A channel that closes when this list is replaced.
@@ -84,7 +84,7 @@ impl Right {
     }
 }
 
-impl Hashed {
+impl TokenHash {
     /// The hash of a token.
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token).into())
@@ -100,7 +100,7 @@ impl Tokens {
     /// One token with all rights. Without a token everybody may do all.
     pub fn one(token: Option<&str>) -> Self {
         let list = List {
-            tokens: token.map(|token| (Hashed::of(token), Right::Peer)).into_iter().collect(),
+            tokens: token.map(|token| (TokenHash::of(token), Right::Peer)).into_iter().collect(),
             of_peers: token.map(Arc::from),
             lives: None,
         };
@@ -140,7 +140,7 @@ impl Tokens {
     }
 
     /// The right of a presented token; none if it is unknown.
-    pub fn right(&self, presented: &Hashed) -> Option<Right> {
+    pub fn right(&self, presented: &TokenHash) -> Option<Right> {
         self.list().right(presented)
     }
 
@@ -151,7 +151,7 @@ impl Tokens {
 
     /// Waits until the presented token does not have the right `needed` any more. If the tokens are not in a
     /// file, this never ends.
-    pub async fn lost(&self, presented: Hashed, needed: Right) {
+    pub async fn lost(&self, presented: TokenHash, needed: Right) {
         loop {
             let lives = {
                 let list = self.list();
@@ -198,7 +198,7 @@ impl List {
             if list.tokens.len() == MAX_TOKENS {
                 return Err(wrong(&format!("there are more than {MAX_TOKENS} tokens")));
             }
-            let hashed = Hashed::of(token);
+            let hashed = TokenHash::of(token);
             if list.right(&hashed).is_some() {
                 return Err(wrong("this token is in a line before it"));
             }
@@ -213,7 +213,7 @@ impl List {
         }
     }
 
-    fn right(&self, presented: &Hashed) -> Option<Right> {
+    fn right(&self, presented: &TokenHash) -> Option<Right> {
         let mut found = None;
         for (token, right) in &self.tokens {
             if token.is(presented) {
@@ -278,7 +278,7 @@ mod tests {
             ("#", None),
             ("f#", Some(Right::Read)),
         ] {
-            assert_eq!(list.right(&Hashed::of(token)), right, "{token}");
+            assert_eq!(list.right(&TokenHash::of(token)), right, "{token}");
         }
         assert_eq!(list.of_peers.as_deref(), Some("c"));
         assert_eq!(List::parse("a write").unwrap().of_peers, None);
@@ -316,7 +316,7 @@ mod tests {
     fn who_loses_a_right_hears_of_it_once_it_is_gone() {
         let lists = Tokens::one(None);
         let set = |text: &str| *lists.list() = List::parse(text).unwrap();
-        let presented = Hashed::of("a");
+        let presented = TokenHash::of("a");
         set("a peer");
         smol::block_on(async {
             let mut as_peer = Box::pin(lists.lost(presented, Right::Peer));

@@ -61,7 +61,7 @@ impl Earlier<'_> {
             return Ok(());
         }
         let Self { source, id, .. } = self;
-        let (encoded, wait) = (percent_encoded(source), asked(limit).as_millis());
+        let (encoded, wait) = (percent_encoded(source), node_wait(limit).as_millis());
         let target = format!("/get?source={encoded}&id={id}&wait={wait}ms");
         let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
         let answer = match node.request(&request, limit).await {
@@ -264,7 +264,7 @@ impl Nodes {
 }
 
 /// How long a node is asked to wait, so that its answer comes before the time that is left is over.
-pub fn asked(left: Duration) -> Duration {
+pub fn node_wait(left: Duration) -> Duration {
     left - (left / 4).min(ANSWER_TIME)
 }
 
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_node_has_time_to_answer() {
         for (left, expected) in [(4, 3_000), (8, 6_000), (60, 58_000), (0, 0)] {
-            assert_eq!(asked(Duration::from_secs(left)).as_millis(), expected);
+            assert_eq!(node_wait(Duration::from_secs(left)).as_millis(), expected);
         }
     }
 }

@@ -78,11 +78,11 @@ struct NodeRow {
 /// Prints how the nodes are.
 pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), CommandFailure> {
     let limit = nodes.timeout.min(PATIENCE);
-    let asked = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
     // All are asked at the same time; the rows are in the order of the command line.
-    let asked: Vec<_> = asked.collect();
+    let tasks = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
+    let tasks: Vec<_> = tasks.collect();
     let mut rows = Vec::new();
-    for row in asked {
+    for row in tasks {
         rows.push(row.await);
     }
     // The reader may be gone; the exit status tells the main thing.
@@ -120,12 +120,12 @@ async fn ask(
     node: &mut RemoteNode,
     limit: Duration,
 ) -> Result<(Option<PeersBody>, Option<String>), NodeFault> {
-    let [health, peers] = [NodeRequest::get("/healthz"), NodeRequest::get("/peers")];
-    let (asked, health) = (health, node.request(&health, limit).await?);
-    if !is_of_node(&asked, &health.head) {
+    let request = NodeRequest::get("/healthz");
+    let health = node.request(&request, limit).await?;
+    if !is_of_node(&request, &health.head) {
         return Err(NodeFault::Unreachable(no_node(node)));
     }
-    let peers = node.request(&peers, limit).await?;
+    let peers = node.request(&NodeRequest::get("/peers"), limit).await?;
     let shown = (peers.head.status == 200).then(|| peers.read::<PeersBody>().ok()).flatten();
     let trouble = match (health.head.status, health.read::<HealthBody>()) {
         (200, _) if shown.is_some() => None,

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 
 use super::failure::CommandFailure;
-use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, asked, is_of_node, no_node};
+use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, is_of_node, no_node, node_wait};
 use crate::backoff::Backoff;
 use crate::config::Exit;
 use crate::remote::{NodeAnswer, NodeRequest, RemoteNode, percent_encoded};
 use crate::source::Source;
 
 /// The longest that a node is asked to wait at once.
-const ASKED: Duration = Duration::from_secs(30);
+const NODE_WAIT: Duration = Duration::from_secs(30);
 
 /// Waits until all nodes are ready and have the transaction, if one is named.
 pub async fn wait(
@@ -87,14 +87,14 @@ impl AwaitedNode {
         let encoded = percent_encoded(source);
         let at = if is_committed { "&at=committed" } else { "" };
         loop {
-            let (begun, asked) = (Instant::now(), asked(self.left()).min(ASKED));
-            let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", asked.as_millis());
+            let (begun, wait) = (Instant::now(), node_wait(self.left()).min(NODE_WAIT));
+            let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", wait.as_millis());
             let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
-            let failure = match self.once(&request, asked + PATIENCE).await? {
+            let failure = match self.once(&request, wait + PATIENCE).await? {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };
-            let is_over = asked < ASKED && begun.elapsed() >= asked;
+            let is_over = wait < NODE_WAIT && begun.elapsed() >= wait;
             let paused = if is_over { Err(failure) } else { self.pause(failure).await };
             paused.map_err(|mut failure| {
                 if failure.exit == Exit::DoesNotApply {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::export::target;
 use super::failure::CommandFailure;
-use super::nodes::{Earlier, KnownEffect, Nodes, PATIENCE, Unanswered, asked};
+use super::nodes::{Earlier, KnownEffect, Nodes, PATIENCE, Unanswered, node_wait};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::remote::{NodeAnswer, NodeRequest};
 use crate::source::Source;
@@ -100,7 +100,7 @@ impl TransactionWriter {
         let mut target = target(pointer, false);
         let mut patience = PATIENCE;
         if is_committed {
-            let wait = asked(nodes.timeout).min(LONGEST_WAIT);
+            let wait = node_wait(nodes.timeout).min(LONGEST_WAIT);
             target.push_str(&format!("?wait=committed&timeout={}ms", wait.as_millis()));
             patience += wait;
         }

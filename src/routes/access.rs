@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::cors::Cors;
-use super::table::{Action, Asked, Need};
+use super::table::{Action, Routed};
 use crate::http::{HttpError, Request, Response};
-use crate::tokens::{Hashed, Tokens};
+use crate::tokens::{Right, TokenHash, Tokens};
 
 /// The rules by which requests are allowed.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Access {
     ///
     /// # Errors
     /// 401 without a token; 403 if the token or the page's origin does not allow it.
-    pub fn check(&self, request: &Request, need: Need) -> Result<(), Response> {
+    pub fn check(&self, request: &Request, need: Option<Right>) -> Result<(), Response> {
         self.check_origin(request)?;
         self.check_token(request, need)
     }
@@ -93,7 +93,7 @@ impl Access {
     /// it read the stream if `--allow-origin` says which pages may.
     fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let Some(origin) = request.header("Origin") else { return Ok(()) };
-        let action = Asked::of(request).action();
+        let action = Routed::of(request).action();
         let does = match request.method() {
             "GET" if action == Some(Action::Stream) && self.cors.is_set() => "read",
             "GET" | "HEAD" | "OPTIONS" => return Ok(()),
@@ -113,8 +113,8 @@ impl Access {
         bare(host_name(host)) == bare(&self.own_host)
     }
 
-    fn check_token(&self, request: &Request, need: Need) -> Result<(), Response> {
-        let Some(needed) = need.right().filter(|_| !self.tokens.are_none()) else { return Ok(()) };
+    fn check_token(&self, request: &Request, need: Option<Right>) -> Result<(), Response> {
+        let Some(needed) = need.filter(|_| !self.tokens.are_none()) else { return Ok(()) };
         let presented = presented(request)?;
         let detail = match presented.map(|presented| self.tokens.right(&presented)) {
             Some(Some(right)) if right >= needed => return Ok(()),
@@ -133,7 +133,7 @@ impl Access {
 
     /// Waits until this request is not allowed any more, and says why.
     pub async fn lost(&self, request: &Request) -> Response {
-        let need = Asked::of(request).need;
+        let need = Routed::of(request).need;
         loop {
             match self.end(request) {
                 Some(end) => end.await,
@@ -148,25 +148,25 @@ impl Access {
     /// A future that ends when this request is not allowed any more; none if that cannot happen.
     pub fn end(&self, request: &Request) -> Option<impl Future<Output = ()> + Send + 'static> {
         self.tokens.file()?;
-        let needed = Asked::of(request).need.right()?;
+        let needed = Routed::of(request).need?;
         let (tokens, presented) = (self.tokens.clone(), presented(request).ok()??);
         Some(async move { tokens.lost(presented, needed).await })
     }
 }
 
 /// The token that a request presents.
-fn presented(request: &Request) -> Result<Option<Hashed>, HttpError> {
+fn presented(request: &Request) -> Result<Option<TokenHash>, HttpError> {
     if let Some(token) = request.header("Authorization").and_then(bearer) {
-        return Ok(Some(Hashed::of(token)));
+        return Ok(Some(TokenHash::of(token)));
     }
     // A browser cannot send this header with the handshake of a WebSocket or with an event source.
-    let is_live = match Asked::of(request).action() {
+    let is_live = match Routed::of(request).action() {
         Some(Action::Stream) => true,
         Some(Action::Document) => super::get_events::are_wanted(request),
         _ => false,
     };
     let token = if is_live { request.query_parameter("token")? } else { None };
-    Ok(token.as_deref().map(Hashed::of))
+    Ok(token.as_deref().map(TokenHash::of))
 }
 
 /// Whether pages of this origin come from this host.
@@ -215,7 +215,7 @@ mod tests {
 
     fn status(access: &Access, text: &str) -> u16 {
         let request = request(format!("{text}\r\n"));
-        let need = Asked::of(&request).need;
+        let need = Routed::of(&request).need;
         let checked = access.check_names(&request).and_then(|()| access.check(&request, need));
         checked.map_or_else(|response| response.status, |()| 200)
     }

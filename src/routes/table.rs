@@ -19,7 +19,8 @@ pub struct Route {
 pub struct RouteOperation {
     pub method: &'static str,
     pub action: Action,
-    pub need: Need,
+    /// The right that a token must have; none if no token is needed, since nothing secret is shown.
+    pub need: Option<Right>,
     pub parameters: Parameters,
 }
 
@@ -47,19 +48,6 @@ pub enum Action {
     Health,
 }
 
-/// The right that a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
-    /// None: it shows nothing secret and changes nothing.
-    Nothing,
-    /// The right to read.
-    Read,
-    /// The right to write.
-    Write,
-    /// The right of peers and operators.
-    Peer,
-}
-
 /// Which query parameters are accepted.
 #[derive(Clone, Copy, Debug)]
 pub enum Parameters {
@@ -69,23 +57,11 @@ pub enum Parameters {
     Only(&'static [&'static str]),
 }
 
-impl Need {
-    /// The right that a token must have; none if no token is needed.
-    pub fn right(self) -> Option<Right> {
-        match self {
-            Self::Nothing => None,
-            Self::Read => Some(Right::Read),
-            Self::Write => Some(Right::Write),
-            Self::Peer => Some(Right::Peer),
-        }
-    }
-}
-
-const fn get(action: Action, need: Need, parameters: Parameters) -> RouteOperation {
+const fn get(action: Action, need: Option<Right>, parameters: Parameters) -> RouteOperation {
     RouteOperation { method: "GET", action, need, parameters }
 }
 
-const fn post(action: Action, need: Need, parameters: Parameters) -> RouteOperation {
+const fn post(action: Action, need: Option<Right>, parameters: Parameters) -> RouteOperation {
     RouteOperation { method: "POST", action, need, parameters }
 }
 
@@ -108,38 +84,46 @@ const LINES: Parameters = Parameters::Only(&["from", "limit"]);
 const CONFLICTS: Parameters = Parameters::Only(&["from", "limit", "because", "pretty"]);
 
 const DOCUMENT_OPERATIONS: &[RouteOperation] = &[
-    get(Action::Document, Need::Read, DOCUMENT),
-    RouteOperation { method: "PATCH", action: Action::Write, need: Need::Write, parameters: WRITE },
+    get(Action::Document, Some(Right::Read), DOCUMENT),
+    RouteOperation {
+        method: "PATCH",
+        action: Action::Write,
+        need: Some(Right::Write),
+        parameters: WRITE,
+    },
 ];
 
 /// All routes.
 pub const ROUTES: &[Route] = &[
-    Route { path: "/", operations: &[get(Action::Home, Need::Nothing, ANY)] },
-    Route { path: "/test", operations: &[get(Action::Page, Need::Nothing, ANY)] },
-    Route { path: "/client.js", operations: &[get(Action::Client, Need::Nothing, ANY)] },
-    Route { path: "/openapi.json", operations: &[get(Action::Description, Need::Nothing, PLAIN)] },
+    Route { path: "/", operations: &[get(Action::Home, None, ANY)] },
+    Route { path: "/test", operations: &[get(Action::Page, None, ANY)] },
+    Route { path: "/client.js", operations: &[get(Action::Client, None, ANY)] },
+    Route { path: "/openapi.json", operations: &[get(Action::Description, None, PLAIN)] },
     Route { path: "/get", operations: DOCUMENT_OPERATIONS },
     Route { path: "/get/{pointer}", operations: DOCUMENT_OPERATIONS },
-    Route { path: "/replace", operations: &[post(Action::Write, Need::Write, WRITE)] },
-    Route { path: "/post", operations: &[post(Action::Write, Need::Write, WRITE)] },
-    Route { path: "/vclock", operations: &[get(Action::Clock, Need::Read, PLAIN)] },
-    Route { path: "/ws", operations: &[get(Action::Stream, Need::Peer, ANY)] },
-    Route { path: "/log", operations: &[get(Action::Log, Need::Read, LINES)] },
-    Route { path: "/history", operations: &[get(Action::History, Need::Read, LINES)] },
+    Route { path: "/replace", operations: &[post(Action::Write, Some(Right::Write), WRITE)] },
+    Route { path: "/post", operations: &[post(Action::Write, Some(Right::Write), WRITE)] },
+    Route { path: "/vclock", operations: &[get(Action::Clock, Some(Right::Read), PLAIN)] },
+    Route { path: "/ws", operations: &[get(Action::Stream, Some(Right::Peer), ANY)] },
+    Route { path: "/log", operations: &[get(Action::Log, Some(Right::Read), LINES)] },
+    Route { path: "/history", operations: &[get(Action::History, Some(Right::Read), LINES)] },
     Route {
         path: "/transaction",
         operations: &[get(
             Action::Transaction,
-            Need::Read,
+            Some(Right::Read),
             Parameters::Only(&["source", "id", "because", "pretty"]),
         )],
     },
-    Route { path: "/conflicts", operations: &[get(Action::Conflicts, Need::Read, CONFLICTS)] },
+    Route {
+        path: "/conflicts",
+        operations: &[get(Action::Conflicts, Some(Right::Read), CONFLICTS)],
+    },
     Route {
         path: "/peers",
         operations: &[
-            get(Action::Peers, Need::Read, PLAIN),
-            post(Action::AddPeer, Need::Peer, PLAIN),
+            get(Action::Peers, Some(Right::Read), PLAIN),
+            post(Action::AddPeer, Some(Right::Peer), PLAIN),
         ],
     },
     Route {
@@ -147,16 +131,16 @@ pub const ROUTES: &[Route] = &[
         operations: &[RouteOperation {
             method: "DELETE",
             action: Action::RemovePeer,
-            need: Need::Peer,
+            need: Some(Right::Peer),
             parameters: PLAIN,
         }],
     },
-    Route { path: "/mesh", operations: &[get(Action::Mesh, Need::Read, PLAIN)] },
-    Route { path: "/primary", operations: &[post(Action::Promote, Need::Peer, PLAIN)] },
-    Route { path: "/metrics", operations: &[get(Action::Metrics, Need::Read, ANY)] },
-    Route { path: "/healthz", operations: &[get(Action::Health, Need::Nothing, ANY)] },
-    Route { path: "/healthz/live", operations: &[get(Action::Health, Need::Nothing, ANY)] },
-    Route { path: "/healthz/ready", operations: &[get(Action::Health, Need::Nothing, ANY)] },
+    Route { path: "/mesh", operations: &[get(Action::Mesh, Some(Right::Read), PLAIN)] },
+    Route { path: "/primary", operations: &[post(Action::Promote, Some(Right::Peer), PLAIN)] },
+    Route { path: "/metrics", operations: &[get(Action::Metrics, Some(Right::Read), ANY)] },
+    Route { path: "/healthz", operations: &[get(Action::Health, None, ANY)] },
+    Route { path: "/healthz/live", operations: &[get(Action::Health, None, ANY)] },
+    Route { path: "/healthz/ready", operations: &[get(Action::Health, None, ANY)] },
 ];
 
 impl Route {
@@ -180,8 +164,8 @@ impl Route {
     }
 
     /// The right that `OPTIONS` needs. No route is without operations.
-    fn least_need(&self) -> Need {
-        self.operations.iter().map(|operation| operation.need).min().unwrap_or(Need::Peer)
+    fn least_need(&self) -> Option<Right> {
+        self.operations.iter().map(|operation| operation.need).min().unwrap_or(Some(Right::Peer))
     }
 
     /// The methods as `Allow` lists them.
@@ -209,18 +193,18 @@ fn methods<'a>(operations: impl Iterator<Item = &'a RouteOperation>) -> String {
 
 /// What a request asks for, looked up in the table once.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct Routed<'a> {
     /// The route of its path; none if there is no such path.
     pub route: Option<&'static Route>,
     /// The value of the parameter in its path.
     pub rest: &'a str,
     /// The operation of its method; none if the route does not take the method.
     pub operation: Option<&'static RouteOperation>,
-    /// The right that it needs, even if there is no such path or operation.
-    pub need: Need,
+    /// The right that it needs, even if there is no such path or operation; none if it needs no token.
+    pub need: Option<Right>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Routed<'a> {
     /// What `request` asks for.
     pub fn of(request: &'a Request) -> Self {
         Self::find(request.method(), request.path())
@@ -229,13 +213,13 @@ impl<'a> Asked<'a> {
     /// What a request with that method to that path asks for.
     pub fn find(method: &str, path: &'a str) -> Self {
         let Some((route, rest)) = Route::find(path) else {
-            return Self { route: None, rest: "", operation: None, need: Need::Read };
+            return Self { route: None, rest: "", operation: None, need: Some(Right::Read) };
         };
         let operation = route.operation(method);
         let need = match operation {
             Some(operation) => operation.need,
             None if method == "OPTIONS" => route.least_need(),
-            None => Need::Read,
+            None => Some(Right::Read),
         };
         Self { route: Some(route), rest, operation, need }
     }
@@ -314,22 +298,22 @@ mod tests {
         }
         assert_eq!(all_methods(), "GET, HEAD, PATCH, POST, DELETE, OPTIONS");
         for (method, path, expected) in [
-            ("GET", "/get/a", Need::Read),
-            ("HEAD", "/get", Need::Read),
-            ("PATCH", "/get/a", Need::Write),
-            ("POST", "/replace", Need::Write),
-            ("GET", "/ws", Need::Peer),
-            ("GET", "/peers", Need::Read),
-            ("POST", "/peers", Need::Peer),
-            ("DELETE", "/peers/a:1", Need::Peer),
-            ("POST", "/primary", Need::Peer),
-            ("GET", "/healthz/live", Need::Nothing),
-            ("OPTIONS", "/test", Need::Nothing),
-            ("OPTIONS", "/peers", Need::Read),
-            ("PUT", "/test", Need::Read),
-            ("GET", "/nothing", Need::Read),
+            ("GET", "/get/a", Some(Right::Read)),
+            ("HEAD", "/get", Some(Right::Read)),
+            ("PATCH", "/get/a", Some(Right::Write)),
+            ("POST", "/replace", Some(Right::Write)),
+            ("GET", "/ws", Some(Right::Peer)),
+            ("GET", "/peers", Some(Right::Read)),
+            ("POST", "/peers", Some(Right::Peer)),
+            ("DELETE", "/peers/a:1", Some(Right::Peer)),
+            ("POST", "/primary", Some(Right::Peer)),
+            ("GET", "/healthz/live", None),
+            ("OPTIONS", "/test", None),
+            ("OPTIONS", "/peers", Some(Right::Read)),
+            ("PUT", "/test", Some(Right::Read)),
+            ("GET", "/nothing", Some(Right::Read)),
         ] {
-            assert_eq!(Asked::find(method, path).need, expected, "{method} {path}");
+            assert_eq!(Routed::find(method, path).need, expected, "{method} {path}");
         }
     }
 
@@ -356,12 +340,12 @@ mod tests {
                 let method = method.to_uppercase();
                 let tag = operation["tags"][0].as_str();
                 let is_open = operation["security"] == json!([]);
-                let need = Asked::find(&method, path).need;
+                let need = Routed::find(&method, path).need;
                 if method != "OPTIONS" {
-                    let right = need.right().map_or("open", Right::name);
+                    let right = need.map_or("open", Right::name);
                     assert_eq!(tag, Some(right), "{method} {path}");
                 }
-                assert_eq!(is_open, need == Need::Nothing, "{method} {path}");
+                assert_eq!(is_open, need.is_none(), "{method} {path}");
                 if let Some(RouteOperation { parameters: Parameters::Only(known), .. }) =
                     route.operation(&method)
                 {

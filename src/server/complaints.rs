@@ -14,10 +14,10 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// When each kind was logged last.
 #[derive(Debug, Default)]
 pub struct Complaints {
-    accepting: Seldom,
-    handshake: Seldom,
-    no_tls: Seldom,
-    tls: Seldom,
+    accepting: RateLimit,
+    handshake: RateLimit,
+    no_tls: RateLimit,
+    tls: RateLimit,
 }
 
 impl Complaints {
@@ -64,9 +64,9 @@ fn level(is_due: bool) -> log::Level {
 
 /// Says when a message may be logged again.
 #[derive(Debug, Default)]
-struct Seldom(Mutex<Option<Instant>>);
+struct RateLimit(Mutex<Option<Instant>>);
 
-impl Seldom {
+impl RateLimit {
     fn is_due(&self, now: Instant) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| now.duration_since(last) >= SILENCE);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_said_once_a_minute() {
-        let seldom = Seldom::default();
+        let seldom = RateLimit::default();
         let begin = Instant::now();
         let due = [0, 1, 59, 60, 61, 119, 121];
         let due = due.map(|seconds| seldom.is_due(begin + Duration::from_secs(seconds)));

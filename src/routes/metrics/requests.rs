@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::MetricsText;
 use crate::histogram::Histogram;
 use crate::http::Request;
-use crate::routes::table::{Action, Asked};
+use crate::routes::table::{Action, Routed};
 
 /// The kinds of requests, whose times should not be mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ enum RequestKind {
 impl RequestKind {
     const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Wait, Self::Past, Self::Other];
 
-    fn of(asked: Asked<'_>, query: Option<&str>) -> Self {
+    fn of(routed: Routed<'_>, query: Option<&str>) -> Self {
         let has = |name: &str| {
             let mut parameters = query.unwrap_or_default().split('&');
             parameters.any(|parameter| parameter.split('=').next() == Some(name))
         };
-        let Some(action) = asked.action() else { return Self::Other };
+        let Some(action) = routed.action() else { return Self::Other };
         match action {
             Action::Document | Action::Write if has("wait") => Self::Wait,
             Action::Document if has("at") => Self::Past,
@@ -74,8 +74,8 @@ pub struct Answering {
 
 impl Answering {
     /// A request that is complete now.
-    pub fn begin(request: &Request, asked: Asked<'_>) -> Self {
-        let kind = RequestKind::of(asked, request.query());
+    pub fn begin(request: &Request, routed: Routed<'_>) -> Self {
+        let kind = RequestKind::of(routed, request.query());
         Self { kind, begin: Instant::now() }
     }
 }
@@ -147,7 +147,7 @@ mod tests {
                 None => (target, None),
             };
             assert_eq!(
-                RequestKind::of(Asked::find(method, path), query),
+                RequestKind::of(Routed::find(method, path), query),
                 expected,
                 "{method} {target}"
             );
