@@ -23,16 +23,13 @@ mod writer;
 use crate::config::{ClientCommand, ClientOrder};
 use nodes::Nodes;
 
-pub use failure::CommandFailure;
+pub use failure::{CommandFailure, CommandResult};
 
 /// Runs a command. `tell` gets what a person should know meanwhile.
 ///
 /// # Errors
 /// Why it cannot be done.
-pub async fn run(
-    command: &ClientCommand,
-    tell: &mut dyn FnMut(&str),
-) -> Result<(), CommandFailure> {
+pub async fn run(command: &ClientCommand, tell: &mut dyn FnMut(&str)) -> CommandResult {
     let ClientCommand { nodes: remotes, order, timeout } = command;
     let mut nodes = Nodes::new(remotes, *timeout)?;
     match order {

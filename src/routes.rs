@@ -1,6 +1,7 @@
 //! From a request to its answer: what each path of the HTTP interface does.
 
 mod access;
+mod answer;
 mod client_name;
 mod cors;
 mod fate;
@@ -26,7 +27,6 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ use smol::future::FutureExt;
 use crate::clock::VectorClock;
 use crate::events::EventStreams;
 use crate::histogram::Histogram;
-use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
+use crate::http::{Body, Full, Gzips, InFlight, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstream, Downstreams};
 use crate::mesh::gossip::Gossip;
@@ -53,6 +53,7 @@ use primary::CommitStatus;
 use table::{Action, Routed};
 
 pub use access::Access;
+pub use answer::{Answer, Handler};
 pub use cors::Cors;
 pub use metrics::Requests;
 
@@ -82,40 +83,14 @@ pub struct Routes {
     pub stopping: Receiver<Infallible>,
 }
 
-/// How a request is answered.
-pub enum Answer<'a> {
-    /// With this response.
-    Response(Response),
-    /// With a response that takes time. It does not need the request.
-    Later(Later<'a>),
-    /// With this response. Then the connection is taken over, by a WebSocket or by a body without an end.
-    TakeOver(Response, Takeover),
-}
-
-/// A response that takes time.
-pub type Later<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
-
-impl From<Response> for Answer<'_> {
-    fn from(response: Response) -> Self {
-        Self::Response(response)
-    }
-}
-
-impl From<Problem> for Answer<'_> {
-    fn from(problem: Problem) -> Self {
-        Self::Response(problem.into())
-    }
-}
-
 impl From<Stopped> for Response {
     fn from(_: Stopped) -> Self {
         Response::problem(503, "the node is stopping")
     }
 }
 
-impl Routes {
-    /// Answers `request`, which came from the address `from`.
-    pub async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
+impl Handler for Routes {
+    async fn answer<'a>(&'a self, request: &Request, from: SocketAddr) -> Answer<'a> {
         let routed = Routed::of(request);
         let answering = Answering::begin(request, routed);
         let is_read = matches!(request.method(), "GET" | "HEAD");
@@ -173,12 +148,17 @@ impl Routes {
         answer
     }
 
-    /// The response with the headers that every answer to this request has.
-    pub fn complete(&self, request: &Request, mut response: Response) -> Response {
+    fn is_vital(&self, request: &Request) -> bool {
+        is_vital(request, Routed::of(request))
+    }
+
+    fn complete(&self, request: &Request, mut response: Response) -> Response {
         response.headers.extend(self.common_headers(request, Routed::of(request)));
         response
     }
+}
 
+impl Routes {
     fn common_headers(
         &self,
         request: &Request,
@@ -199,12 +179,6 @@ impl Routes {
             headers.push(("Vary", "Origin".into()));
         }
         headers
-    }
-
-    /// Whether the request is answered even if there are too many connections: health, metrics, and the streams
-    /// of other nodes.
-    pub fn is_vital(request: &Request) -> bool {
-        is_vital(request, Routed::of(request))
     }
 
     async fn dispatch<'a>(
@@ -353,6 +327,7 @@ impl Routes {
     }
 }
 
+/// Health, metrics and the streams of other nodes are vital.
 fn is_vital(request: &Request, routed: Routed<'_>) -> bool {
     match routed.action() {
         Some(Action::Health | Action::Metrics) => true,

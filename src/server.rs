@@ -32,8 +32,8 @@ use async_channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
 use smol::{Async, Executor, Task, Timer};
 
-use crate::http::{HttpError, Limits, Request, Response};
-use crate::routes::{Answer, Routes};
+use crate::http::{HttpError, Limits};
+use crate::routes::Handler;
 use crate::stream::{self, Refused, Security};
 
 use bodies::Bodies;
@@ -50,40 +50,6 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// How many connections above the limit are kept free for vital requests, and for telling all others that there
 /// are too many. Any more are just closed.
 const RESERVED: usize = 64;
-
-/// Answers the requests. It is a trait, so that the server can be tested without a node.
-pub trait Handler: Send + Sync + 'static {
-    /// The answer to one request from that address.
-    fn answer<'a>(
-        &'a self,
-        request: &Request,
-        from: SocketAddr,
-    ) -> impl Future<Output = Answer<'a>> + Send;
-
-    /// Whether the request is answered even if there are too many connections.
-    fn is_vital(&self, request: &Request) -> bool;
-
-    /// An answer that the server made, with the headers that every answer to this request has.
-    fn complete(&self, request: &Request, response: Response) -> Response;
-}
-
-impl Handler for Routes {
-    fn answer<'a>(
-        &'a self,
-        request: &Request,
-        from: SocketAddr,
-    ) -> impl Future<Output = Answer<'a>> + Send {
-        Routes::answer(self, request, from)
-    }
-
-    fn is_vital(&self, request: &Request) -> bool {
-        Routes::is_vital(request)
-    }
-
-    fn complete(&self, request: &Request, response: Response) -> Response {
-        Routes::complete(self, request, response)
-    }
-}
 
 /// Accepts connections until `shutdown` is closed, and answers their requests in tasks of `executor`. Returns
 /// when every connection has ended, or after three seconds.

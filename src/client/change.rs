@@ -1,6 +1,6 @@
 //! `set`, `merge`, `patch` and `remove`: one transaction.
 
-use super::failure::{CommandFailure, problem_kind};
+use super::failure::{CommandFailure, CommandResult, problem_kind};
 use super::input;
 use super::nodes::Nodes;
 use super::printing::print;
@@ -13,7 +13,7 @@ use crate::patch::{Operation, Patch, PointerBuf};
 pub const TRIES: usize = 10;
 
 /// Sends a transaction, and prints its name.
-pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailure> {
+pub async fn write(nodes: &mut Nodes, write: &Write) -> CommandResult {
     let Write { pointer, change, is_committed } = write;
     let mut writer = TransactionWriter::new();
     let is_committed = *is_committed;
@@ -51,7 +51,7 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> Result<(), CommandFailur
 }
 
 /// A pointer that the command line has checked.
-pub fn parsed(pointer: &str) -> Result<PointerBuf, CommandFailure> {
+pub fn parsed(pointer: &str) -> CommandResult<PointerBuf> {
     PointerBuf::parse(pointer.to_owned())
         .map_err(|_| CommandFailure::failed(format_args!("{pointer:?} is not a JSON Pointer")))
 }
@@ -65,7 +65,7 @@ async fn set(
     pointer: &str,
     value: Value,
     is_committed: bool,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let last = pointer.rsplit('/').next().unwrap_or_default();
     if last.is_empty() || !last.bytes().all(|byte| byte.is_ascii_digit()) {
         let body = text_of(Operation::Add { path: parsed(pointer)?, value });

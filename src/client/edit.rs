@@ -12,7 +12,7 @@ use async_signal::{Signal, Signals};
 use super::change::TRIES;
 use super::edit_patch::{EditPatch, edit_patch};
 use super::export;
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::input;
 use super::nodes::Nodes;
 use super::printing::{pretty, print};
@@ -29,7 +29,7 @@ pub async fn edit(
     pointer: &str,
     is_committed: bool,
     tell: &mut dyn FnMut(&str),
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let old = export::value(nodes, pointer).await?;
     let mut text = pretty(&old);
     text.push(b'\n');
@@ -70,7 +70,7 @@ async fn send(
     pointer: &str,
     EditPatch { patch, added }: &EditPatch,
     is_committed: bool,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let body = serde_json::to_vec(patch).expect("a patch always has a JSON text");
     for _ in 0..TRIES {
         let mut tag = None;
@@ -105,7 +105,7 @@ struct Edited {
 }
 
 impl Edited {
-    fn new(text: &[u8]) -> Result<Self, CommandFailure> {
+    fn new(text: &[u8]) -> CommandResult<Self> {
         let name = format!("patchmesh-{:08x}.json", fastrand::u32(..));
         let path = env::temp_dir().join(name);
         let mut options = OpenOptions::new();
@@ -117,7 +117,7 @@ impl Edited {
     }
 
     /// Runs the editor, and reads the file after it.
-    fn edit(&mut self) -> Result<Vec<u8>, CommandFailure> {
+    fn edit(&mut self) -> CommandResult<Vec<u8>> {
         let before = self.read()?;
         let status = self.run();
         let after = self.read()?;
@@ -144,7 +144,7 @@ impl Edited {
         shell.env_remove("PATCHMESH_TOKEN").status()
     }
 
-    fn read(&self) -> Result<Vec<u8>, CommandFailure> {
+    fn read(&self) -> CommandResult<Vec<u8>> {
         fs::read(&self.path).map_err(|error| self.failed(error))
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::nodes::{Nodes, PATIENCE};
 use super::printing::{Destination, formatted};
 use crate::config::{Exit, PrintForm};
@@ -16,7 +16,7 @@ pub async fn get(
     pointer: &str,
     is_committed: bool,
     form: PrintForm,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     copy(nodes, pointer, is_committed, form, &mut Destination::Standard).await
 }
 
@@ -27,7 +27,7 @@ pub async fn export(
     is_committed: bool,
     form: PrintForm,
     path: Option<&Path>,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let Some(path) = path else {
         return get(nodes, pointer, is_committed, form).await;
     };
@@ -37,12 +37,12 @@ pub async fn export(
 }
 
 /// The value of a part.
-pub async fn value(nodes: &mut Nodes, pointer: &str) -> Result<Value, CommandFailure> {
+pub async fn value(nodes: &mut Nodes, pointer: &str) -> CommandResult<Value> {
     tagged(nodes, pointer).await.map(|(value, _)| value)
 }
 
 /// The value of a part, and its ETag.
-pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String), CommandFailure> {
+pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> CommandResult<(Value, String)> {
     let head = nodes.open(&NodeRequest::get(&target(pointer, false))).await?;
     if head.status != 200 {
         return Err(nodes.refusal(head).await);
@@ -52,7 +52,7 @@ pub async fn tagged(nodes: &mut Nodes, pointer: &str) -> Result<(Value, String),
 }
 
 /// The value in a node's answer.
-async fn rest(node: &mut RemoteNode) -> Result<Value, CommandFailure> {
+async fn rest(node: &mut RemoteNode) -> CommandResult<Value> {
     let body = node.rest(PATIENCE).await;
     let body = body.map_err(|fault| CommandFailure::new(Exit::Unreachable, fault))?;
     serde_json::from_slice(&body).map_err(|error| {
@@ -76,7 +76,7 @@ async fn copy(
     is_committed: bool,
     form: PrintForm,
     output: &mut Destination<'_>,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let head = nodes.open(&NodeRequest::get(&target(pointer, is_committed))).await?;
     if head.status != 200 {
         return Err(nodes.refusal(head).await);

@@ -14,6 +14,9 @@ pub struct CommandFailure {
     pub text: String,
 }
 
+/// The result of a command, or of a step of it.
+pub type CommandResult<T = ()> = Result<T, CommandFailure>;
+
 impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

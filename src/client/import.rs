@@ -1,7 +1,7 @@
 //! `import`: a document of any size, in as many transactions as it takes.
 
 use super::change::parsed;
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::input;
 use super::nodes::Nodes;
 use super::printing::print;
@@ -21,7 +21,7 @@ pub async fn import(
     pointer: &str,
     input: &Input,
     is_committed: bool,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let value = input::read(input)?.value()?;
     let at = parsed(pointer)?;
     if value.depth() + at.count() > MAX_DEPTH {
@@ -61,7 +61,7 @@ pub async fn import(
 }
 
 /// Checks that a node can take a patch.
-fn check(patch: &str) -> Result<(), CommandFailure> {
+fn check(patch: &str) -> CommandResult {
     if patch.len() <= MAX_PAYLOAD_BYTES {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use crate::config::{Exit, Input};
 use crate::document::Value;
 use crate::patch;
@@ -22,7 +22,7 @@ pub struct Text {
 }
 
 /// Reads the whole input.
-pub fn read(input: &Input) -> Result<Text, CommandFailure> {
+pub fn read(input: &Input) -> CommandResult<Text> {
     let (bytes, from) = match input {
         Input::Text(text) => (Ok(text.as_bytes().to_vec()), "the value".to_owned()),
         Input::File(path) => (fs::read(path), path.display().to_string()),
@@ -41,12 +41,12 @@ pub fn read(input: &Input) -> Result<Text, CommandFailure> {
 impl Text {
     /// The JSON value in the text. Unlike a node, this refuses two members of one name: it is not known which
     /// is meant.
-    pub fn value(&self) -> Result<Value, CommandFailure> {
+    pub fn value(&self) -> CommandResult<Value> {
         value(&self.bytes).map_err(|why| self.failed(why))
     }
 
     /// The text, checked to be a JSON Patch.
-    pub fn patch(self) -> Result<Vec<u8>, CommandFailure> {
+    pub fn patch(self) -> CommandResult<Vec<u8>> {
         let text = str::from_utf8(&self.bytes).map_err(|error| self.failed(error))?;
         patch::parse(text).map_err(|error| self.failed(error))?;
         Ok(self.bytes)

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::{CommandFailure, problem_kind};
+use super::failure::{CommandFailure, CommandResult, problem_kind};
 use crate::backoff::Backoff;
 use crate::config::{Exit, Remote};
 use crate::remote::{AnswerHead, NodeAnswer, NodeFault, NodeRequest, RemoteNode, percent_encoded};
@@ -129,7 +129,7 @@ impl From<Unanswered> for CommandFailure {
 }
 
 impl Nodes {
-    pub fn new(remotes: &[Remote], timeout: Duration) -> Result<Self, CommandFailure> {
+    pub fn new(remotes: &[Remote], timeout: Duration) -> CommandResult<Self> {
         let nodes = remotes.iter().map(|remote| RemoteNode::new(remote.clone()));
         let nodes = nodes.collect::<Result<Vec<_>, _>>().map_err(CommandFailure::failed)?;
         debug_assert!(!nodes.is_empty(), "the command line names one at least");

@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use crate::config::PrintForm;
 use crate::document::Value;
 use crate::journal::NewFile;
 
 /// The result of printing: a break if the reader of standard output is gone. A command that only prints is done
 /// then.
-pub type Printed = Result<ControlFlow<()>, CommandFailure>;
+pub type Printed = CommandResult<ControlFlow<()>>;
 
 /// Prints bytes at once.
 pub fn print(bytes: &[u8]) -> Printed {
@@ -36,7 +36,7 @@ pub enum Destination<'a> {
 
 impl<'a> Destination<'a> {
     /// The destination at this path.
-    pub fn at(path: &'a Path) -> Result<Self, CommandFailure> {
+    pub fn at(path: &'a Path) -> CommandResult<Self> {
         let failed = |error| failed(path, error);
         let there = match fs::symlink_metadata(path) {
             Ok(there) => Some(there),
@@ -78,7 +78,7 @@ impl<'a> Destination<'a> {
     }
 
     /// Ends the writing: everything is written.
-    pub fn finish(self) -> Result<(), CommandFailure> {
+    pub fn finish(self) -> CommandResult {
         match self {
             Self::Standard => Ok(()),
             Self::New(new, path) => new.finish().map(drop).map_err(|error| failed(path, error)),

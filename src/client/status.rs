@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::nodes::{Nodes, PATIENCE, is_of_node, no_node};
 use super::printing::print;
 use crate::config::Exit;
@@ -76,7 +76,7 @@ struct NodeRow {
 }
 
 /// Prints how the nodes are.
-pub async fn status(nodes: Nodes, is_json: bool) -> Result<(), CommandFailure> {
+pub async fn status(nodes: Nodes, is_json: bool) -> CommandResult {
     let limit = nodes.timeout.min(PATIENCE);
     // All are asked at the same time; the rows are in the order of the command line.
     let tasks = nodes.into_each().into_iter().map(|node| smol::spawn(row(node, limit)));
@@ -142,19 +142,18 @@ async fn ask(
 
 /// A row as a line of JSON.
 fn object(row: &NodeRow) -> String {
-    let nothing = PeersBody::default();
     let NodeRow { address, shown, trouble, is_reached } = row;
     let known = shown.as_ref();
-    let PeersBody { upstreams, .. } = known.unwrap_or(&nothing);
+    let upstreams = known.map(|shown| &*shown.upstreams);
     let object = json!({
         "node": address,
         "reached": is_reached,
         "name": known.map(|shown| &shown.source),
         "transactions": known.map(|shown| shown.length),
         "hash": known.and_then(|shown| shown.hash.as_ref()).map(|hash| &hash.state),
-        "peers": known.map(|_| upstreams.len()),
-        "connected": known.map(|_| connected(upstreams)),
-        "lag": known.map(|_| lag(upstreams)),
+        "peers": upstreams.map(<[_]>::len),
+        "connected": upstreams.map(connected),
+        "lag": upstreams.map(lag),
         "commit_age_ms": known.and_then(|shown| shown.commit.as_ref()).map(|commit| commit.age_ms),
         "trouble": trouble,
     });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use smol::Timer;
 
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, is_of_node, no_node, node_wait};
 use crate::backoff::Backoff;
 use crate::config::Exit;
@@ -20,7 +20,7 @@ pub async fn wait(
     nodes: Nodes,
     transaction: Option<(&str, u64)>,
     is_committed: bool,
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let deadline = Instant::now() + nodes.timeout;
     let transaction = transaction.map(|(source, id)| (source.to_owned(), id));
     let waits = nodes.into_each().into_iter().map(|node| {
@@ -51,7 +51,7 @@ impl AwaitedNode {
         mut self,
         transaction: Option<(String, u64)>,
         is_committed: bool,
-    ) -> Result<(), CommandFailure> {
+    ) -> CommandResult {
         self.answer("/healthz/ready").await?;
         match transaction {
             Some((source, id)) => self.transaction(&source, id, is_committed).await,
@@ -69,7 +69,7 @@ impl AwaitedNode {
     }
 
     /// The vector clock of the node: for each source the next Id.
-    async fn clock(&mut self) -> Result<BTreeMap<String, u64>, CommandFailure> {
+    async fn clock(&mut self) -> CommandResult<BTreeMap<String, u64>> {
         let answer = self.answer("/vclock").await?;
         let address = self.node.address();
         answer
@@ -78,12 +78,7 @@ impl AwaitedNode {
     }
 
     /// Waits until the node has a transaction, or knows that it is final.
-    async fn transaction(
-        &mut self,
-        source: &str,
-        id: u64,
-        is_committed: bool,
-    ) -> Result<(), CommandFailure> {
+    async fn transaction(&mut self, source: &str, id: u64, is_committed: bool) -> CommandResult {
         let encoded = percent_encoded(source);
         let at = if is_committed { "&at=committed" } else { "" };
         loop {
@@ -116,7 +111,7 @@ impl AwaitedNode {
     }
 
     /// Asks until the answer is 200.
-    async fn answer(&mut self, target: &str) -> Result<NodeAnswer, CommandFailure> {
+    async fn answer(&mut self, target: &str) -> CommandResult<NodeAnswer> {
         loop {
             match self.once(&NodeRequest::get(target), PATIENCE).await? {
                 Ok(answer) => return Ok(answer),
@@ -130,7 +125,7 @@ impl AwaitedNode {
         &mut self,
         request: &NodeRequest<'_>,
         patience: Duration,
-    ) -> Result<Result<NodeAnswer, CommandFailure>, CommandFailure> {
+    ) -> CommandResult<Result<NodeAnswer, CommandFailure>> {
         let patience = patience.min(self.left());
         let answer = match self.node.request(request, patience).await {
             Ok(answer) if !is_of_node(request, &answer.head) => {
@@ -153,7 +148,7 @@ impl AwaitedNode {
     }
 
     /// Waits before the next try, unless the time is over.
-    async fn pause(&mut self, failure: CommandFailure) -> Result<(), CommandFailure> {
+    async fn pause(&mut self, failure: CommandFailure) -> CommandResult {
         let wait = self.backoff.after(Duration::ZERO, fastrand::f64());
         if wait + LEAST_PATIENCE >= self.left() {
             return Err(failure);

@@ -11,7 +11,7 @@ use smol::future::FutureExt;
 
 use super::event_reader::{EventReader, ReceivedEvent};
 use super::export::target;
-use super::failure::CommandFailure;
+use super::failure::CommandResult;
 use super::nodes::Nodes;
 use super::printing::{Printed, formatted, print};
 use crate::backoff::Backoff;
@@ -28,7 +28,7 @@ pub async fn watch(
     pointer: &str,
     form: PrintForm,
     tell: &mut dyn FnMut(&str),
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let unread = async {
         smol::unblock(hang_up).await;
         Ok(())
@@ -41,7 +41,7 @@ async fn watch_on(
     pointer: &str,
     form: PrintForm,
     tell: &mut dyn FnMut(&str),
-) -> Result<(), CommandFailure> {
+) -> CommandResult {
     let target = target(pointer, false);
     let (mut view, mut backoff) = (WatchedPart::default(), Backoff::default());
     loop {
@@ -88,7 +88,7 @@ async fn follow(
     node: &mut RemoteNode,
     view: &mut WatchedPart,
     show: &mut dyn FnMut(Option<&Document>) -> Printed,
-) -> Result<ControlFlow<(), Ended>, CommandFailure> {
+) -> CommandResult<ControlFlow<(), Ended>> {
     let mut events = EventReader::default();
     let mut has_come = false;
     let why = 'stream: loop {

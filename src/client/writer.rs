@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::export::target;
-use super::failure::CommandFailure;
+use super::failure::{CommandFailure, CommandResult};
 use super::nodes::{Earlier, KnownEffect, Nodes, PATIENCE, Unanswered, node_wait};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::remote::{NodeAnswer, NodeRequest};
@@ -69,11 +69,7 @@ impl TransactionWriter {
     ///
     /// # Errors
     /// If it does not apply, or its outcome is not known in time.
-    pub async fn write(
-        &mut self,
-        nodes: &mut Nodes,
-        request: WriteRequest<'_>,
-    ) -> Result<(), CommandFailure> {
+    pub async fn write(&mut self, nodes: &mut Nodes, request: WriteRequest<'_>) -> CommandResult {
         let answer = self.send(nodes, request).await?;
         match answer.head.status {
             200..=299 => Ok(()),
@@ -86,7 +82,7 @@ impl TransactionWriter {
         &mut self,
         nodes: &mut Nodes,
         request: WriteRequest<'_>,
-    ) -> Result<NodeAnswer, CommandFailure> {
+    ) -> CommandResult<NodeAnswer> {
         let WriteRequest { pointer, media_type, body, is_committed, condition } = request;
         if body.len() > MAX_PAYLOAD_BYTES {
             return Err(CommandFailure::failed(format_args!(

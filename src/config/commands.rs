@@ -2,7 +2,8 @@
 
 use super::flags::*;
 use super::interpret;
-use super::rows::{Argument, CommandEntry, Count, Exit, Flag, ValueEntry, ValueKind};
+use super::rows::ValueKind::{self, Directory, File, Text, Words};
+use super::rows::{Argument, CommandEntry, Count, Exit, Flag, ValueEntry};
 
 /// All commands. The first one has no name: it runs a node.
 pub static COMMANDS: &[&CommandEntry] = &[
@@ -28,42 +29,28 @@ const fn argument(
     Argument { value: ValueEntry { name, kind }, count, help }
 }
 
-const NODE: Argument = argument(
-    "URL",
-    ValueKind::Text,
-    Count::One,
-    "a node, http://host:port or host:port; more after commas",
-);
+const NODE: Argument =
+    argument("URL", Text, Count::One, "a node, http://host:port or host:port; more after commas");
 
-const NODES: Argument = argument(
-    "URL",
-    ValueKind::Text,
-    Count::Some,
-    "a node, http://host:port or host:port; any number",
-);
+const NODES: Argument =
+    argument("URL", Text, Count::Some, "a node, http://host:port or host:port; any number");
 
-const RUNNING: Argument =
-    argument("URL", ValueKind::Text, Count::One, "a node, as http://127.0.0.1:8080");
+const RUNNING: Argument = argument("URL", Text, Count::One, "a node, as http://127.0.0.1:8080");
 
-const POINTER: Argument = argument(
-    "POINTER",
-    ValueKind::Text,
-    Count::One,
-    "a JSON Pointer, as /list/0; \"\" is the document",
-);
+const POINTER: Argument =
+    argument("POINTER", Text, Count::One, "a JSON Pointer, as /list/0; \"\" is the document");
 
 const PART: Argument = argument(
     "POINTER",
-    ValueKind::Text,
+    Text,
     Count::Optional,
     "a JSON Pointer, as /list/0 [default: the document]",
 );
 
 const VALUE: Argument =
-    argument("VALUE", ValueKind::File, Count::One, "JSON, FILE, @FILE, or - for standard input");
+    argument("VALUE", File, Count::One, "JSON, FILE, @FILE, or - for standard input");
 
-const DIR: Argument =
-    argument("DIR", ValueKind::Directory, Count::One, "a data directory that no node uses");
+const DIR: Argument = argument("DIR", Directory, Count::One, "a data directory that no node uses");
 
 /// The exit statuses of commands that only read.
 const OF_READS: &[Exit] = &[Exit::Failed, Exit::NotFound, Exit::Unreachable];
@@ -81,13 +68,8 @@ pub static RUN: CommandEntry = CommandEntry {
            arguments of their own. Two nodes name each other; in larger meshes any connected shape will do. SIGINT \
            and SIGTERM end a node in order.",
     arguments: &[
-        argument(
-            "ADDRESS",
-            ValueKind::Text,
-            Count::One,
-            "host:port to listen on; port 0 takes a free one",
-        ),
-        argument("PEER", ValueKind::Text, Count::Any, "host:port of a node to receive from"),
+        argument("ADDRESS", Text, Count::One, "host:port to listen on; port 0 takes a free one"),
+        argument("PEER", Text, Count::Any, "host:port of a node to receive from"),
     ],
     flags: &[
         &[&SOURCE, &DATA, &PRIMARY, &KEEP, &HORIZON],
@@ -186,7 +168,7 @@ static IMPORT: CommandEntry = CommandEntry {
     arguments: &[
         NODE,
         POINTER,
-        argument("FILE", ValueKind::File, Count::One, "JSON, or - for standard input"),
+        argument("FILE", File, Count::One, "JSON, or - for standard input"),
     ],
     flags: &[&[&COMMITTED, &TIMEOUT], REACH],
     exits: OF_WRITES,
@@ -201,7 +183,7 @@ static EXPORT: CommandEntry = CommandEntry {
     arguments: &[
         NODE,
         PART,
-        argument("FILE", ValueKind::File, Count::Optional, "a file [default: -, standard output]"),
+        argument("FILE", File, Count::Optional, "a file [default: -, standard output]"),
     ],
     flags: &[&[&COMMITTED, &PRETTY, &TIMEOUT], REACH],
     exits: OF_READS,
@@ -240,17 +222,12 @@ static PEERS: CommandEntry = CommandEntry {
     arguments: &[
         argument(
             "list|add|remove",
-            ValueKind::Words(&["list", "add", "remove"]),
+            Words(&["list", "add", "remove"]),
             Count::One,
             "what is to be done",
         ),
         RUNNING,
-        argument(
-            "PEER",
-            ValueKind::Text,
-            Count::Optional,
-            "host:port of the peer to add or remove",
-        ),
+        argument("PEER", Text, Count::Optional, "host:port of the peer to add or remove"),
     ],
     flags: &[REACH],
     exits: &[Exit::Failed],
@@ -277,11 +254,11 @@ static BACKUP: CommandEntry = CommandEntry {
     arguments: &[
         argument(
             "DIR|URL",
-            ValueKind::Directory,
+            Directory,
             Count::One,
             "a data directory that no node uses, or a running node",
         ),
-        argument("FILE", ValueKind::File, Count::One, "a new file, or - for standard output"),
+        argument("FILE", File, Count::One, "a new file, or - for standard output"),
     ],
     flags: &[REACH],
     exits: &[Exit::Failed],
@@ -294,8 +271,8 @@ static RESTORE: CommandEntry = CommandEntry {
     summary: "make a data directory of a backup",
     more: "Its source has a new life.",
     arguments: &[
-        argument("FILE", ValueKind::File, Count::One, "a backup, or - for standard input"),
-        argument("DIR", ValueKind::Directory, Count::One, "a directory without a journal"),
+        argument("FILE", File, Count::One, "a backup, or - for standard input"),
+        argument("DIR", Directory, Count::One, "a directory without a journal"),
     ],
     flags: &[&[&SOURCE]],
     exits: &[Exit::Failed],

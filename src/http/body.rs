@@ -151,12 +151,6 @@ impl From<&'static str> for Body {
     }
 }
 
-impl From<&'static [u8]> for Body {
-    fn from(bytes: &'static [u8]) -> Self {
-        Body::Static(bytes)
-    }
-}
-
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Body::Owned(text.into_bytes())
@@ -172,11 +166,5 @@ impl From<Vec<u8>> for Body {
 impl From<Arc<[u8]>> for Body {
     fn from(bytes: Arc<[u8]>) -> Self {
         Body::Shared(bytes)
-    }
-}
-
-impl From<Arc<str>> for Body {
-    fn from(text: Arc<str>) -> Self {
-        Body::Shared(text.into())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::http::{Body, Response};
+use crate::http::Response;
 
 const PAGE: &str = include_str!("../../index.html");
 const CLIENT: &str = include_str!("../../client.js");
@@ -27,7 +27,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 /// The debug page.
 pub fn response() -> Response {
     Response::new(200)
-        .with_body("text/html; charset=utf-8", Body::Static(PAGE.as_bytes()))
+        .with_body("text/html; charset=utf-8", PAGE)
         .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
         .with_header("Referrer-Policy", "no-referrer")
         .with_header("Cache-Control", "no-cache")
@@ -45,7 +45,7 @@ pub fn description() -> Response {
 
 fn tagged(content_type: &'static str, text: &'static str, tag: &'static str) -> Response {
     Response::new(200)
-        .with_body(content_type, Body::Static(text.as_bytes()))
+        .with_body(content_type, text)
         .with_header("ETag", tag)
         .with_header("Cache-Control", "no-cache")
 }

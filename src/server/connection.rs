@@ -12,7 +12,6 @@ use async_channel::{Receiver, Recv};
 use smol::future;
 use smol::io::{AsyncRead, AsyncWrite};
 
-use super::Handler;
 use super::alarm::Alarm;
 use super::bodies::{Bodies, Held};
 use super::connection_end::ConnectionEnd;
@@ -20,7 +19,7 @@ use crate::http::{
     Body, BodyPieces, CONTINUE, DateCache, Decoded, Decoder, Delivery, HttpError, HttpVersion,
     Limits, Phase, ReadBuffer, Request, Response,
 };
-use crate::routes::Answer;
+use crate::routes::{Answer, Handler};
 use crate::stream::{Stream, Takeover};
 
 /// Answers to pipelined requests are gathered up to this size before they are written.

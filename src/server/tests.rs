@@ -10,7 +10,8 @@ use std::time::Instant;
 use smol::Task;
 
 use super::*;
-use crate::http::{Body, Response};
+use crate::http::{Body, Request, Response};
+use crate::routes::Answer;
 
 /// More than a socket's buffers hold.
 static LARGE: LazyLock<Arc<[u8]>> = LazyLock::new(|| vec![b'x'; 32 << 20].into());
