@@ -23,7 +23,7 @@ mod writer;
 use crate::config::{ClientCommand, ClientOrder};
 use nodes::Nodes;
 
-pub use failure::{CommandFailure, CommandResult};
+pub use failure::CommandResult;
 
 /// Runs a command. `tell` gets what a person should know meanwhile.
 ///
