@@ -137,7 +137,10 @@ pub fn elements(extent: Extent) -> Vec<Row> {
                 let insert =
                     || places.iter().for_each(|at| array.insert_element(*at, 7_u64.into()));
                 let taken = time(insert) / by;
-                places.iter().rev().for_each(|at| drop(array.remove_element(*at)));
+                places
+                    .iter()
+                    .rev()
+                    .for_each(|at| assert!(array.take_element(*at, &mut Value::default())));
                 taken
             },
             || {
@@ -155,7 +158,9 @@ pub fn elements(extent: Extent) -> Vec<Row> {
             1000.0,
         ));
         let nanos = median((0..extent.rounds()).map(|_| {
-            let remove = || places.iter().for_each(|at| drop(array.remove_element(*at)));
+            let remove = || {
+                places.iter().for_each(|at| assert!(array.take_element(*at, &mut Value::default())))
+            };
             let taken = time(remove) / by;
             places.iter().rev().for_each(|at| array.insert_element(*at, 7_u64.into()));
             taken

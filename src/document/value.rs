@@ -452,13 +452,6 @@ impl Value {
         true
     }
 
-    /// Removes an element from an array, if it is there.
-    #[cfg(feature = "internals")]
-    pub fn remove_element(&mut self, index: usize) -> Option<Value> {
-        let mut taken = Value::default();
-        self.take_element(index, &mut taken).then_some(taken)
-    }
-
     /// Removes an element from an array, and puts it into `taken`. Returns whether it was there.
     pub fn take_element(&mut self, index: usize, taken: &mut Value) -> bool {
         match &mut self.0 {
