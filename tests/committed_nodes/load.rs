@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::client::Wire;
-use crate::harness::{PlainNode, Scratch, Visit};
+use crate::harness::{PlainNode, Scratch, Visit, wait_for};
 use crate::mesh::{Member, wait_until_folded};
 
 /// What a primary has at one moment.
@@ -73,14 +73,16 @@ fn nodes_come_and_go(duration: Duration) {
     }
     let most = |sizes: &[Size], of: fn(&Size) -> u64| sizes.iter().map(of).max().unwrap();
     let (early, late) = sizes.split_at(settled);
-    let disk = |size: &Size| size.disk_bytes;
-    let (before, after) = (most(early, disk), most(late, disk));
-    assert!(after < 2 * before, "the directory grows: {before} to {after}");
     let resident = |size: &Size| size.resident_bytes;
     let (before, after) = (most(early, resident), most(late, resident));
     assert!(after < before + (8 << 20), "memory grows: {before} to {after}");
     // What the guests wrote may have gone with them.
     wait_until_folded(primary.node(), u64::from(written) / 2 * 9 / 10);
+    // How much there is at one moment depends on how fast the machine is. What is folded goes in the end.
+    let few_bytes = (2 << 20) + u64::from(written) * 1000 / 5;
+    wait_for(format!("the directory to have less than {few_bytes} bytes"), || {
+        (primary.bytes() < few_bytes).then_some(())
+    });
     // All stays so over a restart.
     primary.kill();
     primary.verify();
