@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_channel::{Receiver, Sender};
@@ -14,7 +14,7 @@ use smol::Executor;
 
 use crate::config::{self, Command};
 use crate::document::Value;
-use crate::manager::{self, Outcome};
+use crate::manager::{self, Outcome, Published};
 use crate::node;
 use crate::patch::{PatchError, Pointer, find};
 use crate::transaction::MAX_PAYLOAD_BYTES;
@@ -73,12 +73,13 @@ impl From<manager::Stopped> for Error {
     }
 }
 
-/// A node that runs, on threads of its own. It stops in order if this is dropped.
+/// A node that runs, on threads of its own. It logs by the crate `log`, and reads a file of tokens once. To drop it
+/// is to [stop](Self::stop) it.
 #[derive(Debug)]
 pub struct Node {
     addresses: String,
     handle: Handle,
-    /// Dropped, it stops the node.
+    /// Closed, it stops the node.
     stop: Option<Sender<Infallible>>,
     runs: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -86,42 +87,15 @@ pub struct Node {
 impl Node {
     /// Starts a node. Returns when it listens and has read its data directory back.
     ///
+    /// If the system limits the size of files, the signal SIGXFSZ has to be ignored, as the command does: else it
+    /// ends the process when the journal reaches the limit.
+    ///
     /// # Errors
     /// [`Error::Node`] if it cannot listen, or a file or its directory cannot be used.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let Config(config) = config;
-        let threads = config.threads;
         let (stop, shutdown) = async_channel::bounded(1);
         let (begun, begins) = async_channel::bounded(1);
-        let run = move || {
-            let executor = Arc::new(Executor::new());
-            let (end, ended) = async_channel::bounded::<Infallible>(1);
-            let helpers = (1..threads).map(|number| {
-                let (executor, ended) = (executor.clone(), ended.clone());
-                thread(number, move || smol::block_on(executor.run(closed(&ended))))
-            });
-            let helpers: Vec<_> = helpers.collect::<Result<_, _>>()?;
-            let result = smol::block_on(executor.run(async {
-                let node = match node::Node::bind(config, fastrand::u64(..)).await {
-                    Ok(node) => node,
-                    Err(error) => return Err(Error::Node(error.to_string())),
-                };
-                // If nobody waits for it any more, it stops at once.
-                let handle = Handle::of(node.handle().clone());
-                begun.send((node.addresses(), handle.clone())).await.ok();
-                drop(begun);
-                let ended = node.run(&executor, shutdown).await;
-                handle.let_go();
-                ended.map_err(|error| Error::Node(error.to_string()))
-            }));
-            drop(end);
-            for helper in helpers {
-                // A panic is one of a task, whose connection has ended.
-                helper.join().ok();
-            }
-            result
-        };
-        let runs = thread(0, run)?;
+        let runs = thread(0, move || run(config.0, begun, shutdown))?;
         match begins.recv_blocking() {
             Ok((addresses, handle)) => {
                 Ok(Self { addresses, handle, stop: Some(stop), runs: Some(runs) })
@@ -140,26 +114,65 @@ impl Node {
         self.handle.clone()
     }
 
-    /// Stops it, and waits until its journal is closed: requests that are under way are answered, streams end.
-    /// Handles show what it had last, and write no more.
+    /// Stops it, and waits until its journal is closed, some seconds at most: no new requests and writes, those
+    /// that are under way answered, streams ended. Handles show what it had last.
     ///
     /// # Errors
     /// [`Error::Node`] if it had to end before, for example since its disk failed.
     pub fn stop(mut self) -> Result<(), Error> {
-        self.begin_to_stop();
-        self.runs.take().map_or(Ok(()), joined)
+        self.end()
     }
 
-    fn begin_to_stop(&mut self) {
-        self.handle.let_go();
+    fn end(&mut self) -> Result<(), Error> {
+        self.handle.refuse_writes();
         self.stop = None;
+        self.runs.take().map_or(Ok(()), joined)
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.begin_to_stop();
+        if let Err(error) = self.end() {
+            log::error!("the node within this program has ended: {error}");
+        }
     }
+}
+
+/// Runs a node, tells when it has `begun`, and stops it when `shutdown` is closed.
+fn run(
+    config: config::Config,
+    begun: Sender<(String, Handle)>,
+    shutdown: Receiver<Infallible>,
+) -> Result<(), Error> {
+    let threads = config.threads;
+    let executor = Arc::new(Executor::new());
+    let (end, ended) = async_channel::bounded::<Infallible>(1);
+    let helpers = (1..threads).map(|number| {
+        let (executor, ended) = (executor.clone(), ended.clone());
+        thread(number, move || smol::block_on(executor.run(closed(&ended))))
+    });
+    let helpers: Vec<_> = helpers.collect::<Result<_, _>>()?;
+    let node = {
+        let executor = executor.clone();
+        async move {
+            let node = node::Node::bind(config, fastrand::u64(..)).await;
+            let node = node.map_err(|error| Error::Node(error.to_string()))?;
+            let handle = Handle::of(node.handle(), executor.clone());
+            // If nobody waits for it any more, it stops at once.
+            begun.send((node.addresses(), handle.clone())).await.ok();
+            drop(begun);
+            let ended = node.run(&executor, shutdown).await;
+            handle.refuse_writes();
+            ended.map_err(|error| Error::Node(error.to_string()))
+        }
+    };
+    let result = smol::block_on(executor.run(executor.spawn(node)));
+    drop(end);
+    for helper in helpers {
+        // A panic is one of a task, whose connection has ended.
+        helper.join().ok();
+    }
+    result
 }
 
 fn thread<T: Send + 'static>(
@@ -181,50 +194,50 @@ async fn closed(channel: &Receiver<Infallible>) {
 
 /// By which a node in the same program is written to and read. Cheap to clone.
 #[derive(Clone)]
-pub struct Handle(Arc<RwLock<Reach>>);
+pub struct Handle {
+    published: Arc<Published>,
+    /// None from the moment on when the node begins to stop: it ends when nobody holds its manager any more.
+    writer: Arc<RwLock<Option<Writer>>>,
+}
 
-/// What a handle reaches.
-enum Reach {
-    Running(manager::Handle),
-    /// What the node had last.
-    Stopped(Document),
+/// By which writes reach the node.
+#[derive(Clone)]
+struct Writer {
+    manager: manager::Handle,
+    executor: Arc<Executor<'static>>,
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.reach() {
-            Reach::Running(handle) => write!(f, "Handle({})", handle.source()),
-            Reach::Stopped(_) => f.write_str("Handle(stopped)"),
+        match self.writer() {
+            Some(writer) => write!(f, "Handle({})", writer.manager.source()),
+            None => f.write_str("Handle(stopped)"),
         }
     }
 }
 
 impl Handle {
-    fn of(handle: manager::Handle) -> Self {
-        Self(Arc::new(RwLock::new(Reach::Running(handle))))
+    fn of(manager: &manager::Handle, executor: Arc<Executor<'static>>) -> Self {
+        let writer = Writer { manager: manager.clone(), executor };
+        Self { published: manager.published(), writer: Arc::new(RwLock::new(Some(writer))) }
     }
 
-    fn reach(&self) -> RwLockReadGuard<'_, Reach> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self) -> Option<Writer> {
+        self.writer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps the document only: the node ends when nobody holds its manager any more.
-    fn let_go(&self) {
-        let document = self.document();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Reach::Stopped(document);
+    fn refuse_writes(&self) {
+        *self.writer.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The document as it is now. It stays as it is, whatever is written later.
     pub fn document(&self) -> Document {
-        match &*self.reach() {
-            Reach::Running(handle) => Document(handle.state().document().root().clone()),
-            Reach::Stopped(document) => document.clone(),
-        }
+        Document(self.published.state().document().root().clone())
     }
 
     /// Applies a JSON Patch (RFC 6902), a text of at most 1 MiB, whole or not at all. When this returns it is in the
     /// journal, in [`document`](Self::document), and on its way to the peers. Gives the transaction's name, as
-    /// `SOURCE/ID`.
+    /// `SOURCE/ID`. Once it was polled the write goes on, whether or not it is polled again.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unavailable`] or [`Error::Stopped`].
@@ -235,11 +248,20 @@ impl Handle {
                 format!("a patch has at most {MAX_PAYLOAD_BYTES} bytes, this one has {bytes}");
             return Err(Error::Refused(why));
         }
-        let handle = match &*self.reach() {
-            Reach::Running(handle) => handle.clone(),
-            Reach::Stopped(_) => return Err(Error::Stopped),
+        let Writer { manager, executor } = self.writer().ok_or(Error::Stopped)?;
+        let patch = patch.to_owned();
+        // A task of the node, since it may hold what other writes wait for: a future that its caller keeps and does
+        // not poll would hold that for ever.
+        let (reply, answer) = async_channel::bounded(1);
+        let create = async move {
+            let outcome = manager.create(&patch, None).await;
+            drop(manager);
+            // Nobody may wait for it any more.
+            reply.try_send(outcome).ok();
         };
-        match handle.create(patch, None).await? {
+        executor.spawn(create).detach();
+        drop(executor);
+        match answer.recv().await.map_err(|_| Error::Stopped)?? {
             Ok(Outcome::Accepted(record)) => {
                 let (source, id) = record.name();
                 Ok(format!("{source}/{id}"))
@@ -259,14 +281,10 @@ impl Handle {
         }
     }
 
-    /// A channel that has something in it if transactions have come, from here or from peers, since it was last
-    /// emptied. It is closed when the node stops.
+    /// A channel that has an item if transactions have come, from here or from peers, since it was last emptied, and
+    /// at first. It is closed when the node has stopped.
     pub fn subscribe(&self) -> Receiver<()> {
-        match &*self.reach() {
-            Reach::Running(handle) => handle.subscribe(),
-            // The other end is dropped at once.
-            Reach::Stopped(_) => async_channel::bounded(1).1,
-        }
+        self.published.subscribe()
     }
 }
 

@@ -66,7 +66,7 @@ pub use primary::{Hearing, Promotion};
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::Representation;
 pub use shares::Lag;
-pub use state::{Edition, LastCommit, Reading, SkippedPage, Standing, State};
+pub use state::{Edition, LastCommit, Published, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
 /// How many events wait for the manager before their senders wait too.

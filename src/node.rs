@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// Whether it listens beyond this machine and lets everyone in.
-    pub fn is_open_to_all(&self) -> bool {
+    fn is_open_to_all(&self) -> bool {
         let mut addresses = self.listeners.addresses().iter();
         addresses.any(|address| !address.ip().is_loopback())
             && self.tokens.are_none()
@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// Whether the pages of all web sites may do all that a browser on this machine, or near it, can reach.
-    pub fn is_open_to_all_pages(&self) -> bool {
+    fn is_open_to_all_pages(&self) -> bool {
         self.config.origins == Origins::All && self.tokens.are_none()
     }
 
@@ -151,16 +151,43 @@ impl Node {
     }
 
     /// Whether it has peers, and tokens of which none is for them.
-    pub fn lacks_token_of_peers(&self) -> bool {
+    fn lacks_token_of_peers(&self) -> bool {
         let has_peers = !self.membership.current().is_empty();
         has_peers && !self.tokens.are_none() && self.tokens.of_peers().is_none()
     }
 
     /// The peers that are dialed without TLS though this node has a certificate.
-    pub fn open_peers(&self) -> Vec<String> {
+    fn open_peers(&self) -> Vec<String> {
         let mut peers = self.membership.current().to_vec();
         peers.retain(|peer| self.listeners.security().is_tls() && !peer.is_tls);
         peers.iter().map(Peer::to_string).collect()
+    }
+
+    /// Warns of what its operator may not have meant.
+    fn warn_if_open(&self) {
+        if self.is_open_to_all() {
+            log::warn!(
+                "everyone who reaches {} can read and write the document: no --token was given, nor a --token-file",
+                self.addresses()
+            );
+        }
+        if self.is_open_to_all_pages() {
+            log::warn!(
+                "every web page that a browser opens which reaches {} can read and write the document, and add \
+             peers: --allow-origin is *, and no --token was given, nor a --token-file",
+                self.addresses()
+            );
+        }
+        if self.lacks_token_of_peers() {
+            log::warn!("peers are shown no token: none in the file of tokens has the right peer");
+        }
+        let open_peers = self.open_peers();
+        if !open_peers.is_empty() {
+            log::warn!(
+                "what goes to and from {} is not kept from others: name peers that speak TLS by wss://",
+                open_peers.join(", ")
+            );
+        }
     }
 
     /// Answers, dials and replicates by tasks of `executor` until `shutdown` closes, and then ends in
@@ -173,6 +200,7 @@ impl Node {
         executor: &Executor<'_>,
         shutdown: Receiver<Infallible>,
     ) -> io::Result<()> {
+        self.warn_if_open();
         let Self { config, listeners, manager, handle, membership, tokens } = self;
         let security = listeners.security().clone();
         let listening: Vec<_> = listeners.addresses().iter().map(SocketAddr::ip).collect();

@@ -76,9 +76,58 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     let node = start(&arguments);
     assert_eq!(node.handle().document().to_string(), r#"{"a":1}"#);
     // To drop it stops it too, and lets others have the directory.
-    let news = node.handle().subscribe();
     drop(node);
-    smol::block_on(async { while news.recv().await.is_ok() {} });
+    start(&arguments).stop().unwrap();
+}
+
+#[test]
+fn a_write_that_nobody_waits_for_holds_up_nobody() {
+    let path = directory("held");
+    let node = start(&["127.0.0.1:0", "--data", path.to_str().unwrap()]);
+    let handle = node.handle();
+    // More than the inbox takes.
+    let add = |number: u32| format!(r#"[{{"op":"add","path":"/{number}","value":1}}]"#);
+    let patches: Vec<_> = (0..5000).map(add).collect();
+    let mut held: Vec<_> = patches.iter().map(|patch| Box::pin(handle.patch(patch))).collect();
+    for write in &mut held {
+        assert!(smol::block_on(smol::future::poll_once(write)).is_none(), "it takes a turn");
+    }
+    let begin = Instant::now();
+    patch(&handle, r#"[{"op":"add","path":"/last","value":1}]"#).unwrap();
+    node.stop().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(9), "nor does it hold up the end");
+    assert!(handle.document().part("/last").is_some());
+}
+
+#[test]
+fn a_handle_shows_what_the_node_had_last() {
+    let path = directory("last");
+    let node = start(&["127.0.0.1:0", "--data", path.to_str().unwrap()]);
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let handle = node.handle();
+            std::thread::spawn(move || {
+                let write = |number: u32| {
+                    let add = format!(r#"[{{"op":"add","path":"/{writer}","value":{number}}}]"#);
+                    patch(&handle, &add)
+                };
+                (1..).take_while(|number| write(*number).is_ok()).last()
+            })
+        })
+        .collect();
+    let handle = node.handle();
+    let news = handle.subscribe();
+    smol::block_on(async {
+        while (0..8).any(|writer| handle.document().part(&format!("/{writer}")).is_none()) {
+            news.recv().await.unwrap();
+        }
+    });
+    node.stop().unwrap();
+    for (writer, last) in writers.into_iter().enumerate() {
+        let last = last.join().unwrap().unwrap().to_string();
+        let shown = handle.document().part(&format!("/{writer}")).unwrap().to_string();
+        assert_eq!(shown, last, "what was acknowledged is shown");
+    }
 }
 
 #[test]

@@ -116,6 +116,11 @@ impl Handle {
         &self.durations
     }
 
+    /// What the manager publishes, for readers that outlive it.
+    pub fn published(&self) -> Arc<Published> {
+        self.published.clone()
+    }
+
     /// What the node has, as the manager has last published it. That an acknowledged transaction is in it
     /// holds from its answer on.
     pub fn state(&self) -> Arc<State> {

@@ -396,7 +396,7 @@ impl AsRef<Version> for State {
     }
 }
 
-/// Where the last state is, and who waits for the next one.
+/// Where the last state is, and who waits for the next one. To hold it does not keep the manager from ending.
 pub struct Published {
     state: RwLock<Arc<State>>,
     /// Whether it has been read since the manager last looked.

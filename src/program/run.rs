@@ -49,7 +49,7 @@ async fn run_node(config: Config) -> ExitCode {
         Some(Err(error)) => return fail(error),
         None => return ExitCode::SUCCESS,
     };
-    print_start(&node);
+    print_as_log(&node.to_string());
     // It ends with the process.
     let _reading = EXECUTOR.spawn(read_tokens(hangups, node.tokens().clone()));
     let (stop, shutdown) = async_channel::bounded(1);
@@ -84,33 +84,5 @@ async fn read_tokens(mut hangups: Signals, tokens: Tokens) {
                 "SIGHUP: {file}: {error}; the tokens that were read before are those that count"
             ),
         }
-    }
-}
-
-/// Says that it runs, and what whoever started it may not have meant.
-fn print_start(node: &Node) {
-    print_as_log(&node.to_string());
-    if node.is_open_to_all() {
-        log::warn!(
-            "everyone who reaches {} can read and write the document: no --token was given, nor a --token-file",
-            node.addresses()
-        );
-    }
-    if node.is_open_to_all_pages() {
-        log::warn!(
-            "every web page that a browser opens which reaches {} can read and write the document, and add \
-             peers: --allow-origin is *, and no --token was given, nor a --token-file",
-            node.addresses()
-        );
-    }
-    if node.lacks_token_of_peers() {
-        log::warn!("peers are shown no token: none in the file of tokens has the right peer");
-    }
-    let open_peers = node.open_peers();
-    if !open_peers.is_empty() {
-        log::warn!(
-            "what goes to and from {} is not kept from others: name peers that speak TLS by wss://",
-            open_peers.join(", ")
-        );
     }
 }

@@ -13,7 +13,6 @@ use crate::mesh::{Member, wait_until_folded};
 #[derive(Debug)]
 struct Size {
     resident_bytes: u64,
-    disk_bytes: u64,
     sources: usize,
     vclock_bytes: usize,
 }
@@ -24,7 +23,6 @@ impl Size {
         let vclock = node.get("/vclock").text().len();
         Self {
             resident_bytes: node.resident_bytes(),
-            disk_bytes: member.bytes(),
             sources: node.vclock().len(),
             vclock_bytes: vclock,
         }
