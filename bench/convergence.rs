@@ -9,13 +9,19 @@
 //! After criterion's own report comes a table, in Markdown. Its ratios are medians over rounds in which
 //! the two that are compared take turns, so that a slow moment of the machine meets both of them. What
 //! takes seconds is in the table only. With the argument `late` only late batches are measured.
+//!
+//! With `--check` it takes a second or two, and fails if a late batch costs more times than [`MOST`] says what the part of
+//! the history costs that it reaches back over. Time here is the thread's processor time, so that a busy machine is no matter.
 
 #[path = "common/records.rs"]
 mod records;
+#[path = "common/thread_time.rs"]
+mod thread_time;
 
 use std::hint::black_box;
 use std::io;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use mimalloc::MiMalloc;
@@ -27,6 +33,7 @@ use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 use records::{key, records};
 use serde_json::json;
+use thread_time::thread_time;
 
 /// The same as a node's.
 #[global_allocator]
@@ -59,14 +66,25 @@ const WRITERS_BATCHES: [u64; 4] = [1, 10, 100, 1000];
 const CATCH_UP_BATCHES: [(u64, Option<u64>); 3] =
     [(1024, Some(6)), (65_536, None), (262_144, None)];
 
-fn main() {
+/// How long the history is that is checked.
+const CHECKED: u64 = 100_000;
+
+/// Over how many of its last ones a late batch comes, and how many times at most it costs what these cost: they are
+/// taken back and applied again once, whatever the size of the batch.
+const MOST: [(u64, f64); 2] = [(2 * BATCH, 3.5), (CHECKED / 2, 2.2)];
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |argument: &str| arguments.iter().any(|other| other == argument);
     // Without `--bench`, which is cargo's, criterion runs everything once.
     let is_test = has("--test") || !has("--bench");
     let is_measured = !is_test && !has("--list");
+    if has("--check") {
+        return check();
+    }
     if has("late") {
-        return print(&late_batches(1_000_000));
+        print(&late_batches(1_000_000));
+        return ExitCode::SUCCESS;
     }
 
     let mut criterion = Criterion::default()
@@ -96,6 +114,22 @@ fn main() {
     if is_measured {
         print(&table);
     }
+    ExitCode::SUCCESS
+}
+
+fn check() -> ExitCode {
+    let mut node = Node::new(KB, Some(Journal::default()));
+    let each = node.append(CHECKED, BATCH).as_secs_f64() / CHECKED as f64;
+    let mut is_exceeded = false;
+    for (over, most) in MOST {
+        let rounds: Vec<_> = (0..LONG_ROUNDS).map(|_| node.late_batch(BATCH, over)).collect();
+        let ratio = median(&rounds, Duration::as_secs_f64) / (each * over as f64);
+        println!(
+            "{BATCH} over the last {over} of {CHECKED}: {ratio:.2} times the cost of these, at most {most}"
+        );
+        is_exceeded |= ratio > most;
+    }
+    if is_exceeded { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Makes payloads for a document of so many records, no two alike.
@@ -176,14 +210,14 @@ impl Node {
     fn accept(&mut self, transactions: Vec<Transaction>) -> Duration {
         let (count, now) = (transactions.len(), self.now());
         let submissions = vec![transactions];
-        let start = Instant::now();
+        let start = thread_time();
         let acceptance = match &self.journal {
             Some(journal) => self.replica.accept(submissions, now, journal),
             None => self.replica.accept(submissions, now, &OutOfReach),
         };
         let Acceptance { outcomes, records, .. } = acceptance.expect("the journal can be read");
         drop(black_box(outcomes));
-        let taken = start.elapsed();
+        let taken = thread_time() - start;
         assert_eq!(records.len(), count, "all are accepted");
         assert_eq!(self.replica.history().skipped_count(), 0, "and all apply");
         if let Some(journal) = &mut self.journal {
@@ -213,13 +247,13 @@ impl Node {
         fresh.iter_mut().for_each(|transaction| transaction.time = None);
         let submissions: Vec<_> = fresh.into_iter().map(|fresh| vec![vec![fresh]]).collect();
         let now = self.now();
-        let start = Instant::now();
+        let start = thread_time();
         for submission in submissions {
             let acceptance = self.replica.accept(submission, now, &OutOfReach);
             let acceptance = acceptance.expect("nothing is read");
             assert_eq!(black_box(acceptance).records.len(), 1, "it is accepted");
         }
-        start.elapsed()
+        thread_time() - start
     }
 
     /// Ordered transactions at the end, so many at once.
@@ -319,7 +353,7 @@ impl Bare {
         let payloads: Vec<_> = (0..count).map(|_| self.payloads.next()).collect();
         let source: Source = USUAL.parse().expect("it is a source");
         let time = Time::from_micros(1_763_888_400_123_456).expect("it is small");
-        let start = Instant::now();
+        let start = thread_time();
         for payload in payloads {
             let patch = parse(black_box(&payload)).expect("it is a JSON Patch");
             black_box(self.document.apply(patch)).expect("it applies");
@@ -328,7 +362,7 @@ impl Bare {
                 black_box(Record::new(place, &payload));
             }
         }
-        start.elapsed()
+        thread_time() - start
     }
 }
 

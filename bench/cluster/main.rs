@@ -39,6 +39,8 @@ mod protocol;
 mod reference;
 mod replication;
 mod requests;
+#[path = "../common/thread_time.rs"]
+mod thread_time;
 mod usage;
 
 use std::fs;

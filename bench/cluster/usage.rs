@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use super::thread_time::thread_time;
 
 /// What the kernel tells processes' times in: USER_HZ, which is 100 on all of Linux's machines.
 const TICK_MILLIS: u64 = 10;
@@ -15,8 +15,7 @@ pub struct Usage(Duration);
 impl Usage {
     /// Of this thread.
     pub fn own_thread() -> Self {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Self(Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32))
+        Self(thread_time())
     }
 
     /// Of a process (proc(5), `utime` and `stime` of `/proc/PID/stat`), in steps of a tick.
