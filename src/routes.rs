@@ -349,6 +349,19 @@ fn number<T: FromStr<Err: Display>>(request: &Request, name: &str) -> Result<Opt
     }
 }
 
+/// A query parameter, read by `read`; none if it is absent.
+fn parameter<T, E: Display>(
+    request: &Request,
+    name: &str,
+    what: &str,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, Response> {
+    let Some(text) = request.query_parameter(name)? else { return Ok(None) };
+    read(&text)
+        .map(Some)
+        .map_err(|error| bad_request(format!("the query parameter {name} is not {what}: {error}")))
+}
+
 /// The transaction that a request names; none if it names none.
 fn named_transaction(request: &Request) -> Result<Option<(Source, u64)>, Response> {
     match (request.query_parameter("source")?, number(request, "id")?) {

@@ -61,8 +61,7 @@ impl Earlier<'_> {
             return Ok(());
         }
         let Self { source, id, .. } = self;
-        let (encoded, wait) = (percent_encoded(source), node_wait(limit).as_millis());
-        let target = format!("/get?source={encoded}&id={id}&wait={wait}ms");
+        let target = wait_target(source, *id, false, node_wait(limit));
         let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
         let answer = match node.request(&request, limit).await {
             Ok(answer) => answer,
@@ -261,6 +260,13 @@ impl Nodes {
             Timer::after(wait).await;
         }
     }
+}
+
+/// The request target at which a node waits for a transaction, or until that is final.
+pub fn wait_target(source: &str, id: u64, is_committed: bool, wait: Duration) -> String {
+    let (source, wait) = (percent_encoded(source), wait.as_millis());
+    let at = if is_committed { "&at=committed" } else { "" };
+    format!("/get?source={source}&id={id}{at}&wait={wait}ms")
 }
 
 /// How long a node is asked to wait, so that its answer comes before the time that is left is over.

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 
 use super::failure::{CommandFailure, CommandResult};
-use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, is_of_node, no_node, node_wait};
+use super::nodes::{LEAST_PATIENCE, Nodes, PATIENCE, is_of_node, no_node, node_wait, wait_target};
 use crate::backoff::Backoff;
 use crate::config::Exit;
-use crate::remote::{NodeAnswer, NodeRequest, RemoteNode, percent_encoded};
+use crate::remote::{NodeAnswer, NodeRequest, RemoteNode};
 use crate::source::Source;
 
 /// The longest that a node is asked to wait at once.
@@ -79,11 +79,9 @@ impl AwaitedNode {
 
     /// Waits until the node has a transaction, or knows that it is final.
     async fn transaction(&mut self, source: &str, id: u64, is_committed: bool) -> CommandResult {
-        let encoded = percent_encoded(source);
-        let at = if is_committed { "&at=committed" } else { "" };
         loop {
             let (begun, wait) = (Instant::now(), node_wait(self.left()).min(NODE_WAIT));
-            let target = format!("/get?source={encoded}&id={id}{at}&wait={}ms", wait.as_millis());
+            let target = wait_target(source, id, is_committed, wait);
             let request = NodeRequest { method: "HEAD", ..NodeRequest::get(&target) };
             let failure = match self.once(&request, wait + PATIENCE).await? {
                 Ok(_) => return Ok(()),

@@ -1,5 +1,7 @@
 //! `/get`: the document or a part of it, now or in the past.
 
+use std::sync::Arc;
+
 use smol::future::FutureExt;
 
 use super::waiting::{LENGTH, View, Wait};
@@ -85,13 +87,8 @@ async fn as_it_is(
 ) -> Result<Response, Response> {
     let name = pointer.to_string();
     let Reading { part, state } = routes.handle.read(&pointer).await;
-    let mut response = match part {
-        Some(part) if wait.is_some_and(|wait| wait.is_known(&state)) => {
-            preconditions::not_modified(found(routes, &part))
-        }
-        Some(part) => found(routes, &part),
-        None => nothing(&name),
-    };
+    let is_known = wait.is_some_and(|wait| wait.is_known(&state));
+    let mut response = answer(routes, &name, part, is_known);
     if let Some(clock) = state.vclock().ascii(CLOCK_BYTES) {
         response = response.with_header(CLOCK, clock);
     }
@@ -108,15 +105,12 @@ async fn as_committed(
     let state = routes.handle.state();
     finality::check(&state, OTHERWISE)?;
     let part = View::Committed.document(&state).and_then(|document| document.get(&pointer));
-    let response = match part {
-        Some(part) => {
-            let part = routes.handle.represent(part).await;
-            let response = found(routes, &part);
-            let is_known = wait.is_some_and(|wait| wait.is_known(&state));
-            if is_known { preconditions::not_modified(response) } else { response }
-        }
-        None => nothing(&pointer.to_string()),
+    let part = match part {
+        Some(part) => Some(routes.handle.represent(part).await),
+        None => None,
     };
+    let is_known = wait.is_some_and(|wait| wait.is_known(&state));
+    let response = answer(routes, &pointer.to_string(), part, is_known);
     Ok(response.with_header(LENGTH, View::Committed.length(&state).to_string()))
 }
 
@@ -125,11 +119,7 @@ async fn as_it_was(routes: &Routes, count: u64, pointer: PointerBuf) -> Result<R
     let name = pointer.to_string();
     match routes.query.document_at(count, pointer).await {
         Ok((part, length)) => {
-            let response = match part {
-                Some(part) => found(routes, &part),
-                None => nothing(&name),
-            };
-            Ok(response.with_header(LENGTH, length.to_string()))
+            Ok(answer(routes, &name, part, false).with_header(LENGTH, length.to_string()))
         }
         Err(Untold::Beyond(length)) => {
             let detail = format!("the history has {length} transactions, so there is no {count}");
@@ -165,16 +155,21 @@ pub fn untold(error: Untold) -> Response {
     }
 }
 
-fn nothing(pointer: &str) -> Response {
-    Problem::new(404, format!("there is nothing at {pointer:?} in the document"))
-        .with_member("path", pointer)
-        .into()
-}
-
-fn found(routes: &Routes, part: &Representation) -> Response {
-    Response::new(200)
-        .with_body("application/json", body_of(part, &routes.handle, &routes.in_flight))
+/// The part at `pointer` as an answer. `is_known` says that the client has it already.
+fn answer(
+    routes: &Routes,
+    pointer: &str,
+    part: Option<Arc<Representation>>,
+    is_known: bool,
+) -> Response {
+    let Some(part) = part else {
+        let detail = format!("there is nothing at {pointer:?} in the document");
+        return Problem::new(404, detail).with_member("path", pointer).into();
+    };
+    let response = Response::new(200)
+        .with_body("application/json", body_of(&part, &routes.handle, &routes.in_flight))
         .with_header("ETag", format!("\"{}\"", part.hash()))
         .with_header(BYTES, part.digest().length().to_string())
-        .with_header("Cache-Control", "no-cache")
+        .with_header("Cache-Control", "no-cache");
+    if is_known { preconditions::not_modified(response) } else { response }
 }

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{Routes, json};
 use crate::http::{Problem, Request, Response};
@@ -21,18 +22,19 @@ use crate::transaction::Name;
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Something that a person must look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// Its kind: the last part of the problem's type.
     pub kind: &'static str,
     /// What is wrong, in a sentence for a person.
     pub detail: String,
     /// Whether the node does not take reads and writes while it lasts.
+    #[serde(skip)]
     pub blocks: bool,
 }
 
 /// Something that may be intended. The node is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// Its kind.
     pub kind: &'static str,
@@ -59,7 +61,7 @@ pub struct HealthReadings {
 }
 
 /// One function for each kind of trouble, the most urgent one first.
-const FINDERS: [fn(&HealthReadings) -> Vec<Trouble>; 8] = [
+const FINDERS: [fn(&HealthReadings, &mut Vec<Trouble>); 8] = [
     journal_lost,
     journal_full,
     journal_damaged,
@@ -70,39 +72,36 @@ const FINDERS: [fn(&HealthReadings) -> Vec<Trouble>; 8] = [
     peer_clock_ahead,
 ];
 
-fn journal_lost(readings: &HealthReadings) -> Vec<Trouble> {
-    let told = readings.loss.iter().map(|why| {
+fn journal_lost(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
+    troubles.extend(readings.loss.iter().map(|why| {
         let detail = format!(
             "the journal's file is not in its place, so transactions are refused; reads go on: {why}"
         );
         Trouble { kind: "journal-lost", detail, blocks: true }
-    });
-    told.collect()
+    }));
 }
 
-fn journal_damaged(readings: &HealthReadings) -> Vec<Trouble> {
-    let told = readings.damage.iter().map(|damage| {
+fn journal_damaged(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
+    troubles.extend(readings.damage.iter().map(|damage| {
         let detail = format!(
             "the journal is damaged: {damage}; what does not need that part goes on. To mend it, stop \
              the node, and: patchmesh verify DIR --rebuild-from PEER"
         );
         Trouble { kind: "journal-damaged", detail, blocks: false }
-    });
-    told.collect()
+    }));
 }
 
-fn journal_full(readings: &HealthReadings) -> Vec<Trouble> {
-    if !readings.counters.journal_full {
-        return Vec::new();
+fn journal_full(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
+    if readings.counters.journal_full {
+        let detail = "the journal cannot grow, so transactions are refused; reads go on".into();
+        troubles.push(Trouble { kind: "journal-full", detail, blocks: true });
     }
-    let detail = "the journal cannot grow, so transactions are refused; reads go on";
-    vec![Trouble { kind: "journal-full", detail: detail.into(), blocks: true }]
 }
 
-fn clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
+fn clock_ahead(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
     let ahead_micros = readings.counters.ahead_micros;
     if ahead_micros <= MAX_AHEAD_MICROS {
-        return Vec::new();
+        return;
     }
     let detail = format!(
         "this node has transactions with times {} s ahead of its wall clock, so it creates none for \
@@ -110,12 +109,12 @@ fn clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
         ahead_micros / 1_000_000,
         (ahead_micros - MAX_AHEAD_MICROS).div_ceil(1_000_000)
     );
-    vec![Trouble { kind: "clock-ahead", detail, blocks: true }]
+    troubles.push(Trouble { kind: "clock-ahead", detail, blocks: true });
 }
 
-fn difference(readings: &HealthReadings) -> Vec<Trouble> {
+fn difference(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
     let named = |Name { source, id }: &Name| format!("commit {id} of {source}");
-    let told = readings.difference.iter().map(|difference| {
+    troubles.extend(readings.difference.iter().map(|difference| {
         let what = match difference {
             Difference::Hash(commit) => {
                 format!("the document at {} is another one here than it says", named(commit))
@@ -135,12 +134,10 @@ fn difference(readings: &HealthReadings) -> Vec<Trouble> {
              it says of nothing that it is final"
         );
         Trouble { kind: "difference", detail, blocks: false }
-    });
-    told.collect()
+    }));
 }
 
-fn divergence(readings: &HealthReadings) -> Vec<Trouble> {
-    let mut troubles = Vec::new();
+fn divergence(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
     for upstream in &readings.upstreams {
         if let Some(Divergence { here, there }) = &upstream.divergence {
             let peer = upstream.named();
@@ -152,24 +149,22 @@ fn divergence(readings: &HealthReadings) -> Vec<Trouble> {
             troubles.push(Trouble { kind: "divergence", detail, blocks: false });
         }
     }
-    troubles
 }
 
-fn two_primaries(readings: &HealthReadings) -> Vec<Trouble> {
+fn two_primaries(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
     let other = readings.commit.as_ref().filter(|_| readings.counters.two_primaries);
-    let told = other.map(|LastCommit { name, .. }| {
+    troubles.extend(other.map(|LastCommit { name, .. }| {
         let detail = format!(
             "this node was started with --primary, and what counts are the commits of {}, so this one makes \
              nothing final: start only one node of the mesh with --primary",
             name.source
         );
         Trouble { kind: "two-primaries", detail, blocks: false }
-    });
-    told.into_iter().collect()
+    }));
 }
 
-fn peer_clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
-    let waits = readings.upstreams.iter().filter_map(|upstream| {
+fn peer_clock_ahead(readings: &HealthReadings, troubles: &mut Vec<Trouble>) {
+    troubles.extend(readings.upstreams.iter().filter_map(|upstream| {
         let seconds = upstream.ahead_ms? / 1000;
         let detail = format!(
             "peer {}: nothing is received, since its times are {seconds} s ahead of this node's \
@@ -177,8 +172,7 @@ fn peer_clock_ahead(readings: &HealthReadings) -> Vec<Trouble> {
             upstream.named()
         );
         Some(Trouble { kind: "peer-clock-ahead", detail, blocks: false })
-    });
-    waits.collect()
+    }));
 }
 
 /// Finds what is only a remark.
@@ -191,7 +185,9 @@ fn remarks(readings: &HealthReadings) -> Vec<Remark> {
 }
 
 fn find(readings: &HealthReadings) -> Vec<Trouble> {
-    FINDERS.iter().flat_map(|finder| finder(readings)).collect()
+    let mut troubles = Vec::new();
+    FINDERS.iter().for_each(|finder| finder(readings, &mut troubles));
+    troubles
 }
 
 /// Answers a request for one of the three paths.
@@ -225,20 +221,17 @@ pub fn health(routes: &Routes, request: &Request) -> Response {
 /// 200 if there are no troubles; else a problem for the first one, with all of them as `troubles`. Both have
 /// the remarks as `notes`, if there are any.
 fn answer(troubles: &[Trouble], remarks: &[Remark]) -> Response {
-    let told = |kind: &str, detail: &str| json!({"kind": kind, "detail": detail});
-    let notes: Vec<Value> =
-        remarks.iter().map(|remark| told(remark.kind, &remark.detail)).collect();
+    let notes = json!(remarks);
     let Some(first) = troubles.first() else {
         let mut well = json!({"status": "ok"});
-        if !notes.is_empty() {
-            well["notes"] = notes.into();
+        if !remarks.is_empty() {
+            well["notes"] = notes;
         }
         return json(&well);
     };
-    let all: Vec<Value> =
-        troubles.iter().map(|trouble| told(trouble.kind, &trouble.detail)).collect();
-    let mut problem = Problem::new(503, first.detail.clone()).with_member("troubles", all);
-    if !notes.is_empty() {
+    let problem = Problem::new(503, first.detail.clone());
+    let mut problem = problem.with_member("troubles", json!(troubles));
+    if !remarks.is_empty() {
         problem = problem.with_member("notes", notes);
     }
     (problem.kind, problem.title) =
@@ -289,7 +282,7 @@ mod tests {
             assert_eq!(found, kinds);
             assert_eq!(troubles.iter().filter(|trouble| trouble.blocks).count(), blocking);
             let answer = answer(&troubles, &[]);
-            let body: Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
             let Some(first) = troubles.first() else {
                 assert_eq!((answer.status, body), (200, json!({"status": "ok"})));
                 continue;
@@ -297,10 +290,10 @@ mod tests {
             assert_eq!(answer.status, 503);
             assert_eq!(body["detail"], first.detail);
             assert_eq!(body["type"], format!("/problems/{}", first.kind));
-            let told: Vec<_> = body["troubles"].as_array().unwrap().iter().collect();
-            assert_eq!(told.len(), troubles.len());
-            assert_eq!(told[0]["kind"], first.kind);
-            assert_eq!(told[0]["detail"], first.detail);
+            let shown: Vec<_> = body["troubles"].as_array().unwrap().iter().collect();
+            assert_eq!(shown.len(), troubles.len());
+            assert_eq!(shown[0]["kind"], first.kind);
+            assert_eq!(shown[0]["detail"], first.detail);
         }
     }
 
@@ -320,7 +313,8 @@ mod tests {
             let full = Trouble { kind: "journal-full", detail: "full".into(), blocks: true };
             for (troubles, status) in [(find(&readings), 200), (vec![full], 503)] {
                 let answer = answer(&troubles, &remarks);
-                let body: Value = serde_json::from_slice(answer.body.at_hand()).unwrap();
+                let body: serde_json::Value =
+                    serde_json::from_slice(answer.body.at_hand()).unwrap();
                 assert_eq!(answer.status, status);
                 let detail = body["notes"][0]["detail"].as_str();
                 assert_eq!(

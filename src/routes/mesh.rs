@@ -27,8 +27,8 @@ struct ShownMember<'a> {
 pub async fn list(routes: &Routes) -> Response {
     let own = routes.gossip.report().await;
     let others = routes.gossip.others();
-    let others = others.iter().filter(|told| told.report.node != own.node);
-    let others = others.map(|told| ShownMember { told_ms: told.told_ms, report: &told.report });
+    let others = others.iter().filter(|other| other.report.node != own.node);
+    let others = others.map(|other| ShownMember { told_ms: other.told_ms, report: &other.report });
     let nodes = std::iter::once(ShownMember { told_ms: 0, report: &own }).chain(others).collect();
     json(&ShownMesh { node: &own.node, nodes })
 }

@@ -81,9 +81,7 @@ impl Preconditions {
             PreconditionVerdict::Fails("If-None-Match")
         }
     }
-}
 
-impl Preconditions {
     /// The form that a reader of this hash has already: the wanted one, if it has that.
     fn known_form(&self, wanted: Form, hash: &str) -> Option<Form> {
         let Some(TagList::Listed(tags)) = &self.none_of else { return None };

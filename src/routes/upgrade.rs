@@ -1,9 +1,8 @@
 //! The WebSocket handshake (RFC 6455 section 4.2).
 
-use std::fmt::Display;
-
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::parameter;
 use crate::http::{HttpVersion, Request, Response};
 use crate::mesh::downstream::Hello;
 use crate::mesh::tree::ProcessId;
@@ -68,19 +67,6 @@ pub fn agree(
 /// Whether the request is one of a patchmesh node.
 pub fn is_of_a_node(request: &Request) -> bool {
     matches!(parameter(request, "v", "a version", str::parse::<u64>), Ok(Some(VERSION..)))
-}
-
-/// A query parameter, read by `read`; none if it is absent.
-fn parameter<T, E: Display>(
-    request: &Request,
-    name: &str,
-    what: &str,
-    read: impl FnOnce(&str) -> Result<T, E>,
-) -> Result<Option<T>, Response> {
-    let Some(text) = request.query_parameter(name)? else { return Ok(None) };
-    read(&text).map(Some).map_err(|error| {
-        Response::problem(400, format!("the query parameter {name} is not {what}: {error}"))
-    })
 }
 
 #[cfg(test)]

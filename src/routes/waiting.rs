@@ -8,7 +8,7 @@ use smol::future::FutureExt;
 
 use super::form::Form;
 use super::preconditions::{PreconditionVerdict, Preconditions};
-use super::{bad_request, named_transaction};
+use super::{bad_request, named_transaction, parameter};
 use crate::clock::VectorClock;
 use crate::document::Value;
 use crate::http::{Problem, Request, Response};
@@ -111,14 +111,8 @@ impl Wait {
         pointer: &PointerBuf,
         view: View,
     ) -> Result<Option<Self>, Response> {
-        let clock = |name| {
-            let Some(text) = request.query_parameter(name)? else { return Ok(None) };
-            let clock = serde_json::from_str(&text).map_err(|error| {
-                let detail = format!("the query parameter {name} is not a vector clock: {error}");
-                bad_request(detail)
-            })?;
-            Ok::<_, Response>(Some(clock))
-        };
+        let clock =
+            |name| parameter(request, name, "a vector clock", |text| serde_json::from_str(text));
         let wait = match request.query_parameter("wait")? {
             None => None,
             Some(text) => Some(duration("wait", &text, "30s or 500ms")?),

@@ -137,14 +137,12 @@ impl<'a> Connection<'a> {
                 Ok(Decoded::Incomplete) => {
                     let detail = "too many large requests are coming in; try again later";
                     let error = HttpError::new(503, detail);
-                    let problem = problem(&error, &decoder, handler);
-                    return Err(self.end_with_error(error, problem).await);
+                    return Err(self.refuse_request(error, &decoder, handler).await);
                 }
                 Err(error) => {
                     // From this answer a TLS client sees that there is no TLS.
                     let speaks_tls = self.input.unread().starts_with(TLS_HANDSHAKE);
-                    let problem = problem(&error, &decoder, handler);
-                    let end = self.end_with_error(error, problem).await;
+                    let end = self.refuse_request(error, &decoder, handler).await;
                     return Err(if speaks_tls { ConnectionEnd::SpeaksTls } else { end });
                 }
             }
@@ -159,8 +157,7 @@ impl<'a> Connection<'a> {
                 Awaited::Read(Err(error)) => return Err(ConnectionEnd::Failed(error)),
                 Awaited::TimedOut => {
                     let Some(error) = self.too_late(phase) else { return Err(ConnectionEnd::Idle) };
-                    let problem = problem(&error, &decoder, handler);
-                    return Err(self.end_with_error(error, problem).await);
+                    return Err(self.refuse_request(error, &decoder, handler).await);
                 }
                 Awaited::ShutDown => return Err(ConnectionEnd::ShutDown),
             }
@@ -242,25 +239,36 @@ impl<'a> Connection<'a> {
         Some(HttpError::new(408, detail))
     }
 
-    async fn end_with_error(&mut self, error: HttpError, problem: Response) -> ConnectionEnd {
-        match self.end_with(problem).await {
-            Ok(()) => ConnectionEnd::Refused(error),
-            Err(end) => end,
-        }
+    /// Writes an error as the last answer, with the headers that every answer to its request has, if the
+    /// request is known.
+    async fn refuse_request<H: Handler>(
+        &mut self,
+        error: HttpError,
+        decoder: &Decoder,
+        handler: &H,
+    ) -> ConnectionEnd {
+        let problem = error.clone().into();
+        let problem = match decoder.request() {
+            Some(request) => handler.complete(request, problem),
+            None => problem,
+        };
+        self.end_with_error(error, problem).await
     }
 
-    /// Writes an answer that the server made, as the last one.
-    async fn end_with(&mut self, response: Response) -> Result<(), ConnectionEnd> {
+    /// Writes an error as the last answer.
+    async fn end_with_error(&mut self, error: HttpError, problem: Response) -> ConnectionEnd {
         let delivery = Delivery {
             version: HttpVersion::Http11,
             head_only: false,
             keep_alive: false,
             date: self.date.text(SystemTime::now()),
         };
-        let body = response.encode(&delivery, &mut self.output);
-        self.flush(body.at_hand()).await?;
+        let body = problem.encode(&delivery, &mut self.output);
+        if let Err(end) = self.flush(body.at_hand()).await {
+            return end;
+        }
         self.linger().await;
-        Ok(())
+        ConnectionEnd::Refused(error)
     }
 
     /// Lets the client read its last answer. To close a socket that has unread bytes resets the connection, and
@@ -404,14 +412,5 @@ impl<'a> Connection<'a> {
             self.alarm.poll(deadline, context).map(|()| Err(ConnectionEnd::Unread))
         })
         .await
-    }
-}
-
-/// An error as an answer, with the headers that every answer to its request has, if the request is known.
-fn problem<H: Handler>(error: &HttpError, decoder: &Decoder, handler: &H) -> Response {
-    let problem = error.clone().into();
-    match decoder.request() {
-        Some(request) => handler.complete(request, problem),
-        None => problem,
     }
 }
