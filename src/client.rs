@@ -8,7 +8,7 @@
 mod change;
 mod edit;
 mod edit_patch;
-mod event_reader;
+mod event_decoder;
 mod export;
 mod failure;
 mod import;

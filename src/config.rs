@@ -19,13 +19,13 @@ use given::{Given, Invocation};
 
 pub use crate::log_format::LogFormat;
 pub use address::{Peer, authority, host_and_port};
-pub use client_command::{ClientCommand, ClientOrder, Input, PartChange, PrintForm, Write};
+pub use client_command::{ClientCommand, ClientOrder, Input, PrintForm, Write, WriteKind};
 #[cfg(feature = "internals")]
 pub use commands::{COMMANDS, flags};
 pub use help::help;
 pub use rows::Exit;
 #[cfg(feature = "internals")]
-pub use rows::{Argument, CommandEntry, Count, Flag, ValueKind};
+pub use rows::{Argument, ArgumentKind, CommandEntry, Count, Flag};
 pub use values::first_token;
 
 /// What the command line asks for.

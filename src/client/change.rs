@@ -5,7 +5,7 @@ use super::input;
 use super::nodes::Nodes;
 use super::printing::print;
 use super::writer::{JSON_PATCH, MERGE_PATCH, TransactionWriter, WriteRequest};
-use crate::config::{Exit, PartChange, Write};
+use crate::config::{Exit, Write, WriteKind};
 use crate::document::Value;
 use crate::patch::{Operation, Patch, PointerBuf};
 
@@ -18,21 +18,21 @@ pub async fn write(nodes: &mut Nodes, write: &Write) -> CommandResult {
     let mut writer = TransactionWriter::new();
     let is_committed = *is_committed;
     match change {
-        PartChange::Set(input) => {
+        WriteKind::Set(input) => {
             let value = input::read(input)?.value()?;
             set(nodes, &mut writer, pointer, value, is_committed).await?;
         }
-        PartChange::Merge(input) => {
+        WriteKind::Merge(input) => {
             let body = input::read(input)?.value()?.to_text();
             let request = WriteRequest::new(pointer, MERGE_PATCH, &body, is_committed);
             writer.write(nodes, request).await?;
         }
-        PartChange::Patch(input) => {
+        WriteKind::Patch(input) => {
             let body = input::read(input)?.patch()?;
             let request = WriteRequest::new(pointer, JSON_PATCH, &body, is_committed);
             writer.write(nodes, request).await?;
         }
-        PartChange::Remove => {
+        WriteKind::Remove => {
             let body = text_of(Operation::Remove { path: parsed(pointer)? });
             let request = WriteRequest::new("", JSON_PATCH, &body, is_committed);
             let answer = writer.send(nodes, request).await?;

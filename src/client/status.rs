@@ -33,7 +33,7 @@ struct PeersBody {
     length: u64,
     commit: Option<CommitAge>,
     hash: Option<ShownHash>,
-    upstreams: Vec<PeerState>,
+    upstreams: Vec<ShownUpstream>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +47,7 @@ struct ShownHash {
 }
 
 #[derive(Debug, Deserialize)]
-struct PeerState {
+struct ShownUpstream {
     state: String,
     behind: Option<u64>,
 }
@@ -202,12 +202,12 @@ fn cells_of(row: &NodeRow) -> [String; COLUMNS] {
 }
 
 /// How many of the peers are connected.
-fn connected(upstreams: &[PeerState]) -> usize {
+fn connected(upstreams: &[ShownUpstream]) -> usize {
     upstreams.iter().filter(|upstream| upstream.state == "connected").count()
 }
 
 /// How many transactions the node lacks.
-fn lag(upstreams: &[PeerState]) -> u64 {
+fn lag(upstreams: &[ShownUpstream]) -> u64 {
     upstreams.iter().filter_map(|upstream| upstream.behind).sum()
 }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_is_the_same_stands_below_each_other() {
-        let upstream = |state: &str, behind| PeerState { state: state.to_owned(), behind };
+        let upstream = |state: &str, behind| ShownUpstream { state: state.to_owned(), behind };
         let shown = PeersBody {
             source: "a~12345678".into(),
             length: 1234,

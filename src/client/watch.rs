@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use smol::Timer;
 use smol::future::FutureExt;
 
-use super::event_reader::{EventReader, ReceivedEvent};
+use super::event_decoder::{EventDecoder, ReceivedEvent};
 use super::export::target;
 use super::failure::CommandResult;
 use super::nodes::Nodes;
@@ -89,7 +89,7 @@ async fn follow(
     view: &mut WatchedPart,
     show: &mut dyn FnMut(Option<&Document>) -> Printed,
 ) -> CommandResult<ControlFlow<(), Ended>> {
-    let mut events = EventReader::default();
+    let mut events = EventDecoder::default();
     let mut has_come = false;
     let why = 'stream: loop {
         let piece = match node.piece(SILENCE_LIMIT).await {

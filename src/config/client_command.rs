@@ -87,14 +87,14 @@ pub struct Write {
     /// The part that is changed.
     pub pointer: String,
     /// The change.
-    pub change: PartChange,
+    pub change: WriteKind,
     /// Whether to wait until it is final (`wait=committed`).
     pub is_committed: bool,
 }
 
 /// A change of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PartChange {
+pub enum WriteKind {
     /// It is set to this value, whether or not there was one.
     Set(Input),
     /// This merge patch (RFC 7396) is applied to it.

@@ -2,7 +2,7 @@
 
 use super::flags::*;
 use super::interpret;
-use super::rows::ValueKind::{self, Directory, File, Text, Words};
+use super::rows::ArgumentKind::{self, Directory, File, Text, Words};
 use super::rows::{Argument, CommandEntry, Count, Exit, Flag, ValueEntry};
 
 /// All commands. The first one has no name: it runs a node.
@@ -22,7 +22,7 @@ pub fn flags() -> impl Iterator<Item = &'static Flag> {
 
 const fn argument(
     name: &'static str,
-    kind: ValueKind,
+    kind: ArgumentKind,
     count: Count,
     help: &'static str,
 ) -> Argument {

@@ -1,17 +1,18 @@
 //! Every flag, once.
 
-use super::rows::{Flag, ValueEntry, ValueKind};
+use super::rows::{ArgumentKind, Flag, ValueEntry};
 
-const FILE: Option<ValueEntry> = Some(ValueEntry { name: "FILE", kind: ValueKind::File });
+const FILE: Option<ValueEntry> = Some(ValueEntry { name: "FILE", kind: ArgumentKind::File });
 
-const DURATION: Option<ValueEntry> = Some(ValueEntry { name: "DURATION", kind: ValueKind::Text });
+const DURATION: Option<ValueEntry> =
+    Some(ValueEntry { name: "DURATION", kind: ArgumentKind::Text });
 
 /// The fields of most flags.
 const PLAIN: Flag =
     Flag { name: "", value: None, is_repeated: false, excludes: None, help: "", more: "" };
 
 const fn text(name: &'static str) -> Option<ValueEntry> {
-    Some(ValueEntry { name, kind: ValueKind::Text })
+    Some(ValueEntry { name, kind: ArgumentKind::Text })
 }
 
 pub static SOURCE: Flag = Flag {
@@ -24,7 +25,7 @@ pub static SOURCE: Flag = Flag {
 
 pub static DATA: Flag = Flag {
     name: "data",
-    value: Some(ValueEntry { name: "DIR", kind: ValueKind::Directory }),
+    value: Some(ValueEntry { name: "DIR", kind: ArgumentKind::Directory }),
     help: "keep the journal in DIR [default: in memory]",
     more: "Without it the journal ends with the node.",
     ..PLAIN
@@ -105,7 +106,7 @@ pub static HORIZON: Flag = Flag {
 
 pub static LOG_FORMAT: Flag = Flag {
     name: "log-format",
-    value: Some(ValueEntry { name: "FORMAT", kind: ValueKind::Words(&["text", "json"]) }),
+    value: Some(ValueEntry { name: "FORMAT", kind: ArgumentKind::Words(&["text", "json"]) }),
     help: "log as text or json [default: text]",
     more: "json is an object a line. The environment variable RUST_LOG sets what is logged: error, warn, info (the \
            default) or debug.",

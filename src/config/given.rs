@@ -8,7 +8,7 @@ use std::time::Duration;
 use lexopt::Arg;
 
 use super::commands::{COMMANDS, RUN, flags};
-use super::rows::{Argument, CommandEntry, Count, Flag, ValueKind};
+use super::rows::{Argument, ArgumentKind, CommandEntry, Count, Flag};
 use super::{UsageError, usage, values};
 
 /// A command with the flags and arguments that are given to it.
@@ -281,7 +281,7 @@ impl Given {
     }
 
     pub fn path(&self, flag: &Flag) -> Result<Option<PathBuf>, UsageError> {
-        let kind = flag.value.map_or(ValueKind::Text, |value| value.kind);
+        let kind = flag.value.map_or(ArgumentKind::Text, |value| value.kind);
         self.value(flag, |name, value| values::path(name, kind, value))
     }
 

@@ -6,8 +6,8 @@ use super::address::{check_address, check_origin, node_url, parse_peer};
 use super::flags::*;
 use super::given::Given;
 use super::{
-    BackupFrom, ClientCommand, ClientOrder, Command, Config, Input, Mend, Origins, OwnFiles,
-    PartChange, Peer, PeersOrder, PrintForm, Remote, TlsFiles, UsageError, Write, usage, values,
+    BackupFrom, ClientCommand, ClientOrder, Command, Config, Input, Mend, Origins, OwnFiles, Peer,
+    PeersOrder, PrintForm, Remote, TlsFiles, UsageError, Write, WriteKind, usage, values,
 };
 
 /// How long final transactions are kept one by one, unless `--keep` says another time.
@@ -195,25 +195,25 @@ pub fn get(given: &Given) -> Parsed<Command> {
     client(given, ClientOrder::Get { pointer, is_committed: given.has(&COMMITTED), form })
 }
 
-fn write(given: &Given, change: PartChange) -> Parsed<Command> {
+fn write(given: &Given, change: WriteKind) -> Parsed<Command> {
     let (pointer, is_committed) = (pointer(given)?, given.has(&COMMITTED));
     client(given, ClientOrder::Write(Write { pointer, change, is_committed }))
 }
 
 pub fn set(given: &Given) -> Parsed<Command> {
-    write(given, PartChange::Set(given.argument(2, values::input)?))
+    write(given, WriteKind::Set(given.argument(2, values::input)?))
 }
 
 pub fn merge(given: &Given) -> Parsed<Command> {
-    write(given, PartChange::Merge(given.argument(2, values::input)?))
+    write(given, WriteKind::Merge(given.argument(2, values::input)?))
 }
 
 pub fn patch(given: &Given) -> Parsed<Command> {
-    write(given, PartChange::Patch(given.argument(2, values::input)?))
+    write(given, WriteKind::Patch(given.argument(2, values::input)?))
 }
 
 pub fn remove(given: &Given) -> Parsed<Command> {
-    write(given, PartChange::Remove)
+    write(given, WriteKind::Remove)
 }
 
 pub fn edit(given: &Given) -> Parsed<Command> {

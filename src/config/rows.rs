@@ -29,12 +29,12 @@ pub struct ValueEntry {
     /// Its name, in capital letters.
     pub name: &'static str,
     /// Which values are possible.
-    pub kind: ValueKind,
+    pub kind: ArgumentKind,
 }
 
 /// Which values are possible, as far as a shell can complete them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueKind {
+pub enum ArgumentKind {
     /// Any text: a shell cannot complete it.
     Text,
     /// A file.

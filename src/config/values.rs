@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 
 use super::address::{check_address, need_tls, node_url};
-use super::rows::ValueKind;
+use super::rows::ArgumentKind;
 use super::{Input, LogFormat, UsageError, usage};
 use crate::source::{MAX_NAME_BYTES, Source};
 
@@ -27,9 +27,9 @@ pub fn utf8(value: &OsStr) -> Result<&str, UsageError> {
 
 /// A path. An empty one is refused: for the system it is the current directory, but more likely a script's
 /// variable is empty.
-pub fn path(name: &str, kind: ValueKind, value: &OsStr) -> Result<PathBuf, UsageError> {
+pub fn path(name: &str, kind: ArgumentKind, value: &OsStr) -> Result<PathBuf, UsageError> {
     if value.is_empty() {
-        let wanted = if kind == ValueKind::Directory { "directory" } else { "file" };
+        let wanted = if kind == ArgumentKind::Directory { "directory" } else { "file" };
         return Err(usage(format!("{name} wants a {wanted}, and is empty")));
     }
     Ok(value.into())
@@ -37,7 +37,7 @@ pub fn path(name: &str, kind: ValueKind, value: &OsStr) -> Result<PathBuf, Usage
 
 pub fn tls_file(name: &str, value: &OsStr) -> Result<PathBuf, UsageError> {
     need_tls(name)?;
-    path(name, ValueKind::File, value)
+    path(name, ArgumentKind::File, value)
 }
 
 pub fn log_format(name: &str, value: &OsStr) -> Result<LogFormat, UsageError> {
@@ -147,7 +147,7 @@ pub fn input(text: &str) -> Result<Input, UsageError> {
         return Ok(Input::Stdin);
     }
     if let Some(file) = text.strip_prefix('@') {
-        return Ok(Input::File(path("@", ValueKind::File, file.as_ref())?));
+        return Ok(Input::File(path("@", ArgumentKind::File, file.as_ref())?));
     }
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(Input::Text(text.to_owned())),

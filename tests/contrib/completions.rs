@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use patchmesh::internals::config::{
-    Argument, COMMANDS, CommandEntry, Count, Flag, ValueKind, flags,
+    Argument, ArgumentKind, COMMANDS, CommandEntry, Count, Flag, flags,
 };
 
 const COMMENT: &str = "\
@@ -25,7 +25,7 @@ fn joined(names: impl Iterator<Item = String>, separator: &str) -> String {
 }
 
 /// The names of all flags whose value is of the kind.
-fn of_kind(is_kind: impl Fn(ValueKind) -> bool) -> String {
+fn of_kind(is_kind: impl Fn(ArgumentKind) -> bool) -> String {
     let of_kind = flags().filter(|flag| flag.value.is_some_and(|value| is_kind(value.kind)));
     joined(of_kind.map(|flag| format!("--{}", flag.name)), "|")
 }
@@ -40,10 +40,10 @@ pub fn bash() -> String {
     line("            -*) ;;".into());
     line(format!("            {})", joined(named().map(|command| command.name.to_owned()), "|")));
     line(BASH_PLACE.trim_end().into());
-    line(format!("        {}) kind=file ;;", of_kind(|kind| kind == ValueKind::File)));
-    line(format!("        {}) kind=directory ;;", of_kind(|kind| kind == ValueKind::Directory)));
+    line(format!("        {}) kind=file ;;", of_kind(|kind| kind == ArgumentKind::File)));
+    line(format!("        {}) kind=directory ;;", of_kind(|kind| kind == ArgumentKind::Directory)));
     for flag in flags() {
-        if let Some(ValueKind::Words(words)) = flag.value.map(|value| value.kind) {
+        if let Some(ArgumentKind::Words(words)) = flag.value.map(|value| value.kind) {
             line(format!("        --{}) words='{}' ;;", flag.name, words.join(" ")));
         }
     }
@@ -54,10 +54,10 @@ pub fn bash() -> String {
     for command in named() {
         for (place, argument) in command.arguments.iter().enumerate() {
             let action = match argument.value.kind {
-                ValueKind::Text => continue,
-                ValueKind::File => "kind=file".to_owned(),
-                ValueKind::Directory => "kind=directory".to_owned(),
-                ValueKind::Words(words) => format!("words='{}'", words.join(" ")),
+                ArgumentKind::Text => continue,
+                ArgumentKind::File => "kind=file".to_owned(),
+                ArgumentKind::Directory => "kind=directory".to_owned(),
+                ArgumentKind::Words(words) => format!("words='{}'", words.join(" ")),
             };
             line(format!("            {}:{place}) {action} ;;", command.name));
         }
@@ -135,10 +135,10 @@ pub fn fish() -> String {
     for command in named() {
         for (place, argument) in command.arguments.iter().enumerate() {
             let values = match argument.value.kind {
-                ValueKind::Text => continue,
-                ValueKind::File => "-F".to_owned(),
-                ValueKind::Directory => "-a '(__fish_complete_directories)'".to_owned(),
-                ValueKind::Words(words) => format!("-a '{}'", words.join(" ")),
+                ArgumentKind::Text => continue,
+                ArgumentKind::File => "-F".to_owned(),
+                ArgumentKind::Directory => "-a '(__fish_complete_directories)'".to_owned(),
+                ArgumentKind::Words(words) => format!("-a '{}'", words.join(" ")),
             };
             let condition = format!(
                 "__fish_seen_subcommand_from {}; and test (count (commandline -opc | string match -v -- \"-*\")) = {}",
@@ -158,10 +158,10 @@ pub fn fish() -> String {
         let others = joined(others.iter().map(|command| command.name.to_owned()), " ");
         let value = match flag.value.map(|value| value.kind) {
             None => String::new(),
-            Some(ValueKind::Text) => " -x".to_owned(),
-            Some(ValueKind::File) => " -r -F".to_owned(),
-            Some(ValueKind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
-            Some(ValueKind::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+            Some(ArgumentKind::Text) => " -x".to_owned(),
+            Some(ArgumentKind::File) => " -r -F".to_owned(),
+            Some(ArgumentKind::Directory) => " -x -a '(__fish_complete_directories)'".to_owned(),
+            Some(ArgumentKind::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
         };
         let described = format!("-l {}{value} -d {}", flag.name, fish_quoted(flag.help));
         if !of_node.is_empty() {
@@ -192,12 +192,12 @@ fn zsh_quoted(text: &str) -> String {
     escaped.replace('\'', "'\\''")
 }
 
-fn zsh_action(kind: ValueKind) -> String {
+fn zsh_action(kind: ArgumentKind) -> String {
     match kind {
-        ValueKind::Text => " ".to_owned(),
-        ValueKind::File => "_files".to_owned(),
-        ValueKind::Directory => "_files -/".to_owned(),
-        ValueKind::Words(words) => format!("({})", words.join(" ")),
+        ArgumentKind::Text => " ".to_owned(),
+        ArgumentKind::File => "_files".to_owned(),
+        ArgumentKind::Directory => "_files -/".to_owned(),
+        ArgumentKind::Words(words) => format!("({})", words.join(" ")),
     }
 }
 

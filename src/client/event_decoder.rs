@@ -16,7 +16,7 @@ pub struct ReceivedEvent {
 
 /// Makes events of bytes.
 #[derive(Debug, Default)]
-pub struct EventReader {
+pub struct EventDecoder {
     bytes: Vec<u8>,
     /// How many of them were searched for a line end in vain.
     scanned: usize,
@@ -24,7 +24,7 @@ pub struct EventReader {
     has_data: bool,
 }
 
-impl EventReader {
+impl EventDecoder {
     /// Takes bytes that have come.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ mod tests {
             data: data.into(),
         };
         for step in 1..text.len() {
-            let (mut events, mut found) = (EventReader::default(), Vec::new());
+            let (mut events, mut found) = (EventDecoder::default(), Vec::new());
             for part in text.as_bytes().chunks(step) {
                 events.push(part).unwrap();
                 found.extend(std::iter::from_fn(|| events.pop()));
