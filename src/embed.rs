@@ -1,6 +1,6 @@
-//! A node within a program of somebody's own: all that the library shows.
+//! The library's public interface: a node within another program.
 //!
-//! What is here has no types of the rest, so that the rest can change without it.
+//! It shows no types of other modules, so that these can change freely.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -19,16 +19,16 @@ use crate::node;
 use crate::patch::{PatchError, Pointer, find};
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
-/// How a node is to run.
+/// The configuration of a node.
 #[derive(Clone, Debug)]
 pub struct Config(config::Config);
 
 impl Config {
-    /// What the `patchmesh` command makes of these arguments: the address, the peers, and flags. The variables of
-    /// the environment do not count.
+    /// Reads the arguments of the `patchmesh` command: the address, the peers, and flags. Environment variables are
+    /// ignored.
     ///
     /// # Errors
-    /// [`Error::Usage`] for the first argument that is wrong, or if they do not ask for a node.
+    /// [`Error::Usage`] for the first wrong argument, or if they are not the arguments to run a node.
     pub fn new(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, Error> {
         match config::parse(arguments, |_| None) {
             Ok(Command::Run(config)) => Ok(Self(config)),
@@ -46,11 +46,11 @@ pub enum Error {
     Usage(String),
     /// The node cannot start, or had to end.
     Node(String),
-    /// The patch is none, or does not apply. Nothing was changed.
+    /// The text is no JSON Patch, or it does not apply. Nothing was changed.
     Refused(String),
     /// The node cannot take the write now, or cannot keep it. Nothing was changed.
     Unavailable(String),
-    /// The node has stopped. Whether a write that was under way was taken is not known.
+    /// The node has stopped. Whether it took a write that was under way is not known.
     Stopped,
 }
 
@@ -73,13 +73,13 @@ impl From<manager::Stopped> for Error {
     }
 }
 
-/// A node that runs, on threads of its own. It logs by the crate `log`, and reads a file of tokens once. To drop it
-/// is to [stop](Self::stop) it.
+/// A running node, with its own threads. It logs with the crate `log`, and reads a file of tokens once. Dropping it
+/// [stops](Self::stop) it.
 #[derive(Debug)]
 pub struct Node {
     addresses: String,
     handle: Handle,
-    /// Closed, it stops the node.
+    /// If this is dropped, the node stops.
     stop: Option<Sender<Infallible>>,
     runs: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -91,7 +91,7 @@ impl Node {
     /// ends the process when the journal reaches the limit.
     ///
     /// # Errors
-    /// [`Error::Node`] if it cannot listen, or a file or its directory cannot be used.
+    /// [`Error::Node`] if it cannot listen, or cannot use a file or its directory.
     pub fn start(config: Config) -> Result<Self, Error> {
         let (stop, shutdown) = async_channel::bounded(1);
         let (begun, begins) = async_channel::bounded(1);
@@ -104,21 +104,21 @@ impl Node {
         }
     }
 
-    /// Where it listens: one `address:port`, or several with commas between.
+    /// The addresses on which it listens: `address:port`, or several, separated by commas.
     pub fn addresses(&self) -> &str {
         &self.addresses
     }
 
-    /// By which it is written to and read.
+    /// The handle to read and write.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Stops it, and waits until its journal is closed, some seconds at most: no new requests and writes, those
-    /// that are under way answered, streams ended. Handles show what it had last.
+    /// Stops the node, and waits until its journal is closed, for some seconds at most. Requests under way are
+    /// answered, and streams end. Handles then show the last document, and cannot write.
     ///
     /// # Errors
-    /// [`Error::Node`] if it had to end before, for example since its disk failed.
+    /// [`Error::Node`] if it had ended with an error before, for example because its disk failed.
     pub fn stop(mut self) -> Result<(), Error> {
         self.end()
     }
@@ -158,7 +158,7 @@ fn run(
             let node = node::Node::bind(config, fastrand::u64(..)).await;
             let node = node.map_err(|error| Error::Node(error.to_string()))?;
             let handle = Handle::of(node.handle(), executor.clone());
-            // If nobody waits for it any more, it stops at once.
+            // If the caller is gone, the node stops at once.
             begun.send((node.addresses(), handle.clone())).await.ok();
             drop(begun);
             let ended = node.run(&executor, shutdown).await;
@@ -169,7 +169,7 @@ fn run(
     let result = smol::block_on(executor.run(executor.spawn(node)));
     drop(end);
     for helper in helpers {
-        // A panic is one of a task, whose connection has ended.
+        // A panic belongs to a task, whose connection has ended.
         helper.join().ok();
     }
     result
@@ -188,19 +188,19 @@ fn joined(runs: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
 }
 
 async fn closed(channel: &Receiver<Infallible>) {
-    // Nothing can be sent by it, so this is its end.
+    // Nothing can be sent through it, so this returns when it is closed.
     let Err(_) = channel.recv().await;
 }
 
-/// By which a node in the same program is written to and read. Cheap to clone.
+/// Reads and writes the document of a node in the same program. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     published: Arc<Published>,
-    /// None from the moment on when the node begins to stop: it ends when nobody holds its manager any more.
+    /// None as soon as the node begins to stop: it ends when its manager has no handle any more.
     writer: Arc<RwLock<Option<Writer>>>,
 }
 
-/// By which writes reach the node.
+/// Brings writes to the node.
 #[derive(Clone)]
 struct Writer {
     manager: manager::Handle,
@@ -230,14 +230,14 @@ impl Handle {
         *self.writer.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The document as it is now. It stays as it is, whatever is written later.
+    /// The document now. Later writes do not change the returned one.
     pub fn document(&self) -> Document {
         Document(self.published.state().document().root().clone())
     }
 
-    /// Applies a JSON Patch (RFC 6902), a text of at most 1 MiB, whole or not at all. When this returns it is in the
-    /// journal, in [`document`](Self::document), and on its way to the peers. Gives the transaction's name, as
-    /// `SOURCE/ID`. Once it was polled the write goes on, whether or not it is polled again.
+    /// Applies a JSON Patch (RFC 6902), a text of at most 1 MiB, whole or not at all. When this returns, the patch is
+    /// in the journal, in [`document`](Self::document), and on its way to the peers. Returns the transaction's name,
+    /// as `SOURCE/ID`. After the first poll the write goes on, even if the future is dropped.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unavailable`] or [`Error::Stopped`].
@@ -250,13 +250,13 @@ impl Handle {
         }
         let Writer { manager, executor } = self.writer().ok_or(Error::Stopped)?;
         let patch = patch.to_owned();
-        // A task of the node, since it may hold what other writes wait for: a future that its caller keeps and does
-        // not poll would hold that for ever.
+        // This is a task of the node, since it may hold a lock that other writes wait for. A future that the caller
+        // keeps, but does not poll, would hold it for ever.
         let (reply, answer) = async_channel::bounded(1);
         let create = async move {
             let outcome = manager.create(&patch, None).await;
             drop(manager);
-            // Nobody may wait for it any more.
+            // The caller may be gone.
             reply.try_send(outcome).ok();
         };
         executor.spawn(create).detach();
@@ -281,21 +281,21 @@ impl Handle {
         }
     }
 
-    /// A channel that has an item if transactions have come, from here or from peers, since it was last emptied, and
-    /// at first. It is closed when the node has stopped.
+    /// A channel that has an item at first, and if there are new transactions, of this node or of peers, since it was
+    /// last emptied. It is closed when the node has stopped.
     pub fn subscribe(&self) -> Receiver<()> {
         self.published.subscribe()
     }
 }
 
-/// A document, or a part of one, as it was when it was read. It is JSON: [`Display`](fmt::Display) gives its text,
-/// and serde serializes it. A clone costs next to nothing, however large it is.
+/// A document, or a part of one, that does not change any more. [`Display`](fmt::Display) gives its JSON text, and
+/// serde serializes it. A clone costs next to nothing, however large it is.
 #[derive(Clone, PartialEq)]
 pub struct Document(Value);
 
 impl Document {
-    /// The part at this JSON Pointer (RFC 6901), such as `/flags/dark`; the whole at an empty one. None if there is
-    /// nothing, or if it is no pointer.
+    /// The part at this JSON Pointer (RFC 6901), such as `/flags/dark`; the whole document for an empty pointer. None
+    /// if there is no such part, or if the text is no pointer.
     pub fn part(&self, pointer: &str) -> Option<Self> {
         let pointer = Pointer::parse(pointer).ok()?;
         find(&self.0, pointer).cloned().map(Self)

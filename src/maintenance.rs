@@ -1,23 +1,23 @@
-//! What can be done with a data directory while no node runs on it: verify, back up, restore. And what a
-//! running node is asked for: its journal, to be the primary, and which peers it has.
+//! Works on a data directory while no node runs on it: verify, back up, restore, rebuild. And asks a running node
+//! for its journal, to be the primary, and for its peers.
 //!
-//! A backup is a journal in one file, behind its base if it has one. A restored directory always begins a new life of its source:
-//! the node that the copy was made from may still run, or its peers may have transactions that are
-//! not in the copy; were its source used again, two transactions could come to have the same Id. A
-//! new life costs an entry in the vector clock, and nothing else.
+//! A backup is one file: the base, if there is one, and the journal. A restored directory always begins a new life.
+//! The node from which the copy was made may still run, or its peers may have transactions that the copy lacks; with
+//! the old source, two transactions could get the same Id. A new life costs one entry in the vector clock.
 
-mod copied;
-mod fetch;
+mod backup_file;
+mod control;
+mod download;
 mod rebuild;
-mod stream;
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use copied::Copied;
-use stream::Stream;
+use backup_file::BackupFile;
+use control::NodeControl;
+use download::Download;
 
 use crate::config::{BackupFrom, Peer, Remote};
 use crate::journal::{
@@ -30,7 +30,7 @@ use crate::manager::{StateHash, wall_clock};
 use crate::progress::{Progress, Unit};
 use crate::source::Source;
 
-pub use fetch::PeerStatus;
+pub use control::PeerStatus;
 pub use rebuild::{Plan, Rebuilt, rebuild};
 
 /// Standard input or output in place of a file.
@@ -39,16 +39,22 @@ const STANDARD: &str = "-";
 /// How many bytes are copied at once.
 const COPY_BYTES: usize = 1 << 20;
 
-/// How many transactions a batch has, at the most.
+/// The most transactions in a batch.
 const BATCH_TRANSACTIONS: usize = 1024;
 
-/// Why something could not be done, in words.
+/// Why something could not be done, in a sentence.
 #[derive(Debug)]
 pub struct Failure(String);
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self(why)
     }
 }
 
@@ -74,8 +80,8 @@ fn damaged(path: &Path) -> impl Fn(OpenError) -> Failure + '_ {
     }
 }
 
-/// Reads a journal, its base and its checkpoints, checks every checksum, applies all again, and writes to `out`
-/// what it found.
+/// Reads a journal, its base and its checkpoints, checks every checksum, applies all transactions again, and writes a
+/// report to `out`.
 ///
 /// # Errors
 /// If something is damaged: the first damage, and where it is.
@@ -113,12 +119,12 @@ pub fn verify(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     let mut failures = verify_bases(&directory, &journal, &mut report);
     failures.extend(read.lacks_of_base().map(|lacking| lacking.to_string()));
     failures.extend(verify_checkpoints(&directory, &journal, &read, &mut report));
-    // Who reads the report may have gone; the exit status says the essence.
+    // If nobody reads the report, the exit status still says whether all is well.
     out.write_all(report.as_bytes()).ok();
     if failures.is_empty() { Ok(()) } else { Err(Failure(failures.join("; "))) }
 }
 
-/// Says which files a journal of several has.
+/// Reports the files of a journal that has several.
 fn report_files(directory: &Directory, journal: &Segments, extent: &Extent, report: &mut String) {
     let files = journal.names();
     let ends = files.iter().skip(1).map(|(_, position)| *position).chain([extent.length]);
@@ -133,7 +139,7 @@ fn report_files(directory: &Directory, journal: &Segments, extent: &Extent, repo
     }
 }
 
-/// Checks each base, and says what is wrong with those that are.
+/// Checks each base, and returns what is wrong.
 fn verify_bases(directory: &Directory, journal: &Segments, report: &mut String) -> Vec<String> {
     let mut failures = Vec::new();
     for path in directory.base_paths() {
@@ -149,8 +155,7 @@ fn verify_bases(directory: &Directory, journal: &Segments, report: &mut String) 
     failures
 }
 
-/// Checks that a node that starts from each checkpoint comes to the same state, and says what is wrong with
-/// those from which it does not.
+/// Checks that a start from each checkpoint leads to the same state, and returns what is wrong.
 fn verify_checkpoints(
     directory: &Directory,
     journal: &Segments,
@@ -196,8 +201,7 @@ fn existing(directory: &Directory) -> Result<Segments, Failure> {
     journal.ok_or_else(|| Failure(format!("{}: there is no journal", path.display())))
 }
 
-/// Has a directory go on with what its journal has, under a new life of its name, though checkpoints
-/// prove that it had more: those are removed.
+/// Begins a new life in a directory whose journal is shorter than its checkpoints prove. These are removed.
 ///
 /// # Errors
 /// If it is damaged, or cannot be written.
@@ -229,7 +233,7 @@ pub fn begin_new_life(path: &Path, random: u64) -> Result<(u64, Source), Failure
     Ok((length, life))
 }
 
-/// A new life of `name`, or else of the name that the source `old` has.
+/// A new life of `name`, or else of the name in the source `old`.
 fn new_life(old: &str, name: Option<&str>, random: u64) -> Result<Source, Failure> {
     let name = name.or(old.rsplit_once('~').map(|(name, _)| name)).unwrap_or(old);
     Source::begin_life(name, random).map_err(|error| Failure(error.to_string()))
@@ -256,36 +260,36 @@ pub async fn backup(from: &BackupFrom, file: &Path) -> Result<u64, Failure> {
     Ok(length)
 }
 
-/// Has a running node begin the next epoch as the primary. Says which.
+/// Makes a running node the primary. Returns its epoch.
 ///
 /// # Errors
-/// If it cannot be asked, or will not: why.
+/// If it cannot be reached, or refuses.
 pub async fn promote(node: &Remote) -> Result<u64, Failure> {
-    fetch::Node::new(node).map_err(Failure)?.promote().await.map_err(Failure)
+    Ok(NodeControl::new(node)?.promote().await?)
 }
 
 /// The peers of a running node.
 ///
 /// # Errors
-/// If it cannot be asked, or does not say.
+/// If it cannot be reached, or gives no list.
 pub async fn peers(node: &Remote) -> Result<Vec<PeerStatus>, Failure> {
-    fetch::Node::new(node).map_err(Failure)?.peers().await.map_err(Failure)
+    Ok(NodeControl::new(node)?.peers().await?)
 }
 
-/// Has a running node receive from `peer` too. Says whether it does so after its next start.
+/// Adds a peer to a running node. Returns whether it stays one after the next start.
 ///
 /// # Errors
-/// If it cannot be asked, or will not: why.
+/// If the node cannot be reached, or refuses.
 pub async fn add_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(node).map_err(Failure)?.add_peer(&peer.to_string()).await.map_err(Failure)
+    Ok(NodeControl::new(node)?.add_peer(&peer.to_string()).await?)
 }
 
-/// Has it receive from `peer` no more. Says whether it does so after its next start.
+/// Removes a peer from a running node. Returns whether it is one again after the next start.
 ///
 /// # Errors
-/// If it cannot be asked, or will not: why.
+/// If the node cannot be reached, or refuses.
 pub async fn remove_peer(node: &Remote, peer: &Peer) -> Result<bool, Failure> {
-    fetch::Node::new(node).map_err(Failure)?.remove_peer(&peer.to_string()).await.map_err(Failure)
+    Ok(NodeControl::new(node)?.remove_peer(&peer.to_string()).await?)
 }
 
 async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Result<u64, Failure> {
@@ -306,20 +310,19 @@ async fn copy_from(from: &BackupFrom, file: &Path, target: &mut dyn Write) -> Re
             Ok(extent.length)
         }
         BackupFrom::Node(node) => {
-            let source =
-                fetch::Node::new(node).map_err(Failure)?.source().await.map_err(Failure)?;
-            let (mut stream, base) = Stream::open(node).await.map_err(Failure)?;
+            let source = NodeControl::new(node)?.source().await?;
+            let (mut stream, base) = Download::open(node).await?;
             if let Some(base) = base {
                 target.write_all(&base.text(&source)).map_err(at(file))?;
             }
-            // What the lines will have is not known yet, so it is the version that has all.
+            // Which version the lines will need is not known yet, so it is the newest one.
             let header = Header::new(source);
             let header = header.raised(NOTES_VERSION).unwrap_or(header);
             target.write_all(&header.line()).map_err(at(file))?;
             let (mut length, mut batch, mut records) = (0, 1, Vec::new());
             let mut progress = Progress::new("copying", Unit::Transactions);
             loop {
-                let record = stream.next().await.map_err(Failure)?;
+                let record = stream.next().await?;
                 let is_over = record.is_none();
                 records.extend(record);
                 if records.len() == BATCH_TRANSACTIONS || (is_over && !records.is_empty()) {
@@ -363,7 +366,7 @@ pub fn restore(
 ) -> Result<Restored, Failure> {
     if file == Path::new(STANDARD) {
         let directory = Directory::open(path, true)?;
-        // What is read in any order has to be in a file; this one never gets its name.
+        // It is read in any order, so it has to be in a file. This file never gets a name.
         let spool = NewFile::create_anew(&path.join("restored")).map_err(at(path))?;
         io::copy(&mut io::stdin().lock(), &mut spool.file()).map_err(at(file))?;
         let storage = spool.file().try_clone().map_err(at(path))?;
@@ -382,7 +385,7 @@ fn restore_from(
     name: Option<&str>,
     random: u64,
 ) -> Result<Restored, Failure> {
-    let Copied { base, journal } = Copied::open(storage).map_err(at(file))?;
+    let BackupFile { base, journal } = BackupFile::open(storage).map_err(at(file))?;
     let journal = Segments::of_file(journal).map_err(damaged(file))?;
     let extent = check(&journal).map_err(damaged(file))?;
     if base.as_ref().map_or(0, |base| base.position) < journal.begin() {
@@ -393,13 +396,13 @@ fn restore_from(
         )));
     }
     let source = new_life(journal.source().as_str(), name, random)?;
-    // What is damaged leaves no trace.
+    // The directory is made only after the check, so that a damaged backup leaves no trace.
     let directory = directory.map_or_else(|| Directory::open(path, true), Ok)?;
     directory.create_journal(&journal.header().of_copy(source.clone()), |mut target| {
         target.seek(io::SeekFrom::End(0)).map_err(failed(path))?;
         copy(&journal, &extent, &mut target).map_err(failed(path))?;
         if !extent.lives.is_empty() {
-            // The newest life that is noted must be the one that begins here.
+            // The last life in the journal must be the one that begins here.
             let mut note = Vec::new();
             push_life(&mut note, &source, extent.next_batch);
             target.write_all(&note).map_err(failed(path))?;

@@ -1,28 +1,27 @@
 //! The manager: the one task that owns replica and journal.
 //!
-//! Everything reaches it as an `Event` through one bounded channel. A transaction that a user posted
-//! and one that a peer sent are the same variant with the same content, so it has no way to tell them
-//! apart. It works at its own pace: it drains the inbox, applies what came, appends it to the journal
-//! as one batch, publishes its [`State`], then answers, and then wakes those who send it on; so nobody is told
-//! of, shown or sent what is not in the journal. Readers take what is published last, whatever it is at work on.
-//! It never waits for a socket.
+//! Everything reaches it as a `ManagerMessage` through one bounded channel. A transaction of a user and one of
+//! a peer are the same message, so the manager cannot tell them apart. It works at its own pace: it drains the
+//! inbox, applies the transactions, appends them to the journal as one batch, publishes its [`State`], answers
+//! the senders, and then wakes the streams. So nothing is acknowledged, shown or sent before it is in the journal.
+//! Readers take the last published state, also while the manager is busy. It never waits for a socket.
 
-mod away;
+mod background;
+mod batching;
+mod committer;
 mod creation;
 mod folds;
 mod handle;
 mod healing;
 mod heavy;
+mod journal_past;
 mod keeper;
-mod lines;
+mod late_arrivals;
 mod lives;
-mod pace;
-mod past;
-mod primary;
+mod log_limit;
 mod proposal;
 pub mod recovery;
 mod representation;
-mod rest;
 mod shares;
 mod state;
 mod state_hash;
@@ -44,80 +43,79 @@ use crate::patch::assert_json_is_as_agreed;
 use crate::replica::{Acceptance, Bounds, Life, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
+use batching::Batching;
+use committer::Committer;
 use folds::Folds;
-use handle::Event;
+use handle::ManagerMessage;
 use healing::Checking;
+use journal_past::Bases;
 use keeper::Keeper;
-use lines::Lines;
-use pace::Pace;
-use past::Bases;
-use primary::Committer;
+use late_arrivals::LateArrivals;
+use log_limit::LogLimit;
 use recovery::Recovered;
-use rest::Rest;
 use shares::Shares;
 use state::Publisher;
 
 pub use crate::replica::Outcome;
+pub use committer::{Hearing, Promotion};
 pub use creation::ClientName;
 pub use handle::{Counters, Durations, Handle, Stopped, Submitted};
-pub use healing::Taken;
-pub use past::JournalPast;
-pub use primary::{Hearing, Promotion};
+pub use healing::BaseOutcome;
+pub use journal_past::JournalPast;
 pub use proposal::{Condition, Content, Decision, Proposal};
 pub use representation::Representation;
 pub use shares::Lag;
 pub use state::{Edition, LastCommit, Published, Reading, SkippedPage, Standing, State};
 pub use state_hash::StateHash;
 
-/// How many events wait for the manager before their senders wait too.
-const INBOX_EVENTS: usize = 1024;
+/// How many messages the inbox holds. If it is full, senders wait.
+const INBOX_MESSAGES: usize = 1024;
 
-/// How many transactions the manager takes before it appends them and answers; one submission more
-/// than that when it passes.
+/// If a turn has so many transactions, it takes no further submission: it appends them and answers.
 const BATCH_TRANSACTIONS: usize = 1024;
 
-/// If more transactions have to be applied for one batch, another thread does it, so that others are
-/// answered meanwhile.
+/// If more transactions have to be applied for one batch, another thread applies them, so that this thread can
+/// answer others meanwhile.
 const MOST_APPLIED_HERE: usize = 512;
 
 /// Why the manager has a turn.
-enum Wake {
-    /// This came.
-    Event(Event),
-    /// The time has come for what was held back, to look whether something is to be made final, or to fold.
+enum TurnCause {
+    /// A message arrived.
+    Message(ManagerMessage),
+    /// It is time to take in late arrivals, to commit, or to fold; or another thread has finished its work.
     Moment,
 }
 
-/// Transactions that were submitted together, and where to say what became of them.
+/// Transactions that were submitted together, and the channel for their outcomes.
 type Submission = (Vec<Transaction>, Sender<Vec<Submitted>>);
 
 /// The task's own state.
 pub struct Manager {
-    inbox: Receiver<Event>,
+    inbox: Receiver<ManagerMessage>,
     replica: Replica,
     journal: Journal,
     publisher: Publisher,
     durations: Arc<Durations>,
     counters: Counters,
-    /// What is logged of transactions that changed between applied and skipped.
-    changes: Lines,
-    /// And of those that contradict others.
-    contradictions: Lines,
-    pace: Pace,
-    rest: Rest<Submission>,
-    /// Whether other threads have applied something since the last state was published.
+    /// Limits the log of transactions that change between applied and skipped.
+    changes: LogLimit,
+    /// Limits the log of transactions that contradict others.
+    contradictions: LogLimit,
+    batching: Batching,
+    late: LateArrivals<Submission>,
+    /// Whether another thread has applied something since the last state was published.
     was_long: bool,
-    /// This node's source, as all others see it.
+    /// This node's source, shared with all handles.
     source: Arc<RwLock<Source>>,
     /// When the last new life of this process began.
     life_begun: Option<Instant>,
-    /// Where checkpoints are kept; none if the journal is in memory.
+    /// Writes checkpoints; none if the journal is in memory.
     keeper: Option<Keeper>,
     /// Where the last base is.
     bases: Bases,
     folds: Folds,
     checking: Option<Checking>,
-    /// Who makes the history final, if this node may be the primary.
+    /// Commits, if this node may be the primary.
     committer: Option<Committer>,
 }
 
@@ -133,8 +131,8 @@ impl Manager {
         Self::new(replica, Journal::in_memory(), source, None)
     }
 
-    /// A manager of what the data directory `path` has, and the first handle to it. If there is no
-    /// journal yet, one is begun whose source is a new life of `name`. Waits for the disk.
+    /// A manager of the data directory `path`, and the first handle to it. If the directory has no journal yet,
+    /// this creates one, whose source is a new life of `name`. Waits for the disk.
     ///
     /// # Errors
     /// If the directory cannot be used.
@@ -156,7 +154,7 @@ impl Manager {
         source: Source,
         keeper: Option<Keeper>,
     ) -> (Self, Handle) {
-        let (sender, inbox) = async_channel::bounded(INBOX_EVENTS);
+        let (sender, inbox) = async_channel::bounded(INBOX_MESSAGES);
         let next = Name { id: replica.next_id(&source), source: source.clone() };
         let source = Arc::new(RwLock::new(source));
         let publisher = Publisher::new(&replica);
@@ -177,10 +175,10 @@ impl Manager {
             publisher,
             durations: handle.durations.clone(),
             counters: Counters::default(),
-            changes: Lines::default(),
-            contradictions: Lines::default(),
-            pace: Pace::default(),
-            rest: Rest::default(),
+            changes: LogLimit::default(),
+            contradictions: LogLimit::default(),
+            batching: Batching::default(),
+            late: LateArrivals::default(),
             was_long: false,
             source,
             life_begun: None,
@@ -196,7 +194,7 @@ impl Manager {
     /// Works until the last handle is dropped.
     ///
     /// # Errors
-    /// If it cannot go on, since what the journal has is not known any more.
+    /// If it cannot go on, since the content of the journal on the disk is unknown.
     pub async fn run(mut self) -> io::Result<()> {
         self.live_on(&Acceptance::default()).await?;
         self.commit_where_due(Duration::ZERO).await?;
@@ -223,47 +221,47 @@ impl Manager {
         self.journal.close()
     }
 
-    /// Waits for a reason to have a turn; none if nobody is there any more. What is held back then is
-    /// dropped, and so is told that the node stops.
-    async fn wake(&mut self) -> Option<Wake> {
-        let event = async { self.inbox.recv().await.ok().map(Wake::Event) };
+    /// Waits for a reason to have a turn; none if all handles are dropped. Late arrivals that still wait are then
+    /// dropped with their reply channels, so their senders learn that the node stops.
+    async fn wake(&mut self) -> Option<TurnCause> {
+        let message = async { self.inbox.recv().await.ok().map(TurnCause::Message) };
         let looks = self.committer.as_ref().and_then(Committer::looks);
         let folds = self.folds.moment(self.replica.history().verified());
-        let moment = self.rest.ends().into_iter().chain(looks).chain(folds).min();
+        let moment = self.late.ends().into_iter().chain(looks).chain(folds).min();
         let come = async {
             match moment {
                 Some(moment) => Timer::at(moment).await,
                 None => std::future::pending().await,
             };
-            Some(Wake::Moment)
+            Some(TurnCause::Moment)
         };
-        let found_out = away::done(self.committer.as_mut().and_then(Committer::work));
-        let written = away::done(self.folds.work());
-        let checked = away::done(self.checking.as_mut().map(Checking::work));
+        let found_out = background::done(self.committer.as_mut().and_then(Committer::work));
+        let written = background::done(self.folds.work());
+        let checked = background::done(self.checking.as_mut().map(Checking::work));
         let done = async {
             found_out.or(written).or(checked).await;
-            Some(Wake::Moment)
+            Some(TurnCause::Moment)
         };
-        event.or(come).or(done).await
+        message.or(come).or(done).await
     }
 
-    /// Takes an event and what else waits in the inbox, and what was held back if its time has come;
-    /// answers each once.
-    async fn turn(&mut self, wake: Wake) -> io::Result<()> {
+    /// Takes a message and all others that wait in the inbox, and the late arrivals if their time has come.
+    /// Answers each once.
+    async fn turn(&mut self, wake: TurnCause) -> io::Result<()> {
         let (mut submissions, mut replies): (Vec<_>, Vec<_>) =
-            self.rest.release(Instant::now()).into_iter().unzip();
+            self.late.release(Instant::now()).into_iter().unzip();
         let (mut proposed, mut taken) = (None, None);
         let mut count = submissions.iter().map(Vec::len).sum::<usize>();
         let mut next = match wake {
-            Wake::Event(event) => Some(event),
-            Wake::Moment => None,
+            TurnCause::Message(message) => Some(message),
+            TurnCause::Moment => None,
         };
-        while let Some(event) = next {
-            match event {
-                Event::Submit { transactions, reply } => {
+        while let Some(message) = next {
+            match message {
+                ManagerMessage::Submit { transactions, reply } => {
                     let mut submission = Some((transactions, reply));
                     if let Some(late) = submission.take_if(|(list, _)| self.may_wait(list)) {
-                        submission = self.rest.hold(late, Instant::now());
+                        submission = self.late.hold(late, Instant::now());
                     }
                     if let Some((transactions, reply)) = submission {
                         count += transactions.len();
@@ -271,73 +269,73 @@ impl Manager {
                         replies.push(reply);
                     }
                 }
-                Event::Promote { reply } => {
+                ManagerMessage::Promote { reply } => {
                     reply.try_send(self.promote()).ok();
                 }
-                Event::TakeBase { base, peer, reply } => {
+                ManagerMessage::TakeBase { base, peer, reply } => {
                     taken = Some((base, peer, reply));
                     break;
                 }
-                // It has a turn of its own, after what came before it.
-                Event::Propose(proposal) => {
+                // It is decided alone, after all submissions that were before it in the inbox.
+                ManagerMessage::Propose(proposal) => {
                     proposed = Some(proposal);
                     break;
                 }
             }
             next = if count >= BATCH_TRANSACTIONS {
                 None
-            } else if let Ok(event) = self.inbox.try_recv() {
-                Some(event)
+            } else if let Ok(message) = self.inbox.try_recv() {
+                Some(message)
             } else {
-                self.expected_event(submissions.len()).await
+                self.expected_message(submissions.len()).await
             };
         }
         if !submissions.is_empty() {
             let answers = self.take_in(submissions).await?;
             let (waiting, took) = (self.inbox.len(), self.journal.last_append());
-            self.pace.appended(answers.len(), waiting, took, Instant::now());
+            self.batching.appended(answers.len(), waiting, took, Instant::now());
             for (reply, answer) in replies.into_iter().zip(answers) {
-                // Who asked may have gone; what it submitted stays.
+                // If the sender has gone, its transactions stay.
                 reply.try_send(answer).ok();
             }
             self.publisher.wake();
         }
         if let Some(proposed) = proposed {
-            self.pace.disturbed();
+            self.batching.disturbed();
             self.decide(proposed).await?;
         }
         if let Some((base, peer, reply)) = taken {
-            self.pace.disturbed();
+            self.batching.disturbed();
             let taken = self.take_base(*base, &peer).await?;
             reply.try_send(taken).ok();
         }
         Ok(())
     }
 
-    /// Whether a submission is to be taken in together with what comes late.
+    /// Whether a submission may have to wait with the late arrivals.
     fn may_wait(&self, submission: &[Transaction]) -> bool {
-        if self.rest.holds() {
+        if self.late.holds() {
             self.replica.is_ordered_and_new(submission)
         } else {
             self.replica.is_late(submission)
         }
     }
 
-    /// The next event, if a batch of so many submissions should wait for it.
-    async fn expected_event(&self, submissions: usize) -> Option<Event> {
+    /// The next message, if a batch of so many submissions should wait for it.
+    async fn expected_message(&self, submissions: usize) -> Option<ManagerMessage> {
         if submissions == 0 {
             return None;
         }
-        let until = self.pace.wait_until(submissions, Instant::now())?;
-        let event = async { self.inbox.recv().await.ok() };
+        let until = self.batching.wait_until(submissions, Instant::now())?;
+        let message = async { self.inbox.recv().await.ok() };
         let too_late = async {
             Timer::at(until).await;
             None
         };
-        event.or(too_late).await
+        message.or(too_late).await
     }
 
-    /// Takes submissions in, publishes what came of it, and says what became of them.
+    /// Takes submissions in, publishes the new state, and returns the outcome of each transaction.
     async fn take_in(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
@@ -348,50 +346,43 @@ impl Manager {
         let answers = self.take_in_each(submissions).await?;
         let last = self.publisher.publish(&self.replica, self.counters);
         if std::mem::take(&mut self.was_long) {
-            // It may have much that nobody else has any more.
+            // It may be the last to hold a large part of the old history.
             drops::send(last, u64::MAX);
         }
         Ok(answers)
     }
 
-    /// Late arrivals may need a part of the journal that cannot be read: then nothing that needs it is
-    /// taken in, and all else is.
+    /// Late arrivals may need a part of the journal that cannot be read. If so, these are not kept, and all other
+    /// submissions are taken in without them.
     async fn take_in_each(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
     ) -> io::Result<Vec<Vec<Submitted>>> {
-        let needs_past =
-            |replica: &Replica, some: &Vec<_>| replica.needs_past(std::slice::from_ref(some));
         let sizes: Vec<usize> = submissions.iter().map(Vec::len).collect();
-        if !submissions.iter().any(|some| needs_past(&self.replica, some)) {
-            return Ok(match self.take_in_all(submissions, &sizes, false).await? {
-                Ok(answers) => answers,
-                Err(error) => self.all_unkept(&sizes, error),
-            });
-        }
-        let late: Vec<bool> =
-            submissions.iter().map(|some| needs_past(&self.replica, some)).collect();
-        let others = submissions.iter().zip(&late);
-        let others = others.map(|(some, late)| if *late { Vec::new() } else { some.clone() });
-        let others: Vec<_> = others.collect();
-        let other_sizes: Vec<usize> = others.iter().map(Vec::len).collect();
-        let error = match self.take_in_all(submissions, &sizes, true).await? {
+        let needs_past = |some| self.replica.needs_past(std::slice::from_ref(some));
+        let late: Vec<bool> = submissions.iter().map(needs_past).collect();
+        let others: Option<Vec<_>> = late.contains(&true).then(|| {
+            let all = submissions.iter().zip(&late);
+            all.map(|(some, late)| if *late { Vec::new() } else { some.clone() }).collect()
+        });
+        let error = match self.take_in_all(submissions, &sizes, others.is_some()).await? {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
+        let Some(others) = others else { return Ok(self.all_unkept(&sizes, error)) };
+        let other_sizes: Vec<usize> = others.iter().map(Vec::len).collect();
         let answers = match self.take_in_all(others, &other_sizes, false).await? {
             Ok(answers) => answers,
             Err(error) => return Ok(self.all_unkept(&sizes, error)),
         };
-        let sizes: Vec<usize> =
-            sizes.iter().zip(&late).map(|(size, late)| if *late { *size } else { 0 }).collect();
-        let unkept = self.all_unkept(&sizes, error);
+        let late_sizes = sizes.iter().zip(&other_sizes).map(|(size, other)| size - other);
+        let unkept = self.all_unkept(&late_sizes.collect::<Vec<_>>(), error);
         let answers = answers.into_iter().zip(unkept).zip(late);
         Ok(answers.map(|((answer, unkept), late)| if late { unkept } else { answer }).collect())
     }
 
-    /// Applies submissions and appends them to the journal, and says what became of them; or why the
-    /// journal cannot be read, if it has to be. Nothing was taken in then.
+    /// Applies submissions and appends them to the journal, and returns the outcomes. If the journal has to be read
+    /// and cannot be, it returns that error, and nothing was taken in.
     async fn take_in_all(
         &mut self,
         submissions: Vec<Vec<Transaction>>,
@@ -399,11 +390,11 @@ impl Manager {
         needs_past: bool,
     ) -> io::Result<io::Result<Vec<Vec<Submitted>>>> {
         if self.publisher.take_note_of_readers() {
-            self.pace.disturbed();
+            self.batching.disturbed();
         }
         let now = wall_clock();
         let before = self.replica.clone();
-        let is_alone = self.pace.is_alone(sizes.iter().sum());
+        let is_alone = self.batching.is_alone(sizes.iter().sum());
         let work = self.replica.effort(&submissions);
         let applied = work.new + work.again;
         let is_long = needs_past || applied > MOST_APPLIED_HERE;
@@ -413,9 +404,9 @@ impl Manager {
             .with_replica(is_long, move |replica, past| replica.accept(submissions, now, past))
             .await;
         if work.is_late {
-            // What has to be read from the journal again is not counted before.
+            // `work.again` does not count what has to be read from the journal.
             let again = if needs_past { applied } else { work.again };
-            self.rest.begin(begin.elapsed(), (again, applied), Instant::now());
+            self.late.begin(begin.elapsed(), (again, applied), Instant::now());
         }
         let acceptance = match accepted {
             Ok(acceptance) => acceptance,
@@ -445,7 +436,7 @@ impl Manager {
             .collect()))
     }
 
-    /// Why something is not in the journal.
+    /// Why a batch is not in the journal.
     ///
     /// # Errors
     /// If the journal cannot be used any more.
@@ -475,8 +466,7 @@ impl Manager {
         }
     }
 
-    /// Lets `work` at the replica: here, or away from the executor if it is long or has to read the
-    /// journal.
+    /// Does `work` on the replica: on this thread, or on another one if it is long or has to read the journal.
     async fn with_replica<T: Send + 'static>(
         &mut self,
         is_long: bool,
@@ -497,7 +487,7 @@ impl Manager {
         result
     }
 
-    /// Answers submissions of these sizes, none of which is kept, and counts them.
+    /// Counts submissions of these sizes as not kept, and makes the answers to them.
     fn all_unkept(&mut self, sizes: &[usize], error: io::Error) -> Vec<Vec<Submitted>> {
         let error = Arc::new(error);
         self.counters.unkept += sizes.iter().sum::<usize>() as u64;

@@ -1,4 +1,4 @@
-//! A node: puts the parts together, and takes them apart in order.
+//! A node: starts its parts, and ends them in order.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -28,16 +28,16 @@ use crate::source::{Source, SourceError};
 use crate::stream::Security;
 use crate::tokens::{TokenError, Tokens};
 
-/// How long the manager may take to end after all others: it may have a checkpoint to write.
+/// How long the manager may take to end after all other tasks: it may have a checkpoint to write.
 const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a node with peers may be read by no other node before it says so.
+/// If a node has peers and no other node has read it for so long, it logs that.
 const UNREAD_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often a node looks at its own certificate.
+/// How often a node checks its own certificate.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// A node that listens, and has not begun to answer.
+/// A node that listens and does not answer yet.
 pub struct Node {
     config: Config,
     listeners: Listeners,
@@ -81,7 +81,7 @@ impl Node {
     /// of a life that begins.
     ///
     /// # Errors
-    /// If the address cannot be listened on, or the data directory not be used.
+    /// If it cannot listen on the address, or cannot use the data directory.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
         let files = config.tls.clone();
         let security =
@@ -121,12 +121,12 @@ impl Node {
         Ok(Self { config, listeners, manager, handle, membership, tokens })
     }
 
-    /// By which it is written to and read.
+    /// The handle by which it is read and written to.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Where it listens, as text.
+    /// The addresses on which it listens, as text.
     pub fn addresses(&self) -> String {
         let addresses = self.listeners.addresses().iter().map(SocketAddr::to_string);
         addresses.collect::<Vec<_>>().join(", ")
@@ -140,30 +140,30 @@ impl Node {
             && !self.listeners.security().checks_clients()
     }
 
-    /// Whether the pages of all web sites may do all that a browser on this machine, or near it, can reach.
+    /// Whether pages of all web sites may use this node through a browser that can reach it.
     fn is_open_to_all_pages(&self) -> bool {
         self.config.origins == Origins::All && self.tokens.are_none()
     }
 
-    /// Who may do what there.
+    /// The tokens and their rights.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
     }
 
-    /// Whether it has peers, and tokens of which none is for them.
+    /// Whether it has peers and tokens, and no token for the peers.
     fn lacks_token_of_peers(&self) -> bool {
         let has_peers = !self.membership.current().is_empty();
         has_peers && !self.tokens.are_none() && self.tokens.of_peers().is_none()
     }
 
-    /// The peers that are dialed without TLS though this node has a certificate.
+    /// The peers that this node dials without TLS, though it has a certificate.
     fn open_peers(&self) -> Vec<String> {
         let mut peers = self.membership.current().to_vec();
         peers.retain(|peer| self.listeners.security().is_tls() && !peer.is_tls);
         peers.iter().map(Peer::to_string).collect()
     }
 
-    /// Warns of what its operator may not have meant.
+    /// Warns of options that may be a mistake.
     fn warn_if_open(&self) {
         if self.is_open_to_all() {
             log::warn!(
@@ -190,8 +190,8 @@ impl Node {
         }
     }
 
-    /// Answers, dials and replicates by tasks of `executor` until `shutdown` closes, and then ends in
-    /// order: no new requests, pending ones answered, streams closed.
+    /// Answers, dials and replicates with tasks of `executor` until `shutdown` closes. Then it ends in order: it takes
+    /// no new requests, answers pending ones, and closes streams.
     ///
     /// # Errors
     /// If the node cannot go on.
@@ -270,14 +270,14 @@ impl Node {
             log::warn!("connections that were abandoned keep the journal from being closed");
             Ok(())
         };
-        // The manager ends after all others, which hold it; or before, if it cannot go on.
+        // The manager ends after all tasks that hold its handle, or before them if it cannot go on.
         manager.or(work).await
     }
 }
 
-/// The address by which it is known.
+/// The address by which others know it.
 fn known_address(config: &Config, listeners: &Listeners) -> String {
-    // At port 0 nobody is found.
+    // Port 0 stands for a port that the system chose.
     if config.address.ends_with(":0") {
         listeners.addresses()[0].to_string()
     } else {
@@ -285,7 +285,7 @@ fn known_address(config: &Config, listeners: &Listeners) -> String {
     }
 }
 
-/// Says each day what is wrong with the certificate that this node shows, or will be soon.
+/// Warns each day if this node's certificate is wrong or expires soon.
 async fn warn_of_certificate(security: Security) {
     loop {
         if let Some(trouble) = security.trouble(SystemTime::now()) {
@@ -295,7 +295,7 @@ async fn warn_of_certificate(security: Security) {
     }
 }
 
-/// Says once if this node has peers and none of their like reads it, so that what is written here stays here.
+/// Warns once if this node has peers and no other node reads it, so that its transactions reach nobody.
 async fn warn_if_unread(peers: Arc<Peers>, downstreams: Arc<Downstreams>) {
     let has_peers = || peers.statuses().iter().any(|peer| !peer.is_left_aside);
     if stays_unread(UNREAD_LIMIT, has_peers, || downstreams.were_read()).await {
@@ -303,7 +303,7 @@ async fn warn_if_unread(peers: Arc<Peers>, downstreams: Arc<Downstreams>) {
     }
 }
 
-/// Waits until this node was read, or has peers though it was not read within `limit`: which it is.
+/// Waits until this node was read (false), or has peers and was not read within `limit` (true).
 async fn stays_unread(
     limit: Duration,
     has_peers: impl Fn() -> bool,
@@ -320,7 +320,7 @@ async fn stays_unread(
     }
 }
 
-/// The line that says how a node runs.
+/// The line that is printed at the start.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers: Vec<_> = self.membership.current().iter().map(Peer::to_string).collect();
@@ -344,7 +344,7 @@ impl fmt::Display for Node {
 }
 
 impl Node {
-    /// A host that a browser on this machine can go to: the name that was given, if it is one.
+    /// A host that a browser on this machine can reach: the given name, if it is a name.
     fn page_host(&self) -> String {
         let mut address = self.listeners.addresses()[0];
         let (host, _) = host_and_port(&self.config.address);
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_node_is_unread_that_has_peers_and_was_not_read_in_time() {
-        // From which look on it has peers, and from which on it was read; whether that is told.
+        // The look from which on it has peers, the one from which on it was read, and whether it warns.
         for (peers_from, read_from, told) in
             [(1, 9, true), (1, 1, false), (3, 9, true), (9, 4, false), (3, 3, false)]
         {

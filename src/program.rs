@@ -1,8 +1,8 @@
-//! The patchmesh command: arguments, what they ask for, exit status.
+//! The patchmesh command: from arguments to exit status.
 
+mod console;
 mod maintain;
-mod output;
-mod run;
+mod run_node;
 
 use std::process::ExitCode;
 
@@ -11,11 +11,11 @@ use async_signal::{Signal, Signals};
 use crate::client;
 use crate::config::{self, ClientCommand, Command, Exit};
 use crate::log_format::LogFormat;
-use output::{complain, fail, print, start_log};
+use console::{complain, fail, print, start_log};
 
-/// Does what the arguments of the process say, as the `patchmesh` command does.
+/// Runs the `patchmesh` command with the arguments of the process.
 pub fn program() -> ExitCode {
-    // A file that may not grow further is an error of the write then, and does not end the process.
+    // With this handler, a file at its size limit makes a write fail, and does not end the process.
     let _file_too_large = Signals::new([Signal::Xfsz]);
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let command = config::parse(arguments.iter().cloned(), |name| std::env::var_os(name));
@@ -36,7 +36,7 @@ pub fn program() -> ExitCode {
     }
 }
 
-/// Gives the nodes that a command talks to the token that its file has. A node that is to run reads its own one.
+/// Reads the token files for the nodes that a command talks to. A node that is to run reads its file itself.
 fn read_token_files(command: &mut Command) -> Result<(), String> {
     for node in command.remotes_mut() {
         let Some(file) = node.token_file.take() else { continue };
@@ -50,7 +50,7 @@ fn read_token_files(command: &mut Command) -> Result<(), String> {
 
 fn act(command: Command) -> ExitCode {
     match command {
-        Command::Run(config) => run::run(config),
+        Command::Run(config) => run_node::run(config),
         Command::Client(command) => ask(&command),
         Command::Verify { data, mend } => maintain::verify(&data, mend),
         Command::Backup { from, file } => maintain::backup(&from, &file),
@@ -62,7 +62,7 @@ fn act(command: Command) -> ExitCode {
     }
 }
 
-/// Does what is asked of running nodes.
+/// Runs a command that talks to running nodes.
 fn ask(command: &ClientCommand) -> ExitCode {
     match smol::block_on(client::run(command, &mut |what| complain(what))) {
         Ok(()) => ExitCode::SUCCESS,

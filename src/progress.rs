@@ -1,20 +1,20 @@
-//! How far something is that takes long: on a terminal a line of standard error that is written over, else, if that
-//! is asked for, lines of the log.
+//! Shows the progress of long work: on a terminal as a line of standard error that is overwritten, and else, if it is
+//! to be logged, as lines of the log.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// What is done sooner than this is not shown.
+/// Shorter work is not shown.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// How often it is shown anew on a terminal.
+/// The time between two updates on a terminal.
 const SHOWN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// When the log first tells it, and how often in the end: what takes long needs fewer lines.
+/// The time until the first line of the log, and the longest time between two lines: the interval grows.
 const FIRST_TOLD: Duration = Duration::from_secs(1);
 const TOLD_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What is counted.
+/// The unit of the progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes, which are shown as megabytes.
@@ -23,30 +23,30 @@ pub enum Unit {
     Transactions,
 }
 
-/// How far something is.
+/// The progress of long work.
 pub struct Progress {
     what: &'static str,
     unit: Unit,
     total: Option<u64>,
     done: u64,
     share: Option<f64>,
-    pace: Pace,
+    timer: RefreshTimer,
     is_terminal: bool,
     is_logged: bool,
 }
 
-/// When it is shown next.
+/// When the progress is shown next.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct RefreshTimer {
     next: Instant,
     interval: Duration,
-    /// What the interval, which is doubled each time, comes to.
+    /// The interval is doubled each time, up to this.
     longest: Duration,
     was_shown: bool,
 }
 
-impl Pace {
-    /// Whether it is shown now.
+impl RefreshTimer {
+    /// Whether to show it now.
     fn is_due(&mut self, now: Instant) -> bool {
         let is_due = now >= self.next;
         if is_due {
@@ -59,7 +59,7 @@ impl Pace {
 }
 
 impl Progress {
-    /// Nothing is done yet of what is called so.
+    /// The work `what`, of which nothing is done yet.
     pub fn new(what: &'static str, unit: Unit) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let (first, interval, longest) = if is_terminal {
@@ -68,37 +68,37 @@ impl Progress {
             (FIRST_TOLD, FIRST_TOLD, TOLD_INTERVAL)
         };
         let next = Instant::now() + first;
-        let pace = Pace { next, interval, longest, was_shown: false };
+        let timer = RefreshTimer { next, interval, longest, was_shown: false };
         let (total, done, share) = (None, 0, None);
-        Self { what, unit, total, done, share, pace, is_terminal, is_logged: false }
+        Self { what, unit, total, done, share, timer, is_terminal, is_logged: false }
     }
 
-    /// The same of so much in all.
+    /// The same, with this total.
     pub fn of(self, total: u64) -> Self {
         Self { total: Some(total), ..self }
     }
 
-    /// The same, which the log tells if there is no terminal.
+    /// The same, which is logged if there is no terminal.
     pub fn logged(self) -> Self {
         Self { is_logged: true, ..self }
     }
 
-    /// So much more is done.
+    /// Notes that so much more is done.
     pub fn advance(&mut self, more: u64) {
         let done = self.done + more;
         let share = self.total.map(|total| done as f64 / total.max(1) as f64);
         self.reach(done, share);
     }
 
-    /// So much is done, and this share of all, as far as that is known.
+    /// Notes how much is done in all, and which share of the total, if that is known.
     pub fn reach(&mut self, done: u64, share: Option<f64>) {
         (self.done, self.share) = (done, share);
-        if !(self.is_terminal || self.is_logged) || !self.pace.is_due(Instant::now()) {
+        if !(self.is_terminal || self.is_logged) || !self.timer.is_due(Instant::now()) {
             return;
         }
         let text = text(self.unit, done, share);
         if self.is_terminal {
-            // The cursor goes back to the line's begin, where all else that is said goes over it.
+            // The cursor goes back to the beginning of the line, so that the next output overwrites it.
             show(&format!("{}: {text}\x1b[K\r", self.what));
         } else {
             log::info!("{}: {text}", self.what);
@@ -108,7 +108,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.is_terminal && self.pace.was_shown {
+        if self.is_terminal && self.timer.was_shown {
             show("\x1b[K");
         }
     }
@@ -127,7 +127,7 @@ fn text(unit: Unit, done: u64, share: Option<f64>) -> String {
 
 fn show(text: &str) {
     let mut terminal = io::stderr().lock();
-    // If nobody can see it, nobody misses it.
+    // It does not matter if this fails.
     terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush()).ok();
 }
 
@@ -149,13 +149,13 @@ mod tests {
     #[test]
     fn it_is_shown_after_a_while_and_then_less_and_less_often() {
         let begin = Instant::now();
-        let mut pace = Pace {
+        let mut timer = RefreshTimer {
             next: begin + Duration::from_secs(3),
             interval: Duration::from_secs(2),
             longest: Duration::from_secs(5),
             was_shown: false,
         };
-        let shown = (0..20).filter(|second| pace.is_due(begin + Duration::from_secs(*second)));
+        let shown = (0..20).filter(|second| timer.is_due(begin + Duration::from_secs(*second)));
         assert_eq!(shown.collect::<Vec<_>>(), [3, 5, 9, 14, 19]);
     }
 

@@ -1,13 +1,12 @@
-//! Mends a data directory with what a peer has.
+//! Rebuilds a damaged data directory from a peer.
 //!
-//! The peer's journal is taken over as it is, with what stands for what it has folded away. What of the old
-//! journal can still be read and the peer lacks is put after it. Since the damage may have taken transactions of
-//! the same sources before it, no clock can say of these sources that all is there; so what is put after it is
-//! stamped anew, by the new life that the directory begins, and keeps its name and its time. If others have it too,
-//! it has one name and counts once.
+//! The new directory has the peer's base and journal. Transactions of the old journal that can still be read and that
+//! the peer lacks are put behind them. Earlier ones of the same sources may be lost by the damage, so the clocks of
+//! these sources prove nothing. That is why they get new stamps of the new life, and keep their names and times. If
+//! other nodes have them too, the name is the same, and they count once.
 //!
-//! If the peer has another transaction under the same stamp and name (this directory was put back to an
-//! old copy and written to), it becomes one of the new life, so that both count.
+//! If the peer has a different transaction under the same stamp and name (this directory was put back to an old copy
+//! and written to), the one of this directory gets a name of the new life, so that both count.
 
 use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +16,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::stream::Stream;
+use super::download::Download;
 use super::{BATCH_TRANSACTIONS, Failure, at, check, damaged, new_life};
 use crate::clock::VectorClock;
 use crate::config::Remote;
@@ -31,16 +30,16 @@ use crate::progress::{Progress, Unit};
 use crate::source::{FIRST_ID, Source};
 use crate::transaction::{Name, Place, Record};
 
-/// What the first file of a journal is called.
+/// The name of the first file of a journal.
 const FIRST_FILE: &str = "journal";
 
-/// How many gaps are noted.
+/// The most gaps that are noted.
 const GAPS: usize = 1000;
 
-/// Of how many sources it is said what is missing.
+/// The most sources that are named if transactions are missing.
 const NAMED_SOURCES: usize = 10;
 
-/// How a directory is to be mended.
+/// How to rebuild a directory.
 pub struct Plan<'a> {
     /// The directory.
     pub data: &'a Path,
@@ -48,11 +47,11 @@ pub struct Plan<'a> {
     pub peer: &'a Remote,
     /// The node's name; none if it stays.
     pub name: Option<&'a str>,
-    /// Whether to go on though something that was acknowledged is nowhere.
+    /// Whether to go on if acknowledged transactions are lost.
     pub despite_loss: bool,
 }
 
-/// What a mended directory has.
+/// The result of a rebuild.
 #[derive(Debug)]
 pub struct Rebuilt {
     /// How many transactions the peer gave.
@@ -65,11 +64,10 @@ pub struct Rebuilt {
     pub old: Option<PathBuf>,
 }
 
-/// Mends a directory.
+/// Rebuilds a directory.
 ///
 /// # Errors
-/// If that cannot be done, or something is missing then that the directory proves to have had. Nothing
-/// was changed.
+/// If that is not possible, or if the directory proves that transactions are lost. Nothing was changed then.
 pub async fn rebuild(
     plan: &Plan<'_>,
     random: u64,
@@ -103,8 +101,8 @@ pub async fn rebuild(
 
     let mut old = OldJournal::read(&files, told)?;
     let new = NewFile::create_anew(&path).map_err(at(&path))?;
-    let mut writer = Writer::new(&new, Header::new(source.clone()));
-    let (mut stream, base) = Stream::open(peer).await.map_err(Failure)?;
+    let mut writer = JournalWriter::new(&new, Header::new(source.clone()));
+    let (mut stream, base) = Download::open(peer).await?;
     if let Some(base) = &base {
         writer.clock = clock_of_base(base).unwrap_or_default();
         old.meet_all(&writer.clock);
@@ -112,7 +110,7 @@ pub async fn rebuild(
     }
     let mut count = 0;
     let mut progress = Progress::new("receiving", Unit::Transactions).logged();
-    while let Some(record) = stream.next().await.map_err(Failure)? {
+    while let Some(record) = stream.next().await? {
         if !writer.clock.has_seen(&record.place.source, record.place.id) {
             old.meet(&record);
             writer.push(record).map_err(at(&path))?;
@@ -125,7 +123,7 @@ pub async fn rebuild(
     told(&format!("{count} transactions of {peer}"));
     let (received, theirs) = (writer.length, writer.clock.clone());
 
-    // What is only here goes behind, under new stamps.
+    // Transactions that only the old journal has go to the end, with new stamps.
     let mut carrier = Carrier { life: &source, own: FIRST_ID, stamped: FIRST_ID };
     carrier.carry_all(&files, &mut old, &mut writer)?;
     let carried = writer.length - received;
@@ -142,8 +140,8 @@ pub async fn rebuild(
     Ok(Rebuilt { received, carried, source, old: old_path })
 }
 
-/// Puts the new journal in place of the old one, whose files stay beside it, and so do its base and its
-/// checkpoints. Says where the first of them is then.
+/// Puts the new journal in place of the old one. The old files, its base and its checkpoints stay beside it under
+/// other names. Returns the new name of the first old file.
 fn replace(
     directory: &Directory,
     path: &Path,
@@ -153,7 +151,7 @@ fn replace(
 ) -> Result<Option<PathBuf>, Failure> {
     let suffix = life.as_str().rsplit('~').next().unwrap_or_default();
     let aside = |path: &Path| with_suffix(path, &format!(".damaged-{suffix}"));
-    // There is a journal at each moment. Not all file systems know links.
+    // There must be a journal at each moment. Not all file systems have links.
     let keep = |path: &Path| {
         let old = aside(path);
         fs::hard_link(path, &old).or_else(|_| fs::copy(path, &old).map(drop)).map_err(at(&old))
@@ -163,7 +161,7 @@ fn replace(
     }
     let mut bases = directory.base_paths();
     if let Some(base) = base {
-        // It is of another life than the old journal, and not used until the new one is there.
+        // It belongs to the new life, so it is not used before the new journal is in place.
         let base_path = directory.base_path(base.position);
         if bases.contains(&base_path) {
             keep(&base_path)?;
@@ -181,10 +179,10 @@ fn replace(
     Ok(old.first().map(|path| aside(path)))
 }
 
-/// Tells what neither the peer nor the old journal has.
+/// Reports the transactions that neither the peer nor the old journal has.
 ///
 /// # Errors
-/// If something is lost, and that is not to be put up with.
+/// If some are lost, and the plan does not allow that.
 fn tell_losses(
     plan: &Plan<'_>,
     old: &OldJournal,
@@ -232,16 +230,16 @@ fn tell_remains(path: &Path, good: u64, remains: &Remains, told: &mut dyn FnMut(
     ));
 }
 
-/// What can be read of the old journal, by stamp.
+/// The readable part of the old journal, by stamp.
 #[derive(Default)]
 struct OldJournal {
-    /// What is not known to be at the peer: a hash of what it says, and whether the peer contradicts it.
+    /// Transactions that the peer is not known to have: a hash of the content, and whether the peer contradicts it.
     left: HashMap<(Source, u64), (u64, bool)>,
     /// The greatest Id of each source, and how many damaged places were before it.
     greatest: BTreeMap<Source, (u64, u64)>,
     /// How many damaged places there are.
     holes: u64,
-    /// Which Ids may have been in them: of a source from one to another.
+    /// The Ids that may have been there: of a source, the first and the last.
     gaps: Vec<(Source, (u64, u64))>,
 }
 
@@ -276,12 +274,12 @@ impl OldJournal {
         (*greatest, *holes) = ((*id).max(*greatest), self.holes);
     }
 
-    /// Takes note of what the peer has folded away: nobody can say any more what that was.
+    /// Notes what the peer has folded: it has these transactions, and they cannot be compared any more.
     fn meet_all(&mut self, clock: &VectorClock) {
         self.left.retain(|(source, id), _| !clock.has_seen(source, *id));
     }
 
-    /// Takes note of a transaction that the peer has.
+    /// Notes a transaction that the peer has.
     fn meet(&mut self, record: &Record) {
         let Place { source, id, .. } = &record.place;
         if let Entry::Occupied(mut entry) = self.left.entry((source.clone(), *id)) {
@@ -293,7 +291,7 @@ impl OldJournal {
         }
     }
 
-    /// Whether the peer contradicts this transaction, if it does not have it; each is given once.
+    /// If the peer lacks this transaction, whether the peer contradicts it. Each is returned once.
     fn take(&mut self, record: &Record) -> Option<bool> {
         let Place { source, id, .. } = &record.place;
         let (hash, contradicted) = self.left.get(&(source.clone(), *id)).copied()?;
@@ -305,7 +303,7 @@ impl OldJournal {
     }
 }
 
-/// What a transaction says, whatever its stamp.
+/// A hash of a transaction without its stamp.
 fn content(record: &Record) -> u64 {
     let mut hasher = DefaultHasher::new();
     record.place.time.as_micros().hash(&mut hasher);
@@ -327,7 +325,7 @@ impl Carrier<'_> {
         &mut self,
         files: &[JournalFile],
         old: &mut OldJournal,
-        writer: &mut Writer<'_>,
+        writer: &mut JournalWriter<'_>,
     ) -> Result<(), Failure> {
         for (path, storage) in files {
             if old.left.is_empty() {
@@ -351,8 +349,7 @@ impl Carrier<'_> {
         Ok(())
     }
 
-    /// The same under a new stamp; none of a commit, which is of no use to those who do not have it under its
-    /// own.
+    /// The transaction with a new stamp. None for a commit, which counts only with its own stamp.
     fn carry(&mut self, record: &Record, contradicted: bool) -> Result<Option<Record>, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure(error.to_string());
         let transaction = record.transaction().map_err(|error| failed(&error))?;
@@ -375,8 +372,8 @@ impl Carrier<'_> {
     }
 }
 
-/// For each source the first Id that may be missing and the last one that is: what clocks have seen, and
-/// neither the peer has nor the old journal shows.
+/// The lost Ids of each source, the first and the last: some clock has seen them, and neither the peer nor the old
+/// journal has them.
 fn lost(
     old: &OldJournal,
     theirs: &VectorClock,
@@ -412,10 +409,10 @@ fn describe(lost: &[(Source, (u64, u64))]) -> String {
 }
 
 /// Writes a journal.
-struct Writer<'a> {
+struct JournalWriter<'a> {
     file: &'a NewFile,
     header: Header,
-    /// Whether a line needs the newest version.
+    /// Whether a line needs the newest version of the format.
     is_raised: bool,
     waiting: Vec<Record>,
     next_batch: u64,
@@ -424,7 +421,7 @@ struct Writer<'a> {
     began: bool,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> JournalWriter<'a> {
     fn new(file: &'a NewFile, header: Header) -> Self {
         let clock = VectorClock::default();
         let waiting = Vec::new();

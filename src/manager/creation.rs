@@ -1,17 +1,17 @@
-//! How the transactions of users come to be: named by this node, or by the client that sends them.
+//! Creates the transactions of users. This node names them, or the client that sends them does.
 
 use async_channel::Sender;
 
-use super::{Event, Handle, Outcome, Stopped, Submitted};
+use super::{Handle, ManagerMessage, Outcome, Stopped, Submitted};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::source::FIRST_ID;
 use crate::transaction::{Name, Transaction};
 
-/// How often a transaction of this node is created anew because its Id turned out to be known.
+/// How often a transaction of this node is created again because its Id was known already.
 const TRIES: usize = 8;
 
-/// What a client calls its transaction, so that it can send it again, to this node or to another one,
-/// without a second effect.
+/// The name that a client gives its transaction. It can send it again, to this node or to another one, and it has
+/// no second effect.
 #[derive(Clone, Debug)]
 pub struct ClientName {
     /// The name.
@@ -32,8 +32,8 @@ impl ClientName {
 }
 
 impl Handle {
-    /// Creates a transaction that its `client` has named, or else of this node with the next Id, and
-    /// submits it. One that a client has named may be known.
+    /// Creates a transaction and submits it. Its name is that of the `client`, or else this node's next one. If the
+    /// client has named it, it may be known already.
     ///
     /// # Errors
     /// If the node is stopping.
@@ -47,23 +47,23 @@ impl Handle {
             let transactions = vec![client.transaction(payload)];
             return self.submit(transactions).await?.pop().ok_or(Stopped);
         }
-        let event = |Name { source, id }, reply| {
+        let message = |Name { source, id }, reply| {
             let transactions = vec![Transaction::fresh(source, id, payload)];
-            Event::Submit { transactions, reply }
+            ManagerMessage::Submit { transactions, reply }
         };
         let taken = |answers: &Vec<Submitted>| match answers.last() {
             Some(Ok(Outcome::Known { next_id })) => Some(*next_id),
             _ => None,
         };
-        self.with_next_name(event, taken).await?.pop().ok_or(Stopped)
+        self.with_next_name(message, taken).await?.pop().ok_or(Stopped)
     }
 
-    /// Sends the event that makes a transaction of this node's next name. If that turns out to be
-    /// `taken`, which says from where on Ids are free, it tries again: a peer knew Ids of this source
-    /// that this journal has not, or the node has begun a new life.
+    /// Sends a message with this node's next name. If `taken` says from the answer that the name is taken, and which
+    /// Id is free, it tries again: a peer knew Ids of this source that this journal lacks, or the node has begun a
+    /// new life.
     pub(super) async fn with_next_name<T>(
         &self,
-        event: impl Fn(Name, Sender<T>) -> Event,
+        message: impl Fn(Name, Sender<T>) -> ManagerMessage,
         taken: impl Fn(&T) -> Option<u64>,
     ) -> Result<T, Stopped> {
         let mut free: Option<Name> = None;
@@ -79,11 +79,11 @@ impl Handle {
                 if let Some(free) = free.filter(|free| free.source == next.source) {
                     next.id = next.id.max(free.id);
                 }
-                // Beyond the last one there is none: the manager begins a new life before that.
+                // There is no greater Id. The manager begins a new life before it is needed.
                 next.id = next.id.min(MAX_SAFE_INTEGER);
                 let name = next.clone();
                 next.id += 1;
-                self.send(event(name.clone(), reply)).await?;
+                self.send(message(name.clone(), reply)).await?;
                 name
             };
             let outcome = answer.recv().await.map_err(|_| Stopped)?;
@@ -95,8 +95,8 @@ impl Handle {
         }
     }
 
-    /// Leaves out the Ids of this node's source up to and with this one, since others know it. Says
-    /// whether it was free.
+    /// Skips the Ids of this node's source up to and including this one, since other nodes know it. Returns whether
+    /// it was free.
     pub async fn count_on_from(&self, taken: &Name) -> bool {
         let mut next = self.next.lock().await;
         let is_free = next.source == taken.source && next.id <= taken.id;

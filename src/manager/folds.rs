@@ -1,7 +1,7 @@
-//! When what is final is replaced by a base: some time after it was found to be right.
+//! Folds the history: replaces its final part by a base, some time after that part was found to be right.
 //!
-//! The base is written first, by another thread, and only when it is durable goes what it stands for: of the
-//! history, and then of the journal.
+//! Another thread writes the base first. When it is durable, the transactions that it stands for are dropped from
+//! the history, and then from the journal.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,36 +9,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Manager;
-use super::away::Away;
+use super::background::Background;
 use crate::drops;
 use crate::replica::Base;
 use crate::replica::floor::Floor;
 
-/// How much of what is final is kept if nothing else is said.
+/// How long final transactions are kept by default.
 const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// In so many steps what is kept goes: the journal is cut in as many parts.
+/// The time for which they are kept is divided into so many steps. The journal has a file for each.
 const STEPS: u32 = 8;
 
-/// After how long it is tried again if a base cannot be written.
+/// If a base cannot be written, the next attempt is after this time.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// The places up to which the history may be folded.
 pub struct Folds {
     keep: Duration,
-    /// They are noted in their order, and when that was.
+    /// In their order, each with the moment at which it was noted.
     noted: VecDeque<(Instant, Arc<Floor>)>,
-    /// The last one that was noted: how many commits are passed there, and when that was.
+    /// Of the last one that was noted: how many commits are before it, and when it was noted.
     last: Option<(u64, Instant)>,
     writing: Option<Writing>,
-    /// Nothing is written before this moment.
+    /// No base is written before this moment.
     rests_until: Option<Instant>,
 }
 
 /// A base that is being written.
 struct Writing {
     floor: Arc<Floor>,
-    work: Away<Result<(), String>>,
+    work: Background<Result<(), String>>,
 }
 
 impl Default for Folds {
@@ -49,7 +49,7 @@ impl Default for Folds {
 }
 
 impl Folds {
-    /// Takes note of the last floor that is right, if the one before is long enough ago. Says whether it did.
+    /// Notes the last floor that is right, if the one before was noted long enough ago. Returns whether it did.
     fn note(&mut self, right: Option<&Arc<Floor>>, now: Instant) -> bool {
         let Some(right) = right.filter(|right| self.is_new(right)) else { return false };
         if self.last.is_some_and(|(_, at)| now < at + self.keep / STEPS) {
@@ -64,7 +64,7 @@ impl Folds {
         self.last.is_none_or(|(passed, _)| right.passed > passed)
     }
 
-    /// When there is something to do.
+    /// The next moment at which there is something to do.
     pub fn moment(&self, right: Option<&Arc<Floor>>) -> Option<Instant> {
         if self.writing.is_some() {
             return None;
@@ -76,7 +76,7 @@ impl Folds {
         first.into_iter().chain(next).min()
     }
 
-    /// The last floor that is as old as it has to be.
+    /// The last floor that was noted long enough ago.
     fn take_due(&mut self, now: Instant) -> Option<Arc<Floor>> {
         if self.writing.is_some() || self.rests_until.is_some_and(|until| now < until) {
             return None;
@@ -89,11 +89,11 @@ impl Folds {
     }
 
     /// The base that is being written, if one is.
-    pub fn work(&mut self) -> Option<&mut Away<Result<(), String>>> {
+    pub fn work(&mut self) -> Option<&mut Background<Result<(), String>>> {
         self.writing.as_mut().map(|writing| &mut writing.work)
     }
 
-    /// The base that was written, or why it was not, if that is over.
+    /// The result of writing a base, if that has ended.
     async fn take_written(&mut self) -> Option<(Arc<Floor>, Result<(), String>)> {
         if !self.work()?.is_done().await {
             return None;
@@ -102,20 +102,20 @@ impl Folds {
         Some((floor, work.take()?))
     }
 
-    /// Forgets all: the history is another one.
+    /// Forgets all floors: the history was replaced.
     pub fn clear(&mut self) {
         *self = Self { keep: self.keep, ..Self::default() };
     }
 }
 
 impl Manager {
-    /// Has what is final be kept for so long.
+    /// Keeps final transactions for so long.
     pub fn keep(mut self, keep: Duration) -> Self {
         self.folds.keep = keep;
         self
     }
 
-    /// Folds the history, or begins to, if it is time for that.
+    /// Folds the history, or begins to, if it is time to.
     ///
     /// # Errors
     /// If the journal cannot be used any more.
@@ -131,7 +131,7 @@ impl Manager {
             }
         }
         if self.folds.note(self.replica.history().verified(), now) {
-            // What is before this can go when the floor has become a base.
+            // A file of its own for what is before the floor: it is removed when the floor has become a base.
             match self.journal.roll().await {
                 Ok(()) => (),
                 Err(error) => {
@@ -145,13 +145,13 @@ impl Manager {
             None => self.fold(&floor).await,
             Some(keeper) => {
                 let task = keeper.keep_base(Base::of(&floor), floor.position, self.replica.own());
-                self.folds.writing = Some(Writing { floor, work: Away::new(task) });
+                self.folds.writing = Some(Writing { floor, work: Background::new(task) });
             }
         }
         Ok(())
     }
 
-    /// Replaces what is before a floor by it.
+    /// Replaces the history before a floor by the floor.
     async fn fold(&mut self, floor: &Arc<Floor>) {
         let before = self.replica.clone();
         if !self.replica.fold(floor) {

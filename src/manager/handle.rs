@@ -1,4 +1,4 @@
-//! What everyone else holds of the manager, what they ask it, and what they are told.
+//! The handle to the manager, its messages, and its answers.
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use smol::lock::Mutex;
 
-use super::healing::Taken;
-use super::past::JournalPast;
-use super::primary::Promotion;
+use super::committer::Promotion;
+use super::healing::BaseOutcome;
+use super::journal_past::JournalPast;
 use super::proposal;
 use super::representation::Representation;
 use super::shares::{Lag, Shares};
@@ -23,9 +23,8 @@ use crate::replica::{Base, Outcome};
 use crate::source::Source;
 use crate::transaction::{Name, Transaction};
 
-/// What became of a submitted transaction; an error if it could not be kept, and left no trace: the journal cannot
-/// grow, or is not in its place, or the part of it that a late arrival needs cannot be read. The error says which, in
-/// a sentence.
+/// The outcome of a submitted transaction; an error if it could not be kept, and left no trace: the journal cannot grow,
+/// or its file is gone, or the part of it that a late arrival needs cannot be read. The error says which, in a sentence.
 pub type Submitted = Result<Outcome, Arc<io::Error>>;
 
 /// The manager has ended: the node is stopping.
@@ -41,11 +40,11 @@ pub struct Counters {
     pub refused: u64,
     /// Transactions dropped because they were known.
     pub known: u64,
-    /// Transactions dropped because they came later than a horizon.
+    /// Transactions dropped because they arrived after the horizon.
     pub void: u64,
-    /// How often streams have had to begin anew: this node took a base, or the chain ends with another source.
+    /// How often streams had to begin again: this node took a base, or the chain ends with another source.
     pub generation: u64,
-    /// Transactions refused because the journal could not take them in.
+    /// Transactions that the journal could not take.
     pub unkept: u64,
     /// Transactions that are skipped now.
     pub skipped: u64,
@@ -59,7 +58,7 @@ pub struct Counters {
     pub newly_applied: u64,
     /// Transactions that differ from another one with the same source and Id.
     pub equivocations: u64,
-    /// Whether the journal could not grow when it last should.
+    /// Whether the last attempt to grow the journal failed.
     pub journal_full: bool,
     /// Whether this node was set up as the primary, and another one is.
     pub two_primaries: bool,
@@ -71,28 +70,27 @@ pub struct Counters {
     pub sources: u64,
 }
 
-/// What reaches the manager.
-pub(super) enum Event {
+/// A message to the manager. A question carries the channel for its answer.
+pub(super) enum ManagerMessage {
     Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
     Propose(proposal::Proposed),
     Promote { reply: Sender<Promotion> },
-    TakeBase { base: Box<Base>, peer: String, reply: Sender<Taken> },
+    TakeBase { base: Box<Base>, peer: String, reply: Sender<BaseOutcome> },
 }
 
 /// How long things take.
 #[derive(Debug, Default)]
 pub struct Durations {
-    /// The manager's turns, with applying, syncing, and waiting for what else is expected.
+    /// Turns of the manager, including applying, syncing, and waiting for expected writes.
     pub turns: Histogram,
     /// From the time of a transaction to its acceptance here, if a peer sent it.
     pub delays: Histogram,
 }
 
-/// How everyone else reaches the manager. Cheap to clone; the manager ends when the last one is
-/// dropped.
+/// The way to reach the manager. Cheap to clone; the manager ends when the last one is dropped.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) inbox: Sender<Event>,
+    pub(super) inbox: Sender<ManagerMessage>,
     pub(super) published: Arc<Published>,
     pub(super) past: JournalPast,
     /// This node's source, which the manager changes if it begins a new life.
@@ -100,7 +98,7 @@ pub struct Handle {
     /// The name of this node's next transaction. Held while one is put into the inbox, so that they
     /// arrive in the order of their Ids.
     pub(super) next: Arc<Mutex<Name>>,
-    /// By which writes wait for what peers send.
+    /// Makes writes wait if peers send more than this node takes in.
     pub(super) shares: Arc<Shares>,
     pub(super) durations: Arc<Durations>,
 }
@@ -121,68 +119,68 @@ impl Handle {
         self.published.clone()
     }
 
-    /// What the node has, as the manager has last published it. That an acknowledged transaction is in it
-    /// holds from its answer on.
+    /// The state that the manager published last. A transaction is in it before it is acknowledged.
     pub fn state(&self) -> Arc<State> {
         self.published.state()
     }
 
-    /// The same, for streams, which look at it all the time: it is not taken for read by that.
+    /// The same, for streams, which look at it all the time: it does not count as read.
     pub fn last_state(&self) -> Arc<State> {
         self.published.last()
     }
 
-    /// How often streams have had to begin anew, as in the last state: for streams, which ask all the time.
+    /// How often streams had to begin again, by the last state. It does not count as read.
     pub fn generation(&self) -> u64 {
         self.published.generation()
     }
 
-    /// The journal, to read from.
+    /// The reader of the journal.
     pub fn journal(&self) -> &JournalReader {
         &self.past.journal
     }
 
-    /// The journal and the base, to make a document of the past from.
+    /// The journal and the base, from which a document of the past is made.
     pub fn past(&self) -> &JournalPast {
         &self.past
     }
 
-    /// Submits transactions, and says of each what became of it.
+    /// Submits transactions, and returns the outcome of each.
     ///
     /// # Errors
     /// If the node is stopping.
     pub async fn submit(&self, transactions: Vec<Transaction>) -> Result<Vec<Submitted>, Stopped> {
-        self.ask(|reply| Event::Submit { transactions, reply }).await
+        self.ask(|reply| ManagerMessage::Submit { transactions, reply }).await
     }
 
-    /// By which a stream from a peer says whether it brings more than this node takes in. New writes wait then.
+    /// For a stream from a peer, which says by it whether it brings more than this node takes in. If so, new writes
+    /// wait.
     pub fn lag(&self) -> Lag {
         Lag::new(self.shares.clone())
     }
 
-    /// Has this node take a base that `peer` gave, in place of what that stands for.
+    /// Takes a base that `peer` gave, in place of the transactions that it stands for.
     ///
     /// # Errors
     /// If the node is stopping.
-    pub async fn take_base(&self, base: Base, peer: String) -> Result<Taken, Stopped> {
+    pub async fn take_base(&self, base: Base, peer: String) -> Result<BaseOutcome, Stopped> {
         let base = Box::new(base);
-        self.ask(|reply| Event::TakeBase { base, peer, reply }).await
+        self.ask(|reply| ManagerMessage::TakeBase { base, peer, reply }).await
     }
 
-    /// Has this node begin the next epoch as the primary, if it may.
+    /// Begins the next epoch with this node as the primary, if it may.
     ///
     /// # Errors
     /// If the node is stopping.
     pub async fn promote(&self) -> Result<Promotion, Stopped> {
-        self.ask(|reply| Event::Promote { reply }).await
+        self.ask(|reply| ManagerMessage::Promote { reply }).await
     }
 
-    /// The document, or the part of it at `pointer`, as it is in the last state or one of the meantime.
+    /// The document, or the part of it at `pointer`, in the last state or in one that was the last during the call.
     pub async fn read(&self, pointer: &PointerBuf) -> Reading {
         self.published.read(pointer).await
     }
 
-    /// The last state with its document's representation, or one that was the last in the meantime.
+    /// The last state with its document's representation, or one that was the last during the call.
     #[cfg(feature = "internals")]
     pub async fn represented(&self) -> Arc<State> {
         self.published.represented().await
@@ -193,50 +191,49 @@ impl Handle {
         self.published.represent(part).await
     }
 
-    /// About how many bytes of documents have been replaced by others since the start: what a document takes
-    /// that is held as it was, besides what it shares, is no more than what was added here since.
+    /// About how many bytes of documents have been replaced since the start. An old document that is still held takes
+    /// no more, besides what it shares with the last one, than this has grown since.
     pub fn displaced(&self) -> u64 {
         self.published.displaced()
     }
 
-    /// By what peers compare their states; none if that is not at hand, since the document is large and
-    /// changing.
+    /// The hash by which peers compare their states; none if the document is large and changes too often.
     pub async fn state_hash(&self) -> Option<StateHash> {
         self.published.state_hash().await
     }
 
-    /// The last state, for one who wants to know from then on what is done to the document.
+    /// The last state. From then on the manager notes the changes of the document.
     pub fn state_for_changes(&self) -> Arc<State> {
         self.published.want_changes();
         self.published.state()
     }
 
-    /// A channel that has something in it whenever the journal has grown since it was last emptied. It is
-    /// closed when the manager ends.
+    /// A channel that has an item if the journal has grown since the last one was received. It is closed when the
+    /// manager ends.
     pub fn subscribe(&self) -> Receiver<()> {
         self.published.subscribe()
     }
 
-    /// The same for whenever something became final.
+    /// The same for new commits.
     pub fn subscribe_to_commits(&self) -> Receiver<()> {
         self.published.subscribe_to_commits()
     }
 
-    /// For how long the manager has been at work on one turn, as far as that was seen by asking for it.
+    /// For how long the manager has been working on its turn, measured from the first call that saw this turn.
     pub fn busy(&self) -> Duration {
         self.published.busy()
     }
 
     pub(super) async fn ask<T>(
         &self,
-        event: impl FnOnce(Sender<T>) -> Event,
+        message: impl FnOnce(Sender<T>) -> ManagerMessage,
     ) -> Result<T, Stopped> {
         let (reply, answer) = async_channel::bounded(1);
-        self.send(event(reply)).await?;
+        self.send(message(reply)).await?;
         answer.recv().await.map_err(|_| Stopped)
     }
 
-    pub(super) async fn send(&self, event: Event) -> Result<(), Stopped> {
-        self.inbox.send(event).await.map_err(|_| Stopped)
+    pub(super) async fn send(&self, message: ManagerMessage) -> Result<(), Stopped> {
+        self.inbox.send(message).await.map_err(|_| Stopped)
     }
 }

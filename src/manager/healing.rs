@@ -1,10 +1,11 @@
-//! Taking a base: a new node that joins, one that was away for long, one that has found that it differs.
+//! Takes a base from a peer: on a new node, after a long absence, or if this node has found that it differs.
 
 use std::collections::BTreeMap;
 use std::io;
 
-use super::away::Away;
-use super::lives::Cause;
+use super::background::Background;
+use super::journal_past::{STRETCH_BYTES, STRETCH_RECORDS};
+use super::lives::LifeEnd;
 use super::{Manager, wall_clock};
 use crate::drops;
 use crate::replica::history::Check;
@@ -12,44 +13,40 @@ use crate::replica::{Acceptance, Base, Difference, MAX_AHEAD_MICROS, Rebase, Ref
 use crate::source::Source;
 use crate::transaction::{Name, Record};
 
-/// How many records of the journal are looked through at once, and about how many bytes.
-const STRETCH_RECORDS: usize = 1024;
-const STRETCH_BYTES: usize = 1 << 20;
-
-/// How many of the sources of which something is lost are named in the log.
+/// How many sources the log names if transactions of them are lost.
 const LOST_TOLD: usize = 20;
 
-/// What became of a base that a peer gave.
+/// The outcome of taking a base that a peer gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum BaseOutcome {
     /// This node goes on from it.
     InPlace,
-    /// It is not to be taken.
+    /// It may not be taken.
     Refused(Refusal),
-    /// It could not be kept, or the journal could not be read; in words.
+    /// It could not be kept, or the journal could not be read, for this reason.
     Failed(String),
 }
 
-/// A large document that is compared with what a commit says, by another thread.
+/// The check of a large document against the hash of a commit, by another thread.
 pub struct Checking {
     check: Check,
-    work: Away<bool>,
+    work: Background<bool>,
 }
 
 impl Checking {
     fn begin(check: Check) -> Self {
         let document = check.clone();
-        Self { check, work: Away::new(smol::unblock(move || document.is_right())) }
+        Self { check, work: Background::new(smol::unblock(move || document.is_right())) }
     }
 
     /// The comparison.
-    pub fn work(&mut self) -> &mut Away<bool> {
+    pub fn work(&mut self) -> &mut Background<bool> {
         &mut self.work
     }
 }
 
 impl Manager {
-    /// Has the document at the last commit compared with what that says, and takes note of what came of it.
+    /// Has the document at the last commit compared with the hash of that commit, and notes the result.
     pub(super) async fn check_where_due(&mut self) {
         if let Some(Checking { check, work }) = &mut self.checking
             && work.is_done().await
@@ -70,7 +67,7 @@ impl Manager {
     ///
     /// # Errors
     /// If the journal cannot be used any more.
-    pub(super) async fn take_base(&mut self, base: Base, peer: &str) -> io::Result<Taken> {
+    pub(super) async fn take_base(&mut self, base: Base, peer: &str) -> io::Result<BaseOutcome> {
         let ahead_micros = base.greatest_time().micros_after(wall_clock());
         if ahead_micros > MAX_AHEAD_MICROS {
             let ahead = ahead_micros / 1_000_000;
@@ -78,29 +75,29 @@ impl Manager {
                 "a time in it is {ahead} s ahead of this node's clock, and an hour is allowed"
             );
             log::error!("the base that {peer} gave is not taken: {why}");
-            return Ok(Taken::Failed(why));
+            return Ok(BaseOutcome::Failed(why));
         }
         let rebase = match self.replica.rebase(base) {
             Ok(rebase) => rebase,
-            Err(refusal) => return Ok(Taken::Refused(refusal)),
+            Err(refusal) => return Ok(BaseOutcome::Refused(refusal)),
         };
         let taken = self.try_take(rebase, peer).await?;
         if let Err(why) = taken {
             log::error!("the base that {peer} gave is not taken: {why}");
-            return Ok(Taken::Failed(why));
+            return Ok(BaseOutcome::Failed(why));
         }
-        Ok(Taken::InPlace)
+        Ok(BaseOutcome::InPlace)
     }
 
-    /// What stays is written first, behind all else, then the base; so whenever this ends, a start finds all that
-    /// was acknowledged.
+    /// Writes the transactions that stay to the end of the journal first, and then the base. So if the process ends
+    /// at any moment, the next start finds all that was acknowledged.
     async fn try_take(&mut self, mut rebase: Rebase, peer: &str) -> io::Result<Result<(), String>> {
         if let Err(why) = self.look_through(&mut rebase).await {
             return Ok(Err(why.to_string()));
         }
         if rebase.needs_life() {
             let before = self.replica.life().source().clone();
-            self.begin_life(Cause::Rebased).await?;
+            self.begin_life(LifeEnd::Rebased).await?;
             if *self.replica.life().source() == before {
                 return Ok(Err("what stays would have to be stamped by a new life".into()));
             }
@@ -120,7 +117,7 @@ impl Manager {
         let now = wall_clock();
         if let Some(keeper) = &mut self.keeper {
             if let Err(why) = keeper.keep_base(base.clone(), position, self.replica.own()).await {
-                // They are in the journal all the same, most of them twice now.
+                // They are in the journal all the same, and most of them are now in it twice.
                 self.with_replica(true, move |replica, past| {
                     replica.go_on_without(&kept, position, now, past)
                 })
@@ -160,12 +157,12 @@ impl Manager {
         let last = self.publisher.publish(&self.replica, self.counters);
         drops::send((before, last), u64::MAX);
         self.drop_journal_before(position).await;
-        // It may say that all Ids of this life are used.
+        // The base may say that all Ids of this life are used.
         self.live_on(&Acceptance::default()).await?;
         Ok(Ok(()))
     }
 
-    /// Tells those who wrote here that it was in vain.
+    /// Logs which transactions of this node turned out to be void.
     fn tell_void(&mut self, void: &[Record]) {
         self.counters.void += void.len() as u64;
         let mut by_source: BTreeMap<&Source, (u64, u64, u64)> = BTreeMap::new();
@@ -195,7 +192,7 @@ impl Manager {
         }
     }
 
-    /// Logs it if this node has found that it differs, and has its streams begin anew then.
+    /// If this node has found that it differs, logs it, and has its streams begin again.
     pub(super) fn tell_difference(&mut self, before: Option<&Difference>) {
         let now = self.replica.difference();
         if now == before {
@@ -220,7 +217,7 @@ impl Manager {
     }
 }
 
-/// A commit, as it is told of.
+/// The text for a commit in the log.
 fn told(Name { source, id }: &Name) -> String {
     format!("commit {id} of {source}")
 }

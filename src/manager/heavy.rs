@@ -1,15 +1,14 @@
-//! Values that keep nobody waiting when they are dropped.
+//! Large values, which another thread frees.
 
 use std::ops::Deref;
 
 use crate::document::Value;
 use crate::drops;
 
-/// Up to so many values are freed where they are dropped, which takes less than a tenth of a millisecond.
+/// Up to so many values are freed on the spot, which takes less than a tenth of a millisecond.
 const FREED_IN_PLACE: usize = 1000;
 
-/// A value that may be heavy. If nobody else holds it any more when it is dropped, or much of it, another
-/// thread frees that.
+/// A value that may be heavy. If it is dropped, and most of it is not shared, another thread frees it.
 #[derive(Clone, Debug)]
 pub struct Heavy(Value);
 

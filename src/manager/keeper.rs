@@ -1,10 +1,10 @@
-//! Keeps checkpoints in the data directory, so that a start costs the journal's end only.
+//! Writes checkpoints to the data directory, so that a start reads only the end of the journal.
 
 use std::sync::Arc;
 
 use smol::Task;
 
-use super::past::{Bases, Own};
+use super::journal_past::{Bases, OwnClock};
 use crate::clock::VectorClock;
 use crate::journal::{Directory, FileReader, StoredBase, StoredCheckpoint};
 use crate::replica::{Base, Replica, Saved};
@@ -13,31 +13,31 @@ use crate::source::Source;
 /// How many transactions are between two checkpoints at least.
 const SPACING_TRANSACTIONS: u64 = 1 << 16;
 
-/// How many bytes of the journal count as a transaction, if it has fewer: a start reads them all.
+/// So many bytes of the journal count as one transaction at least, since a start reads all bytes.
 const BYTES_A_TRANSACTION: u64 = 1 << 10;
 
-/// How many bytes of a document's weight count as one transaction more between two checkpoints: that
-/// of a large document is a lot of work.
+/// For so many bytes of the document's weight there is one transaction more between two checkpoints, since one of a
+/// large document is a lot of work.
 const WEIGHT_A_TRANSACTION: u64 = 64;
 
-/// How many transactions make a checkpoint worthwhile when the node stops.
+/// If the node stops, it writes a checkpoint for at least so many transactions.
 const WORTHWHILE_TRANSACTIONS: u64 = 1000;
 
-/// The one that keeps checkpoints. One at a time is written, by another thread.
+/// Writes checkpoints, one at a time, by another thread.
 pub struct Keeper {
     directory: Arc<Directory>,
     /// The life that the journal began with.
     source: Source,
     /// How many transactions the journal had at the last checkpoint.
     kept_length: u64,
-    /// Where in the journal that was.
+    /// The offset in the journal at that checkpoint.
     kept_end: u64,
     writing: Option<Task<()>>,
 }
 
 impl Keeper {
-    /// A keeper for a journal that began with the life `source` and was opened from a checkpoint after
-    /// about `kept_length` transactions, or from none.
+    /// A keeper for a journal that began with the life `source`, and was read from a checkpoint after about
+    /// `kept_length` transactions on; 0 if there was none.
     pub fn new(
         directory: Directory,
         source: Source,
@@ -48,7 +48,7 @@ impl Keeper {
         Self { directory: Arc::new(directory), source, kept_length, kept_end, writing: None }
     }
 
-    /// Has the bases removed that are of no use any more.
+    /// Removes the bases that are not needed any more.
     pub fn drop_bases(&self) -> Task<Result<(), String>> {
         let directory = self.directory.clone();
         smol::unblock(move || directory.drop_bases().map_err(|error| error.to_string()))
@@ -59,20 +59,19 @@ impl Keeper {
         Bases::Kept(self.directory.clone(), self.source.clone())
     }
 
-    /// Has it that no checkpoint counts any more, since the base is another one.
+    /// Forgets the last checkpoint: it does not fit the new base.
     pub fn forget(&mut self) {
         (self.kept_length, self.kept_end) = (0, 0);
     }
 
-    /// Keeps what stands for the history before all that the journal has from `position` on.
-    /// `own` is how far this node has counted.
+    /// Writes the base for the history before `position` of the journal. `own` is how far this node has counted.
     pub fn keep_base(
         &self,
         base: Base,
         position: u64,
         own: &VectorClock,
     ) -> Task<Result<(), String>> {
-        let own = Own { own: own.clone() };
+        let own = OwnClock { own: own.clone() };
         let (directory, source) = (self.directory.clone(), self.source.clone());
         smol::unblock(move || {
             let summary = own.with(&base.summary());
@@ -132,7 +131,7 @@ fn keep(
     source: &Source,
 ) -> Result<(), String> {
     let Some(Saved { summary, document, length, position }) = replica.save() else { return Ok(()) };
-    // The base stands for all that there was.
+    // The base stands for the whole history.
     if length == journal.begin() {
         return Ok(());
     }

@@ -1,8 +1,8 @@
-//! How a node begins a new life while it runs.
+//! Begins a new life while the node runs.
 //!
-//! Two transactions must never have one stamp. If others know Ids of this node otherwise than it does,
-//! since its directory was put back to an old copy and written to, or if it has no Ids left, it goes on
-//! as another source.
+//! Two transactions must never have the same stamp. If other nodes know different transactions under Ids of this
+//! node (its directory was put back to an old copy and written to), or if no Ids are left, it goes on as another
+//! source.
 
 use std::io;
 use std::sync::PoisonError;
@@ -13,22 +13,22 @@ use crate::journal::AppendError;
 use crate::replica::Acceptance;
 use crate::source::Source;
 
-/// The least time between two new lives, so that no peer can make a node begin one after the other.
+/// The least time between two new lives, so that a peer cannot make a node begin many.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a life ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cause {
+pub(super) enum LifeEnd {
     /// It has no Ids left.
     UsedUp,
-    /// Others know its Ids otherwise.
+    /// Other nodes know different transactions under its Ids.
     Contradicted,
-    /// What it holds has to be stamped anew, since a base was taken.
+    /// A base was taken, and its transactions need new stamps.
     Rebased,
 }
 
 impl Manager {
-    /// Begins a new life if what was just taken in shows that this one must end.
+    /// Begins a new life if the last submissions show that this one must end.
     ///
     /// # Errors
     /// If the journal cannot be used any more.
@@ -43,9 +43,9 @@ impl Manager {
             .iter()
             .any(|equivocation| is_own(&equivocation.known.place.source));
         let cause = if self.replica.is_used_up() {
-            Cause::UsedUp
+            LifeEnd::UsedUp
         } else if contradiction {
-            Cause::Contradicted
+            LifeEnd::Contradicted
         } else {
             return Ok(());
         };
@@ -56,7 +56,7 @@ impl Manager {
         Ok(())
     }
 
-    pub(super) async fn begin_life(&mut self, cause: Cause) -> io::Result<()> {
+    pub(super) async fn begin_life(&mut self, cause: LifeEnd) -> io::Result<()> {
         let old = self.replica.life().source().clone();
         let name = old.life_name().unwrap_or(old.as_str());
         let Ok(new) = Source::begin_life(name, fastrand::u64(..)) else {
@@ -76,9 +76,9 @@ impl Manager {
         self.replica.begin_life(new.clone()).expect("a life leaves room for its stamps");
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
         match cause {
-            Cause::UsedUp => log::warn!("{old} has no Ids left; this node goes on as {new}"),
-            Cause::Rebased => log::warn!("this node goes on as {new}, not as {old}"),
-            Cause::Contradicted => log::error!(
+            LifeEnd::UsedUp => log::warn!("{old} has no Ids left; this node goes on as {new}"),
+            LifeEnd::Rebased => log::warn!("this node goes on as {new}, not as {old}"),
+            LifeEnd::Contradicted => log::error!(
                 "a peer has other transactions under Ids of {old} than this node: its directory was \
                  put back to an old copy, and written to before it met its peers. It goes on as {new}. What \
                  it has written under those Ids stays on this node alone, and what the others have under them \

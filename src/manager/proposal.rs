@@ -1,8 +1,8 @@
-//! Transactions that depend on what the document is: on its ETag, or on what a merge patch meets.
+//! Transactions that depend on the document: on its ETag, or on what a merge patch finds there.
 //!
-//! The manager looks at the document when it is their turn, with all before them taken in, and makes an
-//! ordinary fresh transaction of them or refuses. From there on they are like any other. To hash a large part
-//! takes longer than a turn may: that is done before, and counts if the part is still the same then.
+//! A proposal is decided in a turn of its own: the manager looks at the document then, and either makes an ordinary
+//! fresh transaction or refuses. The hash of a large part takes longer than a turn may, so it is made before. It
+//! counts only if the part has not changed until the turn.
 
 use std::io;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use std::sync::Arc;
 use async_channel::Sender;
 
 use super::representation::{Representation, is_light};
-use super::{ClientName, Event, Handle, Manager, Outcome, Stopped, Submitted};
+use super::{ClientName, Handle, Manager, ManagerMessage, Outcome, Stopped, Submitted};
 use crate::document::{Hash, Value};
 use crate::patch::{PointerBuf, merge_part};
 use crate::transaction::{MAX_PAYLOAD_BYTES, Name, Transaction};
 
-/// How often a large part is hashed for one proposal, if it changes meanwhile.
+/// How often a large part is hashed for one proposal, if it keeps changing.
 const TRIES: usize = 4;
 
-/// Whether something is to be done to a part of this hash; to one that is not there, if there is none.
+/// Whether a write to a part with this hash is allowed. The hash is none if there is no such part.
 pub type Condition = Box<dyn Fn(Option<&Hash>) -> bool + Send + Sync>;
 
-/// A transaction to be.
+/// A transaction that a client wants, under a condition.
 pub struct Proposal {
-    /// The part of the document that it is about.
+    /// The part of the document that it changes.
     pub part: PointerBuf,
-    /// What must hold of that at the proposal's turn; none if any will do.
+    /// The condition for that part at the proposal's turn, if there is one.
     pub condition: Option<Condition>,
-    /// What to do to it.
+    /// The change.
     pub content: Content,
-    /// What its client calls it; none if this node names it.
+    /// The name that its client gives it; none if this node names it.
     pub client: Option<ClientName>,
 }
 
-/// What to do to the document.
+/// The change of the document.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// The text of a JSON Patch of the whole document.
@@ -42,33 +42,33 @@ pub enum Content {
     Merge(Value),
 }
 
-/// What became of a [`Proposal`].
+/// The outcome of a [`Proposal`].
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// It was made a transaction.
+    /// It became a transaction.
     Submitted(Submitted),
     /// The condition does not hold: the part's hash is this one, if it is there.
     Moved(Option<Hash>),
-    /// As a JSON Patch it has so many bytes, which is more than a transaction may have.
+    /// As a JSON Patch it has so many bytes, more than a transaction may have.
     TooLarge(usize),
-    /// The part is large, and changes in less time than its hash takes.
+    /// The part is large, and changes faster than it can be hashed.
     Changing,
 }
 
 /// A proposal on its way to the manager.
 pub(super) struct Proposed {
     proposal: Arc<Proposal>,
-    /// The part, if there is a condition of it and to hash it takes long: that is done before.
+    /// The part with its hash, if there is a condition and the part is large.
     part: Option<Arc<Representation>>,
-    /// What the transaction will be called.
+    /// The name of the transaction.
     name: Name,
     /// None if the part has changed since it was hashed.
     reply: Sender<Option<Decision>>,
 }
 
 impl Handle {
-    /// Has the manager create a transaction from `proposal`, of this node with the next Id unless its
-    /// client has named it. One that a client has named may be known.
+    /// Creates a transaction from `proposal`. Its name is that of the client, or else this node's next one. If the
+    /// client has named it, it may be known already.
     ///
     /// # Errors
     /// If the node is stopping.
@@ -84,7 +84,7 @@ impl Handle {
         Ok(Decision::Changing)
     }
 
-    /// The part of which a proposal has a condition, if it takes long to hash it.
+    /// The part for which a proposal has a condition, with its hash, if it is large.
     async fn heavy_part(&self, proposal: &Proposal) -> Option<Arc<Representation>> {
         proposal.condition.as_ref()?;
         let is_heavy = !is_light(self.state().document().get(&proposal.part)?);
@@ -96,18 +96,18 @@ impl Handle {
         proposal: &Arc<Proposal>,
         part: Option<Arc<Representation>>,
     ) -> Result<Option<Decision>, Stopped> {
-        let event = |name, reply| {
+        let message = |name, reply| {
             let (proposal, part) = (proposal.clone(), part.clone());
-            Event::Propose(Proposed { proposal, part, name, reply })
+            ManagerMessage::Propose(Proposed { proposal, part, name, reply })
         };
         if let Some(ClientName { name, .. }) = &proposal.client {
-            return self.ask(|reply| event(name.clone(), reply)).await;
+            return self.ask(|reply| message(name.clone(), reply)).await;
         }
         let taken = |decision: &Option<Decision>| match decision {
             Some(Decision::Submitted(Ok(Outcome::Known { next_id }))) => Some(*next_id),
             _ => None,
         };
-        self.with_next_name(event, taken).await
+        self.with_next_name(message, taken).await
     }
 }
 
@@ -115,7 +115,7 @@ impl Manager {
     pub(super) async fn decide(&mut self, proposed: Proposed) -> io::Result<()> {
         let Proposed { proposal, part, name, reply } = proposed;
         let decision = self.decision(&proposal, part.as_deref(), name).await?;
-        // Who asked may have gone; what was made of it stays.
+        // If the sender has gone, its transaction stays.
         reply.try_send(decision).ok();
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Manager {
     ) -> io::Result<Option<Decision>> {
         let Proposal { part, condition, content, client } = proposal;
         let Name { source, id } = name;
-        // Who sends it again is told what became of it, whatever the document is by now.
+        // If it is sent again, the answer is the first outcome, whatever the document is now.
         if self.replica.is_known(&source, id) {
             let next_id = self.replica.next_id(&source);
             return Ok(Some(Decision::Submitted(Ok(Outcome::Known { next_id }))));

@@ -1,11 +1,11 @@
-//! Opens a data directory: reads its journal back into a replica.
+//! Opens a data directory: reads its journal into a replica.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::past::{Bases, JournalPast, Own, read_base};
+use super::journal_past::{Bases, JournalPast, OwnClock, read_base};
 use crate::clock::{Time, VectorClock};
 use crate::journal::{
     Directory, DirectoryError, Extent, FileJournal, FileReader, Header, JournalReader, Lacking,
@@ -16,7 +16,7 @@ use crate::replica::{Bounds, Life, Replica, Resume};
 use crate::source::{Source, SourceError};
 use crate::transaction::{Place, Transaction};
 
-/// How many transactions, and about how many bytes of them, are put into the history in one pass.
+/// How many transactions, and about how many bytes of them, go into the history in one pass.
 const BATCH_TRANSACTIONS: usize = 1 << 16;
 const BATCH_BYTES: usize = 1 << 20;
 
@@ -30,41 +30,40 @@ pub struct Recovered {
     pub source: Source,
     /// The journal.
     pub journal: FileJournal,
-    /// What follows from it.
+    /// The replica with all its transactions.
     pub replica: Replica,
-    /// Where reading began: not at the start if there was a checkpoint.
+    /// The position at which reading began: not 0 if there was a checkpoint.
     pub from: u64,
 }
 
 /// A journal that was read back.
 pub struct ReadBack {
-    /// What follows from it.
+    /// The replica with all its transactions.
     pub replica: Replica,
     /// Where it ends, and how.
     pub extent: Extent,
-    /// To read from it.
+    /// Its reader.
     pub reader: FileReader,
-    /// Where reading began: not at the start if there was a checkpoint, unless that needs all.
+    /// The position at which reading began: not 0 if a checkpoint was used.
     pub from: u64,
     /// Whether it was read from a checkpoint on.
     pub is_resumed: bool,
-    /// What stands for what was before, if the journal does not begin at 0.
+    /// The base for the transactions before it, if the journal does not begin at 0.
     pub base: Option<Arc<StoredBase>>,
 }
 
 impl ReadBack {
-    /// What the journal lacks of what its base proves to have been there.
+    /// What the journal lacks, if its base proves that it had more.
     pub fn lacks_of_base(&self) -> Option<Lacking> {
         let (had, has) = (self.base.as_ref()?.position, self.extent.length);
         (had > has).then_some(Lacking { has, had, last: None })
     }
 }
 
-/// Opens the directory `path`. If it has no journal, one is begun whose source is a new life of
-/// `name`.
+/// Opens the directory `path`. If it has no journal, this creates one, whose source is a new life of `name`.
 ///
 /// # Errors
-/// If it cannot be opened; nothing was changed then but that the directory was made.
+/// If it cannot be opened. Nothing is changed then, except that the directory may be new.
 pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered, DirectoryError> {
     let directory = Directory::open(path, true)?;
     let journal_path = directory.journal_path();
@@ -120,39 +119,41 @@ pub fn open(path: &Path, name: &str, random: u64, now: Time) -> Result<Recovered
     Ok(Recovered { directory, first_life, source, journal, replica, from })
 }
 
-/// What the journal had seen when a checkpoint was kept; none if it does not say.
+/// The vector clock of the journal at a checkpoint; none if it cannot be read.
 pub fn clock_of(checkpoint: &StoredCheckpoint) -> Option<VectorClock> {
     #[derive(serde::Deserialize)]
-    struct Summary {
+    struct CheckpointSummary {
         vclock: VectorClock,
     }
-    serde_json::from_str::<Summary>(&checkpoint.summary).ok().map(|summary| summary.vclock)
+    serde_json::from_str::<CheckpointSummary>(&checkpoint.summary)
+        .ok()
+        .map(|summary| summary.vclock)
 }
 
-/// What the journal had seen of what a base stands for; none if it does not say.
+/// The vector clock of the transactions that a base stands for; none if it cannot be read.
 pub fn clock_of_base(base: &StoredBase) -> Option<VectorClock> {
     #[derive(serde::Deserialize)]
-    struct Summary {
+    struct BaseSummary {
         #[serde(rename = "Clock")]
         clock: BTreeMap<Source, (u64, u64)>,
     }
-    let summary = serde_json::from_str::<Summary>(&base.summary).ok()?;
+    let summary = serde_json::from_str::<BaseSummary>(&base.summary).ok()?;
     Some(summary.clock.into_iter().map(|(source, (next, _))| (source, next)).collect())
 }
 
-/// What a checkpoint proves to have been in the journal.
+/// What a checkpoint proves that the journal had.
 pub struct Proof {
     length: u64,
     last: Place,
 }
 
 impl Proof {
-    /// What this one proves.
+    /// The proof by this checkpoint.
     pub fn new(checkpoint: &StoredCheckpoint) -> Self {
         Self { length: checkpoint.length, last: checkpoint.last.clone() }
     }
 
-    /// What a journal that was read back lacks of it.
+    /// What the journal lacks, if it had more by this proof.
     pub fn lacking(&self, read: &ReadBack) -> Option<Lacking> {
         let Self { length, last } = self;
         let lacking =
@@ -165,8 +166,7 @@ impl Proof {
     }
 }
 
-/// Reads back a journal: from the first of `checkpoints` that fits, or from its beginning, before which is what
-/// `base` stands for.
+/// Reads a journal back: from the first of `checkpoints` that fits, or else from its beginning, after `base`.
 ///
 /// # Errors
 /// If it is damaged, or cannot be read.
@@ -201,8 +201,8 @@ pub fn read_back(
         }
         let length = resume.length;
         reader.cover(length, replica.vclock().clone());
-        // A checkpoint is as good as a journal only as long as the two fit together.
-        match Reading::new((reader, bases()), Some(resume), replica, now).through() {
+        // A checkpoint may only be used if it fits the journal.
+        match Recovery::new((reader, bases()), Some(resume), replica, now).through() {
             Ok(read) if fits(&read, length, &last) => {
                 return Ok(ReadBack { is_resumed: true, base, ..read });
             }
@@ -212,11 +212,11 @@ pub fn read_back(
     }
     let reader = FileReader::new(segments.clone(), &Marks::default());
     let (replica, resume) = beginning(life, base.as_deref())?;
-    let read = Reading::new((reader, bases()), resume, replica, now).through()?;
+    let read = Recovery::new((reader, bases()), resume, replica, now).through()?;
     Ok(ReadBack { base, ..read })
 }
 
-/// The replica before all that the journal is read for.
+/// The replica at the beginning of the journal.
 fn beginning(
     life: Life,
     base: Option<&StoredBase>,
@@ -225,32 +225,31 @@ fn beginning(
     let wrong = |why: String| OpenError::Header(format!("the base is of no use: {why}"));
     let base = read_base(stored).map_err(wrong)?;
     let (mut replica, resume) = Replica::after(life, base, stored.position, Bounds::default());
-    replica.count_on_from(Own::read(&stored.summary).map_err(wrong)?.own);
+    replica.count_on_from(OwnClock::read(&stored.summary).map_err(wrong)?.own);
     Ok((replica, Some(resume)))
 }
 
-/// Whether a journal that was read back from a checkpoint on is the one of which the checkpoint was
-/// made, when it had `length` records: it may have been put back to what it was before, and have grown
-/// in another way since.
+/// Whether a checkpoint, made after `length` records, fits the journal that was read back from it. It does not if the
+/// journal was put back to an older copy and has grown differently since.
 fn fits(read: &ReadBack, length: u64, last: &Place) -> bool {
     let record = length.checked_sub(1).and_then(|at| read.reader.read(at, 1, 1).ok()?.pop());
     record.is_some_and(|record| record.place == *last)
         && read.replica.length() == read.extent.length
 }
 
-/// A journal being read back.
-struct Reading {
+/// Reads a journal into a replica.
+struct Recovery {
     reader: FileReader,
     bases: Bases,
     resume: Option<Resume>,
     replica: Replica,
     now: Time,
-    /// What was read and is not in the replica yet.
+    /// Transactions that were read and are not in the replica yet.
     gathered: Vec<Transaction>,
     gathered_bytes: usize,
 }
 
-impl Reading {
+impl Recovery {
     fn new(
         (reader, bases): (FileReader, Bases),
         resume: Option<Resume>,
@@ -286,7 +285,7 @@ impl Reading {
         self.gathered_bytes = 0;
         let position = self.reader.length();
         let length = position + transactions.len() as u64;
-        // What the replica reads back while it takes these in is what came before them.
+        // While the replica takes these in, it may read the records before them.
         let past = JournalPast::new(JournalReader::File(self.reader.clone()), self.bases.clone());
         self.replica.recover(position, transactions, &mut self.resume, self.now, &past)?;
         self.reader.reach(length);

@@ -1,4 +1,4 @@
-//! The text of the document, or of a part of it, as readers get it.
+//! The text of the document, or of a part of it, for readers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,15 +8,15 @@ use smol::lock::Mutex;
 use super::heavy::Heavy;
 use crate::document::{Digest, Hash, TextPieces, Value};
 
-/// The text of a value of at most this weight is made and hashed where it is asked for, which takes about a
-/// tenth of a millisecond. Another thread does that for a heavier one.
+/// The text of a value of at most this weight is made and hashed on the spot, which takes about a tenth of a
+/// millisecond. For a heavier one another thread does it.
 const LIGHT_WEIGHT: u64 = 128 << 10;
 
-/// The text of the whole document is kept up to this weight, so that it is made once for all who read that
-/// version. That of a heavier one, and of heavy parts, is never in memory as a whole.
+/// The text of the whole document is kept up to this weight, so that it is made once for all readers of that
+/// version. The text of a heavier document or part is never in memory as a whole.
 const KEPT_WEIGHT: u64 = 4 << 20;
 
-/// A value, and what its readers need to know of its text.
+/// A value, and the length, the hash and maybe the bytes of its text.
 #[derive(Debug)]
 pub struct Representation {
     value: Heavy,
@@ -26,8 +26,8 @@ pub struct Representation {
 }
 
 impl Representation {
-    /// That of a part of a document, or of one that few read. Goes over its text, so that it is not to be made
-    /// by the executor of a heavy one.
+    /// For a part of a document, or for a document that few read. It makes the whole text, so a heavy value must not
+    /// be represented on a thread of the executor.
     pub fn of(value: Value) -> Self {
         Self::kept_up_to(LIGHT_WEIGHT, value)
     }
@@ -49,18 +49,17 @@ impl Representation {
         &self.value
     }
 
-    /// What is known of the text.
+    /// The length and the hash of the text.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// A hash of the text, and of nothing else: equal texts have equal hashes, whichever transactions led
-    /// to them.
+    /// A hash of the text alone: equal texts have equal hashes, whatever their history.
     pub fn hash(&self) -> &Hash {
         self.digest.hash()
     }
 
-    /// The text and a line feed, if they are at hand.
+    /// The text and a line feed, if they are kept.
     pub fn line(&self) -> Option<&Arc<[u8]>> {
         self.line.as_ref()
     }
@@ -80,7 +79,7 @@ impl Representation {
     }
 }
 
-/// One version of the document, and its representation as soon as somebody has asked for it.
+/// One version of the document, and its representation after the first request for it.
 #[derive(Debug)]
 pub struct Version {
     value: Heavy,
@@ -105,7 +104,7 @@ impl Version {
         &self.value
     }
 
-    /// Its representation, if that has been made or takes little time.
+    /// Its representation, if that exists or takes little time.
     pub fn representation(&self) -> Option<&Arc<Representation>> {
         if !is_light(&self.value) {
             return self.representation.get();
@@ -115,19 +114,19 @@ impl Version {
     }
 }
 
-/// Has the representations of heavy values made by another thread, one at a time, so that writers need not
-/// share the processors with many. Any number of readers that ask at the same time cause two at most: who
-/// waits for one that was begun before is content with the next one.
+/// Makes the representations of heavy values by another thread, one at a time, so that they leave processors to
+/// writers. However many readers ask at the same time, at most two are made: those that wait for the first one all
+/// share the next one.
 ///
-/// `S` is what is published, with a version of the document in it.
+/// `S` is the published state, with a version of the document in it.
 #[derive(Debug)]
 pub struct Representer<S> {
-    /// The last one that was made for a version, if somebody waited for it meanwhile.
+    /// The last state that was represented, if other readers waited meanwhile.
     last: Mutex<Option<Arc<S>>>,
     waiting: AtomicUsize,
 }
 
-/// Somebody who waits for a representation.
+/// A reader that waits for a representation.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -150,7 +149,7 @@ impl<S> Default for Representer<S> {
 }
 
 impl<S: AsRef<Version>> Representer<S> {
-    /// What `newest` gives, or what it would have given in the meantime, with its representation.
+    /// The state that `newest` gives, or one that was the newest during the call, with its representation.
     pub async fn represented(&self, newest: impl Fn() -> Arc<S>) -> Arc<S> {
         let asked = newest();
         if (*asked).as_ref().representation().is_some() {
@@ -189,7 +188,7 @@ impl<S: AsRef<Version>> Representer<S> {
     }
 }
 
-/// Whether its text takes little time.
+/// Whether its text is made in little time.
 pub fn is_light(value: &Value) -> bool {
     value.weight() <= LIGHT_WEIGHT
 }
@@ -199,7 +198,7 @@ pub struct LineInPieces {
     pieces: TextPieces,
     /// How many bytes of the text are still to come.
     left: u64,
-    /// The pieces do not hold the value until their end.
+    /// Keeps the value until the end, which the pieces do not.
     _value: Heavy,
 }
 
@@ -235,7 +234,7 @@ mod tests {
     #[test]
     fn readers_that_wait_for_an_older_representation_share_the_next_one() {
         let asked = AtomicU64::new(0);
-        // There is another document whenever somebody looks.
+        // Each look finds another document.
         let newest = || {
             let number = asked.fetch_add(1, Ordering::Relaxed);
             Arc::new(Version::new(array(20_000 + number), number))

@@ -1,11 +1,11 @@
-//! What writers here and peers each get of a node that has more to do than it can.
+//! Back-pressure: shares an overloaded node between its own writers and its peers.
 //!
-//! A stream from a peer that never comes to its end while the manager is at work brings more than this node takes
-//! in: it is behind. As long as one is, new writes here wait before they get a name, so that what the peers send
-//! is taken in first; but none waits longer than [`LONGEST`], so that writers have a share too. Who writes again
-//! when it is answered is slowed down by that, and the node does not fall ever further behind.
+//! A stream from a peer is behind if it never comes to its end while the manager is busy: it brings more than this
+//! node takes in. As long as a stream is behind, each new write waits before it gets a name, so that transactions of
+//! peers are taken in first. No write waits longer than [`LONGEST`], so writers get a share too. Since a writer
+//! waits for its answer before it writes again, this slows it down, and the node does not fall further behind.
 //!
-//! Nothing is decided here of what a transaction does: the manager treats alike what comes to it.
+//! This decides only when a write is submitted. The manager treats all transactions alike.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +16,14 @@ use async_channel::{Receiver, Sender};
 use smol::Timer;
 use smol::future::FutureExt;
 
-/// How long a write waits at most for streams that are behind. With it, and a turn of the manager, the slowest answer
-/// of each of three nodes to which 16 clients write at full speed is to come in less than 200 ms.
+/// The longest time for which a write waits for streams that are behind. The aim: if 16 clients write at full speed
+/// to each of three nodes, the slowest answer takes less than 200 ms, including a turn of the manager.
 const LONGEST: Duration = Duration::from_millis(50);
 
 /// The streams that are behind, and the writes that wait for them.
 #[derive(Debug, Default)]
 pub struct Shares {
-    /// Whether a stream is behind: what is looked at for each write.
+    /// Whether a stream is behind, to be read for each write without the lock.
     is_behind: AtomicBool,
     streams: Mutex<Streams>,
 }
@@ -32,12 +32,12 @@ pub struct Shares {
 struct Streams {
     /// How many are behind.
     behind: usize,
-    /// While one is. Writes wait for this to close.
+    /// Exists while one is behind. Writes wait until it is closed.
     channel: Option<(Sender<Infallible>, Receiver<Infallible>)>,
 }
 
 impl Shares {
-    /// Waits for the turn of a new write.
+    /// Waits until a new write may be submitted.
     pub async fn wait(&self) {
         if !self.is_behind.load(Ordering::Relaxed) {
             return;
@@ -59,7 +59,7 @@ impl Shares {
     }
 }
 
-/// Whether one stream is behind. It is not any more when this is dropped.
+/// Whether one stream is behind. If this is dropped, it is not.
 #[derive(Debug)]
 pub struct Lag {
     shares: Arc<Shares>,
@@ -67,12 +67,12 @@ pub struct Lag {
 }
 
 impl Lag {
-    /// That of a new stream, which is not behind.
+    /// For a new stream, which is not behind.
     pub fn new(shares: Arc<Shares>) -> Self {
         Self { shares, is_behind: false }
     }
 
-    /// Says whether the stream is behind.
+    /// Sets whether the stream is behind.
     pub fn set(&mut self, is_behind: bool) {
         if self.is_behind == is_behind {
             return;
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_write_waits_while_a_stream_is_behind() {
-        // The streams that are or are not behind any more, one after the other; whether a write waits then.
+        // A stream, whether it is behind from now on, and whether a write waits then.
         let shares = Arc::new(Shares::default());
         let mut lags = [0; 3].map(|_| Lag::new(shares.clone()));
         smol::block_on(async {

@@ -1,7 +1,7 @@
-//! What the manager publishes after each turn, before it answers: all that reads need.
+//! The state that the manager publishes after each turn, before it answers: all that reads need.
 //!
-//! A reader takes the last [`State`] and never waits for the manager, whatever that is at work on. What one
-//! state says belongs together, and it stays as it is for as long as somebody holds it.
+//! A reader takes the last [`State`] and never waits for the manager. A state is consistent, and does not change as
+//! long as it is held.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,27 +30,27 @@ use crate::replica::{Base, Difference, Past, Replica};
 use crate::source::Source;
 use crate::transaction::{Name, Place};
 
-/// For so many times as long as it took to hash a large document for comparison no other version of it is.
+/// After a large document was hashed for comparison, the next hash is made after so many times that duration.
 const COMPARISON_REST: u32 = 20;
 
-/// What a node has at one point.
+/// The state of a node after a turn.
 pub struct State {
-    // It goes before the version, which leaves a large document to another thread to free.
+    // Dropped before the version, which has another thread free a large document.
     replica: Replica,
     version: Arc<Version>,
     counters: Counters,
     vclock: OnceLock<Arc<VectorClock>>,
 }
 
-/// What was read of the document, and where.
+/// A part of the document, and the state from which it was read.
 pub struct Reading {
-    /// The document, or the part asked for; none if there is nothing.
+    /// The part, or the whole document; none if there is no such part.
     pub part: Option<Arc<Representation>>,
-    /// The state that it belongs to.
+    /// The state.
     pub state: Arc<State>,
 }
 
-/// The document as it was after a change, and what had been done to it of late.
+/// The document after a change, and its recent changes.
 #[derive(Debug)]
 pub struct Edition {
     root: Heavy,
@@ -68,49 +68,48 @@ impl Edition {
         self.changes.last()
     }
 
-    /// The patches, JSON texts, that were done to the document since the change of that number, in their order;
-    /// none if they are not known.
+    /// The patches, as JSON texts, that were applied after the change of that number, in order; none if they are not
+    /// known.
     pub fn since(&self, change: u64) -> Option<Vec<Arc<str>>> {
         self.changes.since(change)
     }
 }
 
-/// Where a transaction stands.
+/// The place of a transaction, and its fate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
-    /// Where in the journal it is.
+    /// Its position in the journal.
     pub position: u64,
-    /// How many are before it in the history; none if it is before the recent part, so that this has to
-    /// be counted.
+    /// How many are before it in the history; none if it is before the recent part, so that these have to be counted.
     pub index: Option<u64>,
-    /// What becomes of it.
+    /// Whether it is applied, skipped or repeated.
     pub fate: Fate,
-    /// Whether it is void: skipped for its time, whatever its patch.
+    /// Whether it is void: skipped because of its time, whatever its patch is.
     pub is_void: bool,
     /// Whether that is final.
     pub is_committed: bool,
 }
 
-/// Some of the transactions that are skipped, in the order of the history. Why they are is known of
-/// the latest ones only; those before are not listed.
+/// Some of the skipped transactions, in the order of the history. The reason is known for the latest ones only;
+/// those before them are not listed.
 #[derive(Clone, Debug)]
 pub struct SkippedPage {
     /// How many are skipped in all, void ones included.
     pub count: u64,
-    /// How many of these are void, as far as it is known why they are skipped.
+    /// How many of these are void, among those whose reason is known.
     pub void: u64,
-    /// How many are repeated, which are not listed.
+    /// How many are repeated. They are not listed.
     pub repeated: u64,
-    /// How many are skipped before those that are listed here.
+    /// How many skipped ones are before those that are listed here.
     pub from: u64,
-    /// These, and why.
+    /// The listed ones, each with the reason.
     pub skipped: Vec<PlacedSkip>,
 }
 
 /// The last commit that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastCommit {
-    /// Its name, of which the source says the epoch and whose it is.
+    /// Its name, whose source says the epoch and the node.
     pub name: Name,
     /// Its time.
     pub time: Time,
@@ -145,7 +144,7 @@ impl State {
         self.replica.snapshot()
     }
 
-    /// The document's representation, if that has been made or takes little time.
+    /// The document's representation, if that exists or takes little time.
     pub fn representation(&self) -> Option<&Arc<Representation>> {
         self.version.representation()
     }
@@ -155,8 +154,8 @@ impl State {
         self.replica.length()
     }
 
-    /// What stands for all up to the last commit whose hash is known to be right; none if there is none, or this
-    /// node has to take a base itself.
+    /// The base at the last commit whose hash is known to be right; none if there is no such commit, or if this node
+    /// has to take a base itself.
     pub fn base(&self) -> Option<Base> {
         self.replica.base()
     }
@@ -165,28 +164,28 @@ impl State {
     pub fn last_commit(&self) -> Option<LastCommit> {
         let chain = self.history().chain();
         let name = chain.last()?;
-        // A base has it as the time at which the source of its commit was covered last: by that.
+        // For the commit of a base, its time is the last covered time of its source.
         let of_base = || chain.base().clock.get(&name.source).map(|covered| covered.last);
         let time = chain.commits().last().map(|last| last.place.time).or_else(of_base)?;
         Some(LastCommit { name, time })
     }
 
-    /// Why this node has to take a base; none if all that can be compared is right.
+    /// Why this node has to take a base; none if everything that was compared is right.
     pub fn difference(&self) -> Option<&Difference> {
         self.replica.difference()
     }
 
-    /// How often streams have had to begin anew.
+    /// How often streams had to begin again.
     pub fn generation(&self) -> u64 {
         self.counters.generation
     }
 
-    /// What the history begins with.
+    /// The beginning of the history.
     pub fn begin(&self) -> HistoryBegin {
         self.history().begin()
     }
 
-    /// What is known at the commit with which it begins: who does not have that needs a base.
+    /// The commit at which the history begins. A node that does not have all before it needs a base.
     pub fn folded(&self) -> &Committed {
         self.history().chain().base()
     }
@@ -206,12 +205,12 @@ impl State {
         self.history().length()
     }
 
-    /// The vector clock of the sources that stamp, by which nodes compare what they have.
+    /// The vector clock of the sources that stamp, by which nodes compare their journals.
     pub fn stamps(&self) -> &VectorClock {
         self.replica.vclock()
     }
 
-    /// The same, with the Id expected next of each plain source.
+    /// The same, with the next expected Id of each plain source.
     pub fn vclock(&self) -> &Arc<VectorClock> {
         self.vclock.get_or_init(|| Arc::new(self.replica.whole_vclock()))
     }
@@ -233,32 +232,31 @@ impl State {
         }
     }
 
-    /// The number of the last change of the document. Later ones have greater numbers, as long as this process
-    /// runs.
+    /// The number of the last change of the document. It grows as long as this process runs.
     pub fn change(&self) -> u64 {
         self.replica.changes().last()
     }
 
-    /// The document and what was done to it of late, for one who holds it for long.
+    /// The document and its recent changes, for a reader that holds them for long.
     pub fn edition(&self) -> Edition {
         let root = self.document().root().clone().into();
         Edition { root, changes: self.replica.changes().clone() }
     }
 
-    /// What the document after `count` transactions is made from; none if there are fewer, or if that is before
-    /// what is kept.
+    /// The basis from which the document after `count` transactions is made; none if there are fewer, or if that part
+    /// of the history is folded.
     pub fn basis(&self, count: u64) -> Option<Basis> {
         self.history().basis(count)
     }
 
-    /// What a listing is made from, of at most `most` transactions from index `from` on, which is kept, and no more
-    /// than one that passes `bytes` of payload in all.
+    /// The window from which a listing is made: at most `most` transactions from index `from` on, which is kept. It
+    /// ends with the one that passes `bytes` of payload in all.
     pub fn window(&self, from: u64, most: usize, bytes: usize) -> Window {
         self.history().window(from, most, bytes)
     }
 
-    /// Which transactions won against the skipped ones at these places, as far as the recent part of the history
-    /// tells: see [`History::recent_winners`].
+    /// The transactions because of which those at these places are skipped, if they are in the recent part of the
+    /// history: see [`History::recent_winners`].
     ///
     /// # Errors
     /// Those of `go_on`.
@@ -270,7 +268,7 @@ impl State {
         self.history().recent_winners(skipped, go_on)
     }
 
-    /// Which transaction won against the skipped one at `place`: see [`History::winner`].
+    /// The transaction because of which the one at `place` is skipped: see [`History::winner`].
     ///
     /// # Errors
     /// Those of `go_on`, and if the journal cannot be read.
@@ -285,7 +283,7 @@ impl State {
         self.history().winner(place, position, payload, past, go_on)
     }
 
-    /// Where the transaction at this place of the history and at this position of the journal stands.
+    /// The standing of the transaction at this place of the history and this position of the journal.
     pub fn standing(&self, place: &Place, position: u64) -> Standing {
         let history = self.history();
         Standing {
@@ -303,21 +301,20 @@ impl State {
         Some(self.standing(place, position))
     }
 
-    /// Whether the transaction at one place counts rather than that at the other one, if both have the same name:
-    /// what is void does not, and else the first in the history does.
+    /// If the transactions at two places have the same name, whether that at the first place counts: one that is not
+    /// void counts before one that is, and else the one that is first in the history.
     pub fn counts_before(&self, one: &Place, other: &Place) -> bool {
         let chain = self.history().chain();
         (chain.is_void(one), chain.order(one)) < (chain.is_void(other), chain.order(other))
     }
 
-    /// Whether what the journal has at this place of the history is one of its transactions that are kept: no
-    /// commit, and not before the base.
+    /// Whether the record at this place belongs to the history that is kept: it is no commit, and not before the base.
     pub fn is_kept(&self, place: &Place) -> bool {
         place.source.epoch().is_none() && !self.history().chain().is_folded(place)
     }
 
-    /// What is known of how many transactions are before `place`, which is before the recent part; none if no
-    /// commit is known, so that this follows from the journal alone.
+    /// What is known of the number of transactions before `place`, which is before the recent part; none if no commit
+    /// is known, so that it follows from the journal alone.
     pub fn before(&self, place: &Place) -> Option<PartialIndex> {
         self.history().before(place)
     }
@@ -328,19 +325,19 @@ impl State {
         history.chain().last().map(|_| &history.committed().document)
     }
 
-    /// Whether it is final what becomes of the transaction at this place: a commit covers it, or it is void. Nothing
-    /// is as long as this node has to take a base.
+    /// Whether the fate of the transaction at this place is final: a commit covers it, or it is void. As long as this
+    /// node has to take a base, nothing is final.
     pub fn is_committed(&self, place: &Place) -> bool {
         self.difference().is_none() && (self.history().is_committed(place) || self.is_void(place))
     }
 
-    /// Whether the transaction at this place is void: skipped for its time, whatever its patch.
+    /// Whether the transaction at this place is void: skipped because of its time, whatever its patch is.
     pub fn is_void(&self, place: &Place) -> bool {
         self.history().chain().is_void(place)
     }
 
-    /// Whether the transaction `id` of `source`, by its stamp or by its name, is final; nothing is as long as this
-    /// node has to take a base.
+    /// Whether the transaction `id` of `source`, by its stamp or by its name, is final. As long as this node has to
+    /// take a base, nothing is final.
     pub fn has_committed(&self, source: &Source, id: u64) -> bool {
         if self.difference().is_some() {
             return false;
@@ -351,18 +348,18 @@ impl State {
             || committed.counted.names.contains(source, id)
     }
 
-    /// Whether the transaction `id` of `source` is known to have been there, by its stamp or by its name. That it
-    /// is not in the journal any more, the caller knows.
+    /// Whether the transaction `id` of `source`, by its stamp or by its name, was in the part of the history that is
+    /// folded. The caller knows that it is not in the journal.
     pub fn was_folded(&self, source: &Source, id: u64) -> bool {
         let base = self.history().chain().base();
-        // Of the Ids that a life gives out some may have been refused; of the others none.
+        // Some Ids of a life may have been refused, so the clock proves only stamps of reserved sources.
         let covered = base.clock.get(source).filter(|_| source.is_reserved());
         base.commit.is_some()
             && (covered.is_some_and(|covered| covered.next > id)
                 || self.history().names().contains(source, id))
     }
 
-    /// How many transactions are void, as far as it is known why they are skipped.
+    /// How many transactions are void, among those whose reason is known.
     pub fn void(&self) -> u64 {
         // Nothing is before the first time.
         if self.history().chain().floor() == Time::default() {
@@ -372,8 +369,7 @@ impl State {
         self.history().skipped().iter().filter(is_void).count() as u64
     }
 
-    /// At most `most` of the skipped transactions, without the first `from`; the last ones if nothing is
-    /// said.
+    /// At most `most` of the skipped transactions, after the first `from`; the last ones by default.
     pub fn skipped(&self, from: Option<u64>, most: usize) -> SkippedPage {
         let history = self.history();
         let (void, listed) = (self.void(), history.skipped());
@@ -396,27 +392,27 @@ impl AsRef<Version> for State {
     }
 }
 
-/// Where the last state is, and who waits for the next one. To hold it does not keep the manager from ending.
+/// The last state, and the readers that wait for the next one. The manager can end while this is held.
 pub struct Published {
     state: RwLock<Arc<State>>,
     /// Whether it has been read since the manager last looked.
     read: AtomicBool,
     representer: Representer<State>,
-    /// When a large document is hashed for comparison again.
+    /// When a large document may be hashed for comparison again.
     next_comparison: Mutex<Option<Instant>>,
-    /// Who is woken when the journal has grown.
+    /// Those that are woken if the journal grows.
     growth: Fanout,
     /// Whether it has grown since they were woken.
     has_grown: AtomicBool,
-    /// Who is woken when there is another commit.
+    /// Those that are woken if there is a new commit.
     commits: Fanout,
     /// Whether there is one since they were woken.
     has_committed: AtomicBool,
-    /// Whether somebody has read changes of the document since the manager last looked.
+    /// Whether the changes of the document were read since the manager last looked.
     changes_wanted: AtomicBool,
-    /// How many turns of the manager have begun and ended: odd while it is at work on one.
+    /// How many turns of the manager have begun plus how many have ended: odd during a turn.
     turns: AtomicU64,
-    /// The turn that the manager was last seen at work on, and since when.
+    /// The last turn that [`busy`](Self::busy) saw, and when it saw it first.
     seen: Mutex<Option<(u64, Instant)>>,
 }
 
@@ -427,17 +423,17 @@ impl Published {
         self.last()
     }
 
-    /// The [generation](State::generation) of the last state, which is not taken for read by that.
+    /// The [generation](State::generation) of the last state. This does not count as reading the state.
     pub fn generation(&self) -> u64 {
         self.state.read().unwrap_or_else(PoisonError::into_inner).generation()
     }
 
-    /// The last state, which is not taken for read by that either.
+    /// The last state. This does not count as reading it either.
     pub fn last(&self) -> Arc<State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last state with its document's representation, or one that was the last in the meantime.
+    /// The last state with its document's representation, or one that was the last during the call.
     pub async fn represented(&self) -> Arc<State> {
         self.representer.represented(|| self.state()).await
     }
@@ -461,8 +457,7 @@ impl Published {
         Reading { part, state }
     }
 
-    /// By what peers compare their states; none if that is not at hand, since the document is large and
-    /// changing.
+    /// The hash by which peers compare their states; none if the document is large and changes too often.
     pub async fn state_hash(&self) -> Option<StateHash> {
         let mut state = self.state();
         if state.representation().is_none() {
@@ -482,23 +477,23 @@ impl Published {
         self.last().history().displaced()
     }
 
-    /// A channel that has something in it whenever the journal has grown since it was last emptied, and is
-    /// closed when the manager ends.
+    /// A channel that has an item if the journal has grown since the last one was received. It is closed when the
+    /// manager ends.
     pub fn subscribe(&self) -> Receiver<()> {
         self.growth.subscribe()
     }
 
-    /// The same for whenever something became final.
+    /// The same for new commits.
     pub fn subscribe_to_commits(&self) -> Receiver<()> {
         self.commits.subscribe()
     }
 
-    /// Has the manager note what changes the document.
+    /// Makes the manager note the changes of the document.
     pub fn want_changes(&self) {
         self.changes_wanted.store(true, Ordering::Relaxed);
     }
 
-    /// For how long the manager has been at work on one turn, as far as that was seen by asking for it.
+    /// For how long the manager has been working on its turn, measured from the first call that saw this turn.
     pub fn busy(&self) -> Duration {
         let turns = self.turns.load(Ordering::Relaxed);
         let mut seen = lock(&self.seen);
@@ -519,11 +514,11 @@ fn take(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed)
 }
 
-/// The manager's side of it.
+/// The manager's side of [`Published`].
 pub struct Publisher(Arc<Published>);
 
 impl Publisher {
-    /// The first state is published.
+    /// Publishes the first state.
     pub fn new(replica: &Replica) -> Self {
         let state = State::first(replica);
         Self(Arc::new(Published {
@@ -541,12 +536,12 @@ impl Publisher {
         }))
     }
 
-    /// For the readers.
+    /// The readers' side.
     pub fn share(&self) -> Arc<Published> {
         self.0.clone()
     }
 
-    /// The next state is published; gives back the last one. Who waits for it is not [woken](Self::wake) yet.
+    /// Publishes the next state, and returns the last one. It does not [wake](Self::wake) those that wait for it.
     pub fn publish(&self, replica: &Replica, counters: Counters) -> Arc<State> {
         let last = self.0.last();
         let next = Arc::new(last.next(replica, counters));
@@ -558,8 +553,8 @@ impl Publisher {
         last
     }
 
-    /// Wakes those who wait for what was published since this was last called. They may be many, and each has
-    /// something to send: who submitted it is answered before.
+    /// Wakes those that wait for a new state, if there is one since the last call. They may be many, and each has
+    /// something to send, so the writers are answered before.
     pub fn wake(&self) {
         if take(&self.0.has_grown) {
             self.0.growth.wake();
@@ -569,17 +564,17 @@ impl Publisher {
         }
     }
 
-    /// Whether somebody has read changes of the document since this was last asked.
+    /// Whether the changes of the document were read since the last call.
     pub fn take_wish_for_changes(&self) -> bool {
         take(&self.0.changes_wanted)
     }
 
-    /// Whether somebody has read the state since this was last asked.
+    /// Whether the state was read since the last call.
     pub fn take_note_of_readers(&self) -> bool {
         take(&self.0.read)
     }
 
-    /// A turn begins or has ended.
+    /// Notes that a turn begins or has ended.
     pub fn turn(&self) {
         self.0.turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -595,7 +590,7 @@ impl Deref for Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // Who waits for the next state is told that there is none.
+        // Those that wait for the next state learn that there is none.
         self.0.growth.close();
         self.0.commits.close();
     }

@@ -1,4 +1,4 @@
-//! Hashes by which nodes compare what they have.
+//! Hashes by which nodes compare their states.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::VectorClock;
 use crate::document::{Digest, Hash};
 
-/// What a state hash begins with as text, so that it is not taken for something else.
+/// The beginning of a state hash as text, so that it is not mistaken for something else.
 const MARK: &str = "patchmesh-state";
 
-/// What a node has: two nodes with equal `clock` have accepted the same transactions, and must then
-/// have an equal `state`.
+/// The hashes of a node's state: two nodes with equal `clock` have accepted the same transactions, and must then have
+/// an equal `state`.
 ///
 /// As JSON an object of the two; as text `patchmesh-state CLOCK STATE`, which is short enough for the payload of a ping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +24,13 @@ pub struct StateHash {
 }
 
 impl StateHash {
-    /// That of a document of which this is known, and of what had been seen of every source.
+    /// The hash of a document with this digest, and of a vector clock.
     pub fn of(document: &Digest, vclock: &VectorClock) -> Self {
         let state = document.hash_with(&clock_text(vclock));
         Self { clock: clock_hash(vclock), state }
     }
 
-    /// Whether it is that of a node that has seen this.
+    /// Whether it is from a node with this vector clock.
     pub fn is_of(&self, vclock: &VectorClock) -> bool {
         clock_hash(vclock) == self.clock
     }

@@ -239,7 +239,7 @@ fn what_peers_say_of_ids_and_times_does_not_stop_writes_here() {
         let document = handle.state().document().clone();
         let base = Base { committed, names: Names::default(), length: 1, document };
         let taken = handle.take_base(base, "peer".into()).await.unwrap();
-        let Taken::Failed(why) = taken else { panic!("{taken:?}") };
+        let BaseOutcome::Failed(why) = taken else { panic!("{taken:?}") };
         assert!(why.contains("ahead of this node's clock"), "{why}");
         let written = handle.create(&add("/c"), None).await.unwrap();
         assert!(matches!(written, Ok(Outcome::Accepted(_))), "{written:?}");

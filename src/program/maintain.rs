@@ -1,4 +1,4 @@
-//! What the commands about directories and running nodes do, and what they print.
+//! The commands for data directories and for running nodes, with their output.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,9 +9,9 @@ use crate::foreign::visible;
 use crate::log_format::{MOST_LINE_BYTES, rfc3339};
 use crate::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
 
-use super::output::{complain, fail, print};
+use super::console::{complain, fail, print};
 
-/// Prints what came of it.
+/// Prints the result of a command.
 fn print_outcome(outcome: Result<String, Failure>) -> ExitCode {
     match outcome {
         Ok(text) => print(&text),
@@ -19,7 +19,7 @@ fn print_outcome(outcome: Result<String, Failure>) -> ExitCode {
     }
 }
 
-/// Checks a directory, or mends it.
+/// Checks a directory, or repairs it.
 pub fn verify(data: &Path, mend: Option<Mend>) -> ExitCode {
     print_outcome(match mend {
         None => {
@@ -54,14 +54,14 @@ async fn rebuild(plan: &Plan<'_>) -> Result<String, Failure> {
 /// Copies a journal to a file.
 pub fn backup(from: &BackupFrom, file: &Path) -> ExitCode {
     match smol::block_on(maintenance::backup(from, file)) {
-        // Nothing else may be on standard output then.
+        // The backup is on standard output, so nothing else may be.
         Ok(_) if file == Path::new("-") => ExitCode::SUCCESS,
         Ok(length) => print(&format!("{length} transactions are in {}", file.display())),
         Err(error) => fail(error),
     }
 }
 
-/// Makes a directory of such a file.
+/// Makes a directory from such a file.
 pub fn restore(file: &Path, data: &Path, name: Option<&str>) -> ExitCode {
     let restored = maintenance::restore(file, data, name, fastrand::u64(..));
     print_outcome(restored.map(|Restored { length, source, is_cut_off }| {
@@ -87,7 +87,7 @@ pub fn peers(node: &Remote, order: &PeersOrder) -> ExitCode {
     print_outcome(smol::block_on(tell_peers(node, order)))
 }
 
-/// Does what is to be done about a running node's peers, and says what was.
+/// Lists or changes a running node's peers, and returns the text to print.
 async fn tell_peers(node: &Remote, order: &PeersOrder) -> Result<String, Failure> {
     Ok(match order {
         PeersOrder::List => {
@@ -109,7 +109,7 @@ async fn tell_peers(node: &Remote, order: &PeersOrder) -> Result<String, Failure
     })
 }
 
-/// A peer, and how it stands with it.
+/// The line for a peer and its state.
 fn peer_line(peer: &PeerStatus) -> String {
     let time = |micros| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
     let PeerStatus { address, node, state, since, heard, lazy, behind, error } = peer;

@@ -10,9 +10,9 @@ use super::root;
 /// have.
 const ELSEWHERE: [(&str, &str, &str, &[&str]); 7] = [
     (
-        "manager/primary.rs",
+        "manager/committer.rs",
         "{line}",
-        "manager/primary.rs",
+        "manager/committer.rs",
         &[
             "there are two primaries",
             "is the primary no more",

@@ -10,7 +10,7 @@ use std::time::Instant;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::ReceivingEnd;
-use crate::manager::{Handle, Taken};
+use crate::manager::{BaseOutcome, Handle};
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Note, SILENCE_LIMIT};
 
@@ -38,7 +38,7 @@ pub struct Joining {
 }
 
 /// The work of taking a base.
-pub type Taking = Pin<Box<dyn Future<Output = Result<Taken, ReceivingEnd>> + Send>>;
+pub type Taking = Pin<Box<dyn Future<Output = Result<BaseOutcome, ReceivingEnd>> + Send>>;
 
 impl Joining {
     /// Nothing has come from the peer yet.

@@ -45,7 +45,7 @@ use super::trouble::PeerTrouble;
 use super::upstream_status::Changing;
 use super::{ITSELF, Upstream};
 use crate::clock::Time;
-use crate::manager::{Lag, Stopped, Submitted, Taken, wall_clock};
+use crate::manager::{BaseOutcome, Lag, Stopped, Submitted, wall_clock};
 use crate::mesh::neighbours::PeerLink;
 use crate::mesh::tree::{LinkOrder, Ping};
 use crate::mesh::websocket::{Note, PeerSilence, Pulse, Socket, SocketFault, TICK};
@@ -101,7 +101,7 @@ enum ReceivingEvent {
     /// The manager has answered for the batch.
     Answered(Result<Vec<Submitted>, Stopped>),
     /// The base was taken, or not.
-    Taken(Result<Taken, ReceivingEnd>),
+    Taken(Result<BaseOutcome, ReceivingEnd>),
     /// A message has come, or the stream has failed.
     Heard(Result<Message, SocketFault>),
     /// The peer is to be sent this ping.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Intake, LONG_WORK, Receiving};
-use crate::manager::{Outcome, Submitted, Taken, wall_clock};
+use crate::manager::{BaseOutcome, Outcome, Submitted, wall_clock};
 use crate::mesh::upstream::MAX_PEER_SOURCES;
 use crate::mesh::upstream::batch::PeerBatch;
 use crate::mesh::upstream::end::ReceivingEnd;
@@ -111,10 +111,10 @@ impl Receiving<'_> {
     }
 
     /// Takes in the outcome of a base.
-    pub(super) fn settle_base(&mut self, taken: Taken) -> Result<(), ReceivingEnd> {
+    pub(super) fn settle_base(&mut self, taken: BaseOutcome) -> Result<(), ReceivingEnd> {
         self.intake = Intake::Idle;
         match taken {
-            Taken::InPlace => {
+            BaseOutcome::InPlace => {
                 {
                     let mut status = self.status();
                     status.bases += 1;
@@ -125,9 +125,9 @@ impl Receiving<'_> {
                 Ok(())
             }
             // What the peer sends after the base is still all that the base does not cover.
-            Taken::Refused(Refusal::Needless) => Ok(()),
-            Taken::Refused(refusal) => Err(ReceivingEnd::BaseRefused(refusal)),
-            Taken::Failed(why) => Err(ReceivingEnd::BaseUnkept(why)),
+            BaseOutcome::Refused(Refusal::Needless) => Ok(()),
+            BaseOutcome::Refused(refusal) => Err(ReceivingEnd::BaseRefused(refusal)),
+            BaseOutcome::Failed(why) => Err(ReceivingEnd::BaseUnkept(why)),
         }
     }
 }

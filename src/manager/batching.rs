@@ -1,41 +1,41 @@
-//! How long the manager gathers submissions before it appends them to a disk, and by which thread.
+//! How long the manager gathers submissions before it appends them, and which thread appends them.
 //!
-//! Who was just answered mostly submits again at once. A batch that begins with the first of them would
-//! have all others wait for its sync before their own; so it is worth waiting for them, for less than a
-//! sync takes. One who writes alone is never waited for, nor are those who write now and then.
+//! A writer that was just answered mostly writes again at once. If a batch began with the first of these writers,
+//! all others would wait for its sync before their own. So the manager waits for them, for less time than a sync
+//! takes. It does not wait if there is only one writer, or if writes are rare.
 //!
-//! The disk is waited for by another thread, so that others are answered meanwhile. If nobody else
-//! has asked for anything for a while, that would only cost one who writes alone two changes of threads.
+//! Mostly another thread waits for the disk, so that the manager can answer others meanwhile. If there is only one
+//! writer and nothing else to do, this would cost it two changes of threads, so the manager waits itself.
 
 use std::time::{Duration, Instant};
 
-/// Which share of the time that the last append took is waited, counted from the answers to it.
+/// After the answers, it waits for the time of the last append divided by this.
 const SHARE: u32 = 2;
 
-/// The longest that is waited, on however slow a disk.
+/// The longest wait, however slow the disk is.
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// Of so many writes in a row by one who is alone, one is left to the other thread: it shows whether
-/// somebody came meanwhile. Before as many in a row nobody counts as alone.
+/// A writer counts as alone after so many writes in a row. Of so many in a row one is left to the other thread: it
+/// shows whether others have submitted something meanwhile.
 const ALONE: u32 = 32;
 
-/// If a sync takes longer than this, it is always left to the other thread.
+/// If a sync takes longer than this, the other thread always does it.
 const SHORT: Duration = Duration::from_millis(1);
 
-/// When the last batch was answered, and what is expected since. At first nothing is.
+/// What is expected after the last batch. At first nothing is.
 #[derive(Default)]
-pub struct Pace {
-    /// Until then more are worth waiting for.
+pub struct Batching {
+    /// Until when to wait for more submissions.
     until: Option<Instant>,
-    /// How many submissions are expected to make the next batch.
+    /// How many submissions are expected in the next batch.
     expected: usize,
-    /// How many batches in a row were one submission each, with nothing else to do.
+    /// How many batches in a row had one submission, with nothing else to do.
     alone: u32,
 }
 
-impl Pace {
-    /// A batch of so many submissions has been appended `now`, which took that long. So many others
-    /// came meanwhile.
+impl Batching {
+    /// A batch of so many submissions was appended `now`, which took so long. `waiting` is how many others arrived
+    /// meanwhile.
     pub fn appended(&mut self, submissions: usize, waiting: usize, took: Duration, now: Instant) {
         self.until = Some(now + (took / SHARE).min(LONGEST));
         self.expected = submissions + waiting;
@@ -43,18 +43,17 @@ impl Pace {
         self.alone = if is_alone { self.alone.wrapping_add(1) } else { 0 };
     }
 
-    /// Something else was asked for.
+    /// There was something else to do.
     pub fn disturbed(&mut self) {
         self.alone = 0;
     }
 
-    /// Whether nobody is held up if a batch of so many transactions is appended by this thread.
+    /// Whether the manager's own thread should append a batch of so many transactions, since nobody else waits.
     pub fn is_alone(&self, transactions: usize) -> bool {
         transactions == 1 && self.alone > ALONE && !self.alone.is_multiple_of(ALONE)
     }
 
-    /// Until when to wait for more than these; none if all have come that are expected, or it is
-    /// later than that.
+    /// Until when to wait for more submissions; none if all that are expected have arrived, or if that time is over.
     pub fn wait_until(&self, submissions: usize, now: Instant) -> Option<Instant> {
         self.until.filter(|until| submissions < self.expected && now < *until)
     }
@@ -68,7 +67,7 @@ mod tests {
     fn those_who_wrote_together_are_waited_for_less_than_a_sync() {
         let now = Instant::now();
         let millis = Duration::from_millis;
-        let mut pace = Pace::default();
+        let mut pace = Batching::default();
         assert_eq!(pace.wait_until(1, now), None, "nothing is expected yet");
         // How many were answered, how many waited, how long it took; how many have come, when; until when.
         let table = [
@@ -95,7 +94,7 @@ mod tests {
 
     #[test]
     fn one_who_writes_alone_is_so_until_somebody_comes() {
-        let mut pace = Pace::default();
+        let mut pace = Batching::default();
         // How many times one submission is appended, with so many others waiting, in so many
         // milliseconds; whether the next one is alone then.
         let table = [

@@ -1,6 +1,6 @@
-//! How much the manager logs of what transactions do to each other.
+//! Logs how transactions affect each other, at a limited rate.
 //!
-//! Peers decide how often that happens. What is logged is bounded in lines a second, whatever comes.
+//! Peers decide how often that happens, so the number of lines a second is bounded.
 
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,22 @@ use crate::replica::history::{Contradiction, FateChanges};
 use crate::replica::{Acceptance, Outcome};
 use crate::transaction::Place;
 
-/// How many lines there are in each `SECOND` at most.
+/// The most lines in each `SECOND`.
 const LINES: usize = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Lines of one kind.
+/// The limit for one kind of line.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LogLimit {
     begun: Option<Instant>,
     used: usize,
-    /// How many were left out, and that was not told yet.
+    /// How many lines were left out and not reported yet.
     left_out: u64,
 }
 
-impl Lines {
-    /// How many of `wanted` may be logged `now`, and how many more there were by now that are not: that is
-    /// told with the next ones that are logged.
+impl LogLimit {
+    /// How many of `wanted` lines may be logged `now`, and how many were left out since this was last reported. That
+    /// number is 0 if none may be logged now.
     pub fn allow(&mut self, wanted: u64, now: Instant) -> (usize, u64) {
         if self.begun.is_none_or(|begun| now.saturating_duration_since(begun) >= SECOND) {
             (self.begun, self.used) = (Some(now), 0);
@@ -41,7 +41,7 @@ impl Lines {
 }
 
 impl Manager {
-    /// Counts what happened, and logs what a person may want to know.
+    /// Counts the outcomes, and logs what the operator may want to know.
     pub(super) fn tell(&mut self, acceptance: &Acceptance) {
         for outcome in acceptance.outcomes.iter().flatten() {
             match outcome {
@@ -111,7 +111,7 @@ impl Manager {
     }
 }
 
-/// As much of a payload as a line of the log has room for.
+/// The beginning of a payload, as much as fits a line of the log.
 fn beginning(payload: &str) -> &str {
     &payload[..payload.floor_char_boundary(200)]
 }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_in_a_second_and_those_left_out_are_counted() {
-        let (mut lines, begin) = (Lines::default(), Instant::now());
+        let (mut lines, begin) = (LogLimit::default(), Instant::now());
         let at = |millis| begin + Duration::from_millis(millis);
         assert_eq!(lines.allow(0, at(0)), (0, 0));
         assert_eq!(lines.allow(4, at(0)), (4, 0));

@@ -11,12 +11,12 @@ use crate::remote::{ANSWER_LIMIT, NodeAnswer, NodeRequest, RemoteNode, percent_e
 use crate::source::Source;
 
 /// A running node.
-pub struct Node {
+pub struct NodeControl {
     asked: RemoteNode,
 }
 
 #[derive(Deserialize)]
-struct Peers {
+struct PeersAnswer {
     source: Source,
     #[serde(default)]
     upstreams: Vec<PeerStatus>,
@@ -29,33 +29,33 @@ pub struct PeerStatus {
     pub address: String,
     /// The source of the node that answered last.
     pub node: Option<String>,
-    /// How it stands with it.
+    /// The state of the connection.
     pub state: String,
-    /// Since when.
+    /// The time at which that state began.
     pub since: Time,
-    /// When something was last heard of it.
+    /// The time of the last message from it.
     pub heard: Option<Time>,
-    /// Whether it is told to send what it has, and not the transactions.
+    /// Whether it only announces transactions and does not send them.
     #[serde(default)]
     pub lazy: bool,
-    /// How many of its transactions the node lacks, as far as that is known.
+    /// How many of its transactions the node lacks, if that is known.
     pub behind: Option<u64>,
     /// What is wrong.
     pub error: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Changed {
+struct ChangeAnswer {
     kept: bool,
 }
 
 #[derive(Deserialize)]
-struct Promoted {
+struct PromotionAnswer {
     epoch: u64,
 }
 
-impl Node {
-    /// The node that is reached so.
+impl NodeControl {
+    /// A client of this node. It is not connected yet.
     pub fn new(remote: &Remote) -> Result<Self, String> {
         Ok(Self { asked: RemoteNode::new(remote.clone())? })
     }
@@ -70,27 +70,27 @@ impl Node {
         Ok(self.shown().await?.upstreams)
     }
 
-    /// Has it receive from a peer too. Says whether it does so after its next start.
+    /// Adds a peer. Returns whether it stays one after the next start.
     pub async fn add_peer(&mut self, peer: &str) -> Result<bool, String> {
         let body = serde_json::json!({"address": peer}).to_string();
         let answer = self.request("POST", "/peers", &body).await?;
-        Ok(self.read::<Changed>("/peers", &answer)?.kept)
+        Ok(self.read::<ChangeAnswer>("/peers", &answer)?.kept)
     }
 
-    /// Has it receive from a peer no more. Says whether it does so after its next start.
+    /// Removes a peer. Returns whether it is one again after the next start.
     pub async fn remove_peer(&mut self, peer: &str) -> Result<bool, String> {
         let path = format!("/peers/{}", percent_encoded(peer));
         let answer = self.request("DELETE", &path, "").await?;
-        Ok(answer.head.status != 204 && self.read::<Changed>(&path, &answer)?.kept)
+        Ok(answer.head.status != 204 && self.read::<ChangeAnswer>(&path, &answer)?.kept)
     }
 
-    /// Has it begin the next epoch as the primary. Says which.
+    /// Makes it the primary. Returns its epoch.
     pub async fn promote(&mut self) -> Result<u64, String> {
         let answer = self.request("POST", "/primary", "").await?;
-        Ok(self.read::<Promoted>("/primary", &answer)?.epoch)
+        Ok(self.read::<PromotionAnswer>("/primary", &answer)?.epoch)
     }
 
-    async fn shown(&mut self) -> Result<Peers, String> {
+    async fn shown(&mut self) -> Result<PeersAnswer, String> {
         let answer = self.request("GET", "/peers", "").await?;
         self.read("/peers", &answer)
     }

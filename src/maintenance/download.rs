@@ -1,5 +1,4 @@
-//! Reads all that a running node has, as a new peer does: what stands for what it has folded away, and its
-//! journal, up to where that ends.
+//! Downloads the base and the journal of a running node, as a new peer does.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -24,26 +23,26 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 const LIMITS: SocketLimits =
     SocketLimits { message_bytes: MAX_ENCODED_BYTES, read_buffer_bytes: 64 << 10 };
 
-/// What a node sends.
-pub struct Stream {
+/// The stream of a running node.
+pub struct Download {
     address: String,
     socket: Socket,
-    /// What has come already.
-    next: Option<Heard>,
+    /// An item that was received and not used yet.
+    next: Option<Received>,
 }
 
-/// What came.
-enum Heard {
+/// An item of the stream.
+enum Received {
     Record(Record),
     Base(Box<Arrived>),
     End,
 }
 
-impl Stream {
+impl Download {
     /// Dials a running node, and reads its base, if it has folded something away.
     ///
     /// # Errors
-    /// If that is not possible; in words.
+    /// If that is not possible, with the reason.
     pub async fn open(node: &Remote) -> Result<(Self, Option<StoredBase>), String> {
         let address = &node.address;
         let limit = async {
@@ -53,10 +52,10 @@ impl Stream {
         let socket = dial(node).or(limit).await?;
         let mut stream = Self { address: address.to_owned(), socket, next: None };
         match stream.hear().await? {
-            Heard::Base(arrived) => {
+            Received::Base(arrived) => {
                 // To read a large document takes a while.
                 let base = smol::unblock(|| arrived.read()).await.map_err(|why| stream.bad(why))?;
-                // In the journal that is made of it nothing is before what follows.
+                // The new journal begins right after the base, so its position is 0.
                 let (summary, document) = (base.summary(), base.document.root().to_text());
                 Ok((stream, Some(StoredBase { position: 0, summary, document })))
             }
@@ -70,28 +69,28 @@ impl Stream {
     /// The next record; none after the last.
     ///
     /// # Errors
-    /// If the stream ends before that, or something else comes; in words.
+    /// If the stream breaks off, or has something wrong in it, with the reason.
     pub async fn next(&mut self) -> Result<Option<Record>, String> {
         let heard = match self.next.take() {
             Some(heard) => heard,
             None => self.hear().await?,
         };
         match heard {
-            Heard::Record(record) => Ok(Some(record)),
-            Heard::End => {
-                self.next = Some(Heard::End);
+            Received::Record(record) => Ok(Some(record)),
+            Received::End => {
+                self.next = Some(Received::End);
                 Ok(None)
             }
-            Heard::Base(_) => Err(self.bad("a base behind its beginning".into())),
+            Received::Base(_) => Err(self.bad("a base behind its beginning".into())),
         }
     }
 
-    /// Says that all was read.
+    /// Closes the stream after its end.
     pub async fn close(self) {
         self.socket.close(CloseCode::Normal, "all is read").await;
     }
 
-    async fn hear(&mut self) -> Result<Heard, String> {
+    async fn hear(&mut self) -> Result<Received, String> {
         let mut assembler = Assembler::default();
         loop {
             let limit = async {
@@ -113,11 +112,11 @@ impl Stream {
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             };
             match Note::decode(text) {
-                Some(Ok(Note::End(_))) if !assembler.is_under_way() => return Ok(Heard::End),
+                Some(Ok(Note::End(_))) if !assembler.is_under_way() => return Ok(Received::End),
                 Some(note) => {
                     let arrived = note.and_then(|note| assembler.take(note));
                     if let Some(arrived) = arrived.map_err(|why| self.bad(why))? {
-                        return Ok(Heard::Base(Box::new(arrived)));
+                        return Ok(Received::Base(Box::new(arrived)));
                     }
                 }
                 None if assembler.is_under_way() => {
@@ -127,12 +126,12 @@ impl Stream {
                     let bad = |why: String| self.bad(why);
                     let transaction =
                         Transaction::decode(text).map_err(|error| bad(error.to_string()))?;
-                    // As this program writes it: no line of a journal is what another node makes of it.
+                    // Encoded again by this program, so that no line of a journal is another node's text.
                     let record = Record::read(&transaction.encode());
                     let record = record.map_err(|error| bad(error.to_string()))?;
                     let record =
                         record.ok_or_else(|| bad("a transaction without Time".to_owned()))?;
-                    return Ok(Heard::Record(record));
+                    return Ok(Received::Record(record));
                 }
             }
         }
@@ -159,7 +158,7 @@ async fn dial(node: &Remote) -> Result<Socket, String> {
             Err(failed(&"it wants another token"))
         }
         Err(Error::Http(answer)) => {
-            // What went wrong there (RFC 9457), if it says so.
+            // The node may say what is wrong (RFC 9457).
             let body = answer.body().as_deref().unwrap_or_default();
             let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
             let detail = problem["detail"].as_str().unwrap_or("and not why");

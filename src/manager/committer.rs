@@ -1,14 +1,14 @@
-//! Which part of the history this node makes final, if it is the primary.
+//! Commits: makes a part of the history final, if this node is the primary.
 //!
-//! What it says and when is decided by [`commit::Primary`]; here is what that needs of a node that runs: a
-//! clock that does not go back, what was read of the peers, and a reason to look. A node that is no primary
-//! has no such reason but a new end of the chain, and one that has nothing new to say has none but growth: an idle
-//! node stays idle.
+//! [`commit::Primary`] decides what a commit says and when. This file gives it what a running node has: a clock
+//! that never goes back, what was read of the peers, and the moments to look. An idle node has no such moment: a
+//! node that is not the primary looks only if the end of the chain changes, and a primary that has nothing to
+//! commit only if the journal grows.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::away::Away;
+use super::background::Background;
 use super::{JournalPast, Manager, Outcome, wall_clock};
 use crate::clock::Time;
 use crate::commit::{self, Chain, NoCommit, PeersHeard};
@@ -17,20 +17,20 @@ use crate::source::{FIRST_ID, MAX_EPOCH, Source};
 use crate::transaction::Name;
 use log::Level;
 
-/// After how long it looks again if it waits for something of which nothing tells.
+/// When it looks again if it waits for something that wakes nobody.
 const RETRY_MICROS: u64 = 1_000_000;
 
-/// The same if it lets others go first.
+/// When it looks again if it lets other work go first.
 const RESTRAINT_MICROS: u64 = 100_000;
 
-/// It lets others go first for so long at most: were nothing ever final, the journal could not be folded.
+/// The longest time for which it lets other work go first: without commits, the journal cannot be folded.
 const MOST_RESTRAINT_MICROS: u64 = 10_000_000;
 
 /// If a turn took longer than this, the node lags behind its peers: what they wrote meanwhile is not here yet, and
-/// would come behind the commit.
+/// would arrive after the commit.
 const LONG_TURN: Duration = Duration::from_secs(1);
 
-/// A primary that is not heard enough is told of after so long: until then it may just have started.
+/// If the primary has not read enough of its peers for so long, it logs that. Before, it may just have started.
 const UNHEARD_MICROS: u64 = 10_000_000;
 
 /// What this node has read of its peers since it started.
@@ -38,14 +38,14 @@ const UNHEARD_MICROS: u64 = 10_000_000;
 pub struct Hearing {
     /// How much that is.
     pub heard: PeersHeard,
-    /// The peers that it has not read to their end.
+    /// The peers whose journals it has not read to the end.
     pub unread: Vec<String>,
 }
 
-/// How to find that out.
+/// Finds out what was read of the peers.
 pub type Listen = Box<dyn Fn() -> Hearing + Send + Sync>;
 
-/// What becomes of the request to be the primary.
+/// The answer to the request to be the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Promotion {
     /// The node begins this epoch.
@@ -54,7 +54,7 @@ pub enum Promotion {
     IsPrimary,
     /// Its journal is in memory, and a primary must not forget.
     Forgetful,
-    /// It has not read the peers that it can reach; these are unread.
+    /// It has not read all peers that it can reach; these are unread.
     Unheard(Vec<String>),
     /// There is no further epoch.
     UsedUp,
@@ -66,53 +66,53 @@ pub struct Committer {
     life: Source,
     listen: Listen,
     started: Instant,
-    /// When to look whether there is something to commit, in microseconds since the start; none if nothing gives a
-    /// reason to.
+    /// When to look whether there is something to commit, in microseconds since the start; none if there is no reason
+    /// to.
     look_at: Option<u64>,
-    /// If this is how things stand, the node does not commit.
-    silent_at: Option<Standing>,
+    /// As long as these are its life and the end of the chain, the node does not commit.
+    silent_at: Option<LifeAndTip>,
     restrained_since: Option<u64>,
     /// How long the journal is, and since when.
     length: (u64, u64),
-    work: Option<Work>,
-    told: Told,
+    work: Option<PreparingCommit>,
+    told: CommitterLog,
 }
 
-/// Finding out what the next commit is. Another thread does it: it may have to hash a large document.
-struct Work {
+/// The next commit while another thread prepares it, which may have to hash a large document.
+struct PreparingCommit {
     at: u64,
     hearing: Hearing,
-    standing: Standing,
+    standing: LifeAndTip,
     last: Option<Name>,
-    next: Away<Next>,
+    next: Background<CommitDecision>,
 }
 
-/// What came of it.
-pub type Next = io::Result<Result<Prepared, NoCommit>>;
+/// The next commit, or why there is none.
+pub type CommitDecision = io::Result<Result<Prepared, NoCommit>>;
 
-/// On what it depends whether a node commits at all, besides what was heard.
+/// What decides whether a node commits at all, besides what it has read of its peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Standing {
+struct LifeAndTip {
     life: Source,
     /// The source of the chain's end.
     tip: Option<Source>,
 }
 
-/// What the log was told: a trouble once, and again if it is another one.
+/// What was logged: each trouble is logged once, until another one follows.
 #[derive(Debug)]
-struct Told {
+struct CommitterLog {
     is_appointed: bool,
     has_committed: bool,
     by: Option<Source>,
     is_used_up: bool,
-    /// Since when it is not heard enough.
+    /// Since when it has not read enough of its peers.
     unheard_since: Option<u64>,
     is_unheard: bool,
     failure: String,
 }
 
 impl Committer {
-    /// For a node of this life, which was set up as the primary or not.
+    /// For a node with this life; `is_appointed` says whether it was started as the primary.
     pub fn new(life: Source, is_appointed: bool, horizon: Duration, listen: Listen) -> Self {
         let primary = commit::Primary::new(life.clone(), is_appointed, horizon.as_secs());
         Self {
@@ -125,11 +125,11 @@ impl Committer {
             restrained_since: None,
             length: (0, 0),
             work: None,
-            told: Told::new(is_appointed),
+            told: CommitterLog::new(is_appointed),
         }
     }
 
-    /// When it wants to look; none if it has no reason to.
+    /// When to look whether there is something to commit; none if there is no reason to.
     pub fn looks(&self) -> Option<Instant> {
         self.look_at.map(|at| self.started + Duration::from_micros(at))
     }
@@ -138,15 +138,16 @@ impl Committer {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// When to look again; none if time alone will change nothing. What comes late is no new end of the journal.
+    /// When to look again; none if time alone changes nothing. The journal's length counts too, since a late arrival
+    /// does not change its greatest time.
     fn next_moment(&self, at: u64) -> Option<u64> {
         let (_, since) = self.length;
         let grown = since + commit::LAG_MICROS;
         self.primary.next_moment(at).or((at < grown).then_some(grown))
     }
 
-    /// Takes note of how things stand: the life, the chain, the length of the journal and its greatest time. Says
-    /// whether it is time to commit if there is something; a node that `lags` lets others go first for a while.
+    /// Notes the life, the chain, the length of the journal and its greatest time. Returns whether it is time to
+    /// commit, if there is something to commit. A node that `lags` lets other work go first for a while.
     fn look(
         &mut self,
         at: u64,
@@ -163,7 +164,7 @@ impl Committer {
             self.primary.begin_life(life.clone());
         }
         self.primary.note_end(at, greatest);
-        let is_as_before = |standing: &Standing| standing.is_as(life, chain);
+        let is_as_before = |standing: &LifeAndTip| standing.is_as(life, chain);
         if self.silent_at.as_ref().is_some_and(is_as_before) {
             return false;
         }
@@ -187,26 +188,26 @@ impl Committer {
         true
     }
 
-    /// Begins to find out what the next commit is.
+    /// Begins to prepare the next commit.
     fn begin(&mut self, replica: Replica, past: JournalPast) {
         let (at, hearing) = (self.now(), (self.listen)());
         let chain = replica.history().chain();
-        let (standing, last) = (Standing::new(&self.life, chain), chain.last());
+        let (standing, last) = (LifeAndTip::new(&self.life, chain), chain.last());
         let (primary, heard, now) = (self.primary.clone(), hearing.heard, wall_clock());
         let hashed = self.primary.hashed_micros(at);
         let next = move || replica.prepare_commit(&primary, (at, hashed), heard, now, &past);
-        let next = Away::new(smol::unblock(next));
+        let next = Background::new(smol::unblock(next));
         self.look_at = None;
-        self.work = Some(Work { at, hearing, standing, last, next });
+        self.work = Some(PreparingCommit { at, hearing, standing, last, next });
     }
 
-    /// What is being found out, if something is.
-    pub fn work(&mut self) -> Option<&mut Away<Next>> {
+    /// The preparation of the next commit, if it is under way.
+    pub fn work(&mut self) -> Option<&mut Background<CommitDecision>> {
         self.work.as_mut().map(|work| &mut work.next)
     }
 
-    /// What was found out, if it was.
-    async fn take_found(&mut self) -> Option<(Work, Next)> {
+    /// The result of the preparation, if it has ended.
+    async fn take_decision(&mut self) -> Option<(PreparingCommit, CommitDecision)> {
         if !self.work()?.is_done().await {
             return None;
         }
@@ -215,8 +216,8 @@ impl Committer {
         Some((work, found))
     }
 
-    /// Takes note of why there is no commit.
-    fn rest(&mut self, at: u64, silence: &NoCommit, hearing: &Hearing, standing: Standing) {
+    /// Notes why there is no commit.
+    fn rest(&mut self, at: u64, silence: &NoCommit, hearing: &Hearing, standing: LifeAndTip) {
         self.look_at = match silence {
             NoCommit::Idle => self.next_moment(at),
             NoCommit::Unheard | NoCommit::Outside => Some(at + RETRY_MICROS),
@@ -230,7 +231,7 @@ impl Committer {
         }
     }
 
-    /// Takes note that a commit is in the journal.
+    /// Notes that a commit is in the journal.
     fn commits(&mut self, name: &Name, has_hash: bool, greatest: Time) {
         let at = self.now();
         self.primary.note_commit(at, has_hash);
@@ -239,7 +240,7 @@ impl Committer {
         self.told.commits(name);
     }
 
-    /// Takes note that there should be a commit and cannot be.
+    /// Notes that a commit was due and failed.
     fn fail(&mut self, why: &str) {
         self.look_at = Some(self.now() + RETRY_MICROS);
         if let Some(line) = self.told.failure(why) {
@@ -247,7 +248,7 @@ impl Committer {
         }
     }
 
-    /// Has it begin the next epoch, if it may.
+    /// Begins the next epoch, if it may.
     fn promote(&mut self, chain: &Chain) -> Promotion {
         let Hearing { heard, unread } = (self.listen)();
         let epoch = chain.tip().and_then(|tip| tip.epoch()).map_or(0, |epoch| epoch.number) + 1;
@@ -259,15 +260,15 @@ impl Committer {
         }
         self.silent_at = None;
         self.look_at = Some(self.now());
-        // It was not promoted yet then.
+        // That commit is prepared for the epoch before.
         self.work = None;
         if epoch > MAX_EPOCH { Promotion::UsedUp } else { Promotion::Begins(epoch) }
     }
 }
 
 impl Manager {
-    /// Has the node make the history final if it is or becomes the primary, which takes a journal that is kept.
-    /// `listen` finds out what was read of the peers.
+    /// Lets the node commit if it is or becomes the primary. This needs a journal on a disk. `listen` finds out what
+    /// was read of the peers.
     pub fn with_primary(mut self, is_appointed: bool, horizon: Duration, listen: Listen) -> Self {
         if self.keeper.is_some() {
             let life = self.replica.life().source().clone();
@@ -285,7 +286,7 @@ impl Manager {
         promotion
     }
 
-    /// Whoever waits for what is final has to know it before the first commit.
+    /// Publishes that this node is to commit: readers that wait for a commit must know it before the first one.
     fn note_that_it_commits(&mut self, is_to_commit: bool) {
         if is_to_commit && !self.counters.is_to_commit {
             self.counters.is_to_commit = true;
@@ -293,13 +294,13 @@ impl Manager {
         }
     }
 
-    /// Makes something final if it is time for that, after a turn that took so long.
+    /// Commits if it is time to, after a turn that took so long.
     ///
     /// # Errors
     /// If the journal cannot be used any more.
     pub(super) async fn commit_where_due(&mut self, took: Duration) -> io::Result<()> {
-        // A peer's batch that waits is held back, or in the inbox, or the turn with the one before was long.
-        let lags = took > LONG_TURN || self.inbox.is_full() || self.rest.ends().is_some();
+        // If a peer's batch waits, it is a late arrival, or the inbox is full, or the last turn was long.
+        let lags = took > LONG_TURN || self.inbox.is_full() || self.late.ends().is_some();
         let Some(committer) = &mut self.committer else { return Ok(()) };
         let replica = &self.replica;
         let (life, chain) = (replica.life().source(), replica.history().chain());
@@ -308,7 +309,7 @@ impl Manager {
             let past = JournalPast::new(self.journal.reader(), self.bases.clone());
             committer.begin(replica.clone(), past);
         }
-        let Some((work, next)) = committer.take_found().await else { return Ok(()) };
+        let Some((work, next)) = committer.take_decision().await else { return Ok(()) };
         let is_as_before = work.standing.is_as(life, chain)
             && work.last == chain.last()
             && replica.difference().is_none();
@@ -351,7 +352,7 @@ impl Manager {
     }
 }
 
-impl Standing {
+impl LifeAndTip {
     fn new(life: &Source, chain: &Chain) -> Self {
         Self { life: life.clone(), tip: chain.tip().cloned() }
     }
@@ -361,7 +362,7 @@ impl Standing {
     }
 }
 
-impl Told {
+impl CommitterLog {
     fn new(is_appointed: bool) -> Self {
         Self {
             is_appointed,
@@ -374,7 +375,7 @@ impl Told {
         }
     }
 
-    /// What the log is to be told of a silence, if that is not what it was told last.
+    /// The line to log if there is no commit; none if it was logged before.
     fn silence(
         &mut self,
         at: u64,
@@ -399,7 +400,7 @@ impl Told {
                     );
                     return Some((Level::Error, line));
                 }
-                // It may have been one long ago.
+                // It may have been the primary long ago.
                 self.has_committed.then(|| {
                     (Level::Warn, format!("this node, {life}, is the primary no more: {by} is"))
                 })
@@ -433,7 +434,7 @@ impl Told {
         }
     }
 
-    /// What the log is to be told of a failure, if that is not what it was told last.
+    /// The line to log if a commit failed; none if it was logged before.
     fn failure(&mut self, why: &str) -> Option<String> {
         if self.failure == why {
             return None;
@@ -442,7 +443,7 @@ impl Told {
         Some(format!("this node is the primary, and cannot make final what is written: {why}"))
     }
 
-    /// Takes note that it commits.
+    /// Logs the first commit of an epoch, or the first after a trouble.
     fn commits(&mut self, name: &Name) {
         if name.id == FIRST_ID {
             let epoch = name.source.epoch().map_or(0, |epoch| epoch.number);
@@ -477,7 +478,7 @@ mod tests {
         Time::from_micros(micros).unwrap()
     }
 
-    /// Has it look, and rest for whatever reason there is. Says whether it was time to commit.
+    /// Looks, and rests if there is no commit. Returns whether it was time to commit.
     fn look(committer: &mut Committer, at: u64, greatest: u64, lags: bool) -> bool {
         let (life, chain) = (committer.life.clone(), Chain::default());
         let end = (greatest, time(greatest));
@@ -487,7 +488,7 @@ mod tests {
         let hearing = (committer.listen)();
         let nothing = [].iter();
         let silence = committer.primary.next(at, hearing.heard, &chain, nothing).unwrap_err();
-        committer.rest(at, &silence, &hearing, Standing::new(&life, &chain));
+        committer.rest(at, &silence, &hearing, LifeAndTip::new(&life, &chain));
         true
     }
 
@@ -517,7 +518,7 @@ mod tests {
             looks += usize::from(look(&mut node, at, 1, false));
         }
         assert_eq!(looks, 1);
-        // What is new gives a reason to look when it is old enough, and not for every turn.
+        // A new transaction is a reason to look when it is old enough, but not at every turn.
         for millis in 0..1000 {
             let at = 10 * SECOND + millis * 1000;
             assert!(!look(&mut node, at, 2 + millis, false));
@@ -533,7 +534,7 @@ mod tests {
         let look_at = |node: &mut Committer, at, length| {
             let is_time = node.look(at, &life, &chain, (length, time(7)), false);
             if is_time {
-                let standing = Standing::new(&life, &chain);
+                let standing = LifeAndTip::new(&life, &chain);
                 node.rest(at, &NoCommit::Idle, &hearing(PeersHeard::All), standing);
             }
             is_time
@@ -557,7 +558,7 @@ mod tests {
             assert_eq!(node.look_at, Some(at + RESTRAINT_MICROS));
         }
         assert!(look(&mut node, MOST_RESTRAINT_MICROS, 1, true));
-        // It begins anew, and ends as soon as the node does not lag.
+        // The restraint begins again, and ends as soon as the node does not lag.
         assert!(!look(&mut node, 20 * SECOND, 2, true));
         let at = node.look_at.unwrap();
         assert_eq!(at, 20 * SECOND + commit::LAG_MICROS);
@@ -581,7 +582,7 @@ mod tests {
         let (all, reachable, less) = (PeersHeard::All, PeersHeard::Reachable, PeersHeard::Less);
         let by = |text: &str| NoCommit::Overtaken(source(text));
         let (unheard, idle) = (NoCommit::Unheard, NoCommit::Idle);
-        // When, whether it was appointed, why it is silent, what it has heard, and what the log is told.
+        // The second, whether it was appointed, why there is no commit, what it has read, and the expected line.
         let table = [
             (
                 0,
@@ -617,7 +618,7 @@ mod tests {
             (30, false, by("a~00000000^2"), all, None),
             (31, false, by("b~00000000^3"), all, Some((Level::Warn, "the primary no more: b~"))),
         ];
-        let mut told = Told::new(true);
+        let mut told = CommitterLog::new(true);
         let life = source("me~00000000");
         for (second, is_appointed, silence, heard, expected) in table {
             told.is_appointed = is_appointed;

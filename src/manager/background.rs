@@ -1,29 +1,29 @@
-//! Work that another thread does for the manager, which looks for what came of it between its turns.
+//! Work that another thread does for the manager, which looks for the result between its turns.
 
 use std::future::pending;
 
 use smol::Task;
 
-/// Such work, and what came of it.
-pub struct Away<T> {
+/// Work of another thread, and its result.
+pub struct Background<T> {
     task: Task<T>,
     result: Option<T>,
 }
 
-impl<T> Away<T> {
+impl<T> Background<T> {
     /// Work that has begun.
     pub fn new(task: Task<T>) -> Self {
         Self { task, result: None }
     }
 
-    /// Waits until it is done. Who gives up waiting may do it again.
+    /// Waits until it is done. A caller that stops waiting may wait again.
     pub async fn done(&mut self) {
         if self.result.is_none() {
             self.result = Some((&mut self.task).await);
         }
     }
 
-    /// Whether it is done, also if nobody has waited for it, since there was always something else to do.
+    /// Whether it is done, also if nobody has waited for it.
     pub async fn is_done(&mut self) -> bool {
         if self.task.is_finished() {
             self.done().await;
@@ -31,14 +31,14 @@ impl<T> Away<T> {
         self.result.is_some()
     }
 
-    /// What came of it, if it is done.
+    /// The result, if it is done and was not taken before.
     pub fn take(&mut self) -> Option<T> {
         self.result.take()
     }
 }
 
 /// Waits until work is done; for ever if there is none.
-pub async fn done<T>(work: Option<&mut Away<T>>) {
+pub async fn done<T>(work: Option<&mut Background<T>>) {
     match work {
         Some(work) => work.done().await,
         None => pending().await,
@@ -56,20 +56,20 @@ mod tests {
         smol::block_on(async {
             let (go, gone) = async_channel::bounded::<()>(1);
             let work = smol::unblock(move || gone.recv_blocking().is_ok());
-            let mut away = Away::new(work);
-            assert!(!away.is_done().await);
+            let mut background = Background::new(work);
+            assert!(!background.is_done().await);
             // Given up, it is waited for again.
             let given_up = async { true };
             let waited = async {
-                done(Some(&mut away)).await;
+                done(Some(&mut background)).await;
                 false
             };
             assert!(waited.or(given_up).await);
             go.try_send(()).unwrap();
-            while !away.is_done().await {
+            while !background.is_done().await {
                 smol::Timer::after(Duration::from_millis(1)).await;
             }
-            assert_eq!((away.take(), away.take()), (Some(true), None));
+            assert_eq!((background.take(), background.take()), (Some(true), None));
         });
     }
 }

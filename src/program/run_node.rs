@@ -1,4 +1,4 @@
-//! A node that runs until a signal ends it.
+//! Runs a node until a signal ends it.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use async_signal::{Signal, Signals};
 use smol::Executor;
 use smol::stream::StreamExt;
 
-use super::output::{fail, print_as_log};
+use super::console::{fail, print_as_log};
 
-/// Runs all tasks of a node, on the main thread and on as many more as are asked for. Even what waits for
-/// signals is one of them: what is polled beside the executor is polled again whenever any task is.
+/// Runs all tasks of a node, on the main thread and on the other threads of `--threads`. The future that waits for
+/// signals is a task too: beside the executor it would be polled whenever any task is.
 static EXECUTOR: Executor<'static> = Executor::new();
 
 /// Runs a node.
@@ -29,12 +29,12 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 async fn run_node(config: Config) -> ExitCode {
-    // Before anything is said to run, so that a signal from then on ends it in order.
+    // Before the node reports that it runs, so that a signal from then on ends it in order.
     let mut signals = match Signals::new([Signal::Int, Signal::Term]) {
         Ok(signals) => signals,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
     };
-    // Nor does a reload end it, or a terminal that is closed.
+    // SIGHUP, by a reload or a closed terminal, does not end the node.
     let hangups = match Signals::new([Signal::Hup]) {
         Ok(hangups) => hangups,
         Err(error) => return fail(format_args!("cannot wait for signals: {error}")),
@@ -59,7 +59,7 @@ async fn run_node(config: Config) -> ExitCode {
             log::info!("{name}: stopping");
         }
         drop(stop);
-        // A second signal does not wait for the others' good-byes.
+        // A second signal ends it without waiting for open connections.
         signals.next().await;
         log::warn!("stopped without waiting for open connections");
         Ok(())
@@ -70,7 +70,7 @@ async fn run_node(config: Config) -> ExitCode {
     }
 }
 
-/// Reads the file of tokens, if there is one, anew at each signal.
+/// Reads the file of tokens again at each signal, if there is one.
 async fn read_tokens(mut hangups: Signals, tokens: Tokens) {
     while hangups.next().await.is_some() {
         let Some(file) = tokens.file().map(|file| file.display().to_string()) else {

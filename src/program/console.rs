@@ -1,4 +1,4 @@
-//! What the process says: on standard output, on standard error, and in its log.
+//! The output of the process: standard output, standard error, and the log.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -10,18 +10,18 @@ use crate::foreign::visible;
 use crate::log_format::{LogFormat, LogLine, MOST_LINE_BYTES};
 use log::Level;
 
-/// How what is said on standard error is written: of all of the process.
+/// The format of standard error and of the log, for the whole process.
 static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// Says something on standard output.
+/// Prints a line to standard output.
 pub fn print(line: &str) -> ExitCode {
-    // Whoever reads standard output may have gone; the node does not stop for that.
+    // If nobody reads standard output any more, the node does not stop.
     writeln!(std::io::stdout(), "{line}").ok();
     ExitCode::SUCCESS
 }
 
-/// Says what is printed as a line of the log, if the log is for a program: on standard output all the same, where
-/// what starts nodes looks for the address.
+/// Prints a line to standard output, as a line of the log if that is JSON. A program that starts nodes looks there
+/// for the address.
 pub fn print_as_log(line: &str) {
     print(&match LOG_FORMAT.get() {
         Some(LogFormat::Json) => log_line(Level::Info, "patchmesh", line),
@@ -29,30 +29,30 @@ pub fn print_as_log(line: &str) {
     });
 }
 
-/// Says why the process ends.
+/// Prints why the process ends.
 pub fn fail(error: impl Display) -> ExitCode {
     complain(error);
     ExitCode::FAILURE
 }
 
-/// Says something on standard error.
+/// Prints a line to standard error.
 pub fn complain(error: impl Display) {
     let error = error.to_string();
     let line = match LOG_FORMAT.get() {
         Some(LogFormat::Json) => log_line(Level::Error, "patchmesh", &error),
         _ => format!("patchmesh: {}", visible(&error, MOST_LINE_BYTES)),
     };
-    // Nor does it panic if nobody reads standard error.
+    // If nobody reads standard error, it does not panic.
     writeln!(std::io::stderr(), "{line}").ok();
 }
 
-/// A line of the log, as it is written in this process.
+/// A line of the log in the format of this process.
 fn log_line(level: Level, target: &str, message: &str) -> String {
     let format = LOG_FORMAT.get().copied().unwrap_or_default();
     format.line(&LogLine { time: SystemTime::now(), level, target, message })
 }
 
-/// Begins the log, in this format.
+/// Starts the log, in this format.
 pub fn start_log(format: LogFormat) {
     LOG_FORMAT.get_or_init(|| format);
     let environment = env_logger::Env::default().default_filter_or("info");
@@ -62,6 +62,6 @@ pub fn start_log(format: LogFormat) {
             writeln!(output, "{}", log_line(record.level(), record.target(), &message))
         })
         .init();
-    // The libraries' traces have whole requests in them, and so the token.
+    // Traces of libraries contain whole requests, with the token in them.
     log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
 }

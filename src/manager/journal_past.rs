@@ -1,4 +1,4 @@
-//! The journal as the replica sees it.
+//! The past, read from the journal and the base for the replica.
 
 use std::io;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::replica::{Base, Past, PastPlace, Stretch};
 use crate::source::Source;
 
 /// How many transactions, and about how many bytes of them, are read at once.
-const STRETCH_RECORDS: usize = 1024;
-const STRETCH_BYTES: usize = 1 << 20;
+pub(super) const STRETCH_RECORDS: usize = 1024;
+pub(super) const STRETCH_BYTES: usize = 1 << 20;
 
-/// Reads the journal back, and the base, waiting for the disk if it has to.
+/// Reads the journal and the base. It may wait for the disk.
 #[derive(Clone)]
 pub struct JournalPast {
     /// The journal.
@@ -28,9 +28,9 @@ pub struct JournalPast {
 /// Where the last base is.
 #[derive(Clone)]
 pub enum Bases {
-    /// With the history, or there is none.
+    /// With the history in memory, or there is none.
     InMemory,
-    /// It was read just now.
+    /// In memory, just read from its file.
     Read(Arc<StoredBase>),
     /// In a directory, for a journal that began with this life.
     Kept(Arc<Directory>, Source),
@@ -43,15 +43,15 @@ impl JournalPast {
     }
 }
 
-/// What a stored base says besides: how far the node itself has counted.
+/// How far the node itself has counted: a part of a stored base's summary.
 #[derive(Serialize, Deserialize)]
-pub struct Own {
+pub struct OwnClock {
     #[serde(rename = "Own", default)]
     pub own: VectorClock,
 }
 
-impl Own {
-    /// A base's summary with this.
+impl OwnClock {
+    /// The summary of a base, with this added.
     pub fn with(&self, summary: &str) -> String {
         let own = serde_json::to_string(self).expect("a clock always has a JSON text");
         let (own, summary) = (own.trim_end_matches('}'), summary.trim_start_matches('{'));
@@ -61,16 +61,16 @@ impl Own {
     /// Reads it from a summary.
     ///
     /// # Errors
-    /// If it is none; in words.
+    /// If the summary cannot be read, with the reason.
     pub fn read(summary: &str) -> Result<Self, String> {
         serde_json::from_str(summary).map_err(|error| error.to_string())
     }
 }
 
-/// What a stored base says.
+/// Decodes a stored base.
 ///
 /// # Errors
-/// If it is of no use; in words.
+/// If it cannot be used, with the reason.
 pub fn read_base(stored: &StoredBase) -> Result<Base, String> {
     let root: Value =
         serde_json::from_slice(&stored.document).map_err(|error| error.to_string())?;
@@ -120,12 +120,12 @@ mod tests {
     #[test]
     fn a_summary_tells_how_far_the_node_has_counted() {
         for clock in [vec![], vec![("me~00000000".parse().unwrap(), 7)]] {
-            let own = Own { own: clock.into_iter().collect() };
+            let own = OwnClock { own: clock.into_iter().collect() };
             let text = own.with(r#"{"Floor":1,"Names":{"a":[1,[[1,2]]]}}"#);
-            assert_eq!(Own::read(&text).unwrap().own, own.own, "{text}");
+            assert_eq!(OwnClock::read(&text).unwrap().own, own.own, "{text}");
             let all: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(all["Names"]["a"][0], 1);
         }
-        assert_eq!(Own::read("{}").unwrap().own, VectorClock::default());
+        assert_eq!(OwnClock::read("{}").unwrap().own, VectorClock::default());
     }
 }

@@ -1,39 +1,39 @@
 //! When late arrivals are taken in.
 //!
-//! One that belongs before the end of the history makes the manager apply again what comes after it, and
-//! no other write is answered meanwhile. So after such work it rests from it for the time that went into what was
-//! applied again. What comes late meanwhile is held back, and then taken in together, in one pass; whoever submitted
-//! it waits for the answer. So does whoever submits something else that has its place already, since it would have to
-//! be applied again when what is held back is taken in. All else goes on.
+//! A late arrival belongs before the end of the history. So the manager has to apply again all that comes after it,
+//! and answers no other write meanwhile. After such work it rests: for as long as it took to apply transactions
+//! again, it takes in no late arrival. Those that arrive meanwhile are held back, and then taken in together, in one
+//! replay. Ordered transactions that are not late are held back behind them, since the replay would have to apply
+//! them again. All else goes on.
 //!
-//! What is held back is one submission a peer at most, since each waits for its answer before the next.
+//! Each peer waits for the answer to a submission before it sends the next one, so at most one a peer is held back.
 
 use std::time::{Duration, Instant};
 
-/// Work that took less than this needs no rest: two busy writers are a little late all the time.
+/// If the work took less than this, there is no rest: of two busy writers one is a little late all the time.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// The rest from late arrivals, and the submissions that wait for its end.
-pub struct Rest<Submission> {
+pub struct LateArrivals<Submission> {
     until: Option<Instant>,
     held: Vec<Submission>,
 }
 
-impl<Submission> Default for Rest<Submission> {
+impl<Submission> Default for LateArrivals<Submission> {
     fn default() -> Self {
         Self { until: None, held: Vec::new() }
     }
 }
 
-impl<Submission> Rest<Submission> {
-    /// Late arrivals have been taken in `now`, which took that long; so many of all that were applied then were
-    /// applied again. To wait makes these fewer, and not those that come.
+impl<Submission> LateArrivals<Submission> {
+    /// Late arrivals were taken in `now`, which took so long. Of `all` transactions that were applied then, so many
+    /// were applied `again`. Only these count for the rest, since a rest does not make new ones fewer.
     pub fn begin(&mut self, took: Duration, (again, all): (usize, usize), now: Instant) {
         let rest = took.mul_f64(again as f64 / all.max(1) as f64);
         self.until = (took >= SHORT).then(|| now + rest);
     }
 
-    /// Takes a submission that is late, or comes behind one that waits; gives it back if it need not wait.
+    /// Holds back a submission that is late, or that is behind one that waits. Gives it back if there is no rest.
     pub fn hold(&mut self, submission: Submission, now: Instant) -> Option<Submission> {
         if self.until.is_some_and(|until| now < until) {
             self.held.push(submission);
@@ -47,12 +47,12 @@ impl<Submission> Rest<Submission> {
         !self.held.is_empty()
     }
 
-    /// When to [release](Self::release) what is held back; none if there is nothing.
+    /// When to [release](Self::release) the submissions that are held back; none if there are none.
     pub fn ends(&self) -> Option<Instant> {
         self.until.filter(|_| !self.held.is_empty())
     }
 
-    /// What was held back, in the order in which it came, if the rest is over.
+    /// The submissions that were held back, in the order of their arrival, if the rest is over.
     pub fn release(&mut self, now: Instant) -> Vec<Submission> {
         if self.ends().is_some_and(|until| until <= now) {
             std::mem::take(&mut self.held)
@@ -70,7 +70,7 @@ mod tests {
     fn what_is_late_waits_as_long_as_the_last_work_took_and_goes_together() {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
-        let mut rest = Rest::default();
+        let mut rest = LateArrivals::default();
         assert_eq!(rest.hold("first", at(0)), Some("first"), "there was no work yet");
         rest.begin(Duration::from_millis(30), (7, 7), at(30));
         assert_eq!((rest.ends(), rest.release(at(90))), (None, vec![]), "nothing waits");

@@ -1,4 +1,4 @@
-//! A backup's file: a journal, behind its base if it has one.
+//! The file of a backup: the base, if there is one, and the journal.
 
 use std::io;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MAX_FIRST_LINE_BYTES: usize = 4096;
 
 /// The parts of a backup's file.
-pub struct Copied {
-    /// What stands for what is before the journal's beginning.
+pub struct BackupFile {
+    /// The base for the transactions before the journal.
     pub base: Option<StoredBase>,
     /// The journal.
     pub journal: Arc<dyn Storage>,
 }
 
-impl Copied {
-    /// Tells the parts of a file from each other.
+impl BackupFile {
+    /// Finds the parts of a file.
     ///
     /// # Errors
     /// If it cannot be read, or its base is damaged.
@@ -29,7 +29,7 @@ impl Copied {
         let offset = text.len() as u64;
         let damaged = |why| io::Error::other(format!("the base is damaged: {why}"));
         let (_, base) = StoredBase::read(text).map_err(damaged)?;
-        Ok(Self { base: Some(base), journal: Arc::new(Rest { file, offset }) })
+        Ok(Self { base: Some(base), journal: Arc::new(FileTail { file, offset }) })
     }
 }
 
@@ -62,13 +62,13 @@ fn base_text(file: &dyn Storage) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// What follows in a file.
-struct Rest {
+/// The rest of a file from an offset on.
+struct FileTail {
     file: Arc<dyn Storage>,
     offset: u64,
 }
 
-impl Storage for Rest {
+impl Storage for FileTail {
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.length()?.saturating_sub(self.offset))
     }
