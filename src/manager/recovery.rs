@@ -133,11 +133,11 @@ pub fn clock_of(checkpoint: &StoredCheckpoint) -> Option<VectorClock> {
 /// The vector clock of the transactions that a base stands for; none if it cannot be read.
 pub fn clock_of_base(base: &StoredBase) -> Option<VectorClock> {
     #[derive(serde::Deserialize)]
-    struct BaseSummary {
+    struct ClockOfBase {
         #[serde(rename = "Clock")]
         clock: BTreeMap<Source, (u64, u64)>,
     }
-    let summary = serde_json::from_str::<BaseSummary>(&base.summary).ok()?;
+    let summary = serde_json::from_str::<ClockOfBase>(&base.summary).ok()?;
     Some(summary.clock.into_iter().map(|(source, (next, _))| (source, next)).collect())
 }
 
