@@ -175,7 +175,10 @@ fn as_json_every_line_is_an_object() {
     assert_eq!(begun["level"], "INFO");
     assert!(begun["message"].as_str().unwrap().starts_with("patchmesh listens on 0.0.0.0:"));
     let warning = object(&node.wait_for_log("no --token was given"));
-    assert_eq!((&warning["level"], &warning["target"]), (&"WARN".into(), &"patchmesh::run".into()));
+    assert_eq!(
+        (&warning["level"], &warning["target"]),
+        (&"WARN".into(), &"patchmesh::node".into())
+    );
     let taken = format!("0.0.0.0:{}", node.address.port());
     for (arguments, contains) in
         [([taken.as_str(), "--threads=1"], "in use"), (["127.0.0.1:0", "--no"], "--no")]
