@@ -17,6 +17,7 @@ use crate::document::Value;
 use crate::manager::{self, Outcome, Published};
 use crate::node;
 use crate::patch::{PatchError, Pointer, find};
+use crate::shutdown::closed;
 use crate::transaction::MAX_PAYLOAD_BYTES;
 
 /// The configuration of a node.
@@ -185,11 +186,6 @@ fn thread<T: Send + 'static>(
 
 fn joined(runs: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
     runs.join().unwrap_or_else(|_| Err(Error::Node("the node panicked".to_owned())))
-}
-
-async fn closed(channel: &Receiver<Infallible>) {
-    // Nothing can be sent through it, so this returns when it is closed.
-    let Err(_) = channel.recv().await;
 }
 
 /// Reads and writes the document of a node in the same program. Cheap to clone.

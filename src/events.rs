@@ -39,6 +39,7 @@ use smol::stream::Stream as _;
 use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
+use crate::shutdown::closed;
 use crate::stream::Stream;
 use event::{EventKind, GONE, PartChange};
 use sink::{EventSink, FAREWELL_LIMIT, STALL_LIMIT};
@@ -87,10 +88,7 @@ impl EventStreams {
                 Timer::after(PACE).await;
             }
         };
-        let stopped = async {
-            let Err(_) = shutdown.recv().await;
-        };
-        beats.or(stopped).await;
+        beats.or(closed(&shutdown)).await;
     }
 
     /// The id of the document after a change.
@@ -158,7 +156,7 @@ impl EventStream {
         let inside = AtomicBool::new(false);
         let mut sink = EventSink::new(stream, self.coding, &inside);
         let stopped = async {
-            let Err(async_channel::RecvError) = shutdown.recv().await;
+            closed(&shutdown).await;
             let limit = Instant::now() + FAREWELL_LIMIT;
             while inside.load(Ordering::Relaxed) && Instant::now() < limit {
                 Timer::after(PACE).await;

@@ -39,6 +39,7 @@
 //! Around it:
 //!
 //! - [`backoff`]: how long to wait between two attempts.
+//! - [`shutdown`]: how the parts learn that the node stops.
 //! - [`fanout`]: tells many that something happened.
 //! - [`drops`]: frees large values on a thread of its own. [`histogram`]: how long something takes.
 //! - [`journal`]: all accepted transactions, append-only.
@@ -114,6 +115,7 @@ mod replica;
 mod routes;
 mod server;
 mod shared;
+mod shutdown;
 mod source;
 mod stream;
 mod tokens;

@@ -174,7 +174,7 @@ impl Node {
         if self.is_open_to_all_pages() {
             log::warn!(
                 "every web page that a browser opens which reaches {} can read and write the document, and add \
-             peers: --allow-origin is *, and no --token was given, nor a --token-file",
+                 peers: --allow-origin is *, and no --token was given, nor a --token-file",
                 self.addresses()
             );
         }

@@ -44,6 +44,7 @@ use crate::mesh::gossip::Gossip;
 use crate::mesh::tree::ProcessId;
 use crate::mesh::upstream::Peers;
 use crate::query::Query;
+use crate::shutdown::closed;
 use crate::source::Source;
 use crate::stream::Takeover;
 
@@ -276,10 +277,8 @@ impl Routes {
         answer: impl Future<Output = Result<T, Response>>,
     ) -> Result<T, Response> {
         let stopped = async {
-            match self.stopping.recv().await {
-                Ok(never) => match never {},
-                Err(_) => Err(Stopped.into()),
-            }
+            closed(&self.stopping).await;
+            Err(Stopped.into())
         };
         answer.or(stopped).await
     }

@@ -34,6 +34,7 @@ use smol::{Async, Executor, Task, Timer};
 
 use crate::http::{HttpError, Limits};
 use crate::routes::Handler;
+use crate::shutdown::closed;
 use crate::stream::{self, Refused, Security};
 
 use bodies::Bodies;
@@ -134,11 +135,6 @@ async fn accept(
     };
     let accepted = async { Some(listeners.accept().await) };
     future::or(shut_down, accepted).await
-}
-
-/// Waits until a channel on which nothing is sent is closed.
-async fn closed(channel: &Receiver<Infallible>) {
-    let Err(async_channel::RecvError) = channel.recv().await;
 }
 
 /// Whether the error is about one connection only, so that the next one can be accepted at once.

@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drops", &[]),
     ("histogram", &[]),
     ("fanout", &[]),
+    ("shutdown", &[]),
     ("progress", &[]),
     ("backoff", &[]),
     ("http", &[]),
@@ -53,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("stream", &["config"]),
     ("remote", &["config", "http::ReadBuffer", "stream"]),
-    ("events", &["document", "patch", "manager", "fanout", "http", "stream"]),
+    ("events", &["document", "patch", "manager", "fanout", "http", "shutdown", "stream"]),
     (
         "mesh",
         &[
@@ -79,6 +80,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fanout",
             "foreign",
             "histogram",
+            "shutdown",
             "stream",
             "tokens",
         ],
@@ -99,6 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "query",
             "http",
             "histogram",
+            "shutdown",
             "stream",
             "tokens",
             // A peer is named as in the command line.
@@ -106,7 +109,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config::Origins",
         ],
     ),
-    ("server", &["http", "routes", "stream"]),
+    ("server", &["http", "routes", "shutdown", "stream"]),
     (
         "maintenance",
         // It reads what a running node has as a new peer does.
@@ -140,7 +143,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("node", &["*"]),
-    ("embed", &["config", "document", "manager", "node", "patch", "transaction"]),
+    ("embed", &["config", "document", "manager", "node", "patch", "shutdown", "transaction"]),
     ("program", &["client", "config", "foreign", "log_format", "maintenance", "node", "tokens"]),
     ("internals", &["*"]),
 ];

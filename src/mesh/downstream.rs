@@ -33,6 +33,7 @@ use crate::manager::Handle;
 use crate::mesh::named::Named;
 use crate::mesh::tree::ProcessId;
 use crate::mesh::websocket::{DIAL_AGAIN, SILENCE_LIMIT, Socket, SocketFault, SocketLimits};
+use crate::shutdown::closed;
 use crate::source::Source;
 use crate::stream::Stream;
 use course::Course;
@@ -231,6 +232,6 @@ impl Downstream {
 
 /// Waits for `shutdown` to close.
 async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, SendingEnd> {
-    let Err(_) = shutdown.recv().await;
+    closed(shutdown).await;
     Err(SendingEnd::Stopping)
 }

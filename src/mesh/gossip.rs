@@ -17,6 +17,7 @@ use crate::mesh::members::{
 };
 use crate::mesh::roster::Roster;
 use crate::mesh::upstream::{Peers, UpstreamStatus};
+use crate::shutdown::closed;
 
 /// Events within this time share one report, so that no peer can make this node report without end.
 const PACE: Duration = Duration::from_millis(200);
@@ -79,10 +80,7 @@ impl Gossip {
 
     /// Reports, and passes on reports of others, until `shutdown` closes.
     pub async fn run(&self, shutdown: Receiver<Infallible>) {
-        let stopping = async {
-            shutdown.recv().await.ok();
-        };
-        self.go_on().or(stopping).await;
+        self.go_on().or(closed(&shutdown)).await;
     }
 
     async fn go_on(&self) {

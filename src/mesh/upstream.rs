@@ -39,6 +39,7 @@ use crate::mesh::named::Named;
 use crate::mesh::neighbours::Neighbours;
 use crate::mesh::websocket::{Socket, TICK};
 use crate::query::Query;
+use crate::shutdown::closed;
 use crate::source::Source;
 use crate::stream::Security;
 use crate::tokens::Tokens;
@@ -214,6 +215,6 @@ impl Upstream {
 
 /// Waits for `shutdown` to close.
 async fn stopping<T>(shutdown: &Receiver<Infallible>) -> Result<T, ReceivingEnd> {
-    let Err(_) = shutdown.recv().await;
+    closed(shutdown).await;
     Err(ReceivingEnd::Stopping)
 }

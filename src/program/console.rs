@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use log::Level;
+
 use crate::foreign::visible;
 use crate::log_format::{LogFormat, LogLine, MOST_LINE_BYTES};
-use log::Level;
 
 /// The format of standard error and of the log, for the whole process.
 static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();

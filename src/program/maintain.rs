@@ -4,12 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use super::console::{complain, fail, print};
 use crate::config::{BackupFrom, Mend, PeersOrder, Remote};
 use crate::foreign::visible;
 use crate::log_format::{MOST_LINE_BYTES, rfc3339};
 use crate::maintenance::{self, Failure, PeerStatus, Plan, Rebuilt, Restored};
-
-use super::console::{complain, fail, print};
 
 /// Prints the result of a command.
 fn print_outcome(outcome: Result<String, Failure>) -> ExitCode {

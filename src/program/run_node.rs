@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use crate::config::Config;
-use crate::node::Node;
-use crate::tokens::Tokens;
 use async_signal::{Signal, Signals};
 use smol::Executor;
 use smol::stream::StreamExt;
 
 use super::console::{fail, print_as_log};
+use crate::config::Config;
+use crate::node::Node;
+use crate::tokens::Tokens;
 
 /// Runs all tasks of a node, on the main thread and on the other threads of `--threads`. The future that waits for
 /// signals is a task too: beside the executor it would be polled whenever any task is.

@@ -12,6 +12,7 @@ use crate::fanout::Fanout;
 use crate::manager::{Handle, State};
 use crate::mesh::tree::{Announcement, Herald};
 use crate::mesh::websocket::Note;
+use crate::shutdown::closed;
 
 /// The last announcement, and the readers to wake.
 #[derive(Default)]
@@ -69,10 +70,7 @@ impl Announcements {
                 Timer::after(Herald::interval(readers)).await;
             }
         };
-        let stopping = async {
-            shutdown.recv().await.ok();
-        };
-        next.or(stopping).await;
+        next.or(closed(&shutdown)).await;
     }
 
     /// Tells the readers. Returns how many there are.

@@ -21,6 +21,7 @@ use crate::journal::PeerList;
 use crate::manager::Handle;
 use crate::mesh::neighbours::Neighbours;
 use crate::query::Query;
+use crate::shutdown::closed;
 use crate::stream::Security;
 use crate::tokens::Tokens;
 
@@ -208,7 +209,7 @@ impl Dialers {
         let mut ending: Vec<Task<()>> = Vec::new();
         loop {
             let stopping = async {
-                shutdown.recv().await.ok();
+                closed(&shutdown).await;
                 None
             };
             let next = async { self.requests.recv().await.ok() };
