@@ -31,6 +31,8 @@ pub use apply::MAX_COPIED;
 pub use apply::{Document, MAX_DEPTH, MAX_WEIGHT, find};
 pub use build::assert_json_is_as_agreed;
 pub use cut::Cut;
+#[cfg(test)]
+pub use cut::tests::random_text;
 pub use error::{PatchError, Reason};
 pub use json_patch::jsonptr::{Pointer, PointerBuf};
 #[cfg(feature = "internals")]

@@ -159,13 +159,14 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::patch::{Document, PointerBuf, parse};
 
-    fn random_text(random: &mut fastrand::Rng, most: u32) -> String {
+    /// A text with characters that JSON or a JSON Pointer escapes, shorter than two to the power of `most`.
+    pub fn random_text(random: &mut fastrand::Rng, most: u32) -> String {
         let most = 1 << random.u32(..most);
         let length = random.usize(..most);
         let character =

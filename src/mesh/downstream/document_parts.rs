@@ -62,15 +62,7 @@ impl Iterator for Parts {
 mod tests {
     use super::*;
     use crate::document::Value;
-    use crate::patch;
-
-    fn random_text(random: &mut fastrand::Rng, most: u32) -> String {
-        let most = 1 << random.u32(..most);
-        let length = random.usize(..most);
-        let character =
-            |_| *random.choice(&['a', '"', '\\', '/', '~', '\n', 'é', '🦀', '0']).unwrap();
-        (0..length).map(character).collect()
-    }
+    use crate::patch::{self, random_text};
 
     fn random_value(random: &mut fastrand::Rng, depth: usize) -> serde_json::Value {
         let most = if random.u8(..20) == 0 { 16 } else { 6 };
