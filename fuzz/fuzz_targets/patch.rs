@@ -6,11 +6,11 @@
 
 #![no_main]
 
-#[path = "../../tests/patch_random/check.rs"]
+#[path = "../../tests/patch/check.rs"]
 mod check;
-#[path = "../../tests/patch_random/naive.rs"]
+#[path = "../../tests/patch/naive.rs"]
 mod naive;
-#[path = "../../tests/patch_random/random.rs"]
+#[path = "../../tests/patch/random.rs"]
 mod random;
 
 use libfuzzer_sys::fuzz_target;

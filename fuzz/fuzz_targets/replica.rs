@@ -6,9 +6,9 @@
 
 #![no_main]
 
-#[path = "../../tests/patch_random/naive.rs"]
+#[path = "../../tests/patch/naive.rs"]
 mod naive;
-#[path = "../../tests/patch_random/random.rs"]
+#[path = "../../tests/patch/random.rs"]
 mod random;
 
 use std::collections::HashSet;

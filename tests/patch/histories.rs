@@ -1,7 +1,7 @@
 //! Random patches on random documents do what a second implementation says, and leave no trace once
 //! they are taken back.
 //!
-//! The second implementation, [`naive`], is written from the text of RFC 6902 and shares nothing with
+//! The second implementation, [`naive`](crate::naive), is written from the text of RFC 6902 and shares nothing with
 //! the one that it checks, not even the reader: it takes a patch as JSON values. The fuzz target `patch` has the
 //! same, and takes its choices from an input.
 //!
@@ -10,14 +10,10 @@
 //! - `PATCHMESH_PATCHES`: how many patches; 200,000 if it is not set.
 //! - `PATCHMESH_SEED`: the first history's seed, 1 if it is not set; the next one's is one more.
 
-mod check;
-mod naive;
-mod random;
-
 use patchmesh::internals::patch::Document;
 
-use check::check;
-use random::{Choices, Random};
+use crate::check::check;
+use crate::random::{Choices, Random};
 
 const PATCHES: u64 = 200_000;
 const PATCHES_A_HISTORY: u64 = 50;

@@ -1,0 +1,9 @@
+//! What a patch does to a document, one file a family of claims, each test one claim.
+
+mod check;
+mod errors;
+mod histories;
+mod limits;
+mod naive;
+mod random;
+mod rfc;
