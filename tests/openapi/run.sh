@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has schemathesis ask a node what docs/openapi.json allows, and some of what it does not, and compare the answers
-# with that file. The node has no tokens and lets no pages in: what they have otherwise, tests/live_openapi.rs compares.
+# with that file. The node has no tokens and lets no pages in: what they have otherwise, tests/live/openapi.rs compares.
 # PATCHMESH is the binary. Skipped, and says so, where there is no Python, pip or network.
 set -euo pipefail
 binary=$(realpath "$PATCHMESH")

@@ -1,8 +1,6 @@
 //! Pages of other origins: those that are allowed use the whole interface, and all others as little as ever.
 
-mod live;
-
-use live::{Answer, Node, add};
+use crate::node::{Answer, Node, add};
 
 const APP: &str = "https://app.example";
 

@@ -1,9 +1,9 @@
 //! The document as it was, and the history in the order in which it counts.
 
-mod live;
-
-use live::{Node, Peer, add};
 use serde_json::json;
+
+use crate::node::{Node, add};
+use crate::peer::Peer;
 
 #[test]
 fn the_document_is_shown_as_of_any_place_of_the_history() {

@@ -1,9 +1,8 @@
 //! Merge patches, and writes that depend on what the document is.
 
-mod live;
-
-use live::{Answer, Node, add};
 use serde_json::{Value, json};
+
+use crate::node::{Answer, Node, add};
 
 const MERGE: &str = "Content-Type: application/merge-patch+json; charset=utf-8\r\n";
 

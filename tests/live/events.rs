@@ -1,13 +1,13 @@
 //! Live reads: a reader that applies the events has the document that the node has.
 
-mod live;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use live::{Node, Peer, add};
 use serde_json::{Value, json};
+
+use crate::node::{Node, add};
+use crate::peer::Peer;
 
 const CHANGE: &str = "Patchmesh-Change";
 

@@ -1,13 +1,12 @@
 //! The forms of an answer: laid out or in one line, compressed or not. All are of one content.
 
-mod live;
-
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use live::{Node, add};
 use miniz_oxide::inflate::decompress_to_vec;
 use serde_json::{Value, json};
+
+use crate::node::{Node, add};
 
 const GZIP: &str = "Accept-Encoding: gzip, deflate\r\n";
 

@@ -1,16 +1,15 @@
 //! A file of tokens: each has a right, the file is read again at SIGHUP, and a client that lost its right is let in no more.
 
-mod live;
-
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Lines, Read};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{ChildStderr, Command, Stdio};
 
-use live::{Answer, Node, add};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message};
+
+use crate::node::{Answer, Node, add};
 
 /// A file of tokens, which is removed in the end.
 struct TokenFile(PathBuf);

@@ -1,9 +1,9 @@
 //! `/peers` tells what this node has seen, and what its peers have, as far as it knows.
 
-mod live;
-
-use live::{Node, Peer, add};
 use serde_json::{Value, json};
+
+use crate::node::{Node, add};
+use crate::peer::Peer;
 
 #[test]
 fn peers_tells_what_a_peer_has_sent() {

@@ -1,11 +1,11 @@
 //! What users are told of what is final, and how they wait for it.
 
-mod live;
-
 use std::time::{Duration, Instant};
 
-use live::{Answer, Node, PRIMARY, Peer, add};
 use serde_json::{Value, json};
+
+use crate::node::{Answer, Node, add};
+use crate::peer::{PRIMARY, Peer};
 
 fn start() -> (Node, Peer) {
     let peer = Peer::new();

@@ -1,12 +1,12 @@
 //! What reading costs a node is bounded, whatever is read, however slowly and by how many.
 
-mod live;
-
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 
-use live::{Node, Peer, add};
 use serde_json::{Value, json};
+
+use crate::node::{Node, add};
+use crate::peer::Peer;
 
 /// About how many bytes a page has.
 const PAGE_BYTES: usize = 1 << 20;

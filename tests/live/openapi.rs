@@ -1,12 +1,11 @@
 //! What a node answers is in `docs/openapi.json`: each status, with the headers and the type that it has there.
 
-mod live;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 
-use live::{Answer, Node, add};
 use serde_json::Value;
+
+use crate::node::{Answer, Node, add};
 
 /// What belongs to every answer, and not to an operation.
 const OF_ALL: [&str; 6] = [
@@ -22,7 +21,7 @@ struct Description(Value);
 
 impl Description {
     fn read() -> Self {
-        Self(serde_json::from_str(include_str!("../docs/openapi.json")).expect("it is JSON"))
+        Self(serde_json::from_str(include_str!("../../docs/openapi.json")).expect("it is JSON"))
     }
 
     /// What is there, or what it refers to.

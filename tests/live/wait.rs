@@ -1,13 +1,13 @@
 //! Waiting for the document to move, and for what was written on another node.
 
-mod live;
-
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use live::{Answer, Node, Peer, add};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+
+use crate::node::{Answer, Node, add};
+use crate::peer::Peer;
 
 fn target(parameter: &str, clock: &Value, wait: &str) -> String {
     let clock = clock.to_string();

@@ -1,9 +1,8 @@
 //! Conditional requests: an ETag stands for a part's text, and conditions work on reads and writes alike.
 
-mod live;
-
-use live::{Node, add};
 use serde_json::json;
+
+use crate::node::{Node, add};
 
 fn etag(node: &Node, target: &str) -> String {
     node.get(target).header("ETag").expect("an ETag").to_owned()
