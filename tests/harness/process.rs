@@ -342,7 +342,7 @@ impl Node {
         self.child.id()
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod broadcast;
 mod command;
+mod descriptors;
 mod ends;
 mod exactly_once;
 mod finality;
@@ -27,3 +28,4 @@ mod streams;
 mod threads;
 mod troubles;
 mod two_nodes;
+mod upgrade;
