@@ -1,22 +1,41 @@
 //! Directories that cannot be used.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+
+use patchmesh::internals::journal::Header;
 
 use crate::client;
-use crate::harness::{Borrowed, Scratch, skip};
+use crate::harness::{self, Borrowed, Scratch, TemporaryDirectory, skip};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
 
 /// A node cannot start with this directory, and says so in one line.
 #[track_caller]
 fn check_refused(data: &Path, why: &str) {
-    let (status, stdout, stderr) = run(&["127.0.0.1:0", "--data", data.to_str().unwrap()]);
-    assert_eq!((status, stdout.as_str()), (Some(1), ""), "{stderr}");
+    check_refused_by(harness::binary(), data, why);
+}
+
+/// The same of the program that this command runs.
+#[track_caller]
+fn check_refused_by(mut program: Command, data: &Path, why: &str) {
+    let output = harness::run(program.args(["127.0.0.1:0", "--data"]).arg(data));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.starts_with("patchmesh: "), "{stderr}");
     assert!(stderr.contains(why), "{stderr}");
     assert!(stderr.contains(data.to_str().unwrap()), "{stderr}");
+}
+
+/// The source of a node, as it says itself.
+fn source(node: &Process) -> String {
+    let line = node.stdout();
+    let (_, rest) = line.split_once("source ").unwrap_or_else(|| panic!("{line:?}"));
+    rest.split(", ").next().unwrap().to_owned()
 }
 
 #[test]
@@ -24,6 +43,7 @@ fn a_second_process_is_kept_out_and_the_first_goes_on() {
     let scratch = Scratch::new();
     let data = scratch.path("data");
     let (mut node, address) = Process::node(&scratch, "127.0.0.1:0", &data, &[]);
+    let source = source(&node);
     client::post(address, &patch(0, next_mark(), 10));
     check_refused(&data, "is in use by another process");
     for arguments in [
@@ -37,9 +57,10 @@ fn a_second_process_is_kept_out_and_the_first_goes_on() {
     }
     client::post(address, &patch(0, next_mark(), 10));
     assert_eq!(client::length(address), 2);
-    // The lock goes with the process, however it ends.
+    // The lock goes with the process, however it ends, and the source goes on.
     node.kill();
-    let (_node, address) = Process::node(&scratch, "127.0.0.1:0", &data, &[]);
+    let (next, address) = Process::node(&scratch, "127.0.0.1:0", &data, &[]);
+    assert_eq!(self::source(&next), source);
     assert_eq!(client::length(address), 2);
 }
 
@@ -48,9 +69,12 @@ fn a_directory_that_cannot_be_made_or_used_is_one_clear_line() {
     let scratch = Scratch::new();
     let file = scratch.path("file");
     fs::write(&file, "not a directory").unwrap();
-    check_refused(&file, "Not a directory");
-    check_refused(&file.join("below"), "Not a directory");
+    check_refused(&file, "file/lock: Not a directory");
+    check_refused(&file.join("below"), "file/below: Not a directory");
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
+    let dangling = scratch.path("dangling");
+    symlink(scratch.path("nowhere"), &dangling).unwrap();
+    check_refused(&dangling, "dangling: ");
     // What is in the journal's place and is none.
     let data = scratch.path("data");
     fs::create_dir_all(data.join("journal")).unwrap();
@@ -96,4 +120,66 @@ fn a_directory_that_may_not_be_changed_is_one_clear_line() {
     };
     check_refused(&data, "Operation not permitted");
     check_refused(&data.join("below"), "Operation not permitted");
+}
+
+/// The program as a user whom permissions hold up. If this test runs as the superuser, the program runs as nobody,
+/// from a place where nobody can read it.
+fn without_privileges(directory: &TemporaryDirectory) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return harness::binary();
+    }
+    const NOBODY: u32 = 65534;
+    let copy = directory.join("patchmesh");
+    fs::copy(harness::binary().get_program(), &copy).unwrap();
+    set_mode(&copy, 0o755);
+    set_mode(&directory.0, 0o755);
+    let mut program = Command::new(copy);
+    program.env_clear().uid(NOBODY).gid(NOBODY);
+    program
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_permissions_do_not_allow_is_one_clear_line() {
+    let (program, temporary) =
+        (TemporaryDirectory::new("program"), TemporaryDirectory::new("refused"));
+    set_mode(&temporary.0, 0o755);
+    let check = |data: &Path, why| check_refused_by(without_privileges(&program), data, why);
+    let make = |name| {
+        let path = temporary.join(name);
+        fs::create_dir(&path).unwrap();
+        set_mode(&path, 0o777);
+        path
+    };
+
+    let parent = make("parent");
+    set_mode(&parent, 0o555);
+    check(&parent.join("data"), "parent/data: Permission denied");
+    set_mode(&parent, 0o777);
+
+    let closed = make("closed");
+    set_mode(&closed, 0o000);
+    check(&closed, "Permission denied");
+    set_mode(&closed, 0o777);
+
+    let unwritable = make("unwritable");
+    set_mode(&unwritable, 0o555);
+    check(&unwritable, "unwritable/lock: Permission denied");
+    set_mode(&unwritable, 0o777);
+
+    for (name, mode) in [("unreadable-journal", 0o000), ("unwritable-journal", 0o444)] {
+        let path = make(name);
+        let (journal, lock) = (path.join("journal"), path.join("lock"));
+        let header = Header::new("node~1".parse().unwrap()).line();
+        fs::write(&journal, &header).unwrap();
+        fs::write(&lock, "").unwrap();
+        set_mode(&lock, 0o666);
+        set_mode(&journal, mode);
+        check(&path, "journal: Permission denied");
+        set_mode(&journal, 0o644);
+        assert_eq!(fs::read(&journal).unwrap(), header);
+    }
 }

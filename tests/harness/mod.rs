@@ -17,6 +17,7 @@ mod process;
 mod relay;
 mod scratch;
 mod stream;
+mod temporary;
 mod wait;
 mod watch;
 
@@ -29,6 +30,7 @@ pub use process::{Node, Setup, binary, node, run};
 pub use relay::Relay;
 pub use scratch::{Borrowed, Scratch, has_strace, skip};
 pub use stream::{Stream, percent_encoded};
+pub use temporary::TemporaryDirectory;
 pub use wait::{PATIENCE, wait_for};
 pub use watch::Watch;
 

@@ -3,13 +3,17 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A directory of this process, for its owner alone, as a data directory is. It is removed on drop.
 pub struct TemporaryDirectory(pub PathBuf);
 
 impl TemporaryDirectory {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("patchmesh-{name}-{}", std::process::id()));
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("patchmesh-{name}-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         fs::remove_dir_all(&path).ok();
         fs::create_dir_all(&path).expect("a directory can be made");
         fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("it is ours");

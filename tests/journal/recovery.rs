@@ -5,17 +5,11 @@
 //! What it should be is worked out anew from the definition: the patches of all transactions applied
 //! in the order of their places. `PATCHMESH_SEEDS=1000` runs as many seeds, `PATCHMESH_SEED=7` that one.
 
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "harness/temporary.rs"]
-mod temporary;
-
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
@@ -26,7 +20,9 @@ use patchmesh::internals::manager::{Handle, Manager, Outcome};
 use patchmesh::internals::patch::{Document, parse};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Transaction};
-use temporary::TemporaryDirectory;
+
+use crate::temporary::TemporaryDirectory;
+use crate::thread_log::logged;
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 8;
@@ -42,25 +38,6 @@ const SPACING: usize = 1 << 16;
 
 /// When the first transaction of the peers was made.
 const BEGIN: u64 = 1_700_000_000_000_000;
-
-thread_local! {
-    /// What this thread has logged: a test opens its directories itself.
-    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-struct ThreadLog;
-
-impl log::Log for ThreadLog {
-    fn enabled(&self, _: &log::Metadata) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record) {
-        LOG.with_borrow_mut(|log| log.push(record.args().to_string()));
-    }
-
-    fn flush(&self) {}
-}
 
 /// What a node shows to others.
 #[derive(PartialEq)]
@@ -112,14 +89,9 @@ struct Node {
 
 impl Node {
     fn start(path: &Path) -> Self {
-        static LOGGER: Once = Once::new();
-        LOGGER.call_once(|| {
-            log::set_logger(&ThreadLog).expect("no other logger is set");
-            log::set_max_level(log::LevelFilter::Info);
-        });
-        LOG.take();
-        let (manager, handle) = Manager::open(path, "node", 5).expect("the directory is good");
-        Self { handle, manager: smol::spawn(manager.run()), log: LOG.take() }
+        let (opened, log) = logged(|| Manager::open(path, "node", 5));
+        let (manager, handle) = opened.expect("the directory is good");
+        Self { handle, manager: smol::spawn(manager.run()), log }
     }
 
     /// Whether it was started from a checkpoint.

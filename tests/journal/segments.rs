@@ -1,9 +1,6 @@
 //! The journal of a directory in several files: one file goes on in others, a base stands for those that went,
 //! whatever a crash left of the two opens, and what is missing is named.
 
-#[path = "harness/temporary.rs"]
-mod temporary;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +16,8 @@ use patchmesh::internals::maintenance;
 use patchmesh::internals::manager::{Handle, Manager};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record};
-use temporary::TemporaryDirectory;
+
+use crate::temporary::TemporaryDirectory;
 
 fn source() -> Source {
     "node~1".parse().expect("a source")

@@ -2,19 +2,11 @@
 //! opened from a checkpoint if there is a good one and to the same state if there is none, and
 //! read by others while it is written.
 
-#[path = "harness/temporary.rs"]
-mod temporary;
-
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
-use std::time::{Duration, Instant};
 
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::{
@@ -24,36 +16,15 @@ use patchmesh::internals::journal::{
 use patchmesh::internals::manager::{Handle, Manager, Outcome};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
-use temporary::TemporaryDirectory;
+
+use crate::temporary::TemporaryDirectory;
+use crate::thread_log::logged;
 
 /// How many transactions make a node keep a checkpoint when it stops.
 const WORTHWHILE: u64 = 1000;
 
 /// Every so many positions a checkpoint can have a node read on from.
 const STRIDE: u64 = 256;
-
-thread_local! {
-    /// What this thread has logged: a test opens its directories itself.
-    static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-struct ThreadLog;
-
-impl log::Log for ThreadLog {
-    fn enabled(&self, _: &log::Metadata) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record) {
-        LOG.with_borrow_mut(|log| log.push(format!("{} {}", record.level(), record.args())));
-    }
-
-    fn flush(&self) {}
-}
-
-fn take_log() -> Vec<String> {
-    LOG.take()
-}
 
 /// A node without its sockets.
 struct Node {
@@ -81,29 +52,11 @@ impl fmt::Debug for State {
     }
 }
 
-/// What is opened in a directory. A process that another test is about to run holds the lock until it has begun.
-fn opened<T>(mut open: impl FnMut() -> Result<T, DirectoryError>) -> T {
-    let begin = Instant::now();
-    loop {
-        match open() {
-            Err(DirectoryError::InUse(_)) if begin.elapsed() < Duration::from_secs(10) => {
-                std::thread::yield_now();
-            }
-            opened => return opened.expect("the directory is good"),
-        }
-    }
-}
-
 impl Node {
     fn start(path: &Path) -> Self {
-        static LOGGER: Once = Once::new();
-        LOGGER.call_once(|| {
-            log::set_logger(&ThreadLog).expect("no other logger is set");
-            log::set_max_level(log::LevelFilter::Info);
-        });
-        take_log();
-        let (manager, handle) = opened(|| Manager::open(path, "node", 5));
-        Self { handle, manager: smol::spawn(manager.run()), log: take_log() }
+        let (opened, log) = logged(|| Manager::open(path, "node", 5));
+        let (manager, handle) = opened.expect("the directory is good");
+        Self { handle, manager: smol::spawn(manager.run()), log }
     }
 
     fn stop(self) {
@@ -181,7 +134,7 @@ fn transactions(numbers: std::ops::RangeInclusive<u64>) -> Vec<Transaction> {
 }
 
 fn checkpoints(path: &Path) -> Vec<PathBuf> {
-    opened(|| Directory::open(path, false)).checkpoint_paths()
+    Directory::open(path, false).expect("the directory is good").checkpoint_paths()
 }
 
 /// What a node comes to that has the journal only.
@@ -228,153 +181,10 @@ fn a_directory_is_used_by_one_at_a_time() {
 
     let Err(error) = Manager::open(&temporary.0, "node", 5) else { panic!("it is in use") };
     assert!(matches!(error, DirectoryError::InUse(_)), "{error:?}");
-    let output = run(&temporary.0);
-    expect_one_line(&output, "in use by another process");
     assert!(fs::read(temporary.join("journal")).expect("it is there") == before);
 
     node.kill();
     Node::start(&temporary.0).stop();
-}
-
-#[test]
-fn a_process_that_was_killed_leaves_the_directory_to_the_next_and_its_source_goes_on() {
-    let temporary = TemporaryDirectory::new("killed");
-    let (mut first, line) = spawn(&temporary.0);
-    expect_one_line(&run(&temporary.0), "in use by another process");
-    first.kill().expect("it runs");
-    first.wait().expect("it ends");
-    let (mut second, second_line) = spawn(&temporary.0);
-    second.kill().expect("it runs");
-    second.wait().expect("it ends");
-    let source = |line: &str| {
-        let source = line.split_once("source ").expect("a source is named").1;
-        source.split_once(',').expect("more follows").0.to_owned()
-    };
-    assert_eq!(source(&line), source(&second_line));
-}
-
-/// Starts the program with this data directory, which must be refused.
-fn run(data: &Path) -> Output {
-    ended(Command::new(env!("CARGO_BIN_EXE_patchmesh")).args(["127.0.0.1:0", "--data"]).arg(data))
-}
-
-/// The same if this may be the superuser, whom no permissions hold up: it is run as nobody then,
-/// from where nobody can read it.
-fn run_with_permissions(data: &Path) -> Output {
-    if !rustix::process::geteuid().is_root() {
-        return run(data);
-    }
-    let directory = TemporaryDirectory::new("program");
-    let all = || Permissions::from_mode(0o755);
-    fs::set_permissions(&directory.0, all()).expect("it is ours");
-    let copy = directory.join("patchmesh");
-    fs::copy(env!("CARGO_BIN_EXE_patchmesh"), &copy).expect("it can be copied");
-    fs::set_permissions(&copy, all()).expect("it is ours");
-    const NOBODY: u32 = 65534;
-    let mut command = Command::new(copy);
-    ended(command.uid(NOBODY).gid(NOBODY).args(["127.0.0.1:0", "--data"]).arg(data))
-}
-
-/// The output of a program that ends by itself. One that does not is ended after a while.
-fn ended(command: &mut Command) -> Output {
-    let mut child = command
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be run");
-    let begin = Instant::now();
-    while child.try_wait().expect("it can be waited for").is_none() {
-        if begin.elapsed() > Duration::from_secs(60) {
-            child.kill().expect("it runs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().expect("it has ended")
-}
-
-/// A node that runs, and the line that says how.
-fn spawn(data: &Path) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_patchmesh"))
-        .args(["127.0.0.1:0", "--data"])
-        .arg(data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program can be run");
-    let mut line = String::new();
-    let stdout = child.stdout.take().expect("it is piped");
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("a line");
-    (child, line)
-}
-
-fn expect_one_line(output: &Output, why: &str) {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(output.stdout.is_empty(), "{errors}");
-    assert_eq!(errors.lines().count(), 1, "{errors}");
-    assert!(errors.starts_with("patchmesh: ") && errors.contains(why), "{errors} lacks {why}");
-}
-
-#[test]
-fn what_cannot_be_used_is_refused_in_one_line() {
-    let temporary = TemporaryDirectory::new("refused");
-    let mode = |path: &Path, mode| {
-        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
-    };
-    mode(&temporary.0, 0o755);
-    let make = |name: &str| {
-        let path = temporary.join(name);
-        fs::create_dir(&path).expect("it can be made");
-        mode(&path, 0o777);
-        path
-    };
-
-    let file = temporary.join("file");
-    fs::write(&file, "").expect("it can be written");
-    expect_one_line(&run_with_permissions(&file), "file/lock: ");
-    expect_one_line(&run_with_permissions(&file.join("below")), "file/below: ");
-
-    let dangling = temporary.join("dangling");
-    symlink(temporary.join("nowhere"), &dangling).expect("it can be made");
-    expect_one_line(&run_with_permissions(&dangling), "dangling: ");
-
-    let parent = make("parent");
-    mode(&parent, 0o555);
-    expect_one_line(&run_with_permissions(&parent.join("data")), "parent/data: Permission denied");
-    mode(&parent, 0o777);
-
-    let closed = make("closed");
-    mode(&closed, 0o000);
-    expect_one_line(&run_with_permissions(&closed), "Permission denied");
-    mode(&closed, 0o777);
-
-    let unwritable = make("unwritable");
-    mode(&unwritable, 0o555);
-    expect_one_line(&run_with_permissions(&unwritable), "unwritable/lock: Permission denied");
-    mode(&unwritable, 0o777);
-
-    let journal = make("journal-is-a-directory");
-    fs::create_dir(journal.join("journal")).expect("it can be made");
-    expect_one_line(&run_with_permissions(&journal), "journal: ");
-
-    for (name, permissions) in [("unreadable-journal", 0o000), ("unwritable-journal", 0o444)] {
-        let path = make(name);
-        let header = Header::new("node~1".parse().expect("a source")).line();
-        fs::write(path.join("journal"), &header).expect("it can be written");
-        fs::write(path.join("lock"), "").expect("it can be written");
-        mode(&path.join("lock"), 0o666);
-        mode(&path.join("journal"), permissions);
-        expect_one_line(&run_with_permissions(&path), "journal: Permission denied");
-        mode(&path.join("journal"), 0o644);
-        assert_eq!(fs::read(path.join("journal")).expect("it is there"), header);
-    }
-
-    let damaged = make("damaged");
-    fs::write(damaged.join("journal"), "no journal\n").expect("it can be written");
-    mode(&damaged.join("journal"), 0o666);
-    expect_one_line(&run_with_permissions(&damaged), "journal: damaged at offset 0: ");
 }
 
 #[test]

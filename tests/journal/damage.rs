@@ -4,10 +4,6 @@
 //! What a crash can leave behind is an exception: what is missing at the end of the file, or in whole
 //! sectors of the last batch, was never acknowledged, and is cut off.
 
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "harness/temporary.rs"]
-mod temporary;
-
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
@@ -21,7 +17,8 @@ use patchmesh::internals::journal::{
 };
 use patchmesh::internals::manager::Manager;
 use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
-use temporary::TemporaryDirectory;
+
+use crate::temporary::TemporaryDirectory;
 
 const SECTOR: usize = 512;
 

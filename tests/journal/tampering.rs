@@ -4,10 +4,6 @@
 //! The environment variable `PATCHMESH_SEEDS` says how many histories there are, and `PATCHMESH_SEED`
 //! runs one of them.
 
-#[allow(dead_code, reason = "each test target needs a part of it")]
-#[path = "harness/temporary.rs"]
-mod temporary;
-
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +13,8 @@ use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::DirectoryError;
 use patchmesh::internals::manager::{Handle, Manager, Outcome, Submitted};
 use patchmesh::internals::transaction::Transaction;
-use temporary::TemporaryDirectory;
+
+use crate::temporary::TemporaryDirectory;
 
 const SEEDS: u64 = 30;
 
