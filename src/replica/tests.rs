@@ -357,3 +357,63 @@ fn what_is_void_in_a_chain_that_loses_counts_again() {
     node.accept(&[commit("p~00000000^3", after, ("b~00000000", 2), 50 * SECOND)]);
     assert_eq!(node.text(), r#"{"a":1,"b":2}"#, "the floor is lower");
 }
+
+/// While a replay is far from its end, it keeps fewer transactions at hand than there will be then, but enough of them
+/// to compare a repetition with.
+#[test]
+fn a_replay_of_more_than_the_recent_part_ends_as_if_all_had_come_in_order() {
+    const COUNT: u64 = 13_000;
+    const RECENT: usize = 6000;
+    let numbered = |number| {
+        let payload = match number % 7 {
+            0 => format!(r#"[{{"op":"remove","path":"/{}"}}]"#, number % 13),
+            _ => format!(r#"[{{"op":"add","path":"/{}","value":{number}}}]"#, number % 13),
+        };
+        transaction("x~00000000", number, &payload, Some(10 * number))
+    };
+    let early =
+        transaction("y~00000000", 1, r#"[{"op":"add","path":"/early","value":[]}]"#, Some(5));
+    // Their payloads are other ones; the first of the name is 4,000 and 5,000 places before, of which the latter is
+    // too far to be found.
+    let repeated = |stamp_id, id, after: u64| Transaction {
+        by: Some(Name { source: "z~00000000^s".parse().unwrap(), id: stamp_id }),
+        ..transaction("x~00000000", id, SET_A, Some(10 * after + 1))
+    };
+    let late = [early, repeated(1, 1000, 5000), repeated(2, 100, 5100)];
+    let mut all: Vec<_> = (1..=COUNT).map(numbered).chain(late.iter().cloned()).collect();
+
+    let bounds =
+        Bounds { recent_transactions: RECENT, recent_bytes: u64::MAX, ..Bounds::default() };
+    let life = Life::new(ME.parse().unwrap()).unwrap();
+    let mut node = TestNode { replica: Replica::new(life, bounds), journal: Vec::new() };
+    node.accept(&all[..COUNT as usize]);
+    let Acceptance { contradictions, .. } = node.accept(&late);
+
+    all.sort_by_key(Transaction::place);
+    let mut in_order = TestNode::default();
+    let Acceptance { contradictions: expected, .. } = in_order.accept(&all);
+    assert_eq!(expected.len(), 1, "{expected:?}");
+    assert_eq!(Some(&expected[0].repeated), late[1].place().as_ref());
+    let places = |found: &[Contradiction]| -> Vec<_> {
+        found.iter().map(|found| (found.earlier.place.clone(), found.repeated.clone())).collect()
+    };
+    assert_eq!(places(&contradictions), places(&expected));
+    let check = |node: &TestNode, in_order: &TestNode| {
+        assert_eq!(node.text(), in_order.text());
+        assert_eq!(node.skipped(), in_order.skipped());
+        assert_eq!(node.replica.vclock(), in_order.replica.vclock());
+        let [history, expected] = [node, in_order].map(|node| node.replica.history());
+        assert_eq!(history.length(), expected.length());
+        assert_eq!(history.repeated_count(), expected.repeated_count());
+        assert_eq!(history.skipped_count(), expected.skipped_count());
+    };
+    check(&node, &in_order);
+
+    // What comes late now can be put into the recent part, which is as long as before.
+    assert_eq!(node.replica.history().recent_from_end().count(), RECENT);
+    let later = transaction("y~00000000", 2, SET_A, Some(10 * (COUNT - 5500) + 5));
+    assert!(!node.replica.history().is_past(&later.place().unwrap()));
+    node.accept_one(later.clone());
+    in_order.accept_one(later);
+    check(&node, &in_order);
+}
