@@ -115,6 +115,23 @@ impl Names {
         true
     }
 
+    /// Adds others, none of which is in the set.
+    pub fn extend(&mut self, others: &Self) {
+        for IdRange { source, from, next } in others.0.iter() {
+            self.insert(source, *from);
+            let Some((at, _)) = self.up_to(source, *from) else { continue };
+            let behind = self.0.after(at);
+            let touching = self.0.get(behind).filter(|range| range.is_of(source, *next));
+            let end = touching.map(|range| range.next);
+            if let Some(range) = self.0.get_mut(at).filter(|range| range.next < *next) {
+                range.next = end.unwrap_or(*next);
+                if end.is_some() {
+                    self.0.remove(behind);
+                }
+            }
+        }
+    }
+
     /// Removes a name, if it is there.
     pub fn remove(&mut self, source: &Source, id: u64) {
         let Some((at, range)) = self.up_to(source, id) else { return };
@@ -221,6 +238,27 @@ mod tests {
                 |(source, from, next): &(&str, _, _)| (source.parse().unwrap(), *from, *next);
             let names = Names::from_ranges(ranges.iter().map(range).collect());
             assert_eq!(names.is_some(), is_set, "{ranges:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_extended_by_others_in_as_few_ranges_as_there_can_be() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let sources: [Source; 2] = ["a".parse().unwrap(), "b".parse().unwrap()];
+            let mut sets = [Names::default(), Names::default(), Names::default()];
+            for source in &sources {
+                for id in 0..random.u64(..30) {
+                    let part = random.usize(..3);
+                    if part < 2 {
+                        sets[part].insert(source, id);
+                        sets[2].insert(source, id);
+                    }
+                }
+            }
+            let [mut names, others, expected] = sets;
+            names.extend(&others);
+            assert_eq!(names, expected, "seed {seed}");
         }
     }
 

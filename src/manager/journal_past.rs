@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::VectorClock;
+use crate::clock::{Time, VectorClock};
 use crate::document::Value;
 use crate::journal::{BlockSummary, Directory, JournalReader, StoredBase};
 use crate::patch::Document;
@@ -87,6 +87,10 @@ impl Past for JournalPast {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         let records = self.journal.read_blocking(position, STRETCH_RECORDS, STRETCH_BYTES)?;
         Ok(records.into_iter().map(PastPlace::from).collect())
+    }
+
+    fn next_up_to(&self, position: u64, time: Time) -> u64 {
+        self.journal.next_up_to(position, time)
     }
 
     fn stretch(&self, position: u64) -> Option<Stretch> {

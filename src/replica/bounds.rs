@@ -22,7 +22,7 @@ impl Default for Bounds {
         Self {
             recent_transactions: 32_768,
             recent_bytes: 4 << 20,
-            checkpoints: 128,
+            checkpoints: 256,
             checkpoint_bytes: 32 << 20,
             checkpoint_spacing: 4096,
             skipped_listed: 10_000,

@@ -119,6 +119,21 @@ impl Checkpoints {
         self.list[..self.before_count(chain, place)].last()
     }
 
+    /// Those behind `place`.
+    pub fn behind(&self, chain: &Chain, place: &Place) -> &[Floor] {
+        &self.list[self.up_to_place_count(chain, place)..]
+    }
+
+    /// `floor`, which is one of these, and those after it.
+    pub fn from(&self, floor: &Floor) -> &[Floor] {
+        &self.list[self.list.partition_point(|other| other.index < floor.index)..]
+    }
+
+    /// As many transactions were appended since the last one as since that of others.
+    pub fn count_as(&mut self, others: &Self) {
+        self.transactions = others.transactions;
+    }
+
     /// The last one at a commit at which no more than the commits before number `passed` are passed.
     pub fn at_commit(&self, passed: u64) -> Option<&Floor> {
         self.list.iter().rev().find(|floor| floor.is_boundary && floor.passed <= passed)
@@ -137,10 +152,13 @@ impl Checkpoints {
 
     /// The last one up to `place`.
     pub fn up_to_place(&self, chain: &Chain, place: &Place) -> Option<&Floor> {
+        self.list[..self.up_to_place_count(chain, place)].last()
+    }
+
+    fn up_to_place_count(&self, chain: &Chain, place: &Place) -> usize {
         let order = chain.order(place);
-        let is_up_to =
-            |floor: &Floor| floor.end.as_ref().is_none_or(|end| chain.order(end) <= order);
-        self.list[..self.list.partition_point(is_up_to)].last()
+        self.list
+            .partition_point(|floor| floor.end.as_ref().is_none_or(|end| chain.order(end) <= order))
     }
 
     fn bytes(&self) -> u64 {
@@ -204,7 +222,7 @@ mod tests {
         (0..1 << 17).for_each(|id| assert!(counted.names.insert(&source, 2 * id)));
         for (spacing, expected) in [(1, bounds.checkpoints), (1 << 20, 3)] {
             let mut checkpoints = Checkpoints::default();
-            for index in 1..=200 {
+            for index in 1..=300 {
                 let checkpoint = checkpoint(index * spacing);
                 checkpoints.add(Floor { counted: counted.clone(), ..checkpoint }, &bounds);
             }

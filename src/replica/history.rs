@@ -21,6 +21,7 @@ pub mod at;
 pub mod cause;
 pub mod changes;
 mod commits;
+mod replay;
 mod rewrite;
 mod skips;
 mod survey;

@@ -46,7 +46,7 @@ impl Left {
 impl Suffix {
     /// All after the floor, void ones included.
     pub fn collect(past: &dyn Past, chain: &Chain, floor: &Floor) -> io::Result<Self> {
-        Self::collect_if(past, chain, floor, u64::MAX, |_, _| true)
+        Self::collect_if(past, chain, floor, (u64::MAX, None), |_, _| true)
     }
 
     /// The first `most` after the floor. All of the journal that may be so early is read for that, since any of it may
@@ -58,7 +58,7 @@ impl Suffix {
         most: u64,
     ) -> io::Result<Self> {
         let is_wanted = |segment, place: &Place| !chain.is_void_in(segment, place);
-        Self::collect_if(past, chain, floor, most, is_wanted)
+        Self::collect_if(past, chain, floor, (most, None), is_wanted)
     }
 
     /// Those after the floor, up to `last`.
@@ -68,17 +68,18 @@ impl Suffix {
         floor: &Floor,
         last: &Place,
     ) -> io::Result<Self> {
-        let last = chain.order(last);
+        let (segment, time) = (chain.segment_of(last), last.time);
         let is_wanted =
-            |segment, place: &Place| (segment, place) <= last && !chain.is_void_in(segment, place);
-        Self::collect_if(past, chain, floor, u64::MAX, is_wanted)
+            |of, place: &Place| (of, place) <= (segment, last) && !chain.is_void_in(of, place);
+        Self::collect_if(past, chain, floor, (u64::MAX, Some((segment, time))), is_wanted)
     }
 
+    /// At most the first `most` of those that are wanted. None of them is later than the `bound`.
     fn collect_if(
         past: &dyn Past,
         chain: &Chain,
         floor: &Floor,
-        most: u64,
+        (most, mut bound): (u64, Option<(Segment, Time)>),
         is_wanted: impl Fn(Segment, &Place) -> bool,
     ) -> io::Result<Self> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -88,8 +89,6 @@ impl Suffix {
         let last = chain.commits().last().map_or(0, |last| last.position);
         let mut rest: Vec<Left> = Vec::new();
         let mut read = 0;
-        // What is later than this is not one of the first.
-        let mut bound: Option<(Segment, Time)> = None;
         loop {
             if most == 0 {
                 break;

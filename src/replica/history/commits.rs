@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::super::floor::Floor;
 use super::super::past::{Past, Stretch};
 use super::at::PastFloor;
+use super::replay::Replay;
 use super::survey::{Met, Survey, walk};
 use super::{ChainProgress, Counted, FateChanges, History, HistoryBegin};
 use crate::clock::{Time, VectorClock};
@@ -85,7 +86,8 @@ impl History {
             }
         };
         let floor = self.floor_at_commit(passed, past)?;
-        (committing.changes, _) = self.replay(&floor, new, now, past)?;
+        let (history, replayed) = Replay::new(self, &floor, new, now, past).run(&floor)?;
+        (*self, committing.changes) = (history, replayed.changes);
         committing.has_forgotten = true;
         Ok(committing)
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::super::floor::Floor;
 use super::super::past::Past;
-use super::super::suffix::Suffix;
+use super::replay::{Replay, Replayed};
 use super::{
     Appended, Contradiction, Counted, Effect, Entry, Fate, FateChange, FateChanges, History,
-    HistoryBegin, Insertion, NAME_SEARCH, Placed, Repetition,
+    HistoryBegin, Insertion, Placed, Repetition,
 };
 use crate::clock::Time;
 use crate::commit::Segment;
@@ -45,9 +45,13 @@ impl History {
         };
         let mut added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
         added.sort();
-        let (changes, repetitions) = if self.is_past(&first) || self.is_committed(&first) {
+        let Replayed { changes, repetitions } = if self.is_past(&first) || self.is_committed(&first)
+        {
             let floor = self.floor_before(&first, past)?;
-            self.replay(&floor, new, now, past)?
+            let (history, replayed) =
+                Replay::new(self, &floor, new, now, past).run_for(&floor, &late)?;
+            *self = history;
+            replayed
         } else {
             self.merge(&first, late, now)
         };
@@ -60,12 +64,7 @@ impl History {
     }
 
     /// Takes back the recent part from `first` on, and applies it again together with the late arrivals.
-    fn merge(
-        &mut self,
-        first: &Place,
-        late: Vec<Placed>,
-        now: Time,
-    ) -> (FateChanges, Vec<Repetition>) {
+    fn merge(&mut self, first: &Place, late: Vec<Placed>, now: Time) -> Replayed {
         let index = self.recent_before(first);
         self.lateness = self.lateness.max(self.recent.len() - index);
         self.checkpoints.invalidate(&self.chain, first);
@@ -74,11 +73,11 @@ impl History {
         let mut changes = FateChanges::default();
         let repetitions = merge(tail, late).filter_map(|taken| self.put(taken, now, &mut changes));
         let repetitions = repetitions.collect();
-        (changes, repetitions)
+        Replayed { changes, repetitions }
     }
 
     /// Appends a transaction that was taken back, or a late arrival, and notes a change of its fate.
-    fn put(
+    pub(super) fn put(
         &mut self,
         taken: TakenBack,
         now: Time,
@@ -183,66 +182,9 @@ impl History {
         }
     }
 
-    /// Replays the history from a floor on, with all that the journal has after it. Returns the changes of fate, and
-    /// which transactions are repeated. Those from the position `new` on are new.
-    pub(super) fn replay(
-        &mut self,
-        floor: &Floor,
-        new: u64,
-        now: Time,
-        past: &dyn Past,
-    ) -> io::Result<(FateChanges, Vec<Repetition>)> {
-        let mut changes = FateChanges::default();
-        let mut history = self.at(floor);
-        let mut repetitions = Vec::new();
-        let mut suffix = Suffix::collect(past, &self.chain, floor)?;
-        let end = floor.position + suffix.read();
-        let mut names: BTreeSet<Source> = BTreeSet::new();
-        loop {
-            let next = match suffix.next_segment() {
-                Some(Segment::Commit(number)) => number,
-                Some(Segment::Base) => history.progress.passed,
-                Some(Segment::Tentative) | None => self.chain.next_number(),
-            };
-            if history.progress.passed < next {
-                let floor = self.chain.floor_before(next);
-                let position = suffix.least_position(floor).unwrap_or(end);
-                history.pass(next, std::mem::take(&mut names), position);
-            }
-            // Transactions that would leave the recent part again are not kept there, but for those that a
-            // repetition is compared with.
-            let bounds = &mut history.bounds;
-            bounds.recent_transactions = match self.bounds.recent_transactions {
-                most if suffix.left() > most => most.min(NAME_SEARCH),
-                most => most,
-            };
-            let Some(placed) = suffix.next(past)? else { break };
-            if next < self.chain.next_number() {
-                let (source, _) = placed.name();
-                if !names.contains(source) && !self.chain.is_void(&placed.place) {
-                    names.insert(source.clone());
-                }
-            }
-            let is_new = placed.position >= new;
-            let fate = (!is_new).then(|| self.fate(&placed.place, placed.position));
-            repetitions.extend(history.put(TakenBack { placed, fate }, now, &mut changes));
-            if history.checkpoints.is_due(0, &history.bounds) {
-                // All later places are in the journal from the least position of the rest on, or
-                // will be appended to it.
-                let position = suffix.least_position(history.progress.committed.floor);
-                let floor = history.as_floor(position.unwrap_or(end));
-                history.checkpoints.add(floor, &history.bounds);
-            }
-        }
-        history.changes = std::mem::take(&mut self.changes);
-        history.changes.cut();
-        *self = history;
-        Ok((changes, repetitions))
-    }
-
     /// Passes the commits before number `upto`; the first of them covers `names`, the others nothing. Later
     /// transactions that are no commits are in the journal from `position` on.
-    fn pass(&mut self, upto: u64, mut names: BTreeSet<Source>, position: u64) {
+    pub(super) fn pass(&mut self, upto: u64, mut names: BTreeSet<Source>, position: u64) {
         while self.progress.passed < upto {
             self.pass_one(&std::mem::take(&mut names));
         }
@@ -254,7 +196,7 @@ impl History {
 
     /// The history as it was at a floor. The fates of later transactions stay noted until they are appended
     /// again.
-    fn at(&self, floor: &Floor) -> Self {
+    pub(super) fn at(&self, floor: &Floor) -> Self {
         let mut history = self.clone();
         history.changes = super::Changes::default();
         history.checkpoints.truncate(floor.index);
