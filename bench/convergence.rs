@@ -221,7 +221,7 @@ impl Node {
         assert_eq!(records.len(), count, "all are accepted");
         assert_eq!(self.replica.history().skipped_count(), 0, "and all apply");
         if let Some(journal) = &mut self.journal {
-            journal.0.extend(records);
+            journal.extend(records);
         }
         taken
     }
@@ -271,7 +271,11 @@ impl Node {
 
     /// Late transactions at once, with places that are spread over the last `over` of those in order.
     fn late_batch(&mut self, count: u64, over: u64) -> Duration {
-        let first = self.time - over + 1;
+        self.late_batch_from(self.time - over + 1, count, over)
+    }
+
+    /// The same, spread over `over` of those in order from the time `first` on.
+    fn late_batch_from(&mut self, first: u64, count: u64, over: u64) -> Duration {
         let times = (0..count).map(|number| first + number * over / count);
         let late = times.map(|time| self.transaction(LATE, time)).collect();
         self.accept(late)
@@ -309,21 +313,44 @@ impl Past for OutOfReach {
     }
 }
 
-/// A journal in memory, read as a node does: so many records at once, and decoded anew.
+/// A journal in memory, read as a node does: so many records at once, and decoded anew. For each block the least time
+/// is known.
 #[derive(Default)]
-struct Journal(Vec<Record>);
+struct Journal {
+    records: Vec<Record>,
+    least: Vec<Time>,
+}
 
 const STRETCH: usize = 1024;
+const BLOCK: usize = 1024;
 
 impl Journal {
+    fn extend(&mut self, records: Vec<Record>) {
+        for record in records {
+            let (block, time) = (self.records.len() / BLOCK, record.place.time);
+            match self.least.get_mut(block) {
+                Some(least) => *least = time.min(*least),
+                None => self.least.push(time),
+            }
+            self.records.push(record);
+        }
+    }
+
     fn records(&self, position: u64, most: usize) -> impl Iterator<Item = Record> {
-        self.0.iter().skip(position as usize).take(most).cloned()
+        self.records.iter().skip(position as usize).take(most).cloned()
     }
 }
 
 impl Past for Journal {
     fn places(&self, position: u64) -> io::Result<Vec<PastPlace>> {
         Ok(self.records(position, STRETCH).map(PastPlace::from).collect())
+    }
+
+    fn next_up_to(&self, position: u64, time: Time) -> u64 {
+        let first = position as usize / BLOCK;
+        let later = self.least.iter().skip(first).take_while(|least| **least > time).count();
+        let next = (first + later) * BLOCK;
+        next.min(self.records.len()).max(position as usize) as u64
     }
 
     fn payloads(&self, position: u64, most: usize) -> io::Result<Vec<Box<str>>> {
@@ -486,8 +513,9 @@ fn report(criterion: &mut Criterion, contest: &Contest, contenders: &mut [Conten
     group.finish();
 }
 
-/// A late batch of 10,000, or of as large a part of a shorter history, once near the end and once deep.
-fn late_batches(history: u64) -> [Row; 2] {
+/// A late batch of 10,000, or of as large a part of a shorter history: near the end; in the middle, written beside as
+/// many; and all over the second half.
+fn late_batches(history: u64) -> [Row; 3] {
     let (size, bytes) = SIZES[0];
     let count = history / 100;
     let mut node = Node::new(bytes, Some(Journal::default()));
@@ -499,6 +527,13 @@ fn late_batches(history: u64) -> [Row; 2] {
             [node.late_batch(count, 2 * count), end].map(|taken| taken.as_secs_f64())
         })
         .collect();
+    let middle: Vec<[f64; 2]> = (0..LONG_ROUNDS)
+        .map(|_| {
+            let end = node.append(count, count);
+            let late = node.late_batch_from(node.time / 2, count, count);
+            [late, end].map(|taken| taken.as_secs_f64())
+        })
+        .collect();
     let deep: Vec<[f64; 2]> = (0..LONG_ROUNDS)
         .map(|_| {
             let end = node.append(count, count);
@@ -506,13 +541,17 @@ fn late_batches(history: u64) -> [Row; 2] {
         })
         .collect();
     let row = |over: String, rounds: &[[f64; 2]]| Row {
-        what: format!("{} over the last {over} of {}", grouped(count), grouped(history)),
+        what: format!("{} {over} of {}", grouped(count), grouped(history)),
         size,
         seconds: median(rounds, |[this, _]| *this),
         ratio: median(rounds, |[this, other]| this / other),
         against: "as many at the end",
     };
-    [row(grouped(2 * count), &near), row("half".into(), &deep)]
+    [
+        row(format!("over the last {}", grouped(2 * count)), &near),
+        row("beside as many in the middle".into(), &middle),
+        row("over the last half".into(), &deep),
+    ]
 }
 
 /// The earliest transaction of all, if a primary has made all final but what was written of late.
