@@ -53,7 +53,7 @@
 //! - [`node`]: puts the parts together. [`config`]: the command line. [`remote`]: asks running nodes over HTTP.
 //! - [`client`]: the commands that talk to running nodes. [`maintenance`]: works on a data directory while no node
 //!   runs on it. [`progress`]: shows the progress of long work.
-//! - [`log_format`]: a line of the log. [`foreign`]: shows text from outside.
+//! - [`log_format`]: a line of the log. [`foreign`]: shows text from outside. [`duration_text`]: durations as text.
 //! - [`program()`]: the `patchmesh` command. [`embed`]: a node within another program.
 //!   `internals`: all of this, for tests and benchmarks.
 //!
@@ -91,6 +91,7 @@ mod commit;
 mod config;
 mod document;
 mod drops;
+mod duration_text;
 mod embed;
 mod events;
 mod fanout;

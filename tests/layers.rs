@@ -32,7 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("http", &[]),
     ("tokens", &[]),
-    ("config", &["source", "log_format"]),
+    ("duration_text", &[]),
+    ("config", &["source", "duration_text", "log_format"]),
     ("journal", &["source", "clock", "transaction", "histogram"]),
     (
         "manager",
@@ -99,6 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "replica::MAX_AHEAD_MICROS",
             "manager",
             "query",
+            "duration_text",
             "http",
             "histogram",
             "shutdown",

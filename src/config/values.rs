@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use super::address::{check_address, need_tls, node_url};
 use super::rows::ArgumentKind;
 use super::{Input, LogFormat, UsageError, usage};
+use crate::duration_text::{DAYS, HOURS, MINUTES, SECONDS, parse_duration};
 use crate::source::{MAX_NAME_BYTES, Source};
 
 /// More threads than this are a mistake: all writes go through one task.
@@ -19,6 +20,7 @@ const MOST_CONNECTIONS: usize = 1_000_000;
 
 /// A longer duration is a mistake: this is a hundred years.
 pub const MOST_DAYS: u64 = 36_500;
+const LONGEST: Duration = Duration::from_millis(MOST_DAYS * DAYS.1);
 
 /// A value in UTF-8.
 pub fn utf8(value: &OsStr) -> Result<&str, UsageError> {
@@ -68,22 +70,11 @@ pub fn duration(name: &str, value: &OsStr) -> Result<Duration, UsageError> {
     let wrong = |why: &str| {
         usage(format!("{name} wants a duration as 90s, 30m, 24h or 7d, and is {text:?}: {why}"))
     };
-    let (unit, seconds) = match text.chars().next_back() {
-        Some('s') => ('s', 1),
-        Some('m') => ('m', 60),
-        Some('h') => ('h', 3600),
-        Some('d') => ('d', 24 * 3600),
-        _ => return Err(wrong("it does not end with s, m, h or d")),
-    };
-    let number = text.strip_suffix(unit).unwrap_or_default();
-    if !is_number(number) {
-        return Err(wrong("before its unit stands a whole number"));
-    }
-    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
-    match seconds {
-        Some(0) => Err(wrong("it is at least 1s")),
-        Some(seconds) if seconds <= MOST_DAYS * 24 * 3600 => Ok(Duration::from_secs(seconds)),
-        _ => Err(wrong(&format!("it is at most {MOST_DAYS}d"))),
+    match parse_duration(text, &[SECONDS, MINUTES, HOURS, DAYS]) {
+        None => Err(wrong("it is a whole number with s, m, h or d behind it")),
+        Some(Duration::ZERO) => Err(wrong("it is at least 1s")),
+        Some(duration) if duration > LONGEST => Err(wrong(&format!("it is at most {MOST_DAYS}d"))),
+        Some(duration) => Ok(duration),
     }
 }
 

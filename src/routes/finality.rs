@@ -46,7 +46,7 @@ impl Finality {
         }
         let longest = match timeout {
             None => WAIT,
-            Some(text) => duration("timeout", &text, "10s or 500ms")?,
+            Some(text) => duration("timeout", &text)?,
         };
         check_if_waits(state, "nothing was changed")?;
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
