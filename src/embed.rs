@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use async_channel::{Receiver, Sender};
@@ -14,6 +14,7 @@ use smol::Executor;
 
 use crate::config::{self, Command};
 use crate::document::Value;
+use crate::locks::RwLock;
 use crate::manager::{self, Outcome, Published};
 use crate::node;
 use crate::patch::{PatchError, Pointer, find};
@@ -219,11 +220,11 @@ impl Handle {
     }
 
     fn writer(&self) -> Option<Writer> {
-        self.writer.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.writer.read().clone()
     }
 
     fn refuse_writes(&self) {
-        *self.writer.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.writer.write() = None;
     }
 
     /// The document now. Later writes do not change the returned one.

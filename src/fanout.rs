@@ -1,8 +1,8 @@
 //! A fan-out: wakes many listeners, each of them once for all events since it last listened.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use async_channel::{Receiver, Sender, TrySendError};
+
+use crate::locks::Mutex;
 
 /// The listeners. `None` if there will be no more events.
 pub struct Fanout(Mutex<Option<Vec<Sender<()>>>>);
@@ -20,7 +20,7 @@ impl Fanout {
         let (wake, woken) = async_channel::bounded(1);
         // There may have been an event just before.
         wake.try_send(()).ok();
-        if let Some(subscribers) = &mut *self.lock() {
+        if let Some(subscribers) = &mut *self.0.lock() {
             // Without an event, listeners that are gone are not noticed otherwise.
             subscribers.retain(|subscriber| !subscriber.is_closed());
             subscribers.push(wake);
@@ -30,7 +30,7 @@ impl Fanout {
 
     /// How many listeners there are.
     pub fn count(&self) -> usize {
-        self.lock().as_mut().map_or(0, |subscribers| {
+        self.0.lock().as_mut().map_or(0, |subscribers| {
             subscribers.retain(|subscriber| !subscriber.is_closed());
             subscribers.len()
         })
@@ -38,18 +38,14 @@ impl Fanout {
 
     /// There was an event: wakes all listeners.
     pub fn wake(&self) {
-        if let Some(subscribers) = &mut *self.lock() {
+        if let Some(subscribers) = &mut *self.0.lock() {
             subscribers.retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Closed(()))));
         }
     }
 
     /// There will be no more events.
     pub fn close(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Vec<Sender<()>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock() = None;
     }
 }
 
@@ -69,7 +65,7 @@ mod tests {
         }
         drop(second);
         fanout.wake();
-        assert_eq!(fanout.lock().as_ref().map(Vec::len), Some(1));
+        assert_eq!(fanout.0.lock().as_ref().map(Vec::len), Some(1));
         assert_eq!(fanout.count(), 1);
         fanout.close();
         assert!(first.try_recv().is_ok() && first.is_closed());

@@ -40,7 +40,7 @@
 //!
 //! - [`backoff`]: how long to wait between two attempts.
 //! - [`shutdown`]: how the parts learn that the node stops.
-//! - [`fanout`]: tells many that something happened.
+//! - [`fanout`]: tells many that something happened. [`locks`]: locks that go on after a panic.
 //! - [`drops`]: frees large values on a thread of its own. [`histogram`]: how long something takes.
 //! - [`journal`]: all accepted transactions, append-only.
 //! - [`manager`]: the one task that owns replica and journal, and its [`manager::Handle`].
@@ -101,6 +101,7 @@ mod http;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod journal;
+mod locks;
 mod log_format;
 mod maintenance;
 mod manager;

@@ -28,7 +28,7 @@ mod state_hash;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_channel::{Receiver, Sender};
@@ -39,6 +39,7 @@ use smol::lock::Mutex;
 use crate::clock::Time;
 use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
+use crate::locks::RwLock;
 use crate::patch::assert_json_is_as_agreed;
 use crate::replica::{Acceptance, Bounds, Life, Replica};
 use crate::source::Source;

@@ -16,10 +16,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use async_channel::{Receiver, Sender};
 use sha2::{Digest, Sha256};
+
+use crate::locks::Mutex;
 
 /// A larger file is no file of tokens.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -168,7 +170,7 @@ impl Tokens {
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
-        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.list.lock()
     }
 }
 

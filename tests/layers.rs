@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["source"]),
     ("transaction", &["source", "clock"]),
     ("commit", &["source", "clock", "transaction"]),
+    ("locks", &[]),
     ("shared", &[]),
     ("names", &["source", "shared"]),
     ("document", &[]),
@@ -26,15 +27,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("drops", &[]),
     ("histogram", &[]),
-    ("fanout", &[]),
+    ("fanout", &["locks"]),
     ("shutdown", &[]),
     ("progress", &[]),
     ("backoff", &[]),
-    ("http", &[]),
-    ("tokens", &[]),
+    ("http", &["locks"]),
+    ("tokens", &["locks"]),
     ("duration_text", &[]),
     ("config", &["source", "duration_text", "log_format"]),
-    ("journal", &["source", "clock", "transaction", "histogram"]),
+    ("journal", &["source", "clock", "transaction", "histogram", "locks"]),
     (
         "manager",
         &[
@@ -46,6 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "drops",
             "fanout",
             "histogram",
+            "locks",
             "patch",
             "replica",
             "journal",
@@ -55,7 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
     ("stream", &["config"]),
     ("remote", &["config", "http::ReadBuffer", "stream"]),
-    ("events", &["document", "patch", "manager", "fanout", "http", "shutdown", "stream"]),
+    ("events", &["document", "patch", "manager", "fanout", "http", "locks", "shutdown", "stream"]),
     (
         "mesh",
         &[
@@ -81,6 +83,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fanout",
             "foreign",
             "histogram",
+            "locks",
             "shutdown",
             "stream",
             "tokens",
@@ -111,7 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config::Origins",
         ],
     ),
-    ("server", &["http", "routes", "shutdown", "stream"]),
+    ("server", &["http", "locks", "routes", "shutdown", "stream"]),
     (
         "maintenance",
         // It reads what a running node has as a new peer does.
@@ -145,7 +148,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("node", &["*"]),
-    ("embed", &["config", "document", "manager", "node", "patch", "shutdown", "transaction"]),
+    (
+        "embed",
+        &["config", "document", "locks", "manager", "node", "patch", "shutdown", "transaction"],
+    ),
     ("program", &["client", "config", "foreign", "log_format", "maintenance", "node", "tokens"]),
     ("internals", &["*"]),
 ];

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use async_channel::Receiver;
 
@@ -14,6 +14,7 @@ use super::event::{Event, EventKind, PartChange};
 use crate::document::Value;
 use crate::fanout::Fanout;
 use crate::http::Coding;
+use crate::locks::Mutex;
 use crate::manager::{Edition, Handle};
 use crate::patch::{Operation, Patch, Pointer, PointerBuf, find, parse};
 
@@ -96,7 +97,7 @@ pub struct Watching<'a> {
 impl Watches {
     /// Begins to watch a part.
     pub fn watch(&self, pointer: &Pointer, handle: &Handle) -> Watching<'_> {
-        let mut tree = self.lock();
+        let mut tree = self.0.lock();
         let edition =
             tree.edition.get_or_insert_with(|| Arc::new(handle.state_for_changes().edition()));
         let changed = edition.change();
@@ -115,14 +116,14 @@ impl Watches {
 
     /// Wakes the readers of parts that have changed since the last beat. `id` makes the id of a change.
     pub fn beat(&self, handle: &Handle, id: impl Fn(u64) -> String) {
-        let mut tree = self.lock();
+        let mut tree = self.0.lock();
         let Some(before) = tree.edition.clone() else { return };
         let now = handle.state_for_changes().edition();
         if now.change() == before.change() {
             return;
         }
         for watch in std::mem::take(&mut tree.news).iter().filter_map(Weak::upgrade) {
-            lock(&watch.latest).news = None;
+            watch.latest.lock().news = None;
         }
         let beat = Beat { before: &before, now: &now, id: id(now.change()) };
         tree.news = beat.tell(&tree.root);
@@ -130,10 +131,6 @@ impl Watches {
             watch.beats.wake();
         }
         tree.edition = Some(Arc::new(now));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WatchTree> {
-        lock(&self.0)
     }
 }
 
@@ -187,7 +184,7 @@ impl Beat<'_> {
                 bytes += event.part(Coding::Chunked).len();
                 told.push(Arc::downgrade(change.watch));
             }
-            let mut latest = lock(&change.watch.latest);
+            let mut latest = change.watch.latest.lock();
             let (since, until, leads_to) =
                 (latest.changed, self.before.change(), self.now.change());
             let is_there = change.after.is_some();
@@ -275,14 +272,14 @@ impl Watching<'_> {
 
     /// The document at the last beat.
     pub fn edition(&self) -> Arc<Edition> {
-        let tree = self.watches.lock();
+        let tree = self.watches.0.lock();
         tree.edition.clone().expect("it is there as long as somebody reads")
     }
 
     /// Whether a reader that knows the part as it was after the change `known` can go on with the news of the
     /// beats. If not, it is woken at the next beat: what it knows may be a state between two beats.
     pub fn align(&self, known: u64) -> bool {
-        let mut tree = self.watches.lock();
+        let mut tree = self.watches.0.lock();
         let number = tree.edition.as_ref().map_or(0, |edition| edition.change());
         match known.cmp(&number) {
             Ordering::Equal => return true,
@@ -295,7 +292,7 @@ impl Watching<'_> {
 
     /// What is new for an aligned reader that knows the part as it was after the change `known`.
     pub fn look(&self, known: u64) -> ReaderNews {
-        let latest = lock(&self.watch.latest);
+        let latest = self.watch.latest.lock();
         match &latest.news {
             _ if known >= latest.changed => ReaderNews::Nothing,
             Some(news) if (news.since..=news.until).contains(&known) => {
@@ -307,16 +304,16 @@ impl Watching<'_> {
 
     /// The change up to which such a reader knows the part, if there is nothing new.
     pub fn knows_up_to(&self, known: u64) -> u64 {
-        let tree = self.watches.lock();
+        let tree = self.watches.0.lock();
         let number = tree.edition.as_ref().map_or(0, |edition| edition.change());
-        let is_unchanged = known >= lock(&self.watch.latest).changed;
+        let is_unchanged = known >= self.watch.latest.lock().changed;
         if is_unchanged { known.max(number) } else { known }
     }
 }
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        let mut tree = self.watches.lock();
+        let mut tree = self.watches.0.lock();
         // One of the two is that of the tree.
         if Arc::strong_count(&self.watch) == 2 {
             tree.root.remove(&self.watch.pointer);
@@ -327,8 +324,4 @@ impl Drop for Watching<'_> {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crc32fast::Hasher;
 use miniz_oxide::deflate::core::{
@@ -11,6 +11,8 @@ use miniz_oxide::deflate::core::{
 
 use super::Request;
 use super::filter::Filter;
+
+use crate::locks::Mutex;
 
 /// The level, of 10. A higher one takes several times as long and saves some per cent.
 const LEVEL: i32 = 1;
@@ -67,7 +69,7 @@ impl Gzips {
     }
 
     fn spare(&self) -> MutexGuard<'_, Vec<Box<CompressorOxide>>> {
-        self.0.spare.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.spare.lock()
     }
 }
 

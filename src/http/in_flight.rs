@@ -7,9 +7,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::Body;
+
+use crate::locks::Mutex;
 
 /// How many bytes are in flight at most. One answer that is larger goes alone.
 pub const MOST_BYTES: usize = 256 << 20;
@@ -44,7 +46,7 @@ impl InFlight {
             return Ok(body);
         }
         let key = shared_key(&body);
-        let mut guard = self.lock();
+        let mut guard = self.0.lock();
         let counts = &mut *guard;
         match key.and_then(|key| counts.shared.get_mut(&key)) {
             Some(answers) => *answers += 1,
@@ -63,11 +65,7 @@ impl InFlight {
     /// How many bytes are in flight.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        self.lock().bytes
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InFlightCounts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().bytes
     }
 }
 
@@ -87,7 +85,7 @@ pub struct CountedBody {
 
 impl Drop for CountedBody {
     fn drop(&mut self) {
-        let mut counts = self.in_flight.lock();
+        let mut counts = self.in_flight.0.lock();
         if let Some(key) = shared_key(&self.body)
             && let Some(answers) = counts.shared.get_mut(&key)
         {

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::{BlockIndex, Ids};
 use super::segments::folded;
 use super::within;
+use crate::locks::RwLock;
 use crate::transaction::Record;
 
 /// How many records are kept and dropped together.
@@ -86,10 +87,10 @@ impl MemoryJournal {
     }
 
     fn content(&self) -> RwLockReadGuard<'_, MemoryContent> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read()
     }
 
     fn content_to_change(&self) -> RwLockWriteGuard<'_, MemoryContent> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write()
     }
 }

@@ -14,7 +14,7 @@ mod stored_lines;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::index::{BLOCK, BlockIndex, Ids};
 use super::scan::{Damage, DamageCause};
@@ -23,6 +23,7 @@ use super::storage::Storage;
 use super::within;
 use crate::clock::VectorClock;
 use crate::histogram::Histogram;
+use crate::locks::Mutex;
 use crate::source::Source;
 use crate::transaction::Record;
 use stored_lines::StoredLines;
@@ -338,7 +339,7 @@ fn record(object: &str) -> Result<Record, String> {
 
 impl SharedIndex {
     pub(super) fn lock(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 }
 

@@ -7,13 +7,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLockReadGuard};
 
 use super::file::{OpenError, read_header};
 use super::format::{Header, SECTOR_BYTES};
 use super::reader::{DamagedFile, Mark};
 use super::scan::{Damage, DamageCause};
 use super::storage::Storage;
+use crate::locks::RwLock;
 use crate::source::Source;
 
 /// How many bytes are read at once.
@@ -207,7 +208,7 @@ impl Segments {
     }
 
     fn files(&self) -> RwLockReadGuard<'_, VecDeque<Arc<SegmentFile>>> {
-        self.0.files.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.files.read()
     }
 
     /// All files in their order.
@@ -297,13 +298,13 @@ impl Segments {
         let storage = shelf.add(header.position(), &header.line())?;
         let segment = SegmentFile::open(storage)
             .map_err(|error| NotAdded::Unknown(io::Error::other(error.to_string())))?;
-        self.0.files.write().unwrap_or_else(PoisonError::into_inner).push_back(Arc::new(segment));
+        self.0.files.write().push_back(Arc::new(segment));
         Ok(())
     }
 
     /// Drops the segments whose records are all before `position`, but not the last one.
     pub(super) fn drop_before(&self, position: u64) -> io::Result<()> {
-        let mut files = self.0.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.0.files.write();
         while files.get(1).is_some_and(|next| next.position() <= position) {
             files.pop_front();
         }

@@ -1,7 +1,7 @@
 //! The handle to the manager, its messages, and its answers.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -18,6 +18,7 @@ use super::state_hash::StateHash;
 use crate::document::Value;
 use crate::histogram::Histogram;
 use crate::journal::JournalReader;
+use crate::locks::RwLock;
 use crate::patch::PointerBuf;
 use crate::replica::{Base, Outcome};
 use crate::source::Source;
@@ -106,7 +107,7 @@ pub struct Handle {
 impl Handle {
     /// This node's source. It changes if the node begins a new life.
     pub fn source(&self) -> Source {
-        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.source.read().clone()
     }
 
     /// How long things take.

@@ -5,7 +5,6 @@
 //! source.
 
 use std::io;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::Manager;
@@ -74,7 +73,7 @@ impl Manager {
             Err(AppendError::Broken(error)) => return Err(error),
         }
         self.replica.begin_life(new.clone()).expect("a life leaves room for its stamps");
-        *self.source.write().unwrap_or_else(PoisonError::into_inner) = new.clone();
+        *self.source.write() = new.clone();
         match cause {
             LifeEnd::UsedUp => log::warn!("{old} has no Ids left; this node goes on as {new}"),
             LifeEnd::Rebased => log::warn!("this node goes on as {new}, not as {old}"),

@@ -9,12 +9,14 @@
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use smol::Timer;
 use smol::future::FutureExt;
+
+use crate::locks::Mutex;
 
 /// The longest time for which a write waits for streams that are behind. The aim: if 16 clients write at full speed
 /// to each of three nodes, the slowest answer takes less than 200 ms, including a turn of the manager.
@@ -55,7 +57,7 @@ impl Shares {
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streams.lock()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -21,6 +21,7 @@ use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::document::Value;
 use crate::fanout::Fanout;
+use crate::locks::{Mutex, RwLock};
 use crate::patch::{Document, PatchError, PointerBuf};
 use crate::replica::history::at::{Basis, PartialIndex, Window};
 use crate::replica::history::cause::Because;
@@ -425,12 +426,12 @@ impl Published {
 
     /// The [generation](State::generation) of the last state. This does not count as reading the state.
     pub fn generation(&self) -> u64 {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).generation()
+        self.state.read().generation()
     }
 
     /// The last state. This does not count as reading it either.
     pub fn last(&self) -> Arc<State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.read().clone()
     }
 
     /// The last state with its document's representation, or one that was the last during the call.
@@ -462,11 +463,11 @@ impl Published {
         let mut state = self.state();
         if state.representation().is_none() {
             let begin = Instant::now();
-            if lock(&self.next_comparison).is_some_and(|next| begin < next) {
+            if self.next_comparison.lock().is_some_and(|next| begin < next) {
                 return None;
             }
             state = self.represented().await;
-            *lock(&self.next_comparison) = Some(Instant::now() + begin.elapsed() * COMPARISON_REST);
+            *self.next_comparison.lock() = Some(Instant::now() + begin.elapsed() * COMPARISON_REST);
         }
         let representation = state.representation()?;
         Some(StateHash::of(representation.digest(), state.stamps()))
@@ -496,7 +497,7 @@ impl Published {
     /// For how long the manager has been working on its turn, measured from the first call that saw this turn.
     pub fn busy(&self) -> Duration {
         let turns = self.turns.load(Ordering::Relaxed);
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         if turns.is_multiple_of(2) {
             *seen = None;
         } else if seen.is_none_or(|(turn, _)| turn != turns) {
@@ -504,10 +505,6 @@ impl Published {
         }
         seen.map_or(Duration::ZERO, |(_, since)| since.elapsed())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn take(flag: &AtomicBool) -> bool {
@@ -547,7 +544,7 @@ impl Publisher {
         let next = Arc::new(last.next(replica, counters));
         let has_grown = !Arc::ptr_eq(&next.version, &last.version);
         let has_committed = !Arc::ptr_eq(next.history().committed(), last.history().committed());
-        *self.0.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        *self.0.state.write() = next;
         self.0.has_grown.fetch_or(has_grown, Ordering::Relaxed);
         self.0.has_committed.fetch_or(has_committed, Ordering::Relaxed);
         last

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
+use crate::locks::Mutex;
 use crate::manager::Handle;
 use crate::mesh::members::Reports;
 use crate::mesh::roster::Roster;
@@ -70,7 +71,7 @@ impl Neighbours {
     /// A stream from a peer begins. `process` is that of the peer.
     pub fn begin(self: &Arc<Self>, process: ProcessId, handle: Handle) -> PeerLink {
         let (wake, woken) = async_channel::bounded(1);
-        let mut links = self.lock();
+        let mut links = self.links.lock();
         let id = links.tree.begin(Some(process));
         links.wakes.insert(id, wake);
         drop(links);
@@ -80,12 +81,12 @@ impl Neighbours {
 
     /// A process begins to read this node, and has sent its clock.
     pub fn is_read_by(&self, process: &ProcessId) {
-        self.lock().change(|tree| tree.is_read_by(process));
+        self.links.lock().change(|tree| tree.is_read_by(process));
     }
 
     /// A process that reads this node has sent an order.
     pub fn mirror(&self, process: &ProcessId, order: LinkOrder) {
-        self.lock().change(|tree| tree.mirror(process, order, Instant::now()));
+        self.links.lock().change(|tree| tree.mirror(process, order, Instant::now()));
     }
 
     /// The indices of the stamps that a process which reads this node is known to have.
@@ -94,15 +95,11 @@ impl Neighbours {
         process: &ProcessId,
         stamps: impl Iterator<Item = (&'a Source, u64)>,
     ) -> Vec<usize> {
-        let links = self.lock();
+        let links = self.links.lock();
         let Some(known) = links.tree.known_of(process) else { return Vec::new() };
         let stamps = stamps.enumerate();
         let known = stamps.filter(|(_, (source, id))| known.has_seen(source, *id));
         known.map(|(at, _)| at).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,12 +120,12 @@ pub struct PeerLink {
 impl PeerLink {
     /// The stream was read to its end, and all that came is settled.
     pub fn reaches_end(&self) {
-        self.neighbours.lock().tree.reaches_end(self.id);
+        self.neighbours.links.lock().tree.reaches_end(self.id);
     }
 
     /// A transaction with this stamp has come. It is not settled yet.
     pub fn receive(&self, (source, id): (&Source, u64)) {
-        let tree = &mut self.neighbours.lock().tree;
+        let tree = &mut self.neighbours.links.lock().tree;
         tree.sent(self.id, source, id);
         tree.receive(self.id, source, id);
     }
@@ -136,7 +133,7 @@ impl PeerLink {
     /// Of the transactions that came, `news` were new and `known` were not. `is_all`: all that came is
     /// settled.
     pub fn settle(&self, news: u64, known: u64, is_all: bool) {
-        self.neighbours.lock().change(|tree| tree.settle(self.id, news, known, is_all));
+        self.neighbours.links.lock().change(|tree| tree.settle(self.id, news, known, is_all));
     }
 
     /// The peer has sent a summary.
@@ -144,7 +141,7 @@ impl PeerLink {
         let (id, state) = (self.id, self.handle.last_state());
         let now = Instant::now();
         let hear = |tree: &mut BroadcastTree| tree.hear(id, summary, state.stamps(), now);
-        let look = self.neighbours.lock().change(hear);
+        let look = self.neighbours.links.lock().change(hear);
         self.look_at(look);
     }
 
@@ -155,7 +152,7 @@ impl PeerLink {
 
     /// The peer has sent a pong.
     pub fn pong(&self, payload: &[u8]) {
-        self.neighbours.lock().tree.pong(self.id, payload);
+        self.neighbours.links.lock().tree.pong(self.id, payload);
     }
 
     /// The next ping for the peer.
@@ -165,11 +162,11 @@ impl PeerLink {
             while self.look.poll(context).is_ready() {
                 let (id, state) = (self.id, self.handle.last_state());
                 let look = |tree: &mut BroadcastTree| tree.look(id, state.stamps(), Instant::now());
-                let look = self.neighbours.lock().change(look);
+                let look = self.neighbours.links.lock().change(look);
                 self.look_at(look);
             }
             if self.has_ping
-                && let Some(ping) = self.neighbours.lock().tree.ping(self.id)
+                && let Some(ping) = self.neighbours.links.lock().tree.ping(self.id)
             {
                 return Poll::Ready(ping);
             }
@@ -191,7 +188,7 @@ impl PeerLink {
 impl Drop for PeerLink {
     fn drop(&mut self) {
         let state = self.handle.last_state();
-        let mut links = self.neighbours.lock();
+        let mut links = self.neighbours.links.lock();
         links.wakes.remove(&self.id);
         links.change(|tree| tree.end(self.id, state.stamps(), Instant::now()));
     }

@@ -2,12 +2,12 @@
 //! downstreams send them on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 
 use crate::fanout::Fanout;
+use crate::locks::Mutex;
 use crate::manager::wall_clock;
 use crate::mesh::members::{GossipReader, Members, Report, Reports, ToldReport};
 use crate::mesh::tree::ProcessId;
@@ -39,14 +39,14 @@ impl Roster {
     /// A peer's process has sent reports.
     pub fn hear(&self, reports: Reports, from: ProcessId) {
         let micros = wall_clock().as_micros();
-        if self.lock().hear(reports, from, micros, Instant::now()) {
+        if self.members.lock().hear(reports, from, micros, Instant::now()) {
             self.stir();
         }
     }
 
     /// Sets the source of this node: see [`Members::begin`].
     pub fn begin(&self, node: Source) {
-        self.lock().begin(node);
+        self.members.lock().begin(node);
     }
 
     /// Keeps a report of this node. Not if others would close its streams for that: the source may be of an
@@ -55,12 +55,12 @@ impl Roster {
         if let Err(error) = report.check() {
             return log::debug!("this node cannot tell others how it is: {error}");
         }
-        self.lock().tell(report, wall_clock().as_micros(), Instant::now());
+        self.members.lock().tell(report, wall_clock().as_micros(), Instant::now());
     }
 
     /// How long after its last report the node makes another one, if nothing happens.
     pub fn interval(&self) -> Duration {
-        self.lock().interval()
+        self.members.lock().interval()
     }
 
     /// Something has happened that must be reported soon.
@@ -77,7 +77,7 @@ impl Roster {
 
     /// The reports of all nodes but this one, in the order of their names.
     pub fn others(&self) -> Vec<ToldReport> {
-        self.lock().others(Instant::now())
+        self.members.lock().others(Instant::now())
     }
 
     /// How many readers want reports.
@@ -87,7 +87,7 @@ impl Roster {
 
     /// Wakes the readers if there are reports that they were not sent.
     pub fn wake(&self) {
-        let version = self.lock().version();
+        let version = self.members.lock().version();
         if self.version.swap(version, Ordering::Relaxed) != version {
             self.readers.wake();
         }
@@ -110,12 +110,8 @@ impl Roster {
     /// The next message for a reader that was sent all up to `version`, if there is one; and the version up
     /// to which it then has all.
     pub fn message(&self, version: u64, reader: &GossipReader<'_>) -> (Option<String>, u64) {
-        let (told, version) = self.lock().since(version, reader, Instant::now());
+        let (told, version) = self.members.lock().since(version, reader, Instant::now());
         let text = (!told.is_empty()).then(|| Note::Members(Reports::new(told)).encode());
         (text, version)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

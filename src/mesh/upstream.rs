@@ -25,7 +25,7 @@ mod trouble;
 mod upstream_status;
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -34,6 +34,7 @@ use smol::future::FutureExt;
 
 use crate::backoff::{Backoff, GOOD};
 use crate::config::Peer;
+use crate::locks::Mutex;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::named::Named;
 use crate::mesh::neighbours::Neighbours;

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ACCEPT_PAUSE;
+use crate::locks::Mutex;
 use crate::stream::is_of_tls;
 
 /// How long no more is logged of one kind.
@@ -68,7 +68,7 @@ struct RateLimit(Mutex<Option<Instant>>);
 
 impl RateLimit {
     fn is_due(&self, now: Instant) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         let is_due = last.is_none_or(|last| now.duration_since(last) >= SILENCE);
         if is_due {
             *last = Some(now);

@@ -1,7 +1,7 @@
 //! Announces to all lazy readers alike what is new at this node.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_channel::Receiver;
 use smol::Timer;
@@ -9,6 +9,7 @@ use smol::future::FutureExt;
 
 use super::frames::frame;
 use crate::fanout::Fanout;
+use crate::locks::Mutex;
 use crate::manager::{Handle, State};
 use crate::mesh::tree::{Announcement, Herald};
 use crate::mesh::websocket::Note;
@@ -32,7 +33,7 @@ struct LastAnnouncement {
 impl Announcements {
     /// Makes an announcement of the current state.
     pub fn announce(&self, handle: &Handle) -> Arc<Announcement> {
-        let mut last = self.lock();
+        let mut last = self.last.lock();
         // The lock is held, so that a later call sees a later state.
         let state = handle.last_state();
         last.announce(&state).clone()
@@ -40,12 +41,12 @@ impl Announcements {
 
     /// The last announcement.
     pub fn last(&self) -> Option<Arc<Announcement>> {
-        self.lock().herald.as_ref().map(|(herald, _)| herald.last().clone())
+        self.last.lock().herald.as_ref().map(|(herald, _)| herald.last().clone())
     }
 
     /// The frame of an announcement, which in most cases is the last one.
     pub fn frame(&self, announcement: &Arc<Announcement>) -> Arc<[u8]> {
-        let mut last = self.lock();
+        let mut last = self.last.lock();
         if let Some((of, frame)) = &last.frame
             && Arc::ptr_eq(of, announcement)
         {
@@ -77,14 +78,10 @@ impl Announcements {
     fn tell(&self, handle: &Handle) -> usize {
         let readers = self.readers.count();
         if readers > 0 {
-            self.lock().announce(&handle.last_state());
+            self.last.lock().announce(&handle.last_state());
             self.readers.wake();
         }
         readers
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LastAnnouncement> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -14,6 +14,7 @@ use super::announcements::Announcements;
 use super::course::SeenByReader;
 use super::frames::LatestFrames;
 use crate::clock::Time;
+use crate::locks::Mutex;
 use crate::manager::{Handle, wall_clock};
 use crate::mesh::neighbours::Neighbours;
 use crate::mesh::websocket::TICK;
@@ -173,7 +174,7 @@ impl Downstreams {
 
     /// The open downstreams, by address.
     pub fn status(&self, handle: &Handle) -> Vec<DownstreamStatus> {
-        let open: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let open: Vec<_> = self.open.lock().iter().filter_map(Weak::upgrade).collect();
         let mut list: Vec<_> = open.iter().map(|progress| progress.shown(handle)).collect();
         list.sort_by(|left, right| left.address.cmp(&right.address));
         list
@@ -181,7 +182,7 @@ impl Downstreams {
 
     /// How many pages and tools read this node.
     pub fn viewers(&self) -> u64 {
-        let open = self.lock();
+        let open = self.open.lock();
         let open = open.iter().filter_map(Weak::upgrade);
         open.filter(|progress| progress.kind == ReaderKind::Viewer).count() as u64
     }
@@ -217,19 +218,15 @@ impl Downstreams {
             since,
             heard: AtomicU64::new(since.as_micros()),
         });
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         open.retain(|progress| progress.strong_count() > 0);
         open.push(Arc::downgrade(&progress));
         progress
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<SendingProgress>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn found_too_large(&self, address: IpAddr) {
         let now = Instant::now();
-        let mut found = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.too_large.lock();
         found.retain(|_, at| now.duration_since(*at) < TOO_LARGE_PAUSE);
         if found.len() < TOO_LARGE_ADDRESSES {
             found.insert(address, now);
@@ -237,7 +234,7 @@ impl Downstreams {
     }
 
     pub(super) fn pause(&self, address: IpAddr) -> Option<Duration> {
-        let found = self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.too_large.lock();
         TOO_LARGE_PAUSE.checked_sub(found.get(&address)?.elapsed())
     }
 }

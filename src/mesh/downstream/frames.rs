@@ -1,7 +1,8 @@
 //! Records in the form in which they are sent, made once for all readers at the end of the journal.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crate::locks::Mutex;
 use crate::manager::Handle;
 use crate::source::Source;
 use crate::transaction::Record;
@@ -71,7 +72,7 @@ impl LatestFrames {
     pub fn frames(&self, handle: &Handle, position: u64) -> Option<Arc<Frames>> {
         let journal = handle.journal();
         let length = journal.length();
-        if let Some(frames) = self.lock().as_ref()
+        if let Some(frames) = self.0.lock().as_ref()
             && (frames.begin, frames.end()) == (position, length)
         {
             return Some(frames.clone());
@@ -80,13 +81,9 @@ impl LatestFrames {
         let frames = Arc::new(Frames::new(position, records));
         // Only at the end of the journal are other readers likely to be at the same position.
         if frames.end() >= length {
-            *self.lock() = Some(frames.clone());
+            *self.0.lock() = Some(frames.clone());
         }
         Some(frames)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Frames>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -18,6 +18,7 @@ use super::upstream_status::UpstreamStatus;
 use super::{Room, Upstream};
 use crate::config::Peer;
 use crate::journal::PeerList;
+use crate::locks::Mutex;
 use crate::manager::Handle;
 use crate::mesh::neighbours::Neighbours;
 use crate::query::Query;
@@ -98,14 +99,14 @@ struct ChangeRequest {
 impl Peers {
     /// The current status of each peer.
     pub fn statuses(&self) -> Vec<UpstreamStatus> {
-        let copy = |status: &Status| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.lock().iter().map(copy).collect()
+        let copy = |status: &Status| status.lock().clone();
+        self.statuses.lock().iter().map(copy).collect()
     }
 
     /// Calls `look` with the status of each peer, without a copy.
     pub fn each(&self, mut look: impl FnMut(&UpstreamStatus)) {
-        self.lock().iter().for_each(|status| {
-            look(&status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.statuses.lock().iter().for_each(|status| {
+            look(&status.lock());
         });
     }
 
@@ -134,13 +135,9 @@ impl Peers {
     }
 
     fn forget(&self, status: &Status) {
-        self.lock().retain(|other| !Arc::ptr_eq(other, status));
-        let divergences = status.lock().unwrap_or_else(PoisonError::into_inner).divergences;
+        self.statuses.lock().retain(|other| !Arc::ptr_eq(other, status));
+        let divergences = status.lock().divergences;
         self.divergences_before.fetch_add(divergences, Ordering::Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Status>> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,7 +244,7 @@ impl Dialers {
 
     fn make(&self, peer: &Peer) -> (Upstream, Status) {
         let (upstream, status) = Upstream::new(peer.clone(), &self.means, self.room.clone());
-        self.peers.lock().push(status.clone());
+        self.peers.statuses.lock().push(status.clone());
         self.means.neighbours.roster.stir();
         (upstream, status)
     }

@@ -1,11 +1,12 @@
 //! What `/peers` shows of an upstream.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Time, VectorClock};
+use crate::locks::Mutex;
 use crate::mesh::named::Named;
 use crate::mesh::roster::Roster;
 
@@ -99,7 +100,7 @@ pub struct Changing<'a> {
 impl<'a> Changing<'a> {
     /// Begins to change a status.
     pub fn begin(status: &'a Mutex<UpstreamStatus>, roster: &'a Roster) -> Self {
-        let status = status.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = status.lock();
         Self { before: status.gist(), status, roster }
     }
 }
