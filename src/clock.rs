@@ -178,8 +178,14 @@ impl VectorClock {
 
 impl FromIterator<(Source, u64)> for VectorClock {
     fn from_iter<I: IntoIterator<Item = (Source, u64)>>(entries: I) -> Self {
-        // Of several entries of one source the last one counts.
-        let entries: BTreeMap<Source, u64> = entries.into_iter().collect();
+        // Of several entries of one source the last one counts. The vector makes one map of all iterators.
+        let entries: Vec<(Source, u64)> = entries.into_iter().collect();
+        BTreeMap::from_iter(entries).into()
+    }
+}
+
+impl From<BTreeMap<Source, u64>> for VectorClock {
+    fn from(entries: BTreeMap<Source, u64>) -> Self {
         let (sources, next): (Vec<_>, _) = entries.into_iter().unzip();
         Self { sources: Arc::new(sources), next }
     }
@@ -193,7 +199,7 @@ impl Serialize for VectorClock {
 
 impl<'de> Deserialize<'de> for VectorClock {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        BTreeMap::deserialize(deserializer).map(Self::from_iter)
+        BTreeMap::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -209,7 +209,7 @@ impl Members {
     ) -> (Vec<ToldReport>, u64) {
         let mut members: Vec<_> =
             self.members.values().filter(|member| member.version > version).collect();
-        members.sort_by_key(|member| member.version);
+        members.sort_unstable_by_key(|member| member.version);
         let read = if version == 0 { Vec::new() } else { self.read_by(reader) };
         let (mut told, mut bytes) = (Vec::new(), 0);
         for member in members {

@@ -1,5 +1,6 @@
 //! A transaction with its places in history and journal.
 
+use crate::commit::Chain;
 use crate::source::Source;
 use crate::transaction::{Name, Place, by, name};
 
@@ -17,6 +18,11 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// Sorts transactions into the order of the history. Those of one place stay in the order that they have.
+    pub fn sort(placed: &mut [Self], chain: &Chain) {
+        placed.sort_by(|left, right| chain.order(&left.place).cmp(&chain.order(&right.place)));
+    }
+
     /// The source and the Id by which its author calls it.
     pub fn name(&self) -> (&Source, u64) {
         name(&self.place, self.named.as_deref())

@@ -5,7 +5,7 @@
 //! stamped anew, by a new life, with the old names and times, and commits are dropped: they come again, behind what
 //! they cover.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 
 use super::base::Base;
@@ -183,7 +183,7 @@ impl Rebase {
     /// stamps.
     pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
         let Self { base, holes, mut kept, unstamped, .. } = self;
-        let held: BTreeSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();
+        let held: HashSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();
         // Commits of a chain that lost are void.
         let others = holes.iter().filter(|(source, _)| source.epoch().is_none());
         let lost = others.filter_map(|(source, old)| {

@@ -290,8 +290,7 @@ impl Replica {
         past: &dyn Past,
     ) -> io::Result<()> {
         let mut ordered = std::mem::take(&mut turn.ordered);
-        let chain = self.history.chain();
-        ordered.sort_by(|left, right| chain.order(&left.place).cmp(&chain.order(&right.place)));
+        Placed::sort(&mut ordered, self.history.chain());
         self.put_in(ordered, turn.journal_length, turn.now, past)?;
         self.note_made_anew(resume);
         Ok(())

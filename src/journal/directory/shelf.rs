@@ -97,7 +97,7 @@ pub fn numbered_paths(directory: &Path, begin: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.path()).filter(|path| number_of(path, begin).is_some()).collect();
-    paths.sort_by_key(|path| number_of(path, begin));
+    paths.sort_unstable_by_key(|path| number_of(path, begin));
     paths
 }
 

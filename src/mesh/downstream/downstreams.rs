@@ -176,7 +176,7 @@ impl Downstreams {
     pub fn status(&self, handle: &Handle) -> Vec<DownstreamStatus> {
         let open: Vec<_> = self.open.lock().iter().filter_map(Weak::upgrade).collect();
         let mut list: Vec<_> = open.iter().map(|progress| progress.shown(handle)).collect();
-        list.sort_by(|left, right| left.address.cmp(&right.address));
+        list.sort_unstable_by(|left, right| left.address.cmp(&right.address));
         list
     }
 

@@ -31,7 +31,8 @@ pub fn since(vclock: &VectorClock, commits: Option<&Source>) -> String {
         return whole;
     }
     let mut entries: Vec<_> = vclock.iter().collect();
-    entries.sort_by_key(|(source, next)| (Some(*source) != commits, Reverse(*next)));
+    entries
+        .sort_unstable_by_key(|(source, next)| (Some(*source) != commits, Reverse(*next), *source));
     let mut bytes = 0;
     let most = entries.into_iter().take_while(|(source, next)| {
         let entry = std::iter::once(((*source).clone(), *next)).collect();

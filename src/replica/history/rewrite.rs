@@ -37,14 +37,12 @@ impl History {
         now: Time,
         past: &dyn Past,
     ) -> io::Result<Insertion> {
-        late.sort_by(|left, right| {
-            self.chain.order(&left.place).cmp(&self.chain.order(&right.place))
-        });
+        Placed::sort(&mut late, &self.chain);
         let Some(first) = late.first().map(|placed| placed.place.clone()) else {
             return Ok(Insertion::default());
         };
         let mut added: Vec<Place> = late.iter().map(|placed| placed.place.clone()).collect();
-        added.sort();
+        added.sort_unstable();
         let Replayed { changes, repetitions } = if self.is_past(&first) || self.is_committed(&first)
         {
             let floor = self.floor_before(&first, past)?;

@@ -61,7 +61,7 @@ pub struct Skips {
 impl Skips {
     /// The skipped and the repeated ones by their positions in the journal, and the reasons of the latest skipped ones.
     pub fn new(skipped: Bits, repeated: Bits, mut reasons: Vec<PlacedSkip>) -> Self {
-        reasons.sort_by(|(left, _), (right, _)| left.cmp(right));
+        reasons.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         Self { skipped, repeated, reasons: reasons.into_iter().collect() }
     }
 
