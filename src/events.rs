@@ -36,6 +36,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
+use crate::blocking::unblock;
 use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
@@ -269,7 +270,7 @@ impl EventStream {
         let was_there = reader.is_there == Some(true);
         let change =
             move || PartChange::of(&operations(&patches), &part, edition.root(), was_there);
-        if is_light { change() } else { smol::unblock(change).await }
+        if is_light { change() } else { unblock(change).await }
     }
 
     /// Sends the part as a whole, or that it is not there, unless the reader knows that.

@@ -28,6 +28,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::blocking::unblock;
 use crate::clock::{Time, VectorClock};
 use crate::histogram::Histogram;
 use crate::source::Source;
@@ -141,7 +142,7 @@ impl Journal {
             let error = io::Error::other("a batch was given up while it was written");
             return Err(AppendError::Broken(error));
         };
-        let (file, result) = smol::unblock(move || {
+        let (file, result) = unblock(move || {
             let result = work(&mut file);
             (file, result)
         })
@@ -215,7 +216,7 @@ impl JournalReader {
                 Some(records) => Ok(records),
                 None => {
                     let file = file.clone();
-                    smol::unblock(move || file.read(position, most, bytes)).await
+                    unblock(move || file.read(position, most, bytes)).await
                 }
             },
         }

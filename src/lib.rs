@@ -39,6 +39,7 @@
 //! Around it:
 //!
 //! - [`backoff`]: how long to wait between two attempts.
+//! - [`blocking`]: work that holds up its thread.
 //! - [`shutdown`]: how the parts learn that the node stops.
 //! - [`fanout`]: tells many that something happened. [`locks`]: locks that go on after a panic.
 //! - [`drops`]: frees large values on a thread of its own. [`histogram`]: how long something takes.
@@ -85,6 +86,7 @@
 #![allow(rustdoc::private_intra_doc_links)]
 
 mod backoff;
+mod blocking;
 mod client;
 mod clock;
 mod commit;

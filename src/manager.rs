@@ -36,6 +36,7 @@ use smol::Timer;
 use smol::future::FutureExt;
 use smol::lock::Mutex;
 
+use crate::blocking::unblock;
 use crate::clock::Time;
 use crate::drops;
 use crate::journal::{AppendError, DirectoryError, Journal};
@@ -479,7 +480,7 @@ impl Manager {
         }
         let empty = Replica::new(self.replica.life().clone(), Bounds::default());
         let mut replica = std::mem::replace(&mut self.replica, empty);
-        let (replica, result) = smol::unblock(move || {
+        let (replica, result) = unblock(move || {
             let result = work(&mut replica, &past);
             (replica, result)
         })

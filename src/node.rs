@@ -12,6 +12,7 @@ use async_channel::Receiver;
 use smol::future::FutureExt;
 use smol::{Executor, Timer};
 
+use crate::blocking::unblock;
 use crate::config::{Config, Origins, Peer, host_and_port};
 use crate::events::EventStreams;
 use crate::http::{Gzips, InFlight, Limits};
@@ -84,12 +85,11 @@ impl Node {
     /// If it cannot listen on the address, or cannot use the data directory.
     pub async fn bind(config: Config, random: u64) -> Result<Self, StartError> {
         let files = config.tls.clone();
-        let security =
-            smol::unblock(move || Security::load(&files)).await.map_err(StartError::Tls)?;
+        let security = unblock(move || Security::load(&files)).await.map_err(StartError::Tls)?;
         let tokens = match config.token_file.clone() {
             None => Tokens::one(config.token.as_deref()),
             Some(file) => {
-                smol::unblock(move || {
+                unblock(move || {
                     Tokens::in_file(&file).map_err(|error| StartError::Tokens(file, error))
                 })
                 .await?
@@ -106,13 +106,13 @@ impl Node {
             }
             Some(data) => {
                 let data = data.clone();
-                smol::unblock(move || Manager::open(&data, &name, random))
+                unblock(move || Manager::open(&data, &name, random))
                     .await
                     .map_err(StartError::Data)?
             }
         };
         let added = match config.data.clone() {
-            Some(data) => smol::unblock(move || upstream::kept(&PeerList::of(&data))).await,
+            Some(data) => unblock(move || upstream::kept(&PeerList::of(&data))).await,
             None => Vec::new(),
         };
         let mut own: Vec<_> = listeners.addresses().iter().map(SocketAddr::to_string).collect();

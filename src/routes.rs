@@ -34,6 +34,7 @@ use async_channel::Receiver;
 use serde::Serialize;
 use smol::future::FutureExt;
 
+use crate::blocking::unblock;
 use crate::clock::VectorClock;
 use crate::events::EventStreams;
 use crate::histogram::Histogram;
@@ -297,7 +298,7 @@ impl Routes {
     async fn metrics(&self) -> Response {
         // Counting all open files, of which each connection is one, may take long. Others need not wait for
         // that.
-        let process = smol::unblock(metrics::process_text).await;
+        let process = unblock(metrics::process_text).await;
         let state = self.handle.state();
         let position = state.journal_length();
         let readings = metrics::MetricsReadings {

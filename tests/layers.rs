@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drops", &[]),
     ("histogram", &[]),
     ("fanout", &["locks"]),
+    ("blocking", &[]),
     ("shutdown", &[]),
     ("progress", &[]),
     ("backoff", &[]),
@@ -35,10 +36,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tokens", &["locks"]),
     ("duration_text", &[]),
     ("config", &["source", "duration_text", "log_format"]),
-    ("journal", &["source", "clock", "transaction", "histogram", "locks"]),
+    ("journal", &["blocking", "source", "clock", "transaction", "histogram", "locks"]),
     (
         "manager",
         &[
+            "blocking",
             "source",
             "clock",
             "transaction",
@@ -54,13 +56,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "progress",
         ],
     ),
-    ("query", &["source", "clock", "transaction", "patch", "replica", "journal", "manager"]),
-    ("stream", &["config"]),
+    (
+        "query",
+        &["blocking", "source", "clock", "transaction", "patch", "replica", "journal", "manager"],
+    ),
+    ("stream", &["blocking", "config"]),
     ("remote", &["config", "http::ReadBuffer", "stream"]),
-    ("events", &["document", "patch", "manager", "fanout", "http", "locks", "shutdown", "stream"]),
+    (
+        "events",
+        &[
+            "blocking", "document", "patch", "manager", "fanout", "http", "locks", "shutdown",
+            "stream",
+        ],
+    ),
     (
         "mesh",
         &[
+            "blocking",
             "source",
             "clock",
             "transaction",
@@ -92,6 +104,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "routes",
         &[
+            "blocking",
             "source",
             "clock",
             "transaction",
@@ -119,6 +132,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "maintenance",
         // It reads what a running node has as a new peer does.
         &[
+            "blocking",
             "source",
             "clock",
             "transaction",
@@ -133,6 +147,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "client",
         &[
+            "blocking",
             "source",
             "clock::MAX_SAFE_INTEGER",
             "transaction::MAX_PAYLOAD_BYTES",
@@ -152,7 +167,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "embed",
         &["config", "document", "locks", "manager", "node", "patch", "shutdown", "transaction"],
     ),
-    ("program", &["client", "config", "foreign", "log_format", "maintenance", "node", "tokens"]),
+    (
+        "program",
+        &["blocking", "client", "config", "foreign", "log_format", "maintenance", "node", "tokens"],
+    ),
     ("internals", &["*"]),
 ];
 

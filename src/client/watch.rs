@@ -15,6 +15,7 @@ use super::failure::CommandResult;
 use super::nodes::Nodes;
 use super::printing::{Printed, formatted, print};
 use crate::backoff::Backoff;
+use crate::blocking::unblock;
 use crate::config::PrintForm;
 use crate::patch::{Document, parse};
 use crate::remote::{NodeRequest, RemoteNode};
@@ -30,7 +31,7 @@ pub async fn watch(
     tell: &mut dyn FnMut(&str),
 ) -> CommandResult {
     let unread = async {
-        smol::unblock(hang_up).await;
+        unblock(hang_up).await;
         Ok(())
     };
     watch_on(nodes, pointer, form, tell).or(unread).await

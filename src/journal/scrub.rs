@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use smol::Timer;
 
 use super::reader::{Checked, FileReader};
+use crate::blocking::unblock;
 
 /// About how many bytes are read at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -73,7 +74,7 @@ pub async fn watch(reader: FileReader) {
     let mut pass = Pass::new(true, false);
     loop {
         let (from, reading, begin) = (pass.next, reader.clone(), Instant::now());
-        let checked = smol::unblock(move || reading.check(from, PIECE_BYTES)).await;
+        let checked = unblock(move || reading.check(from, PIECE_BYTES)).await;
         let rest = pass.rest(checked.bytes, reader.bytes(), begin.elapsed());
         let is_mended;
         (pass, is_mended) = pass.after(&checked, reader.damage().is_some());
@@ -89,7 +90,7 @@ pub async fn watch(reader: FileReader) {
             Timer::at(until.min(now + TICK)).await;
             let looking = reader.clone();
             // This logs and notes what it finds.
-            smol::unblock(move || looking.check_place(looking.end()).ok()).await;
+            unblock(move || looking.check_place(looking.end()).ok()).await;
         }
     }
 }

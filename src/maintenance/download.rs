@@ -10,6 +10,7 @@ use async_tungstenite::tungstenite::{Error, Message};
 use smol::Timer;
 use smol::future::FutureExt;
 
+use crate::blocking::unblock;
 use crate::config::{Remote, authority};
 use crate::journal::StoredBase;
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
@@ -54,7 +55,7 @@ impl Download {
         match stream.hear().await? {
             Received::Base(arrived) => {
                 // To read a large document takes a while.
-                let base = smol::unblock(|| arrived.read()).await.map_err(|why| stream.bad(why))?;
+                let base = unblock(|| arrived.read()).await.map_err(|why| stream.bad(why))?;
                 // The new journal begins right after the base, so its position is 0.
                 let (summary, document) = (base.summary(), base.document.root().to_text());
                 Ok((stream, Some(StoredBase { position: 0, summary, document })))

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use smol::lock::Mutex;
 
 use super::heavy::Heavy;
+use crate::blocking::unblock;
 use crate::document::{Digest, Hash, TextPieces, Value};
 
 /// The text of a value of at most this weight is made and hashed on the spot, which takes about a tenth of a
@@ -166,7 +167,7 @@ impl<S: AsRef<Version>> Representer<S> {
                 if version.representation().is_none() {
                     let value = Value::clone(&version.value);
                     let make = move || Representation::kept_up_to(KEPT_WEIGHT, value);
-                    version.representation.set(Arc::new(smol::unblock(make).await)).ok();
+                    version.representation.set(Arc::new(unblock(make).await)).ok();
                 }
                 now
             }
@@ -184,7 +185,7 @@ impl<S: AsRef<Version>> Representer<S> {
             return Representation::of(part);
         }
         let _alone = self.last.lock().await;
-        smol::unblock(move || Representation::of(part)).await
+        unblock(move || Representation::of(part)).await
     }
 }
 

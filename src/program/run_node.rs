@@ -7,6 +7,7 @@ use smol::Executor;
 use smol::stream::StreamExt;
 
 use super::console::{fail, print_as_log};
+use crate::blocking::unblock;
 use crate::config::Config;
 use crate::node::Node;
 use crate::tokens::Tokens;
@@ -78,7 +79,7 @@ async fn read_tokens(mut hangups: Signals, tokens: Tokens) {
             continue;
         };
         let tokens = tokens.clone();
-        match smol::unblock(move || tokens.read_again()).await {
+        match unblock(move || tokens.read_again()).await {
             Ok(count) => log::info!("SIGHUP: there are {count} tokens in {file}"),
             Err(error) => log::error!(
                 "SIGHUP: {file}: {error}; the tokens that were read before are those that count"

@@ -15,6 +15,7 @@ use smol::future::FutureExt;
 use smol::lock::Semaphore;
 
 use super::Untold;
+use crate::blocking::unblock;
 
 /// How many replays there are at once; others wait. Each holds a document, so this bounds their memory.
 const REPLAYS: usize = 2;
@@ -63,7 +64,7 @@ impl Permits {
             let work = prepared.await?;
             // It is closed when nobody waits for the result any more.
             let (_wanted, unwanted) = async_channel::bounded(1);
-            let done = smol::unblock(move || {
+            let done = unblock(move || {
                 let _permit = permit;
                 let throttle = Throttle { unwanted, begun: Cell::new(Instant::now()) };
                 let done = work(&throttle);

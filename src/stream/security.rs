@@ -23,6 +23,7 @@ use super::dial::{DialError, connect};
 pub use super::tls::is_of_tls;
 use super::tls::{Tls, date};
 use super::{Refused, Stream};
+use crate::blocking::unblock;
 use crate::config::{TlsFiles, host_and_port};
 
 /// How long a refused client may go on sending, so that it can read why.
@@ -168,7 +169,7 @@ impl Security {
             return Ok(config.clone());
         }
         let (own, authorities) = (self.0.own.clone(), self.0.authorities.clone());
-        let config = smol::unblock(move || client_config(own, authorities)).await?;
+        let config = unblock(move || client_config(own, authorities)).await?;
         Ok(self.0.client.get_or_init(|| config).clone())
     }
 }

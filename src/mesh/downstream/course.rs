@@ -3,6 +3,7 @@
 
 use std::io;
 
+use crate::blocking::unblock;
 use crate::clock::{Time, VectorClock};
 use crate::commit::Committed;
 use crate::manager::Handle;
@@ -111,7 +112,7 @@ impl Course {
                 let Some(base) = base else { return Ok(None) };
                 let seen = SeenByReader::of(&base.committed);
                 // Measuring a large document takes a while.
-                let notes = smol::unblock(move || Notes::new(base)).await;
+                let notes = unblock(move || Notes::new(base)).await;
                 (Box::new(notes.map(|note| note.encode())), seen)
             }
             // The journal's document, and no later one: a plain node that is connected again passes over it,
@@ -120,7 +121,7 @@ impl Course {
                 let index = state.begin().index;
                 let Some(basis) = state.basis(index) else { return Ok(None) };
                 let past = handle.past().clone();
-                let document = smol::unblock(move || basis.document(index, &past)).await?;
+                let document = unblock(move || basis.document(index, &past)).await?;
                 // The journal may have been folded again meanwhile.
                 if handle.state().folded().commit != folded.commit {
                     return Ok(None);

@@ -16,6 +16,7 @@ use smol::{Executor, Task, Timer};
 use super::membership::{Membership, UnfitPeer};
 use super::upstream_status::UpstreamStatus;
 use super::{Room, Upstream};
+use crate::blocking::unblock;
 use crate::config::Peer;
 use crate::journal::PeerList;
 use crate::locks::Mutex;
@@ -262,7 +263,7 @@ impl Dialers {
         {
             let list = list.clone();
             let peers = changed.added().iter().map(Peer::to_string).collect();
-            let written = smol::unblock(move || {
+            let written = unblock(move || {
                 let path = list.path();
                 list.write(peers)
                     .map_err(|error| format!("cannot write {}: {error}", path.display()))

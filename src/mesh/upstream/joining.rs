@@ -10,6 +10,7 @@ use std::time::Instant;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::ReceivingEnd;
+use crate::blocking::unblock;
 use crate::manager::{BaseOutcome, Handle};
 use crate::mesh::websocket::transfer::{Arrived, Assembler};
 use crate::mesh::websocket::{Note, SILENCE_LIMIT};
@@ -96,8 +97,7 @@ impl Joining {
         Some(Box::pin(async move {
             let _place = place;
             // Reading a large document takes a while.
-            let base =
-                smol::unblock(move || arrived.read()).await.map_err(ReceivingEnd::BadBase)?;
+            let base = unblock(move || arrived.read()).await.map_err(ReceivingEnd::BadBase)?;
             Ok(handle.take_base(base, peer).await?)
         }))
     }
