@@ -21,6 +21,7 @@ mod lives;
 mod log_limit;
 mod proposal;
 pub mod recovery;
+mod reply;
 mod representation;
 mod shares;
 mod state;
@@ -31,7 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use smol::Timer;
 use smol::future::FutureExt;
 use smol::lock::Mutex;
@@ -55,6 +56,7 @@ use keeper::Keeper;
 use late_arrivals::LateArrivals;
 use log_limit::LogLimit;
 use recovery::Recovered;
+use reply::Reply;
 use shares::Shares;
 use state::Publisher;
 
@@ -88,8 +90,8 @@ enum TurnCause {
     Moment,
 }
 
-/// Transactions that were submitted together, and the channel for their outcomes.
-type Submission = (Vec<Transaction>, Sender<Vec<Submitted>>);
+/// Transactions that were submitted together, and the way back for their outcomes.
+type Submission = (Vec<Transaction>, Reply<Vec<Submitted>>);
 
 /// The task's own state.
 pub struct Manager {
@@ -224,7 +226,7 @@ impl Manager {
     }
 
     /// Waits for a reason to have a turn; none if all handles are dropped. Late arrivals that still wait are then
-    /// dropped with their reply channels, so their senders learn that the node stops.
+    /// dropped with their replies, so their senders learn that the node stops.
     async fn wake(&mut self) -> Option<TurnCause> {
         let message = async { self.inbox.recv().await.ok().map(TurnCause::Message) };
         let looks = self.committer.as_ref().and_then(Committer::looks);
@@ -272,7 +274,7 @@ impl Manager {
                     }
                 }
                 ManagerMessage::Promote { reply } => {
-                    reply.try_send(self.promote()).ok();
+                    reply.send(self.promote());
                 }
                 ManagerMessage::TakeBase { base, peer, reply } => {
                     taken = Some((base, peer, reply));
@@ -298,7 +300,7 @@ impl Manager {
             self.batching.appended(answers.len(), waiting, took, Instant::now());
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // If the sender has gone, its transactions stay.
-                reply.try_send(answer).ok();
+                reply.send(answer);
             }
             self.publisher.wake();
         }
@@ -309,7 +311,7 @@ impl Manager {
         if let Some((base, peer, reply)) = taken {
             self.batching.disturbed();
             let taken = self.take_base(*base, &peer).await?;
-            reply.try_send(taken).ok();
+            reply.send(taken);
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Creates the transactions of users. This node names them, or the client that sends them does.
 
-use async_channel::Sender;
-
+use super::reply::Reply;
 use super::{Handle, ManagerMessage, Outcome, Stopped, Submitted};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::source::FIRST_ID;
@@ -63,13 +62,13 @@ impl Handle {
     /// new life.
     pub(super) async fn with_next_name<T>(
         &self,
-        message: impl Fn(Name, Sender<T>) -> ManagerMessage,
+        message: impl Fn(Name, Reply<T>) -> ManagerMessage,
         taken: impl Fn(&T) -> Option<u64>,
     ) -> Result<T, Stopped> {
         let mut free: Option<Name> = None;
         let mut tries = 1;
         loop {
-            let (reply, answer) = async_channel::bounded(1);
+            let (reply, pending) = Reply::new();
             let name = {
                 let mut next = self.next.lock().await;
                 let source = self.source();
@@ -86,7 +85,7 @@ impl Handle {
                 self.send(message(name.clone(), reply)).await?;
                 name
             };
-            let outcome = answer.recv().await.map_err(|_| Stopped)?;
+            let outcome = pending.await?;
             match taken(&outcome) {
                 Some(id) if tries < TRIES => free = Some(Name { id, ..name }),
                 _ => return Ok(outcome),

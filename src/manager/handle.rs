@@ -11,6 +11,7 @@ use super::committer::Promotion;
 use super::healing::BaseOutcome;
 use super::journal_past::JournalPast;
 use super::proposal;
+use super::reply::Reply;
 use super::representation::Representation;
 use super::shares::{Lag, Shares};
 use super::state::{Published, Reading, State};
@@ -71,12 +72,12 @@ pub struct Counters {
     pub sources: u64,
 }
 
-/// A message to the manager. A question carries the channel for its answer.
+/// A message to the manager. A question carries the way back for its answer.
 pub(super) enum ManagerMessage {
-    Submit { transactions: Vec<Transaction>, reply: Sender<Vec<Submitted>> },
+    Submit { transactions: Vec<Transaction>, reply: Reply<Vec<Submitted>> },
     Propose(proposal::Proposed),
-    Promote { reply: Sender<Promotion> },
-    TakeBase { base: Box<Base>, peer: String, reply: Sender<BaseOutcome> },
+    Promote { reply: Reply<Promotion> },
+    TakeBase { base: Box<Base>, peer: String, reply: Reply<BaseOutcome> },
 }
 
 /// How long things take.
@@ -227,11 +228,11 @@ impl Handle {
 
     pub(super) async fn ask<T>(
         &self,
-        message: impl FnOnce(Sender<T>) -> ManagerMessage,
+        message: impl FnOnce(Reply<T>) -> ManagerMessage,
     ) -> Result<T, Stopped> {
-        let (reply, answer) = async_channel::bounded(1);
+        let (reply, pending) = Reply::new();
         self.send(message(reply)).await?;
-        answer.recv().await.map_err(|_| Stopped)
+        pending.await
     }
 
     pub(super) async fn send(&self, message: ManagerMessage) -> Result<(), Stopped> {

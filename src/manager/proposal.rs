@@ -7,8 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use async_channel::Sender;
-
+use super::reply::Reply;
 use super::representation::{Representation, is_light};
 use super::{ClientName, Handle, Manager, ManagerMessage, Outcome, Stopped, Submitted};
 use crate::document::{Hash, Value};
@@ -63,7 +62,7 @@ pub(super) struct Proposed {
     /// The name of the transaction.
     name: Name,
     /// None if the part has changed since it was hashed.
-    reply: Sender<Option<Decision>>,
+    reply: Reply<Option<Decision>>,
 }
 
 impl Handle {
@@ -116,7 +115,7 @@ impl Manager {
         let Proposed { proposal, part, name, reply } = proposed;
         let decision = self.decision(&proposal, part.as_deref(), name).await?;
         // If the sender has gone, its transaction stays.
-        reply.try_send(decision).ok();
+        reply.send(decision);
         Ok(())
     }
 
