@@ -136,6 +136,11 @@ impl Handle {
         self.published.generation()
     }
 
+    /// The number of the last change of the document in the last state. It does not count as read: each write asks.
+    pub fn change(&self) -> u64 {
+        self.published.change()
+    }
+
     /// The reader of the journal.
     pub fn journal(&self) -> &JournalReader {
         &self.past.journal

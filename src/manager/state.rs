@@ -429,6 +429,11 @@ impl Published {
         self.state.read().generation()
     }
 
+    /// The number of the [last change](State::change) in the last state. This does not count as reading it either.
+    pub fn change(&self) -> u64 {
+        self.state.read().change()
+    }
+
     /// The last state. This does not count as reading it either.
     pub fn last(&self) -> Arc<State> {
         self.state.read().clone()

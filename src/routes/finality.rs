@@ -27,11 +27,14 @@ pub struct Finality {
 }
 
 impl Finality {
-    /// How long this request waits; none if it does not wait.
+    /// How long this request waits; none if it does not wait. `state` is called only if it does.
     ///
     /// # Errors
     /// 400 if the parameters are malformed, and 409 if no primary is known.
-    pub fn of(request: &Request, state: &State) -> Result<Option<Self>, Response> {
+    pub fn of(
+        request: &Request,
+        state: impl FnOnce() -> Arc<State>,
+    ) -> Result<Option<Self>, Response> {
         let timeout = request.query_parameter("timeout")?;
         match request.query_parameter("wait")?.as_deref() {
             Some("committed") => {}
@@ -48,7 +51,7 @@ impl Finality {
             None => WAIT,
             Some(text) => duration("timeout", &text)?,
         };
-        check_if_waits(state, "nothing was changed")?;
+        check_if_waits(&state(), "nothing was changed")?;
         Ok(Some(Self { begun: Instant::now(), longest: longest.min(LONGEST_WAIT) }))
     }
 

@@ -40,7 +40,7 @@ pub async fn write<'a>(
     }
     let preconditions = Preconditions::of(request);
     let client = client_name::of(request, || handle.source())?;
-    let finality = Finality::of(request, &handle.state())?;
+    let finality = Finality::of(request, || handle.last_state())?;
     let is_merge = request.media_type().eq_ignore_ascii_case(MERGE_PATCH);
     let content = if is_merge {
         Content::Merge(merge_patch(text)?)
@@ -70,8 +70,7 @@ fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> A
                 response.headers.push(("Preference-Applied", "return=minimal".into()));
                 response.body = "".into();
             }
-            let change = routes.handle.state().change();
-            response.with_header(CHANGE, routes.events.id(change))
+            response.with_header(CHANGE, routes.events.id(routes.handle.change()))
         }
         _ => response,
     };
