@@ -6,6 +6,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use super::HttpError;
+use super::request_line::split_at_first;
 
 /// The version of a request. A later 1.x is read as 1.1 (RFC 9110, 2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +147,7 @@ impl Request {
     /// The media type of the body, without parameters; empty if there is none.
     pub fn media_type(&self) -> &str {
         let value = self.header("Content-Type").unwrap_or_default();
-        trim_white_space(value.split(';').next().unwrap_or_default())
+        trim_white_space(split_at_first(value, b';').map_or(value, |(media_type, _)| media_type))
     }
 
     /// The elements of a header such as Accept, each with its weight from 0, not acceptable, to 1. Other

@@ -45,6 +45,9 @@ impl Form {
 
     /// This form, as far as the answer can have it.
     fn fit(self, response: &Response) -> Self {
+        if self == Self::default() {
+            return self;
+        }
         let content_type = response.header("Content-Type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default();
         let is_json = matches!(media_type, "application/json" | "application/problem+json");

@@ -151,8 +151,9 @@ impl Route {
             if !route.path.ends_with('}') {
                 return (path == route.path).then_some((route, ""));
             }
-            let (begin, _) = route.path.split_once("/{")?;
-            let rest = path.strip_prefix(begin).filter(|rest| rest.starts_with('/'))?;
+            let begin = route.path.bytes().position(|byte| byte == b'{')?;
+            let rest = path.strip_prefix(&route.path[..begin - 1]);
+            let rest = rest.filter(|rest| rest.starts_with('/'))?;
             Some((route, rest))
         })
     }
@@ -241,6 +242,9 @@ impl Parameters {
     /// Refuses unknown and repeated parameters.
     pub fn check(self, request: &Request) -> Result<(), Response> {
         let Self::Only(known) = self else { return Ok(()) };
+        if request.query().is_none() {
+            return Ok(());
+        }
         let mut seen: Vec<Cow<'_, str>> = Vec::new();
         for name in request.query_names() {
             let name = name?;

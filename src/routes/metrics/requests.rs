@@ -28,8 +28,8 @@ impl RequestKind {
 
     fn of(routed: Routed<'_>, query: Option<&str>) -> Self {
         let has = |name: &str| {
-            let mut parameters = query.unwrap_or_default().split('&');
-            parameters.any(|parameter| parameter.split('=').next() == Some(name))
+            let named = |parameter: &str| parameter.split('=').next() == Some(name);
+            query.is_some_and(|query| query.split('&').any(named))
         };
         let Some(action) = routed.action() else { return Self::Other };
         match action {
