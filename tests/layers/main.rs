@@ -1,6 +1,5 @@
 //! Which module may use which. The core knows no I/O; the parts around it meet in the manager's handle.
 
-#[path = "layers/paths.rs"]
 mod paths;
 
 use std::fs;

@@ -1,7 +1,6 @@
 //! Links in README, CHANGELOG and docs/ lead somewhere: to a file that is there, and to a heading that it has. A
 //! link that shows a name of the code, such as [`name`](../src/file.rs), leads to a file with that name in it.
 
-#[path = "documents/log_lines.rs"]
 mod log_lines;
 
 use std::fs;
