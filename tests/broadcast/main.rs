@@ -8,9 +8,13 @@
 //! `PATCHMESH_SEEDS=1000` runs so many seeds; if one fails, it is printed. The table of `docs/speed.md` is made by
 //! `cargo test --release --test broadcast -- --ignored --nocapture`.
 
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "../harness/setting.rs"]
+mod setting;
 mod shapes;
 mod world;
 
+use setting::seeds;
 use shapes::Pairs;
 use world::{Spread, World};
 
@@ -27,11 +31,6 @@ fn writes(world: &mut World, writers: usize, count: u64, gap: u64) -> u64 {
         world.write(node, number * gap);
     }
     count * gap
-}
-
-fn seeds() -> std::ops::RangeInclusive<u64> {
-    let seeds = std::env::var("PATCHMESH_SEEDS").ok();
-    1..=seeds.map_or(SEEDS, |text| text.parse().expect("PATCHMESH_SEEDS is a number"))
 }
 
 fn shape(nodes: usize, random: &mut fastrand::Rng) -> Pairs {
@@ -88,7 +87,7 @@ impl Fault {
 
 #[test]
 fn everything_gets_everywhere_whatever_freezes_and_breaks() {
-    for seed in seeds() {
+    for seed in seeds(SEEDS) {
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let nodes = random.usize(3..24);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::client;
 use crate::cluster::Cluster;
 use crate::fold::Fold;
-use crate::harness::{percent_encoded, wait_for};
+use crate::harness::{Seed, percent_encoded, setting, wait_for};
 use crate::writer::{Told, Writer};
 
 /// How long a storm lasts if the environment does not say.
@@ -21,22 +21,6 @@ const WRITERS_A_NODE: usize = 2;
 
 /// How many transactions are asked after one by one.
 const SAMPLES: usize = 20;
-
-fn environment(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
-}
-
-/// Prints the seed if a test fails.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("PATCHMESH_SEED={}", self.0);
-        }
-    }
-}
 
 #[test]
 fn a_triangle_comes_out_of_a_storm_equal() {
@@ -49,8 +33,8 @@ fn a_line_comes_out_of_a_storm_equal() {
 }
 
 fn storm(pairs: &[(usize, usize)]) {
-    let seed = Seed(environment("PATCHMESH_SEED").unwrap_or_else(|| fastrand::u64(..)));
-    let mut random = Rng::with_seed(seed.0);
+    let seed = Seed::choose();
+    let mut random = seed.random();
     let kinds = random.choice(["ddm", "dmd", "mdd"]).unwrap();
     let mut cluster = Cluster::start(kinds, pairs);
     let writers: Vec<Writer> = cluster
@@ -60,7 +44,7 @@ fn storm(pairs: &[(usize, usize)]) {
         .map(|address| Writer::start(address, random.u64(..)))
         .collect();
     let begin = Instant::now();
-    let duration = Duration::from_secs(environment("PATCHMESH_CHAOS_SECONDS").unwrap_or(SECONDS));
+    let duration = Duration::from_secs(setting("PATCHMESH_CHAOS_SECONDS").unwrap_or(SECONDS));
     let mut deeds = Vec::new();
     while begin.elapsed() < duration {
         thread::sleep(Duration::from_millis(random.u64(..120)));

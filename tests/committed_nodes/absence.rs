@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::harness::{Scratch, wait_for};
+use crate::harness::{Scratch, Seed, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{
     Member, check_metrics, settle, tentative_and_begin, wait_until_final, wait_until_folded,
 };
-use crate::seed::Seed;
 
 /// A primary and two other nodes; the last one reaches them, and is reached, by links. It has the list of marks.
 fn mesh(scratch: &Scratch, primary: &str) -> ([Member; 3], Vec<Link>) {

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Node, Relay, Scratch, node, wait_for};
+use crate::harness::{Node, Relay, Scratch, Seed, node, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Writer};
 use crate::mesh::{Member, settle, tentative_and_begin, wait_until_folded};
-use crate::seed::Seed;
 
 /// A primary on its own, with these other arguments.
 fn primary(scratch: &Scratch, arguments: &str) -> Member {

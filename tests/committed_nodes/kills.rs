@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::harness::{Scratch, wait_for};
+use crate::harness::{Scratch, Seed, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{
     Member, all_to_all, check_metrics, settle, tentative_and_begin, wait_until_folded,
 };
-use crate::seed::Seed;
 
 /// How long nodes are killed before and after one loses its directory.
 const PHASE: Duration = Duration::from_millis(4500);

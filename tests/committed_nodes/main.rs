@@ -23,5 +23,4 @@ mod marks;
 mod mesh;
 mod plain;
 mod promotion;
-mod seed;
 mod storm;

@@ -7,13 +7,12 @@ use rustix::process::Signal;
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::harness::{Node, PlainNode, Scratch, binary, run, wait_for};
+use crate::harness::{Node, PlainNode, Scratch, Seed, binary, run, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{
     Member, all_to_all, check_metrics, settle, tentative_and_begin, wait_until_folded,
 };
-use crate::seed::Seed;
 
 /// Nodes with these arguments that all dial each other and have the list of marks.
 fn mesh<const N: usize>(scratch: &Scratch, arguments: [&str; N]) -> [Member; N] {

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use crate::harness::{Scratch, wait_for};
+use crate::harness::{Scratch, Seed, setting, wait_for};
 use crate::link::Link;
 use crate::marks::{self, Told, Writer};
 use crate::mesh::{Member, check_metrics, settle, tentative_and_begin};
-use crate::seed::Seed;
 
 /// How long a storm lasts if the environment does not say.
 const SECONDS: u64 = 10;
@@ -48,8 +47,7 @@ fn harm(members: &mut [Member], links: &[Link], random: &mut Rng) {
 fn a_mesh_that_folds_comes_out_of_a_storm_equal() {
     let seed = Seed::choose();
     let mut random = seed.random();
-    let seconds = std::env::var("PATCHMESH_STORM_SECONDS").ok();
-    let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().unwrap());
+    let seconds = setting("PATCHMESH_STORM_SECONDS").unwrap_or(SECONDS);
     let scratch = Scratch::new();
     let mut members = ["a", "b", "c", "d"].map(|name| Member::new(&scratch, name));
     members = members.map(|member| member.argument("--keep 1s"));

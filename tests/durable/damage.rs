@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use patchmesh::internals::journal::{Header, SegmentBegin, push_batch};
 
 use crate::client;
-use crate::harness::{PlainNode, Port, Scratch, wait_for};
+use crate::harness::{PlainNode, Port, Scratch, seeds, wait_for};
 use crate::ledger::{next_mark, patch};
 use crate::process::{Process, run};
 
@@ -548,12 +548,7 @@ fn whatever_is_damaged_nothing_that_can_be_read_is_lost() {
         let second = [&header.line(), end].concat();
         [("journal", begin.to_vec()), ("journal-0000000000000273", second)]
     };
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("PATCHMESH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PATCHMESH_SEEDS").unwrap_or(10),
-    };
-    for seed in seeds {
+    for seed in seeds(10) {
         let mut random = fastrand::Rng::with_seed(seed);
         let one = [("journal", good.clone())];
         let mut files = if seed.is_multiple_of(2) { one.to_vec() } else { in_two.to_vec() };

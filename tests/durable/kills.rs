@@ -9,37 +9,14 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::client;
-use crate::harness::{PATIENCE, Port, Scratch};
+use crate::harness::{PATIENCE, Port, Scratch, Seed, setting};
 use crate::ledger::{Ledger, next_mark, patch, write_to_the_end};
 use crate::process::Process;
 
 const WRITERS: usize = 16;
 
 /// How often nodes are killed if the environment does not say.
-const KILLS: usize = 30;
-
-/// The number in an environment variable.
-fn environment<T: std::str::FromStr>(name: &str) -> Option<T> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
-}
-
-/// Prints the seed if a test fails.
-struct Seed(u64);
-
-impl Seed {
-    fn choose() -> Self {
-        Self(environment("PATCHMESH_SEED").unwrap_or_else(|| fastrand::u64(..)))
-    }
-}
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("PATCHMESH_SEED={}", self.0);
-        }
-    }
-}
+const KILLS: u64 = 30;
 
 /// Has 16 writers write to a node, and ends it by `end` when about `count` are acknowledged.
 fn write_until(
@@ -78,7 +55,7 @@ fn check_sent(node: SocketAddr, peer: SocketAddr) {
 #[test]
 fn what_was_acknowledged_outlives_kill_9_at_any_instant() {
     let seed = Seed::choose();
-    let mut random = Rng::with_seed(seed.0);
+    let mut random = seed.random();
     let scratch = Scratch::new();
     let ports = [Port::reserve(), Port::reserve()];
     let [here, there] = [ports[0].address, ports[1].address];
@@ -89,7 +66,7 @@ fn what_was_acknowledged_outlives_kill_9_at_any_instant() {
     let mut peer = start(there, &peer_data, here);
     let mut ledger = Ledger::default();
     let mut sources = Vec::new();
-    for _ in 0..environment("PATCHMESH_KILLS").unwrap_or(KILLS) {
+    for _ in 0..setting("PATCHMESH_KILLS").unwrap_or(KILLS) {
         // While it starts and reads the journal back, too. When it can be hurt is not known, so
         // this is any instant.
         let (arguments, data) = (there.to_string(), node_data.to_str().unwrap());

@@ -8,8 +8,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fastrand::Rng;
@@ -20,6 +18,9 @@ use patchmesh::internals::journal::{
 };
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
+
+use crate::setting::{first_failing, seeds};
+use crate::story::Story;
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 3000;
@@ -490,7 +491,7 @@ struct Run<'a> {
     truth: Truth,
     tally: &'a Tally,
     /// What happened, to understand a failure by.
-    story: Vec<String>,
+    story: Story,
     /// How many bytes a line had beside its object, when it was last seen.
     seal_bytes: usize,
     /// How much room there is if there is room. If it is less than the journal reserves, a seed
@@ -514,7 +515,7 @@ impl<'a> Run<'a> {
         let random = Rng::with_seed(!seed);
         let most_room = if seed.is_multiple_of(3) { usize::MAX } else { 64_000 };
         disk.lock().room = most_room;
-        Self { random, disk, truth, tally, story: Vec::new(), seal_bytes: 19, most_room }
+        Self { random, disk, truth, tally, story: Story::new(seed), seal_bytes: 19, most_room }
     }
 
     fn tell(&mut self, what: impl Into<String>) {
@@ -818,41 +819,12 @@ fn record(id: u64, bytes: usize) -> Record {
     Record::new(place, &payload)
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("PATCHMESH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PATCHMESH_SEEDS").unwrap_or(SEEDS),
-    }
-}
-
 #[test]
 fn a_crash_loses_nothing_acknowledged_and_brings_back_nothing_refused() {
     let tally = Tally::default();
-    let seeds = seeds();
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let mut run = Run::new(seed, &tally);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.all())) {
-                next.store(seeds.end, Ordering::Relaxed);
-                for line in &run.story {
-                    eprintln!("    {line}");
-                }
-                eprintln!("this was PATCHMESH_SEED={seed}");
-                resume_unwind(panic);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(work);
-        }
-    });
+    let seeds = seeds(SEEDS);
+    let failed = first_failing(&seeds, |seed| Run::new(seed, &tally).all());
+    assert_eq!(failed, None, "seed");
     let tally = tally.0.into_inner().expect("no holder panics");
     println!("{tally:#?}");
     if seeds.end - seeds.start < 1000 {

@@ -18,6 +18,7 @@ use patchmesh::internals::journal::{
 use patchmesh::internals::manager::Manager;
 use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 
+use crate::setting::setting;
 use crate::temporary::TemporaryDirectory;
 
 const SECTOR: usize = 512;
@@ -718,8 +719,7 @@ fn no_line_is_passed_over_unchecked() {
         .collect();
     let line_at = |at: usize| *starts.iter().rfind(|start| **start <= at).expect("there is one");
     let mut random = fastrand::Rng::with_seed(11);
-    let seeds = std::env::var("PATCHMESH_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    for _ in 0..seeds.unwrap_or(1500) {
+    for _ in 0..setting("PATCHMESH_SEEDS").unwrap_or(1500) {
         let mut bytes = good.clone();
         let first_wrong = match random.u8(..5) {
             // A line feed, such as one that becomes a vertical tab.

@@ -11,6 +11,10 @@ mod damage;
 mod directory;
 mod recovery;
 mod segments;
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "../harness/setting.rs"]
+mod setting;
+mod story;
 mod tampering;
 #[path = "../harness/temporary.rs"]
 mod temporary;

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
@@ -21,6 +21,8 @@ use patchmesh::internals::patch::{Document, parse};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Transaction};
 
+use crate::setting::{first_failing, seeds};
+use crate::story::Story;
 use crate::temporary::TemporaryDirectory;
 use crate::thread_log::logged;
 
@@ -139,7 +141,7 @@ struct Run {
     made: [u64; 4],
     /// How many instants have passed.
     now: u64,
-    story: Vec<String>,
+    story: Story,
     /// How many starts were from a checkpoint.
     with_checkpoint: usize,
 }
@@ -152,7 +154,7 @@ impl Run {
             transactions: BTreeMap::new(),
             made: [0; 4],
             now: 5000,
-            story: Vec::new(),
+            story: Story::new(seed),
             with_checkpoint: 0,
         }
     }
@@ -306,29 +308,17 @@ impl Run {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match number("PATCHMESH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PATCHMESH_SEEDS").unwrap_or(SEEDS),
-    }
-}
-
 #[test]
 fn a_node_that_starts_again_is_what_it_was() {
-    let mut with_checkpoint = 0;
-    let seeds = seeds();
-    for seed in seeds.clone() {
+    let with_checkpoint = AtomicUsize::new(0);
+    let seeds = seeds(SEEDS);
+    let failed = first_failing(&seeds, |seed| {
         let mut run = Run::new(seed);
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run.all())) {
-            for line in &run.story {
-                eprintln!("    {line}");
-            }
-            eprintln!("this was PATCHMESH_SEED={seed}");
-            resume_unwind(panic);
-        }
-        with_checkpoint += run.with_checkpoint;
-    }
+        run.all();
+        with_checkpoint.fetch_add(run.with_checkpoint, Ordering::Relaxed);
+    });
+    assert_eq!(failed, None, "seed");
+    let with_checkpoint = with_checkpoint.into_inner();
     println!("{with_checkpoint} starts from a checkpoint");
     assert!(with_checkpoint > 0 || seeds.end - seeds.start < SEEDS);
 }

@@ -14,6 +14,8 @@ use patchmesh::internals::journal::DirectoryError;
 use patchmesh::internals::manager::{Handle, Manager, Outcome, Submitted};
 use patchmesh::internals::transaction::Transaction;
 
+use crate::setting::{first_failing, seeds};
+use crate::story::Story;
 use crate::temporary::TemporaryDirectory;
 
 const SEEDS: u64 = 30;
@@ -128,15 +130,14 @@ struct Run {
     /// What was acknowledged, in this order.
     acknowledged: Vec<Transaction>,
     next_late: u64,
-    story: Vec<String>,
+    story: Story,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let thread = std::thread::current().id();
-        let directory = TemporaryDirectory::new(&format!("tampering-{seed}-{thread:?}"));
+        let directory = TemporaryDirectory::new("tampering");
         let random = Rng::with_seed(seed);
-        Self { directory, random, acknowledged: Vec::new(), next_late: 1, story: Vec::new() }
+        Self { directory, random, acknowledged: Vec::new(), next_late: 1, story: Story::new(seed) }
     }
 
     fn submit(&mut self, node: &Node, transactions: Vec<Transaction>) {
@@ -247,19 +248,7 @@ impl Run {
 }
 
 fn run(part: fn(&mut Run)) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("PATCHMESH_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("PATCHMESH_SEEDS").unwrap_or(SEEDS),
-    };
-    for seed in seeds {
-        let mut run = Run::new(seed);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part(&mut run)));
-        if let Err(panic) = done {
-            eprintln!("this was PATCHMESH_SEED={seed}: {:#?}", run.story);
-            std::panic::resume_unwind(panic);
-        }
-    }
+    assert_eq!(first_failing(&seeds(SEEDS), |seed| part(&mut Run::new(seed))), None, "seed");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Node, Port, node, wait_for};
+use crate::harness::{Client, Node, Port, node, setting, wait_for};
 use crate::primaries::{Data, waits};
 
 /// How often each client tries to count, and how many clients there are.
@@ -32,8 +32,7 @@ fn wait_until_final(node: &Node, transaction: &Value) -> Value {
 
 #[test]
 fn clients_of_three_nodes_count_by_compare_and_set() {
-    let rounds = std::env::var("PATCHMESH_ROUNDS").ok();
-    let rounds = rounds.map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
+    let rounds = setting("PATCHMESH_ROUNDS").unwrap_or(ROUNDS);
     let ports = [Port::reserve(), Port::reserve(), Port::reserve()];
     let [a, b, c] = &ports;
     let data = Data::new();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::harness::{Node, PlainNode, Watch, frame, frame_head, node};
+use crate::harness::{Node, PlainNode, Watch, frame, frame_head, node, setting};
 
 /// What is sent on one connection, unless it is closed before.
 const MOST_FRAMES: usize = 3000;
@@ -21,10 +21,6 @@ const MOST_SENT: usize = 4 << 20;
 
 /// How much memory a node may take while this goes on, a message of the largest kind included.
 const MOST_BYTES: u64 = 64 << 20;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("the variable is a number"))
-}
 
 /// Says how to see it again when a test fails.
 struct Seed(u64);

@@ -14,15 +14,13 @@ use patchmesh::internals::patch::Document;
 
 use crate::check::check;
 use crate::random::{Choices, Random};
+use crate::setting::setting;
 
 const PATCHES: u64 = 200_000;
 const PATCHES_A_HISTORY: u64 = 50;
 
 #[test]
 fn random_patches_do_what_the_rfc_says_and_can_be_taken_back() {
-    let setting = |name: &str| {
-        std::env::var(name).ok().map(|text| text.parse::<u64>().expect("the variable is a number"))
-    };
     let patches = setting("PATCHMESH_PATCHES").unwrap_or(PATCHES);
     let seed = setting("PATCHMESH_SEED").unwrap_or(1);
     let seeds = seed..seed + patches.div_ceil(PATCHES_A_HISTORY);

@@ -7,3 +7,6 @@ mod limits;
 mod naive;
 mod random;
 mod rfc;
+#[allow(dead_code, reason = "each test target needs a part of it")]
+#[path = "../harness/setting.rs"]
+mod setting;
