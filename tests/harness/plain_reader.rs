@@ -1,4 +1,4 @@
-//! What the assignment says that a node is, in the memory of a test.
+//! A node that speaks only the first version of the protocol, in the memory of a test.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

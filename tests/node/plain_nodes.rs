@@ -1,4 +1,4 @@
-//! Peers that speak the assignment's protocol and no more, as nodes in other languages do.
+//! Peers that speak only the first version of the protocol, as small programs in other languages do.
 
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::harness::{Node, Stream, pair, wait_until_equal};
 
-/// The patches of the assignment's text.
-const ASSIGNMENT: [&str; 3] = [
+/// Patches that build on each other.
+const PATCHES: [&str; 3] = [
     r#"[{"op":"add","path":"/list","value":[]}]"#,
     r#"[{"op":"add","path":"/list/-","value":"A"}]"#,
     r#"[{"op":"replace","path":"/list/0","value":"B"}]"#,
 ];
 
-/// Both show the assignment's outcome after transactions of these nodes.
+/// Both show the outcome of these patches after transactions of these nodes.
 fn check_outcome(nodes: [&Node; 2], writes: [u64; 2]) {
     wait_until_equal(&nodes);
     let clock: BTreeMap<String, u64> = nodes
@@ -34,7 +34,7 @@ fn check_outcome(nodes: [&Node; 2], writes: [u64; 2]) {
 #[test]
 fn what_is_posted_on_the_first_is_on_both() {
     let (first, second) = pair();
-    for patch in ASSIGNMENT {
+    for patch in PATCHES {
         first.post_patch(patch);
     }
     check_outcome([&first, &second], [3, 0]);
@@ -43,7 +43,7 @@ fn what_is_posted_on_the_first_is_on_both() {
 #[test]
 fn what_is_posted_on_the_second_is_on_both() {
     let (first, second) = pair();
-    for patch in ASSIGNMENT {
+    for patch in PATCHES {
         second.post_patch(patch);
     }
     check_outcome([&first, &second], [0, 3]);
@@ -54,19 +54,19 @@ fn each_builds_on_what_the_other_wrote() {
     let (first, second) = pair();
     // A stream tells when the other one's transaction is there.
     let (mut at_first, mut at_second) = (first.stream(), second.stream());
-    let posted = first.post_patch(ASSIGNMENT[0]);
+    let posted = first.post_patch(PATCHES[0]);
     assert_eq!(at_second.next(), posted);
     at_first.next();
-    let posted = second.post_patch(ASSIGNMENT[1]);
+    let posted = second.post_patch(PATCHES[1]);
     assert_eq!(at_first.next(), posted);
-    first.post_patch(ASSIGNMENT[2]);
+    first.post_patch(PATCHES[2]);
     check_outcome([&first, &second], [2, 1]);
 }
 
 #[test]
 fn replace_and_post_do_the_same() {
     let (first, second) = pair();
-    for (path, patch) in ["/replace", "/post", "/replace"].into_iter().zip(ASSIGNMENT) {
+    for (path, patch) in ["/replace", "/post", "/replace"].into_iter().zip(PATCHES) {
         let answer = first.request("POST", path, patch);
         assert_eq!(answer.status, 200);
         let transaction = answer.json();
@@ -79,7 +79,7 @@ fn replace_and_post_do_the_same() {
 #[test]
 fn ids_count_from_1_and_times_grow() {
     let (first, _second) = pair();
-    let posted: Vec<_> = ASSIGNMENT.iter().map(|patch| first.post_patch(patch)).collect();
+    let posted: Vec<_> = PATCHES.iter().map(|patch| first.post_patch(patch)).collect();
     let ids: Vec<_> = posted.iter().map(|transaction| transaction["Id"].as_u64()).collect();
     assert_eq!(ids, [Some(1), Some(2), Some(3)]);
     let times: Vec<_> =
@@ -90,7 +90,7 @@ fn ids_count_from_1_and_times_grow() {
 #[test]
 fn a_refused_patch_leaves_no_trace_on_either() {
     let (first, second) = pair();
-    for patch in ASSIGNMENT {
+    for patch in PATCHES {
         first.post_patch(patch);
     }
     wait_until_equal(&[&first, &second]);
@@ -110,7 +110,7 @@ fn a_refused_patch_leaves_no_trace_on_either() {
     assert_eq!((first.vclock(), first.journal()), (clock, journal));
     // What comes after it comes alone: nothing was sent in between.
     let mut at_second = Stream::open(&second, "/ws");
-    for patch in ASSIGNMENT {
+    for patch in PATCHES {
         assert_eq!(at_second.next()["Payload"], patch);
     }
     let posted = first.post_patch(r#"[{"op":"test","path":"/list/0","value":"B"}]"#);
