@@ -3,7 +3,6 @@
 //! read by others while it is written.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,100 +12,18 @@ use patchmesh::internals::journal::{
     Directory, DirectoryError, FileJournal, FileReader, Header, Marks, Segments, read_checkpoint,
     read_through,
 };
-use patchmesh::internals::manager::{Handle, Manager, Outcome};
+use patchmesh::internals::manager::Manager;
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
 
+use crate::node::{Node, State};
 use crate::temporary::TemporaryDirectory;
-use crate::thread_log::logged;
 
 /// How many transactions make a node keep a checkpoint when it stops.
 const WORTHWHILE: u64 = 1000;
 
 /// Every so many positions a checkpoint can have a node read on from.
 const STRIDE: u64 = 256;
-
-/// A node without its sockets.
-struct Node {
-    handle: Handle,
-    manager: smol::Task<std::io::Result<()>>,
-    /// What was logged when it was opened.
-    log: Vec<String>,
-}
-
-/// What a node shows to others.
-#[derive(PartialEq)]
-struct State {
-    length: u64,
-    vclock: String,
-    document: String,
-    hash: String,
-    skipped: Vec<String>,
-}
-
-/// In short: the hash is that of the document.
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { length, vclock, hash, skipped, .. } = self;
-        write!(f, "{length} transactions, {vclock}, {} skipped, {hash}", skipped.len())
-    }
-}
-
-impl Node {
-    fn start(path: &Path) -> Self {
-        let (opened, log) = logged(|| Manager::open(path, "node", 5));
-        let (manager, handle) = opened.expect("the directory is good");
-        Self { handle, manager: smol::spawn(manager.run()), log }
-    }
-
-    fn stop(self) {
-        drop(self.handle);
-        smol::block_on(self.manager).expect("the journal can be closed");
-    }
-
-    /// Ends as kill does: no checkpoint is kept, nothing is given back.
-    fn kill(self) {
-        smol::block_on(self.manager.cancel());
-    }
-
-    /// From which position on the journal was read.
-    fn read_from(&self) -> u64 {
-        let from = self
-            .log
-            .iter()
-            .find_map(|line| line.split_once("read from ")?.1.strip_suffix(" on")?.parse().ok());
-        from.unwrap_or_else(|| panic!("{:?}", self.log))
-    }
-
-    fn warnings(&self) -> Vec<&String> {
-        self.log.iter().filter(|line| line.starts_with("WARN")).collect()
-    }
-
-    fn submit(&self, transactions: Vec<Transaction>) {
-        let outcomes = smol::block_on(self.handle.submit(transactions)).expect("it runs");
-        for outcome in outcomes {
-            assert!(matches!(outcome, Ok(Outcome::Accepted(_))), "{outcome:?}");
-        }
-    }
-
-    fn state(&self) -> State {
-        smol::block_on(async {
-            let handle = &self.handle;
-            let state = handle.state();
-            let skipped = state.skipped(Some(0), usize::MAX).skipped;
-            State {
-                length: handle.journal().length(),
-                vclock: serde_json::to_string(&**state.vclock()).expect("a clock has a text"),
-                document: state.document().root().to_string(),
-                hash: handle.state_hash().await.expect("small").to_string(),
-                skipped: skipped
-                    .iter()
-                    .map(|(place, skip)| format!("{place:?} {:?}", skip.error))
-                    .collect(),
-            }
-        })
-    }
-}
 
 const BEGIN: u64 = 1_700_000_000_000_000;
 
@@ -331,7 +248,7 @@ fn a_checkpoint_of_another_journal_is_left_out() {
     let (temporary, state) = with_two_checkpoints("own-checkpoint");
     let other = TemporaryDirectory::new("other-checkpoint");
     let (manager, handle) = Manager::open(&other.0, "other", 9).expect("the directory is good");
-    let node = Node { handle, manager: smol::spawn(manager.run()), log: Vec::new() };
+    let node = Node::run(manager, handle);
     node.submit((1..=WORTHWHILE * 3).map(|id| transaction("other~2", id, id)).collect());
     node.stop();
     for path in checkpoints(&temporary.0) {

@@ -9,6 +9,7 @@
 mod crash;
 mod damage;
 mod directory;
+mod node;
 mod recovery;
 mod segments;
 #[allow(dead_code, reason = "each test target needs a part of it")]

@@ -6,9 +6,7 @@
 //! in the order of their places. `PATCHMESH_SEEDS=1000` runs as many seeds, `PATCHMESH_SEED=7` that one.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,15 +14,15 @@ use fastrand::Rng;
 use patchmesh::internals::clock::{Time, VectorClock};
 use patchmesh::internals::journal::Directory;
 use patchmesh::internals::maintenance::verify;
-use patchmesh::internals::manager::{Handle, Manager, Outcome};
+use patchmesh::internals::manager::Outcome;
 use patchmesh::internals::patch::{Document, parse};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Transaction};
 
+use crate::node::{Node, State};
 use crate::setting::{first_failing, seeds};
 use crate::story::Story;
 use crate::temporary::TemporaryDirectory;
-use crate::thread_log::logged;
 
 /// How many seeds are run unless the environment says otherwise.
 const SEEDS: u64 = 8;
@@ -40,26 +38,6 @@ const SPACING: usize = 1 << 16;
 
 /// When the first transaction of the peers was made.
 const BEGIN: u64 = 1_700_000_000_000_000;
-
-/// What a node shows to others.
-#[derive(PartialEq)]
-struct State {
-    length: u64,
-    vclock: VectorClock,
-    document: String,
-    hash: String,
-    /// Which are skipped, and why.
-    skipped: BTreeMap<Place, String>,
-}
-
-/// In short: the hash is that of the document.
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { length, vclock, hash, skipped, .. } = self;
-        let vclock = serde_json::to_string(vclock).expect("a clock has a text");
-        write!(f, "{length} transactions, {vclock}, {} skipped, {hash}", skipped.len())
-    }
-}
 
 /// What a node should be that has these transactions.
 fn expected(transactions: &BTreeMap<Place, Box<str>>) -> State {
@@ -78,57 +56,6 @@ fn expected(transactions: &BTreeMap<Place, Box<str>>) -> State {
         document: root.to_string(),
         hash: root.digest().hash().to_string(),
         skipped,
-    }
-}
-
-/// A node without its sockets.
-struct Node {
-    handle: Handle,
-    manager: smol::Task<std::io::Result<()>>,
-    /// What was logged when it was opened.
-    log: Vec<String>,
-}
-
-impl Node {
-    fn start(path: &Path) -> Self {
-        let (opened, log) = logged(|| Manager::open(path, "node", 5));
-        let (manager, handle) = opened.expect("the directory is good");
-        Self { handle, manager: smol::spawn(manager.run()), log }
-    }
-
-    /// Whether it was started from a checkpoint.
-    fn had_checkpoint(&self) -> bool {
-        !self.log.iter().any(|line| line.contains("read from 0 on"))
-    }
-
-    fn stop(self) {
-        drop(self.handle);
-        smol::block_on(self.manager).expect("the journal can be closed");
-    }
-
-    /// Ends as kill does: no checkpoint is kept, nothing is given back.
-    fn kill(self) {
-        smol::block_on(self.manager.cancel());
-    }
-
-    fn state(&self) -> State {
-        smol::block_on(async {
-            let handle = &self.handle;
-            let state = handle.represented().await;
-            let hash = state.representation().expect("it is represented").hash();
-            let skipped = state.skipped(Some(0), usize::MAX).skipped;
-            assert_eq!(state.counters().skipped, skipped.len() as u64, "all are listed");
-            State {
-                length: handle.journal().length(),
-                vclock: (**state.vclock()).clone(),
-                document: state.document().root().to_string(),
-                hash: hash.to_string(),
-                skipped: skipped
-                    .into_iter()
-                    .map(|(place, skip)| (place, skip.error.to_string()))
-                    .collect(),
-            }
-        })
     }
 }
 
@@ -163,7 +90,7 @@ impl Run {
         for start in 0..STARTS {
             let node = Node::start(&self.directory.0);
             self.story.push(format!("start {start}: {:?}", node.log));
-            self.with_checkpoint += usize::from(node.had_checkpoint());
+            self.with_checkpoint += usize::from(node.read_from() > 0);
             self.check(&node, "after a start");
             if start > 0 {
                 self.create(&node);
@@ -383,7 +310,7 @@ fn a_node_with_a_long_journal_starts_again_as_what_it_was() {
     node.stop();
 
     let node = Node::start(&run.directory.0);
-    assert!(node.had_checkpoint(), "{:?}", node.log);
+    assert!(node.read_from() > 0, "{:?}", node.log);
     run.check(&node, "after a start from a checkpoint");
     run.take(&node, vec![late(4, 65_500), late(5, 1)]);
     run.check(&node, "after late ones");

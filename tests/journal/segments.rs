@@ -17,6 +17,7 @@ use patchmesh::internals::manager::{Handle, Manager};
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record};
 
+use crate::node::Node;
 use crate::temporary::TemporaryDirectory;
 
 fn source() -> Source {
@@ -92,17 +93,11 @@ fn segment(position: u64) -> String {
     if position == 0 { "journal".into() } else { format!("journal-{position:016}") }
 }
 
-/// A node without its sockets.
-fn start(path: &Path) -> (Handle, smol::Task<std::io::Result<()>>) {
-    let (manager, handle) = Manager::open(path, "node", 5).expect("the directory is good");
-    (handle, smol::spawn(manager.run()))
-}
-
-fn stop((handle, manager): (Handle, smol::Task<std::io::Result<()>>)) -> (u64, String) {
-    let length = handle.journal().length();
-    let text = handle.state().document().root().to_string();
-    drop(handle);
-    smol::block_on(manager).expect("the journal can be closed");
+/// Stops a node; the length of its journal, and its document.
+fn stop(node: Node) -> (u64, String) {
+    let length = node.handle.journal().length();
+    let text = node.handle.state().document().root().to_string();
+    node.stop();
     (length, text)
 }
 
@@ -128,9 +123,9 @@ fn a_directory_of_one_file_goes_on_in_others() {
         push_batch(&mut text, [&*record(batch - 1, 100_000).line].into_iter(), batch);
     }
     fs::write(temporary.join("journal"), &text).expect("it can be written");
-    let node = start(&temporary.0);
+    let node = Node::start(&temporary.0);
     assert_eq!(names(&temporary.0), ["journal".to_owned()].into());
-    submit(&node.0, 100..300);
+    submit(&node.handle, 100..300);
     let state = stop(node);
     assert_eq!(state.0, 300);
     let files = names(&temporary.0).into_iter().filter(|name| name.starts_with("journal"));
@@ -140,8 +135,8 @@ fn a_directory_of_one_file_goes_on_in_others() {
     assert!(first.starts_with(br#"{"patchmesh":"journal","version":3,"source":"node~1"}"#));
     assert_eq!(first.len(), text.len(), "it is what it was, but for its version");
     // It is the same after a start.
-    let node = start(&temporary.0);
-    assert_eq!(node.0.source(), source());
+    let node = Node::start(&temporary.0);
+    assert_eq!(node.handle.source(), source());
     assert_eq!(stop(node), state);
     let (report, failure) = verify(&temporary.0);
     assert_eq!(failure, None);
@@ -157,7 +152,7 @@ fn a_directory_of_one_file_goes_on_in_others() {
     assert!(copied.starts_with(br#"{"patchmesh":"journal","version":2,"source":"node~1"}"#));
     let restored = temporary.join("restored");
     maintenance::restore(&backup, &restored, None, 7).expect("it is good");
-    assert_eq!(stop(start(&restored)), state);
+    assert_eq!(stop(Node::start(&restored)), state);
 }
 
 #[test]
