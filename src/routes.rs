@@ -38,7 +38,7 @@ use crate::blocking::unblock;
 use crate::clock::VectorClock;
 use crate::events::EventStreams;
 use crate::histogram::Histogram;
-use crate::http::{Body, Full, Gzips, InFlight, Request, Response};
+use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstream, Downstreams};
 use crate::mesh::gossip::Gossip;
@@ -338,6 +338,14 @@ fn is_vital(request: &Request, routed: Routed<'_>) -> bool {
 
 fn bad_request(detail: impl Into<String>) -> Response {
     Response::problem(400, detail)
+}
+
+/// The answer for what is folded into a document; `begins` is the first that is kept.
+fn gone(detail: String, begins: u64) -> Response {
+    Problem::new(410, detail)
+        .with_kind("/problems/folded", "It is not kept any more")
+        .with_member("begins", begins)
+        .into()
 }
 
 /// A query parameter that is a number; none if it is absent.

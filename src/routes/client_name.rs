@@ -3,8 +3,8 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::bad_request;
 use super::get::untold;
+use super::{bad_request, gone};
 use crate::clock::MAX_SAFE_INTEGER;
 use crate::http::{Problem, Request, Response};
 use crate::manager::{ClientName, Standing};
@@ -106,10 +106,7 @@ fn folded(Name { source, id }: &Name, begins: u64) -> Response {
         "transaction {id} of {source} was accepted long ago, and is final; whether it is applied is not kept \
          any more; nothing was changed"
     );
-    Problem::new(410, detail)
-        .with_kind("/problems/folded", "It is not kept any more")
-        .with_member("begins", begins)
-        .into()
+    gone(detail, begins)
 }
 
 #[cfg(test)]

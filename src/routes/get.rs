@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smol::future::FutureExt;
 
 use super::waiting::{LENGTH, View, Wait};
-use super::{Routes, bad_request, finality, number, preconditions};
+use super::{Routes, bad_request, finality, gone, number, preconditions};
 use crate::events::body_of;
 use crate::http::{Problem, Request, Response};
 use crate::manager::{Reading, Representation};
@@ -140,10 +140,7 @@ pub fn untold(error: Untold) -> Response {
             let detail = format!(
                 "this is final and old, and a document stands for it: what is kept begins at {begins}"
             );
-            Problem::new(410, detail)
-                .with_kind("/problems/folded", "It is not kept any more")
-                .with_member("begins", begins)
-                .into()
+            gone(detail, begins)
         }
         Untold::TooLong => {
             let detail = "this is far back, and takes too long while others ask for the past too; \
