@@ -64,14 +64,18 @@ impl<'a> Replay<'a> {
     /// The same for late arrivals, which are all the new ones, in their order. It ends at a checkpoint if they make no
     /// difference any more there.
     pub fn run_for(mut self, floor: &Floor, late: &[Placed]) -> io::Result<(History, Replayed)> {
-        let Some(added) = self.old.new_names(late) else { return self.run(floor) };
+        // While a journal is read again at the start, a saved floor may count transactions that are not read yet.
+        let is_all_read = floor.index >= self.old.made_from;
+        let Some(added) = self.old.new_names(late).filter(|_| is_all_read) else {
+            return self.run(floor);
+        };
+        let (begin, mut next) = (floor.index, floor.index);
         let mut floor = floor.clone();
-        let mut next = 0;
         for checkpoint in self.old.checkpoints_behind(late) {
             let Some(end) = checkpoint.end.as_ref().filter(|_| checkpoint.index >= next) else {
                 continue;
             };
-            next = floor.index + GROWTH * (checkpoint.index - floor.index);
+            next = begin + GROWTH * (checkpoint.index - begin);
             let suffix = Suffix::collect_up_to(self.past, &self.old.chain, &floor, end)?;
             let later = self.old.length() - checkpoint.index;
             self.put_all(suffix, later, checkpoint.position)?;
@@ -315,5 +319,43 @@ mod tests {
             read += past.read.get() as u64;
         }
         assert!(3 * read < 2 * behind, "{read} of {behind} are replayed");
+    }
+
+    /// At a start a saved floor counts transactions that are read only later. A replay from before it lacks them, and
+    /// they are put in when they are read.
+    #[test]
+    fn nothing_is_joined_on_that_counts_what_is_not_read_yet() {
+        let now = Time::from_micros(1 << 40).expect("it is small");
+        let bounds = Bounds {
+            recent_transactions: 0,
+            checkpoints: 1,
+            checkpoint_spacing: 1,
+            ..Bounds::TIGHT
+        };
+        let journal: Vec<Transaction> = [100, 120, 60, 50]
+            .map(|time| Transaction {
+                time: Time::from_micros(time),
+                ..Transaction::fresh(
+                    "a".parse().unwrap(),
+                    time,
+                    r#"[{"op":"add","path":"","value":{}}]"#,
+                )
+            })
+            .into();
+        let mut counted = Counted::default();
+        assert!(counted.names.insert(&"a".parse().unwrap(), 50));
+        let floor = Floor { end: journal[3].place(), index: 1, counted, ..Floor::default() };
+        let mut history = History::resume(bounds, floor, Default::default());
+        for (position, expected) in [2, 3, 3, 4].into_iter().enumerate() {
+            let (read, new) = (&journal[..=position], position as u64);
+            if position < 3 || !history.names().contains(&"a".parse().unwrap(), 50) {
+                history
+                    .insert(vec![placed(&journal[position], new)], new, now, &read)
+                    .expect("it can be read");
+            }
+            history.checkpoint_where_due(new + 1);
+            assert_eq!(history.length(), expected, "{position}");
+        }
+        assert_is(&history, &journal, now);
     }
 }
