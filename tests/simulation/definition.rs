@@ -25,13 +25,16 @@ pub const EMPTY: Version = 0;
 /// All ordered transactions of a simulation and all documents that they lead to.
 pub struct Book {
     entries: Vec<Entry>,
-    numbers: HashMap<(Place, Name, usize), Number>,
+    numbers: HashMap<Content, Number>,
     patches: Vec<Result<Patch, Rc<PatchError>>>,
     payloads: HashMap<Box<str>, usize>,
     documents: Vec<(Document, String)>,
     versions: HashMap<String, Version>,
     applications: HashMap<(Version, usize), Result<Version, Rc<PatchError>>>,
 }
+
+/// All by which two transactions can differ: place, name, payload and request.
+type Content = (Place, Name, usize, Option<Box<str>>);
 
 struct Entry {
     transaction: Transaction,
@@ -60,7 +63,8 @@ impl Book {
         let place = transaction.place().expect("the transaction is ordered");
         let payload = self.payload(&transaction.payload);
         let Self { entries, numbers, .. } = self;
-        *numbers.entry((place.clone(), transaction.name(), payload)).or_insert_with(|| {
+        let request = transaction.request.clone();
+        *numbers.entry((place.clone(), transaction.name(), payload, request)).or_insert_with(|| {
             let line = transaction.encode();
             assert_eq!(Transaction::decode(line.as_bytes()).as_ref(), Ok(transaction));
             let named = transaction.by.is_some().then(|| Box::new(transaction.name()));
@@ -73,7 +77,8 @@ impl Book {
     /// The number of an ordered transaction that was taken in.
     pub fn number(&self, transaction: &Transaction) -> Option<Number> {
         let payload = self.payloads.get(&transaction.payload)?;
-        self.numbers.get(&(transaction.place()?, transaction.name(), *payload)).copied()
+        let request = transaction.request.clone();
+        self.numbers.get(&(transaction.place()?, transaction.name(), *payload, request)).copied()
     }
 
     /// A transaction.
