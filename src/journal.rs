@@ -86,17 +86,14 @@ impl Journal {
     ///
     /// # Errors
     /// If the batch was not appended.
-    pub async fn append(&mut self, batch: &[Record], here: bool) -> Result<(), AppendError> {
+    pub async fn append(&mut self, batch: Vec<Record>, here: bool) -> Result<(), AppendError> {
         match self {
             Self::Memory(memory) => {
                 memory.append(batch);
                 Ok(())
             }
-            Self::File(Some(file), _) if here => file.append(batch),
-            Self::File(..) => {
-                let batch = batch.to_vec();
-                self.away(move |file| file.append(&batch)).await?.unwrap_or(Ok(()))
-            }
+            Self::File(Some(file), _) if here => file.append(&batch),
+            Self::File(..) => self.away(move |file| file.append(&batch)).await?.unwrap_or(Ok(())),
         }
     }
 
@@ -350,7 +347,7 @@ mod tests {
             let reader = journal.reader();
             for begin in (0..5000).step_by(50) {
                 let batch: Vec<Record> = (begin..begin + 50).map(record).collect();
-                journal.append(&batch, true).await.unwrap();
+                journal.append(batch, true).await.unwrap();
             }
             journal.roll().await.unwrap();
             // The position to drop up to, and where the journal begins then.
@@ -368,7 +365,7 @@ mod tests {
                 }
             }
             assert_eq!(journal.drop_before(u64::MAX).await.unwrap(), 4096);
-            journal.append(&[record(5000)], true).await.unwrap();
+            journal.append(vec![record(5000)], true).await.unwrap();
             assert_eq!(ids(&reader.read(4999, 9, usize::MAX).await.unwrap()), [4999, 5000]);
             let source = "a".parse().unwrap();
             let found = reader.candidates(&source, 4097);
@@ -383,8 +380,8 @@ mod tests {
             let mut journal = Journal::in_memory();
             let reader = journal.reader();
             assert_eq!(reader.length(), 0);
-            journal.append(&[record(1), record(2)], false).await.unwrap();
-            journal.append(&[record(3)], true).await.unwrap();
+            journal.append(vec![record(1), record(2)], false).await.unwrap();
+            journal.append(vec![record(3)], true).await.unwrap();
             assert_eq!(reader.length(), 3);
             for (position, most, bytes, expected) in [
                 (0, 10, 1000, vec![1, 2, 3]),

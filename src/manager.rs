@@ -412,15 +412,16 @@ impl Manager {
             let again = if needs_past { applied } else { work.again };
             self.late.begin(begin.elapsed(), (again, applied), Instant::now());
         }
-        let acceptance = match accepted {
+        let mut acceptance = match accepted {
             Ok(acceptance) => acceptance,
             Err(error) => {
                 self.replica = before;
                 return Ok(Err(error));
             }
         };
-        if !acceptance.records.is_empty() {
-            if let Err(error) = self.journal.append(&acceptance.records, is_alone).await {
+        let records = std::mem::take(&mut acceptance.records);
+        if !records.is_empty() {
+            if let Err(error) = self.journal.append(records, is_alone).await {
                 let error = self.not_appended(error)?;
                 self.replica = before;
                 return Ok(Ok(self.all_unkept(sizes, error)));

@@ -29,16 +29,20 @@ struct MemoryContent {
 
 impl MemoryJournal {
     /// Appends a batch.
-    pub fn append(&self, batch: &[Record]) {
+    pub fn append(&self, batch: Vec<Record>) {
         let mut content = self.content_to_change();
-        for record in batch {
-            match content.chunks.back_mut() {
-                Some(last) if last.len() < CHUNK_RECORDS => last.push(record.clone()),
-                _ => content.chunks.push_back(vec![record.clone()]),
-            }
-            content.index.push(Ids::from(record));
-        }
         content.length += batch.len() as u64;
+        for record in batch {
+            content.index.push(Ids::from(&record));
+            match content.chunks.back_mut() {
+                Some(last) if last.len() < CHUNK_RECORDS => last.push(record),
+                _ => {
+                    let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
+                    chunk.push(record);
+                    content.chunks.push_back(chunk);
+                }
+            }
+        }
     }
 
     /// The position of the first record that was not dropped.

@@ -110,7 +110,7 @@ impl Manager {
         }
         let position = self.replica.length();
         if !kept.is_empty()
-            && let Err(error) = self.journal.append(&kept, false).await
+            && let Err(error) = self.journal.append(kept.clone(), false).await
         {
             return Ok(Err(self.not_appended(error)?.to_string()));
         }
