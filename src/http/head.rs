@@ -9,6 +9,9 @@ use super::request::{
 use super::request_line::is_host;
 use super::{HttpError, Limits};
 
+/// The header lines of a request are parsed without an allocation if they are no more than these.
+const USUAL_LINES: usize = 16;
+
 /// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -123,8 +126,15 @@ pub(super) fn parse_fields(
     lines: usize,
 ) -> Result<Vec<Field>, HttpError> {
     let section = &text.as_bytes()[section_start..];
-    let mut parsed = vec![httparse::EMPTY_HEADER; lines];
-    match httparse::parse_headers(section, &mut parsed) {
+    let (mut few, mut many) = ([httparse::EMPTY_HEADER; USUAL_LINES], Vec::new());
+    let parsed = match few.get_mut(..lines) {
+        Some(few) => few,
+        None => {
+            many.resize(lines, httparse::EMPTY_HEADER);
+            &mut many[..]
+        }
+    };
+    match httparse::parse_headers(section, parsed) {
         Ok(httparse::Status::Complete((end, _))) if end == section.len() => {}
         Ok(_) => return Err(HttpError::bad_request("the header section is malformed")),
         Err(error) => return Err(header_error(error, section)),

@@ -71,9 +71,8 @@ impl Handle {
             let (reply, pending) = Reply::new();
             let name = {
                 let mut next = self.next.lock().await;
-                let source = self.source();
-                if next.source != source {
-                    *next = Name { source, id: FIRST_ID };
+                if next.source != *self.source.read() {
+                    *next = Name { source: self.source(), id: FIRST_ID };
                 }
                 if let Some(free) = free.filter(|free| free.source == next.source) {
                     next.id = next.id.max(free.id);
