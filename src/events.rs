@@ -37,7 +37,7 @@ use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
 use crate::blocking::unblock;
-use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
+use crate::http::{Body, BrokenOff, Coding, Full, InFlight, push_digits};
 use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
 use crate::shutdown::closed;
@@ -96,8 +96,15 @@ impl EventStreams {
 
     /// The id of the document after a change.
     pub fn id(&self, change: u64) -> String {
-        // Each write has one, and this takes a part of the time of `format!`.
-        [&*self.prefix, &change.to_string()].concat()
+        let mut id = String::new();
+        self.push_id(change, &mut id);
+        id
+    }
+
+    /// Appends that id. The answer to each write has one.
+    pub fn push_id(&self, change: u64, text: &mut String) {
+        text.push_str(&self.prefix);
+        push_digits(change, &mut |digit| text.push(digit.into()));
     }
 
     /// The change in an id. `None` if the id is of another process.

@@ -27,6 +27,7 @@ mod decoder;
 mod filter;
 mod gzip;
 mod head;
+mod headers;
 mod in_flight;
 mod pretty;
 mod problem;
@@ -45,11 +46,12 @@ pub use coding::Coding;
 pub use date::DateCache;
 pub use decoder::{Decoded, Decoder, Phase};
 pub use gzip::{Gzips, is_wanted as is_gzip_wanted};
+pub use headers::Headers;
 pub use in_flight::{Full, InFlight, SMALL_BYTES};
 pub use pretty::Pretty;
 pub use problem::Problem;
 pub use request::{HttpVersion, Request, percent_decode};
-pub use response::{Delivery, Response, reason_phrase};
+pub use response::{Delivery, Response, push_digits, reason_phrase};
 
 /// Tells a client that holds its body back (`Expect: 100-continue`) to send it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -23,7 +23,6 @@ mod waiting;
 mod winner;
 mod write;
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -38,7 +37,7 @@ use crate::blocking::unblock;
 use crate::clock::VectorClock;
 use crate::events::EventStreams;
 use crate::histogram::Histogram;
-use crate::http::{Body, Full, Gzips, InFlight, Problem, Request, Response};
+use crate::http::{Body, Full, Gzips, Headers, InFlight, Problem, Request, Response};
 use crate::manager::{Handle, State, Stopped, wall_clock};
 use crate::mesh::downstream::{Downstream, Downstreams};
 use crate::mesh::gossip::Gossip;
@@ -121,7 +120,7 @@ impl Handler for Routes {
                 let later = std::mem::replace(later, Box::pin(std::future::pending()));
                 return Answer::Later(Box::pin(async move {
                     let mut response = form.give(later.await, is_head, &self.gzips);
-                    response.headers.extend(common);
+                    response.headers.extend(&common);
                     self.requests.count(answering, response.status);
                     response
                 }));
@@ -141,7 +140,7 @@ impl Handler for Routes {
         }
         let given = std::mem::replace(response, Response::new(500));
         *response = form.give(given, is_head, &self.gzips);
-        response.headers.extend(common);
+        response.headers.extend(&common);
         match &answer {
             Answer::TakeOver(response, _) => self.requests.count_endless(response.status),
             Answer::Response(response) => self.requests.count(answering, response.status),
@@ -155,17 +154,13 @@ impl Handler for Routes {
     }
 
     fn complete(&self, request: &Request, mut response: Response) -> Response {
-        response.headers.extend(self.common_headers(request, Routed::of(request)));
+        response.headers.extend(&self.common_headers(request, Routed::of(request)));
         response
     }
 }
 
 impl Routes {
-    fn common_headers(
-        &self,
-        request: &Request,
-        routed: Routed<'_>,
-    ) -> Vec<(&'static str, Cow<'static, str>)> {
+    fn common_headers(&self, request: &Request, routed: Routed<'_>) -> Headers {
         let mut headers = self.access.cors().headers(request);
         let varies_by = match routed.action() {
             // The answer may be the document, or events.
@@ -175,10 +170,10 @@ impl Routes {
             _ => "",
         };
         if !varies_by.is_empty() {
-            headers.push(("Vary", varies_by.into()));
+            headers.add("Vary", varies_by);
         }
         if self.access.cors().is_set() {
-            headers.push(("Vary", "Origin".into()));
+            headers.add("Vary", "Origin");
         }
         headers
     }

@@ -1,8 +1,6 @@
 //! A response, and its bytes.
 
-use std::borrow::Cow;
-
-use super::{Body, HttpError, HttpVersion, Problem};
+use super::{Body, Headers, HttpError, HttpVersion, Problem};
 
 /// An answer.
 ///
@@ -12,8 +10,8 @@ use super::{Body, HttpError, HttpVersion, Problem};
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The headers, in the order in which they are sent.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// The headers.
+    pub headers: Headers,
     /// The body, even if the request is HEAD.
     pub body: Body,
 }
@@ -34,12 +32,19 @@ pub struct Delivery<'a> {
 impl Response {
     /// An answer without headers and body.
     pub fn new(status: u16) -> Self {
-        Response { status, headers: Vec::new(), body: Body::Static(b"") }
+        Response { status, headers: Headers::default(), body: Body::Static(b"") }
     }
 
     /// Adds a header. Control characters in the value (a CR LF above all) are sent as spaces.
-    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn with_header(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.headers.add(name, value.as_ref());
+        self
+    }
+
+    /// Adds a header whose value is a number.
+    pub fn with_number(mut self, name: &str, number: u64) -> Self {
+        self.headers
+            .add_with(name, |line| push_digits(number, &mut |digit| line.push(digit.into())));
         self
     }
 
@@ -57,8 +62,7 @@ impl Response {
 
     /// The value of the first header of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
+        self.headers.get(name)
     }
 
     /// Appends the status line and the header section to `out`. Returns the body that is to be sent after them;
@@ -66,15 +70,11 @@ impl Response {
     #[must_use = "the body is not in `out`"]
     pub fn encode(self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Body {
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, self.status.into());
+        push_digits(self.status.into(), &mut |digit| out.push(digit));
         push_all(out, &[" ", reason_phrase(self.status)]);
         // So no browser guesses another type.
         push_all(out, &["\r\nDate: ", delivery.date, "\r\nX-Content-Type-Options: nosniff\r\n"]);
-        for (name, value) in &self.headers {
-            push_all(out, &[name, ": "]);
-            push_value(out, value);
-            out.extend_from_slice(b"\r\n");
-        }
+        out.extend_from_slice(self.headers.lines().as_bytes());
         // These have no body. To say its length would be wrong or, for 304, useless (RFC 9110, 8.6 and 15.4.5).
         let bodiless = matches!(self.status, 100..=199 | 204 | 304);
         if !self.body.has_length() {
@@ -83,7 +83,7 @@ impl Response {
             }
         } else if !bodiless {
             out.extend_from_slice(b"Content-Length: ");
-            push_number(out, self.body.length());
+            push_digits(self.body.length(), &mut |digit| out.push(digit));
             out.extend_from_slice(b"\r\n");
         }
         if self.status == 101 {
@@ -110,24 +110,12 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
     }
 }
 
-/// Appends a number. Without `write!`, which takes as long as the rest of the header section.
-fn push_number(out: &mut Vec<u8>, number: u64) {
+/// Hands over the digits of a number. Without `write!`, which takes as long as the rest of the header section.
+pub fn push_digits(number: u64, push: &mut impl FnMut(u8)) {
     if number > 9 {
-        push_number(out, number / 10);
+        push_digits(number / 10, push);
     }
-    out.push(b'0' + (number % 10) as u8);
-}
-
-/// Appends a value. Control characters become spaces, so that a text from outside cannot begin another header.
-fn push_value(out: &mut Vec<u8>, value: &str) {
-    let is_control = |byte: u8| byte.is_ascii_control() & (byte != b'\t');
-    // Most values have none, so all bytes are looked at together.
-    if value.bytes().fold(false, |any, byte| any | is_control(byte)) {
-        let spaced = |byte| if is_control(byte) { b' ' } else { byte };
-        out.extend(value.bytes().map(spaced));
-    } else {
-        out.extend_from_slice(value.as_bytes());
-    }
+    push(b'0' + (number % 10) as u8);
 }
 
 /// The phrase behind the status code; empty for an unknown code.
@@ -290,12 +278,5 @@ mod tests {
             let found = text.lines().find_map(|line| line.strip_prefix("Connection: "));
             assert_eq!(found, expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_value_cannot_begin_a_header_of_its_own() {
-        let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
-        let text = encode(response, &DELIVERY);
-        assert!(text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"), "{text}");
     }
 }

@@ -6,10 +6,8 @@
 //! Credentials are tokens that the page itself sends. There are no cookies, so
 //! `Access-Control-Allow-Credentials` is never sent.
 
-use std::borrow::Cow;
-
 use crate::config::Origins;
-use crate::http::{Request, Response};
+use crate::http::{Headers, Request, Response};
 
 /// The headers of an answer that a page may read, besides those that every page may.
 const EXPOSED: &str = "ETag, Location, Preference-Applied, Retry-After, Patchmesh-Bytes, Patchmesh-Change, \
@@ -55,20 +53,14 @@ impl Cors {
     }
 
     /// The headers for the browser that every answer to this request has.
-    pub fn headers(&self, request: &Request) -> Vec<(&'static str, Cow<'static, str>)> {
-        match request.header("Origin") {
-            Some(origin) if self.allow(origin) => {
-                let origin = match &self.0 {
-                    Origins::All => "*".into(),
-                    Origins::These(_) => origin.to_owned().into(),
-                };
-                vec![
-                    ("Access-Control-Allow-Origin", origin),
-                    ("Access-Control-Expose-Headers", EXPOSED.into()),
-                ]
-            }
-            _ => Vec::new(),
+    pub fn headers(&self, request: &Request) -> Headers {
+        let mut headers = Headers::default();
+        if let Some(origin) = request.header("Origin").filter(|origin| self.allow(origin)) {
+            let origin = if self.0 == Origins::All { "*" } else { origin };
+            headers.add("Access-Control-Allow-Origin", origin);
+            headers.add("Access-Control-Expose-Headers", EXPOSED);
         }
+        headers
     }
 }
 
@@ -115,15 +107,14 @@ mod tests {
                 ))
             };
             let headers = allowed.headers(&text("GET", ""));
-            let found = headers.iter().find(|(name, _)| *name == "Access-Control-Allow-Origin");
-            assert_eq!(found.map(|(_, value)| &**value), expected, "{origin}");
+            assert_eq!(headers.get("Access-Control-Allow-Origin"), expected, "{origin}");
             let asked = "Access-Control-Request-Method: PATCH\r\n";
             assert_eq!(allowed.is_preflight(&text("OPTIONS", asked)), expected.is_some());
             assert!(!allowed.is_preflight(&text("OPTIONS", "")), "it asks for nothing");
             assert!(!allowed.is_preflight(&text("GET", asked)));
         }
         let own = request("GET /get HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert!(all.headers(&own).is_empty(), "no browser asks that");
+        assert_eq!(all.headers(&own), Headers::default(), "no browser asks that");
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Finality {
 pub fn settled(record: &Record, standing: &Standing) -> Result<Response, Response> {
     let skip = match &standing.fate {
         Fate::Applied | Fate::Repeated => {
-            return Ok(accepted(record));
+            return Ok(accepted(record, false));
         }
         Fate::Skipped(skip) => skip,
     };

@@ -89,7 +89,7 @@ impl Form {
     /// Gives an answer this form, as far as it can have it. If `is_head`, its body is not sent.
     pub fn give(self, mut response: Response, is_head: bool, gzips: &Gzips) -> Response {
         if response.status == 304 {
-            response.headers.retain(|(name, _)| *name != "Content-Type");
+            response.headers.retain(|name| name != "Content-Type");
             response.body = "".into();
         }
         let form = self.fit(&response);
@@ -101,7 +101,7 @@ impl Form {
             set_form(&mut response, Self { is_gzip: false, ..form });
         }
         if gzip.is_some() {
-            response.headers.push(("Content-Encoding", "gzip".into()));
+            response.headers.add("Content-Encoding", "gzip");
         }
         let mut body = std::mem::replace(&mut response.body, Body::Static(b""));
         if is_head {
@@ -122,10 +122,9 @@ impl Form {
 
 /// Changes the ETag, if there is one, to that of another form.
 fn set_form(response: &mut Response, form: Form) {
-    for (name, value) in &mut response.headers {
-        if *name == "ETag" {
-            *value = form.tag(Form::of_tag(value).0).into();
-        }
+    if let Some(tag) = response.header("ETag") {
+        let tag = form.tag(Form::of_tag(tag).0);
+        response.headers.replace("ETag", &tag);
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
     if let Some(wait) = &wait {
         let waited = async {
             wait.wait(&routes.handle).await.map_err(|response| {
-                response.with_header(LENGTH, view.length(&routes.handle.state()).to_string())
+                response.with_number(LENGTH, view.length(&routes.handle.state()))
             })
         };
         let lost = async { Err(routes.access.lost(request).await) };
@@ -93,7 +93,7 @@ async fn as_it_is(
         response = response.with_header(CLOCK, clock);
     }
     let change = routes.events.id(state.change());
-    Ok(response.with_header(CHANGE, change).with_header(LENGTH, state.length().to_string()))
+    Ok(response.with_header(CHANGE, change).with_number(LENGTH, state.length()))
 }
 
 /// The final document. `wait` is what the client has waited for, if it has.
@@ -111,20 +111,18 @@ async fn as_committed(
     };
     let is_known = wait.is_some_and(|wait| wait.is_known(&state));
     let response = answer(routes, &pointer.to_string(), part, is_known);
-    Ok(response.with_header(LENGTH, View::Committed.length(&state).to_string()))
+    Ok(response.with_number(LENGTH, View::Committed.length(&state)))
 }
 
 /// The document after the first `count` transactions of the history.
 async fn as_it_was(routes: &Routes, count: u64, pointer: PointerBuf) -> Result<Response, Response> {
     let name = pointer.to_string();
     match routes.query.document_at(count, pointer).await {
-        Ok((part, length)) => {
-            Ok(answer(routes, &name, part, false).with_header(LENGTH, length.to_string()))
-        }
+        Ok((part, length)) => Ok(answer(routes, &name, part, false).with_number(LENGTH, length)),
         Err(Untold::Beyond(length)) => {
             let detail = format!("the history has {length} transactions, so there is no {count}");
             let problem = Problem::new(404, detail).with_member("length", length);
-            Ok(Response::from(problem).with_header(LENGTH, length.to_string()))
+            Ok(Response::from(problem).with_number(LENGTH, length))
         }
         Err(error) => Err(untold(error)),
     }
@@ -166,7 +164,7 @@ fn answer(
     let response = Response::new(200)
         .with_body("application/json", body_of(&part, &routes.handle, &routes.in_flight))
         .with_header("ETag", format!("\"{}\"", part.hash()))
-        .with_header(BYTES, part.digest().length().to_string())
+        .with_number(BYTES, part.digest().length())
         .with_header("Cache-Control", "no-cache");
     if is_known { preconditions::not_modified(response) } else { response }
 }

@@ -94,5 +94,5 @@ pub async fn history(query: &Query, request: &Request) -> Result<Response, Respo
     Ok(Response::new(200)
         .with_body("application/x-ndjson", lines)
         .with_header("Cache-Control", "no-store")
-        .with_header("Patchmesh-Length", state.length().to_string()))
+        .with_number("Patchmesh-Length", state.length()))
 }

@@ -139,7 +139,7 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
             // The ETag is that of the form that the reader has.
             let known = preconditions.known_form(form, hash).map(|known| known.tag(hash));
             if let Some(tag) = known {
-                response.headers.retain(|(name, _)| *name != "ETag");
+                response.headers.retain(|name| name != "ETag");
                 response = response.with_header("ETag", tag);
             }
             not_modified(response)
@@ -150,9 +150,8 @@ pub fn answer_to_read(request: &Request, wanted: Form, mut response: Response) -
                 None => format!("{header} does not hold: there is no ETag"),
             };
             let mut refusal = Response::problem(412, detail);
-            let is_of_success = |name| matches!(name, "Content-Type" | "Cache-Control");
-            let others = response.headers.into_iter().filter(|(name, _)| !is_of_success(*name));
-            refusal.headers.extend(others);
+            response.headers.retain(|name| !matches!(name, "Content-Type" | "Cache-Control"));
+            refusal.headers.extend(&response.headers);
             refusal
         }
     }

@@ -59,7 +59,7 @@ pub fn agree(
         .with_header("Connection", "Upgrade")
         .with_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
         .with_header("Patchmesh-Version", VERSION.to_string())
-        .with_header("Patchmesh-Node", source.as_str().to_owned())
+        .with_header("Patchmesh-Node", source.as_str())
         .with_header("Patchmesh-Process", process.to_string());
     Ok((response, hello))
 }

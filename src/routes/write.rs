@@ -16,6 +16,9 @@ use crate::patch::{PatchError, PointerBuf, of_part, parse};
 use crate::replica::MAX_AHEAD_MICROS;
 use crate::transaction::{MAX_PAYLOAD_BYTES, Record};
 
+/// The preference for a minimal answer (RFC 7240).
+const MINIMAL: &str = "return=minimal";
+
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// How many bytes of a path or of another text a problem shows.
@@ -41,6 +44,7 @@ pub async fn write<'a>(
     let preconditions = Preconditions::of(request);
     let client = client_name::of(request, || handle.source())?;
     let finality = Finality::of(request, || handle.last_state())?;
+    let is_minimal = prefers_minimal(request);
     let is_merge = request.media_type().eq_ignore_ascii_case(MERGE_PATCH);
     let content = if is_merge {
         Content::Merge(merge_patch(text)?)
@@ -49,14 +53,14 @@ pub async fn write<'a>(
         if preconditions.is_none() {
             // Without conditions it needs no turn of its own.
             let submitted = handle.create(&text, client.as_ref()).await?;
-            let answer = answer(routes, submitted, client, finality).await?;
-            return Ok(of_success(routes, prefers_minimal(request), answer));
+            let answer = answer(routes, submitted, client, finality, is_minimal).await?;
+            return Ok(of_success(routes, is_minimal, answer));
         }
         Content::Patch(text.into())
     };
     let submitted = propose(handle, part, preconditions, content, client.clone()).await?;
-    let answer = answer(routes, submitted, client, finality).await?;
-    Ok(of_success(routes, prefers_minimal(request), answer))
+    let answer = answer(routes, submitted, client, finality, is_minimal).await?;
+    Ok(of_success(routes, is_minimal, answer))
 }
 
 /// Adds to a success the change from which on a live read shows the write. If the client wants a minimal
@@ -64,13 +68,15 @@ pub async fn write<'a>(
 fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> Answer<'a> {
     let add = move |mut response: Response| match response.status {
         200..=299 => {
-            if is_minimal {
+            if is_minimal && response.status != 204 {
                 response.status = 204;
-                response.headers.retain(|(name, _)| *name != "Content-Type");
-                response.headers.push(("Preference-Applied", "return=minimal".into()));
+                response.headers.retain(|name| name != "Content-Type");
+                response.headers.add("Preference-Applied", MINIMAL);
                 response.body = "".into();
             }
-            response.with_header(CHANGE, routes.events.id(routes.handle.change()))
+            let change = routes.handle.change();
+            response.headers.add_with(CHANGE, |line| routes.events.push_id(change, line));
+            response
         }
         _ => response,
     };
@@ -98,13 +104,14 @@ async fn answer<'a>(
     submitted: Submitted,
     client: Option<ClientName>,
     finality: Option<Finality>,
+    is_minimal: bool,
 ) -> Result<Answer<'a>, Response> {
     match submitted {
         Ok(Outcome::Accepted(record)) => {
             if let Some(finality) = finality {
                 return Ok(finality.outcome(routes, record, client));
             }
-            Ok(accepted(&record).into())
+            Ok(accepted(&record, is_minimal).into())
         }
         Ok(Outcome::Refused(error)) => Err(patch_problem(&error).into()),
         // A new transaction is later than everything that is final.
@@ -130,17 +137,19 @@ async fn answer<'a>(
     }
 }
 
-/// A transaction as an answer: its name and its line. This is on the path of every write.
-pub fn accepted(record: &Record) -> Response {
+/// A transaction as an answer: its name, and its line if the answer is not minimal. This is on the path of every write.
+pub fn accepted(record: &Record, is_minimal: bool) -> Response {
+    let (source, id) = record.name();
+    let named =
+        |response: Response| response.with_header(SOURCE, source.as_str()).with_number(ID, id);
+    if is_minimal {
+        return named(Response::new(204)).with_header("Preference-Applied", MINIMAL);
+    }
     let line = &record.line;
     let mut body = Vec::with_capacity(line.len() + 1);
     body.extend_from_slice(line.as_bytes());
     body.push(b'\n');
-    let (source, id) = record.name();
-    Response::new(200)
-        .with_body("application/json", body)
-        .with_header(SOURCE, source.as_str().to_owned())
-        .with_header(ID, id.to_string())
+    named(Response::new(200).with_body("application/json", body))
 }
 
 /// Whether a client wants a minimal answer (RFC 7240).
@@ -219,7 +228,7 @@ fn too_early(ahead_micros: u64) -> Response {
     let problem = Problem::new(503, detail)
         .with_kind("/problems/clock-ahead", "The clock is ahead")
         .with_member("seconds", seconds);
-    Response::from(problem).with_header("Retry-After", seconds.to_string())
+    Response::from(problem).with_number("Retry-After", seconds)
 }
 
 fn merge_patch(text: &str) -> Result<Value, Response> {
