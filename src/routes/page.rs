@@ -1,22 +1,18 @@
-//! The debug page, the JavaScript client and the description of the interface. They are part of the binary,
-//! compressed by build.rs.
+//! The debug page, the JavaScript client and the description of the interface. They are part of the binary.
 
 use std::sync::LazyLock;
 
-use miniz_oxide::inflate::decompress_to_vec;
 use sha2::{Digest, Sha256};
 
 use crate::http::Response;
 
-static PAGE: LazyLock<String> =
-    LazyLock::new(|| text(include_bytes!(concat!(env!("OUT_DIR"), "/index.html"))));
-static CLIENT: LazyLock<String> =
-    LazyLock::new(|| text(include_bytes!(concat!(env!("OUT_DIR"), "/client.js"))));
-static DESCRIPTION: LazyLock<String> =
-    LazyLock::new(|| text(include_bytes!(concat!(env!("OUT_DIR"), "/openapi.json"))));
+const PAGE: &str = include_str!("../../index.html");
+const CLIENT: &str = include_str!("../../client.js");
 
-static CLIENT_TAG: LazyLock<String> = LazyLock::new(|| tag(&CLIENT));
-static DESCRIPTION_TAG: LazyLock<String> = LazyLock::new(|| tag(&DESCRIPTION));
+const DESCRIPTION: &str = include_str!("../../docs/openapi.json");
+
+static CLIENT_TAG: LazyLock<String> = LazyLock::new(|| tag(CLIENT));
+static DESCRIPTION_TAG: LazyLock<String> = LazyLock::new(|| tag(DESCRIPTION));
 
 /// Allows the page's own script and style by their hashes, the client, and requests to this node; nothing else.
 static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -31,7 +27,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 /// The debug page.
 pub fn response() -> Response {
     Response::new(200)
-        .with_body("text/html; charset=utf-8", PAGE.as_str())
+        .with_body("text/html; charset=utf-8", PAGE)
         .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY.as_str())
         .with_header("Referrer-Policy", "no-referrer")
         .with_header("Cache-Control", "no-cache")
@@ -39,12 +35,12 @@ pub fn response() -> Response {
 
 /// The JavaScript client: a module that pages import.
 pub fn client() -> Response {
-    tagged("text/javascript; charset=utf-8", &CLIENT, &CLIENT_TAG)
+    tagged("text/javascript; charset=utf-8", CLIENT, &CLIENT_TAG)
 }
 
 /// The description of the interface (OpenAPI).
 pub fn description() -> Response {
-    tagged("application/json", &DESCRIPTION, &DESCRIPTION_TAG)
+    tagged("application/json", DESCRIPTION, &DESCRIPTION_TAG)
 }
 
 fn tagged(content_type: &'static str, text: &'static str, tag: &'static str) -> Response {
@@ -52,12 +48,6 @@ fn tagged(content_type: &'static str, text: &'static str, tag: &'static str) -> 
         .with_body(content_type, text)
         .with_header("ETag", tag)
         .with_header("Cache-Control", "no-cache")
-}
-
-/// The text that build.rs compressed.
-fn text(compressed: &[u8]) -> String {
-    let text = decompress_to_vec(compressed).expect("build.rs compressed it");
-    String::from_utf8(text).expect("what build.rs compresses is text")
 }
 
 /// A text's entity tag: a hash of it.
