@@ -18,13 +18,13 @@ use async_tungstenite::tungstenite::handshake::client::Request;
 use async_tungstenite::tungstenite::{Error, Message};
 use libfuzzer_sys::fuzz_target;
 use patchmesh::internals::manager::StateHash;
-use patchmesh::internals::mesh::websocket::{Limits, Note, Readiness, Socket};
+use patchmesh::internals::mesh::websocket::{Note, Readiness, Socket, SocketLimits};
 use patchmesh::internals::transaction::Transaction;
 use patchmesh_fuzz::Bytes;
 use smol::io::{AsyncRead, AsyncWrite};
 
 /// As at a downstream, but the messages are smaller, so that the limit is met.
-const LIMITS: Limits = Limits { message_bytes: 2048, read_buffer_bytes: 4 << 10 };
+const LIMITS: SocketLimits = SocketLimits { message_bytes: 2048, read_buffer_bytes: 4 << 10 };
 
 /// What the end of a stream may read in one turn, four buffers and the one that is read then; and hear.
 const BYTES_A_TURN: usize = 5 * LIMITS.read_buffer_bytes;
