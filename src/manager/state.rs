@@ -3,7 +3,7 @@
 //! A reader takes the last [`State`] and never waits for the manager. A state is consistent, and does not change as
 //! long as it is held.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -261,11 +261,11 @@ impl State {
     ///
     /// # Errors
     /// Those of `go_on`.
-    pub fn recent_winners<E>(
+    pub fn recent_winners(
         &self,
-        skipped: &BTreeSet<Place>,
-        go_on: impl FnMut() -> Result<bool, E>,
-    ) -> Result<BTreeMap<Place, Because>, E> {
+        skipped: &HashSet<Place>,
+        go_on: &mut dyn FnMut() -> io::Result<bool>,
+    ) -> io::Result<HashMap<Place, Because>> {
         self.history().recent_winners(skipped, go_on)
     }
 
@@ -279,7 +279,7 @@ impl State {
         position: u64,
         payload: &str,
         past: &dyn Past,
-        go_on: impl FnMut() -> io::Result<()>,
+        go_on: &mut dyn FnMut() -> io::Result<()>,
     ) -> io::Result<Because> {
         self.history().winner(place, position, payload, past, go_on)
     }

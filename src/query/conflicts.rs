@@ -1,6 +1,6 @@
 //! The transactions that won against skipped ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub struct Conflicts {
     /// The page.
     pub page: SkippedPage,
     /// What won, by the place of the skipped one. What is missing was not searched.
-    pub because: BTreeMap<Place, Because>,
+    pub because: HashMap<Place, Because>,
     /// The state of which all that is.
     pub state: Arc<State>,
 }
@@ -48,14 +48,14 @@ impl Query {
         let page = state.skipped(from, most);
         let is_sought = |skip: &PatchError| is_because_wanted && *skip != PatchError::VOID;
         let sought = page.skipped.iter().filter(|(_, skip)| is_sought(&skip.error));
-        let sought: BTreeSet<Place> = sought.map(|(place, _)| place.clone()).collect();
+        let sought: HashSet<Place> = sought.map(|(place, _)| place.clone()).collect();
         if sought.is_empty() {
-            return Conflicts { page, because: BTreeMap::new(), state };
+            return Conflicts { page, because: HashMap::new(), state };
         }
         let (begun, history) = (Instant::now(), state.clone());
         let work = move |throttle: &Throttle| {
             let mut passed = 0u32;
-            history.recent_winners(&sought, || {
+            history.recent_winners(&sought, &mut || {
                 passed = passed.wrapping_add(1);
                 if passed.is_multiple_of(STRETCH) {
                     throttle.step()?;
@@ -67,7 +67,7 @@ impl Query {
             async { self.budget.replays.spend(async { Ok(work) }).await.unwrap_or_default() };
         let too_long = async {
             Timer::after(PAGE_LIMIT + PAGE_LIMIT).await;
-            BTreeMap::new()
+            HashMap::new()
         };
         let because = looked.or(too_long).await;
         Conflicts { page, because, state }
@@ -101,7 +101,7 @@ impl Query {
             Ok(move |throttle: &Throttle| {
                 let past = PastUntil::new(past, state.journal_length(), throttle);
                 let mut passed = 0u32;
-                let because = state.winner(&place, position, &payload, &past, || {
+                let because = state.winner(&place, position, &payload, &past, &mut || {
                     passed = passed.wrapping_add(1);
                     if passed.is_multiple_of(STRETCH) { throttle.step() } else { Ok(()) }
                 })?;

@@ -8,7 +8,7 @@
 //! once. Before it the search goes from checkpoint to checkpoint, the last one first. In either case the paths of an
 //! inverse tell which transactions need a comparison: all others cannot have changed what is required.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use super::at::PastFloor;
@@ -79,7 +79,7 @@ impl Sought {
 /// The result of a search through the recent part.
 #[derive(Default)]
 struct Recent {
-    found: BTreeMap<Place, Because>,
+    found: HashMap<Place, Because>,
     /// Those whose winner is before the recent part.
     left: Vec<Sought>,
 }
@@ -90,11 +90,11 @@ impl History {
     ///
     /// # Errors
     /// Those of `go_on`.
-    pub fn recent_winners<E>(
+    pub fn recent_winners(
         &self,
-        wanted: &BTreeSet<Place>,
-        go_on: impl FnMut() -> Result<bool, E>,
-    ) -> Result<BTreeMap<Place, Because>, E> {
+        wanted: &HashSet<Place>,
+        go_on: &mut dyn FnMut() -> io::Result<bool>,
+    ) -> io::Result<HashMap<Place, Because>> {
         let Recent { mut found, left } = self.look_back(wanted, go_on)?;
         if self.past_end.is_none() {
             let unchanged = |sought: Sought| (sought.place.clone(), Err(self.unchanged(&sought)));
@@ -116,7 +116,7 @@ impl History {
         position: u64,
         payload: &str,
         past: &dyn Past,
-        mut go_on: impl FnMut() -> io::Result<()>,
+        go_on: &mut dyn FnMut() -> io::Result<()>,
     ) -> io::Result<Because> {
         let is_skipped = matches!(self.fate(place, position), Fate::Skipped(_));
         if !is_skipped || self.chain().is_void(place) {
@@ -130,9 +130,9 @@ impl History {
                 Err(none) => return Ok(Err(none)),
             }
         } else {
-            let wanted = BTreeSet::from([place.clone()]);
+            let wanted = HashSet::from([place.clone()]);
             let Recent { mut found, mut left } =
-                self.look_back(&wanted, || go_on().map(|()| true))?;
+                self.look_back(&wanted, &mut || go_on().map(|()| true))?;
             match (found.remove(place), left.pop()) {
                 (Some(because), _) => return Ok(because),
                 (None, Some(sought)) => (sought, self.past_end.as_ref()),
@@ -157,11 +157,11 @@ impl History {
     }
 
     /// Searches the recent part from its end.
-    fn look_back<E>(
+    fn look_back(
         &self,
-        wanted: &BTreeSet<Place>,
-        mut go_on: impl FnMut() -> Result<bool, E>,
-    ) -> Result<Recent, E> {
+        wanted: &HashSet<Place>,
+        go_on: &mut dyn FnMut() -> io::Result<bool>,
+    ) -> io::Result<Recent> {
         let (mut document, mut index) = (self.document.clone(), self.length());
         let Recent { mut found, mut left } = Recent::default();
         let recent = wanted.iter().filter(|place| !self.is_past(place)).count();
@@ -236,7 +236,6 @@ mod tests {
     use crate::clock::Time;
     use crate::replica::history::Bounds;
     use crate::transaction::{Name, Transaction};
-    use std::convert::Infallible;
 
     fn operation(random: &mut fastrand::Rng) -> String {
         let places =
@@ -323,7 +322,7 @@ mod tests {
             let (history, journal) = busy(bounds, &mut random);
             let mut order: Vec<(u64, &Transaction)> = (0..).zip(&journal).collect();
             order.sort_by_key(|(_, transaction)| transaction.place());
-            let (mut documents, mut names) = (vec![Document::default()], BTreeSet::new());
+            let (mut documents, mut names) = (vec![Document::default()], HashSet::new());
             for (_, transaction) in &order {
                 let mut document = documents.last().unwrap().clone();
                 if names.insert(transaction.name()) {
@@ -333,8 +332,8 @@ mod tests {
             }
             let is_skipped =
                 |place: &Place, position| matches!(history.fate(place, position), Fate::Skipped(_));
-            let mut wanted = BTreeSet::new();
-            let mut expected = BTreeMap::new();
+            let mut wanted = HashSet::new();
+            let mut expected = HashMap::new();
             for (index, (position, transaction)) in order.iter().enumerate() {
                 let place = transaction.place().unwrap();
                 if is_skipped(&place, *position) {
@@ -352,18 +351,18 @@ mod tests {
             for (place, expected) in &expected {
                 let at = order.iter().find(|(_, it)| it.place().as_ref() == Some(place)).unwrap();
                 let because =
-                    history.winner(place, at.0, &at.1.payload, &journal, || Ok(())).unwrap();
+                    history.winner(place, at.0, &at.1.payload, &journal, &mut || Ok(())).unwrap();
                 assert_eq!(told(because), *expected, "seed {seed}, {}", at.1.payload);
                 (won, far) =
                     (won + u64::from(expected.is_ok()), far + u64::from(history.is_past(place)));
             }
             let look = |most| {
                 let mut left = most;
-                let go_on = || {
+                let mut go_on = || {
                     left -= 1;
-                    Ok::<_, Infallible>(left > 0)
+                    Ok(left > 0)
                 };
-                history.recent_winners(&wanted, go_on).unwrap()
+                history.recent_winners(&wanted, &mut go_on).unwrap()
             };
             for (place, because) in look(4).into_iter().chain(look(1000)) {
                 assert_eq!(told(because), expected[&place], "seed {seed}");
@@ -386,7 +385,8 @@ mod tests {
                     let count = if history.is_past(&place) { &mut past } else { &mut recent };
                     *count += 1;
                     let payload = &transaction.payload;
-                    let because = history.winner(&place, position, payload, &journal, || Ok(()));
+                    let because =
+                        history.winner(&place, position, payload, &journal, &mut || Ok(()));
                     assert_eq!(because.unwrap(), Err(NoWinner::NotSkipped));
                 }
             }
@@ -411,11 +411,11 @@ mod tests {
         // Six of the calls are for the transactions.
         for (looks, expected) in [(6, 0), (8, 2), (11, 5)] {
             let mut left = looks + 1;
-            let go_on = || {
+            let mut go_on = || {
                 left -= 1;
-                Ok::<_, Infallible>(left > 0)
+                Ok(left > 0)
             };
-            assert_eq!(history.recent_winners(&wanted, go_on).unwrap().len(), expected);
+            assert_eq!(history.recent_winners(&wanted, &mut go_on).unwrap().len(), expected);
         }
     }
 
@@ -432,9 +432,9 @@ mod tests {
         history.append_all(vec![placed], place.time);
         let folded = Err(NoWinner::Folded(PointerBuf::parse("/a").unwrap()));
         let journal = Vec::new();
-        let because = history.winner(&place, 3, &payload, &journal, || Ok(())).unwrap();
+        let because = history.winner(&place, 3, &payload, &journal, &mut || Ok(())).unwrap();
         assert_eq!(because, folded);
-        let found = history.recent_winners(&[place].into(), || Ok::<_, Infallible>(true)).unwrap();
+        let found = history.recent_winners(&[place].into(), &mut || Ok(true)).unwrap();
         assert_eq!(found.into_values().collect::<Vec<_>>(), [folded]);
     }
 }
