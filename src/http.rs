@@ -51,6 +51,7 @@ pub use in_flight::{Full, InFlight, SMALL_BYTES};
 pub use pretty::Pretty;
 pub use problem::Problem;
 pub use request::{HttpVersion, Request, percent_decode};
+pub use request_line::split_at_first;
 pub use response::{Delivery, Response, push_digits, reason_phrase};
 
 /// Tells a client that holds its body back (`Expect: 100-continue`) to send it.

@@ -4,7 +4,7 @@
 //! before. All that decides where a request ends is checked here too.
 
 use super::request::{
-    Field, HttpVersion, Request, RequestLine, Span, list_elements, trim_white_space,
+    Field, Fields, HttpVersion, Request, RequestLine, Span, list_elements, trim_white_space,
 };
 use super::request_line::is_host;
 use super::{HttpError, Limits};
@@ -108,7 +108,7 @@ pub(super) fn parse_head(
         Ok(text) => text.to_owned(),
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     };
-    let fields = parse_fields(&text, section_start, section.lines())?;
+    let fields = Fields::new(parse_fields(&text, section_start, section.lines())?);
     let mut request =
         Request { text, line, fields, host: None, keep_alive: false, body: Vec::new() };
     let facts = Facts::gather(&request)?;
@@ -176,7 +176,7 @@ struct Facts {
 impl Facts {
     fn gather(request: &Request) -> Result<Facts, HttpError> {
         let mut facts = Facts::default();
-        for field in &request.fields {
+        for field in request.fields.iter() {
             let name = field.name.of(&request.text);
             let value = field.value.of(&request.text);
             if name.eq_ignore_ascii_case("host") {

@@ -25,7 +25,7 @@ pub enum HttpVersion {
 pub struct Request {
     pub(super) text: String,
     pub(super) line: RequestLine,
-    pub(super) fields: Vec<Field>,
+    pub(super) fields: Fields,
     pub(super) host: Option<Span>,
     pub(super) keep_alive: bool,
     /// The body, its chunks joined. Empty if there was none.
@@ -42,6 +42,15 @@ pub(super) struct RequestLine {
     pub path: Span,
     pub query: Option<Span>,
     pub version: HttpVersion,
+}
+
+/// The header lines, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fields {
+    list: Vec<Field>,
+    /// For each length that a name has, modulo 64, one bit. Most headers that are asked for are not there, and differ
+    /// from all names in their length already.
+    name_lengths: u64,
 }
 
 /// One header line.
@@ -74,6 +83,27 @@ impl Span {
     fn len(self) -> usize {
         self.end - self.start
     }
+}
+
+impl Fields {
+    pub fn new(list: Vec<Field>) -> Self {
+        let bits = list.iter().map(|field| length_bit(field.name.len()));
+        Self { name_lengths: bits.fold(0, |all, bit| all | bit), list }
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Field> {
+        self.list.iter()
+    }
+
+    /// Those whose names have this length; maybe others too.
+    fn of_name_length(&self, length: usize) -> impl Iterator<Item = &Field> {
+        let may_be_there = self.name_lengths & length_bit(length) != 0;
+        self.list[..if may_be_there { self.list.len() } else { 0 }].iter()
+    }
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << (length % 64)
 }
 
 impl Request {
@@ -118,9 +148,8 @@ impl Request {
 
     /// The values of all headers of that name, in any case, in their order.
     pub fn header_values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        // Most names differ in their length already.
         self.fields
-            .iter()
+            .of_name_length(name.len())
             .filter(move |field| {
                 field.name.len() == name.len()
                     && field.name.of(&self.text).eq_ignore_ascii_case(name)
@@ -202,7 +231,7 @@ impl fmt::Debug for Request {
             .debug_struct("Request")
             .field("method", &self.method())
             .field("path", &self.path())
-            .field("headers", &self.fields.len())
+            .field("headers", &self.fields.iter().len())
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }

@@ -86,7 +86,7 @@ impl<'a> RequestTarget<'a> {
 }
 
 /// What is before and behind the first of this ASCII character, as `split_once` says it in a multiple of the time.
-pub(super) fn split_at_first(text: &str, separator: u8) -> Option<(&str, &str)> {
+pub fn split_at_first(text: &str, separator: u8) -> Option<(&str, &str)> {
     debug_assert!(separator.is_ascii());
     let at = memchr::memchr(separator, text.as_bytes())?;
     Some((&text[..at], &text[at + 1..]))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::cors::Cors;
 use super::table::{Action, Routed};
-use crate::http::{HttpError, Request, Response};
+use crate::http::{HttpError, Request, Response, split_at_first};
 use crate::tokens::{Right, TokenHash, Tokens};
 
 /// The rules by which requests are allowed.
@@ -189,7 +189,7 @@ fn bearer(authorization: &str) -> Option<&str> {
 fn host_name(host: &str) -> &str {
     match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
+        None => split_at_first(host, b':').map_or(host, |(name, _)| name),
     }
 }
 

@@ -69,6 +69,9 @@ pub async fn get(routes: &Routes, request: &Request, pointer: &str) -> Result<Re
 
 /// The JSON Pointer in a path, where it is percent-encoded.
 pub fn part_named(pointer: &str) -> Result<PointerBuf, Response> {
+    if pointer.is_empty() {
+        return Ok(PointerBuf::new());
+    }
     let pointer = crate::http::percent_decode(pointer)
         .ok_or_else(|| bad_request("the path is not UTF-8 in correct percent-encoding"))?;
     PointerBuf::parse(pointer).map_err(|error| {
