@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 /// How many entries a row has at most.
-const ROW: usize = 64;
+const ROW: usize = 128;
 
 /// A row with this many entries is left as it is if it has no free slot for the next one.
-const MANY: usize = ROW / 2;
+const MANY: usize = 32;
 
 /// A row that has this many bytes takes no more entries, so that large entries are freed one by one.
-const ROW_BYTES: usize = 64 << 10;
+const ROW_BYTES: usize = 128 << 10;
 
 /// Entries that are appended at the end, and removed at the front and at the end.
 ///
