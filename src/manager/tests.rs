@@ -37,6 +37,16 @@ fn an_acknowledged_transaction_is_in_the_journal_and_in_the_snapshot() {
 }
 
 #[test]
+fn what_each_write_asks_for_does_not_count_as_read() {
+    let (manager, handle) = Manager::in_memory("me~1".parse().unwrap());
+    let (last, change, generation) = (handle.last_state(), handle.change(), handle.generation());
+    assert_eq!((last.change(), last.generation()), (change, generation));
+    assert!(!manager.publisher.take_note_of_readers());
+    handle.state();
+    assert!(manager.publisher.take_note_of_readers());
+}
+
+#[test]
 fn a_refused_one_leaves_a_gap_in_the_ids_and_nothing_else() {
     smol::block_on(async {
         let (handle, _task) = start();
