@@ -5,7 +5,7 @@
 //! stamped anew, by a new life, with the old names and times, and commits are dropped: they come again, behind what
 //! they cover.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 use super::base::Base;
@@ -33,11 +33,10 @@ pub struct Rebase {
     begin: u64,
     /// The sources of which the old base had more than the new one, and the Id up to which.
     holes: BTreeMap<Source, u64>,
-    /// The records that stay, in the order of the journal.
-    kept: Vec<Record>,
+    /// The records that stay, by their stamps.
+    kept: BTreeMap<(Source, u64), Record>,
     /// The transactions that are to be stamped anew.
     unstamped: BTreeMap<Place, Transaction>,
-    seen: BTreeSet<(Source, u64)>,
     /// The records that go since they are below the floor, although the base does not know their names.
     below_floor: Vec<Record>,
 }
@@ -79,9 +78,8 @@ impl Replica {
         });
         let holes = before.map(|(source, covered)| (source.clone(), covered.next)).collect();
         let begin = self.history.begin().position;
-        let (kept, unstamped) = (Vec::new(), BTreeMap::new());
-        let (seen, below_floor) = (BTreeSet::new(), Vec::new());
-        Ok(Rebase { base, begin, holes, kept, unstamped, seen, below_floor })
+        let (kept, unstamped, below_floor) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Ok(Rebase { base, begin, holes, kept, unstamped, below_floor })
     }
 
     /// Accepts what was written again at the journal's end, from `position` on, for a base that then could not be
@@ -158,16 +156,13 @@ impl Rebase {
             }
             return Ok(());
         }
-        if is_covered
-            || (is_commit && self.needs_life())
-            || !self.seen.insert((source.clone(), *id))
-        {
+        if is_covered || (is_commit && self.needs_life()) {
             return Ok(());
         }
         if self.holes.contains_key(source) {
             self.unstamped.insert(record.place.clone(), record.transaction()?);
         } else {
-            self.kept.push(record.clone());
+            self.kept.entry((source.clone(), *id)).or_insert_with(|| record.clone());
         }
         Ok(())
     }
@@ -182,7 +177,7 @@ impl Rebase {
     /// The base, the records that are to be written again, and what is lost. `next` is the next Id by which `life`
     /// stamps.
     pub fn finish(self, life: &Life, next: u64) -> (Base, Vec<Record>, Vec<Lost>) {
-        let Self { base, holes, mut kept, unstamped, .. } = self;
+        let Self { base, holes, kept, unstamped, .. } = self;
         let held: HashSet<_> = unstamped.keys().map(|at| (&at.source, at.id)).collect();
         // Commits of a chain that lost are void.
         let others = holes.iter().filter(|(source, _)| source.epoch().is_none());
@@ -195,11 +190,95 @@ impl Rebase {
         let named = |name: &Name| base.names.contains(&name.source, name.id);
         let unstamped =
             unstamped.into_iter().filter(|(_, transaction)| !named(&transaction.name()));
+        let mut kept = in_order(kept);
         for (id, (place, transaction)) in (next..).zip(unstamped) {
             let at = Place { time: place.time, source: life.stamper().clone(), id };
             let (name, request) = (transaction.name(), transaction.request.as_deref());
             kept.push(Record::of(at, Some(name), &transaction.payload, request));
         }
         (base, kept, lost)
+    }
+}
+
+/// The records in the order of their times, but each source's in the order of its Ids: so each of them is new to a
+/// clock, and a commit stands behind what it covers. The journal may have some twice, since a base could not be kept,
+/// and the first of these may have been folded. Then it has them in another order.
+fn in_order(kept: BTreeMap<(Source, u64), Record>) -> Vec<Record> {
+    let mut timed: Vec<(Time, Record)> = Vec::with_capacity(kept.len());
+    for record in kept.into_values() {
+        let Place { time, source, .. } = &record.place;
+        let time = match timed.last() {
+            Some((latest, before)) if before.place.source == *source => *time.max(latest),
+            _ => *time,
+        };
+        timed.push((time, record));
+    }
+    timed.sort_by_key(|(time, _)| *time);
+    timed.into_iter().map(|(_, record)| record).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::Commit;
+    use crate::patch::Document;
+    use crate::replica::Bounds;
+
+    const BASE: &str = concat!(
+        r#"{"Commit":{"Source":"p~00000000^1","Id":2},"First":10,"#,
+        r#""Clock":{"a~00000000":[3,20],"p~00000000^1":[3,20]},"#,
+        r#""Names":{"a~00000000":[20,[[1,3]]]},"Floor":0,"Length":2}"#
+    );
+
+    fn time(micros: u64) -> Time {
+        Time::from_micros(micros).unwrap()
+    }
+
+    fn record(source: &str, id: u64, micros: u64) -> Record {
+        let place = Place { time: time(micros), source: source.parse().unwrap(), id };
+        let payload = format!(r#"[{{"op":"add","path":"/{source}{id}","value":0}}]"#);
+        Record::of(place, None, &payload.replacen('~', "~0", 1), None)
+    }
+
+    fn commit(next: u64, micros: u64) -> Record {
+        let clock = [("a~00000000".parse().unwrap(), next)].into();
+        let (until, horizon) = (time(micros), 60);
+        let commit = Commit { epoch: 1, after: None, until, clock, horizon, hash: None };
+        let name = Name { source: "p~00000000^1".parse().unwrap(), id: 3 };
+        let transaction = Transaction::commit(name, until, commit);
+        Record::read(&transaction.encode()).unwrap().unwrap()
+    }
+
+    /// A base was not kept after what stays had been written again, and the journal before that was folded in part.
+    #[test]
+    fn what_the_journal_has_twice_and_not_in_order_stays() {
+        let mut replica =
+            Replica::new(Life::new("me~00000000".parse().unwrap()).unwrap(), Bounds::default());
+        let base = Base::read(BASE, Document::default()).unwrap();
+        let mut rebase = replica.rebase(base).unwrap();
+        let (late, early) = (record("b~00000000^s", 1, 50), record("b~00000000^s", 2, 30));
+        for record in [
+            &record("a~00000000", 5, 45),
+            &commit(5, 40),
+            &record("a~00000000", 2, 20),
+            &late,
+            &record("a~00000000", 3, 35),
+            &record("a~00000000", 4, 38),
+            &record("a~00000000", 5, 45),
+            &early,
+        ] {
+            rebase.look_at(record).unwrap();
+        }
+        let (base, kept, lost) = rebase.finish(replica.life(), 1);
+        let stamps: Vec<_> =
+            kept.iter().map(|at| (at.place.source.as_str(), at.place.id)).collect();
+        let (a, b) = ("a~00000000", "b~00000000^s");
+        let expected = [(a, 3), (a, 4), ("p~00000000^1", 3), (a, 5), (b, 1), (b, 2)];
+        assert_eq!((&stamps[..], lost), (&expected[..], Vec::new()));
+
+        let journal: Vec<_> = kept.iter().map(|record| record.transaction().unwrap()).collect();
+        replica.enter(base, &kept, 0, time(60), &journal).unwrap();
+        assert_eq!(replica.history().length(), 2 + 5, "none is taken for one that was seen");
+        assert_eq!(replica.difference(), None, "the commit has all that it covers");
     }
 }

@@ -13,11 +13,12 @@
 //! commit instead of before it; a floor that passes what a commit leaves; a prefix by Id one too short or too long; a
 //! base with one transaction too few; a record dropped with its part of the journal that nobody else has, or commits
 //! that may count again; a restart that takes a commit in with what comes after it in sight, or that does not see that
-//! all was made anew; what a journal has twice counted twice; a base that is stored elsewhere and forgets what was
-//! skipped; a start from a base without the Ids that the node has used; names forgotten with the clock, or though
-//! something tentative has them; commits that leave clocks; what a commit lacks not looked for; a base of a chain that
-//! loses; a commit passed in place though not in order, or though something is void; a checkpoint that lacks a late
-//! transaction. That commits share Ids with the writes of the primary cannot be written: a commit is one by its source.
+//! all was made anew; what a journal has twice counted twice, or kept behind later ones of its source; a base that is
+//! stored elsewhere and forgets what was skipped; a start from a base without the Ids that the node has used; names
+//! forgotten with the clock, or though something tentative has them; commits that leave clocks; what a commit lacks not
+//! looked for; a base of a chain that loses; a commit passed in place though not in order, or though something is void;
+//! a checkpoint that lacks a late transaction. That commits share Ids with the writes of the primary cannot be written:
+//! a commit is one by its source.
 //!
 //! Two variables choose what is run:
 //! - `PATCHMESH_SEED=123` runs this seed alone and prints what happens in it:
