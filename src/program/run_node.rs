@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use async_signal::{Signal, Signals};
 use smol::Executor;
+use smol::future::{FutureExt, yield_now};
 use smol::stream::StreamExt;
 
 use super::console::{fail, print_as_log};
@@ -16,6 +17,9 @@ use crate::tokens::Tokens;
 /// signals is a task too: beside the executor it would be polled whenever any task is.
 static EXECUTOR: Executor<'static> = Executor::new();
 
+/// After so many turns of tasks, the only thread looks for new input. `Executor::run` does so too.
+const TICKS: usize = 200;
+
 /// Runs a node.
 pub fn run(config: Config) -> ExitCode {
     for number in 1..config.threads {
@@ -26,7 +30,25 @@ pub fn run(config: Config) -> ExitCode {
             return fail(format_args!("cannot begin a thread: {error}"));
         }
     }
-    smol::block_on(EXECUTOR.run(EXECUTOR.spawn(run_node(config))))
+    let is_only_thread = config.threads == 1;
+    let node = EXECUTOR.spawn(run_node(config));
+    if is_only_thread {
+        smol::block_on(node.or(run_on_one_thread()))
+    } else {
+        smol::block_on(EXECUTOR.run(node))
+    }
+}
+
+/// Runs the tasks for ever, as the only thread that does. `Executor::run` has a queue for each thread besides the common
+/// one, and each task goes through both.
+async fn run_on_one_thread() -> ExitCode {
+    loop {
+        for _ in 0..TICKS {
+            EXECUTOR.tick().await;
+        }
+        // So that input is noticed even if there is always a task that is ready.
+        yield_now().await;
+    }
 }
 
 async fn run_node(config: Config) -> ExitCode {
