@@ -130,7 +130,10 @@ fn without_privileges(directory: &TemporaryDirectory) -> Command {
     }
     const NOBODY: u32 = 65534;
     let copy = directory.join("patchmesh");
-    fs::copy(harness::binary().get_program(), &copy).unwrap();
+    // By another process: while this one had the copy open to write, a process that another test begins would inherit
+    // that, and a file that is open to write cannot be run.
+    let copied = Command::new("cp").arg(harness::binary().get_program()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     set_mode(&copy, 0o755);
     set_mode(&directory.0, 0o755);
     let mut program = Command::new(copy);
