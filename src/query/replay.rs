@@ -117,7 +117,7 @@ impl Past for PastUntil<'_> {
     }
 
     fn next_up_to(&self, position: u64, time: Time) -> u64 {
-        self.past.journal.next_up_to(position, time)
+        self.past.next_up_to(position, time)
     }
 
     fn base(&self) -> io::Result<Floor> {

@@ -46,7 +46,7 @@ impl Left {
 impl Suffix {
     /// All after the floor, void ones included.
     pub fn collect(past: &dyn Past, chain: &Chain, floor: &Floor) -> io::Result<Self> {
-        Self::collect_if(past, chain, floor, (u64::MAX, None), |_, _| true)
+        Self::collect_if(past, chain, floor, u64::MAX, None, |_, _| true)
     }
 
     /// The first `most` after the floor. All of the journal that may be so early is read for that, since any of it may
@@ -58,7 +58,7 @@ impl Suffix {
         most: u64,
     ) -> io::Result<Self> {
         let is_wanted = |segment, place: &Place| !chain.is_void_in(segment, place);
-        Self::collect_if(past, chain, floor, (most, None), is_wanted)
+        Self::collect_if(past, chain, floor, most, None, is_wanted)
     }
 
     /// Those after the floor, up to `last`.
@@ -71,7 +71,7 @@ impl Suffix {
         let (segment, time) = (chain.segment_of(last), last.time);
         let is_wanted =
             |of, place: &Place| (of, place) <= (segment, last) && !chain.is_void_in(of, place);
-        Self::collect_if(past, chain, floor, (u64::MAX, Some((segment, time))), is_wanted)
+        Self::collect_if(past, chain, floor, u64::MAX, Some((segment, time)), is_wanted)
     }
 
     /// At most the first `most` of those that are wanted. None of them is later than the `bound`.
@@ -79,7 +79,8 @@ impl Suffix {
         past: &dyn Past,
         chain: &Chain,
         floor: &Floor,
-        (most, mut bound): (u64, Option<(Segment, Time)>),
+        most: u64,
+        mut bound: Option<(Segment, Time)>,
         is_wanted: impl Fn(Segment, &Place) -> bool,
     ) -> io::Result<Self> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);

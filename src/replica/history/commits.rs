@@ -86,7 +86,7 @@ impl History {
             }
         };
         let floor = self.floor_at_commit(passed, past)?;
-        let (history, replayed) = Replay::new(self, &floor, new, now, past).run(&floor)?;
+        let (history, replayed) = Replay::new(self, floor, new, now, past).run()?;
         (*self, committing.changes) = (history, replayed.changes);
         committing.has_forgotten = true;
         Ok(committing)

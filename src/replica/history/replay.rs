@@ -27,6 +27,8 @@ pub(super) struct Replay<'a> {
     old: &'a History,
     /// The history as far as it is replayed.
     history: History,
+    /// The floor after which the next part is read.
+    floor: Floor,
     /// The transactions from this position on are new.
     new: u64,
     now: Time,
@@ -45,15 +47,15 @@ pub(super) struct Replayed {
 
 impl<'a> Replay<'a> {
     /// A replay from a floor on. The transactions from the position `new` on are new.
-    pub fn new(old: &'a History, floor: &Floor, new: u64, now: Time, past: &'a dyn Past) -> Self {
-        let history = old.at(floor);
-        Self { old, history, new, now, past, replayed: Replayed::default() }
+    pub fn new(old: &'a History, floor: Floor, new: u64, now: Time, past: &'a dyn Past) -> Self {
+        let history = old.at(&floor);
+        Self { old, history, floor, new, now, past, replayed: Replayed::default() }
     }
 
     /// Replays all that comes after the floor. Returns the new history.
-    pub fn run(mut self, floor: &Floor) -> io::Result<(History, Replayed)> {
-        let suffix = Suffix::collect(self.past, &self.old.chain, floor)?;
-        let end = floor.position + suffix.read();
+    pub fn run(mut self) -> io::Result<(History, Replayed)> {
+        let suffix = Suffix::collect(self.past, &self.old.chain, &self.floor)?;
+        let end = self.floor.position + suffix.read();
         self.put_all(suffix, 0, end)?;
         let Self { old, mut history, replayed, .. } = self;
         history.changes = old.changes.clone();
@@ -63,34 +65,34 @@ impl<'a> Replay<'a> {
 
     /// The same for late arrivals, which are all the new ones, in their order. It ends at a checkpoint if they make no
     /// difference any more there.
-    pub fn run_for(mut self, floor: &Floor, late: &[Placed]) -> io::Result<(History, Replayed)> {
+    pub fn run_for(mut self, late: &[Placed]) -> io::Result<(History, Replayed)> {
         // While a journal is read again at the start, a saved floor may count transactions that are not read yet.
-        let is_all_read = floor.index >= self.old.made_from;
+        let is_all_read = self.floor.index >= self.old.made_from;
         let Some(added) = self.old.new_names(late).filter(|_| is_all_read) else {
-            return self.run(floor);
+            return self.run();
         };
-        let (begin, mut next) = (floor.index, floor.index);
-        let mut floor = floor.clone();
+        let begin = self.floor.index;
+        let mut next = begin;
         for checkpoint in self.old.checkpoints_behind(late) {
             let Some(end) = checkpoint.end.as_ref().filter(|_| checkpoint.index >= next) else {
                 continue;
             };
             next = begin + GROWTH * (checkpoint.index - begin);
-            let suffix = Suffix::collect_up_to(self.past, &self.old.chain, &floor, end)?;
+            let suffix = Suffix::collect_up_to(self.past, &self.old.chain, &self.floor, end)?;
             let later = self.old.length() - checkpoint.index;
             self.put_all(suffix, later, checkpoint.position)?;
             if self.history.document == checkpoint.document {
                 return Ok((self.history.join(self.old, checkpoint, &added), self.replayed));
             }
-            floor = self.history.as_floor(checkpoint.position);
+            self.floor = self.history.as_floor(checkpoint.position);
         }
-        self.run(&floor)
+        self.run()
     }
 
     /// Puts the transactions of a suffix to the end. So many `later` ones come after them, all of which are in the
     /// journal from `position` on.
     fn put_all(&mut self, mut suffix: Suffix, later: u64, position: u64) -> io::Result<()> {
-        let Self { old, history, new, now, past, replayed } = self;
+        let Self { old, history, new, now, past, replayed, .. } = self;
         let most = old.bounds.recent_transactions;
         let later = usize::try_from(later).unwrap_or(usize::MAX);
         let mut names: BTreeSet<Source> = BTreeSet::new();
@@ -174,7 +176,7 @@ impl History {
         let mut checkpoints = self.checkpoints;
         for floor in old.checkpoints.from(checkpoint) {
             let (index, counted) = (floor.index + count, counted(&floor.counted));
-            let floor = Floor { index, counted, is_boundary: false, ..floor.clone() };
+            let floor = Floor { index, counted, ..floor.clone() };
             checkpoints.add(floor, &old.bounds);
         }
         checkpoints.count_as(&old.checkpoints);

@@ -46,8 +46,7 @@ impl History {
         let Replayed { changes, repetitions } = if self.is_past(&first) || self.is_committed(&first)
         {
             let floor = self.floor_before(&first, past)?;
-            let (history, replayed) =
-                Replay::new(self, &floor, new, now, past).run_for(&floor, &late)?;
+            let (history, replayed) = Replay::new(self, floor, new, now, past).run_for(&late)?;
             *self = history;
             replayed
         } else {
