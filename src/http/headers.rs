@@ -14,12 +14,17 @@ pub struct Headers {
 impl Headers {
     /// Adds a header. Control characters in the value (a CR LF above all) become spaces, so that a text from outside
     /// cannot begin another header.
-    pub fn add(&mut self, name: &str, value: &str) {
-        self.add_with(name, |line| line.push_str(value));
+    pub fn add(&mut self, name: &'static str, value: &str) {
+        self.push(name, |line| line.push_str(value));
     }
 
     /// The same with the value that `append` appends to its argument.
-    pub fn add_with(&mut self, name: &str, append: impl FnOnce(&mut String)) {
+    pub fn add_with(&mut self, name: &'static str, append: impl FnOnce(&mut String)) {
+        self.push(name, append);
+    }
+
+    /// Pushes a line, whose name is that of another header here or in the program's text.
+    fn push(&mut self, name: &str, append: impl FnOnce(&mut String)) {
         if self.lines.is_empty() {
             self.lines.reserve(USUAL_BYTES);
         }
@@ -56,7 +61,7 @@ impl Headers {
     pub fn replace(&mut self, name: &str, value: &str) {
         let mut changed = Self::default();
         for (found, old) in self.iter() {
-            changed.add(found, if found == name { value } else { old });
+            changed.push(found, |line| line.push_str(if found == name { value } else { old }));
         }
         *self = changed;
     }
@@ -66,7 +71,7 @@ impl Headers {
         let mut kept = Self::default();
         self.iter()
             .filter(|(name, _)| is_kept(name))
-            .for_each(|(name, value)| kept.add(name, value));
+            .for_each(|(name, value)| kept.push(name, |line| line.push_str(value)));
         *self = kept;
     }
 

@@ -36,13 +36,13 @@ impl Response {
     }
 
     /// Adds a header. Control characters in the value (a CR LF above all) are sent as spaces.
-    pub fn with_header(mut self, name: &str, value: impl AsRef<str>) -> Self {
+    pub fn with_header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
         self.headers.add(name, value.as_ref());
         self
     }
 
     /// Adds a header whose value is a number.
-    pub fn with_number(mut self, name: &str, number: u64) -> Self {
+    pub fn with_number(mut self, name: &'static str, number: u64) -> Self {
         self.headers
             .add_with(name, |line| push_digits(number, &mut |digit| line.push(digit.into())));
         self
@@ -278,5 +278,12 @@ mod tests {
             let found = text.lines().find_map(|line| line.strip_prefix("Connection: "));
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_cannot_begin_a_header_of_its_own() {
+        let response = Response::new(302).with_header("Location", "/a\r\nSet-Cookie: b\0\tc");
+        let text = encode(response, &DELIVERY);
+        assert!(text.contains("\r\nLocation: /a  Set-Cookie: b \tc\r\n"), "{text}");
     }
 }
