@@ -6,6 +6,9 @@
 
 #![no_main]
 
+#[path = "../../tests/journal/reading.rs"]
+mod reading;
+
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
@@ -13,11 +16,11 @@ use libfuzzer_sys::fuzz_target;
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::{
     FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, push_batch, push_life,
-    read_through,
 };
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
 use patchmesh_fuzz::Bytes;
+use reading::collect;
 
 /// How long the file can become: too short for the space that a journal reserves, which takes time.
 const ROOM: usize = 96 << 10;
@@ -90,11 +93,7 @@ fuzz_target!(|input: &[u8]| {
 fn open(storage: &Arc<MemoryFile>) -> Result<(FileJournal, Vec<Transaction>), OpenError> {
     let storage: Arc<dyn Storage> = storage.clone();
     let reader = FileReader::new(Segments::of_file(storage)?, &Marks::default());
-    let mut transactions = Vec::new();
-    let extent = read_through(&reader, &mut |_, batch| {
-        transactions.extend(batch);
-        Ok(())
-    })?;
+    let (extent, transactions) = collect(&reader)?;
     assert_eq!(extent.length, transactions.len() as u64);
     Ok((FileJournal::open(&extent, reader)?, transactions))
 }

@@ -14,11 +14,11 @@ use fastrand::Rng;
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::{
     AppendError, Extent, FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage,
-    read_through,
 };
 use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record, Transaction};
 
+use crate::reading::collect;
 use crate::setting::{first_failing, seeds};
 use crate::story::Story;
 
@@ -449,11 +449,7 @@ fn open(disk: &Arc<Disk>, marks: &Marks) -> Result<Opened, OpenError> {
     let segments = Segments::of_file(storage)?;
     assert_eq!(segments.source().as_str(), "a~1");
     let reader = FileReader::new(segments, marks);
-    let mut transactions = Vec::new();
-    let extent = read_through(&reader, &mut |_, batch| {
-        transactions.extend(batch);
-        Ok(())
-    })?;
+    let (extent, transactions) = collect(&reader)?;
     let journal = FileJournal::open(&extent, reader)?;
     Ok(Opened { journal, extent, transactions })
 }

@@ -13,11 +13,12 @@ use std::time::{Duration, SystemTime};
 
 use patchmesh::internals::clock::Time;
 use patchmesh::internals::journal::{
-    FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage, read_through,
+    FileJournal, FileReader, Header, Marks, OpenError, Segments, Storage,
 };
 use patchmesh::internals::manager::Manager;
 use patchmesh::internals::transaction::{Name, Place, Record, Transaction};
 
+use crate::reading::collect;
 use crate::setting::setting;
 use crate::temporary::TemporaryDirectory;
 
@@ -156,11 +157,7 @@ fn text_end(bytes: &[u8]) -> usize {
 fn open(storage: &Arc<Bytes>) -> Result<(FileJournal, Vec<Transaction>), OpenError> {
     let storage: Arc<dyn Storage> = storage.clone();
     let reader = FileReader::new(Segments::of_file(storage)?, &Marks::default());
-    let mut transactions = Vec::new();
-    let extent = read_through(&reader, &mut |_, batch| {
-        transactions.extend(batch);
-        Ok(())
-    })?;
+    let (extent, transactions) = collect(&reader)?;
     Ok((FileJournal::open(&extent, reader)?, transactions))
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod directory;
 mod node;
+mod reading;
 mod recovery;
 mod segments;
 #[allow(dead_code, reason = "each test target needs a part of it")]

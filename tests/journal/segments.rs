@@ -18,6 +18,7 @@ use patchmesh::internals::source::Source;
 use patchmesh::internals::transaction::{Place, Record};
 
 use crate::node::Node;
+use crate::reading::collect;
 use crate::temporary::TemporaryDirectory;
 
 fn source() -> Source {
@@ -51,13 +52,9 @@ fn copy(from: &Path, name: &str) -> TemporaryDirectory {
 /// The journal of a directory, and the Ids that it has.
 fn read(segments: &Segments) -> (FileReader, Vec<u64>) {
     let reader = FileReader::new(segments.clone(), &Marks::default());
-    let mut ids = Vec::new();
-    let extent = read_through(&reader, &mut |_, batch| {
-        ids.extend(batch.iter().map(|transaction| transaction.id));
-        Ok(())
-    });
-    reader.reach(extent.expect("it is good").length);
-    (reader, ids)
+    let (extent, transactions) = collect(&reader).expect("it is good");
+    reader.reach(extent.length);
+    (reader, transactions.iter().map(|transaction| transaction.id).collect())
 }
 
 fn open(path: &Path) -> Result<(Directory, Segments, Option<StoredBase>), DirectoryError> {
