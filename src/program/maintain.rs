@@ -35,7 +35,7 @@ pub fn verify(data: &Path, mend: Option<Mend>) -> ExitCode {
 fn begin_new_life(data: &Path) -> Result<String, Failure> {
     let (length, source) = maintenance::begin_new_life(data, fastrand::u64(..))?;
     let data = data.display();
-    Ok(format!("{length} transactions are in {data}, whose source is {source} from now on"))
+    Ok(format!("transactions in {data}: {length}; its source is {source} from now on"))
 }
 
 async fn rebuild(plan: &Plan<'_>) -> Result<String, Failure> {
@@ -45,8 +45,8 @@ async fn rebuild(plan: &Plan<'_>) -> Result<String, Failure> {
     let old = old.map(|old| format!("; the old journal is {}", old.display())).unwrap_or_default();
     let (peer, data) = (plan.peer, plan.data.display());
     Ok(format!(
-        "{received} transactions of {peer} and {carried} that only the old journal had are in {data}, \
-         whose source is {source} from now on{old}"
+        "transactions in {data}: {received} of {peer} and {carried} that only the old journal had; \
+         its source is {source} from now on{old}"
     ))
 }
 
@@ -55,7 +55,7 @@ pub fn backup(from: &BackupFrom, file: &Path) -> ExitCode {
     match smol::block_on(maintenance::backup(from, file)) {
         // The backup is on standard output, so nothing else may be.
         Ok(_) if file == Path::new("-") => ExitCode::SUCCESS,
-        Ok(length) => print(&format!("{length} transactions are in {}", file.display())),
+        Ok(length) => print(&format!("transactions in {}: {length}", file.display())),
         Err(error) => fail(error),
     }
 }
@@ -71,7 +71,7 @@ pub fn restore(file: &Path, data: &Path, name: Option<&str>) -> ExitCode {
                 file.display()
             ));
         }
-        format!("{length} transactions are in {}, whose source is {source}", data.display())
+        format!("transactions in {}: {length}; its source is {source}", data.display())
     }))
 }
 

@@ -195,7 +195,7 @@ fn a_backup_of_a_directory_is_restored_as_a_new_life_with_the_same_document() {
     let log = written(&scratch, &data, 100);
     let (status, said, error) = run(&["backup", text(&data), text(&backup)]);
     assert_eq!(status, Some(0), "{error}");
-    assert_eq!(said, format!("{} transactions are in {}\n", log.len(), text(&backup)));
+    assert_eq!(said, format!("transactions in {}: {}\n", text(&backup), log.len()));
     assert_eq!(objects(&backup), log);
     let (status, _, error) = run(&["backup", text(&data), text(&backup)]);
     assert_eq!(status, Some(1));
@@ -203,7 +203,7 @@ fn a_backup_of_a_directory_is_restored_as_a_new_life_with_the_same_document() {
     let restored = scratch.path("restored");
     let (status, said, error) = run(&["restore", text(&backup), text(&restored)]);
     assert_eq!(status, Some(0), "{error}");
-    assert!(said.contains("whose source is old~"), "{said}");
+    assert!(said.contains("its source is old~"), "{said}");
     let (status, _, error) = run(&["restore", text(&backup), text(&restored)]);
     assert_eq!(status, Some(1));
     assert!(error.contains("there is a journal in"), "{error}");
@@ -235,7 +235,7 @@ fn a_backup_of_a_directory_is_restored_as_a_new_life_with_the_same_document() {
     let named = scratch.path("named");
     let (status, said, _) = run(&["restore", text(&backup), text(&named), "--source", "new"]);
     assert_eq!(status, Some(0));
-    assert!(said.contains("whose source is new~"), "{said}");
+    assert!(said.contains("its source is new~"), "{said}");
 }
 
 #[test]
