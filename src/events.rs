@@ -37,7 +37,7 @@ use smol::future::FutureExt;
 use smol::stream::Stream as _;
 
 use crate::blocking::unblock;
-use crate::http::{Body, BrokenOff, Coding, Full, InFlight, push_digits};
+use crate::http::{Body, BrokenOff, Coding, Full, InFlight};
 use crate::manager::{Edition, Handle, Reading, Representation};
 use crate::patch::{PointerBuf, find};
 use crate::shutdown::closed;
@@ -96,15 +96,12 @@ impl EventStreams {
 
     /// The id of the document after a change.
     pub fn id(&self, change: u64) -> String {
-        let mut id = String::new();
-        self.push_id(change, &mut id);
-        id
+        format!("{}{change}", self.prefix)
     }
 
-    /// Appends that id. The answer to each write has one.
-    pub fn push_id(&self, change: u64, text: &mut String) {
-        text.push_str(&self.prefix);
-        push_digits(change, &mut |digit| text.push(digit.into()));
+    /// What is before the change in each id.
+    pub fn id_prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The change in an id. `None` if the id is of another process.

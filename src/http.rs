@@ -52,7 +52,7 @@ pub use pretty::Pretty;
 pub use problem::Problem;
 pub use request::{HttpVersion, Request, percent_decode};
 pub use request_line::split_at_first;
-pub use response::{Delivery, Response, push_digits, reason_phrase};
+pub use response::{Delivery, Response, reason_phrase};
 
 /// Tells a client that holds its body back (`Expect: 100-continue`) to send it.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

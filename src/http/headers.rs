@@ -1,5 +1,7 @@
 //! The headers of an answer.
 
+use std::borrow::Cow;
+
 /// How many bytes the headers of most answers have at most.
 const USUAL_BYTES: usize = 192;
 
@@ -15,36 +17,31 @@ impl Headers {
     /// Adds a header. Control characters in the value (a CR LF above all) become spaces, so that a text from outside
     /// cannot begin another header.
     pub fn add(&mut self, name: &'static str, value: &str) {
-        self.push(name, |line| line.push_str(value));
+        self.push(name, &without_controls(value));
     }
 
-    /// The same with the value that `append` appends to its argument.
-    pub fn add_with(&mut self, name: &'static str, append: impl FnOnce(&mut String)) {
-        self.push(name, append);
+    /// Adds a header whose value is a number, behind a text of the program's own.
+    pub fn add_number(&mut self, name: &'static str, prefix: &str, number: u64) {
+        self.begin_line(name);
+        self.lines.push_str(prefix);
+        self.lines.push_str(itoa::Buffer::new().format(number));
+        self.lines.push_str("\r\n");
     }
 
-    /// Pushes a line, whose name is that of another header here or in the program's text.
-    fn push(&mut self, name: &str, append: impl FnOnce(&mut String)) {
+    /// Pushes a line with a value that has no control characters.
+    fn push(&mut self, name: &str, value: &str) {
+        self.begin_line(name);
+        self.lines.push_str(value);
+        self.lines.push_str("\r\n");
+    }
+
+    /// Begins a line, whose name is that of another header here or in the program's text.
+    fn begin_line(&mut self, name: &str) {
         if self.lines.is_empty() {
             self.lines.reserve(USUAL_BYTES);
         }
         self.lines.push_str(name);
         self.lines.push_str(": ");
-        let begin = self.lines.len();
-        append(&mut self.lines);
-        self.blank_controls(begin);
-        self.lines.push_str("\r\n");
-    }
-
-    /// Makes spaces of the control characters behind `begin`.
-    fn blank_controls(&mut self, begin: usize) {
-        let is_control = |byte: u8| byte.is_ascii_control() & (byte != b'\t');
-        // Most values have none, so all bytes are looked at together.
-        if self.lines.as_bytes()[begin..].iter().fold(false, |any, byte| any | is_control(*byte)) {
-            let is_control = |character: char| character.is_ascii_control() && character != '\t';
-            let value = self.lines.split_off(begin);
-            self.lines.push_str(&value.replace(is_control, " "));
-        }
     }
 
     /// The value of the first header of that name, in any case.
@@ -59,9 +56,9 @@ impl Headers {
 
     /// Changes the value of the header of that name, if there is one.
     pub fn replace(&mut self, name: &str, value: &str) {
-        let mut changed = Self::default();
+        let (mut changed, value) = (Self::default(), without_controls(value));
         for (found, old) in self.iter() {
-            changed.push(found, |line| line.push_str(if found == name { value } else { old }));
+            changed.push(found, if found == name { &value } else { old });
         }
         *self = changed;
     }
@@ -71,7 +68,7 @@ impl Headers {
         let mut kept = Self::default();
         self.iter()
             .filter(|(name, _)| is_kept(name))
-            .for_each(|(name, value)| kept.push(name, |line| line.push_str(value)));
+            .for_each(|(name, value)| kept.push(name, value));
         *self = kept;
     }
 
@@ -86,6 +83,15 @@ impl Headers {
     }
 }
 
+/// A text with spaces for its control characters, of which most have none.
+fn without_controls(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte >= b' ' && byte != 0x7f) {
+        return text.into();
+    }
+    let is_control = |character: char| character.is_ascii_control() && character != '\t';
+    text.replace(is_control, " ").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,12 +101,14 @@ mod tests {
         let mut headers = Headers::default();
         headers.add("ETag", "\"a: b\"");
         headers.add("Empty", "");
-        headers.add_with("Length", |line| line.push('7'));
-        assert_eq!(headers.lines(), "ETag: \"a: b\"\r\nEmpty: \r\nLength: 7\r\n");
+        headers.add_number("Length", "", 7);
+        headers.add_number("Id", "a.", u64::MAX);
+        let lines = "ETag: \"a: b\"\r\nEmpty: \r\nLength: 7\r\nId: a.18446744073709551615\r\n";
+        assert_eq!(headers.lines(), lines);
         assert_eq!((headers.get("etag"), headers.get("Empty")), (Some("\"a: b\""), Some("")));
         headers.replace("ETag", "c");
         headers.replace("Other", "c");
-        headers.retain(|name| name != "Empty");
+        headers.retain(|name| !["Empty", "Id"].contains(&name));
         let mut others = Headers::default();
         others.add("Vary", "d");
         headers.extend(&others);

@@ -43,8 +43,7 @@ impl Response {
 
     /// Adds a header whose value is a number.
     pub fn with_number(mut self, name: &'static str, number: u64) -> Self {
-        self.headers
-            .add_with(name, |line| push_digits(number, &mut |digit| line.push(digit.into())));
+        self.headers.add_number(name, "", number);
         self
     }
 
@@ -70,7 +69,7 @@ impl Response {
     #[must_use = "the body is not in `out`"]
     pub fn encode(self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Body {
         out.extend_from_slice(b"HTTP/1.1 ");
-        push_digits(self.status.into(), &mut |digit| out.push(digit));
+        push_number(out, self.status.into());
         push_all(out, &[" ", reason_phrase(self.status)]);
         // So no browser guesses another type.
         push_all(out, &["\r\nDate: ", delivery.date, "\r\nX-Content-Type-Options: nosniff\r\n"]);
@@ -83,7 +82,7 @@ impl Response {
             }
         } else if !bodiless {
             out.extend_from_slice(b"Content-Length: ");
-            push_digits(self.body.length(), &mut |digit| out.push(digit));
+            push_number(out, self.body.length());
             out.extend_from_slice(b"\r\n");
         }
         if self.status == 101 {
@@ -110,12 +109,8 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
     }
 }
 
-/// Hands over the digits of a number. Without `write!`, which takes as long as the rest of the header section.
-pub fn push_digits(number: u64, push: &mut impl FnMut(u8)) {
-    if number > 9 {
-        push_digits(number / 10, push);
-    }
-    push(b'0' + (number % 10) as u8);
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// The phrase behind the status code; empty for an unknown code.

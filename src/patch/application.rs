@@ -288,16 +288,8 @@ fn settled(path: PointerBuf, index: usize) -> PointerBuf {
     let mut element = String::with_capacity(path.len() + 8);
     element.push_str(array);
     element.push('/');
-    push_digits(&mut element, index);
+    element.push_str(itoa::Buffer::new().format(index));
     PointerBuf::parse(element).expect("digits need no escape")
-}
-
-/// Appends a number. Without `write!`, which takes as long as the rest of an append to an array.
-fn push_digits(text: &mut String, number: usize) {
-    if number > 9 {
-        push_digits(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 #[cold]

@@ -75,7 +75,7 @@ fn of_success<'a>(routes: &'a Routes, is_minimal: bool, answer: Answer<'a>) -> A
                 response.body = "".into();
             }
             let change = routes.handle.change();
-            response.headers.add_with(CHANGE, |line| routes.events.push_id(change, line));
+            response.headers.add_number(CHANGE, routes.events.id_prefix(), change);
             response
         }
         _ => response,
