@@ -275,7 +275,15 @@ fn weight(parameter: &str) -> Option<f32> {
 
 /// Without the white space around it, in HTTP's sense: only SP and HTAB.
 pub(super) fn trim_white_space(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+    let mut rest = text;
+    // By bytes, in a part of the time that it takes by characters.
+    while let Some(b' ' | b'\t') = rest.as_bytes().first() {
+        rest = &rest[1..];
+    }
+    while let Some(b' ' | b'\t') = rest.as_bytes().last() {
+        rest = &rest[..rest.len() - 1];
+    }
+    rest
 }
 
 #[cfg(test)]

@@ -126,17 +126,27 @@ fn is_port(text: &str) -> bool {
 
 /// `%` is not among them: no name in DNS needs percent-encoding.
 fn is_name_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\''
-            | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-    )
+    const NAME_BYTES: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=");
+    NAME_BYTES[usize::from(byte)]
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+'
-            | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-    )
+    const TOKEN_BYTES: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
+    TOKEN_BYTES[usize::from(byte)]
+}
+
+/// For each byte whether it is a letter, a digit, or one of `others`.
+const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
+    let mut are_there = [false; 256];
+    let mut byte = 0;
+    while byte < are_there.len() {
+        are_there[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        are_there[others[index] as usize] = true;
+        index += 1;
+    }
+    are_there
 }
