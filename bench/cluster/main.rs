@@ -48,6 +48,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mimalloc::MiMalloc;
+use reference::HyperWork;
 
 /// How large the measured runs are.
 #[derive(Clone, Copy)]
@@ -140,7 +141,10 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
-            "serve-hyper" => return reference::hyper(),
+            "serve-hyper" => return reference::hyper(HyperWork::Nothing),
+            "serve-hyper-applying" => {
+                return reference::hyper(HyperWork::Applying(Default::default()));
+            }
             "serve-echo" => return reference::echo(),
             "serve-nothing" => return reference::nothing(),
             // That is cargo's.

@@ -5,21 +5,55 @@
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use patchmesh::internals::clock::Time;
+use patchmesh::internals::patch::{Document, parse};
+use patchmesh::internals::source::Source;
+use patchmesh::internals::transaction::{Place, Record};
 use tungstenite::Message;
 
 /// What a node answers to a request like the measured ones.
 const TRANSACTION: &str = r#"{"Source":"bench~00000000","Id":123456,"Payload":"[{\"op\":\"add\",\"path\":\"/member07\",\"value\":\"value 00000000000000000007 of a hundred bytes or so\"}]","Time":1763888400123456}"#;
 
-/// A server on hyper and tokio's current-thread runtime: reads the body of each request, and answers
-/// the bytes of a transaction.
-pub fn hyper() {
+/// What a server on hyper does with a request.
+#[derive(Clone)]
+pub enum HyperWork {
+    /// It reads the body, and answers the bytes of a transaction.
+    Nothing,
+    /// It applies the body to a document, keeps the record, and answers it. No server of JSON Patches does less.
+    Applying(Arc<Mutex<Applied>>),
+}
+
+/// A document, and what was applied to it.
+#[derive(Default)]
+pub struct Applied {
+    document: Document,
+    records: Vec<Record>,
+}
+
+impl Applied {
+    fn apply(&mut self, payload: &str, source: &Source) -> Bytes {
+        let patch = parse(payload).expect("the load sends patches");
+        self.document.apply(patch).expect("the patches of the load apply");
+        let (id, since) = (self.records.len() as u64, SystemTime::UNIX_EPOCH.elapsed());
+        let micros = since.expect("the clock is right").as_micros() as u64;
+        let time = Time::from_micros(micros).expect("the clock is right");
+        let record = Record::new(Place { time, source: source.clone(), id }, payload);
+        let answer = Bytes::copy_from_slice(record.line.as_bytes());
+        self.records.push(record);
+        answer
+    }
+}
+
+/// A server on hyper and tokio's current-thread runtime.
+pub fn hyper(work: HyperWork) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     runtime.expect("there is a runtime").block_on(async {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -28,8 +62,9 @@ pub fn hyper() {
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             stream.set_nodelay(true).expect("it is a socket");
+            let work = work.clone();
             tokio::spawn(async move {
-                let service = hyper::service::service_fn(answer);
+                let service = hyper::service::service_fn(|request| answer(request, &work));
                 let server = hyper::server::conn::http1::Builder::new();
                 // Where the client leaves inside a request, that is its own affair.
                 server.serve_connection(TokioIo::new(stream), service).await.ok();
@@ -38,10 +73,21 @@ pub fn hyper() {
     });
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    work: &HyperWork,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     // One that does not come to its end is answered to nobody.
-    request.into_body().collect().await.ok();
-    let mut response = Response::new(Full::new(Bytes::from_static(TRANSACTION.as_bytes())));
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let answer = match work {
+        HyperWork::Nothing => Bytes::from_static(TRANSACTION.as_bytes()),
+        HyperWork::Applying(applied) => {
+            let payload = std::str::from_utf8(&body).expect("the load sends text");
+            let source = "bench~00000000".parse().expect("it is a source");
+            applied.lock().expect("nobody panicked").apply(payload, &source)
+        }
+    };
+    let mut response = Response::new(Full::new(answer));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

@@ -17,17 +17,20 @@ pub const MEMBERS: usize = 10;
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const DURABLE_CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 
-/// `POST /replace` in memory, beside a server that does nothing but to read and to answer.
+/// `POST /replace` in memory, beside a server that does nothing but to read and to answer, and one that applies the
+/// patches besides.
 pub fn post(size: Size) {
     let node = Process::node(&[], None);
-    let hyper = Process::role("serve-hyper");
+    let [nothing, applying] = ["serve-hyper", "serve-hyper-applying"].map(Process::role);
+    let other = |name, server: &Process| Contender {
+        name,
+        target: writes(server.address),
+        process: server.id(),
+    };
     let contenders = [
         patchmesh(&node, writes(node.address)),
-        Contender {
-            name: "hyper, doing nothing",
-            target: writes(hyper.address),
-            process: hyper.id(),
-        },
+        other("hyper, doing nothing", &nothing),
+        other("hyper, which only applies", &applying),
     ];
     contest("POST /replace, in memory", &contenders, &CONNECTIONS, size);
     own_ceiling(size);
