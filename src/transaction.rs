@@ -362,16 +362,24 @@ fn plain_bytes(word: u64) -> usize {
     escaped.trailing_zeros() as usize / 8
 }
 
-/// Appends the short escape of a byte, if JSON has one, and the long one if not.
+/// Appends the escape of a byte. Nearly all are quotes and backslashes.
 fn push_escape(out: &mut Vec<u8>, byte: u8) {
+    if byte < b' ' {
+        return push_control(out, byte);
+    }
+    out.extend_from_slice(&[b'\\', byte]);
+}
+
+/// Appends the short escape of a control character if JSON has one, and else the long one.
+#[cold]
+fn push_control(out: &mut Vec<u8>, byte: u8) {
     let letter = match byte {
         b'\n' => b'n',
         b'\r' => b'r',
         b'\t' => b't',
         0x08 => b'b',
         0x0c => b'f',
-        ..b' ' => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-        _ => byte,
+        _ => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
     };
     out.extend_from_slice(&[b'\\', letter]);
 }
