@@ -42,7 +42,7 @@ use std::sync::Mutex;
 use setting::{first_failing, seeds};
 use world::{Tally, World};
 
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 
 #[test]
 fn what_is_committed_stays_and_all_nodes_come_to_the_same() {
