@@ -31,7 +31,8 @@ const ROUNDS: u32 = 4;
 
 /// A node's two kinds of stream, beside another product if there is one: its name, its address, its process.
 pub fn fanout(size: Size, against: Option<(&str, SocketAddr, u32)>) {
-    let node = Process::node(&[], None);
+    // The readers of one round may not have left yet when those of the next one come.
+    let node = Process::node_with(&[], None, &["--max-connections", "2048"]);
     let own = |kind| Server { kind, address: node.address, process: node.id() };
     let other = against.map(|(product, address, process)| {
         let kind = Kind::of_product(product).expect("it is redis or nats");

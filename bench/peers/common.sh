@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 directory=$(mktemp -d "${CARGO_TARGET_DIR:-target}/peer.XXXXXX")
 directory=$(realpath "$directory")
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$directory"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$directory"' EXIT
 
 # need COMMAND PACKAGE
 need() {

@@ -12,7 +12,7 @@ mkdir "$directory/root"
         if [ "$member" != 10 ]; then printf ','; fi
         printf '"member%d":"value %020d of a hundred bytes or so, and somewhat more"' "$member" "$member"
     done
-    printf '}'
+    printf '}\n'
 } >"$directory/root/get"
 cat >"$directory/nginx.conf" <<END
 daemon off;
