@@ -30,7 +30,7 @@
 //!
 //! - [`source`]: who created a transaction. [`clock`]: vector clock and hybrid logical clock.
 //! - [`transaction`]: a transaction and its JSON encoding. [`names`]: sets of names.
-//! - [`shared`]: collections that are cheap to clone.
+//! - [`shared`]: collections that are cheap to clone. [`json_text`]: strings and numbers as JSON.
 //! - [`commit`]: which part of the history is final.
 //! - [`document`]: JSON values that are small and shared.
 //! - [`patch`]: a JSON Patch applied whole or not at all, its inverse, its errors, its limits.
@@ -103,6 +103,7 @@ mod http;
 #[cfg(feature = "internals")]
 pub mod internals;
 mod journal;
+mod json_text;
 mod locks;
 mod log_format;
 mod maintenance;

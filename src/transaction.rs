@@ -22,6 +22,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{MAX_SAFE_INTEGER, Time};
+use crate::json_text::{push_number, push_string};
 use crate::source::Source;
 
 pub use commit::Commit;
@@ -323,67 +324,6 @@ impl Encoding<'_> {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Appends a JSON string (RFC 8259 section 7).
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    // Eight bytes at a time, since a payload has a quote in most of these.
-    while let Some(word) = rest.first_chunk() {
-        let plain = plain_bytes(u64::from_le_bytes(*word));
-        out.extend_from_slice(word);
-        if plain < word.len() {
-            out.truncate(out.len() - (word.len() - plain));
-            push_escape(out, word[plain]);
-        }
-        rest = &rest[(plain + 1).min(word.len())..];
-    }
-    for byte in rest {
-        match plain_bytes((*byte).into()) {
-            0 => push_escape(out, *byte),
-            _ => out.push(*byte),
-        }
-    }
-    out.push(b'"');
-}
-
-/// How many of these bytes, from the least one on, come before the first that a JSON string escapes. By arithmetic on all
-/// eight at once (Hacker's Delight, 2nd edition, section 6-1).
-fn plain_bytes(word: u64) -> usize {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGHS: u64 = ONES << 7;
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
-    let are = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    // Above the first one there may be others that are none.
-    let escaped = below(word, b' ') | are(b'"') | are(b'\\');
-    escaped.trailing_zeros() as usize / 8
-}
-
-/// Appends the escape of a byte. Nearly all are quotes and backslashes.
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    if byte < b' ' {
-        return push_control(out, byte);
-    }
-    out.extend_from_slice(&[b'\\', byte]);
-}
-
-/// Appends the short escape of a control character if JSON has one, and else the long one.
-#[cold]
-fn push_control(out: &mut Vec<u8>, byte: u8) {
-    let letter = match byte {
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        _ => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-    };
-    out.extend_from_slice(&[b'\\', letter]);
-}
-
 /// A member's name, borrowed from the text if it has no escapes.
 #[derive(Deserialize)]
 struct MemberName<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -521,18 +461,6 @@ mod tests {
             transaction(Some(5)).encode(),
             r#"{"Source":"a~1","Id":7,"Payload":"[{\"op\":\"remove\",\"path\":\"/ä\\n\"}]","Time":5}"#
         );
-    }
-
-    #[test]
-    fn a_string_is_written_as_serde_json_writes_it() {
-        let all: String =
-            (0..0x250).filter_map(char::from_u32).chain("\u{1f600}".chars()).collect();
-        let printable: String = all.chars().filter(|character| *character >= ' ').collect();
-        for text in ["", "a", "\\\"", &all, &printable] {
-            let mut out = Vec::new();
-            push_string(&mut out, text);
-            assert_eq!(out, serde_json::to_vec(text).unwrap());
-        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::Value;
 use super::item::Member;
 use super::value::Repr;
+use crate::json_text::{plain_length, push_escape};
 
 /// About how many bytes a piece has.
 const PIECE_BYTES: usize = 64 << 10;
@@ -165,7 +166,6 @@ fn write_number(number: &impl Serialize, text: &mut Vec<u8>) {
 /// Writes a string as serde_json does, from its beginning or from a byte in it. Returns whether it is
 /// complete.
 fn write_text(bytes: &[u8], writer: &mut TextWriter, from: &[usize]) -> bool {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let text = &mut *writer.text;
     let mut rest = match from {
         [] => {
@@ -177,26 +177,13 @@ fn write_text(bytes: &[u8], writer: &mut TextWriter, from: &[usize]) -> bool {
     loop {
         let room = writer.most.saturating_sub(text.len());
         let near = &rest[..whole_characters(rest, room)];
-        let plain = near.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
-        text.extend_from_slice(&near[..plain.unwrap_or(near.len())]);
-        let Some(plain) = plain else {
-            rest = &rest[near.len()..];
+        let plain = plain_length(near);
+        text.extend_from_slice(&near[..plain]);
+        let Some(byte) = near.get(plain) else {
+            rest = &rest[plain..];
             break;
         };
-        let byte = near[plain];
-        match byte {
-            b'"' | b'\\' => text.extend_from_slice(&[b'\\', byte]),
-            0x08 => text.extend_from_slice(b"\\b"),
-            b'\t' => text.extend_from_slice(b"\\t"),
-            b'\n' => text.extend_from_slice(b"\\n"),
-            0x0c => text.extend_from_slice(b"\\f"),
-            b'\r' => text.extend_from_slice(b"\\r"),
-            _ => {
-                text.extend_from_slice(b"\\u00");
-                let digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
-                text.extend_from_slice(&digits);
-            }
-        }
+        push_escape(text, *byte);
         rest = &rest[plain + 1..];
     }
     if !rest.is_empty() {

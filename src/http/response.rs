@@ -68,9 +68,8 @@ impl Response {
     /// the caller decides whether to copy it or to write it separately.
     #[must_use = "the body is not in `out`"]
     pub fn encode(self, delivery: &Delivery<'_>, out: &mut Vec<u8>) -> Body {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        push_number(out, self.status.into());
-        push_all(out, &[" ", reason_phrase(self.status)]);
+        let mut digits = itoa::Buffer::new();
+        push_all(out, &["HTTP/1.1 ", digits.format(self.status), " ", reason_phrase(self.status)]);
         // So no browser guesses another type.
         push_all(out, &["\r\nDate: ", delivery.date, "\r\nX-Content-Type-Options: nosniff\r\n"]);
         out.extend_from_slice(self.headers.lines().as_bytes());
@@ -81,9 +80,7 @@ impl Response {
                 out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
             }
         } else if !bodiless {
-            out.extend_from_slice(b"Content-Length: ");
-            push_number(out, self.body.length());
-            out.extend_from_slice(b"\r\n");
+            push_all(out, &["Content-Length: ", digits.format(self.body.length()), "\r\n"]);
         }
         if self.status == 101 {
             // The other protocol decides from here on.
@@ -107,10 +104,6 @@ fn push_all(out: &mut Vec<u8>, texts: &[&str]) {
     for text in texts {
         out.extend_from_slice(text.as_bytes());
     }
-}
-
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// The phrase behind the status code; empty for an unknown code.

@@ -64,6 +64,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::json_text::push_number;
 use crate::source::Source;
 
 /// The version that a journal begins with.
@@ -278,7 +279,7 @@ pub fn push_line(out: &mut Vec<u8>, object: &str, seal: Seal) {
     out.extend_from_slice(object.as_bytes());
     out.extend_from_slice(b" \"");
     for (number, end) in [(seal.batch, b'.'), (seal.line, b'/'), (seal.lines, b'.')] {
-        serde_json::to_writer(&mut *out, &number).expect("a number always has a text");
+        push_number(out, number);
         out.push(end);
     }
     let checksum = crc32fast::hash(&out[start..]);

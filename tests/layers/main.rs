@@ -13,12 +13,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("log_format", &["foreign"]),
     ("source", &[]),
     ("clock", &["source"]),
-    ("transaction", &["source", "clock"]),
+    ("json_text", &[]),
+    ("transaction", &["source", "clock", "json_text"]),
     ("commit", &["source", "clock", "transaction"]),
     ("locks", &[]),
     ("shared", &[]),
     ("names", &["source", "shared"]),
-    ("document", &[]),
+    ("document", &["json_text"]),
     ("patch", &["document"]),
     (
         "replica",
@@ -35,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tokens", &["locks"]),
     ("duration_text", &[]),
     ("config", &["source", "duration_text", "log_format"]),
-    ("journal", &["blocking", "source", "clock", "transaction", "histogram", "locks"]),
+    ("journal", &["blocking", "source", "clock", "transaction", "histogram", "json_text", "locks"]),
     (
         "manager",
         &[
@@ -184,8 +185,18 @@ const ROUTES_MAY_SHOW: [&str; 6] = [
     "mesh::members::Report",
 ];
 
-const CORE: [&str; 9] =
-    ["source", "clock", "transaction", "commit", "shared", "names", "document", "patch", "replica"];
+const CORE: [&str; 10] = [
+    "source",
+    "clock",
+    "json_text",
+    "transaction",
+    "commit",
+    "shared",
+    "names",
+    "document",
+    "patch",
+    "replica",
+];
 
 /// What the core must not know: sockets, files, tasks, the wall clock, chance, logs.
 const OUTSIDE: [&str; 12] = [
