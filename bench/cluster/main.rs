@@ -142,9 +142,7 @@ fn main() {
     while let Some(argument) = arguments.next() {
         match &*argument {
             "serve-hyper" => return reference::hyper(HyperWork::Nothing),
-            "serve-hyper-applying" => {
-                return reference::hyper(HyperWork::Applying(Default::default()));
-            }
+            "serve-hyper-applying" => return reference::hyper(HyperWork::applying()),
             "serve-echo" => return reference::echo(),
             "serve-nothing" => return reference::nothing(),
             // That is cargo's.

@@ -32,20 +32,29 @@ pub enum HyperWork {
 }
 
 /// A document, and what was applied to it.
-#[derive(Default)]
 pub struct Applied {
+    source: Source,
     document: Document,
     records: Vec<Record>,
 }
 
+impl HyperWork {
+    /// Applying to an empty document.
+    pub fn applying() -> Self {
+        let source = "bench~00000000".parse().expect("it is a source");
+        let (document, records) = (Document::default(), Vec::new());
+        Self::Applying(Arc::new(Mutex::new(Applied { source, document, records })))
+    }
+}
+
 impl Applied {
-    fn apply(&mut self, payload: &str, source: &Source) -> Bytes {
+    fn apply(&mut self, payload: &str) -> Bytes {
         let patch = parse(payload).expect("the load sends patches");
         self.document.apply(patch).expect("the patches of the load apply");
         let (id, since) = (self.records.len() as u64, SystemTime::UNIX_EPOCH.elapsed());
         let micros = since.expect("the clock is right").as_micros() as u64;
         let time = Time::from_micros(micros).expect("the clock is right");
-        let record = Record::new(Place { time, source: source.clone(), id }, payload);
+        let record = Record::new(Place { time, source: self.source.clone(), id }, payload);
         let answer = Bytes::copy_from_slice(record.line.as_bytes());
         self.records.push(record);
         answer
@@ -83,8 +92,7 @@ async fn answer(
         HyperWork::Nothing => Bytes::from_static(TRANSACTION.as_bytes()),
         HyperWork::Applying(applied) => {
             let payload = std::str::from_utf8(&body).expect("the load sends text");
-            let source = "bench~00000000".parse().expect("it is a source");
-            applied.lock().expect("nobody panicked").apply(payload, &source)
+            applied.lock().expect("nobody panicked").apply(payload)
         }
     };
     let mut response = Response::new(Full::new(answer));
