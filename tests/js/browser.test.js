@@ -92,6 +92,7 @@ test('what a page wrote offline is sent once when it was closed and is opened ag
 	const [a, b] = await pair(), context = await newContext(), page = await open(context, [a.url, b.url]);
 	await page.evaluate(async () => { await doc.set('/list', []); });
 	await context.setOffline(true);
+	await until('cut off', () => page.evaluate(() => doc.status.state === 'offline'));
 	await append(page, 1, 2, 3);
 	await page.close();
 	assert.deepEqual(await get(a), { list: [] });

@@ -375,12 +375,12 @@ claim('the tree shows what the document is, whatever was done to it', async () =
 	const page = await open(a);
 	await hasRow(page, /wide/);
 	for (const row of await page.locator('#tree [aria-expanded=false] > .row').all()) await row.click({ position: { x: 8, y: 8 } });
-	let applied = 0;
-	for (let round = 0; round < 60; round++) {
+	// Most are refused, since each operation must find what it names.
+	for (let applied = 0, round = 0; applied < 30; round++) {
+		assert.ok(round < 2000, `${applied} applied (SEED=${seed})`);
 		const whole = await get(a), patch = Array.from({ length: 1 + below(4) }, () => ({ op: ['add', 'add', 'replace', 'remove', 'move', 'copy'][below(6)], path: place(whole), from: place(whole), value: value() }));
 		for (const one of patch) if (!below(3)) one.path = `/wide/m${below(600)}`;
-		if ((await fetch(`${a.url}/replace`, { method: 'POST', body: JSON.stringify(patch) })).ok) applied++;
-		if (round % 4 < 3) continue;
+		if (!(await fetch(`${a.url}/replace`, { method: 'POST', body: JSON.stringify(patch) })).ok || ++applied % 2) continue;
 		// Every row is that of what is there, and no other.
 		await page.evaluate(() => { for (const one of document.querySelectorAll('#tree [aria-expanded=false]')) one.item.toggle(); });
 		const wrong = () => page.evaluate(async () => {
@@ -404,7 +404,6 @@ claim('the tree shows what the document is, whatever was done to it', async () =
 			return true;
 		}, 5000);
 	}
-	assert.ok(applied > 10, `${applied} applied`);
 });
 
 claim('the document is shown as far as it is final', async () => {
